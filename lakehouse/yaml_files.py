@@ -1,0 +1,149 @@
+"""YAML that remembers where each key stood, so that every complaint can name file and line."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from lakehouse.errors import SettingsInvalid
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_yaml(path: Path) -> Any:
+    """Give the tree of a YAML file as dict and list subclasses that know their lines (see ``line_of``).
+
+    An absent file, a syntax error or a duplicate key raises ``SettingsInvalid`` with file and line.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SettingsInvalid("the file does not exist", file=path) from None
+    except UnicodeDecodeError:
+        raise SettingsInvalid("the file is not UTF-8 text; save it as UTF-8", file=path) from None
+    return parse_yaml(text, file=path)
+
+
+def parse_yaml(text: str, *, file: str | Path) -> Any:
+    """Give the tree of YAML text; ``file`` is the name errors carry."""
+    parser = YAML(typ="rt")
+    parser.allow_duplicate_keys = False
+    try:
+        return parser.load(text)
+    except MarkedYAMLError as wrong:
+        mark = wrong.problem_mark or wrong.context_mark
+        problem = (wrong.problem or "is not YAML").split("\n")[0].strip()
+        raise SettingsInvalid(problem, file=file, line=mark.line + 1 if mark else None) from None
+
+
+def line_of(tree: Any, *path: str | int) -> int | None:
+    """Give the line (from 1) on which ``path`` stands below ``tree``, or of its nearest known parent."""
+    line = getattr(tree, "lc", None)
+    found: int | None = line.line + 1 if line is not None and line.line is not None else None
+    node = tree
+    for step in path:
+        try:
+            if isinstance(node, CommentedMap) and step in node:
+                found = node.lc.key(step)[0] + 1
+            elif isinstance(node, CommentedSeq) and isinstance(step, int):
+                found = node.lc.item(step)[0] + 1
+            else:
+                return found
+            node = node[step]
+        except (KeyError, IndexError, TypeError, AttributeError):
+            return found
+    return found
+
+
+def plain(tree: Any) -> Any:
+    """Give the same tree as ordinary dicts, lists and scalars."""
+    if isinstance(tree, dict):
+        return {plain(key): plain(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [plain(value) for value in tree]
+    if isinstance(tree, bool) or tree is None:
+        return tree
+    if isinstance(tree, int):
+        return int(tree)
+    if isinstance(tree, float):
+        return float(tree)
+    if isinstance(tree, str):
+        return str(tree)
+    return tree
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """Give the known name that ``name`` was probably meant to be, if any is close."""
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """Give ``; did you mean 'x'?`` or, without a near miss, the names that are known."""
+    close = nearest(name, known)
+    if close:
+        return f"; did you mean '{close}'?"
+    return f"; known are: {', '.join(sorted(map(str, known)))}" if known else ""
+
+
+def parse_model(model: type[Model], tree: Any, *, file: str | Path) -> Model:
+    """Give ``tree`` as a frozen pydantic model; the first fault raises ``SettingsInvalid`` with its line.
+
+    Models forbid unknown keys; an unknown key is answered with the nearest known one.
+    """
+    try:
+        return model.model_validate(plain(tree) if tree is not None else {})
+    except ValidationError as wrong:
+        fault = next((e for e in wrong.errors() if e["type"] == "extra_forbidden"), wrong.errors()[0])
+        where = [step for step in fault["loc"] if not _is_union_tag(step)]
+        line = line_of(tree, *where)
+        dotted = ".".join(str(step) for step in where) or "file"
+        if fault["type"] == "extra_forbidden":
+            known = _known_keys(model, where[:-1])
+            raise SettingsInvalid(
+                f"unknown key '{where[-1]}'{did_you_mean(str(where[-1]), known)}", file=file, line=line
+            ) from None
+        if fault["type"] == "missing":
+            raise SettingsInvalid(f"key '{dotted}' is missing", file=file, line=line) from None
+        text = fault["msg"].removeprefix("Value error, ")
+        raise SettingsInvalid(f"'{dotted}': {text[0].lower()}{text[1:]}", file=file, line=line) from None
+
+
+def _is_union_tag(step: str | int) -> bool:
+    """Pydantic puts the names of union members into the location; they are no keys of the file."""
+    return isinstance(step, str) and (step[:1].isupper() or "[" in step or step in {"str", "int", "float", "bool"})
+
+
+def _known_keys(model: type[BaseModel], path: list[str | int]) -> list[str]:
+    """Give the keys allowed at ``path`` below ``model``, following nested models as far as they are plain."""
+    current: Any = model
+    for step in path:
+        if isinstance(step, int):
+            continue
+        field = getattr(current, "model_fields", {}).get(step)
+        if field is None:
+            field = next((f for f in getattr(current, "model_fields", {}).values() if f.alias == step), None)
+        if field is None:
+            continue
+        found = _model_in(field.annotation)
+        if found is None:
+            return []
+        current = found
+    fields = getattr(current, "model_fields", {})
+    return [f.alias or name for name, f in fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None
