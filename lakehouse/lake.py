@@ -1,0 +1,318 @@
+"""The lake as its one writer sees it: tables by contract name, and the few kinds of write a night needs.
+
+Every write checks names and types against the contract; CHECK constraints are part of the tables themselves.
+A frame is a Spark ``DataFrame`` or a ``pyarrow.Table``; Arrow tables are written without a JVM.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lakehouse.contracts import Contract, contract, contract_names
+from lakehouse.creation import create_table
+from lakehouse.errors import ContractBroken
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+    from pyspark.sql import DataFrame, SparkSession
+
+    Frame = DataFrame | pa.Table
+
+DBT_DATABASE = "tags_work"
+
+
+class Lake:
+    """Tables of one lake for one writer; open it with ``open_lake`` and hold the lock while writing."""
+
+    def __init__(self, settings: Settings, *, run_id: str = "adhoc", spark: SparkSession | None = None) -> None:
+        self.settings = settings
+        self.run_id = run_id
+        self._spark = spark
+        self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._starting = threading.Lock()
+        self._registered: set[str] = set()
+
+    # -- where and what ------------------------------------------------------------------------------------
+
+    @property
+    def spark(self) -> SparkSession:
+        """The Spark session of this process, started when first asked for."""
+        with self._starting:
+            if self._spark is None:
+                from lakehouse.session import start_session
+
+                self._spark = start_session(self.settings)
+                self._spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", self.run_id)
+            return self._spark
+
+    def path(self, table: str) -> str:
+        """Give the folder of a table; ``tags_work`` tables belong to dbt and have no contract."""
+        database, _, name = table.partition(".")
+        if database != DBT_DATABASE:
+            contract(table)
+        return str(self.settings.lake / database / name)
+
+    def exists(self, table: str) -> bool:
+        """Tell whether the table has been created on disk."""
+        return (Path(self.path(table)) / "_delta_log").is_dir()
+
+    def create(self, tables: Iterable[str] | None = None) -> None:
+        """Create every table that has a contract and is not there yet, empty; add columns a contract has gained."""
+        for name in tables if tables is not None else contract_names():
+            found = contract(name)
+            if not create_table(found, Path(self.path(name))):
+                self._add_missing_columns(found)
+
+    def _add_missing_columns(self, found: Contract) -> None:
+        table = self.delta(found.name)
+        known = {field.name for field in table.schema().fields}
+        missing = [field for field in found.arrow_schema() if field.name not in known]
+        if missing and found.shape != "derived":
+            from deltalake import Field, Schema
+
+            added = Schema.from_arrow(_schema_of(missing)).fields
+            table.alter.add_columns([Field(f.name, f.type, nullable=True) for f in added])
+
+    def register(self, tables: Iterable[str]) -> None:
+        """Make tables known to Spark SQL by name (dbt and SQL text need it; ``read`` does not)."""
+        for name in tables:
+            if name in self._registered or not self.exists(name):
+                continue
+            database = name.partition(".")[0]
+            self.spark.sql(f"CREATE DATABASE IF NOT EXISTS {database}")
+            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION '{self.path(name)}'")
+            self._registered.add(name)
+
+    def version(self, table: str) -> int:
+        """Give the newest Delta version of the table."""
+        return self.delta(table).version()
+
+    def row_count(self, table: str) -> int:
+        """Give the number of rows from the Delta log alone."""
+        import pyarrow as pa
+
+        files = pa.table(self.delta(table).get_add_actions(flatten=True))
+        return sum(files.column("num_records").to_pylist())
+
+    def delta(self, table: str, version: int | None = None) -> DeltaTable:
+        """Give the table as ``deltalake`` sees it (no JVM)."""
+        from deltalake import DeltaTable
+
+        return DeltaTable(self.path(table), version=version)
+
+    @contextmanager
+    def exchange(self, name: str) -> Iterator[Path]:
+        """Give an empty folder to pass Parquet between the JVM and Python; it is gone after the block."""
+        folder = self.settings.lake / "_exchange" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def read(self, table: str, version: int | None = None) -> DataFrame:
+        """Give the table's rows as this night left them so far, or as of a Delta version."""
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.path(table))
+
+    def read_arrow(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        version: int | None = None,
+        filters: list[tuple[str, str, Any]] | None = None,
+    ) -> pa.Table:
+        """Give the table's rows as an Arrow table without a JVM; ``filters`` as ``deltalake`` takes them."""
+        source = self.delta(table, version)
+        return source.to_pyarrow_table(columns=list(columns) if columns else None, filters=filters)
+
+    # -- writing -------------------------------------------------------------------------------------------
+
+    def append(self, table: str, frame: Frame) -> None:
+        """Add rows; columns are matched to the contract by name and cast."""
+        with self._locks[table], _contract_errors(table):
+            fitted = _fit(frame, contract(table))
+            if _is_arrow(fitted):
+                self._write_arrow(table, fitted, mode="append")
+            else:
+                fitted.write.format("delta").mode("append").save(self.path(table))
+
+    def append_rows(self, table: str, rows: list[dict[str, Any]]) -> None:
+        """Add a few rows without a JVM; columns that a row does not name are null."""
+        import pyarrow as pa
+
+        if rows:
+            self.append(table, pa.Table.from_pylist(rows, schema=contract(table).arrow_schema()))
+
+    def replace_partition(self, table: str, frame: Frame, **equals: Any) -> None:
+        """Replace exactly the rows whose columns equal ``equals`` by ``frame``, in one commit.
+
+        Where nothing is there to be replaced this is a plain append, which costs a third.
+        """
+        with self._locks[table], _contract_errors(table):
+            fitted = _fit(frame, contract(table))
+            condition = " AND ".join(f"{column} = {_literal(value)}" for column, value in equals.items())
+            nothing_there = not self._may_hold(table, equals)
+            if _is_arrow(fitted):
+                if nothing_there:
+                    self._write_arrow(table, fitted, mode="append")
+                else:
+                    self._write_arrow(table, fitted, mode="overwrite", predicate=condition)
+            elif nothing_there:
+                fitted.write.format("delta").mode("append").save(self.path(table))
+            else:
+                writer = fitted.write.format("delta").mode("overwrite").option("replaceWhere", condition)
+                writer.save(self.path(table))
+
+    def overwrite(self, table: str, frame: Frame) -> None:
+        """Replace the whole table, its columns included; for derived tables and small current ones."""
+        with self._locks[table], _contract_errors(table):
+            fitted = _fit(frame, contract(table))
+            if _is_arrow(fitted):
+                self._write_arrow(table, fitted, mode="overwrite", schema_mode="overwrite")
+            else:
+                writer = fitted.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+                writer.save(self.path(table))
+
+    def extend_dictionary(self, table: str, frame: Frame) -> None:
+        """Add the rows whose key the dictionary does not hold yet; never change or remove one."""
+        key = list(contract(table).key)
+        with self._locks[table], _contract_errors(table):
+            fitted = _fit(frame, contract(table))
+            if _is_arrow(fitted):
+                known = self.read_arrow(table, columns=key)
+                fresh = fitted.join(known, keys=key, join_type="left anti") if known.num_rows else fitted
+                if fresh.num_rows:
+                    self._write_arrow(table, fresh.select(fitted.column_names), mode="append")
+            else:
+                fresh = fitted.join(self.read(table).select(*key), on=key, how="left_anti")
+                fresh.select(*fitted.columns).write.format("delta").mode("append").save(self.path(table))
+
+    def change_states(
+        self,
+        table: str,
+        frame: Frame,
+        *,
+        feed: str,
+        business_date: date,
+        mode: Literal["snapshot", "delta"],
+        key: Sequence[str] | None = None,
+    ) -> Any:
+        """Bring a state table to what ``feed`` says on ``business_date``, in one commit; see ``lakehouse.states``."""
+        from lakehouse.states import change_states
+
+        with self._locks[table], _contract_errors(table):
+            return change_states(
+                self, contract(table), frame, feed=feed, business_date=business_date, mode=mode, key=key
+            )
+
+    def restore(self, table: str, version: int) -> None:
+        """Bring a table back to an earlier version by a new commit, unless it is there already."""
+        delta = self.delta(table)
+        if delta.version() != version:
+            delta.restore(version)
+
+    def _write_arrow(self, table: str, rows: pa.Table, **options: Any) -> None:
+        from deltalake import CommitProperties, write_deltalake
+
+        metadata = CommitProperties(custom_metadata={"userMetadata": self.run_id})
+        partition_by = list(contract(table).partition_by) or None
+        write_deltalake(self.path(table), rows, partition_by=partition_by, commit_properties=metadata, **options)
+
+    def _may_hold(self, table: str, equals: dict[str, Any]) -> bool:
+        """Tell from the Delta log alone whether a file may hold rows that equal ``equals``."""
+        import pyarrow as pa
+
+        files = pa.table(self.delta(table).get_add_actions(flatten=True)).to_pylist()
+        return any(all(_may_equal(file, column, value) for column, value in equals.items()) for file in files)
+
+
+def open_lake(settings: Settings, *, run_id: str = "adhoc", spark: SparkSession | None = None) -> Lake:
+    """Give the lake of a workspace with every contracted table created."""
+    lake = Lake(settings, run_id=run_id, spark=spark)
+    lake.create()
+    return lake
+
+
+def _may_equal(file: dict[str, Any], column: str, value: Any) -> bool:
+    if f"partition.{column}" in file:
+        return str(file[f"partition.{column}"]) == str(value)
+    low, high = file.get(f"min.{column}"), file.get(f"max.{column}")
+    if low is None or high is None:
+        return True
+    return str(low) <= str(value) <= str(high) if isinstance(low, str) else low <= value <= high
+
+
+def _schema_of(fields: list[pa.Field]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(fields)
+
+
+def _is_arrow(frame: Any) -> bool:
+    return type(frame).__module__.startswith("pyarrow")
+
+
+def _fit(frame: Frame, found: Contract) -> Any:
+    """Give the frame with exactly the contract's columns, in its order and types."""
+    names = frame.column_names if _is_arrow(frame) else frame.columns
+    missing = [name for name in found.columns if name not in names]
+    unknown = [name for name in names if name not in found.columns]
+    if missing or unknown:
+        what = f"lack column '{missing[0]}'" if missing else f"have a column '{unknown[0]}' the contract does not know"
+        raise ContractBroken(f"rows for {found.name} {what}")
+    if _is_arrow(frame):
+        return frame.select(list(found.columns)).cast(found.arrow_schema())
+    from pyspark.sql import functions as F
+
+    return frame.select(*[F.col(f"`{c.name}`").cast(c.type).alias(c.name) for c in found.columns.values()])
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, date):
+        return f"DATE '{value.isoformat()}'"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+@contextmanager
+def _contract_errors(table: str) -> Iterator[None]:
+    """Turn a violated CHECK into one sentence that names table and rule, and no value of the row."""
+    from deltalake.exceptions import DeltaError
+
+    def broken(text: str) -> str | None:
+        for name, rule in contract(table).checks().items():
+            if name in text or rule in text:
+                return f"a row for {table} breaks the contract: {rule}"
+        return None
+
+    try:
+        yield
+    except ContractBroken:
+        raise
+    except DeltaError as wrong:
+        if "validation check" not in str(wrong) and "CHECK" not in str(wrong):
+            raise
+        said = broken(str(wrong)) or f"a row for {table} breaks one of: {'; '.join(contract(table).checks().values())}"
+        raise ContractBroken(said) from None
+    except Exception as wrong:
+        if "DELTA_VIOLATE_CONSTRAINT" not in str(wrong) and "CHECK constraint" not in str(wrong):
+            raise
+        raise ContractBroken(broken(str(wrong)) or f"a row for {table} breaks its contract") from None
