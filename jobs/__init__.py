@@ -1,0 +1,1 @@
+"""Entry points only: the ``cdp`` command and one module per step that ``spark-submit`` can run."""

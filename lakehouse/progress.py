@@ -1,0 +1,51 @@
+"""What a long command says while it works: a line per step on a terminal, structured lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger("cdp")
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "room": record.name.removeprefix("cdp."),
+            "message": record.getMessage(),
+        }
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        mark = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        return f"{self.formatTime(record, '%H:%M:%S')}  {mark}{record.getMessage()}"
+
+
+def set_up_logging(*, verbose: bool = False) -> None:
+    """Send the product's log to stderr: plain lines on a terminal, one JSON object per line elsewhere."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain() if sys.stderr.isatty() else _JsonLines())
+    log.handlers[:] = [handler]
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    log.propagate = False
+
+
+@contextmanager
+def step_log(name: str) -> Iterator[dict[str, float]]:
+    """Say when a step begins and how long it took; gives a dict that holds ``seconds`` afterwards."""
+    taken: dict[str, float] = {}
+    began = time.monotonic()
+    log.info("%s …", name)
+    try:
+        yield taken
+    finally:
+        taken["seconds"] = round(time.monotonic() - began, 2)
+    log.info("%s done in %.1f s", name, taken["seconds"])

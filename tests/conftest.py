@@ -1,0 +1,58 @@
+"""One Spark session for the whole run, a fresh lake per test."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+os.environ.setdefault("CDP_SECRET_IDENTITY_KEY", "a key for tests only, 32 letters")
+
+
+@pytest.fixture
+def make_workspace(tmp_path):
+    """A function that writes files (name → text) into a new workspace folder and gives the folder."""
+
+    def make(files: dict[str, str] | None = None, name: str = "workspace") -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        defaults = {"cdp.yml": "generate_secrets: true\n"}
+        for path, text in {**defaults, **(files or {})}.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(textwrap.dedent(text), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    """The one Spark session: two cores, few partitions, since every test's data is small."""
+    from lakehouse.session import start_session, stop_session
+    from lakehouse.settings import load_settings
+
+    folder = tmp_path_factory.mktemp("session")
+    (folder / "cdp.yml").write_text("spark: {cores: 2, driver_memory: 2g, shuffle_partitions: 2}\n")
+    yield start_session(load_settings(folder), name="tests")
+    stop_session()
+
+
+@pytest.fixture
+def lake(spark, make_workspace):
+    """An empty lake with every contracted table created, in its own workspace."""
+    from lakehouse.lake import open_lake
+    from lakehouse.settings import load_settings
+
+    return open_lake(load_settings(make_workspace()), spark=spark)
+
+
+@pytest.fixture
+def shared_data():
+    """The folder of third-party data beside the checkout; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the third-party data is not beside the checkout")
+    return SHARED
