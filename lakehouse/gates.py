@@ -1,0 +1,195 @@
+"""Gates at the hand-overs: measures from the contracts, judged by Great Expectations, before anything is visible.
+
+One SQL aggregate per table gives its row of measures; all tables of a gate are measured in one query. Great
+Expectations then judges the frame of measures, which costs a second, where a suite on each table costs several.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.contracts import Bound, Contract, contract
+from lakehouse.errors import GateStopped
+
+if TYPE_CHECKING:
+    from lakehouse.lake import Lake
+    from lakehouse.settings import Settings
+
+log = logging.getLogger("cdp.gates")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One measure against its bound."""
+
+    table: str
+    bound: Bound
+    value: float | None
+    is_passed: bool
+
+    def sentence(self) -> str:
+        """Name table, rule, number and bound."""
+        low, high = self.bound.min, self.bound.max
+        limit = f"between {low:g} and {high:g}" if low is not None and high is not None else (
+            f"at least {low:g}" if low is not None else f"at most {high:g}"
+        )  # fmt: skip
+        shown = "nothing" if self.value is None else f"{self.value:g}"
+        return f"{self.table}: {self.bound.name} is {shown}, must be {limit} ({self.bound.why})"
+
+
+def check_tables(lake: Lake, gate: str, tables: Iterable[str], business_date: date) -> list[Verdict]:
+    """Measure and judge ``tables`` for ``business_date``; a breached ``stop`` bound raises ``GateStopped``.
+
+    Measures and verdicts of the gate are kept either way, in ``quality.measures`` and ``quality.gate_results``.
+    """
+    bounds = {table: bounds_of(contract(table), lake.settings) for table in sorted(set(tables))}
+    measured = measure(lake, {t: b for t, b in bounds.items() if b}, business_date)
+    return judge_measures(lake, gate, bounds, measured, business_date)
+
+
+def judge_measures(
+    lake: Lake,
+    gate: str,
+    bounds: dict[str, list[Bound]],
+    measured: dict[tuple[str, str], float | None],
+    business_date: date,
+) -> list[Verdict]:
+    """Judge numbers that were already measured; keep them; raise ``GateStopped`` on a breached ``stop`` bound."""
+    pairs = [(table, bound) for table, found in bounds.items() for bound in found]
+    passed = _judged_by_great_expectations([(f"{t}.{b.name}", b, measured.get((t, b.name))) for t, b in pairs])
+    verdicts = [
+        Verdict(table, bound, measured.get((table, bound.name)), passed[f"{table}.{bound.name}"])
+        for table, bound in pairs
+    ]
+    _keep(lake, gate, verdicts, business_date)
+    for verdict in verdicts:
+        if not verdict.is_passed and verdict.bound.severity == "warn":
+            log.warning("%s", verdict.sentence())
+    broken = [verdict for verdict in verdicts if not verdict.is_passed and verdict.bound.severity == "stop"]
+    if broken:
+        more = f" (and {len(broken) - 1} more, see quality.gate_results)" if len(broken) > 1 else ""
+        raise GateStopped(f"the gate after {gate} stopped: {broken[0].sentence()}{more}")
+    return verdicts
+
+
+def bounds_of(found: Contract, settings: Settings) -> list[Bound]:
+    """Give the bounds of a contract with the workspace's own thresholds laid over, and the key's uniqueness."""
+    bounds = list(found.bounds)
+    if found.shape in ("state", "derived", "dictionary"):
+        bounds.append(
+            Bound(
+                name="duplicate_keys",
+                measure=_duplicate_keys(found),
+                why="a key names one row",
+                over="all",
+                max=0,
+            )
+        )
+    overlaid = []
+    for bound in bounds:
+        own = settings.thresholds.get(f"{found.name}.{bound.name}")
+        if own is not None:
+            bound = Bound(
+                name=bound.name, measure=bound.measure, over=bound.over, min=own.min, max=own.max,
+                severity=own.severity or bound.severity, why=own.why,
+            )  # fmt: skip
+        overlaid.append(bound)
+    return overlaid
+
+
+def _duplicate_keys(found: Contract) -> str:
+    """Give SQL that counts surplus rows per key; of a state table among the open rows of a feed."""
+    fields = ", ".join(found.key)
+    if found.shape != "state":
+        return f"count(*) - count(DISTINCT struct({fields}))"
+    return (
+        "count(CASE WHEN valid_to IS NULL THEN 1 END) - "
+        f"count(DISTINCT CASE WHEN valid_to IS NULL THEN struct(_feed, {fields}) END)"
+    )
+
+
+def measure(
+    lake: Lake, bounds: dict[str, list[Bound]], business_date: date
+) -> dict[tuple[str, str], float | None]:
+    """Give the value of every bound's measure by (table, name), measured in one Spark query."""
+    selects = []
+    for table, found in bounds.items():
+        for over in ("all", "arrived"):
+            chosen = [bound for bound in found if bound.over == over]
+            if not chosen:
+                continue
+            pairs = ", ".join(
+                f"struct('{bound.name}' AS name, try_cast({bound.measure} AS DOUBLE) AS value)" for bound in chosen
+            )
+            where = _arrived(contract(table), business_date) if over == "arrived" else "true"
+            selects.append(
+                f"SELECT '{table}' AS table_name, array({pairs}) AS measures "
+                f"FROM delta.`{lake.path(table)}` WHERE {where}"
+            )
+    if not selects:
+        return {}
+    rows = lake.spark.sql(" UNION ALL ".join(selects)).collect()
+    return {(row["table_name"], pair["name"]): pair["value"] for row in rows for pair in row["measures"]}
+
+
+def _arrived(found: Contract, business_date: date) -> str:
+    column = {"fact": "_arrived_on", "state": "valid_from"}.get(found.shape)
+    return f"{column} = DATE '{business_date.isoformat()}'" if column else "true"
+
+
+def _judged_by_great_expectations(judged: list[tuple[str, Bound, float | None]]) -> dict[str, bool]:
+    """Give per name whether the value lies within the bound; a missing value never passes a ``min``."""
+    if not judged:
+        return {}
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+    import pandas as pd
+
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
+    frame = pd.DataFrame({name: [value] for name, _, value in judged}, dtype="float64")
+    batch = (
+        context.data_sources.add_pandas("measures")
+        .add_dataframe_asset("measures")
+        .add_batch_definition_whole_dataframe("measures")
+    )
+    suite = gx.ExpectationSuite(name="bounds")
+    for name, bound, _ in judged:
+        suite.add_expectation(
+            gx.expectations.ExpectColumnValuesToBeBetween(column=name, min_value=bound.min, max_value=bound.max)
+        )
+    suite = context.suites.add(suite)
+    definition = gx.ValidationDefinition(name="bounds", data=batch, suite=suite)
+    result = context.validation_definitions.add(definition).run(
+        batch_parameters={"dataframe": frame}, result_format="BOOLEAN_ONLY"
+    )
+    passed = {r.expectation_config.kwargs["column"]: bool(r.success) for r in result.results}
+    for name, bound, value in judged:
+        # Great Expectations skips nulls; a bound with a minimum must not pass because nothing was there.
+        if value is None and bound.min is not None:
+            passed[name] = False
+    return passed
+
+
+def _keep(lake: Lake, gate: str, verdicts: list[Verdict], business_date: date) -> None:
+    import pyarrow as pa
+
+    base: list[dict[str, Any]] = [
+        {
+            "business_date": business_date, "gate": gate, "table_name": v.table, "measure": v.bound.name,
+            "value": v.value, "low": v.bound.min, "high": v.bound.max, "severity": v.bound.severity,
+            "is_passed": v.is_passed, "why": v.bound.why,
+        }
+        for v in verdicts
+    ]  # fmt: skip
+    for table in ("quality.measures", "quality.gate_results"):
+        names = contract(table).columns
+        rows = [{name: row[name] for name in names} for row in base]
+        kept = pa.Table.from_pylist(rows, schema=contract(table).arrow_schema())
+        lake.replace_partition(table, kept, business_date=business_date, gate=gate)

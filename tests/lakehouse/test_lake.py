@@ -1,0 +1,151 @@
+"""Writes by contract: states in one commit, facts by partition, dictionaries that only grow, gates that stop."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from lakehouse.contracts import build_contract, contract, register_contract
+from lakehouse.errors import ContractBroken, GateStopped
+from lakehouse.gates import check_tables
+from lakehouse.hashing import table_hash
+
+MON, TUE, WED = date(2026, 11, 16), date(2026, 11, 17), date(2026, 11, 18)
+
+
+def _contract(name: str, shape: str, key: list[str], **more):
+    tree = {
+        "table": name, "description": "d", "grain": "g", "shape": shape, "key": key, "owner": "tests",
+        "columns": {
+            "id": {"type": "string", "required": True}, "tier": {"type": "string", "allowed": ["A", "B", "C"]},
+            "amount": {"type": "decimal(18,2)"},
+        },
+        **more,
+    }  # fmt: skip
+    found = build_contract(tree)
+    register_contract(found)
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scratch_contracts():
+    from lakehouse import contracts
+
+    _contract("quality.scratch_states", "state", ["id"])
+    _contract("quality.scratch_facts", "fact", ["id"], bounds=[
+        {"name": "rows_today", "measure": "count(*)", "over": "arrived", "min": 1, "max": 3, "why": "tests"},
+        {"name": "amount_sum", "measure": "sum(amount)", "min": 0, "severity": "warn", "why": "tests"},
+    ])  # fmt: skip
+    _contract("quality.scratch_words", "dictionary", ["id"])
+    yield
+    for name in ("states", "facts", "words"):
+        contracts._registered.pop(f"quality.scratch_{name}")
+
+
+def states(spark, *rows):
+    data = [(i, t, a, "f.csv", n) for n, (i, t, a) in enumerate(rows)]
+    return spark.createDataFrame(data, "id string, tier string, amount int, _file string, _row long")
+
+
+def facts(spark, day: date, *rows, feed="f"):
+    data = [(i, t, a, feed, "f.csv", n, day) for n, (i, t, a) in enumerate(rows)]
+    names = "id string, tier string, amount int, _feed string, _file string, _row long, _arrived_on date"
+    return spark.createDataFrame(data, names)
+
+
+def write_modes(lake, table):
+    """The modes of a table's Spark writes, oldest first; its creation has none."""
+    entries = [e.get("operationParameters") or {} for e in lake.delta(table).history()]
+    return [entry["mode"] for entry in reversed(entries) if "mode" in entry]
+
+
+def history(lake):
+    rows = lake.read_arrow("quality.scratch_states").to_pylist()
+    return sorted((r["id"], r["tier"], r["valid_from"].day, r["valid_to"].day if r["valid_to"] else None) for r in rows)
+
+
+def test_a_state_table_keeps_when_we_knew_what_and_a_rerun_of_the_day_changes_nothing(lake, spark):
+    table = "quality.scratch_states"
+
+    def night(day, *rows, mode="snapshot"):
+        before = lake.version(table)
+        lake.change_states(table, states(spark, *rows), feed="f", business_date=day, mode=mode)
+        return lake.version(table) - before
+
+    assert night(MON, ("1", "A", 1), ("2", "A", 1), ("3", None, None)) == 1
+    assert night(TUE, ("1", "B", 1), ("2", "A", 1), ("4", "A", 1)) == 1
+    expected = [("1", "A", 16, 17), ("1", "B", 17, None), ("2", "A", 16, None), ("3", None, 16, 17), ("4", "A", 17, None)]
+    assert history(lake) == expected
+    settled = table_hash(lake.settings, table)
+    assert night(TUE, ("1", "B", 1), ("2", "A", 1), ("4", "A", 1)) == 0, "the same again writes nothing"
+    # A corrected file of the same day: 1 never changed, 3 was not gone, 4 is another tier, 2 has gone.
+    assert night(TUE, ("1", "A", 1), ("3", None, None), ("4", "C", 1)) == 1, "one commit rewinds, closes and opens"
+    assert history(lake) == [("1", "A", 16, None), ("2", "A", 16, 17), ("3", None, 16, None), ("4", "C", 17, None)]
+    assert night(TUE, ("1", "B", 1), ("2", "A", 1), ("4", "A", 1)) == 1
+    assert table_hash(lake.settings, table) == settled, "back to the first file, back to the first rows"
+    night(WED, ("2", "B", 1), mode="delta")
+    assert [row for row in history(lake) if row[3] is None] == [("1", "B", 17, None), ("2", "B", 18, None), ("4", "A", 17, None)]
+    lake.change_states(table, states(spark, ("2", "C", 1)), feed="other", business_date=WED, mode="snapshot")
+    assert ("2", "B", 18, None) in history(lake), "another feed's rows are its own"
+
+
+def test_facts_are_replaced_by_arrival_and_feed_and_only_when_there_is_something_to_replace(lake, spark):
+    table = "quality.scratch_facts"
+    lake.replace_partition(table, facts(spark, MON, ("1", "A", 1), ("2", "A", 2)), _arrived_on=MON, _feed="f")
+    lake.replace_partition(table, facts(spark, MON, ("9", "A", 9), feed="g"), _arrived_on=MON, _feed="g")
+    lake.replace_partition(table, facts(spark, TUE, ("3", "A", 3)), _arrived_on=TUE, _feed="f")
+    assert write_modes(lake, table) == ["Append"] * 3, "nothing was there to be replaced"
+    lake.replace_partition(table, facts(spark, MON, ("1", "B", 1)), _arrived_on=MON, _feed="f")
+    assert write_modes(lake, table) == ["Append"] * 3 + ["Overwrite"]
+    kept = sorted((r["id"], r["tier"]) for r in lake.read_arrow(table).to_pylist())
+    assert kept == [("1", "B"), ("3", "A"), ("9", "A")]
+
+
+def test_a_gate_measures_judges_keeps_and_stops(lake, spark):
+    table = "quality.scratch_facts"
+    lake.append(table, facts(spark, MON, ("1", "A", -5)))
+    verdicts = check_tables(lake, "trusted", [table], MON)
+    assert [(v.bound.name, v.value, v.is_passed) for v in verdicts] == [("rows_today", 1.0, True), ("amount_sum", -5.0, False)]
+    with pytest.raises(GateStopped, match=r"quality.scratch_facts: rows_today is 0, must be between 1 and 3") as stopped:
+        check_tables(lake, "trusted", [table], TUE)
+    assert stopped.value.exit_code == 3
+    kept = lake.read_arrow("quality.gate_results").to_pylist()
+    assert {(r["business_date"], r["measure"], r["is_passed"]) for r in kept} == {
+        (MON, "rows_today", True), (MON, "amount_sum", False), (TUE, "rows_today", False), (TUE, "amount_sum", False),
+    }  # fmt: skip
+
+
+def test_a_dictionary_only_grows(lake):
+    schema = contract("quality.scratch_words").arrow_schema()
+
+    def words(*rows):
+        return pa.Table.from_pylist([{"id": i, "tier": t} for i, t in rows], schema=schema)
+
+    lake.extend_dictionary("quality.scratch_words", words(("a", "A"), ("b", "A")))
+    lake.extend_dictionary("quality.scratch_words", words(("b", "B"), ("c", "C")))
+    rows = lake.read_arrow("quality.scratch_words").to_pylist()
+    assert sorted((r["id"], r["tier"]) for r in rows) == [("a", "A"), ("b", "A"), ("c", "C")]
+
+
+def test_a_row_that_breaks_the_contract_is_refused_in_one_sentence_without_its_values(lake, spark):
+    with pytest.raises(ContractBroken, match="tier IN") as by_spark:
+        lake.append("quality.scratch_facts", facts(spark, MON, ("secret-id", "Z", 1)))
+    bad = pa.Table.from_pylist([{"id": None, "tier": "secret-value"}], schema=contract("quality.scratch_words").arrow_schema())
+    with pytest.raises(ContractBroken, match="breaks") as by_arrow:
+        lake.append("quality.scratch_words", bad)
+    assert "secret" not in str(by_spark.value) + str(by_arrow.value)
+    with pytest.raises(ContractBroken, match="lack column 'amount'"):
+        lake.append("quality.scratch_words", bad.select(["id", "tier"]))
+    assert lake.row_count("quality.scratch_facts") == 0
+
+
+def test_every_table_stays_readable_for_simple_delta_readers(lake, spark):
+    lake.append("quality.scratch_facts", facts(spark, MON, ("1", "A", 1)))
+    for log in Path(lake.settings.lake).glob("*/*/_delta_log/00000000000000000000.json"):
+        protocol = json.loads(log.read_text().splitlines()[0])["protocol"]
+        assert protocol["minReaderVersion"] == 1
+    assert lake.delta("quality.scratch_facts").protocol().min_reader_version == 1
