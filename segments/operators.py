@@ -1,0 +1,231 @@
+"""Operators of a tag leaf by value type: what they accept, what they answer, and their Spark SQL.
+
+Answers are three-valued: True, False or None (unknown). Every operator but ``is_null`` answers None
+when the tag's value is null. ``answer`` is the reference the compiled SQL is tested against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+
+ValueType = Literal["boolean", "number", "category", "date", "set"]
+Operand = Literal["one", "many", "range", "flag", "days", "comparison"]
+
+_ALL: tuple[ValueType, ...] = ("boolean", "number", "category", "date", "set")
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator: the value types it may meet, its operand, and whether it denies (``ne``, ``not_in``)."""
+
+    name: str
+    types: tuple[ValueType, ...]
+    operand: Operand
+    denies: bool = False
+
+
+OPERATORS: dict[str, Operator] = {
+    o.name: o
+    for o in (
+        Operator("eq", ("boolean", "number", "category", "date"), "one"),
+        Operator("ne", ("boolean", "number", "category", "date"), "one", denies=True),
+        Operator("in", ("number", "category"), "many"),
+        Operator("not_in", ("number", "category"), "many", denies=True),
+        Operator("gt", ("number", "date"), "one"),
+        Operator("gte", ("number", "date"), "one"),
+        Operator("lt", ("number", "date"), "one"),
+        Operator("lte", ("number", "date"), "one"),
+        Operator("between", ("number", "date"), "range"),
+        Operator("contains_any", ("set",), "many"),
+        Operator("contains_all", ("set",), "many"),
+        Operator("is_null", _ALL, "flag"),
+        Operator("days_ago", ("date",), "comparison"),
+        Operator("changed_since", _ALL, "days"),
+    )
+}
+COMPARISONS = ("eq", "ne", "gt", "gte", "lt", "lte", "between")
+_SIGN = {"eq": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": lambda v, x: v == x,
+    "ne": lambda v, x: v != x,
+    "gt": lambda v, x: v > x,
+    "gte": lambda v, x: v >= x,
+    "lt": lambda v, x: v < x,
+    "lte": lambda v, x: v <= x,
+}
+
+
+@dataclass(frozen=True)
+class Test:
+    """One operator with its operand, as a leaf states it; several tests of a leaf must all hold."""
+
+    operator: str
+    operand: Any
+
+    __test__ = False  # no test case, whatever pytest makes of the name
+
+    def operands(self) -> list[Any]:
+        """Give the single values of the operand, each to be checked against the tag's domain."""
+        kind = OPERATORS[self.operator].operand
+        if kind in ("many", "range"):
+            return list(self.operand)
+        return [self.operand] if kind == "one" else []
+
+
+def operand_fault(operator: str, operand: Any) -> str | None:
+    """Say what is wrong with the shape of an operand, whatever the tag; None when nothing is."""
+    kind = OPERATORS[operator].operand
+    if kind == "one" and isinstance(operand, (list, dict)) or operand is None:
+        return f"'{operator}' takes one value"
+    if kind == "many" and not (isinstance(operand, list) and operand):
+        return f"'{operator}' takes a list of at least one value, like {operator}: [A, B]"
+    if kind == "range":
+        if not (isinstance(operand, list) and len(operand) == 2):
+            return f"'{operator}' takes two values, like {operator}: [1, 9], both included"
+        if _compared(operand[0]) > _compared(operand[1]):
+            return f"'{operator}' has its bounds the wrong way round"
+    if kind == "flag" and not isinstance(operand, bool):
+        return f"'{operator}' takes true or false"
+    if kind == "days" and not (_is_whole(operand) and operand >= 1):
+        return f"'{operator}' takes a number of days of at least 1"
+    if kind == "comparison":
+        return comparison_fault(operator, operand)
+    return None
+
+
+def comparison_fault(name: str, operand: Any) -> str | None:
+    """Say what is wrong with a comparison of a whole number, like ``{gte: 2}``; None when nothing is."""
+    if not isinstance(operand, dict) or not operand:
+        return f"'{name}' takes a comparison, like {name}: {{gte: 2}}"
+    for sign, bound in operand.items():
+        if sign not in COMPARISONS:
+            return f"'{name}' knows {', '.join(COMPARISONS)}, not '{sign}'"
+        values = bound if sign == "between" and isinstance(bound, list) and len(bound) == 2 else [bound]
+        if not all(_is_whole(value) for value in values) or (sign == "between" and len(values) != 2):
+            return f"'{name}.{sign}' takes {'two whole numbers' if sign == 'between' else 'a whole number'}"
+    return None
+
+
+def type_fault(operator: str, value_type: ValueType, operand: Any) -> str | None:
+    """Say why an operator or its operand does not fit a tag of ``value_type``; None when it fits."""
+    known = OPERATORS[operator]
+    if value_type not in known.types:
+        return f"'{operator}' works on {' and '.join(known.types)}, not on a {value_type}"
+    for value in Test(operator, operand).operands():
+        if not _fits(value, value_type):
+            return f"{value!r} is not a {'member of a set' if value_type == 'set' else value_type}"
+    return None
+
+
+def _fits(value: Any, value_type: ValueType) -> bool:
+    if value_type == "boolean":
+        return isinstance(value, bool)
+    if value_type == "number":
+        return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+    if value_type == "date":
+        return isinstance(value, date)
+    return isinstance(value, str)
+
+
+def answer(test: Test, value: Any, *, business_date: date, before: Any = None, has_before: bool = False) -> bool | None:
+    """Give the three-valued answer of one test on one value.
+
+    ``before`` is the value of the day ``changed_since`` asks about and ``has_before`` says whether that day
+    was kept for this person; without it the answer is unknown.
+    """
+    name, operand = test.operator, test.operand
+    if name == "is_null":
+        return (value is None) == operand
+    if name == "changed_since":
+        return None if not has_before else _compared(value) != _compared(before)
+    if value is None:
+        return None
+    if name == "days_ago":
+        return compare_number((business_date - value).days, operand)
+    if name in ("contains_any", "contains_all"):
+        found = set(value) & set(operand)
+        return bool(found) if name == "contains_any" else found == set(operand)
+    held = _compared(value)
+    if name in ("in", "not_in"):
+        return (held in [_compared(x) for x in operand]) == (name == "in")
+    if name == "between":
+        return _compared(operand[0]) <= held <= _compared(operand[1])
+    return _COMPARE[name](held, _compared(operand))
+
+
+def compare_number(number: int, comparison: dict[str, Any]) -> bool:
+    """Give whether ``number`` meets every part of a comparison like ``{gte: 2, lt: 9}``."""
+    return all(
+        bound[0] <= number <= bound[1] if sign == "between" else _COMPARE[sign](number, bound)
+        for sign, bound in comparison.items()
+    )
+
+
+def test_sql(test: Test, column: str, *, business_date: str, before: str = "") -> str:
+    """Give one test as a Spark SQL condition over ``column``; null is the unknown.
+
+    ``business_date`` is a Spark SQL date; ``before`` names the struct column ``{value}`` of the earlier day,
+    null where that day was not kept.
+    """
+    name, operand = test.operator, test.operand
+    if name == "is_null":
+        return f"{column} IS {'' if operand else 'NOT '}NULL"
+    if name == "changed_since":
+        return f"CASE WHEN {before} IS NOT NULL THEN NOT ({column} <=> {before}.value) END"
+    if name == "days_ago":
+        return comparison_sql(f"datediff({business_date}, {column})", operand)
+    if name == "contains_any":
+        return f"arrays_overlap({column}, {_array(operand)})"
+    if name == "contains_all":
+        return f"size(array_except({_array(operand)}, {column})) = 0"
+    if name in ("in", "not_in"):
+        values = ", ".join(literal(value) for value in operand)
+        return f"{column} {'IN' if name == 'in' else 'NOT IN'} ({values})"
+    if name == "between":
+        return f"{column} BETWEEN {literal(operand[0])} AND {literal(operand[1])}"
+    return f"{column} {_SIGN[name]} {literal(operand)}"
+
+
+def comparison_sql(number: str, comparison: dict[str, Any]) -> str:
+    """Give a comparison of a whole number as SQL."""
+    parts = [
+        f"{number} BETWEEN {bound[0]} AND {bound[1]}" if sign == "between" else f"{number} {_SIGN[sign]} {bound}"
+        for sign, bound in sorted(comparison.items())
+    ]
+    return " AND ".join(parts)
+
+
+def literal(value: Any) -> str:
+    """Give a value as a Spark SQL literal."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, Decimal)):
+        return str(value)
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f")
+    if isinstance(value, date):
+        return f"DATE '{value.isoformat()}'"
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _array(values: list[Any]) -> str:
+    return f"array({', '.join(literal(value) for value in values)})"
+
+
+def _compared(value: Any) -> Any:
+    """Floats meet decimals by their shortest text, as the SQL literal writes them."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, int):
+        return Decimal(value)
+    return sorted(value) if isinstance(value, (list, set)) else value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
