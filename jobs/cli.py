@@ -12,11 +12,19 @@ from lakehouse.errors import CdpError
 
 # name → (module, attribute, one line of help); the help stands here so that `cdp --help` imports nothing.
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "doctor": ("jobs.commands.doctor", "command", "Check Java, Python, memory, disk, JARs and the workspace."),
+    "doctor": (
+        "jobs.commands.doctor",
+        "command",
+        "Check Java, Python, memory, disk, JARs and the workspace.",
+    ),
     "jars": ("jobs.commands.jars", "group", "Fetch Delta's JARs once, for use without a network."),
     "init": ("jobs.commands.init", "command", "Write an empty workspace to start from."),
     "simulate": ("jobs.commands.simulate", "command", "Write the simulated bank's files and its truth."),
-    "simulate-receipts": ("jobs.commands.simulate", "receipts_command", "Answer published audiences as an engine would."),
+    "simulate-receipts": (
+        "jobs.commands.simulate",
+        "receipts_command",
+        "Answer published audiences as an engine would.",
+    ),
     "demo": ("jobs.commands.demo", "command", "Simulate a bank and run its nights in one process."),
     "nightly": ("jobs.commands.night", "nightly", "Run the night of a business date."),
     "backfill": ("jobs.commands.night", "backfill", "Run the nights of a range of business dates in order."),
@@ -59,7 +67,9 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.option("--verbose", is_flag=True, help="Say more while working.")
 @click.version_option(package_name="oneid-cdp", prog_name="cdp")
 def cdp(verbose: bool) -> None:

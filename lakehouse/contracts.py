@@ -111,7 +111,9 @@ class Contract:
                 found[f"{column.name.strip('_')}_present"] = f"{column.name} IS NOT NULL"
             if column.allowed:
                 values = ", ".join("'" + value.replace("'", "''") + "'" for value in column.allowed)
-                found[f"{column.name.strip('_')}_allowed"] = f"{column.name} IS NULL OR {column.name} IN ({values})"
+                found[f"{column.name.strip('_')}_allowed"] = (
+                    f"{column.name} IS NULL OR {column.name} IN ({values})"
+                )
         return found
 
 
@@ -124,7 +126,9 @@ _FACT = (
 _STATE = (
     *_FACT[:3],
     Column("valid_from", "date", True, "C1", "first business date on which we knew this, inclusive"),
-    Column("valid_to", "date", False, "C1", "first business date on which it no longer held; null while open"),
+    Column(
+        "valid_to", "date", False, "C1", "first business date on which it no longer held; null while open"
+    ),
 )
 _PIPELINE: dict[str, tuple[Column, ...]] = {"fact": _FACT, "state": _STATE}
 _KEYS = {
@@ -160,12 +164,18 @@ def build_contract(tree: dict[str, Any], *, file: str | Path = "(derived)") -> C
         if body:
             raise ContractBroken(f"column '{name}' has an unknown key '{sorted(body)[0]}'", file=file)
         if column.level not in LEVELS:
-            raise ContractBroken(f"column '{name}' has level '{column.level}', none of {', '.join(LEVELS)}", file=file)
+            raise ContractBroken(
+                f"column '{name}' has level '{column.level}', none of {', '.join(LEVELS)}", file=file
+            )
         columns[name] = column
     pipeline = _PIPELINE.get(shape, ())
     columns |= {column.name: column for column in pipeline}
     key = tuple(tree["key"])
-    for part in (*key, *tree.get("partition_by", ()), *([tree["event_date"]] if tree.get("event_date") else [])):
+    for part in (
+        *key,
+        *tree.get("partition_by", ()),
+        *([tree["event_date"]] if tree.get("event_date") else []),
+    ):
         if part not in columns:
             raise ContractBroken(f"'{part}' is no column of the table", file=file)
     retention = tree.get("retention") or {}

@@ -43,6 +43,8 @@ def create_table(contract: Contract, folder: Path) -> bool:
     ]
     log.mkdir(parents=True, exist_ok=True)
     unfinished = log / f".{first.name}.unfinished"
-    unfinished.write_text("\n".join(json.dumps(action, ensure_ascii=False) for action in actions) + "\n", encoding="utf-8")
+    unfinished.write_text(
+        "\n".join(json.dumps(action, ensure_ascii=False) for action in actions) + "\n", encoding="utf-8"
+    )
     unfinished.rename(first)
     return True

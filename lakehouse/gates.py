@@ -61,7 +61,9 @@ def judge_measures(
 ) -> list[Verdict]:
     """Judge numbers that were already measured; keep them; raise ``GateStopped`` on a breached ``stop`` bound."""
     pairs = [(table, bound) for table, found in bounds.items() for bound in found]
-    passed = _judged_by_great_expectations([(f"{t}.{b.name}", b, measured.get((t, b.name))) for t, b in pairs])
+    passed = _judged_by_great_expectations(
+        [(f"{t}.{b.name}", b, measured.get((t, b.name))) for t, b in pairs]
+    )
     verdicts = [
         Verdict(table, bound, measured.get((table, bound.name)), passed[f"{table}.{bound.name}"])
         for table, bound in pairs
@@ -124,7 +126,8 @@ def measure(
             if not chosen:
                 continue
             pairs = ", ".join(
-                f"struct('{bound.name}' AS name, try_cast({bound.measure} AS DOUBLE) AS value)" for bound in chosen
+                f"struct('{bound.name}' AS name, try_cast({bound.measure} AS DOUBLE) AS value)"
+                for bound in chosen
             )
             where = _arrived(contract(table), business_date) if over == "arrived" else "true"
             selects.append(
@@ -162,7 +165,9 @@ def _judged_by_great_expectations(judged: list[tuple[str, Bound, float | None]])
     suite = gx.ExpectationSuite(name="bounds")
     for name, bound, _ in judged:
         suite.add_expectation(
-            gx.expectations.ExpectColumnValuesToBeBetween(column=name, min_value=bound.min, max_value=bound.max)
+            gx.expectations.ExpectColumnValuesToBeBetween(
+                column=name, min_value=bound.min, max_value=bound.max
+            )
         )
     suite = context.suites.add(suite)
     definition = gx.ValidationDefinition(name="bounds", data=batch, suite=suite)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def table_hash(settings: Settings, table: str, version: int | None = None, *, without: Iterable[str] = ()) -> str:
+def table_hash(
+    settings: Settings, table: str, version: int | None = None, *, without: Iterable[str] = ()
+) -> str:
     """Give ``rows:hash`` of a table's content (no JVM); columns in ``without`` do not count."""
     import duckdb
 

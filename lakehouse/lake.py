@@ -33,7 +33,9 @@ DBT_DATABASE = "tags_work"
 class Lake:
     """Tables of one lake for one writer; open it with ``open_lake`` and hold the lock while writing."""
 
-    def __init__(self, settings: Settings, *, run_id: str = "adhoc", spark: SparkSession | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, run_id: str = "adhoc", spark: SparkSession | None = None
+    ) -> None:
         self.settings = settings
         self.run_id = run_id
         self._spark = spark
@@ -231,7 +233,9 @@ class Lake:
 
         metadata = CommitProperties(custom_metadata={"userMetadata": self.run_id})
         partition_by = list(contract(table).partition_by) or None
-        write_deltalake(self.path(table), rows, partition_by=partition_by, commit_properties=metadata, **options)
+        write_deltalake(
+            self.path(table), rows, partition_by=partition_by, commit_properties=metadata, **options
+        )
 
     def _may_hold(self, table: str, equals: dict[str, Any]) -> bool:
         """Tell from the Delta log alone whether a file may hold rows that equal ``equals``."""
@@ -273,7 +277,11 @@ def _fit(frame: Frame, found: Contract) -> Any:
     missing = [name for name in found.columns if name not in names]
     unknown = [name for name in names if name not in found.columns]
     if missing or unknown:
-        what = f"lack column '{missing[0]}'" if missing else f"have a column '{unknown[0]}' the contract does not know"
+        what = (
+            f"lack column '{missing[0]}'"
+            if missing
+            else f"have a column '{unknown[0]}' the contract does not know"
+        )
         raise ContractBroken(f"rows for {found.name} {what}")
     if _is_arrow(frame):
         return frame.select(list(found.columns)).cast(found.arrow_schema())
@@ -310,7 +318,10 @@ def _contract_errors(table: str) -> Iterator[None]:
     except DeltaError as wrong:
         if "validation check" not in str(wrong) and "CHECK" not in str(wrong):
             raise
-        said = broken(str(wrong)) or f"a row for {table} breaks one of: {'; '.join(contract(table).checks().values())}"
+        said = (
+            broken(str(wrong))
+            or f"a row for {table} breaks one of: {'; '.join(contract(table).checks().values())}"
+        )
         raise ContractBroken(said) from None
     except Exception as wrong:
         if "DELTA_VIOLATE_CONSTRAINT" not in str(wrong) and "CHECK constraint" not in str(wrong):

@@ -41,7 +41,9 @@ class Ledger:
         self.business_date = business_date
         self.fingerprint = fingerprint
 
-    def write(self, step: str, status: str, *, record: StepRecord | None = None, message: str | None = None) -> None:
+    def write(
+        self, step: str, status: str, *, record: StepRecord | None = None, message: str | None = None
+    ) -> None:
         """Add one row."""
         row = {
             "run_id": self.lake.run_id, "step": step, "business_date": self.business_date, "status": status,

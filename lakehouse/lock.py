@@ -44,7 +44,12 @@ def hold_lock(folder: Path, purpose: str) -> Iterator[Callable[[int | None], Non
                 file=file,
             ) from None
         _wait_for_jvm(_read(handle), file)
-        holder = {"pid": os.getpid(), "purpose": purpose, "since": now().isoformat(timespec="seconds"), "jvm_pid": None}
+        holder = {
+            "pid": os.getpid(),
+            "purpose": purpose,
+            "since": now().isoformat(timespec="seconds"),
+            "jvm_pid": None,
+        }
         _write(handle, holder)
 
         def note_jvm(pid: int | None) -> None:
@@ -64,7 +69,9 @@ def _wait_for_jvm(last: dict[str, object], file: Path) -> None:
     patience = time.monotonic() + JVM_PATIENCE_SECONDS
     while _is_same_process(pid, started):
         if time.monotonic() > patience:
-            raise LockHeld(f"the JVM {pid} of the last writer is still running; stop it, then run again", file=file)
+            raise LockHeld(
+                f"the JVM {pid} of the last writer is still running; stop it, then run again", file=file
+            )
         time.sleep(0.2)
 
 

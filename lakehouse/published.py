@@ -41,13 +41,24 @@ def _delta_columns(settings: Settings, table: str, version: int | None) -> tuple
     database, _, name = table.partition(".")
     source = DeltaTable(settings.lake / database / name, version=version)
     if source.protocol().min_reader_version > 1:
-        raise StepFailed(f"{table} needs Delta reader version {source.protocol().min_reader_version}; it cannot be read as files")
-    types = {field.name: str(field.type.type if hasattr(field.type, "type") else field.type) for field in source.schema().fields}
+        raise StepFailed(
+            f"{table} needs Delta reader version {source.protocol().min_reader_version}; it cannot be read as files"
+        )
+    types = {
+        field.name: str(field.type.type if hasattr(field.type, "type") else field.type)
+        for field in source.schema().fields
+    }
     partitioned = {name: types[name] for name in source.metadata().partition_columns}
     return source.file_uris(), partitioned
 
 
-_DUCK_TYPES = {"date": "DATE", "string": "VARCHAR", "integer": "INTEGER", "long": "BIGINT", "boolean": "BOOLEAN"}
+_DUCK_TYPES = {
+    "date": "DATE",
+    "string": "VARCHAR",
+    "integer": "INTEGER",
+    "long": "BIGINT",
+    "boolean": "BOOLEAN",
+}
 
 
 def relation_sql(settings: Settings, table: str, version: int | None = None) -> str:
@@ -56,7 +67,9 @@ def relation_sql(settings: Settings, table: str, version: int | None = None) -> 
     if not uris:
         return _empty_sql(settings, table, version)
     files = ", ".join("'" + uri.replace("'", "''") + "'" for uri in sorted(uris))
-    casts = ", ".join(f'CAST("{n}" AS {_DUCK_TYPES.get(t, "VARCHAR")}) AS "{n}"' for n, t in partitioned.items())
+    casts = ", ".join(
+        f'CAST("{n}" AS {_DUCK_TYPES.get(t, "VARCHAR")}) AS "{n}"' for n, t in partitioned.items()
+    )
     columns = f"* REPLACE ({casts})" if casts else "*"
     return (
         f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning={'true' if casts else 'false'}, "
@@ -85,7 +98,9 @@ def _duck_type(kind: Any) -> str:
         return "TIMESTAMPTZ"
     if kind.startswith("decimal"):
         return kind.upper()
-    return {"double": "DOUBLE", "float": "FLOAT", "short": "SMALLINT"}.get(kind, _DUCK_TYPES.get(kind, "VARCHAR"))
+    return {"double": "DOUBLE", "float": "FLOAT", "short": "SMALLINT"}.get(
+        kind, _DUCK_TYPES.get(kind, "VARCHAR")
+    )
 
 
 def publications(settings: Settings) -> list[Publication]:
@@ -172,7 +187,9 @@ def named_tables(statement: str, known: list[str]) -> list[str]:
     except sqlglot.errors.ParseError as wrong:
         detail = wrong.errors[0] if wrong.errors else {}
         where = f" near line {detail.get('line')}, column {detail.get('col')}" if detail else ""
-        raise UsageError(f"the SQL cannot be read{where}: {detail.get('description', 'syntax error')}") from None
+        raise UsageError(
+            f"the SQL cannot be read{where}: {detail.get('description', 'syntax error')}"
+        ) from None
     found: list[str] = []
     for tree in trees:
         for table in tree.find_all(exp.Table) if tree is not None else ():
@@ -186,7 +203,9 @@ def open_published(settings: Settings, as_of: date | None = None) -> Published:
     publication = newest_publication(settings, as_of)
     if publication is None:
         which = f"for {as_of}" if as_of else "yet"
-        raise UsageError(f"nothing was published {which} in {settings.workspace}; run `cdp nightly --date D` first")
+        raise UsageError(
+            f"nothing was published {which} in {settings.workspace}; run `cdp nightly --date D` first"
+        )
     return Published(settings, publication)
 
 

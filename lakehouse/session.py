@@ -59,7 +59,9 @@ def require_java() -> None:
             "and set JAVA_HOME if it is not on the PATH"
         )
     if version not in JAVA_VERSIONS and version < JAVA_VERSIONS[-1]:
-        raise EnvironmentUnready(f"Java {version} cannot run Spark 4: install a JDK 17 or 21 and set JAVA_HOME to it")
+        raise EnvironmentUnready(
+            f"Java {version} cannot run Spark 4: install a JDK 17 or 21 and set JAVA_HOME to it"
+        )
 
 
 def jars_folder(settings: Settings | None = None) -> Path:
@@ -92,7 +94,9 @@ def fetch_jars(folder: Path) -> list[Path]:
     shutil.rmtree(ivy, ignore_errors=True)
     wrong = [name for name, good in verify_jars(folder).items() if not good]
     if wrong:
-        raise EnvironmentUnready(f"{wrong[0]} in {folder} differs from its known sha256; remove the folder and fetch again")
+        raise EnvironmentUnready(
+            f"{wrong[0]} in {folder} differs from its known sha256; remove the folder and fetch again"
+        )
     return sorted(folder.glob("*.jar"))
 
 
@@ -140,7 +144,9 @@ def _class_data_options(jars: dict[str, str]) -> str:
     minute, so a half-written one is never read.
     """
     parts = [str(java_version())]
-    for jar in sorted([*_spark_home_jars().glob("*.jar"), *map(Path, filter(None, jars.get("spark.jars", "").split(",")))]):
+    for jar in sorted(
+        [*_spark_home_jars().glob("*.jar"), *map(Path, filter(None, jars.get("spark.jars", "").split(",")))]
+    ):
         facts = jar.stat()
         parts.append(f"{jar}:{facts.st_size}:{int(facts.st_mtime)}")
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -55,7 +55,13 @@ def change_states(
         opened.write.format("delta").mode("append").save(path)
         return StateCounts(inserted=lake.row_count(found.name))
     actions = _actions(
-        lake.read(found.name).where(f"_feed = '{feed}'"), incoming, found, feed, business_date, mode, key or found.key
+        lake.read(found.name).where(f"_feed = '{feed}'"),
+        incoming,
+        found,
+        feed,
+        business_date,
+        mode,
+        key or found.key,
     ).persist()
     try:
         counts = {row["_action"]: row["count"] for row in actions.groupBy("_action").count().collect()}
@@ -109,7 +115,9 @@ def _actions(
     day = F.lit(business_date)
     names = list(found.columns)
     business = list(found.business_columns)
-    before = current.where((F.col("valid_from") < day) & (F.col("valid_to").isNull() | (F.col("valid_to") == day)))
+    before = current.where(
+        (F.col("valid_from") < day) & (F.col("valid_to").isNull() | (F.col("valid_to") == day))
+    )
     attempt = current.where(F.col("valid_from") == day)
 
     def packed(rows: DataFrame, label: str) -> DataFrame:
@@ -138,7 +146,9 @@ def _actions(
         opens & tried & ~_all_equal("i", "t", content), F.lit("update")
     )
     none = F.lit(None).cast("date")
-    changes = F.array(change(of_before, "b", ends), change(of_attempt, "t", none), change(of_incoming, "i", none))
+    changes = F.array(
+        change(of_before, "b", ends), change(of_attempt, "t", none), change(of_incoming, "i", none)
+    )
     return joined.select(F.explode(changes).alias("c")).select("c.*").where("_action IS NOT NULL")
 
 

@@ -117,7 +117,9 @@ def parse_model(model: type[Model], tree: Any, *, file: str | Path) -> Model:
 
 def _is_union_tag(step: str | int) -> bool:
     """Pydantic puts the names of union members into the location; they are no keys of the file."""
-    return isinstance(step, str) and (step[:1].isupper() or "[" in step or step in {"str", "int", "float", "bool"})
+    return isinstance(step, str) and (
+        step[:1].isupper() or "[" in step or step in {"str", "int", "float", "bool"}
+    )
 
 
 def _known_keys(model: type[BaseModel], path: list[str | int]) -> list[str]:

@@ -16,7 +16,9 @@ from jobs.options import DAY, workspace_option
 
 @click.command("sql")
 @click.argument("statement")
-@click.option("--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+)
 @click.option("--as-of", type=DAY, default=None, help="Read the publication of this business date.")
 @workspace_option
 def command(statement: str, shape: str, as_of: date | None, workspace: Path | None) -> None:
@@ -33,7 +35,9 @@ def command(statement: str, shape: str, as_of: date | None, workspace: Path | No
         else:
             settings = load_settings(workspace)
             if as_of is None and newest_publication(settings) is None:
-                raise UsageError(f"nothing was published yet in {settings.workspace}; run `cdp nightly --date D` first")
+                raise UsageError(
+                    f"nothing was published yet in {settings.workspace}; run `cdp nightly --date D` first"
+                )
             result = open_published(settings, as_of).sql(statement)
     except duckdb.Error as wrong:
         raise UsageError(f"the SQL failed: {str(wrong).splitlines()[0]}") from None

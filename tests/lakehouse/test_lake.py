@@ -65,7 +65,9 @@ def write_modes(lake, table):
 
 def history(lake):
     rows = lake.read_arrow("quality.scratch_states").to_pylist()
-    return sorted((r["id"], r["tier"], r["valid_from"].day, r["valid_to"].day if r["valid_to"] else None) for r in rows)
+    return sorted(
+        (r["id"], r["tier"], r["valid_from"].day, r["valid_to"].day if r["valid_to"] else None) for r in rows
+    )
 
 
 def test_a_state_table_keeps_when_we_knew_what_and_a_rerun_of_the_day_changes_nothing(lake, spark):
@@ -78,17 +80,34 @@ def test_a_state_table_keeps_when_we_knew_what_and_a_rerun_of_the_day_changes_no
 
     assert night(MON, ("1", "A", 1), ("2", "A", 1), ("3", None, None)) == 1
     assert night(TUE, ("1", "B", 1), ("2", "A", 1), ("4", "A", 1)) == 1
-    expected = [("1", "A", 16, 17), ("1", "B", 17, None), ("2", "A", 16, None), ("3", None, 16, 17), ("4", "A", 17, None)]
+    expected = [
+        ("1", "A", 16, 17),
+        ("1", "B", 17, None),
+        ("2", "A", 16, None),
+        ("3", None, 16, 17),
+        ("4", "A", 17, None),
+    ]
     assert history(lake) == expected
     settled = table_hash(lake.settings, table)
     assert night(TUE, ("1", "B", 1), ("2", "A", 1), ("4", "A", 1)) == 0, "the same again writes nothing"
     # A corrected file of the same day: 1 never changed, 3 was not gone, 4 is another tier, 2 has gone.
-    assert night(TUE, ("1", "A", 1), ("3", None, None), ("4", "C", 1)) == 1, "one commit rewinds, closes and opens"
-    assert history(lake) == [("1", "A", 16, None), ("2", "A", 16, 17), ("3", None, 16, None), ("4", "C", 17, None)]
+    assert night(TUE, ("1", "A", 1), ("3", None, None), ("4", "C", 1)) == 1, (
+        "one commit rewinds, closes and opens"
+    )
+    assert history(lake) == [
+        ("1", "A", 16, None),
+        ("2", "A", 16, 17),
+        ("3", None, 16, None),
+        ("4", "C", 17, None),
+    ]
     assert night(TUE, ("1", "B", 1), ("2", "A", 1), ("4", "A", 1)) == 1
     assert table_hash(lake.settings, table) == settled, "back to the first file, back to the first rows"
     night(WED, ("2", "B", 1), mode="delta")
-    assert [row for row in history(lake) if row[3] is None] == [("1", "B", 17, None), ("2", "B", 18, None), ("4", "A", 17, None)]
+    assert [row for row in history(lake) if row[3] is None] == [
+        ("1", "B", 17, None),
+        ("2", "B", 18, None),
+        ("4", "A", 17, None),
+    ]
     lake.change_states(table, states(spark, ("2", "C", 1)), feed="other", business_date=WED, mode="snapshot")
     assert ("2", "B", 18, None) in history(lake), "another feed's rows are its own"
 
@@ -109,8 +128,13 @@ def test_a_gate_measures_judges_keeps_and_stops(lake, spark):
     table = "quality.scratch_facts"
     lake.append(table, facts(spark, MON, ("1", "A", -5)))
     verdicts = check_tables(lake, "trusted", [table], MON)
-    assert [(v.bound.name, v.value, v.is_passed) for v in verdicts] == [("rows_today", 1.0, True), ("amount_sum", -5.0, False)]
-    with pytest.raises(GateStopped, match=r"quality.scratch_facts: rows_today is 0, must be between 1 and 3") as stopped:
+    assert [(v.bound.name, v.value, v.is_passed) for v in verdicts] == [
+        ("rows_today", 1.0, True),
+        ("amount_sum", -5.0, False),
+    ]
+    with pytest.raises(
+        GateStopped, match=r"quality.scratch_facts: rows_today is 0, must be between 1 and 3"
+    ) as stopped:
         check_tables(lake, "trusted", [table], TUE)
     assert stopped.value.exit_code == 3
     kept = lake.read_arrow("quality.gate_results").to_pylist()
@@ -134,7 +158,9 @@ def test_a_dictionary_only_grows(lake):
 def test_a_row_that_breaks_the_contract_is_refused_in_one_sentence_without_its_values(lake, spark):
     with pytest.raises(ContractBroken, match="tier IN") as by_spark:
         lake.append("quality.scratch_facts", facts(spark, MON, ("secret-id", "Z", 1)))
-    bad = pa.Table.from_pylist([{"id": None, "tier": "secret-value"}], schema=contract("quality.scratch_words").arrow_schema())
+    bad = pa.Table.from_pylist(
+        [{"id": None, "tier": "secret-value"}], schema=contract("quality.scratch_words").arrow_schema()
+    )
     with pytest.raises(ContractBroken, match="breaks") as by_arrow:
         lake.append("quality.scratch_words", bad)
     assert "secret" not in str(by_spark.value) + str(by_arrow.value)

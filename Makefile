@@ -1,0 +1,58 @@
+# Two commands are enough: `make run` and `make test`. Both set up what is missing first.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+CDP := $(VENV)/bin/cdp
+PEOPLE ?= 5000
+NIGHTS ?= 3
+SEED ?= 7
+MONTHS ?= 6
+BANK := examples/bank
+RUFF := $(VENV)/bin/ruff
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-slow check bench docs clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: $(VENV)/.ready ## make the environment in .venv and fetch Delta's JARs; .venv/bin/cdp is the command
+
+run: $(VENV)/.ready ## simulate a bank and run its nights, from files to published audiences
+	@$(CDP) demo --workspace $(BANK) --people $(PEOPLE) --nights $(NIGHTS) --seed $(SEED) --history-months $(MONTHS)
+
+test: $(VENV)/.ready-dev ## run the tests (under ten minutes on two cores)
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.ready-dev ## run the slow tests, end to end
+	$(VENV)/bin/python -m pytest -m slow
+
+check: $(VENV)/.ready-dev ## run the linters and the type checker
+	$(RUFF) check .
+	$(RUFF) format --check .
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/.ready-dev ## measure speed and quality against alternatives; results in benchmarks/results
+	$(VENV)/bin/python -m benchmarks
+
+docs: $(VENV)/.ready ## regenerate reference pages, dbt sources and the compiled dbt project
+	$(VENV)/bin/python -m jobs.generate
+
+clean: ## remove what runs have made; the environment and the JARs stay
+	rm -rf $(BANK)/{lake,inbox,truth,reports,published,.cdp} examples/berka/{lake,reports,published,.cdp}
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse logs
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: name one with make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: requirements.txt pyproject.toml lakehouse/jars.sha256 | $(VENV)/bin/python
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(CDP) jars fetch
+	@touch $@
+
+$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,56 @@
+"""What a night depends on: delivered files, the workspace's settings, and the product itself.
+
+Two attempts with the same fingerprint give the same rows, so the second has nothing to do.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+from lakehouse.hashing import file_hash, text_hash
+from lakehouse.lake import Lake
+from lakehouse.settings import Settings
+
+ROOMS = ("lakehouse", "ingestion", "identity", "tags", "segments", "jobs", "dbt_project")
+SETTINGS_SUFFIXES = (".yml", ".yaml", ".sql", ".csv")
+NOT_SETTINGS = {".cdp", "lake", "inbox", "published", "reports", "truth", "secrets"}
+
+
+def fingerprint_of(lake: Lake, business_date: date) -> str:
+    """Give the hash of everything the night of ``business_date`` would compute from."""
+    import ingestion
+
+    inputs = ingestion.inputs_of_night(lake, business_date)
+    decisions = lake.version("identity.decisions") if lake.exists("identity.decisions") else 0
+    parts = [f"{path}={digest}" for path, digest in sorted(inputs)]
+    return text_hash(business_date, workspace_hash(lake.settings), product_hash(), decisions, *parts)
+
+
+def workspace_hash(settings: Settings) -> str:
+    """Give the hash of every settings file of the workspace, by relative name and content."""
+    generated = {settings.lake, settings.inbox, settings.published, settings.reports}
+    files = sorted(
+        file
+        for file in settings.workspace.rglob("*")
+        if file.is_file()
+        and file.suffix in SETTINGS_SUFFIXES
+        and file.relative_to(settings.workspace).parts[0] not in NOT_SETTINGS
+        and not any(folder in file.parents for folder in generated)
+    )
+    return text_hash(*(f"{file.relative_to(settings.workspace)}={file_hash(file)}" for file in files))
+
+
+@cache
+def product_hash() -> str:
+    """Give the hash of the product's own code and definitions."""
+    root = Path(__file__).resolve().parents[1]
+    suffixes = {".py", ".yml", ".sql"}
+    files = sorted(
+        file
+        for room in ROOMS
+        for file in (root / room).rglob("*")
+        if file.is_file() and file.suffix in suffixes and "__pycache__" not in file.parts
+    )
+    return text_hash(*(f"{file.relative_to(root)}={file_hash(file)}" for file in files))
