@@ -1,0 +1,196 @@
+"""Guards: which identifiers join nobody because several people hold them.
+
+A guard counts *people found by stronger evidence*, not records: a phone on five records of one person is fine,
+a phone on two records of two people is shared. Nothing here looks at values, only at who carries what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from identity.graph import ABSENT, UNDATED, Graph
+from identity.rules import FACTS, HolderLimit, NamespaceRule, Rules
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What guards found in one tier.
+
+    ``shared``: places of identifiers with their reason. ``expired``: links a newer holder ended. ``sub_nodes``:
+    (link, group number) of links on shared identifiers that carriers of one same name may still use together.
+    """
+
+    shared: dict[int, str]
+    expired: list[int]
+    sub_nodes: list[tuple[int, int]]
+
+
+def judge_holders(
+    graph: Graph, rules: Rules, *, links: np.ndarray, groups: np.ndarray, used: np.ndarray, namespaces: list[int]
+) -> Verdict:
+    """Judge the identifiers of ``namespaces`` (one tier) by the people that carry them.
+
+    ``links`` are the tier's usable links, ``groups`` the person of each profile by stronger evidence, ``used`` the
+    links (of stronger tiers) that made those people.
+    """
+    shared: dict[int, str] = {}
+    expired: list[int] = []
+    sub_nodes: list[tuple[int, int]] = []
+    for code in namespaces:
+        rule = rules.rule(graph.namespaces[code])
+        if rule is None:
+            continue
+        mine = links[graph.identifiers.namespaces[graph.links.identifiers[links]] == code]
+        if not len(mine):
+            continue
+        crowded = _crowded(graph, rule, mine, groups)
+        contested = _contested(graph, rules, rule, mine, groups, used)
+        contested = {node: why for node, why in contested.items() if node not in crowded}
+        if rule.when_exceeded == "newest" and contested:
+            ended, undecided = _end_old_links(graph, rules, rule, mine, groups, used, contested)
+            expired += ended
+            contested = {node: contested[node] for node in undecided}
+        if rule.corroborate == "full_name" and contested:
+            sub_nodes += _corroborated(graph, mine, groups, contested, first=len(sub_nodes))
+        shared |= crowded | contested
+    return Verdict(shared, expired, sub_nodes)
+
+
+def _pairs(nodes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give distinct pairs, sorted."""
+    if not len(nodes):
+        return nodes, others
+    found = np.unique(np.stack([nodes, others], axis=1).astype(np.int64), axis=0)
+    return found[:, 0], found[:, 1]
+
+
+def _over(nodes: np.ndarray, limit: int) -> np.ndarray:
+    """Give nodes that occur more than ``limit`` times."""
+    values, counts = np.unique(nodes, return_counts=True)
+    return values[counts > limit]
+
+
+def _crowded(graph: Graph, rule: NamespaceRule, links: np.ndarray, groups: np.ndarray) -> dict[int, str]:
+    """Find values on more records of one source than a person would leave there."""
+    if rule.fan_out is None:
+        return {}
+    profiles, nodes = graph.links.profiles[links], graph.links.identifiers[links].astype(np.int64)
+    sources = int(graph.profiles.sources.max(initial=0)) + 1
+    keys, _ = _pairs(nodes * sources + graph.profiles.sources[profiles], groups[profiles])
+    crowded = _over(keys, rule.fan_out) // sources
+    return {int(node): f"fan_out above {rule.fan_out}" for node in np.unique(crowded)}
+
+
+def _bearers(graph: Graph, rules: Rules, limit: HolderLimit, groups: np.ndarray, used: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Give, per thing a limit counts, a code per profile place of a *group*: who holds it (ABSENT: does not).
+
+    For namespaces the code is the group itself; for facts it is the fact, so that two groups of one name count once.
+    """
+    size = len(graph.profiles)
+    places = np.arange(size)
+    if limit.each in FACTS:
+        for label, codes in fact_codes(graph, limit.each):
+            known = codes != ABSENT
+            lowest = np.full(size, np.iinfo(np.int64).max)
+            np.minimum.at(lowest, groups[known], codes[known])
+            yield label, np.where(lowest == np.iinfo(np.int64).max, ABSENT, lowest)
+        return
+    patterns = limit.any or (limit.each or "",)
+    concrete = [c for c, name in enumerate(graph.namespaces) if any(rules.matches(p, name) for p in patterns)]
+    batches = [(" or ".join(patterns), concrete)] if limit.any else [(graph.namespaces[c], [c]) for c in concrete]
+    for label, codes_wanted in batches:
+        holds = np.zeros(size, dtype=bool)
+        by = used[np.isin(graph.identifiers.namespaces[graph.links.identifiers[used]], codes_wanted)]
+        holds[groups[graph.links.profiles[by]]] = True
+        yield label, np.where(holds, places, ABSENT)
+
+
+def fact_codes(graph: Graph, fact: str) -> list[tuple[str, np.ndarray]]:
+    """Give what profiles say about a fact as codes, ABSENT where they say nothing."""
+    people = graph.profiles
+    if fact == "full_name":
+        return [(f"full_name ({writing})", codes) for writing, codes in sorted(people.legal_names.items())]
+    if fact == "birth_date":
+        # Shifted, since a day before 1970 is a negative number and ABSENT is -1.
+        shifted = people.birth_dates.astype(np.int64) + 1_000_000
+        return [("birth_date", np.where(people.birth_dates == UNDATED, ABSENT, shifted))]
+    return [("gender", people.genders.astype(np.int64))]
+
+
+def _contested(
+    graph: Graph, rules: Rules, rule: NamespaceRule, links: np.ndarray, groups: np.ndarray, used: np.ndarray
+) -> dict[int, str]:
+    """Find values that more people hold than the namespace allows."""
+    nodes, holders = _pairs(graph.links.identifiers[links], groups[graph.links.profiles[links]])
+    found: dict[int, str] = {}
+    for limit in rule.at_most:
+        for label, codes in _bearers(graph, rules, limit, groups, used):
+            known = codes[holders] != ABSENT
+            several, _ = _pairs(nodes[known], codes[holders][known])
+            for node in _over(several, limit.people).tolist():
+                found.setdefault(int(node), f"more than {limit.people} by {label}")
+    return found
+
+
+def _end_old_links(
+    graph: Graph,
+    rules: Rules,
+    rule: NamespaceRule,
+    links: np.ndarray,
+    groups: np.ndarray,
+    used: np.ndarray,
+    contested: dict[int, str],
+) -> tuple[list[int], list[int]]:
+    """Let the newest verified holder keep a value (``when_exceeded: newest``): older statements of others expire.
+
+    Gives the expired links and the identifiers where no holder is newer than the rest, which stay shared.
+    """
+    holds = np.zeros(len(graph.profiles), dtype=bool)
+    for limit in rule.at_most:
+        for _, codes in _bearers(graph, rules, limit, groups, used):
+            holds |= codes != ABSENT
+    expired: list[int] = []
+    undecided: list[int] = []
+    order = links[np.argsort(graph.links.identifiers[links], kind="stable")]
+    nodes = graph.links.identifiers[order]
+    for node in contested:
+        first, last = np.searchsorted(nodes, [node, node + 1])
+        mine = order[first:last]
+        person = groups[graph.links.profiles[mine]]
+        when = graph.links.observed[mine].astype(np.int64)
+        sure = graph.links.verified[mine] & holds[person] & (when != UNDATED)
+        newest = when[sure].max(initial=UNDATED)
+        winners = np.unique(person[sure & (when == newest)])
+        if len(winners) != 1:
+            undecided.append(node)
+            continue
+        since = when[sure & (person == winners[0])].min()
+        expired += mine[(person != winners[0]) & (when < since)].tolist()
+        if ((person != winners[0]) & (when >= since) & holds[person]).any():
+            undecided.append(node)
+    return expired, undecided
+
+
+def _corroborated(
+    graph: Graph, links: np.ndarray, groups: np.ndarray, contested: dict[int, str], *, first: int
+) -> list[tuple[int, int]]:
+    """Give links on contested values whose carriers agree in the name: value and name together do identify."""
+    size = len(graph.profiles)
+    names = np.full(size, np.iinfo(np.int64).max)
+    known = graph.profiles.names != ABSENT
+    np.minimum.at(names, groups[known], graph.profiles.names[known])
+    person = groups[graph.links.profiles[links]]
+    nodes = graph.links.identifiers[links]
+    told = np.isin(nodes, np.fromiter(contested, dtype=np.int64)) & (names[person] != np.iinfo(np.int64).max)
+    mine, person, nodes = links[told], person[told], nodes[told]
+    if not len(mine):
+        return []
+    _, together = np.unique(np.stack([nodes, names[person]], axis=1), axis=0, return_inverse=True)
+    together = together.reshape(-1)
+    several = _over(_pairs(together, person)[0], 1)
+    kept = np.isin(together, several)
+    _, numbers = np.unique(together[kept], return_inverse=True)
+    return list(zip(mine[kept].tolist(), (numbers + first).tolist(), strict=True))

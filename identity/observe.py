@@ -1,0 +1,377 @@
+"""From delivered observations to identifiers and facts: normalised, judged, numbered by the dictionary of nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from identity.graph import ABSENT, UNDATED, Graph, Identifiers, Links, Profiles
+from identity.names import comparable_names
+from identity.normalise import NORMALISERS, facts_of_national_ids, keyed, masked
+from identity.rules import NamespaceRule, Rules
+
+# Days systems write when they know none.
+_NO_BIRTH_DATES = [date(1900, 1, 1), date(1970, 1, 1), date(1899, 12, 31), date(1, 1, 1), date(9999, 12, 31)]
+
+NODE_SCHEMA = pa.schema(
+    [
+        ("node_id", pa.int64()),
+        ("kind", pa.string()),
+        ("source", pa.string()),
+        ("source_key", pa.string()),
+        ("namespace", pa.string()),
+        ("value", pa.string()),
+        ("masked", pa.string()),
+        ("first_known_on", pa.date32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Values:
+    """The distinct values one namespace delivered: canonical stored form, its mask, what is wrong with it."""
+
+    namespace: str
+    stored: pa.StringArray
+    masked: pa.StringArray
+    states: np.ndarray
+    reasons: np.ndarray
+    birth_dates: np.ndarray
+    genders: np.ndarray
+    row_reasons: np.ndarray  # per observation of the namespace: why it is no identifier, None where it is one
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything one night's identity works from.
+
+    ``new_nodes`` are the rows the dictionary has to gain before anything else is written. ``invalid`` are
+    (profile node id, namespace, reason) of delivered values that are no identifiers.
+    """
+
+    graph: Graph
+    new_nodes: pa.Table
+    invalid: pa.Table
+    kinds: np.ndarray
+
+
+def observe(
+    *,
+    customers: pa.Table,
+    observations: pa.Table,
+    nodes: pa.Table,
+    rules: Rules,
+    key: bytes,
+    business_date: date,
+) -> Observed:
+    """Give the identity graph of the open rows of customers and observations (columns as in their contracts).
+
+    ``nodes`` is the dictionary so far. New nodes get ``max + rank`` in the order of (source, source_key), then
+    (namespace, value), so input order never matters.
+    """
+    profile_rows = _distinct_profiles(customers, observations)
+    known = nodes.filter(pc.equal(nodes["kind"], "profile"))
+    ids = _look_up(profile_rows["source"], profile_rows["source_key"], known["source"], known["source_key"], known["node_id"])
+    highest = pc.max(nodes["node_id"]).as_py() or 0
+    fresh = ids == ABSENT
+    ids[fresh] = highest + 1 + np.arange(int(fresh.sum()))  # the rows are sorted
+    new = [_profile_nodes(profile_rows.filter(pa.array(fresh)), ids[fresh], business_date)]
+    highest += int(fresh.sum())
+
+    usable = observations.filter(pc.equal(observations["role"], "identity"))
+    at = _look_up(
+        usable["source"], usable["source_key"], profile_rows["source"], profile_rows["source_key"],
+        pa.array(np.arange(len(ids))),
+    )  # fmt: skip
+    namespaces = sorted(n for n in pc.unique(usable["namespace"]).to_pylist())
+    by_namespace = [_judge(namespace, usable, at, rules, key) for namespace in namespaces]
+
+    known = nodes.filter(pc.equal(nodes["kind"], "identifier"))
+    builder = _Identifiers(highest, business_date)
+    for values, profiles, places, verified, observed in by_namespace:
+        builder.add(values, known.filter(pc.equal(known["namespace"], values.namespace)), profiles, places, verified, observed)
+    new.append(builder.new_nodes())
+
+    order = np.argsort(ids, kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    identifiers, links = builder.finish(rank)
+    facts = _facts(customers, profile_rows, rules, documented=_documented(by_namespace, rules, len(ids)))
+    births, genders = builder.stated_by_documents(facts.birth_dates, facts.genders)
+    sources = pc.dictionary_encode(profile_rows["source"].combine_chunks())
+    codes = _ranks(sources.dictionary)[np.asarray(sources.indices)] if len(ids) else np.zeros(0, dtype=np.int64)
+    profiles_graph = Profiles(
+        node_ids=ids[order],
+        sources=codes[order],
+        names=facts.names[order],
+        legal_names={k: v[order] for k, v in facts.legal_names.items()},
+        birth_dates=births[order],
+        genders=genders[order],
+    )
+    invalid = _invalid(by_namespace, ids)
+    graph = Graph(profiles_graph, identifiers, links, namespaces)
+    return Observed(graph, pa.concat_tables(new), invalid, facts.kinds[order])
+
+
+@dataclass(frozen=True)
+class _Facts:
+    names: np.ndarray
+    legal_names: dict[str, np.ndarray]
+    birth_dates: np.ndarray
+    genders: np.ndarray
+    kinds: np.ndarray
+
+
+def _distinct_profiles(customers: pa.Table, observations: pa.Table) -> pa.Table:
+    both = pa.concat_tables([t.select(["source", "source_key"]).cast(pa.schema([("source", pa.string()), ("source_key", pa.string())])) for t in (customers, observations)])
+    return both.group_by(["source", "source_key"]).aggregate([]).sort_by([("source", "ascending"), ("source_key", "ascending")])
+
+
+def _look_up(
+    firsts: pa.ChunkedArray, seconds: pa.ChunkedArray, known_firsts: pa.ChunkedArray, known_seconds: pa.ChunkedArray, answers: pa.Array | pa.ChunkedArray
+) -> np.ndarray:
+    """Give the answer of the known pair equal to each pair, ABSENT where there is none."""
+    found = np.full(len(firsts), ABSENT, dtype=np.int64)
+    told = answers.to_numpy()
+    for first in pc.unique(firsts).to_pylist():
+        mine = np.flatnonzero(pc.equal(firsts, first).to_numpy(zero_copy_only=False))
+        theirs = np.flatnonzero(pc.equal(known_firsts, first).to_numpy(zero_copy_only=False))
+        if len(theirs):
+            at = pc.index_in(seconds.take(pa.array(mine)), value_set=known_seconds.take(pa.array(theirs)))
+            at = pc.fill_null(at, -1).to_numpy()
+            found[mine[at >= 0]] = told[theirs[at[at >= 0]]]
+    return found
+
+
+def _ranks(values: pa.Array) -> np.ndarray:
+    """Give each value's place among the sorted values."""
+    order = pc.sort_indices(values).to_numpy()
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
+def _profile_nodes(rows: pa.Table, ids: np.ndarray, business_date: date) -> pa.Table:
+    none = pa.nulls(len(ids), pa.string())
+    return pa.table(
+        [pa.array(ids), _repeated("profile", len(ids)), rows["source"], rows["source_key"], none, none, none,
+         pa.array([business_date] * len(ids), type=pa.date32())],
+        schema=NODE_SCHEMA,
+    )  # fmt: skip
+
+
+def _repeated(text: str, size: int) -> pa.Array:
+    return pa.array(np.repeat(np.array([text], dtype=object), size), type=pa.string())
+
+
+_Judged = tuple[Values, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _judge(namespace: str, observations: pa.Table, at: np.ndarray, rules: Rules, key: bytes) -> _Judged:
+    """Normalise and judge the distinct values of a namespace; give them with (profile, value place, verified, day) per row."""
+    mine = pc.equal(observations["namespace"], namespace)
+    rows = observations.filter(mine)
+    encoded = pc.dictionary_encode(rows["value"].combine_chunks())
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    rule = rules.rule(namespace)
+    if rule is None:
+        size = len(encoded.dictionary)
+        # A bare `openid` means another person in every app: without its app it is no identifier.
+        reason = "no_app" if f"{namespace}@*" in rules.namespaces else "no_rule"
+        canonical, reasons = pa.nulls(size, pa.string()), np.full(size, reason, dtype=object)
+    else:
+        canonical, told = NORMALISERS[rule.normaliser](encoded.dictionary)
+        reasons = np.array(told.to_pylist(), dtype=object)
+    if "hash_method" in rows.column_names:
+        hashed = pc.is_valid(rows["hash_method"]).to_numpy(zero_copy_only=False)
+    else:
+        hashed = np.zeros(rows.num_rows, dtype=bool)
+    again = pc.dictionary_encode(canonical)
+    distinct = again.dictionary
+    place = pc.fill_null(again.indices, ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
+    places = place[np.asarray(encoded.indices)]
+    # Hashed values cannot be checked or matched yet: they describe, they do not join.
+    places[hashed] = ABSENT
+    raw_reasons = reasons[np.asarray(encoded.indices)]
+    raw_reasons[hashed] = "hashed"
+    states, why = _blocked(distinct, rule, rules)
+    births, genders = np.full(len(distinct), UNDATED, dtype=np.int32), np.full(len(distinct), ABSENT, dtype=np.int8)
+    if rule is not None and rule.normaliser == "national_id" and len(distinct):
+        births, genders = facts_of_national_ids(distinct)
+    stored = keyed(namespace, distinct, key) if rule is not None and rule.sensitive else distinct
+    values = Values(namespace, stored, masked(namespace, distinct), states, why, births, genders, raw_reasons)
+    verified = pc.fill_null(rows["verified"], False).to_numpy(zero_copy_only=False)
+    observed = pc.fill_null(rows["observed_on"].cast(pa.date32()).cast(pa.int32()), int(UNDATED)).to_numpy()
+    return values, at[mine.to_numpy(zero_copy_only=False)], places, verified, observed
+
+
+def _blocked(values: pa.StringArray, rule: NamespaceRule | None, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+    states, why = np.full(len(values), "active", dtype=object), np.full(len(values), None, dtype=object)
+    if rule is None or not len(values):
+        return states, why
+    lowered = pc.utf8_lower(values)
+    lists = [(values, rule.block), (lowered, rules.block)]
+    freed = set(rule.unblock)
+    for text, block in lists:
+        exact = [v for v in block.exact if v not in freed]
+        hit = pc.is_in(text, value_set=pa.array(exact, type=pa.string())).to_numpy(zero_copy_only=False)
+        states[hit], why[hit] = "blocked", "placeholder"
+        for pattern in block.patterns:
+            if pattern not in freed:
+                hit = pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
+                states[hit], why[hit] = "blocked", "placeholder"
+    if freed:
+        spared = pc.is_in(values, value_set=pa.array(sorted(freed), type=pa.string())).to_numpy(zero_copy_only=False)
+        states[spared], why[spared] = "active", None
+    return states, why
+
+
+def _documented(by_namespace: list[_Judged], rules: Rules, size: int) -> np.ndarray:
+    """Tell which profiles carry an identity document, well formed or not: their names and dates are legal ones."""
+    found = np.zeros(size, dtype=bool)
+    for values, profiles, *_ in by_namespace:
+        rule = rules.rule(values.namespace)
+        if rule is not None and rule.kind == "person":
+            found[profiles] = True
+    return found
+
+
+def _invalid(by_namespace: list[_Judged], ids: np.ndarray) -> pa.Table:
+    profiles, namespaces, reasons = [], [], []
+    for values, rows, places, *_ in by_namespace:
+        wrong = np.flatnonzero(places == ABSENT)
+        profiles.append(ids[rows[wrong]])
+        namespaces += [values.namespace] * len(wrong)
+        reasons += values.row_reasons[wrong].tolist()
+    joined = np.concatenate(profiles) if profiles else np.zeros(0, dtype=np.int64)
+    table = pa.table({"profile_id": joined, "namespace": pa.array(namespaces, pa.string()), "reason": pa.array(reasons, pa.string())})
+    return table.group_by(["profile_id", "namespace", "reason"]).aggregate([])
+
+
+class _Identifiers:
+    """Numbers identifiers namespace by namespace and gathers links; ``finish`` puts all in the order of node ids."""
+
+    def __init__(self, highest: int, business_date: date) -> None:
+        self.highest = highest
+        self.business_date = business_date
+        self.fresh: list[pa.Table] = []
+        self.ids: list[np.ndarray] = []
+        self.codes: list[np.ndarray] = []
+        self.values: list[Values] = []
+        self.rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def add(
+        self, values: Values, known: pa.Table, profiles: np.ndarray, places: np.ndarray, verified: np.ndarray, observed: np.ndarray
+    ) -> None:
+        at = pc.fill_null(pc.index_in(values.stored, value_set=known["value"]), ABSENT).to_numpy(zero_copy_only=False)
+        ids = np.full(len(values.stored), ABSENT, dtype=np.int64)
+        told = known["node_id"].to_numpy()
+        ids[at >= 0] = told[at[at >= 0]]
+        fresh = np.flatnonzero(ids == ABSENT)
+        fresh = fresh[pc.sort_indices(values.stored.take(pa.array(fresh))).to_numpy()]
+        ids[fresh] = self.highest + 1 + np.arange(len(fresh))
+        self.highest += len(fresh)
+        size = len(fresh)
+        none = pa.nulls(size, pa.string())
+        self.fresh.append(
+            pa.table(
+                [pa.array(ids[fresh]), _repeated("identifier", size), none, none, _repeated(values.namespace, size),
+                 values.stored.take(pa.array(fresh)), values.masked.take(pa.array(fresh)),
+                 pa.array([self.business_date] * size, type=pa.date32())],
+                schema=NODE_SCHEMA,
+            )
+        )  # fmt: skip
+        offset = sum(len(i) for i in self.ids)
+        usable = places != ABSENT
+        self.rows.append((profiles[usable], places[usable] + offset, verified[usable], observed[usable]))
+        self.codes.append(np.full(len(ids), len(self.values), dtype=np.int64))
+        self.ids.append(ids)
+        self.values.append(values)
+
+    def new_nodes(self) -> pa.Table:
+        return pa.concat_tables(self.fresh) if self.fresh else NODE_SCHEMA.empty_table()
+
+    def finish(self, rank_of_profile: np.ndarray) -> tuple[Identifiers, Links]:
+        """Give identifiers in the order of their ids and one link per profile and identifier."""
+        if not self.ids:
+            nothing = np.zeros(0, dtype=np.int64)
+            empty = np.zeros(0, dtype=object)
+            return Identifiers(nothing, nothing, empty, empty), Links(nothing, nothing, nothing.astype(bool), nothing)
+        ids = np.concatenate(self.ids)
+        order = np.argsort(ids, kind="stable")
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        identifiers = Identifiers(
+            ids[order],
+            np.concatenate(self.codes)[order],
+            np.concatenate([v.states for v in self.values])[order],
+            np.concatenate([v.reasons for v in self.values])[order],
+        )
+        profiles, places, verified, observed = (np.concatenate([row[i] for row in self.rows]) for i in range(4))
+        mine, theirs = rank_of_profile[profiles], rank[places]
+        sorting = np.lexsort((theirs, mine))
+        mine, theirs, verified, observed = mine[sorting], theirs[sorting], verified[sorting], observed[sorting]
+        if not len(mine):
+            return identifiers, Links(mine, theirs, verified.astype(bool), observed)
+        first = np.flatnonzero(np.r_[True, (mine[1:] != mine[:-1]) | (theirs[1:] != theirs[:-1])])
+        return identifiers, Links(
+            mine[first],
+            theirs[first],
+            np.maximum.reduceat(verified.astype(np.int8), first).astype(bool),
+            np.maximum.reduceat(observed, first),
+        )
+
+    def stated_by_documents(self, birth_dates: np.ndarray, genders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lay what identity numbers state over what the records say; the smallest number wins where a record has two."""
+        births, sexes = birth_dates.copy(), genders.copy()
+        start = 0
+        for values, (profiles, places, *_) in zip(self.values, self.rows, strict=True):
+            local = places - start
+            start += len(values.stored)
+            told = values.birth_dates[local] != UNDATED
+            order = np.argsort(-local[told], kind="stable")
+            births[profiles[told][order]] = values.birth_dates[local][told][order]
+            sexes[profiles[told][order]] = values.genders[local][told][order]
+        return births, sexes
+
+
+def _facts(customers: pa.Table, profile_rows: pa.Table, rules: Rules, *, documented: np.ndarray) -> _Facts:
+    size = profile_rows.num_rows
+    names, births = np.full(size, ABSENT, dtype=np.int64), np.full(size, UNDATED, dtype=np.int32)
+    genders, kinds = np.full(size, ABSENT, dtype=np.int8), np.full(size, None, dtype=object)
+    legal: dict[str, np.ndarray] = {w: np.full(size, ABSENT, dtype=np.int64) for w in ("han", "latin")}
+    if not customers.num_rows:
+        return _Facts(names, legal, births, genders, kinds)
+    # Several feeds of one source may describe one profile: the first row in the order of all columns speaks.
+    columns = ["source", "source_key", "kind", "full_name", "birth_date", "gender"]
+    rows = customers.select(columns).sort_by([(c, "ascending") for c in columns])
+    at = _look_up(rows["source"], rows["source_key"], profile_rows["source"], profile_rows["source_key"], pa.array(np.arange(size)))
+    backwards = np.argsort(at, kind="stable")[::-1]
+    at = at[backwards]
+    encoded = pc.dictionary_encode(rows["full_name"].combine_chunks())
+    keys = comparable_names(encoded.dictionary, list(rules.names.placeholders))
+    sorted_keys = pc.unique(keys.drop_null())
+    sorted_keys = sorted_keys.take(pc.sort_indices(sorted_keys))
+    codes = pc.fill_null(pc.index_in(keys, value_set=sorted_keys), ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
+    indices = pc.fill_null(encoded.indices, ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)[backwards]
+    names[at] = np.where(indices == ABSENT, ABSENT, np.r_[codes, ABSENT][indices])
+    day = rows["birth_date"].cast(pa.date32())
+    day = pc.if_else(pc.is_in(day, value_set=pa.array(_NO_BIRTH_DATES, pa.date32())), pa.scalar(None, pa.date32()), day)
+    births[at] = pc.fill_null(day.cast(pa.int32()), int(UNDATED)).to_numpy()[backwards]
+    gender = pc.fill_null(pc.index_in(rows["gender"], value_set=pa.array(["F", "M"])), ABSENT)
+    genders[at] = gender.to_numpy()[backwards]
+    kinds[at] = np.array(rows["kind"].to_pylist(), dtype=object)[backwards]
+    source_ok = pc.is_in(profile_rows["source"], value_set=pa.array(rules.names.legal_sources, pa.string()))
+    counts = documented | source_ok.to_numpy(zero_copy_only=False)
+    births[~counts], genders[~counts] = UNDATED, ABSENT
+    for writing, array in legal.items():
+        of = pc.starts_with(sorted_keys, writing + ":").to_numpy(zero_copy_only=False)
+        chosen = counts & (names != ABSENT)
+        chosen[chosen] = of[names[chosen]]
+        array[chosen] = names[chosen]
+    return _Facts(names, legal, births, genders, kinds)

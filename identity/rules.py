@@ -1,0 +1,226 @@
+"""What ``identity.yml`` may say: namespaces, limits, block lists; shipped defaults that a workspace changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
+
+from identity.normalise import NORMALISERS
+from lakehouse.errors import SettingsInvalid
+from lakehouse.yaml_files import did_you_mean, line_of, load_yaml, parse_model, plain
+
+FILE_NAME = "identity.yml"
+DEFAULTS = Path(__file__).parent / "defaults.yml"
+FACTS = ("full_name", "birth_date", "gender")
+Kind = Literal["person", "account", "contact", "device", "attribute"]
+
+# Evidence is used in this order: a tier sees the people the tiers before it have found.
+TIERS: tuple[tuple[Kind, ...], ...] = (("person", "account"), ("contact",), ("device",))
+
+# Part of the version of the rules: raise it when the code of guards, replay or a normaliser decides differently.
+_CODE_VERSION = 1
+_NAMESPACE = re.compile(r"^[a-z][a-z0-9_]*(@(\*|[A-Za-z0-9_.\-]+))?$")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HolderLimit(_Strict):
+    """At most ``people`` may hold a value: people that carry ``any`` of these namespaces, or distinct ones by ``each``."""
+
+    any: tuple[str, ...] = ()
+    each: str | None = None
+    people: int = Field(default=1, ge=1, le=10_000)
+
+
+class BlockList(_Strict):
+    """Values (after normalising) and regular expressions that are no identifiers."""
+
+    exact: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+
+class NamespaceRule(_Strict):
+    """How one kind of identifier is read, limited and weighed."""
+
+    kind: Kind
+    normaliser: str = "exact"
+    strength: int = Field(default=50, ge=1, le=100)
+    sensitive: bool = False
+    unique: int | None = Field(default=None, ge=1, le=10_000)
+    fan_out: int | None = Field(default=None, ge=1, le=10_000)
+    at_most: tuple[HolderLimit, ...] = ()
+    when_exceeded: Literal["shared", "newest"] = "shared"
+    corroborate: Literal["full_name"] | None = None
+    block: BlockList = Field(default_factory=BlockList)
+    unblock: tuple[str, ...] = ()
+
+    @property
+    def tier(self) -> int | None:
+        """Place in the order of evidence; None for attributes."""
+        return next((place for place, kinds in enumerate(TIERS) if self.kind in kinds), None)
+
+
+class NamespaceChange(_Strict):
+    """What a workspace may change of a shipped namespace: the same keys, none of them needed."""
+
+    kind: Kind | None = None
+    normaliser: str | None = None
+    strength: int | None = Field(default=None, ge=1, le=100)
+    sensitive: bool | None = None
+    unique: int | None = Field(default=None, ge=1, le=10_000)
+    fan_out: int | None = Field(default=None, ge=1, le=10_000)
+    at_most: tuple[HolderLimit, ...] | None = None
+    when_exceeded: Literal["shared", "newest"] | None = None
+    corroborate: Literal["full_name"] | None = None
+    block: BlockList | None = None
+    unblock: tuple[str, ...] | None = None
+
+
+class NameRules(_Strict):
+    """Which names may be held against one another."""
+
+    legal_sources: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
+
+
+class RulesFile(_Strict):
+    """The file as written."""
+
+    extends: Literal["china", "nothing"] = "china"
+    namespaces: dict[str, NamespaceChange] = Field(default_factory=dict)
+    block: BlockList = Field(default_factory=BlockList)
+    names: NameRules = Field(default_factory=NameRules)
+    disagree: tuple[Literal["full_name", "birth_date", "gender"], ...] | None = None
+
+
+class Rules(_Strict):
+    """The rules in force: shipped ones with the workspace's changes."""
+
+    namespaces: dict[str, NamespaceRule]
+    block: BlockList
+    names: NameRules
+    disagree: tuple[str, ...]
+
+    def rule(self, namespace: str) -> NamespaceRule | None:
+        """Give the rule of a concrete namespace: its own, else that of the pattern ``name@*``."""
+        return self.namespaces.get(namespace) or self.namespaces.get(f"{namespace.split('@')[0]}@*" if "@" in namespace else "")
+
+    def matches(self, pattern: str, namespace: str) -> bool:
+        """Tell whether a concrete namespace is meant by a name or a pattern ``name@*``."""
+        return pattern == namespace or (pattern.endswith("@*") and namespace.startswith(pattern[:-1]))
+
+    @cached_property
+    def version(self) -> str:
+        """Short hash of everything that decides who is joined; equal rules have equal versions."""
+        text = json.dumps([_CODE_VERSION, self.model_dump(mode="json")], sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def load_rules(workspace: Path) -> Rules:
+    """Give the rules of a workspace; without ``identity.yml`` the shipped ones.
+
+    Unknown keys, normalisers and namespaces, wrong patterns and absurd limits raise ``SettingsInvalid`` with
+    file, line and the nearest known name.
+    """
+    shipped = _read(DEFAULTS, base=None)
+    file = workspace / FILE_NAME
+    return _read(file, base=shipped) if file.is_file() else shipped
+
+
+def _read(file: Path, *, base: Rules | None) -> Rules:
+    tree = load_yaml(file)
+    written = parse_model(RulesFile, tree, file=file)
+    kept = base if base is not None and written.extends == "china" else None
+    namespaces: dict[str, NamespaceRule] = dict(kept.namespaces) if kept else {}
+    for name, change in written.namespaces.items():
+        line = line_of(tree, "namespaces", name)
+        if not _NAMESPACE.match(name):
+            raise SettingsInvalid(f"'{name}' is no namespace; write one like phone or openid@*", file=file, line=line)
+        if change.normaliser is not None and change.normaliser not in NORMALISERS:
+            where = line_of(tree, "namespaces", name, "normaliser")
+            hint = did_you_mean(change.normaliser, list(NORMALISERS))
+            raise SettingsInvalid(f"unknown normaliser '{change.normaliser}'{hint}", file=file, line=where)
+        found = namespaces.get(name) or (namespaces.get(f"{name.split('@')[0]}@*") if "@" in name else None)
+        if found is None and change.kind is None:
+            hint = did_you_mean(name, list(namespaces))
+            raise SettingsInvalid(f"'{name}' is not shipped, so it needs a kind{hint}", file=file, line=line)
+        namespaces[name] = _changed(found, change)
+    rules = Rules(
+        namespaces=namespaces,
+        block=_joined(kept.block if kept else BlockList(), written.block),
+        names=NameRules(
+            legal_sources=written.names.legal_sources,
+            placeholders=(*(kept.names.placeholders if kept else ()), *written.names.placeholders),
+        ),
+        disagree=written.disagree if written.disagree is not None else (kept.disagree if kept else ()),
+    )
+    _check(rules, tree, file)
+    return rules
+
+
+def _changed(found: NamespaceRule | None, change: NamespaceChange) -> NamespaceRule:
+    values: dict[str, Any] = found.model_dump() if found else {}
+    written = {k: v for k, v in change.model_dump(exclude_unset=True).items() if k != "block"}
+    values |= written
+    block = _joined(found.block if found else BlockList(), change.block or BlockList())
+    freed = set(values.get("unblock", ()))
+    values["block"] = BlockList(
+        exact=tuple(v for v in block.exact if v not in freed), patterns=tuple(p for p in block.patterns if p not in freed)
+    ).model_dump()
+    return NamespaceRule.model_validate(values)
+
+
+def _joined(first: BlockList, second: BlockList) -> BlockList:
+    return BlockList(
+        exact=tuple(dict.fromkeys([*first.exact, *second.exact])),
+        patterns=tuple(dict.fromkeys([*first.patterns, *second.patterns])),
+    )
+
+
+def _check(rules: Rules, tree: Any, file: Path) -> None:
+    """Look for names that mean nothing; each complaint carries the line it stands on."""
+    written = plain(tree.get("namespaces") or {}) if isinstance(tree, dict) else {}
+    known = [*rules.namespaces, *FACTS]
+    for name, body in written.items():
+        rule = rules.namespaces[name]
+        for place, limit in enumerate(rule.at_most if body.get("at_most") else ()):
+            line = line_of(tree, "namespaces", name, "at_most", place)
+            if bool(limit.any) == bool(limit.each):
+                raise SettingsInvalid("a limit names either 'any: [...]' or 'each: ...'", file=file, line=line)
+            for target in (*limit.any, *([limit.each] if limit.each else [])):
+                if target not in known or (limit.any and target in FACTS):
+                    raise SettingsInvalid(
+                        f"limit on an unknown namespace '{target}'{did_you_mean(target, known)}", file=file, line=line
+                    )
+                told = rules.namespaces.get(target)
+                if told is not None and rule.tier is not None and (told.tier is None or told.tier >= rule.tier):
+                    raise SettingsInvalid(
+                        f"'{name}' cannot be limited by '{target}': only stronger kinds of evidence count its holders",
+                        file=file,
+                        line=line,
+                    )
+        for place, pattern in enumerate((body.get("block") or {}).get("patterns") or ()):
+            _compiled(pattern, file, line_of(tree, "namespaces", name, "block", "patterns", place))
+    sections = plain(tree) if isinstance(tree, dict) else {}
+    for keys in (("block", "patterns"), ("names", "placeholders")):
+        for place, pattern in enumerate((sections.get(keys[0]) or {}).get(keys[1]) or ()):
+            _compiled(pattern, file, line_of(tree, *keys, place))
+
+
+def _compiled(pattern: str, file: Path, line: int | None) -> None:
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern)
+    except pa.ArrowInvalid:
+        raise SettingsInvalid(
+            f"'{pattern}' is no regular expression in RE2's syntax (it has no back-references)", file=file, line=line
+        ) from None
