@@ -1,0 +1,56 @@
+"""Settings and YAML: every fault is one sentence with file, line and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from lakehouse.errors import LockHeld, SettingsInvalid
+from lakehouse.lock import hold_lock
+from lakehouse.settings import load_settings
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lake: lake\ntimezone: Asia/Shanghai\n", r"cdp.yml:2: unknown key 'timezone'; did you mean 'time_zone'\?"),
+        ("spark:\n  driver_memmory: 2g\n", r"cdp.yml:2: unknown key 'driver_memmory'; did you mean 'driver_memory'\?"),
+        ("time_zone: Mars/Olympus\n", r"cdp.yml:1: 'time_zone': unknown time zone 'Mars/Olympus'"),
+        ("currency: yuan\n", r"cdp.yml:1: 'currency': "),
+        ("lake: a\nlake: b\n", r"cdp.yml:2: found duplicate key"),
+        ("lake: [a\n", r"cdp.yml:2: "),
+        ("spark:\n  driver_memory: lots\n", r"cdp.yml:2: 'spark.driver_memory': write a size like 3g or 1500m"),
+    ],
+)
+def test_a_wrong_setting_names_file_line_and_remedy(make_workspace, text, said):
+    with pytest.raises(SettingsInvalid, match=said) as wrong:
+        load_settings(make_workspace({"cdp.yml": text}))
+    assert wrong.value.exit_code == 2
+
+
+def test_an_unknown_workspace_is_named(tmp_path):
+    with pytest.raises(SettingsInvalid, match="does not exist"):
+        load_settings(tmp_path / "nowhere")
+    with pytest.raises(SettingsInvalid, match="is not a workspace"):
+        load_settings(tmp_path)
+
+
+def test_a_missing_secret_says_where_to_put_it_and_a_demo_makes_its_own(make_workspace, monkeypatch):
+    monkeypatch.delenv("CDP_SECRET_IDENTITY_KEY", raising=False)
+    strict = load_settings(make_workspace({"cdp.yml": "lake: lake\n"}))
+    with pytest.raises(SettingsInvalid, match="set CDP_SECRET_IDENTITY_KEY or write"):
+        strict.secret("identity_key")
+    demo = load_settings(make_workspace({"cdp.yml": "generate_secrets: true\n"}, name="demo"))
+    made = demo.secret("identity_key")
+    assert demo.secret("identity_key") == made
+    assert (demo.workspace / "secrets" / "identity_key.key").stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("CDP_SECRET_IDENTITY_KEY", "from the environment")
+    assert demo.secret("identity_key") == b"from the environment"
+
+
+def test_a_second_writer_is_told_who_holds_the_lock(tmp_path):
+    with hold_lock(tmp_path, "nightly 2026-11-18"):
+        with pytest.raises(LockHeld, match=r"nightly 2026-11-18, process \d+, since 20") as held, hold_lock(tmp_path, "x"):
+            pass
+        assert held.value.exit_code == 4
+    with hold_lock(tmp_path, "the next one"):
+        pass
