@@ -1,0 +1,187 @@
+"""The whole simulation: people, their profiles and money, the files of each night, and the truth beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lakehouse.errors import UsageError
+from simulator.accounts import SECURITIES, Loans, Money, livings, loans_of
+from simulator.draws import HEX, numbered, put, scattered, strings_of, taken, tokens
+from simulator.people import PHONES_PER_PERSON, People, people
+from simulator.profiles import App, Core, WeChat, Web, app_users, core_records, phone_changes, standing, web_cookies, wechat_users
+from simulator.rates import Rates
+
+EPOCH = date(1970, 1, 1)
+MOST_PEOPLE = 30_000_000  # eight-digit phone suffixes, three numbers a person
+PLACEHOLDER_DEVICES = ["00000000-0000-0000-0000-000000000000", "02:00:00:00:00:00", "unknown"]
+OPENID_SALTS = {"wechat_account": 21, "wechat_mini": 22}
+UNIONID_SALT = 23
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to simulate: people known on the first night, nights, seed, months of history before, the first business date."""
+
+    people: int
+    nights: int = 3
+    seed: int = 7
+    history_months: int = 6
+    first: date = date(2026, 11, 18)
+    rates: Rates = field(default_factory=Rates)
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("people", 20, MOST_PEOPLE), ("nights", 1, 366), ("history_months", 1, 60), ("seed", 0, 2**31)):
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"--{name.replace('_', '-')} must lie between {low} and {high}, not {getattr(self, name)}")
+
+    @property
+    def first_day(self) -> int:
+        """Day number of the first business date."""
+        return (self.first - EPOCH).days
+
+    @property
+    def start(self) -> int:
+        """Day number of the first day of history: the first of a month."""
+        month = np.datetime64(self.first.isoformat(), "M") - self.history_months
+        return int(month.astype("datetime64[D]").astype(np.int64))
+
+    def business_date(self, night: int) -> date:
+        """The business date of a night (0 = first)."""
+        return self.first + timedelta(days=night)
+
+
+@dataclass
+class Bank:
+    """Everything that exists in a simulation before a file is written; arrays only, keys are rendered once."""
+
+    plan: Plan
+
+    def __post_init__(self) -> None:
+        p = self.plan
+        self.world: People = people(p.seed, p.people, p.nights, p.first_day, p.rates)
+        self.change = phone_changes(p.seed, self.world, p.nights, p.rates)
+        self.core: Core = core_records(p.seed, self.world, p.first_day, p.rates)
+        self.app: App = app_users(p.seed, self.world, p.nights, p.first_day, p.rates)
+        self.web: Web = web_cookies(p.seed, self.world, self.app, p.first_day, p.rates)
+        self.followers: WeChat = wechat_users(p.seed, self.world, False, p.nights, p.first_day, p.rates)
+        self.minis: WeChat = wechat_users(p.seed, self.world, True, p.nights, p.first_day, p.rates)
+        self.money: Money = livings(p.seed, self.world, self.core, p.first_day)
+        self.loans: Loans = loans_of(p.seed, self.core, self.money, p.first_day, p.rates)
+        self.standing = standing(p.seed, self.world, self.core, p.rates)
+
+    # keys -----------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def customer_numbers(self) -> pa.Array:
+        """Customer number of each core record."""
+        return customer_numbers(self.core.number)
+
+    @cached_property
+    def app_user_ids(self) -> pa.Array:
+        """User id of each app profile."""
+        return app_user_ids(self.app.number)
+
+    @cached_property
+    def cookies(self) -> pa.Array:
+        """Cookie of each web visitor."""
+        return tokens("ck", self.web.number, 18, 31)
+
+    def openids(self, source: str) -> pa.Array:
+        """Openid of each WeChat profile of one app."""
+        return tokens("o", self._wechat(source).person, 27, OPENID_SALTS[source])
+
+    def unionids(self, source: str) -> pa.Array:
+        """Unionid of each WeChat profile; the same in every app, nothing where the app is not bound to the platform."""
+        users = self._wechat(source)
+        return put(tokens("oU", users.person, 26, UNIONID_SALT), ~users.has_unionid, "")
+
+    def _wechat(self, source: str) -> WeChat:
+        return self.minis if source == "wechat_mini" else self.followers
+
+    def devices(self) -> pa.Array:
+        """Device id of each app profile."""
+        text = device_ids(np.maximum(self.app.device, 0))
+        zero = self.app.device < 0
+        return put(text, zero, taken(PLACEHOLDER_DEVICES, np.minimum(-10 - self.app.device[zero], 2)))
+
+    def main_customer_number(self, person: np.ndarray) -> pa.Array:
+        """The customer number that channels know a person by (of the newer record)."""
+        return customer_numbers(person * 2)
+
+    @cached_property
+    def keen(self) -> np.ndarray:
+        """Chance of each app user to look at wealth products after a login."""
+        invests = np.zeros(len(self.world), dtype=bool)
+        invests[self.core.person[self.money.has[:, SECURITIES]]] = True
+        return np.where(invests[self.app.person], 0.28, 0.05)
+
+    # what changes from night to night -----------------------------------------------------------------------------------------
+
+    def moved(self, person: np.ndarray, phone: np.ndarray, night: int, listens: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Phone index by night of profiles that carry `phone`, and the day number of a change so far (−1 = none).
+
+        A profile that `listens` follows when its person takes a new number; a number that is not the person's present one stays.
+        """
+        now = (self.change[person] <= night) & (phone == self.world.phone[person]) & (phone >= 0) & listens
+        return (
+            np.where(now, person * PHONES_PER_PERSON + 1, phone),
+            np.where(now, self.plan.first_day + self.change[person], -1),
+        )
+
+
+def customer_numbers(number: np.ndarray) -> pa.Array:
+    """Customer numbers of core records."""
+    return numbered("1", scattered(number, 9, 3), 9)
+
+
+def app_user_ids(number: np.ndarray) -> pa.Array:
+    """User ids of app profiles."""
+    return numbered("U", scattered(number, 9, 11), 9)
+
+
+def device_ids(number: np.ndarray) -> pa.Array:
+    """Device ids written like a UUID."""
+    raw = tokens("", number, 32, 41, HEX)
+    letters = np.frombuffer(raw.buffers()[2], dtype=np.uint8).reshape(-1, 32) if len(raw) else np.zeros((0, 32), dtype=np.uint8)
+    dash = np.full((len(raw), 1), ord("-"), dtype=np.uint8)
+    cuts = [letters[:, a:b] for a, b in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))]
+    return strings_of(np.hstack([part for cut in cuts for part in (cut, dash)][:-1]))
+
+
+def simulate(plan: Plan, out: Path) -> dict[str, int | str]:
+    """Write inbox and truth of a plan below `out`; gives counts. The same plan writes the same bytes.
+
+    Files of other plans that are already there stay, so simulate into an empty folder unless only `nights` grew.
+    """
+    from simulator.channel_files import write_channels
+    from simulator.core_files import write_core
+    from simulator.files import Inbox
+    from simulator.truth import write_truth
+
+    bank = Bank(plan)
+    inbox = Inbox(out / "inbox", plan.seed)
+    write_core(bank, inbox)
+    write_channels(bank, inbox)
+    profiles = write_truth(bank, inbox, out / "truth")
+    summary: dict[str, int | str] = {
+        "people": plan.people,
+        "nights": plan.nights,
+        "profiles": profiles,
+        "files": len(inbox.notes),
+        "rows": sum(note.rows for note in inbox.notes),
+        "inbox": str(inbox.root),
+        "truth": str(out / "truth"),
+    }
+    (out / "truth" / "plan.json").write_text(
+        json.dumps({k: summary[k] for k in ("people", "nights", "profiles", "rows")} | {"seed": plan.seed}, indent=1) + "\n"
+    )
+    return summary
+
+

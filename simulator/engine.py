@@ -1,0 +1,130 @@
+"""A marketing engine that answers published audiences: what became of every message, as a receipts file of the next day."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from lakehouse.errors import InputInvalid
+from simulator.draws import joined, moments, put, strings_of, taken
+
+FEED = "marketing_receipts"
+STATUSES = ["SENT", "DELIVERED", "OPENED", "CLICKED", "BOUNCED_HARD", "BOUNCED_SOFT", "COMPLAINED", "REFUSED"]
+SENT, DELIVERED, OPENED, CLICKED, BOUNCED_HARD, BOUNCED_SOFT, COMPLAINED, REFUSED = range(8)
+# by channel: share opened of delivered, clicked of opened; other channels as SMS
+OPENS = {"PUSH": (0.22, 0.30), "WECHAT": (0.35, 0.35), "INAPP": (0.45, 0.25), "SMS": (0.10, 0.20), "EMAIL": (0.15, 0.15), "CALL": (0.5, 0.1)}
+HARD, SOFT, COMPLAINS, REFUSES = 0.02, 0.03, 0.003, 0.004
+# minutes after the sending (from 09:00 on the day after the business date)
+AFTER = np.array([0, 1, 30, 34, 1, 1, 180, 240])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an engine wrote: the file (None when nothing was published), messages and rows by status."""
+
+    file: Path | None
+    messages: int
+    statuses: dict[str, int]
+
+    def summary(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {"file": str(self.file) if self.file else None, "messages": self.messages, "statuses": self.statuses}
+
+
+def answer(published_root: Path, inbox: Path, business_date: date) -> Answers:
+    """Send the audiences published for a business date and write the receipts of the next day into the inbox.
+
+    Reads the newest complete run (`_SUCCESS` present, highest `seq`) of every segment and destination. Every outcome depends only on
+    recipient and run, so that the same audiences give the same bytes. Raises `InputInvalid` where a manifest names an absent file.
+    """
+    tables = [_receipts(manifest, folder, business_date) for manifest, folder in _audiences(published_root, business_date)]
+    tables = [table for table in tables if len(table)]
+    if not tables:
+        return Answers(None, 0, {})
+    receipts = pa.concat_tables(tables).sort_by([("event_at", "ascending"), ("receipt_id", "ascending")])
+    next_day = business_date + timedelta(days=1)
+    path = inbox / FEED / next_day.isoformat() / "receipts.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as sink:
+        sink.write((",".join(receipts.column_names) + "\n").encode())
+        pacsv.write_csv(receipts, sink, pacsv.WriteOptions(include_header=False, quoting_style="none"))
+    counts = Counter(receipts["status"].to_pylist())
+    return Answers(path, counts["SENT"], {s: counts[s] for s in STATUSES if counts[s]})
+
+
+def _audiences(root: Path, business_date: date) -> list[tuple[dict[str, Any], Path]]:
+    newest: dict[Path, tuple[int, str, dict[str, Any], Path]] = {}
+    for path in sorted(root.glob(f"*/*/v=*/as_of={business_date.isoformat()}/run=*/_manifest.json")):
+        if not (path.parent / "_SUCCESS").exists():
+            continue
+        manifest = json.loads(path.read_text())
+        segment = path.parents[3]
+        run = (int(manifest.get("seq") or 0), path.parent.name, manifest, path.parent)
+        if segment not in newest or run[:2] > newest[segment][:2]:
+            newest[segment] = run
+    return [(run[2], run[3]) for _, run in sorted(newest.items())]
+
+
+def _recipients(manifest: dict[str, Any], folder: Path) -> pa.Table:
+    named = [str(f["path"]) for f in manifest.get("files", [])]
+    paths = [folder / n for n in named if "delta/" not in n] if named else sorted((folder / "snapshot").glob("*"))
+    parts = []
+    for path in paths:
+        if not path.exists():
+            raise InputInvalid(f"the manifest names {path.name}, which is not there; publish the run again", file=folder / "_manifest.json")
+        table = pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path)
+        if "recipient_key" not in table.column_names:
+            raise InputInvalid("the audience has no column recipient_key; the engine cannot address anybody", file=path)
+        channel = table["channel"] if "channel" in table.column_names else pa.nulls(len(table), pa.string())
+        parts.append(pa.table({"recipient_key": table["recipient_key"].cast(pa.string()), "channel": channel.cast(pa.string())}))
+    return pa.concat_tables(parts) if parts else pa.table({"recipient_key": pa.array([], pa.string()), "channel": pa.array([], pa.string())})
+
+
+def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> pa.Table:
+    run = str(manifest["run_id"])
+    audience = _recipients(manifest, folder)
+    keys = audience["recipient_key"].to_pylist()
+    channels = [c or "SMS" for c in audience["channel"].to_pylist()]
+    # one digest per recipient and run: six independent uniforms of 32 bits, and the receipt's name
+    digests = np.frombuffer(b"".join(hashlib.blake2b(f"{run}|{k}".encode(), digest_size=32).digest() for k in keys), dtype="<u4")
+    draws = digests.reshape(-1, 8).astype(np.float64) / 2**32
+    chances = np.array([OPENS.get(c, OPENS["SMS"]) for c in channels]).reshape(-1, 2)
+    hard, soft = draws[:, 0] < HARD, (draws[:, 0] >= HARD) & (draws[:, 0] < HARD + SOFT)
+    delivered = ~hard & ~soft
+    opened = delivered & (draws[:, 1] < chances[:, 0])
+    happened = {
+        SENT: np.ones(len(keys), dtype=bool), DELIVERED: delivered, OPENED: opened, CLICKED: opened & (draws[:, 2] < chances[:, 1]),
+        BOUNCED_HARD: hard, BOUNCED_SOFT: soft, COMPLAINED: delivered & (draws[:, 3] < COMPLAINS),
+        REFUSED: delivered & (draws[:, 4] < REFUSES),
+    }  # fmt: skip
+    who = np.concatenate([np.flatnonzero(mask) for mask in happened.values()]).astype(np.int64)
+    status = np.concatenate([np.full(int(mask.sum()), place) for place, mask in happened.items()]).astype(np.int64)
+    day = (business_date - date(1970, 1, 1)).days + 1
+    started = 9 * 3600 + (draws[who, 5] * 2 * 3600).astype(np.int64)
+    passed = AFTER[status] * 60 * (1 + np.where(status >= OPENED, draws[who, 6] * 4, 0))
+    second = np.minimum(started + passed.astype(np.int64), 86_399)
+    name = np.frombuffer(b"".join(d.tobytes() for d in digests.reshape(-1, 8)[:, :4]), dtype=np.uint8).reshape(-1, 16)
+    hexed = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+    text = strings_of(np.stack([hexed[name >> 4], hexed[name & 15]], axis=2).reshape(-1, 32)[:, :24])
+    same = np.zeros(len(who), dtype=np.int64)
+    at = pa.array(who)
+    return pa.table({
+        "receipt_id": joined(text.take(at), "-", taken([str(i) for i in range(len(STATUSES))], status)),
+        "run_id": taken([run], same),
+        "destination": taken([folder.parents[3].name], same),
+        "recipient_key": audience["recipient_key"].combine_chunks().cast(pa.large_string()).take(at),
+        "segment": taken([str(manifest.get("segment") or folder.parents[2].name)], same),
+        "channel": put(pa.array(channels, pa.large_string()).take(at), np.zeros(len(who), dtype=bool), None),
+        "status": taken(STATUSES, status),
+        "event_at": moments(np.full(len(who), day), second),
+    })  # fmt: skip
