@@ -17,9 +17,9 @@ from jobs.steps import STEPS, run_step
 from lakehouse.errors import CdpError, GateStopped, UsageError
 from lakehouse.hashing import text_hash
 from lakehouse.lake import Lake, open_lake
-from lakehouse.ledger import Ledger, newest_attempted_date, publish, restore_published
+from lakehouse.ledger import Ledger, publish, restore_published, unfinished_night
 from lakehouse.lock import hold_lock
-from lakehouse.published import newest_publication
+from lakehouse.published import newest_publication, publications
 from lakehouse.settings import Settings, load_settings
 
 log = logging.getLogger("cdp.nightly")
@@ -47,6 +47,7 @@ def run_night(settings: Settings, business_date: date, *, force: bool = False) -
     with hold_lock(settings.lock_dir, f"nightly {business_date}") as note_jvm:
         lake = open_lake(settings)
         refuse_older_date(lake, business_date)
+        abandon_unpublished(lake, business_date)
         return run_locked_night(lake, business_date, force=force, note_jvm=note_jvm)
 
 
@@ -136,12 +137,24 @@ def check_workspace(settings: Settings) -> None:
 
 
 def refuse_older_date(lake: Lake, business_date: date) -> None:
-    """Refuse a date older than the newest one attempted; rewriting history is what backfill is for."""
-    newest = newest_attempted_date(lake)
+    """Refuse a date older than the newest one published; rewriting history is what backfill is for."""
+    newest = max((p.business_date for p in publications(lake.settings)), default=None)
     if newest is not None and business_date < newest:
         raise UsageError(
             f"{business_date} is older than the newest night {newest}: only the newest may be rerun; "
             f"use `cdp backfill --from {business_date}` to replay {business_date} to {newest} in order"
+        )
+
+
+def abandon_unpublished(lake: Lake, business_date: date) -> None:
+    """Take back what an unfinished night of another date wrote, so that this one starts from what is published."""
+    unfinished = unfinished_night(lake)
+    if unfinished is not None and unfinished != business_date:
+        moved = restore_published(lake)
+        log.warning(
+            "the night of %s was never finished; %d tables are back at what is published",
+            unfinished,
+            len(moved),
         )
 
 

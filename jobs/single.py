@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from jobs.fingerprint import fingerprint_of
-from jobs.nightly import check_workspace, refuse_older_date
+from jobs.nightly import abandon_unpublished, check_workspace, refuse_older_date
 from jobs.steps import run_step
 from lakehouse.errors import CdpError
 from lakehouse.hashing import text_hash
@@ -28,6 +28,7 @@ def run_single(settings: Settings, step: str, business_date: date) -> str:
     with hold_lock(settings.lock_dir, f"{step} {business_date}"):
         lake = open_lake(settings)
         refuse_older_date(lake, business_date)
+        abandon_unpublished(lake, business_date)
         fingerprint = fingerprint_of(lake, business_date)
         lake.run_id = text_hash(business_date, fingerprint)[:16]
         with Ledger(lake, business_date, fingerprint).step(step) as record:

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def change_states_of_arrow(
-    lake: Lake, table: str, rows: pa.Table, *, feed: str, business_date: date, mode: Literal["snapshot", "delta"]
+    lake: Lake,
+    table: str,
+    rows: pa.Table,
+    *,
+    feed: str,
+    business_date: date,
+    mode: Literal["snapshot", "delta"],
 ) -> StateCounts:
     """Write what ``feed`` says on ``business_date``; ``rows`` as for ``Lake.change_states``, one row per key."""
     found = contract(table)
@@ -33,7 +39,10 @@ def change_states_of_arrow(
         raise ContractBroken(f"rows for {table} lack column '{missing[0]}'")
     incoming = rows.select(wanted).cast(_only(schema, wanted))
     actions = _actions(_current(lake, table, feed, business_date), incoming, found, feed, business_date, mode)
-    counts = {row["_action"]: row["_action_count"] for row in actions.group_by("_action").aggregate([("_action", "count")]).to_pylist()}
+    counts = {
+        row["_action"]: row["_action_count"]
+        for row in actions.group_by("_action").aggregate([("_action", "count")]).to_pylist()
+    }
     done = StateCounts(counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
     if not counts:
         return done
@@ -90,15 +99,15 @@ def _actions(
         WITH b AS (SELECT * FROM current_rows WHERE valid_from < {day} AND (valid_to IS NULL OR valid_to = {day})),
         t AS (SELECT * FROM current_rows WHERE valid_from = {day}),
         i AS (SELECT *, '{quoted_feed}' AS _feed, {day} AS valid_from, NULL::DATE AS valid_to FROM incoming_rows)
-        SELECT 'update' AS _action, {row('b', ends)}
-        FROM b LEFT JOIN i ON {on.format('b', 'i')} WHERE b.valid_to IS DISTINCT FROM ({ends})
+        SELECT 'update' AS _action, {row("b", ends)}
+        FROM b LEFT JOIN i ON {on.format("b", "i")} WHERE b.valid_to IS DISTINCT FROM ({ends})
         UNION ALL
-        SELECT 'delete', {row('t', 'NULL::DATE')}
-        FROM t LEFT JOIN i ON {on.format('t', 'i')} LEFT JOIN b ON {on.format('t', 'b')} WHERE NOT coalesce({opens}, false)
+        SELECT 'delete', {row("t", "NULL::DATE")}
+        FROM t LEFT JOIN i ON {on.format("t", "i")} LEFT JOIN b ON {on.format("t", "b")} WHERE NOT coalesce({opens}, false)
         UNION ALL
-        SELECT CASE WHEN {tried} THEN 'update' ELSE 'insert' END, {row('i', 'NULL::DATE')}
-        FROM i LEFT JOIN b ON {on.format('i', 'b')} LEFT JOIN t ON {on.format('i', 't')}
-        WHERE {opens} AND NOT ({tried} AND {equal('i', 't', [*business, '_file', '_row'])})
+        SELECT CASE WHEN {tried} THEN 'update' ELSE 'insert' END, {row("i", "NULL::DATE")}
+        FROM i LEFT JOIN b ON {on.format("i", "b")} LEFT JOIN t ON {on.format("i", "t")}
+        WHERE {opens} AND NOT ({tried} AND {equal("i", "t", [*business, "_file", "_row"])})
     """
     import pyarrow as pa
 

@@ -82,10 +82,18 @@ class Ledger:
         self.write(name, "done", record=record)
 
 
-def newest_attempted_date(lake: Lake) -> date | None:
-    """Give the newest business date any run was started for; None before the first."""
-    days = lake.read_arrow(RUNS, columns=["business_date"]).column("business_date").to_pylist()
-    return max(days) if days else None
+def unfinished_night(lake: Lake) -> date | None:
+    """Give the business date whose attempt neither published nor was refused; None where the last one ended well.
+
+    Such a night failed, was killed, or ran single steps only: its tables hold more than what is published.
+    """
+    columns = ["business_date", "step", "status", "written_at"]
+    rows = lake.read_arrow(RUNS, columns=columns).to_pylist()
+    last = max(rows, key=lambda row: row["written_at"], default=None)
+    if last is None or (last["step"] == "nightly" and last["status"] in ("done", "stopped")):
+        return None
+    found: date = last["business_date"]
+    return found
 
 
 def publish(lake: Lake, business_date: date, fingerprint: str, summary: dict[str, Any]) -> int:
@@ -113,12 +121,12 @@ def restore_published(lake: Lake) -> list[str]:
     return restore_versions(lake, newest.tables if newest else {})
 
 
-def restore_versions(lake: Lake, versions: dict[str, int]) -> list[str]:
-    """Bring tables to ``versions``; one without a version there goes back to empty."""
+def restore_versions(lake: Lake, versions: dict[str, int], *, keep: tuple[str, ...] = ()) -> list[str]:
+    """Bring tables to ``versions``, but not those in ``keep``; one without a version there goes back to empty."""
     moved = []
     for name in contract_names():
         found = contract(name)
-        if found.shape == "dictionary" or name.startswith(KEPT_ON_RESTORE) or not lake.exists(name):
+        if found.shape == "dictionary" or name.startswith((*KEPT_ON_RESTORE, *keep)) or not lake.exists(name):
             continue
         wanted = versions.get(name, 0)
         if lake.version(name) != wanted:

@@ -20,7 +20,10 @@ def reference_pages() -> dict[str, str]:
 
 def _contents(found: list[Contract]) -> str:
     lines = ["| table | shape | one row per |", "| --- | --- | --- |"]
-    lines += [f"| [{c.table}](#{c.name.replace('.', '')}) | {c.shape} | {c.grain.removeprefix('one row per ')} |" for c in found]
+    lines += [
+        f"| [{c.table}](#{c.name.replace('.', '')}) | {c.shape} | {c.grain.removeprefix('one row per ')} |"
+        for c in found
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -41,9 +44,15 @@ def _section(found: Contract) -> str:
         meaning = f"{column.description}{mark}.{allowed}".replace("|", "\\|")
         lines.append(f"| {column.name} | `{column.type}` | {column.level} | {meaning} |")
     if found.bounds:
-        lines += ["", "| bound | measure | over | between | breach | why |", "| --- | --- | --- | --- | --- | --- |"]
+        lines += [
+            "",
+            "| bound | measure | over | between | breach | why |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
         for bound in found.bounds:
             low, high = ("" if v is None else f"{v:g}" for v in (bound.min, bound.max))
             measure = bound.measure.replace("|", "\\|")
-            lines.append(f"| {bound.name} | `{measure}` | {bound.over} | {low} … {high} | {bound.severity} | {bound.why} |")
+            lines.append(
+                f"| {bound.name} | `{measure}` | {bound.over} | {low} … {high} | {bound.severity} | {bound.why} |"
+            )
     return "\n".join(lines) + "\n"

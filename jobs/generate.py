@@ -1,0 +1,30 @@
+"""Everything in the repository that is generated, in one place: ``make docs`` writes it, a test compares it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def generated_files() -> dict[Path, str]:
+    """Give the text of every generated file by its path below the repository."""
+    from lakehouse.reference import reference_pages
+    from tags.registry import (
+        register_tag_contracts,  # the wide tag tables get their contracts from the registry
+    )
+
+    register_tag_contracts(ROOT / "examples" / "bank")
+    return {Path("docs/reference") / name: text for name, text in reference_pages().items()}
+
+
+def main() -> None:
+    """Write every generated file."""
+    for path, text in generated_files().items():
+        target = ROOT / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
