@@ -5,15 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ingestion.ingest import IngestResult, ingest, planned_inputs
+    from ingestion.feeds import Feed
+    from ingestion.night import IngestResult, ingest, inputs_of_night
+    from lakehouse.settings import Settings
 
-__all__ = ["IngestResult", "ingest", "planned_inputs"]
+__all__ = ["IngestResult", "ingest", "inputs_of_night", "load_feeds"]
+
+
+def load_feeds(settings: Settings) -> list[Feed]:
+    """Give the workspace's feeds in the order they are ingested; any fault raises ``SettingsInvalid``."""
+    from ingestion.feeds import load_feeds as load
+
+    return load(settings.workspace)
 
 
 def __getattr__(name: str) -> Any:
     """Import the room's entry points when first asked for, so that reading feeds starts no heavy library."""
     if name in __all__:
-        from ingestion import ingest as module
+        from importlib import import_module
 
-        return getattr(module, name)
+        return getattr(import_module("ingestion.night"), name)
     raise AttributeError(name)

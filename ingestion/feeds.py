@@ -133,7 +133,7 @@ class Target(_Strict):
 
 
 class Feed(_Strict):
-    """One feed, as its YAML file says it; ``file`` is where it stands."""
+    """One feed, as its YAML file says it; ``file`` is where it stands. Without targets it is landed only."""
 
     feed: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     source: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -147,7 +147,7 @@ class Feed(_Strict):
     exact_duplicates: Literal["drop", "keep"] = "drop"
     dedupe_days: int | None = Field(default=None, ge=0, le=400)
     row_rules: tuple[RowRule, ...] = ()
-    targets: tuple[Target, ...] = Field(min_length=1)
+    targets: tuple[Target, ...]
     _file: Path = PrivateAttr(default=Path("feed.yml"))
     _tree: Any = PrivateAttr(default=None)
 
@@ -288,7 +288,7 @@ def unknown_dotted(text: str, columns: tuple[str, ...]) -> str:
 
 
 def _check_target(feed: Feed, target: Target, at: int) -> None:
-    tables = [name for name in contract_names("trusted")]
+    tables = contract_names("trusted")
     if target.table not in tables:
         raise feed.fault(f"unknown table '{target.table}'{did_you_mean(target.table, tables)}", "targets", at, "table")
     found = contract(target.table)

@@ -133,8 +133,8 @@ def choose_files(
     else:
         load = _choose_increments(feed, fresh, loaded_before, last_of, draft)
     was_loaded = any(row.status == "loaded" for row in attempt)
-    if was_loaded and not load:
-        # The earlier attempt of this night wrote rows; what is repeated now must be loaded to take them back.
+    if was_loaded and not load and feed.mode == "snapshot":
+        # The earlier attempt of this night changed states; what is repeated now must be told again to undo that.
         load = [file for file, status in draft.decided.values() if status == "repeated"]
     kept = tuple(
         LedgerRow(r.feed, r.path, r.sha256, r.business_date, r.arrived_on, "corrected", r.bytes, r.records, r.extra_columns)

@@ -1,0 +1,283 @@
+"""From delivered text columns to rows of trusted tables, in one pass of Spark SQL built from a feed's YAML.
+
+The frame of records has the delivered columns under their own names, ``_file``, ``_row``, ``_business_date``,
+``_problem``, ``_raw``. ``judge_records`` adds, per record: ``reasons`` why it is refused, ``is_twin`` when another
+record is the same to the letter, and per table ``k`` and entry ``i`` the mapped row ``m<k>_<i>`` with ``in<k>_<i>``
+(whether the record has that row) and ``dup<k>`` (whether another row holds its key).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingestion.expressions import parse_expression
+from ingestion.feeds import Feed, key_policy
+from lakehouse.contracts import Column, Contract, contract
+from lakehouse.errors import InputInvalid
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+DELIVERED_ORDER = "_business_date, _file, _row"
+
+
+@dataclass(frozen=True)
+class TableMap:
+    """One trusted table a feed fills: its contract and the entries (mapping, condition) that fill it."""
+
+    index: int
+    contract: Contract
+    entries: tuple[tuple[dict[str, str], str | None], ...]
+    is_observed: bool
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.contract.name
+
+    @property
+    def is_single(self) -> bool:
+        """Whether a record becomes at most one row, so that duplicates are found on the record itself."""
+        return len(self.entries) == 1
+
+
+def table_maps(feed: Feed) -> list[TableMap]:
+    """Give what the feed fills, one map per table."""
+    maps = []
+    for index, table in enumerate(feed.tables):
+        targets = feed.targets_of(table)
+        entries = tuple((entry, target.where) for target in targets for entry in target.entries)
+        maps.append(TableMap(index, contract(table), entries, targets[0].each is not None))
+    return maps
+
+
+def judge_records(records: DataFrame, feed: Feed, known: dict[str, DataFrame]) -> DataFrame:
+    """Give every record with its mapped rows, its reasons to be refused, and its duplicates marked.
+
+    ``known`` holds, per fact table, the keys that earlier nights brought within the feed's days of looking back.
+    """
+    maps = table_maps(feed)
+    mapped = records.selectExpr("*", *_row_columns(feed, maps))
+    judged = mapped.selectExpr("*", f"{_reasons(feed, maps)} as reasons")
+    judged = judged.selectExpr("*", f"{_twin(feed)} as is_twin")
+    for table in maps:
+        if table.is_single and key_policy(feed, table.name)[0] == "refuse":
+            judged = _refuse_conflicts(judged, table)
+    for table in maps:
+        if table.is_single:
+            judged = _mark_duplicates(judged, feed, table, known.get(table.name), order=_order(feed, table, "_row"))
+    kept = [name for name in judged.columns if name not in feed.columns]
+    return judged.selectExpr(*[f"`{name}`" for name in kept])
+
+
+def explode_rows(judged: DataFrame, feed: Feed, table: TableMap, known: DataFrame | None) -> DataFrame:
+    """Give the rows of a table that takes several from one record: ``_file, _row, m, dup``, one per row."""
+    k = table.index
+    entries = ", ".join(f"named_struct('is_in', in{k}_{i}, 'm', m{k}_{i})" for i in range(len(table.entries)))
+    carried = ["_file", "_row", "_business_date", *(name for name in judged.columns if name == f"order{k}")]
+    rows = (
+        judged.where("size(reasons) = 0 and not is_twin")
+        .selectExpr(*carried, f"posexplode(array({entries})) as (_entry, e)")
+        .where("e.is_in")
+        .selectExpr(*carried, "_entry", f"e.m as m{k}_0", f"true as in{k}_0", "array() as reasons", "false as is_twin")
+    )
+    marked = _mark_duplicates(rows, feed, table, known, order=_order(feed, table, "_row, _entry"))
+    return marked.selectExpr("_file", "_row", f"m{k}_0 as m", f"dup{k} as dup")
+
+
+def check_on_spark(spark: SparkSession, feed: Feed) -> None:
+    """Have Spark analyse every expression on no data; what it refuses raises ``SettingsInvalid`` with its line."""
+    from pyspark.errors import AnalysisException, ParseException
+
+    empty = empty_records(spark, feed)
+    try:
+        judge_records(empty, feed, {})
+        return
+    except (AnalysisException, ParseException):
+        pass
+    for what, text, path in _all_expressions(feed):
+        try:
+            empty.selectExpr(text)
+        except (AnalysisException, ParseException) as wrong:
+            said = str(wrong.getCondition() or "it cannot be analysed").replace("_", " ").lower()
+            raise feed.fault(f"Spark refuses the expression of {what} ({said})", *path) from None
+    judge_records(empty, feed, {})
+
+
+def blame_expression(records: DataFrame, feed: Feed) -> InputInvalid | None:
+    """Give the error that names the column whose expression failed on the delivered values, if one does."""
+    from pyspark.errors import PySparkException
+
+    for what, text, path in _all_expressions(feed):
+        try:
+            records.where("_problem is null").selectExpr(f"{text} as v").selectExpr("max(cast(v as string))").collect()
+        except PySparkException as again:
+            condition = str(again.getCondition() or "an error")
+            fault = feed.fault("", *path)
+            return InputInvalid(
+                f"the expression of {what} failed on a delivered value ({condition}); "
+                "use the try_… form of the function, so that such records are refused one by one",
+                file=fault.file,
+                line=fault.line,
+            )
+    return None
+
+
+def empty_records(spark: SparkSession, feed: Feed) -> DataFrame:
+    """Give a frame of no records with the feed's delivered columns."""
+    texts = ", ".join(f"`{name}` string" for name in feed.columns)
+    ddl = f"_file string, _business_date date, _row bigint, _problem string, _raw string, {texts}"
+    return spark.createDataFrame([], ddl)
+
+
+def _row_columns(feed: Feed, maps: Sequence[TableMap]) -> list[str]:
+    made: list[str] = []
+    for table in maps:
+        for i, (entry, where) in enumerate(table.entries):
+            fields = []
+            for column in table.contract.business_columns.values():
+                fields.append(f"'{column.name}', {_value(feed, table, column, entry)}")
+            made.append(f"named_struct({', '.join(fields)}) as m{table.index}_{i}")
+            conditions = ["_problem is null"]
+            if where is not None:
+                conditions.append(f"coalesce(({where}), false)")
+            if table.is_observed:
+                # An observation of nothing is none: every part of its key must be there.
+                keys = [c for c in table.contract.key if c in entry]
+                conditions += [f"{_value(feed, table, table.contract.columns[c], entry)} is not null" for c in keys]
+            made.append(f"({' and '.join(conditions)}) as in{table.index}_{i}")
+        order = key_policy(feed, table.name)[1]
+        if order:
+            made.append(f"({order}) as order{table.index}")
+    return made
+
+
+def _value(feed: Feed, table: TableMap, column: Column, entry: dict[str, str]) -> str:
+    if column.name == "source":
+        return f"'{feed.source}'"
+    text = entry.get(column.name)
+    if text is None:
+        return f"cast(null as {column.type})"
+    cast = f"cast(({text}) as string)" if column.type == "string" else f"try_cast(({text}) as {column.type})"
+    if column.name in table.contract.key and column.type == "string":
+        return f"nullif(trim({cast}), '')"
+    return cast
+
+
+def _reasons(feed: Feed, maps: Sequence[TableMap]) -> str:
+    found = [f"case when coalesce(({rule.refuse_when}), false) then '{rule.rule}' end" for rule in feed.row_rules]
+    for table in maps:
+        for i, (entry, _) in enumerate(table.entries):
+            for name, text in entry.items():
+                column = table.contract.columns[name]
+                found += _column_reasons(table, column, text, f"m{table.index}_{i}.{name}", f"in{table.index}_{i}")
+    listed = f"filter(array({', '.join(found)}), r -> r is not null)" if found else "cast(array() as array<string>)"
+    return f"case when _problem is not null then array(_problem) else sort_array(array_distinct({listed})) end"
+
+
+def _column_reasons(table: TableMap, column: Column, text: str, value: str, condition: str) -> list[str]:
+    """Give the SQL of why a mapped value refuses its record: unreadable, missing, not allowed."""
+    expression = parse_expression(text)
+    lost = [
+        f"(({call}) is null and {_filled(columns, ' and ')})" for call, columns in expression.tries if columns
+    ]
+    if column.type != "string":
+        lost.append(f"(({text}) is not null)")
+    found = []
+    if column.required or column.name in table.contract.key:
+        unread = _filled(expression.columns, " or ") if expression.columns else "false"
+        found.append(
+            f"case when {condition} and {value} is null then "
+            f"case when {unread} then 'unreadable:{column.name}' else 'missing:{column.name}' end end"
+        )
+    elif lost:
+        found.append(f"case when {condition} and {value} is null and ({' or '.join(lost)}) then 'unreadable:{column.name}' end")
+    if column.allowed:
+        values = ", ".join("'" + allowed.replace("'", "\\'") + "'" for allowed in column.allowed)
+        found.append(f"case when {condition} and {value} not in ({values}) then 'not_allowed:{column.name}' end")
+    return found
+
+
+def _filled(columns: Sequence[str], joiner: str) -> str:
+    """Give the SQL of delivered texts not being empty."""
+    return "(" + joiner.join(f"coalesce(trim(cast(`{name}` as string)) <> '', false)" for name in columns) + ")"
+
+
+def _twin(feed: Feed) -> str:
+    if feed.exact_duplicates == "keep":
+        return "false"
+    same = ", ".join(f"`{name}`" for name in feed.columns)
+    return (
+        f"(size(reasons) = 0 and row_number() over (partition by {same}, size(reasons) = 0 "
+        f"order by {DELIVERED_ORDER}) > 1)"
+    )
+
+
+def _keys(table: TableMap) -> str:
+    return ", ".join(f"m{table.index}_0.{name}" for name in table.contract.key if name != "source")
+
+
+def _refuse_conflicts(judged: DataFrame, table: TableMap) -> DataFrame:
+    """Refuse all rows of a key that one delivery states in different ways: nobody can say which is right."""
+    k = table.index
+    eligible = f"(size(reasons) = 0 and not is_twin and in{k}_0)"
+    window = f"over (partition by {_keys(table)}, _business_date, {eligible})"
+    differs = f"({eligible} and not (min(m{k}_0) {window} <=> max(m{k}_0) {window}))"
+    kept = [f"`{name}`" for name in judged.columns if name != "reasons"]
+    marked = judged.selectExpr("*", f"{differs} as differs")
+    return marked.selectExpr(*kept, f"if(differs, array('same_key:{table.name}'), reasons) as reasons")
+
+
+def _order(feed: Feed, table: TableMap, last: str) -> str:
+    """Give the order that picks one of several rows of a key; it ends in the record's place, which is unique."""
+    policy, by = key_policy(feed, table.name)
+    forward = DELIVERED_ORDER.replace("_row", last)
+    backward = ", ".join(f"{part.strip()} desc" for part in forward.split(","))
+    stated = f"order{table.index} {'desc' if policy == 'last' else 'asc'} nulls last, " if by else ""
+    ending = backward if policy == "last" else forward
+    # Of a state delivered for two days the later day is the state, whatever the rule for one day says.
+    day = "_business_date desc, " if table.contract.shape == "state" else ""
+    return f"{day}{stated}{ending}"
+
+
+def _mark_duplicates(
+    rows: DataFrame, feed: Feed, table: TableMap, known: DataFrame | None, *, order: str
+) -> DataFrame:
+    k = table.index
+    eligible = f"(size(reasons) = 0 and not is_twin and in{k}_0)"
+    repeated = f"row_number() over (partition by {_keys(table)}, {eligible} order by {order}) > 1"
+    if known is None:
+        return rows.selectExpr("*", f"({eligible} and {repeated}) as dup{k}")
+    keys = [name for name in table.contract.key if name != "source"]
+    marks = known.selectExpr(*[f"`{name}` as known_{name}" for name in keys], "true as is_known").distinct()
+    joined = rows.alias("r").join(marks, on=_on(k, keys), how="left").drop(*[f"known_{name}" for name in keys])
+    marked = joined.selectExpr("*", f"({eligible} and (is_known is not null or {repeated})) as dup{k}")
+    return marked.drop("is_known")
+
+
+def _on(k: int, keys: Sequence[str]) -> object:
+    from pyspark.sql import functions as F
+
+    condition = F.lit(True)
+    for name in keys:
+        condition = condition & (F.col(f"r.m{k}_0.{name}") == F.col(f"known_{name}"))
+    return condition
+
+
+def _all_expressions(feed: Feed) -> list[tuple[str, str, tuple[str | int, ...]]]:
+    """Give every expression of a feed: what it is, its text, and where it stands."""
+    found: list[tuple[str, str, tuple[str | int, ...]]] = []
+    for at, rule in enumerate(feed.row_rules):
+        found.append((f"row rule {rule.rule}", rule.refuse_when, ("row_rules", at, "refuse_when")))
+    for at, target in enumerate(feed.targets):
+        if target.where:
+            found.append((f"'where' of {target.table}", target.where, ("targets", at, "where")))
+        columns = contract(target.table).columns
+        for number, entry in enumerate(target.entries):
+            base: tuple[str | int, ...] = ("columns",) if target.each is None else ("each", number)
+            for name, text in entry.items():
+                cast = f"try_cast(({text}) as {columns[name].type})"
+                found.append((f"{target.table}.{name}", cast, ("targets", at, *base, name)))
+    return found
