@@ -177,7 +177,10 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     size = settings.spark
     jars = _jar_conf(settings)
-    java_options = f"-Duser.timezone=UTC -Dderby.system.home={settings.generated}"
+    java_options = (
+        f"-Duser.timezone=UTC -Dderby.system.home={settings.generated} "
+        f"-Dlog4j2.configurationFile={Path(__file__).parent / 'log4j2.properties'}"
+    )
     if size.class_data_sharing and "spark.jars.packages" not in jars:
         java_options += " " + _class_data_options(jars)
     conf = {
@@ -202,7 +205,6 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraJavaOptions": java_options,
-        "spark.log.level": "ERROR",
         # Two feeds' jobs run side by side; fair shares keep a small one from waiting behind a large one.
         "spark.scheduler.mode": "FAIR",
         **jars,
@@ -225,7 +227,6 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
                 "run `cdp jars fetch` once with a network, lower spark.driver_memory in cdp.yml, or see `cdp doctor`"
             ) from wrong
         raise
-    session.sparkContext.setLogLevel("ERROR")
     return session
 
 
