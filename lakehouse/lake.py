@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Frame = DataFrame | pa.Table
 
 DBT_DATABASE = "tags_work"
+# What Spark's in-memory catalog of this process knows: table → folder.
+_catalog: dict[str, str] = {}
 
 
 class Lake:
@@ -41,7 +43,6 @@ class Lake:
         self._spark = spark
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._starting = threading.Lock()
-        self._registered: set[str] = set()
 
     # -- where and what ------------------------------------------------------------------------------------
 
@@ -85,14 +86,20 @@ class Lake:
             table.alter.add_columns([Field(f.name, f.type, nullable=True) for f in added])
 
     def register(self, tables: Iterable[str]) -> None:
-        """Make tables known to Spark SQL by name (dbt and SQL text need it; ``read`` does not)."""
+        """Make tables known to Spark SQL by name (dbt and SQL text need it; ``read`` does not).
+
+        The catalog lives as long as the JVM: a name that another lake of this process holds is taken over.
+        """
         for name in tables:
-            if name in self._registered or not self.exists(name):
+            path = self.path(name)
+            if _catalog.get(name) == path or not self.exists(name):
                 continue
             database = name.partition(".")[0]
             self.spark.sql(f"CREATE DATABASE IF NOT EXISTS {database}")
-            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION '{self.path(name)}'")
-            self._registered.add(name)
+            if name in _catalog:
+                self.spark.sql(f"DROP TABLE IF EXISTS {name}")
+            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION '{path}'")
+            _catalog[name] = path
 
     def version(self, table: str) -> int:
         """Give the newest Delta version of the table."""
