@@ -69,9 +69,12 @@ class Bank:
         self.change = phone_changes(p.seed, self.world, p.nights, p.rates)
         self.core: Core = core_records(p.seed, self.world, p.first_day, p.rates)
         self.app: App = app_users(p.seed, self.world, p.nights, p.first_day, p.rates)
-        self.web: Web = web_cookies(p.seed, self.world, self.app, p.first_day, p.rates)
         self.followers: WeChat = wechat_users(p.seed, self.world, False, p.nights, p.first_day, p.rates)
         self.minis: WeChat = wechat_users(p.seed, self.world, True, p.nights, p.first_day, p.rates)
+        known = self.world.is_customer.copy()
+        for users in (self.app, self.followers, self.minis):
+            known[users.person] = True
+        self.web: Web = web_cookies(p.seed, self.world, self.app, known, p.first_day, p.rates)
         self.money: Money = livings(p.seed, self.world, self.core, p.first_day)
         self.loans: Loans = loans_of(p.seed, self.core, self.money, p.first_day, p.rates)
         self.standing = standing(p.seed, self.world, self.core, p.rates)

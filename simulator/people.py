@@ -89,14 +89,14 @@ def _block(seed: int, night: int, count: int, start: int, first_household: int, 
     own = numbers * PHONES_PER_PERSON
     with_family = size > 1
     weight = np.where(role == CHILD, np.where(age < 16, 3.0, 0.5), np.where(role == ELDER, 2.0, 0.35)) * with_family
-    weight[role == HEAD] = 0
-    likely = rates.family_phone * with_family.sum() * weight / max(weight.sum(), 1e-9)
+    weight[(role == HEAD) | ~customer] = 0
+    likely = rates.family_phone * customer.sum() * weight / max(weight.sum(), 1e-9)
     family = rng.random(count) < likely
     phone = np.where(family, own[head], own)
 
     born_early = birth < _day(1983)
     lost = customer & ~family & (role != HEAD) | customer & ~family & (size == 1)
-    lost &= (age >= 18) & (rng.random(count) < rates.recycled_phone * count / max(lost.sum(), 1))
+    lost &= (age >= 18) & (rng.random(count) < rates.recycled_phone * customer.sum() / max(lost.sum(), 1))
     heirs = np.flatnonzero(~family & ~lost & (age >= 16) & ((role != HEAD) | (size == 1)))
     losers = np.flatnonzero(lost)
     heirs = rng.permutation(heirs)[: len(losers)]

@@ -212,11 +212,11 @@ def app_users(seed: int, world: People, nights: int, first_day: int, rates: Rate
     return picked(users, np.lexsort((users.number, world.arrives[person])))
 
 
-def web_cookies(seed: int, world: People, app: App, first_day: int, rates: Rates) -> Web:
-    """Cookies; people with the app sign in on the web with their app user."""
+def web_cookies(seed: int, world: People, app: App, known: np.ndarray, first_day: int, rates: Rates) -> Web:
+    """Cookies; people with the app sign in with their app user, of those some channel `known`s many leave a phone, strangers seldom."""
     count = len(world)
     draws = generator(seed, "web", 0).random((count, 9))
-    has = (draws[:, 0] < rates.web_visitors) & (world.age >= 14)
+    has = (draws[:, 0] < np.where(known, rates.web_visitors, rates.web_strangers)) & (world.age >= 14)
     again = has & (draws[:, 1] < rates.second_cookie)
     person = np.concatenate([np.flatnonzero(has), np.flatnonzero(again)])
     second = np.arange(len(person)) >= has.sum()
@@ -225,8 +225,8 @@ def web_cookies(seed: int, world: People, app: App, first_day: int, rates: Rates
     with_app[app.person[~app.is_second]] = app.since[~app.is_second]
     since = np.maximum(_since(world, person, d[:, 2], rates), 0)
     signs = (d[:, 4] < rates.web_signed_in) & (with_app[person] <= since)
-    placeholder = ~signs & (d[:, 5] < rates.placeholder_login / (1 - rates.web_signed_in * 0.5))
-    form = ~signs & ~placeholder & (d[:, 6] < rates.web_form_phone)
+    placeholder = ~signs & (d[:, 5] < rates.placeholder_login)
+    form = ~signs & ~placeholder & (d[:, 6] < np.where(known[person], rates.web_form_phone, rates.stranger_form_phone))
     first = np.where(since > 0, first_day + since, first_day - 1 - (d[:, 7] * 300).astype(np.int64))
     last = np.minimum(first + (d[:, 8] * (first_day - first)).astype(np.int64).clip(0), np.maximum(first, first_day))
     cookies = Web(
@@ -258,7 +258,7 @@ def wechat_users(seed: int, world: People, mini: bool, nights: int, first_day: i
         bound = customer & (d[:, 2] < rates.mini_bound)
         phone = (d[:, 3] < rates.mini_phone) | bound
     else:
-        tied = (d[:, 2] < rates.follower_bound) & (customer | (d[:, 3] < 0.3))
+        tied = (d[:, 2] < rates.follower_bound) & (customer | (d[:, 3] < 0.75))
         bound = tied & customer & (d[:, 3] >= rates.follower_phone_only)
         phone = tied & ((d[:, 3] < rates.follower_phone_only) | (d[:, 4] < 0.5))
     since = _since(world, person, d[:, 1], rates)

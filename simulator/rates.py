@@ -20,30 +20,32 @@ class Rates:
     app_of_prospects: float = 0.45
     followers: float = 0.45  # of people of 14 and older: official account
     mini_users: float = 0.34  # of people of 14 and older: mini-program
-    web_visitors: float = 0.28  # of people of 14 and older
+    web_visitors: float = 0.16  # of people of 14 and older who use another channel
+    web_strangers: float = 0.5  # of people of 14 and older whom no other channel knows
     second_cookie: float = 0.25  # of web visitors
     late_profiles: float = 0.05  # of channel profiles: appear on a night between the 2nd and the 51st
     arrivals_per_night: float = 0.001  # of the population: people nobody knew before
 
     # how much a channel knows of its user
-    app_bound: float = 0.74  # of customers' app profiles carry the core customer number
+    app_bound: float = 0.80  # of customers' app profiles carry the core customer number
     app_without_phone: float = 0.02
-    follower_bound: float = 0.62  # of followers who are customers
+    follower_bound: float = 0.92  # of followers who are customers
     follower_phone_only: float = 0.35  # of bound followers
-    mini_phone: float = 0.80  # of mini-program users let WeChat hand over the phone
+    mini_phone: float = 0.90  # of mini-program users let WeChat hand over the phone
     mini_bound: float = 0.45  # of mini-program users who are customers
     unionid_missing: float = 0.03  # of WeChat profiles older than the open-platform binding
-    web_signed_in: float = 0.55  # of the cookies of people with the app
-    web_form_phone: float = 0.25  # of the other cookies
+    web_signed_in: float = 0.88  # of the cookies of people with the app (the web bank asks for it)
+    web_form_phone: float = 0.8  # of the other cookies of people some channel knows
+    stranger_form_phone: float = 0.1
     email_known: float = 0.30  # of core records
 
     # the mess
-    family_phone: float = 0.05  # of people with family: a relative's phone stands on their records
-    recycled_phone: float = 0.01  # of people: their old number, still on the core record, belongs to a stranger now
+    family_phone: float = 0.05  # of customers: a relative's phone stands on their records
+    recycled_phone: float = 0.01  # of customers: their old number, still on the core record, belongs to a stranger now
     stale_core_phone: float = 0.03  # of customers: changed number, the bank was not told, nobody has the old one yet
     placeholder_phone: float = 0.01  # of core records
     placeholder_device: float = 0.015  # of app profiles
-    placeholder_login: float = 0.01  # of cookies
+    placeholder_login: float = 0.04  # of cookies nobody signed in on
     placeholder_id: float = 0.003  # of core records
     missing_phone: float = 0.015  # of core records
     landline: float = 0.008  # of core records
