@@ -105,7 +105,9 @@ def _scipy_union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -
         return
     roots, places = np.unique(np.concatenate([a[apart], b[apart]]), return_inverse=True)
     half = len(places) // 2
-    graph = csr_matrix((np.ones(half, dtype=np.int8), (places[:half], places[half:])), shape=(len(roots),) * 2)
+    graph = csr_matrix(
+        (np.ones(half, dtype=np.int8), (places[:half], places[half:])), shape=(len(roots),) * 2
+    )
     count, labels = connected_components(graph, directed=False)
     smallest = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(smallest, labels, roots)

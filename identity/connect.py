@@ -26,7 +26,11 @@ def connect(graph: Graph, rules: Rules) -> Grouping:
     link_states = np.full(len(links), "idle", dtype=object)
     ends = links.identifiers.astype(np.int64) + size
     tier_of = np.array([_tier(rules, name) for name in graph.namespaces], dtype=np.int64)
-    link_tiers = tier_of[graph.identifiers.namespaces[links.identifiers]] if len(links) else np.zeros(0, dtype=np.int64)
+    link_tiers = (
+        tier_of[graph.identifiers.namespaces[links.identifiers]]
+        if len(links)
+        else np.zeros(0, dtype=np.int64)
+    )
     used = np.zeros(0, dtype=np.int64)
     refusals: list[Refusal] = []
 
@@ -37,7 +41,9 @@ def connect(graph: Graph, rules: Rules) -> Grouping:
             continue
         if tier > 0:
             wanted = np.flatnonzero(tier_of == tier).tolist()
-            verdict = judge_holders(graph, rules, links=mine, groups=labels[:size], used=used, namespaces=wanted)
+            verdict = judge_holders(
+                graph, rules, links=mine, groups=labels[:size], used=used, namespaces=wanted
+            )
             for node, reason in verdict.shared.items():
                 states[node], reasons[node] = "shared", reason
             link_states[verdict.expired] = "expired"
@@ -60,7 +66,13 @@ def connect(graph: Graph, rules: Rules) -> Grouping:
             within = mine[np.isin(joined[links.profiles[mine]], violators)]
             ordered = order_of_evidence(graph, rules, within)
             after, refused = replay(
-                graph, rules, links=ordered, ends=ends[ordered], labels=labels, places=touched, with_facts=tier > 0
+                graph,
+                rules,
+                links=ordered,
+                ends=ends[ordered],
+                labels=labels,
+                places=touched,
+                with_facts=tier > 0,
             )
             before = np.fromiter(after, dtype=np.int64, count=len(after))
             target = np.fromiter(after.values(), dtype=np.int64, count=len(after))

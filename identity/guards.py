@@ -29,7 +29,13 @@ class Verdict:
 
 
 def judge_holders(
-    graph: Graph, rules: Rules, *, links: np.ndarray, groups: np.ndarray, used: np.ndarray, namespaces: list[int]
+    graph: Graph,
+    rules: Rules,
+    *,
+    links: np.ndarray,
+    groups: np.ndarray,
+    used: np.ndarray,
+    namespaces: list[int],
 ) -> Verdict:
     """Judge the identifiers of ``namespaces`` (one tier) by the people that carry them.
 
@@ -84,7 +90,9 @@ def _crowded(graph: Graph, rule: NamespaceRule, links: np.ndarray, groups: np.nd
     return {int(node): f"fan_out above {rule.fan_out}" for node in np.unique(crowded)}
 
 
-def _bearers(graph: Graph, rules: Rules, limit: HolderLimit, groups: np.ndarray, used: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def _bearers(
+    graph: Graph, rules: Rules, limit: HolderLimit, groups: np.ndarray, used: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
     """Give, per thing a limit counts, a code per profile place of a *group*: who holds it (ABSENT: does not).
 
     For namespaces the code is the group itself; for facts it is the fact, so that two groups of one name count once.
@@ -100,7 +108,9 @@ def _bearers(graph: Graph, rules: Rules, limit: HolderLimit, groups: np.ndarray,
         return
     patterns = limit.any or (limit.each or "",)
     concrete = [c for c, name in enumerate(graph.namespaces) if any(rules.matches(p, name) for p in patterns)]
-    batches = [(" or ".join(patterns), concrete)] if limit.any else [(graph.namespaces[c], [c]) for c in concrete]
+    batches = (
+        [(" or ".join(patterns), concrete)] if limit.any else [(graph.namespaces[c], [c]) for c in concrete]
+    )
     for label, codes_wanted in batches:
         holds = np.zeros(size, dtype=bool)
         by = used[np.isin(graph.identifiers.namespaces[graph.links.identifiers[used]], codes_wanted)]
@@ -146,31 +156,40 @@ def _end_old_links(
 ) -> tuple[list[int], list[int]]:
     """Let the newest verified holder keep a value (``when_exceeded: newest``): older statements of others expire.
 
-    Gives the expired links and the identifiers where no holder is newer than the rest, which stay shared.
+    Gives the expired links and the identifiers that more people than allowed hold even then, which stay shared.
     """
-    holds = np.zeros(len(graph.profiles), dtype=bool)
-    for limit in rule.at_most:
-        for _, codes in _bearers(graph, rules, limit, groups, used):
-            holds |= codes != ABSENT
+    counted = [
+        (limit.people, codes)
+        for limit in rule.at_most
+        for _, codes in _bearers(graph, rules, limit, groups, used)
+    ]
     expired: list[int] = []
     undecided: list[int] = []
     order = links[np.argsort(graph.links.identifiers[links], kind="stable")]
     nodes = graph.links.identifiers[order]
     for node in contested:
         first, last = np.searchsorted(nodes, [node, node + 1])
-        mine = order[first:last]
-        person = groups[graph.links.profiles[mine]]
-        when = graph.links.observed[mine].astype(np.int64)
-        sure = graph.links.verified[mine] & holds[person] & (when != UNDATED)
-        newest = when[sure].max(initial=UNDATED)
-        winners = np.unique(person[sure & (when == newest)])
-        if len(winners) != 1:
-            undecided.append(node)
-            continue
-        since = when[sure & (person == winners[0])].min()
-        expired += mine[(person != winners[0]) & (when < since)].tolist()
-        if ((person != winners[0]) & (when >= since) & holds[person]).any():
-            undecided.append(node)
+        kept = order[first:last]
+        ended: list[int] = []
+        for people, codes in counted:
+            person = groups[graph.links.profiles[kept]]
+            when = graph.links.observed[kept].astype(np.int64)
+            holds = codes[person] != ABSENT
+            if len(np.unique(codes[person][holds])) <= people:
+                continue
+            sure = graph.links.verified[kept] & holds & (when != UNDATED)
+            winners = np.unique(person[sure & (when == when[sure].max(initial=UNDATED))])
+            if len(winners) == 1:
+                since = when[sure & (person == winners[0])].min()
+                old = (person != winners[0]) & (when < since)
+                ended += kept[old].tolist()
+                kept = kept[~old]
+            left = codes[groups[graph.links.profiles[kept]]]
+            if len(np.unique(left[left != ABSENT])) > people:
+                undecided.append(node)
+                break
+        else:
+            expired += ended
     return expired, undecided
 
 

@@ -106,7 +106,9 @@ def _map_counts(values: np.ndarray) -> dict[int, int]:
     return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
-def _candidates(component: np.ndarray, before: np.ndarray, weights: np.ndarray, profile_ids: np.ndarray) -> _Pairs:
+def _candidates(
+    component: np.ndarray, before: np.ndarray, weights: np.ndarray, profile_ids: np.ndarray
+) -> _Pairs:
     had = np.flatnonzero(before != _NONE)
     had = had[np.lexsort((profile_ids[had], before[had], component[had]))]
     c, o = component[had], before[had]
@@ -171,11 +173,15 @@ def _claim_or_mint(
     is_dead = ~np.isin(known_ids, np.fromiter(live, dtype=np.int64, count=len(live)))
     relevant = is_dead & np.isin(known_anchors, anchors[orphans])
     anchored: dict[int, list[int]] = {}
-    for one_id, anchor in sorted(zip(known_ids[relevant].tolist(), known_anchors[relevant].tolist(), strict=True)):
+    for one_id, anchor in sorted(
+        zip(known_ids[relevant].tolist(), known_anchors[relevant].tolist(), strict=True)
+    ):
         anchored.setdefault(anchor, []).append(one_id)
     unserved: list[int] = []
     # Heavier histories choose first; the order ends in the anchor, which is unique.
-    for place in sorted(orphans.tolist(), key=lambda c: (-held[c][0][0] if held.get(c) else 0, int(anchors[c]))):
+    for place in sorted(
+        orphans.tolist(), key=lambda c: (-held[c][0][0] if held.get(c) else 0, int(anchors[c]))
+    ):
         offers = [o for _, o in held.get(place, [])] + anchored.get(int(anchors[place]), [])
         found = next((o for o in offers if o not in live and o not in claimed), None)
         if found is None:
@@ -213,14 +219,20 @@ def _held_before(
     places = {int(p): i for i, p in zip(np.flatnonzero(wanted), profile_ids[wanted], strict=True)}
     mine = np.isin(history_profiles, profile_ids[wanted])
     found: dict[int, dict[int, int]] = {}
-    for profile, one_id in set(zip(history_profiles[mine].tolist(), history_one_ids[mine].tolist(), strict=True)):
+    for profile, one_id in set(
+        zip(history_profiles[mine].tolist(), history_one_ids[mine].tolist(), strict=True)
+    ):
         place = places[profile]
         per = found.setdefault(int(component[place]), {})
         per[one_id] = per.get(one_id, 0) + int(weights[place])
-    return {c: sorted(((w, o) for o, w in per.items()), key=lambda x: (-x[0], x[1])) for c, per in found.items()}
+    return {
+        c: sorted(((w, o) for o, w in per.items()), key=lambda x: (-x[0], x[1])) for c, per in found.items()
+    }
 
 
-def _tell(pairs: _Pairs, homed: np.ndarray, chosen: np.ndarray, orphans: set[int], events: list[Event]) -> None:
+def _tell(
+    pairs: _Pairs, homed: np.ndarray, chosen: np.ndarray, orphans: set[int], events: list[Event]
+) -> None:
     """Say what became of each id that did not simply stay."""
     ids = chosen[pairs.component]
     for at in np.flatnonzero(ids != pairs.one_id).tolist():

@@ -25,7 +25,10 @@ def comparable_names(values: pa.StringArray, placeholders: list[str]) -> pa.Stri
     han = np.asarray(pc.fill_null(pc.match_substring_regex(joined, r"^[\p{Han}]{2,}$"), False))
     spelled = pc.utf8_lower(pc.replace_substring_regex(text, r"[\s\-'’.,_]+", " "))
     latin = np.asarray(pc.fill_null(pc.match_substring_regex(spelled, r"^\p{Latin}[\p{Latin} ]+$"), False))
-    words = [" ".join(sorted(re.split(r" +", s.strip()))) if yes else "" for s, yes in zip(spelled.to_pylist(), latin, strict=True)]
+    words = [
+        " ".join(sorted(re.split(r" +", s.strip()))) if yes else ""
+        for s, yes in zip(spelled.to_pylist(), latin, strict=True)
+    ]
     keys = pc.if_else(
         pa.array(han),
         pc.binary_join_element_wise("han", joined, ":"),

@@ -124,7 +124,11 @@ def facts_of_national_ids(values: pa.StringArray) -> tuple[np.ndarray, np.ndarra
     """Give birth date (days since 1970, int32) and gender (1 man, 0 woman) that valid 18-digit numbers state."""
     signs = _digits(values, 18).astype(np.int64) - 48
     weights = np.array([1000, 100, 10, 1])
-    years, months, days = signs[:, 6:10] @ weights, signs[:, 10:12] @ weights[2:], signs[:, 12:14] @ weights[2:]
+    years, months, days = (
+        signs[:, 6:10] @ weights,
+        signs[:, 10:12] @ weights[2:],
+        signs[:, 12:14] @ weights[2:],
+    )
     first = ((years - 1970) * 12 + months - 1).astype("datetime64[M]").astype("datetime64[D]")
     return (first.astype(np.int64) + days - 1).astype(np.int32), (signs[:, 16] % 2).astype(np.int8)
 
@@ -141,7 +145,9 @@ def china_mobile(values: pa.StringArray) -> Normalised:
     mobile = np.asarray(pc.fill_null(pc.match_substring_regex(text, r"^1[3-9][0-9]{9}$"), False))
     reasons[~mobile] = "form"
     bare = pc.replace_substring_regex(text, r"^(?:\+|00)?86", "0")
-    fixed = np.asarray(pc.fill_null(pc.match_substring_regex(bare, r"^(?:0{1,2}[1-9][0-9]{8,10}|[2-8][0-9]{6,7})$"), False))
+    fixed = np.asarray(
+        pc.fill_null(pc.match_substring_regex(bare, r"^(?:0{1,2}[1-9][0-9]{8,10}|[2-8][0-9]{6,7})$"), False)
+    )
     reasons[~mobile & fixed] = "landline"
     return _judged(text, reasons)
 
@@ -246,4 +252,6 @@ def keyed(namespace: str, values: pa.StringArray, key: bytes) -> pa.StringArray:
     prefix = namespace.encode() + b"\x1f"
     digest = hmac.digest
     name = hashlib.sha256().name
-    return pa.array([digest(key, prefix + v.encode(), name)[:16].hex() for v in values.to_pylist()], type=pa.string())
+    return pa.array(
+        [digest(key, prefix + v.encode(), name)[:16].hex() for v in values.to_pylist()], type=pa.string()
+    )

@@ -75,7 +75,13 @@ def observe(
     """
     profile_rows = _distinct_profiles(customers, observations)
     known = nodes.filter(pc.equal(nodes["kind"], "profile"))
-    ids = _look_up(profile_rows["source"], profile_rows["source_key"], known["source"], known["source_key"], known["node_id"])
+    ids = _look_up(
+        profile_rows["source"],
+        profile_rows["source_key"],
+        known["source"],
+        known["source_key"],
+        known["node_id"],
+    )
     highest = pc.max(nodes["node_id"]).as_py() or 0
     fresh = ids == ABSENT
     ids[fresh] = highest + 1 + np.arange(int(fresh.sum()))  # the rows are sorted
@@ -93,7 +99,14 @@ def observe(
     known = nodes.filter(pc.equal(nodes["kind"], "identifier"))
     builder = _Identifiers(highest, business_date)
     for values, profiles, places, verified, observed in by_namespace:
-        builder.add(values, known.filter(pc.equal(known["namespace"], values.namespace)), profiles, places, verified, observed)
+        builder.add(
+            values,
+            known.filter(pc.equal(known["namespace"], values.namespace)),
+            profiles,
+            places,
+            verified,
+            observed,
+        )
     new.append(builder.new_nodes())
 
     order = np.argsort(ids, kind="stable")
@@ -103,7 +116,9 @@ def observe(
     facts = _facts(customers, profile_rows, rules, documented=_documented(by_namespace, rules, len(ids)))
     births, genders = builder.stated_by_documents(facts.birth_dates, facts.genders)
     sources = pc.dictionary_encode(profile_rows["source"].combine_chunks())
-    codes = _ranks(sources.dictionary)[np.asarray(sources.indices)] if len(ids) else np.zeros(0, dtype=np.int64)
+    codes = (
+        _ranks(sources.dictionary)[np.asarray(sources.indices)] if len(ids) else np.zeros(0, dtype=np.int64)
+    )
     profiles_graph = Profiles(
         node_ids=ids[order],
         sources=codes[order],
@@ -127,12 +142,27 @@ class _Facts:
 
 
 def _distinct_profiles(customers: pa.Table, observations: pa.Table) -> pa.Table:
-    both = pa.concat_tables([t.select(["source", "source_key"]).cast(pa.schema([("source", pa.string()), ("source_key", pa.string())])) for t in (customers, observations)])
-    return both.group_by(["source", "source_key"]).aggregate([]).sort_by([("source", "ascending"), ("source_key", "ascending")])
+    both = pa.concat_tables(
+        [
+            t.select(["source", "source_key"]).cast(
+                pa.schema([("source", pa.string()), ("source_key", pa.string())])
+            )
+            for t in (customers, observations)
+        ]
+    )
+    return (
+        both.group_by(["source", "source_key"])
+        .aggregate([])
+        .sort_by([("source", "ascending"), ("source_key", "ascending")])
+    )
 
 
 def _look_up(
-    firsts: pa.ChunkedArray, seconds: pa.ChunkedArray, known_firsts: pa.ChunkedArray, known_seconds: pa.ChunkedArray, answers: pa.Array | pa.ChunkedArray
+    firsts: pa.ChunkedArray,
+    seconds: pa.ChunkedArray,
+    known_firsts: pa.ChunkedArray,
+    known_seconds: pa.ChunkedArray,
+    answers: pa.Array | pa.ChunkedArray,
 ) -> np.ndarray:
     """Give the answer of the known pair equal to each pair, ABSENT where there is none."""
     found = np.full(len(firsts), ABSENT, dtype=np.int64)
@@ -200,7 +230,10 @@ def _judge(namespace: str, observations: pa.Table, at: np.ndarray, rules: Rules,
     raw_reasons = reasons[np.asarray(encoded.indices)]
     raw_reasons[hashed] = "hashed"
     states, why = _blocked(distinct, rule, rules)
-    births, genders = np.full(len(distinct), UNDATED, dtype=np.int32), np.full(len(distinct), ABSENT, dtype=np.int8)
+    births, genders = (
+        np.full(len(distinct), UNDATED, dtype=np.int32),
+        np.full(len(distinct), ABSENT, dtype=np.int8),
+    )
     if rule is not None and rule.normaliser == "national_id" and len(distinct):
         births, genders = facts_of_national_ids(distinct)
     stored = keyed(namespace, distinct, key) if rule is not None and rule.sensitive else distinct
@@ -210,7 +243,9 @@ def _judge(namespace: str, observations: pa.Table, at: np.ndarray, rules: Rules,
     return values, at[mine.to_numpy(zero_copy_only=False)], places, verified, observed
 
 
-def _blocked(values: pa.StringArray, rule: NamespaceRule | None, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+def _blocked(
+    values: pa.StringArray, rule: NamespaceRule | None, rules: Rules
+) -> tuple[np.ndarray, np.ndarray]:
     states, why = np.full(len(values), "active", dtype=object), np.full(len(values), None, dtype=object)
     if rule is None or not len(values):
         return states, why
@@ -226,7 +261,9 @@ def _blocked(values: pa.StringArray, rule: NamespaceRule | None, rules: Rules) -
                 hit = pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
                 states[hit], why[hit] = "blocked", "placeholder"
     if freed:
-        spared = pc.is_in(values, value_set=pa.array(sorted(freed), type=pa.string())).to_numpy(zero_copy_only=False)
+        spared = pc.is_in(values, value_set=pa.array(sorted(freed), type=pa.string())).to_numpy(
+            zero_copy_only=False
+        )
         states[spared], why[spared] = "active", None
     return states, why
 
@@ -249,7 +286,13 @@ def _invalid(by_namespace: list[_Judged], ids: np.ndarray) -> pa.Table:
         namespaces += [values.namespace] * len(wrong)
         reasons += values.row_reasons[wrong].tolist()
     joined = np.concatenate(profiles) if profiles else np.zeros(0, dtype=np.int64)
-    table = pa.table({"profile_id": joined, "namespace": pa.array(namespaces, pa.string()), "reason": pa.array(reasons, pa.string())})
+    table = pa.table(
+        {
+            "profile_id": joined,
+            "namespace": pa.array(namespaces, pa.string()),
+            "reason": pa.array(reasons, pa.string()),
+        }
+    )
     return table.group_by(["profile_id", "namespace", "reason"]).aggregate([])
 
 
@@ -266,9 +309,17 @@ class _Identifiers:
         self.rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add(
-        self, values: Values, known: pa.Table, profiles: np.ndarray, places: np.ndarray, verified: np.ndarray, observed: np.ndarray
+        self,
+        values: Values,
+        known: pa.Table,
+        profiles: np.ndarray,
+        places: np.ndarray,
+        verified: np.ndarray,
+        observed: np.ndarray,
     ) -> None:
-        at = pc.fill_null(pc.index_in(values.stored, value_set=known["value"]), ABSENT).to_numpy(zero_copy_only=False)
+        at = pc.fill_null(pc.index_in(values.stored, value_set=known["value"]), ABSENT).to_numpy(
+            zero_copy_only=False
+        )
         ids = np.full(len(values.stored), ABSENT, dtype=np.int64)
         told = known["node_id"].to_numpy()
         ids[at >= 0] = told[at[at >= 0]]
@@ -301,7 +352,9 @@ class _Identifiers:
         if not self.ids:
             nothing = np.zeros(0, dtype=np.int64)
             empty = np.zeros(0, dtype=object)
-            return Identifiers(nothing, nothing, empty, empty), Links(nothing, nothing, nothing.astype(bool), nothing)
+            return Identifiers(nothing, nothing, empty, empty), Links(
+                nothing, nothing, nothing.astype(bool), nothing
+            )
         ids = np.concatenate(self.ids)
         order = np.argsort(ids, kind="stable")
         rank = np.empty(len(order), dtype=np.int64)
@@ -312,10 +365,17 @@ class _Identifiers:
             np.concatenate([v.states for v in self.values])[order],
             np.concatenate([v.reasons for v in self.values])[order],
         )
-        profiles, places, verified, observed = (np.concatenate([row[i] for row in self.rows]) for i in range(4))
+        profiles, places, verified, observed = (
+            np.concatenate([row[i] for row in self.rows]) for i in range(4)
+        )
         mine, theirs = rank_of_profile[profiles], rank[places]
         sorting = np.lexsort((theirs, mine))
-        mine, theirs, verified, observed = mine[sorting], theirs[sorting], verified[sorting], observed[sorting]
+        mine, theirs, verified, observed = (
+            mine[sorting],
+            theirs[sorting],
+            verified[sorting],
+            observed[sorting],
+        )
         if not len(mine):
             return identifiers, Links(mine, theirs, verified.astype(bool), observed)
         first = np.flatnonzero(np.r_[True, (mine[1:] != mine[:-1]) | (theirs[1:] != theirs[:-1])])
@@ -326,7 +386,9 @@ class _Identifiers:
             np.maximum.reduceat(observed, first),
         )
 
-    def stated_by_documents(self, birth_dates: np.ndarray, genders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def stated_by_documents(
+        self, birth_dates: np.ndarray, genders: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Lay what identity numbers state over what the records say; the smallest number wins where a record has two."""
         births, sexes = birth_dates.copy(), genders.copy()
         start = 0
@@ -350,18 +412,30 @@ def _facts(customers: pa.Table, profile_rows: pa.Table, rules: Rules, *, documen
     # Several feeds of one source may describe one profile: the first row in the order of all columns speaks.
     columns = ["source", "source_key", "kind", "full_name", "birth_date", "gender"]
     rows = customers.select(columns).sort_by([(c, "ascending") for c in columns])
-    at = _look_up(rows["source"], rows["source_key"], profile_rows["source"], profile_rows["source_key"], pa.array(np.arange(size)))
+    at = _look_up(
+        rows["source"],
+        rows["source_key"],
+        profile_rows["source"],
+        profile_rows["source_key"],
+        pa.array(np.arange(size)),
+    )
     backwards = np.argsort(at, kind="stable")[::-1]
     at = at[backwards]
     encoded = pc.dictionary_encode(rows["full_name"].combine_chunks())
     keys = comparable_names(encoded.dictionary, list(rules.names.placeholders))
     sorted_keys = pc.unique(keys.drop_null())
     sorted_keys = sorted_keys.take(pc.sort_indices(sorted_keys))
-    codes = pc.fill_null(pc.index_in(keys, value_set=sorted_keys), ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
+    codes = (
+        pc.fill_null(pc.index_in(keys, value_set=sorted_keys), ABSENT)
+        .to_numpy(zero_copy_only=False)
+        .astype(np.int64)
+    )
     indices = pc.fill_null(encoded.indices, ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)[backwards]
     names[at] = np.where(indices == ABSENT, ABSENT, np.r_[codes, ABSENT][indices])
     day = rows["birth_date"].cast(pa.date32())
-    day = pc.if_else(pc.is_in(day, value_set=pa.array(_NO_BIRTH_DATES, pa.date32())), pa.scalar(None, pa.date32()), day)
+    day = pc.if_else(
+        pc.is_in(day, value_set=pa.array(_NO_BIRTH_DATES, pa.date32())), pa.scalar(None, pa.date32()), day
+    )
     births[at] = pc.fill_null(day.cast(pa.int32()), int(UNDATED)).to_numpy()[backwards]
     gender = pc.fill_null(pc.index_in(rows["gender"], value_set=pa.array(["F", "M"])), ABSENT)
     genders[at] = gender.to_numpy()[backwards]

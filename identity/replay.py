@@ -28,10 +28,18 @@ class _Side:
 
 def order_of_evidence(graph: Graph, rules: Rules, links: np.ndarray) -> np.ndarray:
     """Give links sorted by strength of namespace, verified, recency, then profile and identifier."""
-    strengths = np.array([getattr(rules.rule(name), "strength", 0) for name in graph.namespaces], dtype=np.int64)
+    strengths = np.array(
+        [getattr(rules.rule(name), "strength", 0) for name in graph.namespaces], dtype=np.int64
+    )
     by = graph.links
     strength = strengths[graph.identifiers.namespaces[by.identifiers[links]]]
-    keys = (by.identifiers[links], by.profiles[links], -by.observed[links].astype(np.int64), ~by.verified[links], -strength)
+    keys = (
+        by.identifiers[links],
+        by.profiles[links],
+        -by.observed[links].astype(np.int64),
+        ~by.verified[links],
+        -strength,
+    )
     return links[np.lexsort(keys)]
 
 
@@ -76,7 +84,9 @@ def replay(
     tier, ``places`` all node places of the violating components. Gives label before → smallest place after, and the
     refusals.
     """
-    limits = {c: r.unique for c, n in enumerate(graph.namespaces) if (r := rules.rule(n)) is not None and r.unique}
+    limits = {
+        c: r.unique for c, n in enumerate(graph.namespaces) if (r := rules.rule(n)) is not None and r.unique
+    }
     sides = _sides(graph, rules, labels=labels, places=places, limits=limits, with_facts=with_facts)
     parent = {int(label): int(label) for label in np.unique(labels[places])}
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from identity.normalise import NORMALISERS
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings import Settings
 from lakehouse.yaml_files import did_you_mean, line_of, load_yaml, parse_model, plain
 
 FILE_NAME = "identity.yml"
@@ -113,7 +114,9 @@ class Rules(_Strict):
 
     def rule(self, namespace: str) -> NamespaceRule | None:
         """Give the rule of a concrete namespace: its own, else that of the pattern ``name@*``."""
-        return self.namespaces.get(namespace) or self.namespaces.get(f"{namespace.split('@')[0]}@*" if "@" in namespace else "")
+        return self.namespaces.get(namespace) or self.namespaces.get(
+            f"{namespace.split('@')[0]}@*" if "@" in namespace else ""
+        )
 
     def matches(self, pattern: str, namespace: str) -> bool:
         """Tell whether a concrete namespace is meant by a name or a pattern ``name@*``."""
@@ -126,14 +129,18 @@ class Rules(_Strict):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def load_rules(workspace: Path) -> Rules:
-    """Give the rules of a workspace; without ``identity.yml`` the shipped ones.
+def load_rules(settings: Settings) -> Rules:
+    """Give the rules of a workspace (see ``read_rules``)."""
+    return read_rules(settings.workspace / FILE_NAME)
+
+
+def read_rules(file: Path) -> Rules:
+    """Give the rules of an ``identity.yml``; where there is none, the shipped ones.
 
     Unknown keys, normalisers and namespaces, wrong patterns and absurd limits raise ``SettingsInvalid`` with
     file, line and the nearest known name.
     """
     shipped = _read(DEFAULTS, base=None)
-    file = workspace / FILE_NAME
     return _read(file, base=shipped) if file.is_file() else shipped
 
 
@@ -145,7 +152,9 @@ def _read(file: Path, *, base: Rules | None) -> Rules:
     for name, change in written.namespaces.items():
         line = line_of(tree, "namespaces", name)
         if not _NAMESPACE.match(name):
-            raise SettingsInvalid(f"'{name}' is no namespace; write one like phone or openid@*", file=file, line=line)
+            raise SettingsInvalid(
+                f"'{name}' is no namespace; write one like phone or openid@*", file=file, line=line
+            )
         if change.normaliser is not None and change.normaliser not in NORMALISERS:
             where = line_of(tree, "namespaces", name, "normaliser")
             hint = did_you_mean(change.normaliser, list(NORMALISERS))
@@ -175,7 +184,8 @@ def _changed(found: NamespaceRule | None, change: NamespaceChange) -> NamespaceR
     block = _joined(found.block if found else BlockList(), change.block or BlockList())
     freed = set(values.get("unblock", ()))
     values["block"] = BlockList(
-        exact=tuple(v for v in block.exact if v not in freed), patterns=tuple(p for p in block.patterns if p not in freed)
+        exact=tuple(v for v in block.exact if v not in freed),
+        patterns=tuple(p for p in block.patterns if p not in freed),
     ).model_dump()
     return NamespaceRule.model_validate(values)
 
@@ -196,14 +206,22 @@ def _check(rules: Rules, tree: Any, file: Path) -> None:
         for place, limit in enumerate(rule.at_most if body.get("at_most") else ()):
             line = line_of(tree, "namespaces", name, "at_most", place)
             if bool(limit.any) == bool(limit.each):
-                raise SettingsInvalid("a limit names either 'any: [...]' or 'each: ...'", file=file, line=line)
+                raise SettingsInvalid(
+                    "a limit names either 'any: [...]' or 'each: ...'", file=file, line=line
+                )
             for target in (*limit.any, *([limit.each] if limit.each else [])):
                 if target not in known or (limit.any and target in FACTS):
                     raise SettingsInvalid(
-                        f"limit on an unknown namespace '{target}'{did_you_mean(target, known)}", file=file, line=line
+                        f"limit on an unknown namespace '{target}'{did_you_mean(target, known)}",
+                        file=file,
+                        line=line,
                     )
                 told = rules.namespaces.get(target)
-                if told is not None and rule.tier is not None and (told.tier is None or told.tier >= rule.tier):
+                if (
+                    told is not None
+                    and rule.tier is not None
+                    and (told.tier is None or told.tier >= rule.tier)
+                ):
                     raise SettingsInvalid(
                         f"'{name}' cannot be limited by '{target}': only stronger kinds of evidence count its holders",
                         file=file,
@@ -222,5 +240,7 @@ def _compiled(pattern: str, file: Path, line: int | None) -> None:
         pc.match_substring_regex(pa.array([""]), pattern)
     except pa.ArrowInvalid:
         raise SettingsInvalid(
-            f"'{pattern}' is no regular expression in RE2's syntax (it has no back-references)", file=file, line=line
+            f"'{pattern}' is no regular expression in RE2's syntax (it has no back-references)",
+            file=file,
+            line=line,
         ) from None

@@ -1,0 +1,9 @@
+"""From records to people: normalise, guard, connect, keep ids stable, explain."""
+
+from __future__ import annotations
+
+from identity.evaluate import Measures, evaluate
+from identity.resolve import IdentityResult, resolve
+from identity.rules import Rules, load_rules
+
+__all__ = ["IdentityResult", "Measures", "Rules", "evaluate", "load_rules", "resolve"]
