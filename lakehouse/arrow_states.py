@@ -111,7 +111,7 @@ def _actions(
     """
     import pyarrow as pa
 
-    actions = connection.execute(query).to_arrow_table()
+    actions = connection.sql(query).to_arrow_table()
     fields = [pa.field("_action", pa.string()), *found.arrow_schema()]
     return actions.cast(pa.schema(fields))
 
