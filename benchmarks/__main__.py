@@ -1,0 +1,54 @@
+"""``python -m benchmarks``: run all benchmarks, or those named by ``--only``, and write the results."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from benchmarks import pages
+from benchmarks.machine import machine_facts
+from lakehouse.clock import now
+
+BENCHMARKS = ("connected_components", "fused_scan", "cold_read")
+
+
+@click.command()
+@click.option(
+    "--only", multiple=True, type=click.Choice(BENCHMARKS), help="Run only this one; may be repeated."
+)
+@click.option(
+    "--repeats", default=5, show_default=True, type=click.IntRange(min=2), help="Runs of each way, at most."
+)
+@click.option(
+    "--into", type=click.Path(path_type=Path, file_okay=False), default=pages.FOLDER, help="Where results go."
+)
+def main(only: tuple[str, ...], repeats: int, into: Path) -> int:
+    """Measure speed and quality against alternatives; exit 1 if two ways disagree on an answer."""
+    is_wrong = False
+    for name in only or BENCHMARKS:
+        module = import_module(f"benchmarks.{name}")
+        machine = machine_facts()
+        measured_at = now().isoformat(timespec="minutes")
+        click.echo(f"{name}: {module.QUESTION}", err=True)
+        outcome = module.run(repeats)
+        machine["load_1m_at_end"] = round(os.getloadavg()[0], 2)
+        if outcome.skipped:
+            click.echo(f"  skipped: {outcome.skipped}", err=True)
+        for row in outcome.rows:
+            told = row.as_dict()
+            click.echo(
+                f"  {row.case:<40} {row.way:<30} {told['median_seconds']:9.3f} s  same answer: {row.is_equal}",
+                err=True,
+            )
+            is_wrong |= row.is_equal is False
+        pages.keep(into, name, module.QUESTION, outcome, machine, measured_at)
+    click.echo(str(pages.write_page(into)))
+    return 1 if is_wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(standalone_mode=False))

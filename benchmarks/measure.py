@@ -1,0 +1,64 @@
+"""What a measurement is, and how often a thing is run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+# A way that takes a minute a run is not repeated as often as one that takes a second.
+BUDGET_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way of answering one case: its raw seconds in the order they were measured, and what else was seen.
+
+    ``first_seconds`` is the first run in a fresh process where that differs in kind (compiling, starting a JVM);
+    ``peak_mb`` the memory the process needed beyond its input; ``is_equal`` whether the answer equals the reference.
+    """
+
+    case: str
+    way: str
+    seconds: list[float]
+    first_seconds: float | None = None
+    peak_mb: float | None = None
+    is_equal: bool | None = None
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the row with median, least and most beside the raw numbers."""
+        return {
+            "case": self.case,
+            "way": self.way,
+            "median_seconds": round(statistics.median(self.seconds), 4),
+            "min_seconds": round(min(self.seconds), 4),
+            "max_seconds": round(max(self.seconds), 4),
+            "seconds": [round(value, 4) for value in self.seconds],
+            "first_seconds": None if self.first_seconds is None else round(self.first_seconds, 4),
+            "peak_mb": None if self.peak_mb is None else round(self.peak_mb, 1),
+            "is_equal": self.is_equal,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The rows of a benchmark and how to read them; ``skipped`` says why there are none."""
+
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    skipped: str | None = None
+
+
+def timed(do: Callable[[], Any], repeats: int, *, budget: float = BUDGET_SECONDS) -> tuple[list[float], Any]:
+    """Give the seconds of up to ``repeats`` runs and the last answer; at least two runs, then only within ``budget``."""
+    seconds: list[float] = []
+    answer: Any = None
+    while len(seconds) < repeats and (len(seconds) < 2 or sum(seconds) < budget):
+        began = time.perf_counter()
+        answer = do()
+        seconds.append(time.perf_counter() - began)
+    return seconds, answer

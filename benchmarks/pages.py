@@ -1,0 +1,85 @@
+"""Results on disk: one JSON file per benchmark with the raw numbers, one page with the tables of all of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Outcome
+
+FOLDER = Path(__file__).parent / "results"
+PAGE = "README.md"
+
+
+def keep(
+    folder: Path, name: str, question: str, outcome: Outcome, machine: dict[str, Any], measured_at: str
+) -> None:
+    """Write a benchmark's JSON; a skipped one leaves what was measured before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if outcome.skipped:
+        return
+    told = {
+        "benchmark": name,
+        "question": question,
+        "measured_at": measured_at,
+        "machine": machine,
+        "notes": outcome.notes,
+        "rows": [row.as_dict() for row in outcome.rows],
+    }
+    (folder / f"{name}.json").write_text(
+        json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+
+
+def write_page(folder: Path) -> Path:
+    """Write the page of all results that stand in ``folder``; give its path."""
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    lines = [
+        "# Results",
+        "",
+        "Written by `make bench` from the JSON files beside this page, which hold every single run. A figure is worth",
+        "something only with its machine and its day, so both stand above each table; compare figures of one table only.",
+    ]
+    for result in found:
+        lines += ["", *_section(result)]
+    page = folder / PAGE
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return page
+
+
+def _section(result: dict[str, Any]) -> list[str]:
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["packages"].items() if number)
+    lines = [
+        f"## {result['benchmark']}",
+        "",
+        result["question"],
+        "",
+        f"Measured {result['measured_at']} at commit {machine['commit']} on {machine['cores']} cores ({machine['processor']}), "
+        f"{machine['memory_gb']} GB, {machine['system']}, Python {machine['python']}, Java {machine['java']}; {versions}. "
+        f"Load when it began / ended: {machine['load_1m']} / {machine.get('load_1m_at_end', '?')}.",
+        "",
+        "| case | way | median s | least – most s | runs | first call s | memory MB | same answer |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['case']} | {row['way']} | {_seconds(row['median_seconds'])} | "
+            f"{_seconds(row['min_seconds'])} – {_seconds(row['max_seconds'])} | {len(row['seconds'])} | "
+            f"{_seconds(row['first_seconds'])} | {_whole(row['peak_mb'])} | {_answer(row['is_equal'])} |"
+        )
+    lines += ["", *(f"- {note}" for note in result["notes"])]
+    return lines
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _whole(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _answer(value: bool | None) -> str:
+    return {True: "yes", False: "NO", None: ""}[value]
