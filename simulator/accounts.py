@@ -88,7 +88,9 @@ def livings(seed: int, world: People, core: Core, first_day: int) -> Money:
     since_first = np.maximum(first_day - core.opened, 0)[:, None]
     opened = core.opened[:, None] + (draws[:, 10:17] * since_first).astype(np.int64)
     opened[:, SAVINGS] = core.opened
-    share = np.where(has[:, TIME], 0.15 + 0.2 * draws[:, 17], 0) + np.where(has[:, SECURITIES], 0.35 + 0.35 * draws[:, 18], 0)
+    share = np.where(has[:, TIME], 0.15 + 0.2 * draws[:, 17], 0) + np.where(
+        has[:, SECURITIES], 0.35 + 0.35 * draws[:, 18], 0
+    )
     days_of_pay = np.array([5, 8, 10, 10, 10, 15, 15, 20, 25, 28, 31])
     paid = adult & main & (age < 60) & (mood <= MODERATE) & (draws[:, 19] < 0.45)
     payday = np.where(paid, days_of_pay[(draws[:, 19] / 0.45 * 11).astype(np.int64).clip(0, 10)], 0)
@@ -105,7 +107,7 @@ def livings(seed: int, world: People, core: Core, first_day: int) -> Money:
 
 
 def first_holdings(seed: int, core: Core, money: Money, first_day: int) -> Holdings:
-    """What is held on the first night: up to three time deposits, three wealth products and a fund a record."""
+    """Give what is held on the first night: up to three time deposits, three wealth products and a fund a record."""
     base = np.flatnonzero(core.since == 0)
     draws = generator(seed, "holdings").random((len(base), 7, 3))
     has_time, has_wealth = money.has[base, TIME], money.has[base, SECURITIES]
@@ -118,14 +120,24 @@ def first_holdings(seed: int, core: Core, money: Money, first_day: int) -> Holdi
     owner, slot = np.nonzero(slots)
     u = draws[owner, slot]
     kind = np.where(slot < 3, 0, np.where(slot < 6, 1, 2))
-    deposit = np.array([PRODUCT_INDEX[p] for p in ("TD090", "TD365", "TD1095")])[chosen_by(u[:, 1], [0.3, 0.5, 0.2])]
+    deposit = np.array([PRODUCT_INDEX[p] for p in ("TD090", "TD365", "TD1095")])[
+        chosen_by(u[:, 1], [0.3, 0.5, 0.2])
+    ]
     wealth_weights = [0.35, 0.3, 0.2, 0.1, 0.05]
-    wealth = np.array([PRODUCT_INDEX[p] for p in ("WM030", "WM090", "WM180", "WM365", "WM366")])[chosen_by(u[:, 1], wealth_weights)]
-    fund = np.array([PRODUCT_INDEX[p] for p in ("FD001", "FD002", "FD003")])[chosen_by(u[:, 1], [0.5, 0.3, 0.2])]
+    wealth = np.array([PRODUCT_INDEX[p] for p in ("WM030", "WM090", "WM180", "WM365", "WM366")])[
+        chosen_by(u[:, 1], wealth_weights)
+    ]
+    fund = np.array([PRODUCT_INDEX[p] for p in ("FD001", "FD002", "FD003")])[
+        chosen_by(u[:, 1], [0.5, 0.3, 0.2])
+    ]
     product = np.choose(kind, [deposit, wealth, fund])
     term = np.array([p[4] or 0 for p in codes.PRODUCTS])[product]
     account_opened = money.opened[base][owner, np.where(kind == 0, TIME, SECURITIES)]
-    bought = np.where(term > 0, first_day - term + (u[:, 0] * term).astype(np.int64), first_day - 1 - (u[:, 0] * 700).astype(np.int64))
+    bought = np.where(
+        term > 0,
+        first_day - term + (u[:, 0] * term).astype(np.int64),
+        first_day - 1 - (u[:, 0] * 700).astype(np.int64),
+    )
     bought = np.minimum(np.maximum(bought, account_opened + 1), first_day - 1)
     left = (money.total - money.demand)[base]
     both = has_time & has_wealth
@@ -146,12 +158,16 @@ def first_holdings(seed: int, core: Core, money: Money, first_day: int) -> Holdi
     )
 
 
-def bought_holdings(seed: int, core: Core, money: Money, night: int, day: int, demand: np.ndarray) -> Holdings:
+def bought_holdings(
+    seed: int, core: Core, money: Money, night: int, day: int, demand: np.ndarray
+) -> Holdings:
     """Wealth products bought on a night by a few who have the account and the money; `demand` is the balance before."""
     count = int((core.since <= night).sum())
     draws = generator(seed, "buy", night).random((count, 3))
     owner = np.flatnonzero(money.has[:count, SECURITIES] & (draws[:, 0] < 0.006) & (demand[:count] > 300_000))
-    product = np.array([PRODUCT_INDEX[p] for p in ("WM030", "WM090", "WM180")])[(draws[owner, 1] * 3).astype(np.int64)]
+    product = np.array([PRODUCT_INDEX[p] for p in ("WM030", "WM090", "WM180")])[
+        (draws[owner, 1] * 3).astype(np.int64)
+    ]
     term = np.array([p[4] or 0 for p in codes.PRODUCTS])[product]
     cents = (demand[owner] * (0.2 + 0.4 * draws[owner, 2])).astype(np.int64) // 10_000 * 10_000
     number = core.number[owner] * 16 + 8 + night % 8 + (night // 8) * 1_000_000_000
@@ -166,9 +182,13 @@ def loans_of(seed: int, core: Core, money: Money, first_day: int, rates: Rates) 
     draws = generator(seed, "loans").random((len(core.person), 7))[owner]
     home = draws[:, 0] < 0.4
     term = np.where(home, 240, np.array([12, 24, 36])[(draws[:, 1] * 3).astype(np.int64)])
-    principal = np.where(home, 30_000_000 + 200_000_000 * draws[:, 2], 1_000_000 + 25_000_000 * draws[:, 2]).astype(np.int64)
+    principal = np.where(
+        home, 30_000_000 + 200_000_000 * draws[:, 2], 1_000_000 + 25_000_000 * draws[:, 2]
+    ).astype(np.int64)
     principal = principal // 100_000 * 100_000
-    age_days = np.minimum((draws[:, 3] * (term * 30 - 1)).astype(np.int64), np.maximum(first_day - core.opened[owner] - 1, 1))
+    age_days = np.minimum(
+        (draws[:, 3] * (term * 30 - 1)).astype(np.int64), np.maximum(first_day - core.opened[owner] - 1, 1)
+    )
     late = draws[:, 4] < rates.overdue
     edges = [0.5, 0.2, 0.12, 0.12, 0.06]
     low, high = np.array([1, 31, 61, 91, 181]), np.array([30, 60, 90, 180, 700])
@@ -191,5 +211,5 @@ def loans_of(seed: int, core: Core, money: Money, first_day: int, rates: Rates) 
 
 
 def five_class(overdue: np.ndarray) -> np.ndarray:
-    """The regulator's five-class grade index (N, S, SS, D, L) for days past due."""
+    """Give the regulator's five-class grade index (N, S, SS, D, L) for days past due."""
     return np.searchsorted(np.array([1, 91, 181, 361]), overdue, side="right")

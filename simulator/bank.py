@@ -13,9 +13,21 @@ import pyarrow as pa
 
 from lakehouse.errors import UsageError
 from simulator.accounts import SECURITIES, Loans, Money, livings, loans_of
-from simulator.draws import HEX, numbered, put, scattered, strings_of, taken, tokens
+from simulator.draws import put, taken, tokens
+from simulator.keys import app_user_ids, customer_numbers, device_ids
 from simulator.people import PHONES_PER_PERSON, People, people
-from simulator.profiles import App, Core, WeChat, Web, app_users, core_records, phone_changes, standing, web_cookies, wechat_users
+from simulator.profiles import (
+    App,
+    Core,
+    Web,
+    WeChat,
+    app_users,
+    core_records,
+    phone_changes,
+    standing,
+    web_cookies,
+    wechat_users,
+)
 from simulator.rates import Rates
 
 EPOCH = date(1970, 1, 1)
@@ -37,9 +49,16 @@ class Plan:
     rates: Rates = field(default_factory=Rates)
 
     def __post_init__(self) -> None:
-        for name, low, high in (("people", 20, MOST_PEOPLE), ("nights", 1, 366), ("history_months", 1, 60), ("seed", 0, 2**31)):
+        for name, low, high in (
+            ("people", 20, MOST_PEOPLE),
+            ("nights", 1, 366),
+            ("history_months", 1, 60),
+            ("seed", 0, 2**31),
+        ):
             if not low <= getattr(self, name) <= high:
-                raise UsageError(f"--{name.replace('_', '-')} must lie between {low} and {high}, not {getattr(self, name)}")
+                raise UsageError(
+                    f"--{name.replace('_', '-')} must lie between {low} and {high}, not {getattr(self, name)}"
+                )
 
     @property
     def first_day(self) -> int:
@@ -53,7 +72,7 @@ class Plan:
         return int(month.astype("datetime64[D]").astype(np.int64))
 
     def business_date(self, night: int) -> date:
-        """The business date of a night (0 = first)."""
+        """Give the business date of a night (0 = first)."""
         return self.first + timedelta(days=night)
 
 
@@ -115,7 +134,7 @@ class Bank:
         return put(text, zero, taken(PLACEHOLDER_DEVICES, np.minimum(-10 - self.app.device[zero], 2)))
 
     def main_customer_number(self, person: np.ndarray) -> pa.Array:
-        """The customer number that channels know a person by (of the newer record)."""
+        """Give the customer number that channels know a person by (of the newer record)."""
         return customer_numbers(person * 2)
 
     @cached_property
@@ -127,7 +146,9 @@ class Bank:
 
     # what changes from night to night -----------------------------------------------------------------------------------------
 
-    def moved(self, person: np.ndarray, phone: np.ndarray, night: int, listens: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
+    def moved(
+        self, person: np.ndarray, phone: np.ndarray, night: int, listens: np.ndarray | bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Phone index by night of profiles that carry `phone`, and the day number of a change so far (−1 = none).
 
         A profile that `listens` follows when its person takes a new number; a number that is not the person's present one stays.
@@ -139,25 +160,6 @@ class Bank:
         )
 
 
-def customer_numbers(number: np.ndarray) -> pa.Array:
-    """Customer numbers of core records."""
-    return numbered("1", scattered(number, 9, 3), 9)
-
-
-def app_user_ids(number: np.ndarray) -> pa.Array:
-    """User ids of app profiles."""
-    return numbered("U", scattered(number, 9, 11), 9)
-
-
-def device_ids(number: np.ndarray) -> pa.Array:
-    """Device ids written like a UUID."""
-    raw = tokens("", number, 32, 41, HEX)
-    letters = np.frombuffer(raw.buffers()[2], dtype=np.uint8).reshape(-1, 32) if len(raw) else np.zeros((0, 32), dtype=np.uint8)
-    dash = np.full((len(raw), 1), ord("-"), dtype=np.uint8)
-    cuts = [letters[:, a:b] for a, b in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))]
-    return strings_of(np.hstack([part for cut in cuts for part in (cut, dash)][:-1]))
-
-
 def simulate(plan: Plan, out: Path) -> dict[str, int | str]:
     """Write inbox and truth of a plan below `out`; gives counts. The same plan writes the same bytes.
 
@@ -166,11 +168,13 @@ def simulate(plan: Plan, out: Path) -> dict[str, int | str]:
     from simulator.channel_files import write_channels
     from simulator.core_files import write_core
     from simulator.files import Inbox
+    from simulator.money_files import write_money
     from simulator.truth import write_truth
 
     bank = Bank(plan)
     inbox = Inbox(out / "inbox", plan.seed)
     write_core(bank, inbox)
+    write_money(bank, inbox)
     write_channels(bank, inbox)
     profiles = write_truth(bank, inbox, out / "truth")
     summary: dict[str, int | str] = {
@@ -183,8 +187,9 @@ def simulate(plan: Plan, out: Path) -> dict[str, int | str]:
         "truth": str(out / "truth"),
     }
     (out / "truth" / "plan.json").write_text(
-        json.dumps({k: summary[k] for k in ("people", "nights", "profiles", "rows")} | {"seed": plan.seed}, indent=1) + "\n"
+        json.dumps(
+            {k: summary[k] for k in ("people", "nights", "profiles", "rows")} | {"seed": plan.seed}, indent=1
+        )
+        + "\n"
     )
     return summary
-
-

@@ -42,14 +42,20 @@ class Bookings:
 
 def together(parts: list[Bookings]) -> Bookings:
     """All bookings of several parts, by owner, day and time."""
-    merged = Bookings(*(np.concatenate([getattr(p, f.name) for p in parts]).astype(np.int64) for f in fields(Bookings)))
+    merged = Bookings(
+        *(np.concatenate([getattr(p, f.name) for p in parts]).astype(np.int64) for f in fields(Bookings))
+    )
     order = np.lexsort((merged.kind, merged.second, merged.day, merged.owner))
     return Bookings(*(getattr(merged, f.name)[order] for f in fields(Bookings)))
 
 
-def _booked(rng: np.random.Generator, owner: np.ndarray, day: np.ndarray, kind: np.ndarray | int, cents: np.ndarray) -> Bookings:
+def _booked(
+    rng: np.random.Generator, owner: np.ndarray, day: np.ndarray, kind: np.ndarray | int, cents: np.ndarray
+) -> Bookings:
     batch = np.isin(kind, [PAYROLL, PENSION, INTEREST, FEE, LOAN_REPAY, PENALTY, WEALTH_REDEEM])
-    second = np.where(batch, 2 * 3600 + rng.random(len(owner)) * 3600, (7 + 15 * rng.beta(2, 1.8, len(owner))) * 3600)
+    second = np.where(
+        batch, 2 * 3600 + rng.random(len(owner)) * 3600, (7 + 15 * rng.beta(2, 1.8, len(owner))) * 3600
+    )
     kinds = np.broadcast_to(np.asarray(kind), owner.shape)
     return Bookings(owner, day, second.astype(np.int64), kinds, np.maximum(cents, 1).astype(np.int64))
 
@@ -61,13 +67,22 @@ def _everyday(rng: np.random.Generator, owner: np.ndarray, day: np.ndarray, inco
 
 
 def _months(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
-    months = np.arange(np.datetime64(low, "D").astype("datetime64[M]"), np.datetime64(high, "D").astype("datetime64[M]") + 1)
+    months = np.arange(
+        np.datetime64(low, "D").astype("datetime64[M]"), np.datetime64(high, "D").astype("datetime64[M]") + 1
+    )
     firsts = months.astype("datetime64[D]").astype(np.int64)
     return firsts, (months + 1).astype("datetime64[D]").astype(np.int64) - firsts
 
 
 def _monthly(
-    rng: np.random.Generator, owner: np.ndarray, date: np.ndarray, low: np.ndarray, high: int, kind: int, cents: np.ndarray, jitter: float
+    rng: np.random.Generator,
+    owner: np.ndarray,
+    date: np.ndarray,
+    low: np.ndarray,
+    high: int,
+    kind: int,
+    cents: np.ndarray,
+    jitter: float,
 ) -> Bookings:
     """One booking a month on a date (the last day in short months), between `low` of each owner and `high`."""
     firsts, lengths = _months(int(low.min()) if len(low) else high, high)
@@ -93,15 +108,34 @@ def history(
     day = low[who] + (rng.random(len(who)) * span[who]).astype(np.int64)
     parts = [_everyday(rng, owner[who], day, income[who])]
     paid = money.payday[rows] > 0
-    parts.append(_monthly(rng, owner[paid], money.payday[rows][paid], low[paid], high, PAYROLL, income[paid], 0.06))
+    parts.append(
+        _monthly(rng, owner[paid], money.payday[rows][paid], low[paid], high, PAYROLL, income[paid], 0.06)
+    )
     old = money.has_pension[rows]
-    parts.append(_monthly(rng, owner[old], np.full(old.sum(), 15), low[old], high, PENSION, income[old] * 0.5, 0.0))
+    parts.append(
+        _monthly(rng, owner[old], np.full(old.sum(), 15), low[old], high, PENSION, income[old] * 0.5, 0.0)
+    )
     quarter = calendar(_months(start, high)[0])[1] % 3 == 0
     for first in _months(start, high)[0][quarter]:
         due = (low <= first + 20) & (first + 20 <= high)
-        parts.append(_booked(rng, owner[due], np.full(due.sum(), first + 20), INTEREST, money.demand[rows][due] * 0.0005))
+        parts.append(
+            _booked(
+                rng, owner[due], np.full(due.sum(), first + 20), INTEREST, money.demand[rows][due] * 0.0005
+            )
+        )
     charged = (mood <= MODERATE) & (rng.random(len(owner)) < 0.2)
-    parts.append(_monthly(rng, owner[charged], np.full(charged.sum(), 28), low[charged], high, FEE, np.full(charged.sum(), 300), 0.0))
+    parts.append(
+        _monthly(
+            rng,
+            owner[charged],
+            np.full(charged.sum(), 28),
+            low[charged],
+            high,
+            FEE,
+            np.full(charged.sum(), 300),
+            0.0,
+        )
+    )
     parts.extend(_loan_bookings(rng, loans, rows, core, start, high))
     mine = (holdings.owner >= rows.start) & (holdings.owner < rows.stop) & (holdings.night < 0)
     mine &= (holdings.bought >= np.maximum(start, core.opened[holdings.owner] + 1)) & (holdings.kind > 0)
@@ -120,8 +154,14 @@ def history(
     return booked, opening, opening + change
 
 
-def _loan_bookings(rng: np.random.Generator, loans: Loans, rows: slice, core: Core, start: int, high: int) -> list[Bookings]:
-    mine = (loans.owner >= rows.start) & (loans.owner < rows.stop) & np.isin(loans.status, ["active", "defaulted"])
+def _loan_bookings(
+    rng: np.random.Generator, loans: Loans, rows: slice, core: Core, start: int, high: int
+) -> list[Bookings]:
+    mine = (
+        (loans.owner >= rows.start)
+        & (loans.owner < rows.stop)
+        & np.isin(loans.status, ["active", "defaulted"])
+    )
     owner, granted, overdue = loans.owner[mine], loans.granted[mine], loans.overdue[mine]
     low = np.maximum(np.maximum(start, granted + 20), core.opened[owner] + 1)
     date = calendar(granted)[2]
@@ -134,7 +174,7 @@ def _loan_bookings(rng: np.random.Generator, loans: Loans, rows: slice, core: Co
 
 
 def running_totals(group: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Running sum inside each run of equal groups (which must be adjacent), and the index of each run's last entry."""
+    """Give running sum inside each run of equal groups (which must be adjacent), and the index of each run's last entry."""
     if not len(group):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     total = np.cumsum(amounts)
@@ -144,7 +184,9 @@ def running_totals(group: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, 
     return total - np.repeat(before, lengths), np.r_[first[1:] - 1, len(group) - 1]
 
 
-def ends_of_day(booked: Bookings, opening: np.ndarray, first_owner: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ends_of_day(
+    booked: Bookings, opening: np.ndarray, first_owner: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Owner, day and balance at each day's end with a booking; `opening` by owner − `first_owner`."""
     running, _ = running_totals(booked.owner, booked.signed())
     last = np.ones(len(booked.owner), dtype=bool)
@@ -153,7 +195,15 @@ def ends_of_day(booked: Bookings, opening: np.ndarray, first_owner: int) -> tupl
 
 
 def night_bookings(
-    seed: int, night: int, day: int, core: Core, money: Money, holdings: Holdings, bought: Holdings, loans: Loans, demand: np.ndarray
+    seed: int,
+    night: int,
+    day: int,
+    core: Core,
+    money: Money,
+    holdings: Holdings,
+    bought: Holdings,
+    loans: Loans,
+    demand: np.ndarray,
 ) -> Bookings:
     """Bookings of one night's day; who lacks the money pays nothing that day (but the bank's own debits stand)."""
     rng = generator(seed, "night", night)
@@ -170,14 +220,20 @@ def night_bookings(
         old = np.flatnonzero(money.has_pension[:count])
         parts.append(_booked(rng, old, np.full(len(old), day), PENSION, money.income[old] * 0.5))
     if date == 21 and month % 3 == 0:
-        parts.append(_booked(rng, owner, np.full(count, day), INTEREST, np.maximum(demand[:count], 0) * 0.0005))
+        parts.append(
+            _booked(rng, owner, np.full(count, day), INTEREST, np.maximum(demand[:count], 0) * 0.0005)
+        )
     parts.extend(_loan_bookings(rng, loans, slice(0, count), core, day, day))
     due = holdings.matures == day - 1
-    parts.append(_booked(rng, holdings.owner[due], np.full(due.sum(), day), WEALTH_REDEEM, holdings.cents[due] * 1.01))
+    parts.append(
+        _booked(rng, holdings.owner[due], np.full(due.sum(), day), WEALTH_REDEEM, holdings.cents[due] * 1.01)
+    )
     kinds = np.full(len(bought.owner), WEALTH_BUY)
     parts.append(_booked(rng, bought.owner, np.full(len(bought.owner), day), kinds, bought.cents))
     fresh = np.flatnonzero(core.since[:count] == night) if night else np.zeros(0, dtype=np.int64)
-    parts.append(_booked(rng, fresh, np.full(len(fresh), day), PAID_IN, np.maximum(money.total[fresh] // 3, 10_000)))
+    parts.append(
+        _booked(rng, fresh, np.full(len(fresh), day), PAID_IN, np.maximum(money.total[fresh] // 3, 10_000))
+    )
     spent = np.bincount(everyday.owner, weights=np.maximum(-everyday.signed(), 0), minlength=count)
     left = demand[:count] - np.bincount(bought.owner, weights=bought.cents, minlength=count)
     affordable = (spent <= left)[everyday.owner] | IS_CREDIT[everyday.kind]

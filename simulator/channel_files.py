@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from simulator import events as ev
-from simulator.bank import Bank, app_user_ids, device_ids
+from simulator.bank import Bank
 from simulator.draws import days, generator, joined, moments, put, taken, tokens
 from simulator.files import Inbox, Shape
 from simulator.identifiers import written_names, written_phones
+from simulator.keys import app_user_ids, device_ids
 
 EVENT_CHUNK = 30_000  # app users whose history stands in memory at once
 PLAIN_STYLE = 0
@@ -21,7 +22,8 @@ PLAIN_STYLE = 0
 def write_channels(bank: Bank, inbox: Inbox) -> None:
     """All files of the digital channels for every night of the plan."""
     names = written_names(
-        *(getattr(bank.world, n)[bank.app.person] for n in ("surname", "given", "given_second")), bank.app.name_style
+        *(getattr(bank.world, n)[bank.app.person] for n in ("surname", "given", "given_second")),
+        bank.app.name_style,
     )
     devices = bank.devices()
     _write_app_history(bank, inbox, devices)
@@ -51,7 +53,9 @@ def _write_app_profiles(bank: Bank, inbox: Inbox, night: int, names: pa.Array, d
     phone, changed = bank.moved(person, app.phone[rows], night)
     bound = app.bound_from[rows] <= night
     bound_on = np.where(app.bound_from[rows] > 0, plan.first_day + app.bound_from[rows], app.registered[rows])
-    updated = np.maximum(np.where(bound, np.maximum(bound_on, app.registered[rows]), app.registered[rows]), changed)
+    updated = np.maximum(
+        np.where(bound, np.maximum(bound_on, app.registered[rows]), app.registered[rows]), changed
+    )
     table = pa.table({
         "app_user_id": bank.app_user_ids.take(take),
         "display_name": names.take(take),
@@ -74,12 +78,24 @@ def _write_app_consents(bank: Bank, inbox: Inbox, night: int) -> None:
     parts = []
     for place, share in enumerate((0.72, 0.55, 0.68)):
         fresh = np.flatnonzero((app.since == night) & (draws[:, place] < share + 0.1))
-        parts.append((fresh, place, np.where(draws[fresh, place] < share, 0, 1), np.maximum(app.registered[fresh], plan.first_day - 900)))
+        parts.append(
+            (
+                fresh,
+                place,
+                np.where(draws[fresh, place] < share, 0, 1),
+                np.maximum(app.registered[fresh], plan.first_day - 900),
+            )
+        )
         if night:
             known = np.flatnonzero(app.since < night)
-            leaves = generator(plan.seed, "app opt out", night, place).random(len(app.person))[known] < plan.rates.opt_outs_per_night
+            leaves = (
+                generator(plan.seed, "app opt out", night, place).random(len(app.person))[known]
+                < plan.rates.opt_outs_per_night
+            )
             gone = known[leaves]
-            parts.append((gone, place, np.ones(len(gone), dtype=np.int64), np.full(len(gone), plan.first_day + night)))
+            parts.append(
+                (gone, place, np.ones(len(gone), dtype=np.int64), np.full(len(gone), plan.first_day + night))
+            )
     user = np.concatenate([p[0] for p in parts])
     channel = np.concatenate([np.full(len(p[0]), p[1]) for p in parts])
     second = 9 * 3600 + (draws[user, 3] * 12 * 3600).astype(np.int64)
@@ -103,7 +119,9 @@ def _write_app_history(bank: Bank, inbox: Inbox, devices: pa.Array) -> None:
         inbox.lines("app_events", plan.business_date(0), name, lines, note="months before the first night")
 
 
-def _lines_in_parts(bank: Bank, happened: ev.Events, devices: pa.Array, prefix: str, first: int) -> Iterator[pa.Array]:
+def _lines_in_parts(
+    bank: Bank, happened: ev.Events, devices: pa.Array, prefix: str, first: int
+) -> Iterator[pa.Array]:
     systems = bank.app.person % 10 // 4
     for low in range(0, max(len(happened.user), 1), 250_000):
         part = ev.Events(*(getattr(happened, f.name)[low : low + 250_000] for f in fields(ev.Events)))
@@ -129,7 +147,11 @@ def _write_web(bank: Bank, inbox: Inbox, night: int) -> None:
     take, person = pa.array(rows), web.person[rows]
     login = _blank_unless(web.signs_in[rows], app_user_ids(person * 2))
     login = put(login, web.has_placeholder[rows], "anonymous")
-    device = put(tokens("fp", web.number[rows], 20, 33), web.shares_device[rows], device_ids(person[web.shares_device[rows]] * 2))
+    device = put(
+        tokens("fp", web.number[rows], 20, 33),
+        web.shares_device[rows],
+        device_ids(person[web.shares_device[rows]] * 2),
+    )
     table = pa.table({
         "cookie_id": bank.cookies.take(take),
         "login_id": login,
@@ -140,12 +162,16 @@ def _write_web(bank: Bank, inbox: Inbox, night: int) -> None:
     })  # fmt: skip
     inbox.csv("web_visitors", on, "visitors.csv.gz", [table])
     if night == 0:
-        lines, _ = ev.web_lines(plan.seed, 0, plan.first_day, min(90, plan.first_day - plan.start), web, bank.cookies, "WH")
+        lines, _ = ev.web_lines(
+            plan.seed, 0, plan.first_day, min(90, plan.first_day - plan.start), web, bank.cookies, "WH"
+        )
         inbox.lines("web_events", on, "events_history.jsonl", [lines], note="months before the first night")
     lines, _ = ev.web_lines(plan.seed, night, plan.first_day + night, 0, web, bank.cookies, f"W{night:03d}")
     late = generator(plan.seed, "late web", night).random(len(lines)) < plan.rates.late_rows * 4
     late &= night + 1 < plan.nights  # comes only with the next night's delivery
-    inbox.lines("web_events", on, "events.jsonl", [lines.filter(pa.array(~late))], broken=[('"at":"20', '"at":"2O')])
+    inbox.lines(
+        "web_events", on, "events.jsonl", [lines.filter(pa.array(~late))], broken=[('"at":"20', '"at":"2O')]
+    )
     if late.any():
         note = "left in this folder when the next night's files came"
         inbox.lines("web_events", on, "events_late.jsonl", [lines.filter(pa.array(late))], note=note)
@@ -156,7 +182,11 @@ def _write_followers(bank: Bank, inbox: Inbox, night: int) -> None:
     rows = np.flatnonzero(users.since <= night)
     take, person = pa.array(rows), users.person[rows]
     bound, phone = users.bound_from[rows] <= night, users.phone_from[rows] <= night
-    bound_on = np.where((users.bound_from[rows] > 0) & bound & ~phone, bank.plan.first_day + users.bound_from[rows], users.followed[rows])
+    bound_on = np.where(
+        (users.bound_from[rows] > 0) & bound & ~phone,
+        bank.plan.first_day + users.bound_from[rows],
+        users.followed[rows],
+    )
     table = pa.table({
         "openid": bank.openids("wechat_account").take(take),
         "unionid": bank.unionids("wechat_account").take(take),

@@ -1,73 +1,54 @@
-"""Files of core banking: masters every night, accounts by change, balances and bookings as facts."""
+"""Masters of core banking: customers, holders and controls whole every night, accounts and consents by change."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import fields
 
 import numpy as np
 import pyarrow as pa
 
 from simulator import accounts as acc
-from simulator import bookings as bk
 from simulator import codes
-from simulator.bank import Bank, customer_numbers
+from simulator.bank import Bank
 from simulator.draws import (
-    calendar, clock_text, compact_days, days, generator, joined, money, numbered, put, scattered, slashed_days, strings_of, taken,
+    clock_text,
+    compact_days,
+    days,
+    generator,
+    joined,
+    numbered,
+    put,
+    scattered,
+    slashed_days,
+    strings_of,
+    taken,
 )  # fmt: skip
 from simulator.files import Inbox, Shape
 from simulator.identifiers import ID_FOREIGN, id_characters, written_ids, written_names, written_phones
+from simulator.keys import account_numbers, branch_ids, customer_numbers
+from simulator.lists import write_lists
 from simulator.people import CHILD, ELDER, HEAD, SPOUSE
 
-CHUNK = 40_000  # core records whose history stands in memory at once
-PIPE, SEMICOLON, CHINESE, BARE = Shape("|"), Shape(";"), Shape(encoding="gb18030"), Shape(header=False)
-
-
-def account_numbers(number: np.ndarray, kind: np.ndarray | int) -> pa.Array:
-    """Account numbers by core record number and kind of account."""
-    return numbered("6217", scattered(number * 8 + kind, 12, 51), 12)
-
-
-def card_numbers(number: np.ndarray, kind: int) -> pa.Array:
-    """Card keys (not what is printed on the card)."""
-    return numbered("K", scattered(number * 2 + kind, 11, 61), 11)
-
-
-def branch_ids(index: np.ndarray) -> pa.Array:
-    """Branch codes: three sub-branches a city, under one city branch."""
-    return numbered("B", index, 4)
+PIPE, SEMICOLON, CHINESE = Shape("|"), Shape(";"), Shape(encoding="gb18030")
 
 
 def write_core(bank: Bank, inbox: Inbox) -> None:
-    """All files of core banking for every night of the plan."""
+    """Write the masters of core banking for every night of the plan."""
     plan = bank.plan
-    customers, phones_fixed = _customers(bank)
-    holdings = acc.first_holdings(plan.seed, bank.core, bank.money, plan.first_day)
-    demand = _write_history(bank, inbox, holdings)
-    previous_status: np.ndarray | None = None
+    customers, phones = _customers(bank)
+    status: np.ndarray | None = None
     for night in range(plan.nights):
-        day, on = plan.first_day + night, plan.business_date(night)
         count = int((bank.core.since <= night).sum())
-        _write_customers(bank, inbox, night, count, customers, phones_fixed)
-        previous_status = _write_accounts(bank, inbox, night, count, previous_status)
+        _write_customers(bank, inbox, night, count, customers, phones)
+        status = _write_accounts(bank, inbox, night, count, status)
         _write_holders(bank, inbox, night, count)
-        bought = acc.bought_holdings(plan.seed, bank.core, bank.money, night, day, demand)
-        holdings = acc.Holdings(
-            *(np.concatenate([getattr(holdings, f.name), getattr(bought, f.name)]) for f in fields(acc.Holdings))
-        )
-        demand = _write_bookings(bank, inbox, night, count, holdings, bought, demand)
-        _write_holdings(bank, inbox, night, holdings)
-        _write_loans(bank, inbox, night, count)
-        _write_cards(bank, inbox, night, count)
         _write_assessments(bank, inbox, night, count)
         _write_controls(bank, inbox, night, count)
         _write_consents(bank, inbox, night, count)
-        _write_lists(inbox, on)
         _write_managers(bank, inbox, night, count)
+        write_lists(inbox, plan.business_date(night))
 
 
 def _customers(bank: Bank) -> tuple[pa.Table, pa.Array]:
-    """Customer master without what changes by night."""
+    """Give customer master without what changes by night."""
     world, core, standing = bank.world, bank.core, bank.standing
     person = core.person
     rng = generator(bank.plan.seed, "master")
@@ -76,8 +57,12 @@ def _customers(bank: Bank) -> tuple[pa.Table, pa.Array]:
     ids = id_characters(world.area[person], world.birth[person], world.sequence[person])
     lower = draws[:, 0] < bank.plan.rates.id_lower_x
     age = world.age[person]
-    married = np.isin(world.role[person], [SPOUSE]) | ((world.role[person] == HEAD) & (world.family_size[person] > 1))
-    marital = np.where(age < 22, 0, np.where(married, 1, np.where(draws[:, 1] < 0.75, 0, np.where(age > 65, 3, 2))))
+    married = np.isin(world.role[person], [SPOUSE]) | (
+        (world.role[person] == HEAD) & (world.family_size[person] > 1)
+    )
+    marital = np.where(
+        age < 22, 0, np.where(married, 1, np.where(draws[:, 1] < 0.75, 0, np.where(age > 65, 3, 2)))
+    )
     education = np.searchsorted(np.cumsum([0.08, 0.32, 0.3, 0.24]), draws[:, 2], side="right")
     band = np.searchsorted(np.array([5e5, 1e6, 2e6, 5e6]), bank.money.income, side="right")
     died = standing["deceased"]
@@ -86,14 +71,23 @@ def _customers(bank: Bank) -> tuple[pa.Table, pa.Array]:
     unknown = draws[:, 5]
     table = {
         "cust_no": bank.customer_numbers,
-        "name": written_names(world.surname[person], world.given[person], world.given_second[person], np.zeros(len(person), dtype=np.int64)),
+        "name": written_names(
+            world.surname[person],
+            world.given[person],
+            world.given_second[person],
+            np.zeros(len(person), dtype=np.int64),
+        ),
         "gender": put(taken(["1", "2"], world.female[person].astype(np.int64)), unknown < 0.01, ""),
         "birth_date": days(world.birth[person], unknown > 0.994),
         "id_type": taken(["01", "02"], (core.id_form == ID_FOREIGN).astype(np.int64)),
         "id_no": written_ids(ids, core.id_form, lower, core.number),
-        "id_expire": days(bank.plan.first_day - 200 + (draws[:, 6] * 5000).astype(np.int64), draws[:, 6] > 0.97),
+        "id_expire": days(
+            bank.plan.first_day - 200 + (draws[:, 6] * 5000).astype(np.int64), draws[:, 6] > 0.97
+        ),
         "mobile": None,
-        "email": put(joined(numbered("u", scattered(person, 8, 81), 8), "@mail.example"), ~core.has_email, ""),
+        "email": put(
+            joined(numbered("u", scattered(person, 8, 81), 8), "@mail.example"), ~core.has_email, ""
+        ),
         "nationality": taken(["CN", "SG"], (core.id_form == ID_FOREIGN).astype(np.int64)),
         "city": put(taken([c[0] for c in codes.CITIES], world.city[person]), no_cities, ""),
         "branch": branch_ids(100 + home),
@@ -110,7 +104,9 @@ def _customers(bank: Bank) -> tuple[pa.Table, pa.Array]:
         "death_date": days(bank.plan.first_day - 5 - (draws[:, 9] * 300).astype(np.int64), ~died),
         "acq_channel": taken(codes.ACQUISITION_CHANNELS, (draws[:, 8] * 6).astype(np.int64)),
         "acq_campaign": put(numbered("CMP", (draws[:, 9] * 12).astype(np.int64), 3), draws[:, 5] < 0.8, ""),
-        "referrer": put(customer_numbers(world.head[person] * 2), (world.role[person] == HEAD) | (draws[:, 4] < 0.5), ""),
+        "referrer": put(
+            customer_numbers(world.head[person] * 2), (world.role[person] == HEAD) | (draws[:, 4] < 0.5), ""
+        ),
         "contact_updated": None,
     }
     fixed = written_phones(core.phone, core.phone_style)
@@ -118,14 +114,18 @@ def _customers(bank: Bank) -> tuple[pa.Table, pa.Array]:
     return pa.table(table), fixed
 
 
-def _write_customers(bank: Bank, inbox: Inbox, night: int, count: int, table: pa.Table, fixed: pa.Array) -> None:
+def _write_customers(
+    bank: Bank, inbox: Inbox, night: int, count: int, table: pa.Table, fixed: pa.Array
+) -> None:
     core, rates = bank.core, bank.plan.rates
     phone, changed = bank.moved(core.person, core.phone, night, core.is_told)
     new = changed >= 0
     mobile = put(fixed, new, written_phones(phone[new], core.phone_style[new]))
     updated = days(np.where(new, changed, core.updated))
     table = table.set_column(table.column_names.index("mobile"), "mobile", mobile)
-    table = table.set_column(table.column_names.index("contact_updated"), "contact_updated", updated).slice(0, count)
+    table = table.set_column(table.column_names.index("contact_updated"), "contact_updated", updated).slice(
+        0, count
+    )
     broken = {"cust_no": "", "birth_date": "1987-02-31"}
     inbox.csv(
         "core_customers", bank.plan.business_date(night), "customers.csv.gz", [table], Shape(quoted=True),
@@ -133,12 +133,18 @@ def _write_customers(bank: Bank, inbox: Inbox, night: int, count: int, table: pa
     )  # fmt: skip
 
 
-def _write_accounts(bank: Bank, inbox: Inbox, night: int, count: int, before: np.ndarray | None) -> np.ndarray:
+def _write_accounts(
+    bank: Bank, inbox: Inbox, night: int, count: int, before: np.ndarray | None
+) -> np.ndarray:
     """Accounts that are new or changed (all on the first night); gives the present status of every account."""
     core, living, rates = bank.core, bank.money, bank.plan.rates
     owner, kind = np.nonzero(living.has[:count])
     place = owner * 8 + kind
-    status = np.zeros(count * 8, dtype=np.int64) if before is None else np.r_[before, np.zeros(count * 8 - len(before), dtype=np.int64)]
+    status = (
+        np.zeros(count * 8, dtype=np.int64)
+        if before is None
+        else np.r_[before, np.zeros(count * 8 - len(before), dtype=np.int64)]
+    )
     if before is None:
         draw = generator(bank.plan.seed, "account status").random(count * 8)
         status = np.where(np.repeat(living.mood[:count] == acc.DORMANT, 8) & (draw < 0.4), 3, status)
@@ -146,7 +152,10 @@ def _write_accounts(bank: Bank, inbox: Inbox, night: int, count: int, before: np
         status = np.where((draw > 0.99) & (np.arange(count * 8) % 8 != acc.SAVINGS), 1, status)
         rows = np.ones(len(owner), dtype=bool)
     else:
-        hit = generator(bank.plan.seed, "account status", night).random(count * 8) < rates.account_changes_per_night
+        hit = (
+            generator(bank.plan.seed, "account status", night).random(count * 8)
+            < rates.account_changes_per_night
+        )
         status = np.where(hit, np.where(status == 3, 0, np.where(status == 0, 2, 0)), status)
         rows = hit[place] | (core.since[owner] == night)
     owner, kind, state = owner[rows], kind[rows], status[place[rows]]
@@ -180,8 +189,14 @@ def _write_holders(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
     # spouses share an account, a head acts for children and old parents: never a merge
     draw = generator(bank.plan.seed, "holders").random(len(core.person))[:count]
     person = core.person[:count]
-    head_known = world.is_customer[world.head[person]] & (world.arrives[person] == 0) & ~core.is_second[:count]
-    share = np.select([world.role[person] == SPOUSE, world.role[person] == CHILD, world.role[person] == ELDER], [0.06, 0.3, 0.1], 0.0)
+    head_known = (
+        world.is_customer[world.head[person]] & (world.arrives[person] == 0) & ~core.is_second[:count]
+    )
+    share = np.select(
+        [world.role[person] == SPOUSE, world.role[person] == CHILD, world.role[person] == ELDER],
+        [0.06, 0.3, 0.1],
+        0.0,
+    )
     rows = np.flatnonzero(head_known & (draw < share))
     second = pa.table({
         "account_no": account_numbers(core.number[rows], acc.SAVINGS),
@@ -194,232 +209,22 @@ def _write_holders(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
     inbox.csv("core_account_holders", bank.plan.business_date(night), "holders.csv.gz", tables, SEMICOLON)
 
 
-def _write_history(bank: Bank, inbox: Inbox, holdings: acc.Holdings) -> np.ndarray:
-    """Bookings and balances before the first night, a file a chunk; gives the demand balance of each record."""
-    plan, core, living = bank.plan, bank.core, bank.money
-    demand = np.zeros(len(core.person), dtype=np.int64)
-    base = int((core.since == 0).sum())
-    on = plan.business_date(0)
-    for chunk, low in enumerate(range(0, base, CHUNK)):
-        rows = slice(low, min(low + CHUNK, base))
-        booked, opening, closing = bk.history(
-            plan.seed, chunk, rows, core, living, holdings, bank.loans, plan.first_day, plan.start, plan.rates.overdrawn
-        )
-        demand[rows] = closing
-        table = _booking_table(bank, booked, "T", chunk * 10**9)
-        inbox.csv("core_transactions", on, f"transactions_history_{chunk:03d}.csv.gz", [table], note="months before the first night")
-        parts = _history_balances(bank, rows, holdings, booked, opening)
-        inbox.csv("core_balances", on, f"balances_history_{chunk:03d}.csv.gz", parts, BARE, note="months before the first night")
-    return demand
-
-
-def _opening_day(bank: Bank, owner: np.ndarray, kind: np.ndarray | int) -> np.ndarray:
-    return np.maximum(bank.plan.start - 1, bank.money.opened[owner, kind])
-
-
-def _history_balances(
-    bank: Bank, rows: slice, holdings: acc.Holdings, booked: bk.Bookings, opening: np.ndarray
-) -> Iterator[pa.Table]:
-    core, living, plan = bank.core, bank.money, bank.plan
-    owner = np.arange(rows.start, rows.stop)
-    known = living.opened[rows, acc.SAVINGS] < plan.first_day
-    yield _balance_table(core.number[owner[known]], acc.SAVINGS, "DEMAND", _opening_day(bank, owner[known], acc.SAVINGS), opening[known])
-    who, day, cents = bk.ends_of_day(booked, opening, rows.start)
-    yield _balance_table(core.number[who], acc.SAVINGS, "DEMAND", day, cents)
-    for kind, share in ((acc.CURRENT, 0.05), (acc.SOCIAL, 0.01)):
-        quiet = owner[living.has[rows, kind] & (living.opened[rows, kind] < plan.first_day)]
-        cents = (living.demand[quiet] * share).astype(np.int64)
-        yield _balance_table(core.number[quiet], kind, "DEMAND", _opening_day(bank, quiet, kind), cents)
-    for place, name in enumerate(acc.CLASSES):
-        account = acc.TIME if place == 0 else acc.SECURITIES
-        mine = (holdings.owner >= rows.start) & (holdings.owner < rows.stop) & (holdings.kind == place)
-        who = holdings.owner[mine]
-        day = np.maximum(holdings.bought[mine], _opening_day(bank, who, account))
-        order = np.lexsort((day, who))
-        who, day, cents = who[order], day[order], holdings.cents[mine][order]
-        running, _ = bk.running_totals(who, cents)
-        last = np.ones(len(who), dtype=bool)
-        last[:-1] = (who[1:] != who[:-1]) | (day[1:] != day[:-1])
-        yield _balance_table(core.number[who[last]], account, name, day[last], running[last])
-
-
-def _balance_table(number: np.ndarray, kind: int, name: str, day: np.ndarray, cents: np.ndarray) -> pa.Table:
-    same = np.zeros(len(number), dtype=np.int64)
-    return pa.table({
-        "account_no": account_numbers(number, kind),
-        "product_class": taken([name], same),
-        "balance_date": compact_days(day),
-        "balance": money(cents),
-        "currency": taken(["CNY"], same),
-    })  # fmt: skip
-
-
-def _booking_table(bank: Bank, booked: bk.Bookings, prefix: str, first_number: int) -> pa.Table:
-    count = len(booked.owner)
-    number = bank.core.number[booked.owner]
-    bought = booked.kind == bk.PURCHASE
-    spread = scattered(np.arange(count) + first_number % 10**9 + booked.cents, 8, 91)
-    merchant = np.searchsorted(np.cumsum(codes.MERCHANT_WEIGHTS) / sum(codes.MERCHANT_WEIGHTS), spread / 10**8, side="right").clip(0, 11)
-    other = np.isin(booked.kind, [bk.SENT, bk.RECEIVED, bk.PAYROLL])
-    return pa.table({
-        "txn_no": numbered(prefix, np.arange(count) + first_number, 13),
-        "account_no": account_numbers(number, acc.SAVINGS),
-        "txn_date": days(booked.day),
-        "txn_time": strings_of(clock_text(booked.second)),
-        "dc_flag": taken(["D", "C"], bk.IS_CREDIT[booked.kind].astype(np.int64)),
-        "amount": money(booked.cents),
-        "currency": taken(["CNY"], np.zeros(count, dtype=np.int64)),
-        "txn_code": taken(bk.TYPES, booked.kind),
-        "initiator": taken(bk.INITIATORS, bk.INITIATOR[booked.kind]),
-        "channel": taken(bk.CHANNELS, booked.kind),
-        "card_no": put(card_numbers(number, 0), ~bought, ""),
-        "mcc": put(taken([m[0] for m in codes.MERCHANTS], merchant), ~bought, ""),
-        "counterparty": put(numbered("6222", spread * 7, 12), ~other, ""),
-        "reversal": taken(["N", "Y"], ((spread % 500 == 0) & bought).astype(np.int64)),
-    })  # fmt: skip
-
-
-def _write_bookings(
-    bank: Bank, inbox: Inbox, night: int, count: int, holdings: acc.Holdings, bought: acc.Holdings, demand: np.ndarray
-) -> np.ndarray:
-    plan, core, rates = bank.plan, bank.core, bank.plan.rates
-    day, on = plan.first_day + night, plan.business_date(night)
-    booked = bk.night_bookings(plan.seed, night, day, core, bank.money, holdings, bought, bank.loans, demand)
-    late = generator(plan.seed, "late", night).random(len(booked.owner)) < rates.late_rows
-    late &= (booked.kind < bk.PAYROLL) & (night > 0) & (core.since[booked.owner] < night)
-    shown = bk.Bookings(booked.owner, np.where(late, day - 1, booked.day), booked.second, booked.kind, booked.cents)
-    table = _booking_table(bank, shown, f"N{night:03d}", 0)
-    inbox.csv(
-        "core_transactions", on, "transactions.csv.gz", [table.filter(pa.array(~late))],
-        broken={"txn_date": f"{on.year}-13-45", "amount": "0.00"}, bad_share=rates.bad_rows, duplicate_share=rates.duplicate_rows,
-    )  # fmt: skip
-    if late.any():
-        inbox.csv("core_transactions", on, "transactions_late.csv.gz", [table.filter(pa.array(late))], note="bookings of the day before")
-    after = demand.copy()
-    np.add.at(after, booked.owner, booked.signed())
-    moved = np.unique(booked.owner)
-    tables = [_balance_table(core.number[moved], acc.SAVINGS, "DEMAND", np.full(len(moved), day), after[moved])]
-    held = (holdings.matures < 0) | (holdings.matures >= day)
-    for place, name in enumerate(acc.CLASSES):
-        touched = (holdings.kind == place) & ((holdings.matures == day - 1) | (holdings.night == night))
-        owner = np.unique(holdings.owner[touched])
-        mine = held & (holdings.kind == place)
-        sums = np.bincount(holdings.owner[mine], weights=holdings.cents[mine], minlength=count).astype(np.int64)
-        account = acc.TIME if place == 0 else acc.SECURITIES
-        tables.append(_balance_table(core.number[owner], account, name, np.full(len(owner), day), sums[owner]))
-    inbox.csv("core_balances", on, "balances.csv.gz", [pa.concat_tables(tables)], BARE, broken={"balance": "-"}, bad_share=rates.bad_rows)
-    return after
-
-
-def _write_holdings(bank: Bank, inbox: Inbox, night: int, holdings: acc.Holdings) -> None:
-    day = bank.plan.first_day + night
-    rows = np.flatnonzero((holdings.matures < 0) | (holdings.matures >= day - 1))
-    ended = (holdings.matures[rows] >= 0) & (holdings.matures[rows] < day)
-    cents = np.where(ended, 0, holdings.cents[rows])
-    account = np.where(holdings.kind[rows] == 0, acc.TIME, acc.SECURITIES)
-    table = pa.table({
-        "holding_no": numbered("H", holdings.number[rows], 12),
-        "account_no": account_numbers(bank.core.number[holdings.owner[rows]], account),
-        "product": taken([p[0] for p in codes.PRODUCTS], holdings.product[rows]),
-        "class": taken(acc.CLASSES, holdings.kind[rows]),
-        "quantity": money(cents),
-        "balance": money(cents),
-        "currency": taken(["CNY"], np.zeros(len(rows), dtype=np.int64)),
-        "risk": taken([p[3] for p in codes.PRODUCTS], holdings.product[rows]),
-        "bought": days(holdings.bought[rows]),
-        "matures": days(np.maximum(holdings.matures[rows], 0), holdings.matures[rows] < 0),
-        "state": taken(["A", "R"], ended.astype(np.int64)),
-    })  # fmt: skip
-    inbox.csv("core_holdings", bank.plan.business_date(night), "holdings.csv.gz", [table], SEMICOLON)
-
-
-def _write_loans(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
-    loans, day = bank.loans, bank.plan.first_day + night
-    rows = loans.owner < count
-    owner, status = loans.owner[rows], loans.status[rows]
-    granted, term, principal = loans.granted[rows], loans.term[rows], loans.principal[rows]
-    elapsed = np.minimum((day - granted) // 30, term)
-    running = np.isin(status, ["active", "defaulted"])
-    outstanding = np.where(running, principal - principal // term * elapsed, 0)
-    overdue = np.where(loans.overdue[rows] > 0, loans.overdue[rows] + night, 0)
-    given = np.isin(status, ["active", "defaulted", "paid_off"])
-    table = pa.table({
-        "loan_no": numbered("L", bank.core.number[owner], 10),
-        "account_no": account_numbers(bank.core.number[owner], acc.LOAN),
-        "product": taken(["LN001", "LN002"], loans.is_home[rows].astype(np.int64)),
-        "principal": money(principal),
-        "outstanding": money(outstanding),
-        "currency": taken(["CNY"], np.zeros(len(owner), dtype=np.int64)),
-        "granted": days(granted, ~given),
-        "matures": days(granted + term * 30, ~given),
-        "term_months": pa.array(term),
-        "instalment": money(loans.instalment[rows]),
-        "last_due": days(granted + elapsed * 30, ~running),
-        "dpd": pa.array(overdue),
-        "late_12m": pa.array(np.minimum(overdue // 30 + (overdue > 0), 12)),
-        "class": taken(["N", "S", "SS", "D", "L"], acc.five_class(overdue)),
-        "status": pa.array(status.astype(str).tolist(), pa.large_string()),
-    })  # fmt: skip
-    inbox.csv("core_loans", bank.plan.business_date(night), "loans.csv", [table])
-
-
-def _write_cards(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
-    core, living, rates = bank.core, bank.money, bank.plan.rates
-    draws = generator(bank.plan.seed, "cards").random((len(core.person), 8))[:count]
-    day = bank.plan.first_day + night
-    _, _, date = calendar(np.array([day]))
-    statement = day - ((date[0] - 5) % 31)
-    tables = []
-    for kind, account in enumerate((acc.SAVINGS, acc.CARD)):
-        owner = np.flatnonzero(living.has[:count, account] & ((draws[:, 0] < 0.85) | (kind == 1)))
-        d = draws[owner]
-        opened = np.minimum(living.opened[owner, account], bank.plan.first_day - 1 + night)
-        weights = np.cumsum([0.62, 0.12, 0.05, 0.13, 0.05, 0.015, 0.015])
-        state = np.searchsorted(weights, d[:, 1], side="right").clip(0, 6)
-        credit = np.full(len(owner), kind == 1)
-        limit = np.maximum(living.income[owner] * (1 + 4 * d[:, 2]), 200_000).astype(np.int64) // 100_000 * 100_000
-        used = (limit * np.where(d[:, 3] < 0.05, 1.02, d[:, 3] * 0.7) * np.isin(state, [0, 1])).astype(np.int64)
-        overdue = np.where(credit & (d[:, 4] < rates.overdue) & (used > 0), 1 + (d[:, 5] ** 2 * 200).astype(np.int64) + night, 0)
-        pending = state >= 5
-        table = pa.table({
-            "card_no": card_numbers(core.number[owner], kind),
-            "account_no": account_numbers(core.number[owner], account),
-            "cust_no": bank.customer_numbers.take(pa.array(owner)),
-            "kind": taken(["D", "C"], credit.astype(np.int64)),
-            "product": taken(["CD001", "CC001", "CC002"], np.where(credit, 1 + (limit > 5_000_000), 0)),
-            "status": taken(["ACTIVE", "BOUND", "ACTIVATED", "SLEEPING", "CANCELLED", "APPLIED", "APPROVED"], state),
-            "limit_amount": _blank_money(limit, ~credit),
-            "used_amount": _blank_money(used, ~credit),
-            "currency": taken(["CNY"], np.zeros(len(owner), dtype=np.int64)),
-            "dpd": pa.array(overdue, mask=~credit),
-            "late_12m": pa.array(np.minimum(overdue // 30 + (overdue > 0), 12), mask=~credit),
-            "class": put(taken(["N", "S", "SS", "D", "L"], acc.five_class(overdue)), ~credit, ""),
-            "applied": days(opened),
-            "issued": days(opened, pending),
-            "activated": days(opened, pending | (d[:, 6] < 0.03)),
-            "cancelled": days(np.maximum(opened, bank.plan.first_day - 30), state != 4),
-            "statement_date": days(np.full(len(owner), statement), ~credit | pending),
-        })  # fmt: skip
-        tables.append(table)
-    inbox.csv("core_cards", bank.plan.business_date(night), "cards.csv.gz", [pa.concat_tables(tables)], PIPE)
-
-
-def _blank_money(cents: np.ndarray, missing: np.ndarray) -> pa.Array:
-    return put(money(cents).cast(pa.large_string()), missing, "")
-
-
 def _write_assessments(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
     core, living, plan = bank.core, bank.money, bank.plan
     day = plan.first_day + night
     draws = generator(plan.seed, "assessments").random((len(core.person), 4))[:count]
     invests = living.has[:count, acc.SECURITIES]
     if night == 0:
-        owner = np.flatnonzero(np.where(invests, draws[:, 0] < 0.92, draws[:, 0] < 0.12) & (core.since[:count] == 0))
+        owner = np.flatnonzero(
+            np.where(invests, draws[:, 0] < 0.92, draws[:, 0] < 0.12) & (core.since[:count] == 0)
+        )
         ago = (draws[owner, 1] * np.where(draws[owner, 2] < 0.75, 365, 900)).astype(np.int64)
         assessed = np.maximum(plan.first_day - 1 - ago, core.opened[owner])
         grade = (draws[owner, 3] * 5).astype(np.int64)
     else:
-        owner = np.flatnonzero(generator(plan.seed, "assessments", night).random(count) < np.where(invests, 0.004, 0.0005))
+        owner = np.flatnonzero(
+            generator(plan.seed, "assessments", night).random(count) < np.where(invests, 0.004, 0.0005)
+        )
         assessed = np.full(len(owner), day)
         grade = (draws[owner, 2] * 5).astype(np.int64)
     table = pa.table({
@@ -431,18 +236,31 @@ def _write_assessments(bank: Bank, inbox: Inbox, night: int, count: int) -> None
     })  # fmt: skip
     broken = {"评估日期": "去年"} if night == 0 else None
     inbox.csv(
-        "core_risk_assessments", plan.business_date(night), "assessments.csv", [table], CHINESE, broken=broken, bad_share=plan.rates.bad_rows
+        "core_risk_assessments",
+        plan.business_date(night),
+        "assessments.csv",
+        [table],
+        CHINESE,
+        broken=broken,
+        bad_share=plan.rates.bad_rows,
     )
 
 
 def _write_controls(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
     core, plan = bank.core, bank.plan
     draws = generator(plan.seed, "controls").random(len(core.person))[:count]
-    held, complained = np.flatnonzero(bank.standing["controlled"][:count]), np.flatnonzero(bank.standing["complaint"][:count])
+    held, complained = (
+        np.flatnonzero(bank.standing["controlled"][:count]),
+        np.flatnonzero(bank.standing["complaint"][:count]),
+    )
     everyone = np.arange(count)
     owner = np.concatenate([everyone, held, complained])
-    kind = np.concatenate([np.zeros(count, dtype=np.int64), 1 + (draws[held] * 3).astype(np.int64), np.full(len(complained), 4)])
-    since = np.where(kind == 0, core.opened[owner], plan.first_day - 1 - (draws[owner] * 300).astype(np.int64))
+    kind = np.concatenate(
+        [np.zeros(count, dtype=np.int64), 1 + (draws[held] * 3).astype(np.int64), np.full(len(complained), 4)]
+    )
+    since = np.where(
+        kind == 0, core.opened[owner], plan.first_day - 1 - (draws[owner] * 300).astype(np.int64)
+    )
     table = pa.table({
         "control_no": joined(taken(["A", "F", "S", "J", "C"], kind), numbered("", core.number[owner], 9)),
         "cust_no": bank.customer_numbers.take(pa.array(owner)),
@@ -460,7 +278,11 @@ def _write_consents(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
     core, plan, standing = bank.core, bank.plan, bank.standing
     draws = generator(plan.seed, "core consents").random((len(core.person), 3))[:count]
     fresh = core.since[:count] == night
-    asked, no_sms, no_profile = standing["consent"][:count] < 2, draws[:, 0] < 0.05, standing["profiling_refused"][:count]
+    asked, no_sms, no_profile = (
+        standing["consent"][:count] < 2,
+        draws[:, 0] < 0.05,
+        standing["profiling_refused"][:count],
+    )
     parts = [
         (np.flatnonzero(fresh & asked), 0, 0, np.where(standing["consent"][:count] == 1, 1, 0)),
         (np.flatnonzero(fresh & asked & no_sms), 0, 1, np.ones(count, dtype=np.int64)),
@@ -469,7 +291,14 @@ def _write_consents(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
     day = np.maximum(core.opened[:count], plan.first_day - 1 - (draws[:, 1] * 800).astype(np.int64))
     if night:
         leaves = generator(plan.seed, "core consents", night).random(count) < plan.rates.opt_outs_per_night
-        parts.append((np.flatnonzero(leaves & ~fresh & (standing["consent"][:count] == 0)), 0, 0, np.ones(count, dtype=np.int64)))
+        parts.append(
+            (
+                np.flatnonzero(leaves & ~fresh & (standing["consent"][:count] == 0)),
+                0,
+                0,
+                np.ones(count, dtype=np.int64),
+            )
+        )
         day = np.full(count, plan.first_day + night)
     owner = np.concatenate([p[0] for p in parts])
     purpose = np.concatenate([np.full(len(p[0]), p[1]) for p in parts])
@@ -496,9 +325,3 @@ def _write_managers(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
         "until": days(np.zeros(len(wealthy)), np.ones(len(wealthy), dtype=bool)),
     })  # fmt: skip
     inbox.csv("core_managers", bank.plan.business_date(night), "managers.csv", [table])
-
-
-def _write_lists(inbox: Inbox, on: object) -> None:
-    from simulator.lists import write_lists
-
-    write_lists(inbox, on)

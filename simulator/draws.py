@@ -18,7 +18,7 @@ HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 
 
 def generator(seed: int, *topic: str | int) -> np.random.Generator:
-    """The generator of one topic, e.g. `generator(7, "phones", 0)`; the same seed and topic give the same draws anywhere."""
+    """Give the generator of one topic, e.g. `generator(7, "phones", 0)`; the same seed and topic give the same draws anywhere."""
     digest = hashlib.blake2b("|".join(map(str, topic)).encode(), digest_size=16).digest()
     words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words])))
@@ -42,7 +42,7 @@ def scattered(numbers: np.ndarray, digits: int, salt: int) -> np.ndarray:
 
 
 def mixed(numbers: np.ndarray, salt: int) -> np.ndarray:
-    """A bijection on 64-bit numbers (splitmix64), for tokens that look random and never collide."""
+    """Give a bijection on 64-bit numbers (splitmix64), for tokens that look random and never collide."""
     with np.errstate(over="ignore"):
         z = numbers.astype(np.uint64) + np.uint64(salt) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -51,7 +51,7 @@ def mixed(numbers: np.ndarray, salt: int) -> np.ndarray:
 
 
 def strings_of(characters: np.ndarray) -> pa.Array:
-    """A string array from a matrix of ASCII codes, one row a string."""
+    """Give a string array from a matrix of ASCII codes, one row a string."""
     count, width = characters.shape
     offsets = np.arange(count + 1, dtype=np.int64) * width
     data = np.ascontiguousarray(characters, dtype=np.uint8)
@@ -59,7 +59,7 @@ def strings_of(characters: np.ndarray) -> pa.Array:
 
 
 def digits_of(numbers: np.ndarray, width: int) -> np.ndarray:
-    """The decimal digits of non-negative numbers as ASCII codes, zero-padded: a matrix with `width` columns."""
+    """Give the decimal digits of non-negative numbers as ASCII codes, zero-padded: a matrix with `width` columns."""
     powers = 10 ** np.arange(width - 1, -1, -1, dtype=np.int64)
     return ((numbers.astype(np.int64)[:, None] // powers) % 10 + 48).astype(np.uint8)
 
@@ -67,10 +67,14 @@ def digits_of(numbers: np.ndarray, width: int) -> np.ndarray:
 def numbered(prefix: str, numbers: np.ndarray, width: int) -> pa.Array:
     """`prefix` followed by each number, zero-padded to `width` digits."""
     head = np.frombuffer(prefix.encode(), dtype=np.uint8)
-    return strings_of(np.hstack([np.broadcast_to(head, (len(numbers), len(head))), digits_of(numbers, width)]))
+    return strings_of(
+        np.hstack([np.broadcast_to(head, (len(numbers), len(head))), digits_of(numbers, width)])
+    )
 
 
-def tokens(prefix: str, numbers: np.ndarray, width: int, salt: int, alphabet: np.ndarray = LETTERS) -> pa.Array:
+def tokens(
+    prefix: str, numbers: np.ndarray, width: int, salt: int, alphabet: np.ndarray = LETTERS
+) -> pa.Array:
     """`prefix` and `width` characters that look random and are distinct for distinct numbers (width ≥ 11, or 16 for hex)."""
     per_word, columns, radix = (16, [], 4) if len(alphabet) == 16 else (10, [], 6)
     mask = np.uint64((1 << radix) - 1)
@@ -112,7 +116,9 @@ def _written(numbers: np.ndarray, missing: np.ndarray | None, separator: str) ->
     between = np.frombuffer(separator.encode(), dtype=np.uint8)
     gap = np.broadcast_to(between, (len(numbers), len(between)))
     text = strings_of(np.hstack([digits_of(years, 4), gap, digits_of(months, 2), gap, digits_of(dates, 2)]))
-    return text if missing is None else pc.if_else(pa.array(~missing), text, pa.scalar(None, pa.large_string()))
+    return (
+        text if missing is None else pc.if_else(pa.array(~missing), text, pa.scalar(None, pa.large_string()))
+    )
 
 
 def calendar(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -139,23 +145,36 @@ def moments(numbers: np.ndarray, seconds: np.ndarray) -> pa.Array:
     count = len(numbers)
     dash, tee = np.full((count, 1), 45, dtype=np.uint8), np.full((count, 1), 84, dtype=np.uint8)
     zone = np.broadcast_to(np.frombuffer(b"+08:00", dtype=np.uint8), (count, 6))
-    parts = [digits_of(years, 4), dash, digits_of(months, 2), dash, digits_of(dates, 2), tee, clock_text(seconds), zone]
+    parts = [
+        digits_of(years, 4),
+        dash,
+        digits_of(months, 2),
+        dash,
+        digits_of(dates, 2),
+        tee,
+        clock_text(seconds),
+        zone,
+    ]
     return strings_of(np.hstack(parts))
 
 
 def joined(*parts: pa.Array | str) -> pa.Array:
     """Strings put together row by row; a null part counts as empty."""
-    text = [pa.scalar(p, pa.large_string()) if isinstance(p, str) else p.cast(pa.large_string()) for p in parts]
-    return pc.binary_join_element_wise(*text, pa.scalar("", pa.large_string()), null_handling="replace", null_replacement="")
+    text = [
+        pa.scalar(p, pa.large_string()) if isinstance(p, str) else p.cast(pa.large_string()) for p in parts
+    ]
+    return pc.binary_join_element_wise(
+        *text, pa.scalar("", pa.large_string()), null_handling="replace", null_replacement=""
+    )
 
 
 def taken(values: Sequence[str | None], indexes: np.ndarray) -> pa.Array:
-    """The values at the indexes, as strings."""
+    """Give the values at the indexes, as strings."""
     return pa.array(values, pa.large_string()).take(pa.array(indexes))
 
 
 def put(base: pa.Array, where: np.ndarray, replacement: pa.Array | str | None) -> pa.Array:
-    """`base` with `replacement` where the mask holds; an array replacement has one entry per true mask."""
+    """Give `base` with `replacement` where the mask holds; an array replacement has one entry per true mask."""
     if not where.any():
         return base
     if not isinstance(replacement, pa.Array):

@@ -22,7 +22,14 @@ FEED = "marketing_receipts"
 STATUSES = ["SENT", "DELIVERED", "OPENED", "CLICKED", "BOUNCED_HARD", "BOUNCED_SOFT", "COMPLAINED", "REFUSED"]
 SENT, DELIVERED, OPENED, CLICKED, BOUNCED_HARD, BOUNCED_SOFT, COMPLAINED, REFUSED = range(8)
 # by channel: share opened of delivered, clicked of opened; other channels as SMS
-OPENS = {"PUSH": (0.22, 0.30), "WECHAT": (0.35, 0.35), "INAPP": (0.45, 0.25), "SMS": (0.10, 0.20), "EMAIL": (0.15, 0.15), "CALL": (0.5, 0.1)}
+OPENS = {
+    "PUSH": (0.22, 0.30),
+    "WECHAT": (0.35, 0.35),
+    "INAPP": (0.45, 0.25),
+    "SMS": (0.10, 0.20),
+    "EMAIL": (0.15, 0.15),
+    "CALL": (0.5, 0.1),
+}
 HARD, SOFT, COMPLAINS, REFUSES = 0.02, 0.03, 0.003, 0.004
 # minutes after the sending (from 09:00 on the day after the business date)
 AFTER = np.array([0, 1, 30, 34, 1, 1, 180, 240])
@@ -37,8 +44,12 @@ class Answers:
     statuses: dict[str, int]
 
     def summary(self) -> dict[str, Any]:
-        """The same as plain values."""
-        return {"file": str(self.file) if self.file else None, "messages": self.messages, "statuses": self.statuses}
+        """Give the same as plain values."""
+        return {
+            "file": str(self.file) if self.file else None,
+            "messages": self.messages,
+            "statuses": self.statuses,
+        }
 
 
 def answer(published_root: Path, inbox: Path, business_date: date) -> Answers:
@@ -47,7 +58,10 @@ def answer(published_root: Path, inbox: Path, business_date: date) -> Answers:
     Reads the newest complete run (`_SUCCESS` present, highest `seq`) of every segment and destination. Every outcome depends only on
     recipient and run, so that the same audiences give the same bytes. Raises `InputInvalid` where a manifest names an absent file.
     """
-    tables = [_receipts(manifest, folder, business_date) for manifest, folder in _audiences(published_root, business_date)]
+    tables = [
+        _receipts(manifest, folder, business_date)
+        for manifest, folder in _audiences(published_root, business_date)
+    ]
     tables = [table for table in tables if len(table)]
     if not tables:
         return Answers(None, 0, {})
@@ -77,17 +91,35 @@ def _audiences(root: Path, business_date: date) -> list[tuple[dict[str, Any], Pa
 
 def _recipients(manifest: dict[str, Any], folder: Path) -> pa.Table:
     named = [str(f["path"]) for f in manifest.get("files", [])]
-    paths = [folder / n for n in named if "delta/" not in n] if named else sorted((folder / "snapshot").glob("*"))
+    paths = (
+        [folder / n for n in named if "delta/" not in n] if named else sorted((folder / "snapshot").glob("*"))
+    )
     parts = []
     for path in paths:
         if not path.exists():
-            raise InputInvalid(f"the manifest names {path.name}, which is not there; publish the run again", file=folder / "_manifest.json")
+            raise InputInvalid(
+                f"the manifest names {path.name}, which is not there; publish the run again",
+                file=folder / "_manifest.json",
+            )
         table = pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path)
         if "recipient_key" not in table.column_names:
-            raise InputInvalid("the audience has no column recipient_key; the engine cannot address anybody", file=path)
+            raise InputInvalid(
+                "the audience has no column recipient_key; the engine cannot address anybody", file=path
+            )
         channel = table["channel"] if "channel" in table.column_names else pa.nulls(len(table), pa.string())
-        parts.append(pa.table({"recipient_key": table["recipient_key"].cast(pa.string()), "channel": channel.cast(pa.string())}))
-    return pa.concat_tables(parts) if parts else pa.table({"recipient_key": pa.array([], pa.string()), "channel": pa.array([], pa.string())})
+        parts.append(
+            pa.table(
+                {
+                    "recipient_key": table["recipient_key"].cast(pa.string()),
+                    "channel": channel.cast(pa.string()),
+                }
+            )
+        )
+    return (
+        pa.concat_tables(parts)
+        if parts
+        else pa.table({"recipient_key": pa.array([], pa.string()), "channel": pa.array([], pa.string())})
+    )
 
 
 def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> pa.Table:
@@ -96,7 +128,9 @@ def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> pa
     keys = audience["recipient_key"].to_pylist()
     channels = [c or "SMS" for c in audience["channel"].to_pylist()]
     # one digest per recipient and run: six independent uniforms of 32 bits, and the receipt's name
-    digests = np.frombuffer(b"".join(hashlib.blake2b(f"{run}|{k}".encode(), digest_size=32).digest() for k in keys), dtype="<u4")
+    digests = np.frombuffer(
+        b"".join(hashlib.blake2b(f"{run}|{k}".encode(), digest_size=32).digest() for k in keys), dtype="<u4"
+    )
     draws = digests.reshape(-1, 8).astype(np.float64) / 2**32
     chances = np.array([OPENS.get(c, OPENS["SMS"]) for c in channels]).reshape(-1, 2)
     hard, soft = draws[:, 0] < HARD, (draws[:, 0] >= HARD) & (draws[:, 0] < HARD + SOFT)
@@ -108,12 +142,16 @@ def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> pa
         REFUSED: delivered & (draws[:, 4] < REFUSES),
     }  # fmt: skip
     who = np.concatenate([np.flatnonzero(mask) for mask in happened.values()]).astype(np.int64)
-    status = np.concatenate([np.full(int(mask.sum()), place) for place, mask in happened.items()]).astype(np.int64)
+    status = np.concatenate([np.full(int(mask.sum()), place) for place, mask in happened.items()]).astype(
+        np.int64
+    )
     day = (business_date - date(1970, 1, 1)).days + 1
     started = 9 * 3600 + (draws[who, 5] * 2 * 3600).astype(np.int64)
     passed = AFTER[status] * 60 * (1 + np.where(status >= OPENED, draws[who, 6] * 4, 0))
     second = np.minimum(started + passed.astype(np.int64), 86_399)
-    name = np.frombuffer(b"".join(d.tobytes() for d in digests.reshape(-1, 8)[:, :4]), dtype=np.uint8).reshape(-1, 16)
+    name = np.frombuffer(
+        b"".join(d.tobytes() for d in digests.reshape(-1, 8)[:, :4]), dtype=np.uint8
+    ).reshape(-1, 16)
     hexed = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
     text = strings_of(np.stack([hexed[name >> 4], hexed[name & 15]], axis=2).reshape(-1, 32)[:, :24])
     same = np.zeros(len(who), dtype=np.int64)

@@ -14,7 +14,9 @@ from simulator.profiles import App, Web
 NAMES = ["login", "content_view", "product_search", "transfer_ok", "bill_pay_ok", "wallet_bind",
          "activity_view", "activity_join", "activity_done",
          "wealth_detail_view", "wealth_click_buy", "wealth_risk_assess", "wealth_password", "wealth_purchase_ok"]  # fmt: skip
-ITEM_CLASSES = [None, "content", None, None, None, "wallet", "activity", "activity", "activity"] + ["wealth"] * 5
+ITEM_CLASSES = [None, "content", None, None, None, "wallet", "activity", "activity", "activity"] + [
+    "wealth"
+] * 5
 # chance of each event after a login; −1 = chance after the event before it
 AFTER = [0.30, 0.12, 0.20, 0.10, 0.01, 0.06, -0.40, -0.50, 0.0, -0.40, -0.60, -0.60, -0.70]
 WEALTH_VIEW = NAMES.index("wealth_detail_view")
@@ -35,7 +37,7 @@ class Events:
 
 
 def _sessions(rng: np.random.Generator, user: np.ndarray, day: np.ndarray, keen: np.ndarray) -> Events:
-    """A login each, and what follows it; `keen` is the chance of looking at wealth products."""
+    """Give a login each, and what follows it; `keen` is the chance of looking at wealth products."""
     count = len(user)
     second = ((6.5 + 16.5 * rng.beta(1.6, 1.3, count)) * 3600).astype(np.int64)
     ok = rng.random(count) >= 0.03
@@ -91,8 +93,15 @@ def app_night(seed: int, night: int, day: int, app: App, keen: np.ndarray) -> Ev
     return _sessions(rng, user, np.full(len(user), day), keen[user])
 
 
-def app_lines(events: Events, app_user: pa.Array, device: pa.Array, device_os: np.ndarray, prefix: str, first_number: int) -> pa.Array:
-    """The events as JSON lines; numbers run from `first_number` so that keys are unique in the delivery."""
+def app_lines(
+    events: Events,
+    app_user: pa.Array,
+    device: pa.Array,
+    device_os: np.ndarray,
+    prefix: str,
+    first_number: int,
+) -> pa.Array:
+    """Give the events as JSON lines; numbers run from `first_number` so that keys are unique in the delivery."""
     user = pa.array(events.user)
     number = np.arange(len(events.user)) + first_number
     classes = [f'"{c}"' if c else "null" for c in ITEM_CLASSES]
@@ -113,14 +122,18 @@ WEB_NAMES = ["page_view", "product_view", "wealth_detail_view", "form_submit"]
 WEB_PATHS = ["/", "/products", "/wealth", "/contact"]
 
 
-def web_lines(seed: int, night: int, day: int, past_days: int, web: Web, cookie: pa.Array, prefix: str) -> tuple[pa.Array, np.ndarray]:
+def web_lines(
+    seed: int, night: int, day: int, past_days: int, web: Web, cookie: pa.Array, prefix: str
+) -> tuple[pa.Array, np.ndarray]:
     """Web events of `day`, or of the `past_days` before it when that is above zero, and the day of each."""
     rng = generator(seed, "web events", night, past_days)
     arrived = np.flatnonzero(web.since <= (night if not past_days else 0))
     views = rng.poisson(1.5 * past_days / 30 if past_days else 0.05, len(arrived))
     views = np.where((web.since[arrived] == night) & (night > 0), np.maximum(views, 1), views)
     who = np.repeat(arrived, views)
-    days = day - 1 - (rng.random(len(who)) * past_days).astype(np.int64) if past_days else np.full(len(who), day)
+    days = (
+        day - 1 - (rng.random(len(who)) * past_days).astype(np.int64) if past_days else np.full(len(who), day)
+    )
     days = np.where(days < web.first_seen[who], np.minimum(web.first_seen[who], day - bool(past_days)), days)
     second = ((7 + 16 * rng.random(len(who))) * 3600).astype(np.int64)
     name = np.searchsorted(np.cumsum([0.6, 0.25, 0.12]), rng.random(len(who)), side="right")

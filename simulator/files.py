@@ -60,7 +60,9 @@ class Inbox:
         rows, bad_rows, again_rows = 0, 0, 0
         with _Sink(self.root / feed / day.isoformat() / name, shape.encoding) as sink:
             options = pacsv.WriteOptions(
-                include_header=False, delimiter=shape.separator, quoting_style="needed" if shape.quoted else "none"
+                include_header=False,
+                delimiter=shape.separator,
+                quoting_style="needed" if shape.quoted else "none",
             )
             for number, table in enumerate(tables):
                 if number == 0 and shape.header:
@@ -70,16 +72,24 @@ class Inbox:
                 if number or not len(table) or not (broken or duplicate_share):
                     continue
                 rng = generator(self.seed, "broken rows", feed, day.toordinal(), name)
-                text = table.slice(0, 20_000).cast(pa.schema([(c, pa.large_string()) for c in table.column_names]))
+                text = table.slice(0, 20_000).cast(
+                    pa.schema([(c, pa.large_string()) for c in table.column_names])
+                )
                 for column, value in (broken or {}).items():
-                    picks = rng.choice(len(text), max(1, min(10, round(bad_share * len(table)))), replace=False)
+                    picks = rng.choice(
+                        len(text), max(1, min(10, round(bad_share * len(table)))), replace=False
+                    )
                     spoilt = text.take(pa.array(np.sort(picks)))
                     place = spoilt.column_names.index(column)
-                    spoilt = spoilt.set_column(place, column, pa.array([value] * len(spoilt), pa.large_string()))
+                    spoilt = spoilt.set_column(
+                        place, column, pa.array([value] * len(spoilt), pa.large_string())
+                    )
                     sink.write_table(spoilt, options)
                     bad_rows += len(spoilt)
                 if duplicate_share:
-                    picks = rng.choice(len(text), max(1, min(20, round(duplicate_share * len(table)))), replace=False)
+                    picks = rng.choice(
+                        len(text), max(1, min(20, round(duplicate_share * len(table)))), replace=False
+                    )
                     sink.write_table(text.take(pa.array(np.sort(picks))), options)
                     again_rows += len(picks)
         self._remember(feed, day, name, rows + bad_rows + again_rows, bad_rows, again_rows, note)
@@ -113,7 +123,15 @@ class Inbox:
         folder = self.root / feed / day.isoformat()
         (folder / second_name).write_bytes((folder / name).read_bytes())
         first = next(n for n in self.notes if (n.feed, n.business_date, n.file) == (feed, day, name))
-        self._remember(feed, day, second_name, first.rows, first.broken_rows, first.duplicate_rows, "the same bytes again")
+        self._remember(
+            feed,
+            day,
+            second_name,
+            first.rows,
+            first.broken_rows,
+            first.duplicate_rows,
+            "the same bytes again",
+        )
 
     def _remember(self, feed: str, day: date, name: str, rows: int, bad: int, again: int, note: str) -> None:
         self.notes.append(FileNote(feed, day, name, rows, bad, again, note))
@@ -135,7 +153,9 @@ class _Sink:
         self._encoding = encoding
         self._raw = path.open("wb")
         self._out = (
-            gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=self._raw, mtime=0) if path.suffix == ".gz" else self._raw
+            gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=self._raw, mtime=0)
+            if path.suffix == ".gz"
+            else self._raw
         )
 
     def __enter__(self) -> _Sink:

@@ -36,17 +36,31 @@ def unique_sequences(area: np.ndarray, birth: np.ndarray, sequence: np.ndarray) 
 
 
 def id_characters(area: np.ndarray, birth: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    """The 18 characters of each identity number, check character included."""
+    """Give the 18 characters of each identity number, check character included."""
     years, months, dates = calendar(birth)
-    body = np.hstack([digits_of(area, 6), digits_of(years, 4), digits_of(months, 2), digits_of(dates, 2), digits_of(sequence, 3)])
+    body = np.hstack(
+        [
+            digits_of(area, 6),
+            digits_of(years, 4),
+            digits_of(months, 2),
+            digits_of(dates, 2),
+            digits_of(sequence, 3),
+        ]
+    )
     check = CHECKS[((body.astype(np.int64) - 48) @ WEIGHTS) % 11]
     return np.hstack([body, check[:, None]])
 
 
-def written_ids(characters: np.ndarray, form: np.ndarray, lower_x: np.ndarray, number: np.ndarray) -> pa.Array:
+def written_ids(
+    characters: np.ndarray, form: np.ndarray, lower_x: np.ndarray, number: np.ndarray
+) -> pa.Array:
     """Identity numbers as the core system holds them, by form; `number` varies placeholders and foreign documents."""
     text = strings_of(characters)
-    text = put(text, lower_x & (characters[:, 17] == ord("X")), pc.utf8_lower(text.filter(pa.array(lower_x & (characters[:, 17] == ord("X"))))))
+    text = put(
+        text,
+        lower_x & (characters[:, 17] == ord("X")),
+        pc.utf8_lower(text.filter(pa.array(lower_x & (characters[:, 17] == ord("X"))))),
+    )
     old = form == ID_15
     text = put(text, old, strings_of(np.delete(characters[old], [6, 7, 17], axis=1)))
     wrong = form == ID_WRONG_CHECK
@@ -71,7 +85,7 @@ def full_width(text: pa.Array) -> pa.Array:
 
 
 def phone_digits(index: np.ndarray) -> np.ndarray:
-    """The 11 digits of each phone index: distinct indexes give distinct numbers."""
+    """Give the 11 digits of each phone index: distinct indexes give distinct numbers."""
     suffix = scattered(index, 8, 17)
     prefix = np.array(codes.PHONE_PREFIXES)[(suffix // 7 + index) % len(codes.PHONE_PREFIXES)]
     return np.hstack([digits_of(prefix, 3), digits_of(suffix, 8)])
@@ -83,8 +97,14 @@ def written_phones(index: np.ndarray, style: np.ndarray) -> pa.Array:
     plain = strings_of(digits)
     text = plain
     real = index >= 0
-    dashed = joined(strings_of(digits[:, :3]), "-", strings_of(digits[:, 3:7]), "-", strings_of(digits[:, 7:]))
-    text = put(text, real & (style == PHONE_PLUS86), joined("+86 ", plain.filter(pa.array(real & (style == PHONE_PLUS86)))))
+    dashed = joined(
+        strings_of(digits[:, :3]), "-", strings_of(digits[:, 3:7]), "-", strings_of(digits[:, 7:])
+    )
+    text = put(
+        text,
+        real & (style == PHONE_PLUS86),
+        joined("+86 ", plain.filter(pa.array(real & (style == PHONE_PLUS86)))),
+    )
     text = put(text, real & (style == PHONE_DASHES), dashed.filter(pa.array(real & (style == PHONE_DASHES))))
     spaced = real & (style == PHONE_SPACES)
     text = put(text, spaced, pc.replace_substring(dashed.filter(pa.array(spaced)), "-", " "))
@@ -94,7 +114,11 @@ def written_phones(index: np.ndarray, style: np.ndarray) -> pa.Array:
     fixed = index == LANDLINE
     text = put(text, fixed, joined("021-", strings_of(digits_of(scattered(np.flatnonzero(fixed), 7, 5), 8))))
     held = index <= PLACEHOLDER_BASE
-    return put(text, held, taken(codes.PLACEHOLDER_PHONES, (PLACEHOLDER_BASE - index[held]) % len(codes.PLACEHOLDER_PHONES)))
+    return put(
+        text,
+        held,
+        taken(codes.PLACEHOLDER_PHONES, (PLACEHOLDER_BASE - index[held]) % len(codes.PLACEHOLDER_PHONES)),
+    )
 
 
 # how a name is written in a channel
@@ -104,7 +128,9 @@ NAME_PLAIN, NAME_FULL_WIDTH_SPACE, NAME_SPACED, NAME_PINYIN, NAME_MASKED = range
 def written_names(surname: np.ndarray, first: np.ndarray, second: np.ndarray, style: np.ndarray) -> pa.Array:
     """Names by surname and given-name indexes; second −1 = one given character, −2−k = the k-th minority name."""
     family = taken(list(codes.SURNAMES), surname)
-    given = joined(taken(list(codes.GIVEN), first), put(taken(list(codes.GIVEN), np.maximum(second, 0)), second < 0, ""))
+    given = joined(
+        taken(list(codes.GIVEN), first), put(taken(list(codes.GIVEN), np.maximum(second, 0)), second < 0, "")
+    )
     text = joined(family, given)
     for kind, middle in ((NAME_FULL_WIDTH_SPACE, "\u3000"), (NAME_SPACED, " ")):
         text = put(text, style == kind, joined(family, middle, given).filter(pa.array(style == kind)))

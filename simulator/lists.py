@@ -29,18 +29,31 @@ def write_lists(inbox: Inbox, on: date) -> None:
         branches.append((f"B{10 + place:04d}", f"{name}分行", "B0001", city, "OPEN"))
         for number in range(3):
             key = place * 3 + number
-            branches.append((f"B{100 + key:04d}", f"{name}第{'一二三'[number]}支行", f"B{10 + place:04d}", city, "OPEN"))
+            branches.append(
+                (f"B{100 + key:04d}", f"{name}第{'一二三'[number]}支行", f"B{10 + place:04d}", city, "OPEN")
+            )
             employees.append((f"E{key:04d}", f"B{100 + key:04d}", "RELATIONSHIP_MANAGER", "ACTIVE"))
-    inbox.csv("core_branches", on, "branches.csv", [_table(["branch", "name", "parent", "city", "status"], branches)])
-    inbox.csv("core_employees", on, "employees.csv", [_table(["employee", "branch", "role", "status"], employees)])
+    inbox.csv(
+        "core_branches",
+        on,
+        "branches.csv",
+        [_table(["branch", "name", "parent", "city", "status"], branches)],
+    )
+    inbox.csv(
+        "core_employees", on, "employees.csv", [_table(["employee", "branch", "role", "status"], employees)]
+    )
 
-    values: list[tuple[str | None, ...]] = [("city", c, zh, en, tier, None) for c, zh, en, tier in codes.CITIES]
+    values: list[tuple[str | None, ...]] = [
+        ("city", c, zh, en, tier, None) for c, zh, en, tier in codes.CITIES
+    ]
     tiers = [("T1", "一线", "First tier"), ("NT1", "新一线", "New first tier"), ("T2", "二线", "Second tier"),
              ("T3", "三线", "Third tier"), ("T4P", "四线及以下", "Fourth tier and below")]  # fmt: skip
     values += [("city_tier", c, zh, en, None, None) for c, zh, en in tiers]
     values += [("occupation", c, zh, en, None, None) for c, zh, en in codes.OCCUPATIONS]
     values += [("mcc", c, zh, en, group, None) for c, group, zh, en in codes.MERCHANTS]
-    values += [("mcc_group", g, None, g.capitalize(), None, None) for g in sorted({m[1] for m in codes.MERCHANTS})]
+    values += [
+        ("mcc_group", g, None, g.capitalize(), None, None) for g in sorted({m[1] for m in codes.MERCHANTS})
+    ]
     values += [("income_band", b, None, b, None, None) for b in codes.INCOME_BANDS]
     values += [("fx_rate", "CNY", "人民币", "Renminbi", None, "1")]
     columns = ["code_set", "code", "name_zh", "name_en", "parent", "number"]

@@ -38,7 +38,9 @@ class People:
     occupation: np.ndarray
     is_customer: np.ndarray
     head: np.ndarray  # person number of the household's head
-    phone: np.ndarray  # phone index the person answers (a relative's for family phones, somebody's old one if recycled)
+    phone: (
+        np.ndarray
+    )  # phone index the person answers (a relative's for family phones, somebody's old one if recycled)
     has_family_phone: np.ndarray
     lost_number: np.ndarray  # the old number is on the core record and belongs to a stranger
     took_number: np.ndarray  # answers a number that stands on a stranger's record
@@ -55,18 +57,22 @@ class People:
 
 
 def people(seed: int, count: int, nights: int, first_day: int, rates: Rates) -> People:
-    """The base population and the arrivals of later nights; more nights only append."""
+    """Give the base population and the arrivals of later nights; more nights only append."""
     arrivals = max(2, round(count * rates.arrivals_per_night))
     blocks = [_block(seed, 0, count, 0, 0, first_day, rates)]
     for night in range(1, nights):
         start = count + (night - 1) * arrivals
-        blocks.append(_block(seed, night, arrivals, start, int(blocks[-1].household[-1]) + 1, first_day + night, rates))
+        blocks.append(
+            _block(seed, night, arrivals, start, int(blocks[-1].household[-1]) + 1, first_day + night, rates)
+        )
     everyone = People(*(np.concatenate([getattr(b, f.name) for b in blocks]) for f in fields(People)))
     everyone.sequence = unique_sequences(everyone.area, everyone.birth, everyone.sequence)
     return everyone
 
 
-def _block(seed: int, night: int, count: int, start: int, first_household: int, today: int, rates: Rates) -> People:
+def _block(
+    seed: int, night: int, count: int, start: int, first_household: int, today: int, rates: Rates
+) -> People:
     rng = generator(seed, "people", night)
     household, role, size, head = _households(rng, count, alone=night > 0)
     age, female = _ages(rng, role, head)
@@ -78,7 +84,9 @@ def _block(seed: int, night: int, count: int, start: int, first_household: int, 
     surname = (rng.random(count) ** 1.7 * len(codes.SURNAMES)).astype(np.int64)
     surname = np.where(role == SPOUSE, surname, surname[head])
     second = np.where(rng.random(count) < 0.25, -1, rng.integers(0, len(codes.GIVEN), count))
-    second = np.where(rng.random(count) < 0.004, -2 - rng.integers(0, len(codes.MINORITY_NAMES), count), second)
+    second = np.where(
+        rng.random(count) < 0.004, -2 - rng.integers(0, len(codes.MINORITY_NAMES), count), second
+    )
     wealth = 0.6 * rng.standard_normal(count)[head] + 0.8 * rng.standard_normal(count)
     occupation = chosen(rng, count, [6, 12, 34, 10, 18, 8, 0, 0, 6])
     occupation = np.where(age >= 60, 6, np.where(age < 22, 7, occupation))
@@ -88,7 +96,10 @@ def _block(seed: int, night: int, count: int, start: int, first_household: int, 
     numbers = np.arange(start, start + count, dtype=np.int64)
     own = numbers * PHONES_PER_PERSON
     with_family = size > 1
-    weight = np.where(role == CHILD, np.where(age < 16, 3.0, 0.5), np.where(role == ELDER, 2.0, 0.35)) * with_family
+    weight = (
+        np.where(role == CHILD, np.where(age < 16, 3.0, 0.5), np.where(role == ELDER, 2.0, 0.35))
+        * with_family
+    )
     weight[(role == HEAD) | ~customer] = 0
     likely = rates.family_phone * customer.sum() * weight / max(weight.sum(), 1e-9)
     family = rng.random(count) < likely
@@ -142,7 +153,9 @@ def _day(year: int) -> int:
     return int(np.datetime64(f"{year}-01-01", "D").astype(np.int64))
 
 
-def _households(rng: np.random.Generator, count: int, *, alone: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _households(
+    rng: np.random.Generator, count: int, *, alone: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     sizes = np.ones(count, dtype=np.int64) if alone else 1 + chosen(rng, count, [25, 30, 28, 12, 5])
     household = np.repeat(np.arange(count), sizes)[:count]
     head = np.searchsorted(household, household, side="left")

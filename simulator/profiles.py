@@ -83,7 +83,7 @@ T = TypeVar("T")
 
 
 def picked(frame: T, rows: np.ndarray) -> T:
-    """The same dataclass of arrays with only the rows of a mask or index."""
+    """Give the same dataclass of arrays with only the rows of a mask or index."""
     return type(frame)(*(getattr(frame, f.name)[rows] for f in fields(frame)))
 
 
@@ -99,29 +99,56 @@ def core_records(seed: int, world: People, first_day: int, rates: Rates) -> Core
     return picked(both, np.lexsort((both.number, both.since)))
 
 
-def _core(rng: np.random.Generator, world: People, person: np.ndarray, second: bool, first_day: int, rates: Rates) -> Core:
+def _core(
+    rng: np.random.Generator, world: People, person: np.ndarray, second: bool, first_day: int, rates: Rates
+) -> Core:
     count = len(person)
     draws = rng.random((count, 8))  # a row per record, so that later arrivals change no earlier record
     age, since = world.age[person], world.arrives[person]
     is_new = (draws[:, 0] < rates.new_customers) & ~second
-    years = np.minimum(-np.log(1 - draws[:, 1]) * 9 + 0.28, np.maximum(age - 0.5, 0.28) if not second else np.maximum(age - 18, 20))
+    years = np.minimum(
+        -np.log(1 - draws[:, 1]) * 9 + 0.28,
+        np.maximum(age - 0.5, 0.28) if not second else np.maximum(age - 18, 20),
+    )
     ago = np.where(is_new, (draws[:, 1] * 101).astype(np.int64), (years * 365).astype(np.int64).clip(101))
     ago = np.where(second, np.maximum(ago, 27 * 365), ago)
     opened = np.maximum(np.where(since > 0, first_day + since, first_day - ago), world.birth[person] + 30)
-    edges = np.cumsum([rates.wrong_check_digit, rates.missing_id, rates.placeholder_id, rates.id_full_width, rates.foreign_document])
-    kinds = np.array([ids.ID_WRONG_CHECK, ids.ID_MISSING, ids.ID_PLACEHOLDER, ids.ID_FULL_WIDTH, ids.ID_FOREIGN, ids.ID_18])
+    edges = np.cumsum(
+        [
+            rates.wrong_check_digit,
+            rates.missing_id,
+            rates.placeholder_id,
+            rates.id_full_width,
+            rates.foreign_document,
+        ]
+    )
+    kinds = np.array(
+        [ids.ID_WRONG_CHECK, ids.ID_MISSING, ids.ID_PLACEHOLDER, ids.ID_FULL_WIDTH, ids.ID_FOREIGN, ids.ID_18]
+    )
     form = kinds[np.searchsorted(edges, draws[:, 2], side="right")]
     form = np.where(world.old_form_only[person] | second, ids.ID_15, form)
     stale = world.lost_number[person] | world.has_stale_core_phone[person] | second
     phone = np.where(stale, world.old_phone()[person], world.phone[person])
     edges = np.cumsum([rates.placeholder_phone, rates.missing_phone, rates.landline])
     trouble = np.searchsorted(edges, draws[:, 3], side="right")
-    trouble = np.where(stale & ~second | world.took_number[person] | world.has_family_phone[person], 3, trouble)
-    placeholder = ids.PLACEHOLDER_BASE - np.where(draws[:, 4] < 0.7, 0, (draws[:, 4] * 40).astype(np.int64) % 4)
-    phone = np.choose(trouble, [placeholder, np.full(count, ids.NO_PHONE), np.full(count, ids.LANDLINE), phone])
+    trouble = np.where(
+        stale & ~second | world.took_number[person] | world.has_family_phone[person], 3, trouble
+    )
+    placeholder = ids.PLACEHOLDER_BASE - np.where(
+        draws[:, 4] < 0.7, 0, (draws[:, 4] * 40).astype(np.int64) % 4
+    )
+    phone = np.choose(
+        trouble, [placeholder, np.full(count, ids.NO_PHONE), np.full(count, ids.LANDLINE), phone]
+    )
     recent = np.maximum(opened, first_day - (draws[:, 5] * 1500).astype(np.int64))
-    updated = np.where(stale, np.maximum(opened, first_day - 1600 - (draws[:, 5] * 2500).astype(np.int64)), recent)
-    updated = np.where(world.took_number[person], np.maximum(opened, first_day - (draws[:, 5] * 600).astype(np.int64)), updated)
+    updated = np.where(
+        stale, np.maximum(opened, first_day - 1600 - (draws[:, 5] * 2500).astype(np.int64)), recent
+    )
+    updated = np.where(
+        world.took_number[person],
+        np.maximum(opened, first_day - (draws[:, 5] * 600).astype(np.int64)),
+        updated,
+    )
     return Core(
         person=person,
         number=person * KEYS_PER_PERSON + second,
@@ -138,8 +165,17 @@ def _core(rng: np.random.Generator, world: People, person: np.ndarray, second: b
 
 
 def _phone_style(draw: np.ndarray, rates: Rates) -> np.ndarray:
-    edges = np.cumsum([rates.phone_written_plus86, rates.phone_written_spaces, rates.phone_written_dashes, rates.phone_written_full_width])
-    styles = np.array([ids.PHONE_PLUS86, ids.PHONE_SPACES, ids.PHONE_DASHES, ids.PHONE_FULL_WIDTH, ids.PHONE_PLAIN])
+    edges = np.cumsum(
+        [
+            rates.phone_written_plus86,
+            rates.phone_written_spaces,
+            rates.phone_written_dashes,
+            rates.phone_written_full_width,
+        ]
+    )
+    styles = np.array(
+        [ids.PHONE_PLUS86, ids.PHONE_SPACES, ids.PHONE_DASHES, ids.PHONE_FULL_WIDTH, ids.PHONE_PLAIN]
+    )
     return styles[np.searchsorted(edges, draw, side="right")]
 
 
@@ -150,9 +186,16 @@ def _since(world: People, person: np.ndarray, draw: np.ndarray, rates: Rates) ->
 
 
 def _bound_from(
-    seed: int, topic: str, world: People, person: np.ndarray, nights: int, base: np.ndarray, may: np.ndarray, rates: Rates
+    seed: int,
+    topic: str,
+    world: People,
+    person: np.ndarray,
+    nights: int,
+    base: np.ndarray,
+    may: np.ndarray,
+    rates: Rates,
 ) -> np.ndarray:
-    """The night a binding is known from: 0 by the mask, else drawn night by night among those who may."""
+    """Give the night a binding is known from: 0 by the mask, else drawn night by night among those who may."""
     bound = np.where(base, 0, NEVER)
     for night in range(1, nights):
         hit = (generator(seed, topic, "bind", night).random(len(world)) < rates.binds_per_night)[person]
@@ -174,7 +217,9 @@ def app_users(seed: int, world: People, nights: int, first_day: int, rates: Rate
     d = draws[person]
     since = np.where(second, world.arrives[person], _since(world, person, d[:, 2], rates))
     young = d[:, 3] < 0.05
-    ago = np.where(young, (d[:, 3] / 0.05 * 31).astype(np.int64), 31 + (-np.log(1 - d[:, 3]) * 800).astype(np.int64))
+    ago = np.where(
+        young, (d[:, 3] / 0.05 * 31).astype(np.int64), 31 + (-np.log(1 - d[:, 3]) * 800).astype(np.int64)
+    )
     registered = np.where(since > 0, first_day + since, first_day - np.where(second, ago + 900, ago))
     customer = world.is_customer[person]
     family = world.has_family_phone[person]
@@ -189,11 +234,15 @@ def app_users(seed: int, world: People, nights: int, first_day: int, rates: Rate
     shares = np.isin(device, device[tablet]) if tablet.any() else np.zeros(len(person), dtype=bool)
     zero = (d[:, 6] < rates.placeholder_device) & ~shares
     device = np.where(zero, ZERO_DEVICE - (d[:, 6] / rates.placeholder_device * 3).astype(np.int64), device)
-    kinds = np.array([ids.NAME_FULL_WIDTH_SPACE, ids.NAME_SPACED, ids.NAME_PINYIN, ids.NAME_MASKED, ids.NAME_PLAIN])
+    kinds = np.array(
+        [ids.NAME_FULL_WIDTH_SPACE, ids.NAME_SPACED, ids.NAME_PINYIN, ids.NAME_MASKED, ids.NAME_PLAIN]
+    )
     edges = np.cumsum([rates.name_full_width_space, rates.name_spaced, rates.name_pinyin, 0.2])
     mood = np.searchsorted(np.cumsum([0.52, 0.16, 0.1, 0.12]), d[:, 8], side="right")
     spread = d[:, 9]
-    silent = np.choose(mood, [spread * 8, 5 + spread * 25, 31 + spread * 30, 61 + spread * 120, 181 + spread * 600])
+    silent = np.choose(
+        mood, [spread * 8, 5 + spread * 25, 31 + spread * 30, 61 + spread * 120, 181 + spread * 600]
+    )
     rate = np.choose(mood, [3 + 9 * spread, 1 + spread, 1.5 * spread + 0.3, 0.6 + spread, 0.3 * spread + 0.1])
     silent = np.minimum(silent.astype(np.int64), np.maximum(first_day - registered, 0))
     users = App(
@@ -226,9 +275,15 @@ def web_cookies(seed: int, world: People, app: App, known: np.ndarray, first_day
     since = np.maximum(_since(world, person, d[:, 2], rates), 0)
     signs = (d[:, 4] < rates.web_signed_in) & (with_app[person] <= since)
     placeholder = ~signs & (d[:, 5] < rates.placeholder_login)
-    form = ~signs & ~placeholder & (d[:, 6] < np.where(known[person], rates.web_form_phone, rates.stranger_form_phone))
+    form = (
+        ~signs
+        & ~placeholder
+        & (d[:, 6] < np.where(known[person], rates.web_form_phone, rates.stranger_form_phone))
+    )
     first = np.where(since > 0, first_day + since, first_day - 1 - (d[:, 7] * 300).astype(np.int64))
-    last = np.minimum(first + (d[:, 8] * (first_day - first)).astype(np.int64).clip(0), np.maximum(first, first_day))
+    last = np.minimum(
+        first + (d[:, 8] * (first_day - first)).astype(np.int64).clip(0), np.maximum(first, first_day)
+    )
     cookies = Web(
         person=person,
         number=person * KEYS_PER_PERSON + second,
@@ -250,7 +305,9 @@ def wechat_users(seed: int, world: People, mini: bool, nights: int, first_day: i
     draws = generator(seed, topic, 0).random((len(world), 8))
     share = rates.mini_users if mini else rates.followers
     decides = 0.5 * (follow_draw[:, 0] + draws[:, 0]) if mini else draws[:, 0]
-    cut = np.sqrt(share / 2) if mini else share  # the mean of two uniforms is below sqrt(s/2) with probability s
+    cut = (
+        np.sqrt(share / 2) if mini else share
+    )  # the mean of two uniforms is below sqrt(s/2) with probability s
     person = np.flatnonzero((decides < cut) & (world.age >= 14))
     d = draws[person]
     customer = world.is_customer[person]
@@ -276,10 +333,15 @@ def wechat_users(seed: int, world: People, mini: bool, nights: int, first_day: i
 
 
 def phone_changes(seed: int, world: People, nights: int, rates: Rates) -> np.ndarray:
-    """The night from which each person answers a new number (NEVER for nearly all)."""
+    """Give the night from which each person answers a new number (NEVER for nearly all)."""
     change = np.full(len(world), NEVER)
     # a head's number stays: relatives' records hang on it
-    may = ~world.has_family_phone & ~world.took_number & ((world.role != HEAD) | (world.family_size == 1)) & (world.age >= 16)
+    may = (
+        ~world.has_family_phone
+        & ~world.took_number
+        & ((world.role != HEAD) | (world.family_size == 1))
+        & (world.age >= 16)
+    )
     for night in range(1, nights):
         hit = generator(seed, "phone change", night).random(len(world)) < rates.phone_changes_per_night
         change = np.where((change == NEVER) & may & hit & (world.arrives < night), night, change)
@@ -295,10 +357,15 @@ def standing(seed: int, world: People, core: Core, rates: Rates) -> dict[str, np
         "staff": adult & (age < 60) & (draws[:, 0] < rates.staff),
         "merchant": adult & (draws[:, 1] < rates.merchants),
         "deceased": draws[:, 2] < rates.deceased * np.where(age >= 65, 4, 0.4),
-        "aml": chosen_by(draws[:, 3], [0.80, 0.13, 0.07 - 3 * rates.aml_high, 2 * rates.aml_high, rates.aml_high]),
+        "aml": chosen_by(
+            draws[:, 3], [0.80, 0.13, 0.07 - 3 * rates.aml_high, 2 * rates.aml_high, rates.aml_high]
+        ),
         "controlled": draws[:, 4] < rates.controlled,
         "complaint": draws[:, 5] < rates.complaints,
-        "consent": chosen_by(draws[:, 6], [1 - rates.consent_none - rates.consent_refused, rates.consent_refused, rates.consent_none]),
+        "consent": chosen_by(
+            draws[:, 6],
+            [1 - rates.consent_none - rates.consent_refused, rates.consent_refused, rates.consent_none],
+        ),
         "profiling_refused": draws[:, 7] < rates.profiling_refused,
     }
 

@@ -41,8 +41,12 @@ class Rates:
 
     # the mess
     family_phone: float = 0.05  # of customers: a relative's phone stands on their records
-    recycled_phone: float = 0.01  # of customers: their old number, still on the core record, belongs to a stranger now
-    stale_core_phone: float = 0.03  # of customers: changed number, the bank was not told, nobody has the old one yet
+    recycled_phone: float = (
+        0.01  # of customers: their old number, still on the core record, belongs to a stranger now
+    )
+    stale_core_phone: float = (
+        0.03  # of customers: changed number, the bank was not told, nobody has the old one yet
+    )
     placeholder_phone: float = 0.01  # of core records
     placeholder_device: float = 0.015  # of app profiles
     placeholder_login: float = 0.04  # of cookies nobody signed in on

@@ -110,7 +110,7 @@ def write_truth(bank: Bank, inbox: Inbox, folder: Path) -> int:
         "user": persons(bank.app.person[owned]),
     }), folder / "device_owners.csv")  # fmt: skip
 
-    notes = inbox.notes
+    notes = sorted(inbox.notes, key=lambda n: (n.business_date, n.feed, n.file))
     _write(pa.table({
         "feed": [n.feed for n in notes],
         "business_date": [n.business_date for n in notes],
