@@ -31,11 +31,15 @@ def dry_lake(make_workspace):
 
 def deliver(lake, day, records):
     """Bring the trusted tables to exactly these records, as a snapshot feed of the day would."""
-    for table, rows in zip(("trusted.customers", "trusted.identifier_observations"), tables(records), strict=True):
+    for table, rows in zip(
+        ("trusted.customers", "trusted.identifier_observations"), tables(records), strict=True
+    ):
         found = contract(table)
         for name in found.columns:
             if name not in rows.column_names and name not in ("_feed", "valid_from", "valid_to"):
-                rows = rows.append_column(name, pa.nulls(rows.num_rows, found.arrow_schema().field(name).type))
+                rows = rows.append_column(
+                    name, pa.nulls(rows.num_rows, found.arrow_schema().field(name).type)
+                )
         at = {name: rows.column_names.index(name) for name in ("_file", "_row")}
         rows = rows.set_column(at["_file"], "_file", pa.array(["drawn.csv"] * rows.num_rows))
         rows = rows.set_column(at["_row"], "_row", pa.array(range(rows.num_rows), pa.int64()))
@@ -85,7 +89,11 @@ def test_three_nights_keep_merge_and_split_people_and_a_rerun_changes_nothing(dr
     redirect = {"from_one_id": night_1["app/9"], "to_one_id": night_1["core/1"]}
     assert rows_of(lake, "redirects") == [redirect]
     merged = next(r for r in rows_of(lake, "one_ids") if r["one_id"] == night_1["app/9"])
-    assert (merged["status"], merged["successor"], merged["profile_count"]) == ("merged", night_1["core/1"], 0)
+    assert (merged["status"], merged["successor"], merged["profile_count"]) == (
+        "merged",
+        night_1["core/1"],
+        0,
+    )
     untouched = [r for r in rows_of(lake, "memberships") if r["source_key"] in ("2", "c")]
     assert {r["valid_from"] for r in untouched} == {NIGHT_1}, "members of untouched people are not rewritten"
     before = hashes(lake)
