@@ -2,8 +2,8 @@
 
 E01 unknown tag, list, segment or version · E02 value outside the domain · E03 operator or type mismatch ·
 E04 cycle · E05 tag not online · E06 purpose not allowed · E07 level above the destination's ceiling ·
-E08 C3 anywhere · E09 window longer than kept data · E13 negation of a nullable tag without a stated policy ·
-E16 changed definition under an old version. W01…: worth a look, nothing is refused.
+E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer ·
+E13 negation of a nullable tag without a stated policy · E16 changed definition under an old version.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def check_segments(segments: list[Segment], around: Surroundings) -> list[Findin
     by_code = {segment.code: segment for segment in segments}
     found = [finding for segment in segments for finding in _check_one(segment, by_code, around)]
     found += _cycles(segments, by_code)
+    found += _overlaps(segments)
     return sorted(found, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
 
 
@@ -254,6 +255,17 @@ def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[Fi
             following = circle[1] if len(circle) > 1 else circle[0]
             line = next(leaf.line for leaf in _nested_leaves(segment) if leaf.segment == following)
             yield _finding(segment, "E04", f"the segments go in a circle: {' → '.join([*circle, circle[0]])}", line)
+
+
+def _overlaps(segments: list[Segment]) -> Iterator[Finding]:
+    """Two experiments of one layer must not claim the same buckets."""
+    splits = [(s, s.spec.split) for s in segments if s.spec.split]
+    for position, (segment, split) in enumerate(splits):
+        for other, earlier in splits[:position]:
+            same = split.layer == earlier.layer and split.experiment != earlier.experiment
+            if same and split.range[0] < earlier.range[1] and earlier.range[0] < split.range[1]:
+                text = f"layer '{split.layer}': the range overlaps with experiment '{earlier.experiment}' of '{other.code}'"
+                yield _finding(segment, "E11", text, segment.line("split", "range"))
 
 
 def _circle(start: str, by_code: dict[str, Segment]) -> list[str]:

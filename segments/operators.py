@@ -79,7 +79,7 @@ class Test:
 def operand_fault(operator: str, operand: Any) -> str | None:
     """Say what is wrong with the shape of an operand, whatever the tag; None when nothing is."""
     kind = OPERATORS[operator].operand
-    if kind == "one" and isinstance(operand, (list, dict)) or operand is None:
+    if (kind == "one" and isinstance(operand, (list, dict))) or operand is None:
         return f"'{operator}' takes one value"
     if kind == "many" and not (isinstance(operand, list) and operand):
         return f"'{operator}' takes a list of at least one value, like {operator}: [A, B]"

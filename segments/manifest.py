@@ -1,0 +1,142 @@
+"""The manifest of a delivered audience and the equations anyone can check on it.
+
+Nothing of the attempt (clock, host, table versions) is in it: the same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CONTRACT_VERSION = "audience/v1"
+MANIFEST = "_manifest.json"
+MANIFEST_SUM = "_manifest.sha256"
+SUCCESS = "_SUCCESS"
+LATEST = "LATEST.json"
+KEYS = (
+    "contract_version", "segment", "version", "definition_hash", "parameters", "purpose", "destination", "run_id",
+    "seq", "previous_run_id", "as_of", "valid_until", "mode", "format", "schema", "files", "counts", "key",
+    "consent_as_of", "tag_versions", "inputs", "approvals",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found in the files of a run, and of the run before it when that is still there."""
+
+    rows_by_mode: Mapping[str, int]
+    recipients: int | None = None
+    entering: frozenset[str] | None = None
+    leaving: frozenset[str] | None = None
+    updating: frozenset[str] | None = None
+    current: frozenset[str] | None = None
+    previous: frozenset[str] | None = None
+    previous_manifest: Mapping[str, Any] | None = field(default=None)
+
+
+def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
+    """Give the manifest as it is written: keys in the documented order, UTF-8, one line break at the end."""
+    ordered = {key: manifest[key] for key in KEYS}
+    return (json.dumps(ordered, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def broken_equations(manifest: Mapping[str, Any], measured: Measured) -> list[str]:
+    """Give one sentence for each equation that does not hold; an empty list when all do."""
+    counts = manifest["counts"]
+    suppressed = sum(counts["suppressed_by_reason"].values())
+    variants = sum(counts["variants"].values())
+    dropped = sum(counts["dropped_by_contact"].values())
+    kept_out = sum(counts[name] for name in ("not_in_rollout", "control_global", "holdout_local", "contaminated"))
+    published, delta = counts["published"], counts["delta"]
+    pairs = [
+        ("rows of the snapshot", measured.rows_by_mode.get("snapshot", 0), "published", published),
+        ("candidates", counts["candidates"], "eligible + suppressed", counts["eligible"] + suppressed),
+        ("eligible", counts["eligible"], "kept out + variants", kept_out + variants),
+        ("published", published, "variants - dropped by contact", variants - dropped),
+        ("previous + enter - exit", delta["previous"] + delta["enter"] - delta["exit"], "published", published),
+        ("people with consent", sum(counts["consent"].values()), "published", published),
+    ]
+    if "delta" in manifest["mode"]:
+        told = delta["enter"] + delta["exit"] + delta["update"]
+        pairs.append(("rows of the delta", measured.rows_by_mode.get("delta", 0), "enter + exit + update", told))
+    if measured.recipients is not None:
+        pairs.append(("recipients", measured.recipients, "rows of the snapshot", published))
+    broken = [f"{left} is {value}, but {right} is {other}" for left, value, right, other in pairs if value != other]
+    return broken + _broken_sets(manifest, measured) + _broken_order(manifest, measured)
+
+
+def _broken_sets(manifest: Mapping[str, Any], measured: Measured) -> list[str]:
+    """Compare the delta with the snapshots before and after it, as far as they are at hand."""
+    broken: list[str] = []
+    if measured.entering is None or measured.leaving is None or measured.updating is None:
+        return broken
+    if measured.current is not None:
+        if measured.leaving & measured.current:
+            broken.append("the delta removes recipients that are in the snapshot")
+        if not (measured.entering | measured.updating) <= measured.current:
+            broken.append("the delta adds or updates recipients that are not in the snapshot")
+    previous = frozenset() if manifest["previous_run_id"] is None else measured.previous
+    if previous is None:
+        return broken
+    if measured.entering & previous:
+        broken.append("the delta adds recipients that were in the previous snapshot")
+    if not (measured.leaving | measured.updating) <= previous:
+        broken.append("the delta removes or updates recipients that were not in the previous snapshot")
+    if measured.current is not None and (previous | measured.entering) - measured.leaving != measured.current:
+        broken.append("the previous snapshot with the delta applied is not the snapshot")
+    return broken
+
+
+def _broken_order(manifest: Mapping[str, Any], measured: Measured) -> list[str]:
+    before = measured.previous_manifest
+    if manifest["previous_run_id"] is None:
+        return [] if manifest["seq"] == 1 else [f"seq is {manifest['seq']} without a previous run"]
+    if before is None:
+        return []
+    broken = []
+    if manifest["seq"] != before["seq"] + 1:
+        broken.append(f"seq is {manifest['seq']}, but the previous run has {before['seq']}")
+    if manifest["counts"]["delta"]["previous"] != before["counts"]["published"]:
+        broken.append(
+            f"previous is {manifest['counts']['delta']['previous']}, but the previous run published "
+            f"{before['counts']['published']}"
+        )
+    return broken
+
+
+def schema_of(rows: pa.Table, levels: Mapping[str, str]) -> list[dict[str, str]]:
+    """Give name, type (as Spark SQL writes it) and personal level of each column."""
+    return [{"name": f.name, "type": type_name(f.type), "level": levels.get(f.name, "C1")} for f in rows.schema]
+
+
+def type_name(kind: pa.DataType) -> str:
+    """Give an Arrow type as Spark SQL writes it."""
+    text = str(kind)
+    if match := re.fullmatch(r"decimal128\((\d+), (\d+)\)", text):
+        return f"decimal({match[1]},{match[2]})"
+    if text.startswith("list<"):
+        return f"array<{type_name(kind.value_type)}>"
+    names = {"int64": "bigint", "int32": "int", "bool": "boolean", "date32[day]": "date", "large_string": "string"}
+    return names.get(text, text)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Give the manifest of a run's folder."""
+    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return found
+
+
+def read_latest(root: Path) -> dict[str, Any] | None:
+    """Give what ``LATEST.json`` of a segment's folder points to; None before the first delivery."""
+    file = root / LATEST
+    if not file.is_file():
+        return None
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found

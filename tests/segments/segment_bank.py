@@ -1,0 +1,173 @@
+"""A bank of a dozen people, drawn as tables: tags, memberships, consents, controls, events."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import pyarrow as pa
+
+from lakehouse.contracts import build_contract, contract, register_contract
+
+TAGS_YML = """\
+family: test
+tags:
+  - {code: tier, value: {type: string, domain: [T1, T2, T3]}, null_rule: NA, level: C1, purposes: [marketing, service], status: online, version: 1.2.0}
+  - {code: balance, value: {type: decimal, min: 0, max: 1000000}, null_rule: Z, level: C2, purposes: [marketing, service], status: online, version: 1.0.0}
+  - {code: days_left, value: {type: int, min: 0, max: 3650}, null_rule: NA, level: C1, purposes: [marketing], status: online, version: 1.0.0}
+  - {code: interests, value: {type: string, domain: [FUND, GOLD, CARD], cardinality: set}, null_rule: Z, level: C1, purposes: [marketing], status: online, version: 1.0.0}
+  - {code: is_active, value: {type: boolean}, null_rule: Z, level: C1, purposes: [marketing, service], status: online, version: 1.0.0}
+  - {code: opened_on, value: {type: date}, null_rule: U, level: C1, purposes: [marketing], status: online, version: 1.0.0}
+  - {code: grade, value: {type: string, domain: [L, M, H]}, null_rule: U, level: C2, purposes: [risk_only], status: online, version: 1.0.0}
+  - {code: sketch, value: {type: int}, null_rule: U, level: C1, purposes: [marketing], status: draft, version: 1.0.0}
+"""
+DESTINATIONS_YML = """\
+destinations:
+  engine: {description: the marketing engine, ceiling: C2}
+  open_engine: {description: an engine for open facts, ceiling: C1}
+"""
+
+SPEC = """\
+spec: segment/v1
+code: {code}
+version: {version}
+name: {{zh: 测试, en: Test}}
+owner: {{business: retail, tech: data}}
+entity: customer
+kind: {kind}
+purpose: {purpose}
+{body}
+contact: {{channels: [SMS, PUSH]}}
+publish: {{destinations: [engine], format: {format}, columns: [{columns}]}}
+"""
+
+
+def spec(code: str, body: str, **changes: str) -> str:
+    """A specification around ``body``, the part of the rule."""
+    values = {
+        "version": "1.0.0", "kind": "dynamic", "purpose": "marketing", "format": "parquet", "columns": "variant, channel",
+    }  # fmt: skip
+    return SPEC.format(code=code, body=body.strip(), **{**values, **changes})
+
+
+COLUMNS = {
+    "one_id": "bigint",
+    "tier": "string",
+    "balance": "decimal(18,2)",
+    "days_left": "int",
+    "interests": "array<string>",
+    "is_active": "boolean",
+    "opened_on": "date",
+    "grade": "string",
+}
+# one_id | tier | balance | days left | interests | active | opened | grade
+TAGS = """
+1 | T3 |  900.00 |    3 | FUND,GOLD | true  | 2026-11-10 | L
+2 | T2 |  200.00 |   10 | FUND      | false | 2026-08-01 | L
+3 | T1 |   50.00 |    - |           | true  | 2020-01-01 | -
+4 | -  |  200.00 |    - |           | false | -          | -
+5 | T3 |  800.00 |    5 | GOLD      | true  | 2026-11-01 | H
+6 | T3 |  700.00 |    7 | CARD      | true  | 2026-10-20 | L
+7 | T3 |  600.00 |    1 | FUND,CARD | true  | 2026-11-19 | L
+8 | T2 |  500.00 |    2 | GOLD      | true  | 2026-11-15 | L
+9 | T3 |  400.00 |    0 |           | true  | 2026-11-16 | L
+10| T3 |  300.00 |    4 | FUND      | true  | 2026-11-17 | L
+11| T2 |  250.00 |    6 | FUND      | true  | 2026-11-18 | L
+12| T3 |  150.00 |    8 | GOLD      | true  | 2026-11-12 | L
+"""
+D = dt.date(2026, 11, 18)
+
+
+def read_tags(text: str = TAGS) -> list[dict]:
+    """The drawn tag table as rows."""
+    rows = []
+    for line in text.strip().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        given = [None if cell == "-" else cell for cell in cells]
+        rows.append(
+            {
+                "one_id": int(given[0]),
+                "tier": given[1],
+                "balance": Decimal(given[2]),
+                "days_left": None if given[3] is None else int(given[3]),
+                "interests": sorted(x for x in (given[4] or "").split(",") if x),
+                "is_active": given[5] == "true",
+                "opened_on": None if given[6] is None else dt.date.fromisoformat(given[6]),
+                "grade": given[7],
+            }
+        )
+    return rows
+
+
+def register_tag_tables() -> None:
+    """The wide tag tables have no written contract: the registry makes it, here the test does."""
+    for name, extra in (("tags.customer_tags", {}), ("tags.customer_tags_daily", {"as_of": "date"})):
+        columns = {n: {"type": t, "description": "test"} for n, t in {**COLUMNS, **extra}.items()}
+        register_contract(
+            build_contract(
+                {
+                    "table": name, "description": "test", "grain": "one row per OneID", "shape": "derived",
+                    "key": ["one_id", *extra], "owner": "test", "columns": columns,
+                }  # fmt: skip
+            )
+        )
+
+
+def rows_of(table: str, rows: list[dict]) -> pa.Table:
+    """Rows of a table; pipeline columns and what is not named are filled in plainly."""
+    schema = contract(table).arrow_schema()
+    plain = {"source": "core", "_feed": "f", "_file": "x", "_row": 1, "valid_from": D, "_arrived_on": D}
+    plain |= {"profile_id": 0, "anchor_profile_id": 0, "created_on": D, "status": "active", "profile_count": 1}
+    filled = [{**{k: v for k, v in plain.items() if k in schema.names}, **row} for row in rows]
+    return pa.Table.from_pylist(filled, schema=schema)
+
+
+def at(day: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
+
+
+def fill(lake, tags: list[dict] | None = None) -> None:
+    """Put the bank of 2026-11-18 into a lake: everybody has a phone, an app and consents, but for a few."""
+    people = range(1, 13)
+    lake.create(["tags.customer_tags", "tags.customer_tags_daily"])
+    write_tags(lake, tags or read_tags(), D)
+    lake.append("identity.memberships", rows_of("identity.memberships", [
+        {"one_id": n, "source_key": f"c{n}", "profile_id": n} for n in people]))  # fmt: skip
+    lake.append("identity.one_ids", rows_of("identity.one_ids", [
+        {"one_id": n, "kind": "prospect" if n == 12 else "customer"} for n in people]))  # fmt: skip
+    lake.append("trusted.customers", rows_of("trusted.customers", [
+        {"source_key": f"c{n}", "kind": "customer",
+         "birth_date": dt.date(2010, 1, 1) if n == 6 else dt.date(1980, 1, 1),
+         "deceased_on": dt.date(2026, 1, 1) if n == 7 else None, "is_staff": n == 8} for n in people]))  # fmt: skip
+    lake.append("trusted.account_controls", rows_of("trusted.account_controls", [
+        {"control_id": "1", "source_key": "c5", "control_type": "AML_GRADE", "grade": "H", "started_on": dt.date(2026, 1, 1)},
+        {"control_id": "2", "source_key": "c1", "control_type": "AML_GRADE", "grade": "L", "started_on": dt.date(2026, 1, 1)},
+        {"control_id": "3", "source_key": "c1", "control_type": "FRAUD", "started_on": dt.date(2026, 1, 1),
+         "ended_on": dt.date(2026, 2, 1)}]))  # fmt: skip
+    consents = [
+        {"source_key": f"c{n}", "purpose": "marketing", "channel": "ALL", "decision": "GRANT", "decided_at": at("2026-01-01")}
+        for n in people if n not in (9,)
+    ]  # fmt: skip
+    consents += [
+        {"source_key": "c10", "purpose": "marketing", "channel": "SMS", "decision": "REFUSE", "decided_at": at("2025-01-01")},
+        {"source": "app", "source_key": "a11", "purpose": "marketing", "channel": "ALL", "decision": "REFUSE",
+         "decided_at": at("2026-06-01")},
+    ]  # fmt: skip
+    lake.append("identity.memberships", rows_of("identity.memberships", [
+        {"one_id": 11, "source": "app", "source_key": "a11", "profile_id": 111}]))  # fmt: skip
+    lake.append("trusted.consents", rows_of("trusted.consents", consents))
+    lake.append("trusted.identifier_observations", rows_of("trusted.identifier_observations", [
+        {"source_key": f"c{n}", "namespace": "phone", "value": f"1380000{n:04d}", "role": "identity"} for n in people if n != 2
+    ] + [{"source_key": "c10", "namespace": "app_user_id@app", "value": "u10", "role": "identity"}]))  # fmt: skip
+    lake.append("trusted.events", rows_of("trusted.events", [
+        {"event_id": f"{n}-{day}", "source_key": f"c{n}", "event_name": "wealth_view", "channel": "APP",
+         "occurred_at": at(f"2026-11-{day:02d}"), "occurred_on": dt.date(2026, 11, day)}
+        for n, day in [(1, 18), (1, 12), (1, 11), (3, 5), (10, 17), (10, 19)]]))  # fmt: skip
+
+
+def write_tags(lake, rows: list[dict], day: dt.date) -> None:
+    schema = contract("tags.customer_tags").arrow_schema()
+    table = pa.Table.from_pylist(rows, schema=schema)
+    lake.overwrite("tags.customer_tags", table)
+    daily = table.append_column("as_of", pa.array([day] * table.num_rows, pa.date32()))
+    lake.replace_partition("tags.customer_tags_daily", daily, as_of=day)
