@@ -103,7 +103,7 @@ MORE = {
 # Thresholds that change over time: their tags must name them as parameters with the day they take effect.
 WITH_PARAMETERS = """
     id_document_state special_groups aum_tier aum_change_3m_ratio product_class_count is_payroll rfm_recency
-    rfm_frequency rfm_monetary risk_assessment_state has_key_action_30d top_spend_category_90d channel_habit
+    rfm_frequency rfm_monetary risk_assessed_until risk_assessment_state has_key_transaction_30d top_spend_category_90d channel_habit
     lifecycle_mau lifecycle_aum is_dormant fatigue is_global_control p_churn_90d predicted_value_12m is_wholesale
 """
 STATES = """customers identifier_observations accounts holdings loans cards consents account_controls
@@ -129,7 +129,8 @@ def input_level(entry: Entry, text: str) -> str:
 
 def test_the_list_has_seventy_tags_and_the_packs() -> None:
     assert len(ROWS) == 70
-    assert {code: entry.family for code, entry in ENTRIES.items()} == EXPECTED_FAMILY
+    shipped = {code: entry.family for code, entry in ENTRIES.items() if entry.family != "measure"}
+    assert shipped == EXPECTED_FAMILY
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])

@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+{{ facts_as_of('order_lines', 'ordered_on') }}

@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+{{ facts_as_of('points', 'booked_on') }}

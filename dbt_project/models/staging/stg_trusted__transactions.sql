@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+{{ facts_as_of('transactions', 'transacted_on') }}

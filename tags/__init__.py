@@ -1,0 +1,36 @@
+"""Tags: what each answer about a person means, and the compiler from registry entries to dbt models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from lakehouse.lake import Lake
+    from lakehouse.settings import Settings
+    from tags.computation import TagsResult
+    from tags.project import Compiled
+
+__all__ = ["build", "load_registry"]
+
+
+def build(lake: Lake, business_date: dt.date) -> TagsResult:
+    """Compute every online tag as of ``business_date`` (see ``tags.computation.build_tags``)."""
+    from tags.computation import build_tags
+
+    return build_tags(lake, business_date)
+
+
+def load_registry(settings: Settings) -> Compiled:
+    """Read, check and compile a workspace's tags; the first fault raises with file and line.
+
+    The contracts of the wide tag tables are known afterwards, so that they can be read before they are rebuilt.
+    """
+    from lakehouse.contracts import register_contract
+    from tags.project import compile_tags, wide_contracts
+
+    compiled = compile_tags(settings.workspace)
+    for derived in wide_contracts(compiled):
+        register_contract(derived)
+    return compiled

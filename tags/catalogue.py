@@ -1,0 +1,91 @@
+"""The catalogue: one row per registered tag, in both languages, with lineage to trusted columns and back."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from tags.compiler import literal
+from tags.project import Compiled
+from tags.registry import Entry, Owner, Registry
+
+
+def catalogue_rows(compiled: Compiled) -> list[dict[str, Any]]:
+    """Give the rows of ``tags.catalogue``, in registry order."""
+    registry = compiled.registry
+    online = {entry.code for entry in compiled.plan.entries}
+    read_by = readers(registry)
+    rows = []
+    for number, entry in enumerate(registry.entries.values(), start=1):
+        business, tech = owners(entry)
+        rows.append(
+            {
+                "code": entry.code,
+                "number": number,
+                "family": entry.family,
+                "entity": entry.entity,
+                "kind": entry.kind,
+                "status": entry.status,
+                "version": entry.version,
+                "name_zh": entry.name.zh,
+                "name_en": entry.name.en,
+                "definition_zh": entry.definition.zh,
+                "definition_en": entry.definition.en,
+                "value_type": entry.value.type,
+                "cardinality": entry.value.cardinality,
+                "domain": entry.value.domain,
+                "value_min": _decimal(entry.value.min),
+                "value_max": _decimal(entry.value.max),
+                "unit": entry.value.unit,
+                "null_rule": entry.null_rule,
+                "default_value": None if entry.default is None else literal(entry.default),
+                "level": entry.level,
+                "purposes": entry.purposes,
+                "parameters": [f"{p.name}={literal(p.value)} since {p.since}" for p in entry.params],
+                "compute_kind": entry.compute.kind if entry.compute else None,
+                "relation": entry.compute.relation if entry.compute else None,
+                "compiled_sql": compiled.writer.tag_sql(entry) if entry.code in online else None,
+                "inputs": entry.inputs,
+                "columns_read": lineage(registry, entry.code),
+                "read_by": read_by.get(entry.code, []),
+                "owner_business": business,
+                "owner_tech": tech,
+                "is_site": entry.code in registry.site,
+            }
+        )
+    return rows
+
+
+def lineage(registry: Registry, code: str) -> list[str]:
+    """Give the columns a tag comes from in the end, through all tags it reads, sorted."""
+    columns: set[str] = set()
+    seen: set[str] = set()
+    waiting = [code]
+    while waiting:
+        current = waiting.pop()
+        if current in seen or current not in registry.entries:
+            continue
+        seen.add(current)
+        columns |= set(registry[current].column_inputs)
+        waiting += registry[current].tag_inputs
+    return sorted(columns)
+
+
+def readers(registry: Registry) -> dict[str, list[str]]:
+    """Give, per tag, the tags that read it."""
+    found: dict[str, list[str]] = {}
+    for entry in registry.entries.values():
+        for code in entry.tag_inputs:
+            found.setdefault(code, []).append(entry.code)
+    return {code: sorted(names) for code, names in found.items()}
+
+
+def owners(entry: Entry) -> tuple[str, str]:
+    """Give who answers for the meaning and who for the computation."""
+    if isinstance(entry.owner, Owner):
+        return entry.owner.business, entry.owner.tech
+    return entry.owner, entry.owner
+
+
+def _decimal(value: Decimal | None) -> Decimal | None:
+    return None if value is None else Decimal(value).quantize(Decimal("0.000001"))
