@@ -1,0 +1,62 @@
+"""The benchmarks compare like with like: same input, same answer, and a disagreement is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks import connected_components, fused_scan, pages
+from benchmarks.measure import Outcome, Row, timed
+
+
+def test_every_way_finds_the_same_components():
+    sources, targets, nodes = connected_components.identity_links(20_000, seed=3)
+    answers = {
+        way: smallest(find(sources, targets, nodes), nodes)
+        for way, (find, smallest) in connected_components.WAYS.items()
+    }
+    reference = answers[connected_components.REFERENCE]
+    assert [way for way, answer in answers.items() if not np.array_equal(answer, reference)] == []
+    assert len(np.unique(reference)) < nodes / 2
+
+
+def test_the_same_seed_gives_the_same_links():
+    first, again, other = (connected_components.identity_links(5_000, seed)[0] for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_twenty_tags_are_one_scan_together_and_twenty_alone():
+    together, alone = fused_scan.compiled_queries()
+    assert together.count("from stg_trusted__transactions") == 1
+    assert len(alone) == len(fused_scan.TAGS) == 20
+    assert all(f" as {code}" in together for code in fused_scan.TAGS)
+    # A window alone is not even read beyond its days: the single queries are not slowed down on purpose.
+    assert (
+        "where transacted_on >= date_sub(date'2026-11-20', 29)"
+        in alone[list(fused_scan.TAGS).index("inflow_30d")]
+    )
+
+
+def test_repeats_end_with_the_budget_but_not_before_two():
+    assert len(timed(lambda: None, 5)[0]) == 5
+    assert len(timed(lambda: None, 5, budget=0)[0]) == 2
+
+
+def test_a_page_shows_every_run_and_a_disagreement(tmp_path):
+    outcome = Outcome([Row("case", "way", [3.0, 1.0, 2.0], is_equal=False)], ["a note"])
+    machine = {
+        "processor": "p",
+        "cores": 2,
+        "memory_gb": 8,
+        "system": "s",
+        "python": "3",
+        "java": 17,
+        "packages": {"numpy": "2"},
+        "commit": "c",
+        "load_1m": 0,
+    }
+    pages.keep(tmp_path, "some", "A question?", outcome, machine, "2026-11-20T00:00+00:00")
+    pages.keep(tmp_path, "some", "A question?", Outcome(skipped="nothing there"), machine, "later")
+    page = pages.write_page(tmp_path).read_text()
+    assert "| case | way | 2 | 1 – 3 | 3 |  |  | NO |" in page
+    assert "a note" in page and "2026-11-20" in page
+    assert '"seconds": [\n        3.0,\n        1.0,\n        2.0' in (tmp_path / "some.json").read_text()
