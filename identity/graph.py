@@ -18,13 +18,12 @@ UNDATED = np.iinfo(np.int32).min  # no date
 class Profiles:
     """One entry per profile; ``node_ids`` ascend. Facts are codes or days; ``ABSENT``/``UNDATED`` where unknown.
 
-    ``names`` are codes of comparable names; ``legal_names`` the same where the name may be held against another
-    (Chinese and Latin ones apart, since they cannot be compared).
+    ``legal_names`` are codes of names that may be held against another, by writing (``han``, ``latin``; they cannot
+    be compared with each other) and of ``surnames``.
     """
 
     node_ids: np.ndarray
     sources: np.ndarray
-    names: np.ndarray
     legal_names: dict[str, np.ndarray]
     birth_dates: np.ndarray
     genders: np.ndarray

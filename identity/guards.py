@@ -101,10 +101,7 @@ def _bearers(
     places = np.arange(size)
     if limit.each in FACTS:
         for label, codes in fact_codes(graph, limit.each):
-            known = codes != ABSENT
-            lowest = np.full(size, np.iinfo(np.int64).max)
-            np.minimum.at(lowest, groups[known], codes[known])
-            yield label, np.where(lowest == np.iinfo(np.int64).max, ABSENT, lowest)
+            yield label, _one_per_group(groups, codes)
         return
     patterns = limit.any or (limit.each or "",)
     concrete = [c for c, name in enumerate(graph.namespaces) if any(rules.matches(p, name) for p in patterns)]
@@ -197,13 +194,10 @@ def _corroborated(
     graph: Graph, links: np.ndarray, groups: np.ndarray, contested: dict[int, str], *, first: int
 ) -> list[tuple[int, int]]:
     """Give links on contested values whose carriers agree in the name: value and name together do identify."""
-    size = len(graph.profiles)
-    names = np.full(size, np.iinfo(np.int64).max)
-    known = graph.profiles.names != ABSENT
-    np.minimum.at(names, groups[known], graph.profiles.names[known])
+    names = _one_per_group(groups, _full_names(graph))
     person = groups[graph.links.profiles[links]]
     nodes = graph.links.identifiers[links]
-    told = np.isin(nodes, np.fromiter(contested, dtype=np.int64)) & (names[person] != np.iinfo(np.int64).max)
+    told = np.isin(nodes, np.fromiter(contested, dtype=np.int64)) & (names[person] != ABSENT)
     mine, person, nodes = links[told], person[told], nodes[told]
     if not len(mine):
         return []
@@ -213,3 +207,17 @@ def _corroborated(
     kept = np.isin(together, several)
     _, numbers = np.unique(together[kept], return_inverse=True)
     return list(zip(mine[kept].tolist(), (numbers + first).tolist(), strict=True))
+
+
+def _full_names(graph: Graph) -> np.ndarray:
+    """Give one code per full name, of either writing."""
+    han, latin = graph.profiles.legal_names["han"], graph.profiles.legal_names["latin"]
+    return np.where(han != ABSENT, han * 2, np.where(latin != ABSENT, latin * 2 + 1, ABSENT))
+
+
+def _one_per_group(groups: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Give the smallest known code of each group, at the place of the group; the order of records does not matter."""
+    known = codes != ABSENT
+    lowest = np.full(len(groups), np.iinfo(np.int64).max)
+    np.minimum.at(lowest, groups[known], codes[known])
+    return np.where(lowest == np.iinfo(np.int64).max, ABSENT, lowest)

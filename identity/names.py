@@ -2,36 +2,76 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_UNTOLD = r"\*|＊|先生$|女士$|小姐$|太太$|^$"
+_UNTOLD = r"[*＊]|先生$|女士$|小姐$|太太$|^$"
 
 
-def comparable_names(values: pa.StringArray, placeholders: list[str]) -> pa.StringArray:
-    """Give ``han:…`` or ``latin:…`` keys of names; null for masked, polite or placeholder forms.
+class NameLists(Protocol):
+    """What the rules say about names."""
+
+    surnames: str
+    compound_surnames: tuple[str, ...]
+    placeholders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ComparableNames:
+    """Per name: its key in Chinese and in Latin writing and its Chinese surname (null where it has none), and
+    whether it looks like the name on a document.
+
+    The two writings are never held against each other: pinyin has many readings. A masked name (``李**``) still
+    tells its surname.
+    """
+
+    han: pa.StringArray
+    latin: pa.StringArray
+    surnames: pa.StringArray
+    looks_legal: np.ndarray
+
+
+def comparable_names(values: pa.StringArray, lists: NameLists) -> ComparableNames:
+    """Give what can be compared of names.
 
     A Chinese name loses spaces and the dots of minority names; a Latin one is lower case with its words sorted, so
-    that "LI Na" and "Na Li" meet. The two writings are never held against each other: pinyin has many readings.
+    that "LI Na" and "Na Li" meet. Polite forms (``王先生``) and placeholders are no names.
     """
     text = pc.utf8_trim_whitespace(pc.utf8_normalize(values.cast(pa.string()), form="NFKC"))
-    untold = np.asarray(pc.fill_null(pc.match_substring_regex(text, _UNTOLD), True))
-    for pattern in placeholders:
-        untold |= np.asarray(pc.fill_null(pc.match_substring_regex(text, pattern), True))
+    untold = _matches(text, _UNTOLD)
+    placeholder = pc.is_null(text).to_numpy(zero_copy_only=False)
+    for pattern in lists.placeholders:
+        placeholder |= _matches(text, pattern)
     joined = pc.replace_substring_regex(text, r"[\s·•・‧.]", "")
-    han = np.asarray(pc.fill_null(pc.match_substring_regex(joined, r"^[\p{Han}]{2,}$"), False))
+    han = _matches(joined, r"^\p{Han}{2,}$") & ~untold & ~placeholder
     spelled = pc.utf8_lower(pc.replace_substring_regex(text, r"[\s\-'’.,_]+", " "))
-    latin = np.asarray(pc.fill_null(pc.match_substring_regex(spelled, r"^\p{Latin}[\p{Latin} ]+$"), False))
+    latin = _matches(spelled, r"^\p{Latin}[\p{Latin} ]+$") & ~untold & ~placeholder
     words = [
-        " ".join(sorted(re.split(r" +", s.strip()))) if yes else ""
+        " ".join(sorted(s.split())) if yes else None
         for s, yes in zip(spelled.to_pylist(), latin, strict=True)
     ]
-    keys = pc.if_else(
-        pa.array(han),
-        pc.binary_join_element_wise("han", joined, ":"),
-        pc.binary_join_element_wise("latin", pa.array(words, type=pa.string()), ":"),
+
+    compound = "|".join(lists.compound_surnames) or "$^"
+    single = f"[{lists.surnames}]" if lists.surnames else "$^"
+    named = _matches(joined, f"^(?:(?:{compound})\\p{{Han}}{{1,2}}|{single}\\p{{Han}}{{1,2}})$") & han
+    masked = _matches(joined, f"^(?:{compound}|{single})[*]{{1,3}}$")
+    surname = pc.replace_substring_regex(joined, f"^({compound}|{single}).*$", r"\1")
+    legal_latin = latin & _matches(spelled, r"^\p{Latin}{2,} \p{Latin}{2,}(?: \p{Latin}{2,})?\s*$")
+    return ComparableNames(
+        han=_where(han, joined),
+        latin=pa.array(words, type=pa.string()),
+        surnames=_where((named | masked) & ~placeholder, surname),
+        looks_legal=named | legal_latin | masked,
     )
-    return pc.if_else(pa.array((han | latin) & ~untold), keys, pa.scalar(None, pa.string()))
+
+
+def _matches(text: pa.StringArray, pattern: str) -> np.ndarray:
+    return pc.fill_null(pc.match_substring_regex(text, pattern), False).to_numpy(zero_copy_only=False)
+
+
+def _where(mask: np.ndarray, text: pa.StringArray) -> pa.StringArray:
+    return pc.if_else(pa.array(mask), text, pa.scalar(None, pa.string()))

@@ -14,6 +14,8 @@ from identity.names import comparable_names
 from identity.normalise import NORMALISERS, facts_of_national_ids, keyed, masked
 from identity.rules import NamespaceRule, Rules
 
+# Fewer records than this say nothing about how common a name is.
+_OFTEN = 20
 # Days systems write when they know none.
 _NO_BIRTH_DATES = [date(1900, 1, 1), date(1970, 1, 1), date(1899, 12, 31), date(1, 1, 1), date(9999, 12, 31)]
 
@@ -122,7 +124,6 @@ def observe(
     profiles_graph = Profiles(
         node_ids=ids[order],
         sources=codes[order],
-        names=facts.names[order],
         legal_names={k: v[order] for k, v in facts.legal_names.items()},
         birth_dates=births[order],
         genders=genders[order],
@@ -134,7 +135,6 @@ def observe(
 
 @dataclass(frozen=True)
 class _Facts:
-    names: np.ndarray
     legal_names: dict[str, np.ndarray]
     birth_dates: np.ndarray
     genders: np.ndarray
@@ -404,11 +404,11 @@ class _Identifiers:
 
 def _facts(customers: pa.Table, profile_rows: pa.Table, rules: Rules, *, documented: np.ndarray) -> _Facts:
     size = profile_rows.num_rows
-    names, births = np.full(size, ABSENT, dtype=np.int64), np.full(size, UNDATED, dtype=np.int32)
-    genders, kinds = np.full(size, ABSENT, dtype=np.int8), np.full(size, None, dtype=object)
-    legal: dict[str, np.ndarray] = {w: np.full(size, ABSENT, dtype=np.int64) for w in ("han", "latin")}
+    births, genders = np.full(size, UNDATED, dtype=np.int32), np.full(size, ABSENT, dtype=np.int8)
+    kinds = np.full(size, None, dtype=object)
+    legal = {key: np.full(size, ABSENT, dtype=np.int64) for key in ("han", "latin", "surname")}
     if not customers.num_rows:
-        return _Facts(names, legal, births, genders, kinds)
+        return _Facts(legal, births, genders, kinds)
     # Several feeds of one source may describe one profile: the first row in the order of all columns speaks.
     columns = ["source", "source_key", "kind", "full_name", "birth_date", "gender"]
     rows = customers.select(columns).sort_by([(c, "ascending") for c in columns])
@@ -421,17 +421,17 @@ def _facts(customers: pa.Table, profile_rows: pa.Table, rules: Rules, *, documen
     )
     backwards = np.argsort(at, kind="stable")[::-1]
     at = at[backwards]
+    source_ok = pc.is_in(profile_rows["source"], value_set=pa.array(rules.names.legal_sources, pa.string()))
+    sure = documented | source_ok.to_numpy(zero_copy_only=False)
     encoded = pc.dictionary_encode(rows["full_name"].combine_chunks())
-    keys = comparable_names(encoded.dictionary, list(rules.names.placeholders))
-    sorted_keys = pc.unique(keys.drop_null())
-    sorted_keys = sorted_keys.take(pc.sort_indices(sorted_keys))
-    codes = (
-        pc.fill_null(pc.index_in(keys, value_set=sorted_keys), ABSENT)
-        .to_numpy(zero_copy_only=False)
-        .astype(np.int64)
-    )
     indices = pc.fill_null(encoded.indices, ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)[backwards]
-    names[at] = np.where(indices == ABSENT, ABSENT, np.r_[codes, ABSENT][indices])
+    names = comparable_names(encoded.dictionary, rules.names)
+    counts = (sure[at] | np.r_[names.looks_legal, False][indices]) & ~_overused(
+        rows["source"], indices, backwards, rules
+    )
+    for key, keys in (("han", names.han), ("latin", names.latin), ("surname", names.surnames)):
+        codes = np.r_[_codes(keys), ABSENT][indices]
+        legal[key][at] = np.where(counts, codes, ABSENT)
     day = rows["birth_date"].cast(pa.date32())
     day = pc.if_else(
         pc.is_in(day, value_set=pa.array(_NO_BIRTH_DATES, pa.date32())), pa.scalar(None, pa.date32()), day
@@ -439,13 +439,31 @@ def _facts(customers: pa.Table, profile_rows: pa.Table, rules: Rules, *, documen
     births[at] = pc.fill_null(day.cast(pa.int32()), int(UNDATED)).to_numpy()[backwards]
     gender = pc.fill_null(pc.index_in(rows["gender"], value_set=pa.array(["F", "M"])), ABSENT)
     genders[at] = gender.to_numpy()[backwards]
+    births[~sure], genders[~sure] = UNDATED, ABSENT
     kinds[at] = np.array(rows["kind"].to_pylist(), dtype=object)[backwards]
-    source_ok = pc.is_in(profile_rows["source"], value_set=pa.array(rules.names.legal_sources, pa.string()))
-    counts = documented | source_ok.to_numpy(zero_copy_only=False)
-    births[~counts], genders[~counts] = UNDATED, ABSENT
-    for writing, array in legal.items():
-        of = pc.starts_with(sorted_keys, writing + ":").to_numpy(zero_copy_only=False)
-        chosen = counts & (names != ABSENT)
-        chosen[chosen] = of[names[chosen]]
-        array[chosen] = names[chosen]
-    return _Facts(names, legal, births, genders, kinds)
+    return _Facts(legal, births, genders, kinds)
+
+
+def _overused(sources: pa.ChunkedArray, names: np.ndarray, order: np.ndarray, rules: Rules) -> np.ndarray:
+    """Tell which rows carry a name too many records of their source carry; no people share one so often."""
+    if rules.names.max_share is None or not len(names):
+        return np.zeros(len(names), dtype=bool)
+    encoded = pc.dictionary_encode(sources.combine_chunks())
+    source = encoded.indices.to_numpy()[order].astype(np.int64)
+    _, place, counts = np.unique(
+        source * (names.max() + 2) + names + 1, return_inverse=True, return_counts=True
+    )
+    of_source = np.bincount(source)[source]
+    often = counts[place.reshape(-1)]
+    return (often >= _OFTEN) & (often > rules.names.max_share * of_source)
+
+
+def _codes(keys: pa.StringArray) -> np.ndarray:
+    """Give each key's place among the sorted keys, ABSENT for null."""
+    known = pc.unique(keys.drop_null())
+    known = known.take(pc.sort_indices(known))
+    return (
+        pc.fill_null(pc.index_in(keys, value_set=known), ABSENT)
+        .to_numpy(zero_copy_only=False)
+        .astype(np.int64)
+    )

@@ -91,6 +91,9 @@ class NameRules(_Strict):
     """Which names may be held against one another."""
 
     legal_sources: tuple[str, ...] = ()
+    surnames: str = ""
+    compound_surnames: tuple[str, ...] = ()
+    max_share: float | None = Field(default=None, gt=0, le=1)
     placeholders: tuple[str, ...] = ()
 
 
@@ -169,6 +172,14 @@ def _read(file: Path, *, base: Rules | None) -> Rules:
         block=_joined(kept.block if kept else BlockList(), written.block),
         names=NameRules(
             legal_sources=written.names.legal_sources,
+            surnames="".join(
+                dict.fromkeys("".join([kept.names.surnames if kept else "", *written.names.surnames.split()]))
+            ),
+            compound_surnames=(
+                *(kept.names.compound_surnames if kept else ()),
+                *written.names.compound_surnames,
+            ),
+            max_share=written.names.max_share or (kept.names.max_share if kept else None),
             placeholders=(*(kept.names.placeholders if kept else ()), *written.names.placeholders),
         ),
         disagree=written.disagree if written.disagree is not None else (kept.disagree if kept else ()),

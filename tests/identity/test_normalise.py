@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from identity.names import comparable_names
 from identity.normalise import NORMALISERS, facts_of_national_ids, keyed, masked
+from identity.rules import read_rules
 
 # normaliser | delivered | canonical | reason
 VECTORS = [
@@ -92,21 +95,28 @@ def test_masks_keep_little_and_keys_differ_by_namespace_and_key():
     assert not keyed("phone", value, one).equals(keyed("fax", value, one))
 
 
-@pytest.mark.parametrize(
-    ("written", "key"),
-    [
-        ("张 伟", "han:张伟"),
-        ("张　伟", "han:张伟"),
-        ("买买提·艾力", "han:买买提艾力"),
-        ("Zhang Wei", "latin:wei zhang"),
-        ("WEI, ZHANG", "latin:wei zhang"),
-        ("张*", None),
-        ("王先生", None),
-        ("微信用户", None),
-        ("小鱼🐟", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_names_that_can_be_compared_have_a_key(written, key):
-    assert comparable_names(pa.array([written], pa.string()), ["^微信用户$"])[0].as_py() == key
+# written | Chinese key | Latin key | surname | looks like a legal name
+NAMES = [
+    ("张 伟", "张伟", None, "张", True),
+    ("张　伟", "张伟", None, "张", True),
+    ("欧阳娜娜", "欧阳娜娜", None, "欧阳", True),
+    ("买买提·艾力", "买买提艾力", None, None, False),
+    ("李**", None, None, "李", True),
+    ("Zhang Wei", None, "wei zhang", None, True),
+    ("WEI, ZHANG", None, "wei zhang", None, True),
+    ("Leo", None, "leo", None, False),
+    ("小雨", "小雨", None, None, False),
+    ("快乐的小鱼", "快乐的小鱼", None, None, False),
+    ("王先生", None, None, None, False),
+    ("微信用户", None, None, None, False),
+    ("小鱼🐟", None, None, None, False),
+    ("", None, None, None, False),
+    (None, None, None, None, False),
+]
+
+
+@pytest.mark.parametrize(("written", "han", "latin", "surname", "looks_legal"), NAMES)
+def test_names_tell_what_can_be_compared(written, han, latin, surname, looks_legal):
+    found = comparable_names(pa.array([written], pa.string()), read_rules(Path("no identity.yml here")).names)
+    told = [column[0].as_py() for column in (found.han, found.latin, found.surnames)]
+    assert [*told, bool(found.looks_legal[0])] == [han, latin, surname, looks_legal]
