@@ -112,10 +112,8 @@ def first_holdings(seed: int, core: Core, money: Money, first_day: int) -> Holdi
     draws = generator(seed, "holdings").random((len(base), 7, 3))
     has_time, has_wealth = money.has[base, TIME], money.has[base, SECURITIES]
     slots = np.zeros((len(base), 7), dtype=bool)
-    for slot in range(3):
-        slots[:, slot] = has_time & (draws[:, 0, 2] * 3 >= slot)
-    for slot in range(3, 6):
-        slots[:, slot] = has_wealth & (draws[:, 3, 2] * 2.6 >= slot - 3)
+    slots[:, 0:3] = has_time[:, None] & (draws[:, 0, 2, None] * 3 >= np.arange(3))
+    slots[:, 3:6] = has_wealth[:, None] & (draws[:, 3, 2, None] * 2.6 >= np.arange(3))
     slots[:, 6] = has_wealth & (draws[:, 6, 2] < 0.35)
     owner, slot = np.nonzero(slots)
     u = draws[owner, slot]

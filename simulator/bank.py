@@ -52,7 +52,7 @@ class Plan:
         for name, low, high in (
             ("people", 20, MOST_PEOPLE),
             ("nights", 1, 366),
-            ("history_months", 1, 60),
+            ("history_months", 0, 60),
             ("seed", 0, 2**31),
         ):
             if not low <= getattr(self, name) <= high:

@@ -21,9 +21,9 @@ PLAIN_STYLE = 0
 
 def write_channels(bank: Bank, inbox: Inbox) -> None:
     """All files of the digital channels for every night of the plan."""
+    world, users = bank.world, bank.app.person
     names = written_names(
-        *(getattr(bank.world, n)[bank.app.person] for n in ("surname", "given", "given_second")),
-        bank.app.name_style,
+        world.surname[users], world.given[users], world.given_second[users], bank.app.name_style
     )
     devices = bank.devices()
     _write_app_history(bank, inbox, devices)
@@ -168,11 +168,10 @@ def _write_web(bank: Bank, inbox: Inbox, night: int) -> None:
         inbox.lines("web_events", on, "events_history.jsonl", [lines], note="months before the first night")
     lines, _ = ev.web_lines(plan.seed, night, plan.first_day + night, 0, web, bank.cookies, f"W{night:03d}")
     late = generator(plan.seed, "late web", night).random(len(lines)) < plan.rates.late_rows * 4
-    late &= night + 1 < plan.nights  # comes only with the next night's delivery
-    inbox.lines(
-        "web_events", on, "events.jsonl", [lines.filter(pa.array(~late))], broken=[('"at":"20', '"at":"2O')]
-    )
-    if late.any():
+    late[:1] = True  # at least one
+    kept = [lines.filter(pa.array(~late))]
+    inbox.lines("web_events", on, "events.jsonl", kept, broken=[('"at":"20', '"at":"2O')])
+    if night + 1 < plan.nights:
         note = "left in this folder when the next night's files came"
         inbox.lines("web_events", on, "events_late.jsonl", [lines.filter(pa.array(late))], note=note)
 

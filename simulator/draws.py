@@ -177,6 +177,6 @@ def put(base: pa.Array, where: np.ndarray, replacement: pa.Array | str | None) -
     """Give `base` with `replacement` where the mask holds; an array replacement has one entry per true mask."""
     if not where.any():
         return base
-    if not isinstance(replacement, pa.Array):
+    if isinstance(replacement, str) or replacement is None:
         replacement = pa.array([replacement] * int(where.sum()), base.type)
     return pc.replace_with_mask(base, pa.array(where), replacement.cast(base.type))

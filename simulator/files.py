@@ -90,7 +90,7 @@ class Inbox:
                     picks = rng.choice(
                         len(text), max(1, min(20, round(duplicate_share * len(table)))), replace=False
                     )
-                    sink.write_table(text.take(pa.array(np.sort(picks))), options)
+                    sink.write_table(table.take(pa.array(np.sort(picks))), options)
                     again_rows += len(picks)
         self._remember(feed, day, name, rows + bad_rows + again_rows, bad_rows, again_rows, note)
 

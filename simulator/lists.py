@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from simulator import codes
 from simulator.files import Inbox, Shape
 
 
-def _table(names: list[str], rows: list[tuple[str | None, ...]]) -> pa.Table:
+def _table(names: list[str], rows: Sequence[tuple[str | None, ...]]) -> pa.Table:
     return pa.table({n: pa.array([row[i] for row in rows], pa.large_string()) for i, n in enumerate(names)})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator import identifiers as ids
 from simulator.draws import generator
-from simulator.people import HEAD, SPOUSE, People
+from simulator.people import SPOUSE, People
 from simulator.rates import Rates
 
 NEVER = 9_999
@@ -79,7 +79,7 @@ class WeChat:
     phone: np.ndarray
 
 
-T = TypeVar("T")
+T = TypeVar("T", Core, App, Web, WeChat)
 
 
 def picked(frame: T, rows: np.ndarray) -> T:
@@ -105,13 +105,15 @@ def _core(
     count = len(person)
     draws = rng.random((count, 8))  # a row per record, so that later arrivals change no earlier record
     age, since = world.age[person], world.arrives[person]
-    is_new = (draws[:, 0] < rates.new_customers) & ~second
+    is_new = (draws[:, 0] < rates.new_customers) & ~second & (since == 0)
     years = np.minimum(
         -np.log(1 - draws[:, 1]) * 9 + 0.28,
         np.maximum(age - 0.5, 0.28) if not second else np.maximum(age - 18, 20),
     )
     ago = np.where(is_new, (draws[:, 1] * 101).astype(np.int64), (years * 365).astype(np.int64).clip(101))
     ago = np.where(second, np.maximum(ago, 27 * 365), ago)
+    outdated = world.lost_number[person] | world.has_stale_core_phone[person]
+    ago = np.where(outdated, np.maximum(ago, 1_700), ago)
     opened = np.maximum(np.where(since > 0, first_day + since, first_day - ago), world.birth[person] + 30)
     edges = np.cumsum(
         [
@@ -127,7 +129,7 @@ def _core(
     )
     form = kinds[np.searchsorted(edges, draws[:, 2], side="right")]
     form = np.where(world.old_form_only[person] | second, ids.ID_15, form)
-    stale = world.lost_number[person] | world.has_stale_core_phone[person] | second
+    stale = outdated | second
     phone = np.where(stale, world.old_phone()[person], world.phone[person])
     edges = np.cumsum([rates.placeholder_phone, rates.missing_phone, rates.landline])
     trouble = np.searchsorted(edges, draws[:, 3], side="right")
@@ -335,13 +337,10 @@ def wechat_users(seed: int, world: People, mini: bool, nights: int, first_day: i
 def phone_changes(seed: int, world: People, nights: int, rates: Rates) -> np.ndarray:
     """Give the night from which each person answers a new number (NEVER for nearly all)."""
     change = np.full(len(world), NEVER)
-    # a head's number stays: relatives' records hang on it
-    may = (
-        ~world.has_family_phone
-        & ~world.took_number
-        & ((world.role != HEAD) | (world.family_size == 1))
-        & (world.age >= 16)
-    )
+    # a number that relatives' records hang on stays
+    hung_on = np.zeros(len(world), dtype=bool)
+    hung_on[world.head[world.has_family_phone]] = True
+    may = ~world.has_family_phone & ~world.took_number & ~hung_on & (world.age >= 16)
     for night in range(1, nights):
         hit = generator(seed, "phone change", night).random(len(world)) < rates.phone_changes_per_night
         change = np.where((change == NEVER) & may & hit & (world.arrives < night), night, change)

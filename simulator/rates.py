@@ -91,6 +91,6 @@ class Rates:
 
     # what changes from night to night
     binds_per_night: float = 0.004  # of unbound profiles of customers
-    phone_changes_per_night: float = 0.0008  # of people
+    phone_changes_per_night: float = 0.0015  # of people: more than in life, so that small demos see some
     opt_outs_per_night: float = 0.001  # of consents
     account_changes_per_night: float = 0.0005  # of accounts: frozen, closed or awake again

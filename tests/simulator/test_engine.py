@@ -1,0 +1,94 @@
+"""The engine answers published audiences, the same way each time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+from delivered import rows
+
+from lakehouse.errors import InputInvalid
+from simulator.engine import answer
+
+D = date(2026, 11, 18)
+
+
+def publish(root, segment, run, keys, *, seq=1, form="parquet", complete=True):
+    folder = root / "marketing_engine" / segment / "v=1" / f"as_of={D}" / f"run={run}"
+    (folder / "snapshot").mkdir(parents=True)
+    table = pa.table(
+        {
+            "recipient_key": keys,
+            "variant": ["A"] * len(keys),
+            "channel": [("PUSH", "SMS")[i % 2] for i in range(len(keys))],
+        }
+    )
+    path = folder / "snapshot" / f"part-00000.{form}"
+    if form == "parquet":
+        pq.write_table(table, path)
+    else:
+        pacsv.write_csv(table, path)
+    files = [
+        {"path": f"snapshot/{path.name}", "rows": len(keys)},
+        {"path": "delta/part-00000.parquet", "rows": 0},
+    ]
+    (folder / "_manifest.json").write_text(
+        json.dumps({"segment": segment, "run_id": run, "seq": seq, "files": files})
+    )
+    if complete:
+        (folder / "_SUCCESS").touch()
+    return path
+
+
+def receipts(inbox):
+    return rows(inbox / "marketing_receipts/2026-11-19/receipts.csv")
+
+
+def test_every_recipient_gets_a_sent_and_outcomes_follow(tmp_path):
+    publish(tmp_path / "out", "first_days", "r1", [f"k{i:05d}" for i in range(3_000)])
+    answers = answer(tmp_path / "out", tmp_path / "inbox", D)
+    found = receipts(tmp_path / "inbox")
+    counts = Counter(r["status"] for r in found)
+    assert answers.messages == counts["SENT"] == 3_000
+    assert answers.statuses == dict(counts)
+    assert len({r["receipt_id"] for r in found}) == len(found)
+    assert {r["recipient_key"] for r in found if r["status"] == "SENT"} == {f"k{i:05d}" for i in range(3_000)}
+    assert counts["DELIVERED"] + counts["BOUNCED_HARD"] + counts["BOUNCED_SOFT"] == 3_000
+    assert counts["DELIVERED"] > counts["OPENED"] > counts["CLICKED"] > 0 and counts["COMPLAINED"] > 0
+    opened = {r["recipient_key"] for r in found if r["status"] == "OPENED"}
+    assert {r["recipient_key"] for r in found if r["status"] == "CLICKED"} <= opened
+    assert {r["destination"] for r in found} == {"marketing_engine"} and {
+        r["event_at"][:10] for r in found
+    } == {"2026-11-19"}
+
+
+def test_the_same_audience_is_answered_with_the_same_bytes(tmp_path):
+    publish(tmp_path / "out", "first_days", "r1", ["a", "b", "c"])
+    for inbox in ("one", "two"):
+        answer(tmp_path / "out", tmp_path / inbox, D)
+    name = "marketing_receipts/2026-11-19/receipts.csv"
+    assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_only_the_newest_complete_run_is_sent(tmp_path):
+    publish(tmp_path / "out", "silent", "r1", ["old"], seq=1)
+    publish(tmp_path / "out", "silent", "r2", ["new"], seq=2, form="csv")
+    publish(tmp_path / "out", "silent", "r3", ["torn"], seq=3, complete=False)
+    answer(tmp_path / "out", tmp_path / "inbox", D)
+    assert {r["recipient_key"] for r in receipts(tmp_path / "inbox")} == {"new"}
+
+
+def test_nothing_published_gives_no_file(tmp_path):
+    answers = answer(tmp_path / "out", tmp_path / "inbox", D)
+    assert answers.file is None and not (tmp_path / "inbox").exists()
+
+
+def test_a_manifest_that_names_an_absent_file_is_an_error(tmp_path):
+    publish(tmp_path / "out", "silent", "r1", ["a"]).unlink()
+    with pytest.raises(InputInvalid, match="which is not there"):
+        answer(tmp_path / "out", tmp_path / "inbox", D)
