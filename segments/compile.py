@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from segments.checks import OFFER_TAG, all_leaves
-from segments.conditions import EventLeaf, Leaf, ListLeaf, TagLeaf
+from segments.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
 from segments.operators import comparison_sql, literal, test_sql
 from segments.policy import Policy
 from segments.spec import Segment
-from segments.suppression import person_facts_sql
+from segments.suppression import channel_sql, person_facts_sql, reason_sql
 
 LIST_VIEW = "segment_lists"
 TAG_TABLE = "tags.customer_tags"
@@ -149,3 +149,19 @@ def _days_of(leaf: TagLeaf) -> set[int]:
 
 def _looking_back(leaves: Iterable[TagLeaf]) -> list[int]:
     return sorted({days for leaf in leaves for days in _days_of(leaf)})
+
+
+def segment_sql(segment: Segment, *, business_date: date, policy: Policy) -> str:
+    """Give one segment's SQL to read: its own leaf table, then the logic on it."""
+    leaf_table = compile_leaf_table([segment], business_date=business_date, policy=policy)
+
+    def column_of(leaf: Leaf) -> str:
+        return f"one_id IN (SELECT one_id FROM members_{leaf.segment})" if isinstance(leaf, SegmentLeaf) else leaf.column
+
+    rule = logic_sql(segment.rule, column_of)
+    wanted = {"include": "coalesce(answer, true)"}.get(segment.unknown, "answer")
+    return (
+        f"{leaf_table.sql};\n\n-- Rule and suppression, on the leaf table\nSELECT one_id,\n"
+        f"  {reason_sql(segment)} AS reason,\n  {channel_sql(segment)} AS channel\n"
+        f"FROM (SELECT *, {rule} AS answer FROM leaf_table)\nWHERE {wanted}"
+    )

@@ -33,6 +33,7 @@ from segments.manifest import (
     read_latest,
     read_manifest,
     schema_of,
+    type_name,
 )
 from segments.policy import Destination, destination_folder
 from segments.spec import valid_until
@@ -267,9 +268,8 @@ def _delta(audience: pa.Table, previous: pa.Table | None, file_format: str) -> p
         previous = comparable.schema.empty_table()
     connection.register("now", comparable)
     connection.register("before", previous)
-    same = sorted(previous.column_names) == sorted(comparable.column_names) and {
-        f.name: str(f.type) for f in previous.schema
-    } == {f.name: str(f.type) for f in comparable.schema}
+    # Arrow names the members of a list differently after Parquet, so types are compared as the manifest writes them.
+    same = {f.name: type_name(f.type) for f in previous.schema} == {f.name: type_name(f.type) for f in comparable.schema}
     values = [name for name in comparable.column_names if name != "recipient_key"]
     changed = " OR ".join(f'n."{name}" IS DISTINCT FROM b."{name}"' for name in values) if same and values else str(not same)
     ops = connection.sql(

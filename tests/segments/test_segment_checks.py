@@ -1,0 +1,172 @@
+"""What a specification may not say: each fault with its code, file, line and a hint, before any data is read."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from segment_bank import DESTINATIONS_YML, TAGS_YML, spec
+
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings import load_settings
+from segments.catalogue import read_catalogue
+from segments.spec import read_segment
+
+
+@pytest.fixture
+def findings_of(make_workspace):
+    def find(files: dict[str, str], known_hashes=None, others=None):
+        texts = {f"segments/{code}.yml": text for code, text in files.items()}
+        base = {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, "lists/friends@1.csv": "one_id\n1\n"}
+        folder = make_workspace({**base, **texts, **(others or {})})
+        found = read_catalogue(load_settings(folder), known_hashes=known_hashes or {}).findings()
+        return [(f"{f.file.stem}:{f.line}", f.code, f.message) for f in found]
+
+    return find
+
+
+# body of the rule (its first line is line 9 of the file) | line | code | words of the message
+FAULTS = [
+    ("where: {tag: teir, eq: T1}", 9, "E01", "no tag 'teir'; did you mean 'tier'?"),
+    ("where:\n  all:\n    - {tag: tier, eq: T1}\n    - {tag: tier, version: '>=2', eq: T2}", 12, "E01", "version 1.2.0, which is not '>=2'"),
+    ("where: {list: freinds@1}", 9, "E01", "no list 'freinds@1'"),
+    ("where: {segment: other}", 9, "E01", "no segment 'other'"),
+    ("where: {tag: tier, in: [T1, T9]}", 9, "E02", "no value 'T9'; known are: T1, T2, T3"),
+    ("where: {tag: days_left, between: [1, 4000]}", 9, "E02", "from 0 to 3650, not to 4000"),
+    ("where: {tag: interests, contains_any: [FUNDS]}", 9, "E02", "did you mean 'FUND'?"),
+    ("where: {tag: tier, gt: T1}", 9, "E03", "'gt' works on number and date, not on a category"),
+    ("where: {tag: is_active, eq: 'yes'}", 9, "E03", "'yes' is not a boolean"),
+    ("where: {tag: interests, eq: FUND}", 9, "E03", "contains_any"),
+    ("where: {tag: sketch, eq: 1}", 9, "E05", "is draft, not online"),
+    ("where: {tag: grade, eq: H}", 9, "E06", "may only exclude"),
+    ("where: {tag: tier, eq: T1}\nexclude:\n  - {not: {tag: grade, eq: H, include_unknown: true}}", 11, "E06", "may only exclude"),
+    ("where: {event: {name: login, within_days: 4000}}", 9, "E09", "events are kept 1096 days"),
+    ("where: {not: {tag: tier, eq: T1}}", 9, "E13", "can be null and is negated"),
+    ("where: {tag: tier, ne: T1}", 9, "E13", "include_unknown"),
+    ("where: {tag: tier, eq: T1}\nexclude: [{tag: days_left, lt: 3}]", 10, "E13", "'days_left' can be null"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "line", "code", "words"), FAULTS)
+def test_a_fault_is_named_with_its_line(findings_of, body, line, code, words):
+    found = findings_of({"x": spec("x", body)})
+    assert [(place, kind) for place, kind, _ in found] == [(f"x:{line}", code)]
+    assert words in found[0][2]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "unknown: exclude\nwhere: {not: {tag: tier, eq: T1}}",
+        "where: {tag: tier, ne: T1, include_unknown: false}",
+        "where: {not: {tag: tier, is_null: true}}",
+        "where: {not: {tag: balance, gte: 5}}",
+        "where: {not: {not: {tag: tier, eq: T1}}}",
+        "where: {tag: tier, eq: T1}\nexclude: [{tag: grade, eq: H, include_unknown: true}]",
+        "where: {list: friends@1}",
+    ],
+)
+def test_what_is_sound_is_not_complained_about(findings_of, body):
+    assert findings_of({"x": spec("x", body)}) == []
+
+
+def test_a_circle_is_reported_once_with_its_way(findings_of):
+    found = findings_of(
+        {
+            "a": spec("a", "where: {segment: b}"),
+            "b": spec("b", "where:\n  any:\n    - {list: friends@1}\n    - {segment: c}"),
+            "c": spec("c", "where: {segment: a}"),
+            "d": spec("d", "where: {segment: a}"),
+        }
+    )
+    assert found == [("a:9", "E04", "the segments go in a circle: a → b → c → a")]
+
+
+def test_a_column_above_the_ceiling_and_a_restricted_column_are_refused(findings_of):
+    text = spec("x", "where: {tag: tier, eq: T1}", columns="variant, balance, grade, tiers")
+    found = findings_of({"x": text.replace("[engine]", "[open_engine, engin]")})
+    assert [(code, message.split(";")[0]) for _, code, message in found] == [
+        ("E01", "column 'tiers' is neither variant, channel nor a tag"),
+        ("E01", "there is no destination 'engin' in destinations.yml"),
+        ("E06", "column 'grade' may only exclude and is never published"),
+        ("E07", "column 'balance' is C2, above the ceiling C1 of 'open_engine'"),
+    ]
+
+
+def test_a_purpose_no_tag_allows_is_refused(findings_of):
+    found = findings_of({"x": spec("x", "where: {tag: days_left, lt: 3}", purpose="service")})
+    assert found == [("x:9", "E06", "tag 'days_left' may be used for marketing, not for service")]
+
+
+def test_a_changed_definition_needs_a_new_version(findings_of, tmp_path):
+    body = "where: {tag: tier, eq: T1}"
+    file = tmp_path / "x.yml"
+    file.write_text(spec("x", body))
+    published = {("x", "1.0.0"): read_segment(file).definition_hash}
+    assert findings_of({"x": spec("x", body)}, published) == []
+    found = findings_of({"x": spec("x", "where: {tag: tier, eq: T2}")}, published)
+    assert [(place, code) for place, code, _ in found] == [("x:3", "E16")]
+    assert findings_of({"x": spec("x", "where: {tag: tier, eq: T2}", version="1.1.0")}, published) == []
+
+
+def test_two_experiments_of_a_layer_may_not_overlap(findings_of):
+    split = "where: {{tag: tier, eq: T1}}\nsplit: {{experiment: {}, layer: wealth, range: [{}], arms: {{A: 1, B: 1}}}}"
+    one, two = spec("a", split.format("e1", "0, 5000")), spec("b", split.format("e2", "4999, 9000"))
+    assert [(place, code) for place, code, _ in findings_of({"a": one, "b": two})] == [("b:10", "E11")]
+    assert findings_of({"a": one, "b": spec("b", split.format("e2", "5000, 9000"))}) == []
+
+
+REFUSED = [
+    ("where: {sequence: {steps: []}}", 9, "'sequence' is not supported yet"),
+    ("where:\n  all:\n    - {tag: balance, top_percent: 30}", 11, "'top_percent' is not supported yet"),
+    ("where: {event: {name: a, within_days: 3, where: x}}", 9, "'event.where' is not supported yet"),
+    ("where: {tag: tier, eq: T1}\nwaves: []", 10, "'waves' is not supported yet"),
+    ("where: {tag: tier, eq: T1}\nguards: {tag_psi: {max: 1}}", 10, "'guards.tag_psi' is not supported yet"),
+    ("where: {tag: tier, eq: T1}\nrollout:\n  stage: small", 11, "'rollout.stage' is not supported yet"),
+    ("where: {tag: tier, eq: T1}\nguard: {size: {min: 1}}", 10, "unknown key 'guard'; did you mean 'guards'?"),
+    ("where: {tga: tier, eq: T1}", 9, "'tga' begins no condition; did you mean 'tag'?"),
+    ("where: {tag: tier, equals: T1}", 9, "unknown key 'equals'"),
+    ("where: {tag: tier}", 9, "is asked nothing"),
+    ("where: {tag: tier, in: T1}", 9, "E03 'in' takes a list"),
+    ("where: {tag: balance, between: [9, 1]}", 9, "wrong way round"),
+    ("where: {event: {name: login}}", 9, "'event.within_days' takes a number of days"),
+    ("where: {tag: tier, eq: T1, list: friends@1}", 9, "'tag' and 'list' in one condition"),
+    ("rollout: {percent: 101}", 9, "less than or equal to 100"),
+    ("rollout: {percent: 10}", 1, "chooses nobody"),
+]
+
+
+@pytest.mark.parametrize(("body", "line", "words"), REFUSED)
+def test_what_cannot_be_read_or_is_not_supported_yet_is_refused_with_its_line(tmp_path, body, line, words):
+    file = tmp_path / "x.yml"
+    file.write_text(spec("x", body))
+    with pytest.raises(SettingsInvalid) as refused:
+        read_segment(file)
+    assert (refused.value.line, words in refused.value.message) == (line, True), str(refused.value)
+
+
+def test_marketing_consent_and_grade_h_cannot_be_switched_off(findings_of):
+    for text, words in (
+        ("purposes: {marketing: {consent: not_required, why: easier}}", "always needs consent"),
+        ("restricted_aml_grades: [MH]", "grade H is always restricted"),
+        ("purposes: {service: {consent: not_required}}", "needs the legal ground"),
+    ):
+        with pytest.raises(SettingsInvalid, match=words):
+            findings_of({}, others={"consent.yml": text})
+
+
+def test_a_bad_line_of_a_list_is_named_without_its_value(make_workspace):
+    from segments.conditions import ListLeaf
+    from segments.lists import read_list
+
+    folder = make_workspace({"lists/l@1.csv": "one_id,expires_on\n1,2026-01-01\nzhang san,\n"})
+    with pytest.raises(SettingsInvalid) as refused:
+        read_list(folder, ListLeaf("l", "1"))
+    assert refused.value.line == 3 and "zhang" not in str(refused.value)
+
+
+def test_fifty_segments_are_checked_within_a_second(findings_of):
+    files = {f"s{n}": spec(f"s{n}", "where: {all: [{tag: tier, eq: T1}, {tag: balance, gte: 5}]}") for n in range(50)}
+    begin = time.process_time()
+    assert findings_of(files) == []
+    assert time.process_time() - begin < 1.5
