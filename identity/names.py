@@ -22,10 +22,9 @@ class NameLists(Protocol):
 
 @dataclass(frozen=True)
 class ComparableNames:
-    """Per name: its key in Chinese and in Latin writing and its Chinese surname (null where it has none), and
-    whether it looks like the name on a document.
+    """What can be compared of each name: keys by writing, surname, and whether it looks like one on a document.
 
-    The two writings are never held against each other: pinyin has many readings. A masked name (``李**``) still
+    Null where a name has none. The two writings are never held against each other: pinyin has many readings. A masked name (``李**``) still
     tells its surname.
     """
 

@@ -28,8 +28,8 @@ Normaliser = Callable[[pa.StringArray], Normalised]
 
 # GB/T 2260: first two digits of a resident identity number; 81-83 are residence permits of Hong Kong, Macau, Taiwan.
 _PROVINCES = np.array(
-    [11, 12, 13, 14, 15, 21, 22, 23, 31, 32, 33, 34, 35, 36, 37, 41, 42, 43, 44, 45, 46]
-    + [50, 51, 52, 53, 54, 61, 62, 63, 64, 65, 71, 81, 82, 83, 91]
+    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83 91".split(),
+    dtype=np.int64,
 )
 _ID_WEIGHTS = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2])  # GB 11643, ISO 7064 MOD 11-2
 _ID_CHECKS = np.frombuffer(b"10X98765432", dtype=np.uint8)
@@ -153,7 +153,7 @@ def china_mobile(values: pa.StringArray) -> Normalised:
 
 
 def international_phone(values: pa.StringArray) -> Normalised:
-    """Number with country code, 8 to 15 digits after ``+`` (E.164); ``00`` counts as ``+``."""
+    """Give a number with country code, 8 to 15 digits after ``+`` (E.164); ``00`` counts as ``+``."""
     text = pc.replace_substring_regex(_without(_half_width(values), r"[\s\-().·/]"), r"^00", "+")
     return _by_form(text, r"^\+[1-9][0-9]{7,14}$")
 
