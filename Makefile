@@ -49,7 +49,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.ready: requirements.txt pyproject.toml lakehouse/jars.sha256 | $(VENV)/bin/python
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	$(CDP) jars fetch
 	@touch $@
 

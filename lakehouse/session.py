@@ -196,6 +196,8 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
         "spark.databricks.delta.stats.collect": "true",
         # Every commit would otherwise list its files again to check a checkpoint nobody needs yet.
         "spark.databricks.delta.checkpoint.partSize": "1000000",
+        # Inferring filters from constraints grows exponentially with aliased expressions (a feed's mapping has 40).
+        "spark.sql.constraintPropagation.enabled": "false",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.ansi.enabled": "true",
