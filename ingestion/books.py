@@ -193,7 +193,10 @@ def accepted_frame(spark: SparkSession, table: TableMap, folder: Path) -> DataFr
 
 
 def accepted_arrow(table: TableMap, folder: Path, constants: dict[str, Any]) -> pa.Table:
-    """Give the accepted rows of a table as an Arrow table of its contract's columns, without the JVM."""
+    """Give the accepted rows of a table as an Arrow table, without the JVM.
+
+    It has the contract's columns as far as the feed or ``constants`` give them; for states the validity is not here.
+    """
     k = table.index
     if table.is_single:
         names = ["_file", "_row", f"m{k}_0", f"in{k}_0", f"dup{k}", "is_twin", "reasons"]
@@ -208,7 +211,8 @@ def accepted_arrow(table: TableMap, folder: Path, constants: dict[str, Any]) -> 
     columns |= {name: pa.repeat(pa.scalar(value), rows.num_rows) for name, value in constants.items()}
     for name in table.contract.business_columns:
         columns[name] = pc.struct_field(packed, name)
-    return pa.table({name: columns[name] for name in table.contract.columns}).cast(table.contract.arrow_schema())
+    fields = [f for f in table.contract.arrow_schema() if f.name in columns]
+    return pa.table({f.name: columns[f.name] for f in fields}).cast(pa.schema(fields))
 
 
 def write_books(lake: Lake, feed: Feed, book: Book, business_date: date) -> None:

@@ -18,7 +18,7 @@ from lakehouse.contracts import Column, Contract, contract
 from lakehouse.errors import InputInvalid
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
 DELIVERED_ORDER = "_business_date, _file, _row"
 
@@ -87,23 +87,16 @@ def explode_rows(judged: DataFrame, feed: Feed, table: TableMap, known: DataFram
     return marked.selectExpr("_file", "_row", f"m{k}_0 as m", f"dup{k} as dup")
 
 
-def check_on_spark(spark: SparkSession, feed: Feed) -> None:
-    """Have Spark analyse every expression on no data; what it refuses raises ``SettingsInvalid`` with its line."""
+def blame_analysis(records: DataFrame, feed: Feed) -> None:
+    """Raise ``SettingsInvalid`` with the line of the first expression that Spark refuses to analyse."""
     from pyspark.errors import AnalysisException, ParseException
 
-    empty = empty_records(spark, feed)
-    try:
-        judge_records(empty, feed, {})
-        return
-    except (AnalysisException, ParseException):
-        pass
     for what, text, path in _all_expressions(feed):
         try:
-            empty.selectExpr(text)
+            records.selectExpr(text)
         except (AnalysisException, ParseException) as wrong:
             said = str(wrong.getCondition() or "it cannot be analysed").replace("_", " ").lower()
             raise feed.fault(f"Spark refuses the expression of {what} ({said})", *path) from None
-    judge_records(empty, feed, {})
 
 
 def blame_expression(records: DataFrame, feed: Feed) -> InputInvalid | None:
@@ -123,13 +116,6 @@ def blame_expression(records: DataFrame, feed: Feed) -> InputInvalid | None:
                 line=fault.line,
             )
     return None
-
-
-def empty_records(spark: SparkSession, feed: Feed) -> DataFrame:
-    """Give a frame of no records with the feed's delivered columns."""
-    texts = ", ".join(f"`{name}` string" for name in feed.columns)
-    ddl = f"_file string, _business_date date, _row bigint, _problem string, _raw string, {texts}"
-    return spark.createDataFrame([], ddl)
 
 
 def _row_columns(feed: Feed, maps: Sequence[TableMap]) -> list[str]:

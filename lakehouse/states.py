@@ -48,6 +48,10 @@ def change_states(
     """
     if found.shape != "state":
         raise ContractBroken(f"{found.name} is a {found.shape}, not a state table")
+    if type(frame).__module__.startswith("pyarrow"):
+        done = _change_small(lake, found, frame, feed, business_date, mode, key or found.key)
+        if done is not None:
+            return done
     incoming = _incoming(lake, found, frame)
     path = lake.path(found.name)
     if not lake.delta(found.name).file_uris():
@@ -75,6 +79,37 @@ def change_states(
         return done
     finally:
         actions.unpersist()
+
+
+def _change_small(
+    lake: Lake,
+    found: Contract,
+    rows: Any,
+    feed: str,
+    business_date: date,
+    mode: Literal["snapshot", "delta"],
+    key: Sequence[str],
+) -> StateCounts | None:
+    """Do the change without a JVM where incoming and stored rows fit in memory; give None where they do not."""
+    import pyarrow as pa
+
+    from lakehouse.small_states import MOST_ROWS, apply_actions, state_actions
+
+    if rows.num_rows > MOST_ROWS or lake.row_count(found.name) > MOST_ROWS:
+        return None
+    fields = [field for field in found.arrow_schema() if field.name not in ("_feed", "valid_from", "valid_to")]
+    missing = [field.name for field in fields if field.name not in rows.column_names]
+    if missing:
+        raise ContractBroken(f"rows for {found.name} lack column '{missing[0]}'")
+    incoming = rows.select([field.name for field in fields]).cast(pa.schema(fields))
+    stored = lake.read_arrow(found.name, filters=[("_feed", "=", feed)])
+    actions = state_actions(
+        stored, incoming, found, feed=feed, business_date=business_date, mode=mode, key=key
+    )
+    said = actions["_action"].to_pylist()
+    if said:
+        apply_actions(lake, found, actions, key)
+    return StateCounts(said.count("insert"), said.count("update"), said.count("delete"))
 
 
 def _incoming(lake: Lake, found: Contract, frame: Any) -> DataFrame:
