@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from lakehouse.errors import GateStopped
 from lakehouse.gates import check_tables
 from lakehouse.lake import Lake
 
@@ -50,8 +51,13 @@ def publish(lake: Lake, business_date: date) -> dict[str, Any]:
     import segments
 
     staged = segments.evaluate(lake, business_date)
-    check_gate(lake, "segments", business_date)
-    return segments.release(lake, staged).summary()
+    try:
+        check_gate(lake, "segments", business_date)
+    except GateStopped:
+        segments.discard(staged)
+        raise
+    segments.release(lake, staged)
+    return staged.summary()
 
 
 STEPS = (

@@ -12,13 +12,22 @@ from lakehouse.settings import load_settings
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("lake: lake\ntimezone: Asia/Shanghai\n", r"cdp.yml:2: unknown key 'timezone'; did you mean 'time_zone'\?"),
-        ("spark:\n  driver_memmory: 2g\n", r"cdp.yml:2: unknown key 'driver_memmory'; did you mean 'driver_memory'\?"),
+        (
+            "lake: lake\ntimezone: Asia/Shanghai\n",
+            r"cdp.yml:2: unknown key 'timezone'; did you mean 'time_zone'\?",
+        ),
+        (
+            "spark:\n  driver_memmory: 2g\n",
+            r"cdp.yml:2: unknown key 'driver_memmory'; did you mean 'driver_memory'\?",
+        ),
         ("time_zone: Mars/Olympus\n", r"cdp.yml:1: 'time_zone': unknown time zone 'Mars/Olympus'"),
         ("currency: yuan\n", r"cdp.yml:1: 'currency': "),
         ("lake: a\nlake: b\n", r"cdp.yml:2: found duplicate key"),
         ("lake: [a\n", r"cdp.yml:2: "),
-        ("spark:\n  driver_memory: lots\n", r"cdp.yml:2: 'spark.driver_memory': write a size like 3g or 1500m"),
+        (
+            "spark:\n  driver_memory: lots\n",
+            r"cdp.yml:2: 'spark.driver_memory': write a size like 3g or 1500m",
+        ),
     ],
 )
 def test_a_wrong_setting_names_file_line_and_remedy(make_workspace, text, said):
@@ -49,7 +58,10 @@ def test_a_missing_secret_says_where_to_put_it_and_a_demo_makes_its_own(make_wor
 
 def test_a_second_writer_is_told_who_holds_the_lock(tmp_path):
     with hold_lock(tmp_path, "nightly 2026-11-18"):
-        with pytest.raises(LockHeld, match=r"nightly 2026-11-18, process \d+, since 20") as held, hold_lock(tmp_path, "x"):
+        with (
+            pytest.raises(LockHeld, match=r"nightly 2026-11-18, process \d+, since 20") as held,
+            hold_lock(tmp_path, "x"),
+        ):
             pass
         assert held.value.exit_code == 4
     with hold_lock(tmp_path, "the next one"):

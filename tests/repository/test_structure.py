@@ -25,7 +25,9 @@ ARROWS = {
 
 
 def tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).exists()]
 
 
@@ -82,7 +84,14 @@ def test_no_clock_and_no_chance_inside_a_room():
     banned = re.compile(
         r"datetime\.now|date\.today|time\.time\(|uuid4|current_timestamp\(|current_date\(|\brand\(|\bnow\(\)"
     )
-    rooms = ("ingestion/*.py", "identity/*.py", "tags/*.py", "segments/*.py", "dbt_project/models/*", "dbt_project/macros/*")
+    rooms = (
+        "ingestion/*.py",
+        "identity/*.py",
+        "tags/*.py",
+        "segments/*.py",
+        "dbt_project/models/*",
+        "dbt_project/macros/*",
+    )
     hits = [
         f"{file.relative_to(ROOT)}:{number}"
         for file in tracked(*rooms)
@@ -111,6 +120,8 @@ def test_no_dependency_is_under_the_gpl():
         except PackageNotFoundError:
             continue
         said = " ".join([facts.get("License-Expression") or "", *(facts.get_all("Classifier") or [])])
-        if re.search(r"\bA?GPL|Affero|GNU General Public", said) and not re.search("Lesser|Artistic| OR ", said):
+        if re.search(r"\bA?GPL|Affero|GNU General Public", said) and not re.search(
+            "Lesser|Artistic| OR ", said
+        ):
             wrong.append(name)
     assert wrong == []

@@ -1,0 +1,189 @@
+"""Two nights of a small simulated bank, through every failure a scheduler meets. The tests run in order on one lake."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from lakehouse.contracts import contract, contract_names
+from lakehouse.errors import GateStopped, LockHeld, StepFailed, UsageError
+from lakehouse.hashing import file_hash, table_hash
+from lakehouse.lock import hold_lock
+from lakehouse.published import newest_publication, open_published
+from lakehouse.settings import load_settings
+
+BANK = Path(__file__).resolve().parents[2] / "examples" / "bank"
+D1, D2 = date(2026, 11, 18), date(2026, 11, 19)
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory, spark):
+    """The settings of a bank of 600 people with two nights delivered."""
+    from simulator.bank import Plan, simulate
+
+    folder = tmp_path_factory.mktemp("bank")
+    ignored = shutil.ignore_patterns("lake", "inbox", "truth", "reports", "published", "secrets", ".cdp")
+    shutil.copytree(BANK, folder, dirs_exist_ok=True, ignore=ignored)
+    simulate(Plan(people=600, nights=2, seed=11, history_months=2, first=D1), folder)
+    return load_settings(folder)
+
+
+@pytest.fixture(scope="module")
+def first_night(bank):
+    from jobs.nightly import run_night
+
+    return run_night(bank, D1)
+
+
+def contents(settings) -> dict[str, str]:
+    """Hash every table a night writes (not the ledger of attempts) and every published file."""
+    tables = {
+        name: table_hash(settings, name)
+        for name in contract_names()
+        if not name.startswith("ops.") and (settings.lake / name.replace(".", "/") / "_delta_log").is_dir()
+    }
+    files = {
+        str(p.relative_to(settings.published)): file_hash(p)
+        for p in settings.published.rglob("*")
+        if p.is_file()
+    }
+    return tables | files
+
+
+def differing(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def test_a_night_ends_with_one_summary_that_agrees_with_what_was_delivered(bank, first_night):
+    summary = json.loads(json.dumps(first_night.summary, default=str))
+    assert list(summary) == ["date", "status", "feeds", "identity", "tags", "segments", "seconds", "report"]
+    assert (summary["date"], summary["status"], first_night.exit_code) == ("2026-11-18", "published", 0)
+    delivered: dict[str, int] = {}
+    with (bank.workspace / "truth" / "files.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["business_date"] == "2026-11-18" and "late" not in row["note"]:
+                delivered[row["feed"]] = delivered.get(row["feed"], 0) + int(row["rows"])
+    for feed, counts in summary["feeds"].items():
+        assert counts["delivered"] == counts["accepted"] + counts["refused"] + counts["duplicates"], feed
+        assert counts["delivered"] == delivered.get(feed, 0), feed
+    assert summary["identity"]["precision"] >= 0.99
+    assert summary["identity"]["recall"] >= 0.90
+    assert len(summary["tags"]) >= 20
+    assert sum(segment["published"] for segment in summary["segments"].values()) > 0
+    report = Path(summary["report"]).read_text(encoding="utf-8")
+    assert report.count("<svg") == 4
+    assert "http" not in report.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    ).replace("https://matplotlib.org", "")
+
+
+def test_no_personal_value_is_in_the_report_the_ledger_or_the_audiences(bank, first_night):
+    lake_text = Path(first_night.summary["report"]).read_text(encoding="utf-8")
+    published = open_published(bank)
+    lake_text += str(published.sql("SELECT * FROM segments.members LIMIT 500").fetchall())
+    lake_text += "".join(p.read_text(errors="replace") for p in bank.published.rglob("*.json"))
+    values = published.sql(
+        "SELECT DISTINCT value FROM trusted.identifier_observations WHERE namespace IN ('phone', 'national_id') "
+        "AND length(value) >= 11 LIMIT 2000"
+    ).fetchall()
+    assert len(values) > 100
+    assert [value for (value,) in values if value in lake_text] == []
+
+
+def test_the_same_night_again_does_nothing_and_by_force_gives_the_same_rows(bank, first_night):
+    from jobs.nightly import run_night
+
+    before = contents(bank)
+    again = run_night(bank, D1)
+    assert (again.status, again.exit_code) == ("unchanged", 99)
+    same = {key: value for key, value in again.summary.items() if key not in ("seconds", "status")}
+    assert same == {
+        key: value for key, value in first_night.summary.items() if key not in ("seconds", "status")
+    }
+    assert differing(before, contents(bank)) == []
+    forced = run_night(bank, D1, force=True)
+    assert forced.status == "published"
+    assert differing(before, contents(bank)) == []
+
+
+def test_a_night_that_fails_is_not_seen_and_goes_on_where_it_failed(bank, first_night, monkeypatch):
+    import ingestion
+    import tags
+    from jobs.nightly import run_night
+
+    seen = open_published(bank).sql("SELECT count(*) FROM tags.customer_tags").fetchone()
+
+    def fails(*_):
+        raise StepFailed("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(tags, "build", fails)
+        with pytest.raises(StepFailed, match="the disk is full"):
+            run_night(bank, D2)
+    publication = newest_publication(bank)
+    assert publication.business_date == D1
+    assert open_published(bank).sql("SELECT count(*) FROM tags.customer_tags").fetchone() == seen
+    assert newest_known(bank, "trusted.transactions") == D1, "the half-written night is invisible"
+    with monkeypatch.context() as broken:
+        broken.setattr(ingestion, "ingest", fails)
+        night = run_night(bank, D2)
+    assert night.status == "published", "what was done was not done again"
+    assert newest_known(bank, "trusted.transactions") == D2
+
+
+def newest_known(settings, table: str) -> date:
+    return open_published(settings).sql(f"SELECT max(_arrived_on) FROM {table}").fetchone()[0]
+
+
+def test_a_gate_that_stops_brings_every_table_back_and_publishes_nothing(bank):
+    from jobs.nightly import run_night
+
+    before = {n: h for n, h in contents(bank).items() if not n.startswith("quality.")}
+    cdp_yml = bank.workspace / "cdp.yml"
+    text = cdp_yml.read_text(encoding="utf-8")
+    own = "\nthresholds:\n  trusted.balances.has_rows: {min: 1000000000, severity: stop, why: an absurd bound}\n"
+    cdp_yml.write_text(text + own, encoding="utf-8")
+    try:
+        with pytest.raises(
+            GateStopped, match=r"trusted.balances: has_rows is .*, must be at least 1e"
+        ) as stopped:
+            run_night(load_settings(bank.workspace), D2)
+    finally:
+        cdp_yml.write_text(text, encoding="utf-8")
+    assert stopped.value.exit_code == 3
+    assert differing(before, {n: h for n, h in contents(bank).items() if not n.startswith("quality.")}) == []
+    assert newest_publication(bank).business_date == D2
+
+
+def test_an_older_night_and_a_second_writer_are_told_what_to_do(bank):
+    from jobs.nightly import run_night
+
+    with pytest.raises(UsageError, match="cdp backfill --from 2026-11-18"):
+        run_night(bank, D1)
+    with hold_lock(bank.lock_dir, "another night"), pytest.raises(LockHeld, match="another night"):
+        run_night(bank, D2)
+
+
+def test_what_is_published_opens_with_any_delta_reader(bank):
+    from deltalake import DeltaTable
+
+    for name, version in newest_publication(bank).tables.items():
+        database, _, table = name.partition(".")
+        opened = DeltaTable(bank.lake / database / table, version=version)
+        assert opened.protocol().min_reader_version == 1, name
+        assert {f.name for f in opened.schema().fields} >= set(contract(name).columns), name
+
+
+@pytest.mark.slow
+def test_a_replay_from_the_first_night_gives_the_same_rows(bank):
+    from jobs.backfill import run_backfill
+
+    before = contents(bank)
+    nights = list(run_backfill(bank, D1))
+    assert [night.summary["date"] for night in nights] == ["2026-11-18", "2026-11-19"]
+    assert differing(before, contents(bank)) == []
