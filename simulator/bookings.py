@@ -45,7 +45,9 @@ def together(parts: list[Bookings]) -> Bookings:
     merged = Bookings(
         *(np.concatenate([getattr(p, f.name) for p in parts]).astype(np.int64) for f in fields(Bookings))
     )
-    order = np.lexsort((merged.kind, merged.second, merged.day, merged.owner))
+    # one key instead of four sorts: 26 bits of owner, 15 of day, 17 of second, 5 of kind
+    key = (merged.owner << 37) + (merged.day << 22) + (merged.second << 5) + merged.kind
+    order = np.argsort(key, kind="stable")
     return Bookings(*(getattr(merged, f.name)[order] for f in fields(Bookings)))
 
 

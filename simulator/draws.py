@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", dtype=np.uint8)
+FOUR_DIGITS = (np.arange(10_000)[:, None] // np.array([1000, 100, 10, 1]) % 10 + 48).astype(np.uint8)
 HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 
 
@@ -60,8 +61,13 @@ def strings_of(characters: np.ndarray) -> pa.Array:
 
 def digits_of(numbers: np.ndarray, width: int) -> np.ndarray:
     """Give the decimal digits of non-negative numbers as ASCII codes, zero-padded: a matrix with `width` columns."""
-    powers = 10 ** np.arange(width - 1, -1, -1, dtype=np.int64)
-    return ((numbers.astype(np.int64)[:, None] // powers) % 10 + 48).astype(np.uint8)
+    groups = -(-width // 4)  # a table of four digits at a time: division is what costs
+    text = np.empty((len(numbers), groups * 4), dtype=np.uint8)
+    rest = numbers.astype(np.int64)
+    for group in range(groups - 1, -1, -1):
+        rest, low = np.divmod(rest, 10_000)
+        text[:, group * 4 : group * 4 + 4] = FOUR_DIGITS[low]
+    return text[:, groups * 4 - width :]
 
 
 def numbered(prefix: str, numbers: np.ndarray, width: int) -> pa.Array:
@@ -177,6 +183,8 @@ def put(base: pa.Array, where: np.ndarray, replacement: pa.Array | str | None) -
     """Give `base` with `replacement` where the mask holds; an array replacement has one entry per true mask."""
     if not where.any():
         return base
-    if isinstance(replacement, str) or replacement is None:
-        replacement = pa.array([replacement] * int(where.sum()), base.type)
-    return pc.replace_with_mask(base, pa.array(where), replacement.cast(base.type))
+    if isinstance(replacement, pa.Array):
+        values = replacement.cast(base.type)
+    else:
+        values = pa.array([replacement] * int(where.sum()), base.type)
+    return pc.replace_with_mask(base, pa.array(where), values)
