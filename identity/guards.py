@@ -60,7 +60,9 @@ def judge_holders(
             expired += ended
             contested = {node: contested[node] for node in undecided}
         if rule.corroborate == "full_name" and contested:
-            sub_nodes += _corroborated(graph, mine, groups, contested, first=len(sub_nodes))
+            sub_nodes += _corroborated(
+                graph, mine, groups, contested, first=1 + max((number for _, number in sub_nodes), default=-1)
+            )
         shared |= crowded | contested
     return Verdict(shared, expired, sub_nodes)
 
