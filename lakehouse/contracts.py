@@ -93,7 +93,10 @@ class Contract:
         """Give the Spark schema; every column is nullable, constraints say what is required."""
         from pyspark.sql.types import StructType
 
-        return StructType.fromDDL(", ".join(f"`{c.name}` {c.type}" for c in self.columns.values()))
+        ddl = ", ".join(f"`{c.name}` {c.type}" for c in self.columns.values())
+        schema = StructType.fromDDL(ddl)
+        assert isinstance(schema, StructType)  # several columns never parse to a single type
+        return schema
 
     def arrow_schema(self) -> pa.Schema:
         """Give the Arrow schema; timestamps are UTC microseconds, so that Delta stays at reader version 1."""

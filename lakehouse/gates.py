@@ -152,10 +152,11 @@ def _judged_by_great_expectations(judged: list[tuple[str, Bound, float | None]])
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
     import pandas as pd
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     frame = pd.DataFrame({name: [value] for name, _, value in judged}, dtype="float64")
     batch = (
         context.data_sources.add_pandas("measures")
@@ -174,7 +175,9 @@ def _judged_by_great_expectations(judged: list[tuple[str, Bound, float | None]])
     result = context.validation_definitions.add(definition).run(
         batch_parameters={"dataframe": frame}, result_format="BOOLEAN_ONLY"
     )
-    passed = {r.expectation_config.kwargs["column"]: bool(r.success) for r in result.results}
+    passed = {
+        r.expectation_config.kwargs["column"]: bool(r.success) for r in result.results if r.expectation_config
+    }
     for name, bound, value in judged:
         # Great Expectations skips nulls; a bound with a minimum must not pass because nothing was there.
         if value is None and bound.min is not None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from pyspark.sql import DataFrame, SparkSession
 
-    Frame = DataFrame | pa.Table
+Frame = Any  # a Spark DataFrame or a pyarrow.Table
 
 DBT_DATABASE = "tags_work"
 # What Spark's in-memory catalog of this process knows: table → folder.

@@ -44,7 +44,9 @@ def state_actions(
 
     def packed(columns: Sequence[str], table: str = "", instead: dict[str, str] | None = None) -> str:
         prefix = f"{table}." if table else ""
-        fields = ", ".join(f'"{n}" := {(instead or {}).get(n) or prefix + chr(34) + n + chr(34)}' for n in columns)
+        fields = ", ".join(
+            f'"{n}" := {(instead or {}).get(n) or prefix + chr(34) + n + chr(34)}' for n in columns
+        )
         return f"struct_pack({fields})"
 
     keys = ", ".join(f'"{name}"' for name in key)
@@ -65,12 +67,12 @@ def state_actions(
     ), tried AS (
       SELECT {keys}, {packed(names)} AS t FROM stored WHERE valid_from = getvariable('day')
     ), told AS (
-      SELECT {keys}, {packed(names, '', opened)} AS i FROM incoming
+      SELECT {keys}, {packed(names, "", opened)} AS i FROM incoming
     ), decided AS (
       SELECT b, t, i, {opens} AS opens, CASE WHEN NOT {stays} THEN getvariable('day') END AS ends
       FROM known FULL JOIN tried USING ({keys}) FULL JOIN told USING ({keys})
     ), changes AS (
-      SELECT 'update' AS _action, {packed(names, 'b', {'valid_to': 'ends'})} AS c FROM decided
+      SELECT 'update' AS _action, {packed(names, "b", {"valid_to": "ends"})} AS c FROM decided
       WHERE b IS NOT NULL AND b.valid_to IS DISTINCT FROM ends
       UNION ALL
       SELECT 'delete', t FROM decided WHERE t IS NOT NULL AND NOT opens
@@ -78,7 +80,7 @@ def state_actions(
       SELECT CASE WHEN t IS NULL THEN 'insert' ELSE 'update' END, i FROM decided
       WHERE opens AND (t IS NULL OR {changed})
     )
-    SELECT _action, {', '.join(f'c."{name}" AS "{name}"' for name in names)} FROM changes
+    SELECT _action, {", ".join(f'c."{name}" AS "{name}"' for name in names)} FROM changes
     """
     changes = connection.sql(query).to_arrow_table()
     import pyarrow as pa
@@ -93,7 +95,12 @@ def apply_actions(lake: Lake, found: Contract, actions: pa.Table, key: Sequence[
 
     metadata = CommitProperties(custom_metadata={"userMetadata": lake.run_id})
     if set(actions["_action"].to_pylist()) == {"insert"}:
-        write_deltalake(lake.path(found.name), actions.drop_columns(["_action"]), mode="append", commit_properties=metadata)
+        write_deltalake(
+            lake.path(found.name),
+            actions.drop_columns(["_action"]),
+            mode="append",
+            commit_properties=metadata,
+        )
         return
     on = " AND ".join(f't."{name}" = s."{name}"' for name in ("_feed", "valid_from", *key))
     values = {f'"{name}"': f's."{name}"' for name in found.columns}

@@ -97,7 +97,9 @@ def _change_small(
 
     if rows.num_rows > MOST_ROWS or lake.row_count(found.name) > MOST_ROWS:
         return None
-    fields = [field for field in found.arrow_schema() if field.name not in ("_feed", "valid_from", "valid_to")]
+    fields = [
+        field for field in found.arrow_schema() if field.name not in ("_feed", "valid_from", "valid_to")
+    ]
     missing = [field.name for field in fields if field.name not in rows.column_names]
     if missing:
         raise ContractBroken(f"rows for {found.name} lack column '{missing[0]}'")
@@ -200,7 +202,7 @@ def _merge(lake: Lake, path: str, actions: DataFrame, found: Contract, key: Sequ
     from delta.tables import DeltaTable
 
     on = " AND ".join(f"t.{name} <=> s.{name}" for name in ("_feed", "valid_from", *key))
-    assignments = {f"`{name}`": f"s.`{name}`" for name in found.columns}
+    assignments: dict[str, str | Column] = {f"`{name}`": f"s.`{name}`" for name in found.columns}
     (
         DeltaTable.forPath(lake.spark, path)
         .alias("t")
