@@ -103,11 +103,12 @@ def _scipy_union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -
     apart = a != b
     if not apart.any():
         return
-    roots, places = np.unique(np.concatenate([a[apart], b[apart]]), return_inverse=True)
-    half = len(places) // 2
-    graph = csr_matrix(
-        (np.ones(half, dtype=np.int8), (places[:half], places[half:])), shape=(len(roots),) * 2
-    )
+    a, b = a[apart], b[apart]
+    met = np.zeros(len(parent), dtype=bool)
+    met[a] = met[b] = True
+    roots = np.flatnonzero(met)
+    rank = np.cumsum(met) - 1  # a count is quicker than sorting the ends
+    graph = csr_matrix((np.ones(len(a), dtype=np.int8), (rank[a], rank[b])), shape=(len(roots),) * 2)
     count, labels = connected_components(graph, directed=False)
     smallest = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(smallest, labels, roots)

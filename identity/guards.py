@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from identity.arrays import above, distinct, distinct_pairs
 from identity.graph import ABSENT, UNDATED, Graph
 from identity.rules import FACTS, HolderLimit, NamespaceRule, Rules
 
@@ -67,29 +68,15 @@ def judge_holders(
     return Verdict(shared, expired, sub_nodes)
 
 
-def _pairs(nodes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give distinct pairs, sorted."""
-    if not len(nodes):
-        return nodes, others
-    found = np.unique(np.stack([nodes, others], axis=1).astype(np.int64), axis=0)
-    return found[:, 0], found[:, 1]
-
-
-def _over(nodes: np.ndarray, limit: int) -> np.ndarray:
-    """Give nodes that occur more than ``limit`` times."""
-    values, counts = np.unique(nodes, return_counts=True)
-    return values[counts > limit]
-
-
 def _crowded(graph: Graph, rule: NamespaceRule, links: np.ndarray, groups: np.ndarray) -> dict[int, str]:
     """Find values on more records of one source than a person would leave there."""
     if rule.fan_out is None:
         return {}
     profiles, nodes = graph.links.profiles[links], graph.links.identifiers[links].astype(np.int64)
     sources = int(graph.profiles.sources.max(initial=0)) + 1
-    keys, _ = _pairs(nodes * sources + graph.profiles.sources[profiles], groups[profiles])
-    crowded = _over(keys, rule.fan_out) // sources
-    return {int(node): f"fan_out above {rule.fan_out}" for node in np.unique(crowded)}
+    keys, _ = distinct_pairs(nodes * sources + graph.profiles.sources[profiles], groups[profiles])
+    crowded = above(keys, rule.fan_out) // sources
+    return {int(node): f"fan_out above {rule.fan_out}" for node in distinct(crowded)}
 
 
 def _bearers(
@@ -133,13 +120,13 @@ def _contested(
     graph: Graph, rules: Rules, rule: NamespaceRule, links: np.ndarray, groups: np.ndarray, used: np.ndarray
 ) -> dict[int, str]:
     """Find values that more people hold than the namespace allows."""
-    nodes, holders = _pairs(graph.links.identifiers[links], groups[graph.links.profiles[links]])
+    nodes, holders = distinct_pairs(graph.links.identifiers[links], groups[graph.links.profiles[links]])
     found: dict[int, str] = {}
     for limit in rule.at_most:
         for label, codes in _bearers(graph, rules, limit, groups, used):
             known = codes[holders] != ABSENT
-            several, _ = _pairs(nodes[known], codes[holders][known])
-            for node in _over(several, limit.people).tolist():
+            several, _ = distinct_pairs(nodes[known], codes[holders][known])
+            for node in above(several, limit.people).tolist():
                 found.setdefault(int(node), f"more than {limit.people} by {label}")
     return found
 
@@ -203,9 +190,10 @@ def _corroborated(
     mine, person, nodes = links[told], person[told], nodes[told]
     if not len(mine):
         return []
-    _, together = np.unique(np.stack([nodes, names[person]], axis=1), axis=0, return_inverse=True)
-    together = together.reshape(-1)
-    several = _over(_pairs(together, person)[0], 1)
+    _, together = np.unique(
+        nodes.astype(np.int64) * (int(names.max()) + 1) + names[person], return_inverse=True
+    )
+    several = above(distinct_pairs(together, person)[0], 1)
     kept = np.isin(together, several)
     _, numbers = np.unique(together[kept], return_inverse=True)
     return list(zip(mine[kept].tolist(), (numbers + first).tolist(), strict=True))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from identity.arrays import distinct
+
 FIRST_ONE_ID = 1_000_000_000_001
 _NONE = 0
 
@@ -63,7 +65,7 @@ def assign_one_ids(
     homed = _homes(pairs)
     _survivors(pairs, homed, chosen)
 
-    live = set(np.unique(previous_one_ids).tolist())
+    live = set(distinct(previous_one_ids).tolist())
     events: list[Event] = []
     orphans = np.flatnonzero(chosen == _NONE)
     minted_ids, minted_anchors = _claim_or_mint(
@@ -242,7 +244,7 @@ def _tell(
 
 
 def _assert_one_to_one(chosen: np.ndarray) -> None:
-    if (chosen == _NONE).any() or len(np.unique(chosen)) != len(chosen):
+    if (chosen == _NONE).any() or len(distinct(chosen)) != len(chosen):
         raise AssertionError("a person has no OneID or two persons have the same; nothing was written")
 
 

@@ -35,11 +35,11 @@ NODE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Values:
-    """The distinct values one namespace delivered: canonical stored form, its mask, what is wrong with it."""
+    """The distinct values one namespace delivered: as stored and in clear, and what is wrong with it."""
 
     namespace: str
     stored: pa.StringArray
-    masked: pa.StringArray
+    clear: pa.StringArray
     states: np.ndarray
     reasons: np.ndarray
     birth_dates: np.ndarray
@@ -237,7 +237,7 @@ def _judge(namespace: str, observations: pa.Table, at: np.ndarray, rules: Rules,
     if rule is not None and rule.normaliser == "national_id" and len(distinct):
         births, genders = facts_of_national_ids(distinct)
     stored = keyed(namespace, distinct, key) if rule is not None and rule.sensitive else distinct
-    values = Values(namespace, stored, masked(namespace, distinct), states, why, births, genders, raw_reasons)
+    values = Values(namespace, stored, distinct, states, why, births, genders, raw_reasons)
     verified = pc.fill_null(rows["verified"], False).to_numpy(zero_copy_only=False)
     observed = pc.fill_null(rows["observed_on"].cast(pa.date32()).cast(pa.int32()), int(UNDATED)).to_numpy()
     return values, at[mine.to_numpy(zero_copy_only=False)], places, verified, observed
@@ -332,7 +332,7 @@ class _Identifiers:
         self.fresh.append(
             pa.table(
                 [pa.array(ids[fresh]), _repeated("identifier", size), none, none, _repeated(values.namespace, size),
-                 values.stored.take(pa.array(fresh)), values.masked.take(pa.array(fresh)),
+                 values.stored.take(pa.array(fresh)), masked(values.namespace, values.clear.take(pa.array(fresh))),
                  pa.array([self.business_date] * size, type=pa.date32())],
                 schema=NODE_SCHEMA,
             )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from identity.arrays import above, distinct, distinct_pairs
 from identity.graph import ABSENT, Graph, Refusal
 from identity.guards import fact_codes
 from identity.rules import Rules
@@ -51,21 +52,19 @@ def find_violators(
     Unique namespaces count the identifiers that ``usable`` links reach; facts count where ``with_facts``.
     """
     size = len(graph.profiles)
-    reached = np.unique(graph.links.identifiers[usable])
+    reached = distinct(graph.links.identifiers[usable])
     found = []
     for code, name in enumerate(graph.namespaces):
         limit = getattr(rules.rule(name), "unique", None)
         if limit is not None:
             held = reached[graph.identifiers.namespaces[reached] == code]
-            values, counts = np.unique(labels[size + held], return_counts=True)
-            found.append(values[counts > limit])
+            found.append(above(labels[size + held], limit))
     for fact in rules.disagree if with_facts else ():
         for _, codes in fact_codes(graph, fact):
             known = codes != ABSENT
-            pairs = np.unique(np.stack([labels[:size][known], codes[known].astype(np.int64)], axis=1), axis=0)
-            values, counts = np.unique(pairs[:, 0], return_counts=True)
-            found.append(values[counts > 1])
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+            people, _ = distinct_pairs(labels[:size][known], codes[known])
+            found.append(above(people, 1))
+    return distinct(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
 
 
 def replay(
@@ -88,7 +87,7 @@ def replay(
         c: r.unique for c, n in enumerate(graph.namespaces) if (r := rules.rule(n)) is not None and r.unique
     }
     sides = _sides(graph, rules, labels=labels, places=places, limits=limits, with_facts=with_facts)
-    parent = {int(label): int(label) for label in np.unique(labels[places])}
+    parent = {int(label): int(label) for label in distinct(labels[places])}
 
     def root(label: int) -> int:
         while parent[label] != label:
@@ -143,7 +142,7 @@ def _sides(
     with_facts: bool,
 ) -> dict[int, _Side]:
     size, total = len(graph.profiles), len(graph.profiles) + len(graph.identifiers)
-    sides = {int(label): _Side() for label in np.unique(labels[places])}
+    sides = {int(label): _Side() for label in distinct(labels[places])}
     people = places[places < size]
     for place in people.tolist():
         side = sides[int(labels[place])]

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from identity.arrays import distinct
 from identity.connect import connect
 from identity.graph import ABSENT, Graph, Grouping
 from identity.mint import Assignment, assign_one_ids, closed_redirects
@@ -96,7 +97,7 @@ def resolve(lake: Lake, business_date: date) -> IdentityResult:
     clock.lap("write_states")
     _write_derived(lake, observed, grouping)
     _write_lineage(lake, assignment, rules, business_date)
-    living = np.unique(assignment.one_ids)
+    living = distinct(assignment.one_ids)
     redirects = _write_redirects(lake, business_date, living)
     _write_one_ids(lake, observed, one_ids, assignment, redirects)
     clock.lap("write_derived")
