@@ -42,6 +42,7 @@ class People:
         np.ndarray
     )  # phone index the person answers (a relative's for family phones, somebody's old one if recycled)
     has_family_phone: np.ndarray
+    lends_phone: np.ndarray  # a relative's record carries this person's phone
     lost_number: np.ndarray  # the old number is on the core record and belongs to a stranger
     took_number: np.ndarray  # answers a number that stands on a stranger's record
     has_stale_core_phone: np.ndarray
@@ -104,11 +105,16 @@ def _block(
     likely = rates.family_phone * customer.sum() * weight / max(weight.sum(), 1e-9)
     family = rng.random(count) < likely
     phone = np.where(family, own[head], own)
+    # whose phone it is, the bank knows: a guardian is identified when the account is opened
+    lends = np.zeros(count, dtype=bool)
+    lends[head[family]] = True
+    customer |= lends
 
     born_early = birth < _day(1983)
     lost = customer & ~family & (role != HEAD) | customer & ~family & (size == 1)
     lost &= (age >= 18) & (rng.random(count) < rates.recycled_phone * customer.sum() / max(lost.sum(), 1))
-    heirs = np.flatnonzero(~family & ~lost & (age >= 16) & ((role != HEAD) | (size == 1)))
+    # Somebody known by nothing but a recycled number is the old holder as far as anyone can tell: heirs are customers.
+    heirs = np.flatnonzero(customer & ~family & ~lost & (age >= 16) & ((role != HEAD) | (size == 1)))
     losers = np.flatnonzero(lost)
     heirs = rng.permutation(heirs)[: len(losers)]
     losers = losers[: len(heirs)]
@@ -119,7 +125,15 @@ def _block(
     took = np.zeros(count, dtype=bool)
     took[heirs] = True
     phone[heirs] = own[losers] + 2
-    stale = customer & ~family & ~lost & ~took & (age >= 18) & (rng.random(count) < rates.stale_core_phone)
+    stale = (
+        customer
+        & ~family
+        & ~lends
+        & ~lost
+        & ~took
+        & (age >= 18)
+        & (rng.random(count) < rates.stale_core_phone)
+    )
     draw = rng.random(count)
     return People(
         arrives=np.full(count, night, dtype=np.int64),
@@ -141,6 +155,7 @@ def _block(
         head=head + start,
         phone=phone,
         has_family_phone=family,
+        lends_phone=lends,
         lost_number=lost,
         took_number=took,
         has_stale_core_phone=stale,

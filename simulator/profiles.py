@@ -133,9 +133,8 @@ def _core(
     phone = np.where(stale, world.old_phone()[person], world.phone[person])
     edges = np.cumsum([rates.placeholder_phone, rates.missing_phone, rates.landline])
     trouble = np.searchsorted(edges, draws[:, 3], side="right")
-    trouble = np.where(
-        stale & ~second | world.took_number[person] | world.has_family_phone[person], 3, trouble
-    )
+    shared = world.took_number[person] | world.has_family_phone[person] | world.lends_phone[person]
+    trouble = np.where(shared | (outdated & ~second), 3, trouble)
     placeholder = ids.PLACEHOLDER_BASE - np.where(
         draws[:, 4] < 0.7, 0, (draws[:, 4] * 40).astype(np.int64) % 4
     )
@@ -338,9 +337,7 @@ def phone_changes(seed: int, world: People, nights: int, rates: Rates) -> np.nda
     """Give the night from which each person answers a new number (NEVER for nearly all)."""
     change = np.full(len(world), NEVER)
     # a number that relatives' records hang on stays
-    hung_on = np.zeros(len(world), dtype=bool)
-    hung_on[world.head[world.has_family_phone]] = True
-    may = ~world.has_family_phone & ~world.took_number & ~hung_on & (world.age >= 16)
+    may = ~world.has_family_phone & ~world.took_number & ~world.lends_phone & (world.age >= 16)
     for night in range(1, nights):
         hit = generator(seed, "phone change", night).random(len(world)) < rates.phone_changes_per_night
         change = np.where((change == NEVER) & may & hit & (world.arrives < night), night, change)
