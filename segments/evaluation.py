@@ -18,9 +18,10 @@ from lakehouse.yaml_files import did_you_mean
 from segments.assignment import HELD_ARMS_SQL
 from segments.catalogue import Catalogue, read_catalogue
 from segments.checks import all_leaves, levels_of, refuse_findings
-from segments.compile import LIST_VIEW, TAG_TABLE, LeafTable, compile_leaf_table, published_tags
+from segments.compile import TAG_TABLE, compile_leaf_table, published_tags
 from segments.conditions import ListLeaf, TagLeaf
 from segments.decide import Decision, decide_segment
+from segments.leaf_tables import Engine, make_leaf_table
 from segments.lists import StaticList, read_list
 from segments.publishing import (
     StagedAudience,
@@ -91,8 +92,10 @@ def publish(lake: Lake, business_date: date) -> SegmentsResult:
     return result
 
 
-def evaluate(lake: Lake, business_date: date) -> SegmentsResult:
+def evaluate(lake: Lake, business_date: date, *, engine: Engine | None = None) -> SegmentsResult:
     """Decide every segment of the workspace for a business date, write ``segments.*`` and stage the files.
+
+    ``engine`` makes the leaf table; by default the size of the lake decides, and both give the same run.
 
     A faulty specification raises ``SettingsInvalid``; a guard raises ``GateStopped`` before anything is written or
     staged. The same inputs give the same rows and the same runs.
@@ -103,7 +106,7 @@ def evaluate(lake: Lake, business_date: date) -> SegmentsResult:
     refuse_findings(catalogue.findings())
     if not catalogue.segments:
         return SegmentsResult(business_date)
-    connection, decisions = _decide_all(lake, catalogue, business_date)
+    connection, decisions = _decide_all(lake, catalogue, business_date, engine)
     _write_tables(lake, connection, decisions, business_date)
     audiences: list[StagedAudience] = []
     try:
@@ -143,7 +146,7 @@ def discard(result: SegmentsResult) -> None:
 
 
 def _decide_all(
-    lake: Lake, catalogue: Catalogue, business_date: date
+    lake: Lake, catalogue: Catalogue, business_date: date, engine: Engine | None
 ) -> tuple[duckdb.DuckDBPyConnection, list[Decision]]:
     import duckdb
 
@@ -153,8 +156,7 @@ def _decide_all(
     offers = {s.code: _offer_risk(lake, s) for s in segments}
     leaf_table = compile_leaf_table(segments, business_date=business_date, policy=policy)
     connection = duckdb.connect()
-    with lake.exchange("segments") as folder:
-        _read_leaf_table(lake, connection, leaf_table, lists, business_date, folder)
+    make_leaf_table(lake, connection, leaf_table, lists, business_date, engine=engine)
     connection.register("earlier_members", earlier_members(lake, business_date))
     connection.register("redirects", lake.read_arrow("identity.redirects", columns=["from_one_id", "to_one_id"]))
     assigned = lake.read_arrow("segments.assignments", columns=["salt", "one_id", "arm", "assigned_on"])
@@ -180,36 +182,6 @@ def _decide_all(
             log.info("segment %s: %s", segment.code, decision.counts)
             decisions.append(decision)
     return connection, sorted(decisions, key=lambda d: d.segment.code)
-
-
-def _read_leaf_table(
-    lake: Lake,
-    connection: duckdb.DuckDBPyConnection,
-    leaf_table: LeafTable,
-    lists: dict[str, StaticList],
-    business_date: date,
-    folder: Path,
-) -> None:
-    """Let Spark make the leaf table and read it back as Parquet."""
-    lake.register(leaf_table.tables)
-    if lists:
-        _write_lists(lists, business_date, folder / "lists.parquet")
-        lake.spark.read.parquet(str(folder / "lists.parquet")).createOrReplaceTempView(LIST_VIEW)
-    lake.spark.sql(leaf_table.sql).write.parquet(str(folder / "leaves"))
-    connection.execute(f"CREATE TEMP TABLE leaf_table AS FROM read_parquet('{folder}/leaves/*.parquet')")
-
-
-def _write_lists(lists: dict[str, StaticList], business_date: date, file: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([("list", pa.string()), ("one_id", pa.int64()), ("source", pa.string()), ("source_key", pa.string())])
-    rows = [
-        {"list": reference, "one_id": e.one_id, "source": e.source, "source_key": e.source_key}
-        for reference, found in lists.items()
-        for e in found.holding(business_date)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
 
 
 def _read_lists(workspace: Path, segments: Sequence[Segment]) -> dict[str, StaticList]:

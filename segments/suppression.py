@@ -7,7 +7,7 @@ until something is delivered there again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -41,6 +41,9 @@ TABLES = (
     "trusted.receipts",
     "segments.recipients",
 )
+
+# Engines order nulls inside structs differently, so a decision without end has a last day.
+_LATEST = "struct(decided_at, is_refusal, expires_on)"
 
 
 @dataclass(frozen=True)
@@ -215,14 +218,14 @@ def _receipt_facts_part(channels: list[str]) -> str:
 def _decisions_part() -> str:
     return (
         "decisions AS (\n  SELECT p.one_id, c.purpose, c.channel, c.decision = 'REFUSE' AS is_refusal, c.decided_at,"
-        " c.expires_on\n"
+        " coalesce(c.expires_on, DATE '9999-12-31') AS expires_on\n"
         "  FROM trusted.consents c JOIN persons p ON p.source = c.source AND p.source_key = c.source_key\n"
         "  WHERE c.valid_to IS NULL\n  UNION ALL\n"
-        "  SELECT one_id, purpose, 'ALL', true, event_at, CAST(NULL AS date) FROM answers WHERE status = 'REFUSED')"
+        "  SELECT one_id, purpose, 'ALL', true, event_at, DATE '9999-12-31' FROM answers WHERE status = 'REFUSED')"
     )
 
 
-def _consents_part(wanted: list[tuple[str, str]], purposes: list[str], policy: Policy, used_on: str) -> str:
+def _consents_part(wanted: Sequence[tuple[str, str]], purposes: Sequence[str], policy: Policy, used_on: str) -> str:
     """Latest decision per channel; the later of two profiles of a person counts, a tie is a refusal.
 
     A grant must still hold on ``used_on``, the day after the business date, when the audience is used.
@@ -232,7 +235,7 @@ def _consents_part(wanted: list[tuple[str, str]], purposes: list[str], policy: P
     """
     found, decided = [], []
     for purpose in purposes:
-        latest = "struct(decided_at, is_refusal, expires_on)"
+        latest = _LATEST
         of_all = f"purpose = '{purpose}' AND channel = 'ALL'"
         found.append(f"max(CASE WHEN {of_all} THEN {latest} END) AS all_{purpose}")
         found.append(f"max(CASE WHEN {of_all} AND is_refusal THEN decided_at END) AS all_{purpose}_refused_at")
@@ -247,7 +250,7 @@ def _consents_part(wanted: list[tuple[str, str]], purposes: list[str], policy: P
         own, all_ = f"own_{purpose}_{channel.lower()}", f"all_{purpose}"
         found.append(
             f"max(CASE WHEN purpose = '{purpose}' AND channel = '{channel}' "
-            f"THEN struct(decided_at, is_refusal, expires_on) END) AS {own}"
+            f"THEN {_LATEST} END) AS {own}"
         )
         recalled = f"coalesce({all_}_refused_at >= {own}.decided_at, false)"
         if policy.purpose(purpose).consent == "required":
@@ -269,7 +272,7 @@ def _consents_part(wanted: list[tuple[str, str]], purposes: list[str], policy: P
 
 
 def _unexpired(decision: str, day: str) -> str:
-    return f"({decision}.expires_on IS NULL OR {decision}.expires_on > {day})"
+    return f"{decision}.expires_on > {day}"
 
 
 def _addresses_part(channels: list[str], policy: Policy) -> str:

@@ -108,7 +108,7 @@ def register_tag_tables() -> None:
                 {
                     "table": name, "description": "test", "grain": "one row per OneID", "shape": "derived",
                     "key": ["one_id", *extra], "owner": "test", "columns": columns,
-                }  # fmt: skip
+                }
             )
         )
 

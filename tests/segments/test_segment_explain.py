@@ -1,0 +1,156 @@
+"""Why a person is in an audience or not, and the other commands; from published tables, without a JVM."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+
+import pytest
+from click.testing import CliRunner
+from segment_bank import (
+    DESTINATIONS_YML,
+    TAGS_YML,
+    D,
+    fill,
+    register_tag_tables,
+    rows_of,
+    spec,
+)
+
+from jobs.commands.segments import group
+from lakehouse.errors import UsageError
+from lakehouse.lake import open_lake
+from lakehouse.ledger import publish as make_visible
+from lakehouse.settings import load_settings
+from segments.explain import explain
+from segments.spec import read_segment
+
+RICH = spec(
+    "rich",
+    """
+unknown: exclude
+where:
+  all:
+    - {tag: tier, in: [T2, T3]}
+    - any: [{tag: balance, gte: 150}, {event: {name: wealth_view, count: {gte: 2}, within_days: 7}}]
+    - not: {list: friends@1}
+exclude: [{tag: grade, eq: M, include_unknown: false}]
+""",
+)
+COUNTS = {"candidates": 3, "published": 1}
+
+
+@pytest.fixture
+def settings(make_workspace):
+    register_tag_tables()
+    files = {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, "lists/friends@1.csv": "one_id\n2\n"}
+    folder = make_workspace({**files, "segments/rich.yml": RICH})
+    found = load_settings(folder)
+    lake = open_lake(found)
+    fill(lake)
+    segment = read_segment(folder / "segments" / "rich.yml")
+    keys = {"code": "rich", "as_of": D, "run_id": "r1"}
+    run = {"version": "1.0.0", "definition_hash": segment.definition_hash, "seq": 1, "inputs": [], "tag_versions": []}
+    rows = {
+        "runs": [{**keys, **run, "params": "{}", "counts": json.dumps(COUNTS), "status": "evaluated"}],
+        "members": [
+            {**keys, "one_id": 1, "variant": "A", "holdout": "NONE", "channel": "SMS", "entered_on": D},
+            {**keys, "one_id": 10, "holdout": "GLOBAL", "channel": "PUSH", "entered_on": D},
+        ],
+        "suppressions": [{**keys, "one_id": 5, "reason": "RESTRICTED"}],
+        "recipients": [{"destination": "engine", "recipient_key": "abc", "one_id": 1}],
+        "deliveries": [
+            {**keys, "destination": "engine", "seq": 1, "attempt": 1, "status": "DELIVERED", "accepted": 1, "rejected": 0,
+             "manifest_sha256": "0"}
+        ],
+    }  # fmt: skip
+    for table, content in rows.items():
+        lake.append(f"segments.{table}", rows_of(f"segments.{table}", content))
+    lake.append("identity.redirects", rows_of("identity.redirects", [{"from_one_id": 99, "to_one_id": 1}]))
+    make_visible(lake, D, "fingerprint", {})
+    return found
+
+
+def test_a_published_person_is_explained_leaf_by_leaf(settings):
+    found = explain(settings, "rich", 1)
+    assert [("  " * x.depth + x.text, x.answer, x.found) for x in found.lines] == [
+        ("where", True, ""),
+        ("  all of", True, ""),
+        ("    tag tier: in [T2, T3]", True, "T3"),
+        ("    any of", True, ""),
+        ("      tag balance: gte 150", True, "900.00"),
+        ("      event wealth_view: count gte 2 within 7 days", True, "2"),
+        ("    not", True, ""),
+        ("      list friends@1", False, "not on the list"),
+        ("exclude", False, ""),
+        ("  tag grade: eq M (unknown counts as false)", False, "RESTRICTED"),
+    ]
+    assert (found.chosen, found.outcome, found.variant) == (True, "member, published", "A")
+    assert found.deliveries == [{"destination": "engine", "run_id": "r1", "seq": 1, "recipient_key": "abc"}]
+
+
+@pytest.mark.parametrize(
+    ("one_id", "chosen", "outcome"),
+    [
+        (2, False, "not chosen by the rule"),
+        (3, False, "not chosen by the rule"),
+        (4, None, "not chosen by the rule"),
+        (5, True, "chosen, but suppressed: RESTRICTED"),
+        (9, True, "chosen, but outside the rollout"),
+        (10, True, "member, kept as control group (GLOBAL)"),
+        (99, True, "member, published"),
+    ],
+)
+def test_every_outcome_has_its_sentence(settings, one_id, chosen, outcome):
+    found = explain(settings, "rich", one_id, D)
+    assert (found.chosen, found.outcome) == (chosen, outcome)
+    assert found.redirected_from == (99 if one_id == 99 else None)
+
+
+def test_what_cannot_be_explained_is_said(settings):
+    with pytest.raises(UsageError, match="no segment 'rihc'; did you mean 'rich'"):
+        explain(settings, "rihc", 1)
+    with pytest.raises(UsageError, match="OneID 777 has no tags"):
+        explain(settings, "rich", 777)
+    with pytest.raises(UsageError, match="nothing was published for 2026-11-01"):
+        explain(settings, "rich", 1, dt.date(2026, 11, 1))
+    changed = RICH.replace("gte: 150", "gte: 160").replace("1.0.0", "1.1.0")
+    (settings.workspace / "segments" / "rich.yml").write_text(changed)
+    assert explain(settings, "rich", 1).notes == [
+        "the file has version 1.1.0, but 1.0.0 was evaluated on 2026-11-18: answers may differ"
+    ]
+
+
+def test_the_commands_answer_without_spark(settings):
+    def call(*arguments):
+        return CliRunner().invoke(group, [*arguments, "--workspace", str(settings.workspace)], standalone_mode=False)
+
+    listed = call("list")
+    assert "rich" in listed.output and "1 published of 3 as of 2026-11-18" in listed.output
+    checked = call("check")
+    assert (checked.return_value, checked.output) == (0, "1 segments checked, 0 with faults\n")
+    shown = call("sql", "rich")
+    assert "FROM tags.customer_tags t" in shown.output and "THEN 'NO_CONSENT'" in shown.output
+    explained = call("explain", "rich", "--one-id", "5")
+    assert "outcome: chosen, but suppressed: RESTRICTED" in explained.output
+    assert "RESTRICTED]" in explained.output and "[H]" not in explained.output
+    with pytest.raises(UsageError, match="nothing was published yet"):
+        raise call("verify", "--all").exception
+    (settings.workspace / "segments" / "rich.yml").write_text(RICH.replace("tag: tier", "tag: teir"))
+    checked = call("check")
+    assert checked.return_value == 2
+    assert "rich.yml:12: E01 there is no tag 'teir'; did you mean 'tier'?" in checked.stderr
+
+
+def test_checking_imports_neither_spark_nor_dbt(settings):
+    import subprocess
+
+    code = (
+        "import sys, jobs.cli; sys.argv = ['cdp'];\n"
+        f"said = jobs.cli.run(['segments', 'check', '--workspace', {str(settings.workspace)!r}]);\n"
+        "heavy = {'pyspark', 'dbt', 'great_expectations', 'matplotlib'} & set(sys.modules);\n"
+        "print(said, sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
