@@ -153,7 +153,7 @@ class _SparkReader:
                     for found in RecordReader(Path(task["location"]), self.layout, name=task["path"]):
                         yield _with_file(found, task["path"], task["business_date"], schema)
                 except InputInvalid as wrong:
-                    said = {name: None for name in schema.names}
+                    said = dict.fromkeys(schema.names)
                     said |= {FILE: task["path"], BUSINESS_DATE: task["business_date"], ROW: 0}
                     said |= {PROBLEM: "file: unusable", RAW: wrong.message}
                     yield pa.RecordBatch.from_pylist([said], schema=schema)

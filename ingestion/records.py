@@ -62,10 +62,8 @@ class Record:
 def record_schema(columns: Iterable[str]) -> pa.Schema:
     """Give the Arrow schema of what the reader yields: number, problem, raw text of a broken record, text columns."""
     texts = [pa.field(name, pa.string()) for name in columns]
-    return pa.schema(
-        [pa.field(ROW, pa.int64()), pa.field(PROBLEM, pa.string()), pa.field(RAW, pa.string()), *texts]
-        + [pa.field(EXTRA, pa.string())]
-    )
+    given = [pa.field(ROW, pa.int64()), pa.field(PROBLEM, pa.string()), pa.field(RAW, pa.string())]
+    return pa.schema([*given, *texts, pa.field(EXTRA, pa.string())])
 
 
 class RecordReader:
@@ -128,12 +126,12 @@ class RecordReader:
                     last = max((r.number for r in left), default=0)
                     if left:
                         held = self._joined(held, self._from_records(left, names))
-                    if stream.quotes % 2 and held is not None and held.num_rows and not torn:
-                        # A quote is open at the end. A last record already handed over as broken explains it;
-                        # a last record of the right shape is cut all the same and must be looked at.
-                        if last != yielded + held.num_rows:
-                            torn.append(yielded + held.num_rows)
-                            held = held.slice(0, held.num_rows - 1)
+                    is_open = stream.quotes % 2 == 1 and held is not None and held.num_rows > 0 and not torn
+                    # A quote is open at the end. A last record already handed over as broken explains it;
+                    # a last record of the right shape is cut all the same and must be looked at.
+                    if is_open and held is not None and last != yielded + held.num_rows:
+                        torn.append(yielded + held.num_rows)
+                        held = held.slice(0, held.num_rows - 1)
             except (pa.ArrowInvalid, UnicodeDecodeError):
                 torn.append(yielded + (held.num_rows if held is not None else 0) + 1)
         if held is not None and held.num_rows:

@@ -1,0 +1,146 @@
+"""What a sample file would become, without writing anything: for whoever onboards a source."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingestion import books, landing, mapping
+from ingestion.feeds import Feed
+from ingestion.files import DeliveredFile, find_files
+from lakehouse.errors import InputInvalid
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+MASKED_LEVELS = ("C2", "C3")
+
+
+@dataclass(frozen=True)
+class TableSample:
+    """Mapped rows of one table (column → value) and what became of the sample's records there."""
+
+    table: str
+    rows: list[dict[str, Any]]
+    load: books.Load
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a sample became: mapped rows per table, refused records, columns nobody asked for."""
+
+    path: str
+    counts: books.FeedCounts
+    tables: list[TableSample]
+    refused: list[dict[str, Any]]
+    extra_columns: tuple[str, ...] = ()
+    unseen_columns: tuple[str, ...] = ()
+    unmapped_columns: tuple[str, ...] = field(default=())
+
+
+def newest_file(feed: Feed, settings: Settings) -> Path:
+    """Give the newest delivered file of a feed, for a check without a named sample."""
+    found, _ = find_files(feed, settings.inbox, until=date.max)
+    if not found:
+        raise InputInvalid(f"the inbox holds no file of feed '{feed.feed}' yet; name a sample with --file")
+    return found[-1].location
+
+
+def check_sample(spark: SparkSession, feed: Feed, path: Path, *, rows: int = 10, show_values: bool = False) -> Sample:
+    """Read and map ``path`` as the feed says; give up to ``rows`` rows per table, personal values masked.
+
+    Duplicates are looked for in the sample only. A file without a business date of its own counts as of 2000-01-01.
+    """
+    if not path.is_file():
+        raise InputInvalid("the sample file does not exist", file=path)
+    day = feed.files.business_date or _day_in(path)
+    file = DeliveredFile(feed.feed, path.name, path, day, "", path.stat().st_size)
+    with tempfile.TemporaryDirectory(prefix="cdp-feeds-check-") as scratch:
+        folder = Path(scratch)
+        (folder / "records").mkdir()
+        readings = landing.read_files(feed, [file], folder / "records")
+        _judge(spark, feed, folder)
+        book = books.count_records(feed, folder, readings)
+        loads = {load.table_name: load for load in book.loads}
+        tables = []
+        for table in mapping.table_maps(feed):
+            made = books.accepted_arrow(table, folder, {}).slice(0, rows)
+            masked = set() if show_values else {c.name for c in table.contract.columns.values() if c.level in MASKED_LEVELS}
+            tables.append(TableSample(table.name, [_shown(row, masked) for row in made.to_pylist()], loads[table.name]))
+        refused = [
+            {**row, "raw_text": row["raw_text"] if show_values else masked_text(row["raw_text"])} for row in book.refused[:rows]
+        ]
+    return Sample(
+        path=str(path),
+        counts=book.feed_counts(),
+        tables=tables,
+        refused=refused,
+        extra_columns=readings[0].extra_columns,
+        unseen_columns=readings[0].unseen_columns,
+        unmapped_columns=_unmapped(feed),
+    )
+
+
+def masked_text(value: Any) -> str | None:
+    """Give the shape of a value and not the value: digits as 9, Latin letters as x, other letters as 某."""
+    if value is None:
+        return None
+    signs = (_masked_sign(sign) for sign in str(value))
+    return "".join(signs)
+
+
+def _masked_sign(sign: str) -> str:
+    if sign.isdigit():
+        return "9"
+    if sign.isalpha():
+        return "x" if sign.isascii() else "某"
+    return sign
+
+
+def _day_in(path: Path) -> date:
+    """Give the day a sample's path tells, or a fixed day of the past."""
+    found = re.findall(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)", str(path))
+    return date.fromisoformat(found[-1]) if found else date(2000, 1, 1)
+
+
+def _judge(spark: SparkSession, feed: Feed, folder: Path) -> None:
+    from pyspark.errors import AnalysisException, ParseException, PySparkException
+
+    records = landing.records_frame(spark, feed, folder / "records")
+    try:
+        judged = mapping.judge_records(records, feed, {})
+        judged.write.parquet(str(folder / "judged"))
+        for table in mapping.table_maps(feed):
+            if not table.is_single:
+                read = spark.read.schema(judged.schema).parquet(str(folder / "judged"))
+                mapping.explode_rows(read, feed, table, None).write.parquet(str(folder / f"rows{table.index}"))
+    except (AnalysisException, ParseException):
+        mapping.blame_analysis(records, feed)
+        raise
+    except PySparkException as wrong:
+        fault = mapping.blame_expression(records, feed)
+        if fault is None:
+            raise
+        raise fault from wrong
+
+
+def _unmapped(feed: Feed) -> tuple[str, ...]:
+    """Give the named columns that no expression reads."""
+    from ingestion.expressions import parse_expression
+
+    texts = [rule.refuse_when for rule in feed.row_rules]
+    for target in feed.targets:
+        texts += [text for entry in target.entries for text in entry.values()]
+        texts += [target.where] if target.where else []
+    read = {name.lower() for text in texts for name in parse_expression(text).columns}
+    return tuple(name for name in feed.columns if name.lower() not in read)
+
+
+def _shown(row: dict[str, Any], masked: set[str]) -> dict[str, Any]:
+    given = {name: value for name, value in row.items() if value is not None and name not in ("_file", "_row")}
+    return {name: masked_text(value) if name in masked else value for name, value in given.items()}
