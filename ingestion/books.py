@@ -118,7 +118,10 @@ def count_records(feed: Feed, folder: Path, readings: Sequence[FileReading]) -> 
             else:
                 made = ds.dataset(folder / f"rows{table.index}", format="parquet")
                 of_file = ds.field("_file") == reading.file.path
-                emitted, doubled = made.count_rows(filter=of_file), made.count_rows(filter=of_file & ds.field("dup"))
+                emitted, doubled = (
+                    made.count_rows(filter=of_file),
+                    made.count_rows(filter=of_file & ds.field("dup")),
+                )
             load = Load(
                 path=reading.file.path,
                 table_name=table.name,
@@ -154,7 +157,9 @@ def check_written(lake: Lake, feed: Feed, book: Book, business_date: date) -> No
         held = lake.read_arrow(table.name, columns=["_row"], filters=filters).num_rows
         accepted = sum(load.accepted for load in book.loads if load.table_name == table.name)
         if held != accepted:
-            raise ContractBroken(f"{table.name} holds {held} rows of {feed.feed} for this night, {accepted} were accepted")
+            raise ContractBroken(
+                f"{table.name} holds {held} rows of {feed.feed} for this night, {accepted} were accepted"
+            )
 
 
 def _refused(feed: Feed, rows: pa.Table, readings: Sequence[FileReading]) -> list[dict[str, Any]]:
@@ -168,7 +173,9 @@ def _refused(feed: Feed, rows: pa.Table, readings: Sequence[FileReading]) -> lis
     for reading in readings:
         if whole.get(reading.file.path):
             width = (len(feed.columns) + len(reading.extra_columns)) if feed.format.type == "csv" else None
-            texts[reading.file.path] = raw_texts(reading.file.location, layout, whole[reading.file.path], width=width)
+            texts[reading.file.path] = raw_texts(
+                reading.file.location, layout, whole[reading.file.path], width=width
+            )
     return [
         {
             "feed": feed.feed,
@@ -229,16 +236,27 @@ def read_ledger(lake: Lake) -> dict[str, list[LedgerRow]]:
     if lake.exists(LEDGER):
         for row in lake.read_arrow(LEDGER).to_pylist():
             extra = row.pop("extra_columns")
-            known[row["feed"]].append(LedgerRow(**row, extra_columns=tuple(extra) if extra is not None else None))
+            known[row["feed"]].append(
+                LedgerRow(**row, extra_columns=tuple(extra) if extra is not None else None)
+            )
     return known
 
 
 def write_ledger(lake: Lake, rows: Sequence[LedgerRow], feeds: Sequence[str], business_date: date) -> None:
     """Write what the night met of ``feeds``, in place of an earlier attempt's entries for them."""
-    told = [{**asdict(row), "extra_columns": list(row.extra_columns) if row.extra_columns is not None else None} for row in rows]
-    if not rows and business_date not in {row.arrived_on for known in read_ledger(lake).values() for row in known}:
+    told = [
+        {**asdict(row), "extra_columns": list(row.extra_columns) if row.extra_columns is not None else None}
+        for row in rows
+    ]
+    if not rows and business_date not in {
+        row.arrived_on for known in read_ledger(lake).values() for row in known
+    }:
         return
-    kept = [row for row in lake.read_arrow(LEDGER, filters=[("arrived_on", "=", business_date)]).to_pylist() if row["feed"] not in feeds]
+    kept = [
+        row
+        for row in lake.read_arrow(LEDGER, filters=[("arrived_on", "=", business_date)]).to_pylist()
+        if row["feed"] not in feeds
+    ]
     made = pa.Table.from_pylist([*kept, *told], schema=contract(LEDGER).arrow_schema())
     lake.replace_partition(LEDGER, made, arrived_on=business_date)
 

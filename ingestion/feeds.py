@@ -77,7 +77,7 @@ class Format(_Strict):
     def _one_sign(cls, value: str) -> str:
         value = {"tab": "\t", "\\t": "\t"}.get(value, value)
         if len(value) != 1:
-            raise ValueError("separator is one sign; write \"\\t\" or tab for a tab")
+            raise ValueError('separator is one sign; write "\\t" or tab for a tab')
         return value
 
     @field_validator("quote")
@@ -162,7 +162,11 @@ class Feed(_Strict):
     @field_validator("columns", mode="before")
     @classmethod
     def _texts(cls, value: Any) -> Any:
-        return [str(v) if isinstance(v, (int, float)) else v for v in value] if isinstance(value, list) else value
+        return (
+            [str(v) if isinstance(v, (int, float)) else v for v in value]
+            if isinstance(value, list)
+            else value
+        )
 
     @property
     def file(self) -> Path:
@@ -216,7 +220,9 @@ def load_feeds(workspace: Path) -> list[Feed]:
         feeds[feed.feed] = feed
     for feed in feeds.values():
         if feed.feed != feed.file.stem:
-            raise feed.fault(f"the feed is named '{feed.feed}' but its file is {feed.file.name}; make them equal", "feed")
+            raise feed.fault(
+                f"the feed is named '{feed.feed}' but its file is {feed.file.name}; make them equal", "feed"
+            )
     return sorted(feeds.values(), key=lambda feed: (feed.order, feed.feed))
 
 
@@ -257,7 +263,9 @@ def _check_columns(feed: Feed) -> None:
     seen: dict[str, str] = {}
     for at, name in enumerate(feed.columns):
         if name.lower() in seen:
-            raise feed.fault(f"delivered column '{name}' stands twice (letters' case does not count)", "columns", at)
+            raise feed.fault(
+                f"delivered column '{name}' stands twice (letters' case does not count)", "columns", at
+            )
         if name.startswith("_") and name in (*GIVEN, "_arrived_on", "_feed"):
             raise feed.fault(f"'{name}' is the name of a pipeline column", "columns", at)
         seen[name.lower()] = name
@@ -275,7 +283,9 @@ def _check_expression(feed: Feed, text: str, what: str, *path: str | int) -> Exp
             hint = f"; write `{unknown}` in backticks"
         else:
             hint = did_you_mean(unknown, known)
-        raise feed.fault(f"the expression of {what} reads '{unknown}', which is no delivered column{hint}", *path)
+        raise feed.fault(
+            f"the expression of {what} reads '{unknown}', which is no delivered column{hint}", *path
+        )
     if "." in unknown_dotted(text, feed.columns):
         name = unknown_dotted(text, feed.columns)
         raise feed.fault(f"the expression of {what} reads {name}; write `{name}` in backticks", *path)
@@ -298,7 +308,9 @@ def unknown_dotted(text: str, columns: tuple[str, ...]) -> str:
 def _check_target(feed: Feed, target: Target, at: int) -> None:
     tables = contract_names("trusted")
     if target.table not in tables:
-        raise feed.fault(f"unknown table '{target.table}'{did_you_mean(target.table, tables)}", "targets", at, "table")
+        raise feed.fault(
+            f"unknown table '{target.table}'{did_you_mean(target.table, tables)}", "targets", at, "table"
+        )
     found = contract(target.table)
     if target.where is not None:
         _check_expression(feed, target.where, f"'where' of {target.table}", "targets", at, "where")
@@ -306,9 +318,13 @@ def _check_target(feed: Feed, target: Target, at: int) -> None:
         order = target.same_key.split(" by ", 1)[1]
         _check_expression(feed, order, f"'same_key' of {target.table}", "targets", at, "same_key")
     if target.dedupe_days and found.shape != "fact":
-        raise feed.fault(f"dedupe_days is for facts; {target.table} keeps states", "targets", at, "dedupe_days")
+        raise feed.fault(
+            f"dedupe_days is for facts; {target.table} keeps states", "targets", at, "dedupe_days"
+        )
     for number, entry in enumerate(target.entries):
-        path: tuple[str | int, ...] = ("targets", at, "columns") if target.each is None else ("targets", at, "each", number)
+        path: tuple[str | int, ...] = (
+            ("targets", at, "columns") if target.each is None else ("targets", at, "each", number)
+        )
         _check_entry(feed, found, entry, path)
 
 
@@ -320,7 +336,9 @@ def _check_entry(feed: Feed, found: Contract, entry: dict[str, str], path: tuple
         if name not in known:
             raise feed.fault(f"{found.name} has no column '{name}'{did_you_mean(name, known)}", *path, name)
         if found.columns[name].level == REFUSED_LEVEL:
-            raise feed.fault(f"{found.name}.{name} is of level {REFUSED_LEVEL}, which no feed may fill", *path, name)
+            raise feed.fault(
+                f"{found.name}.{name} is of level {REFUSED_LEVEL}, which no feed may fill", *path, name
+            )
         expression = _check_expression(feed, text, f"{found.name}.{name}", *path, name)
         allowed = found.columns[name].allowed
         literal = re.fullmatch(r"'([^']*)'", text.strip())
@@ -343,4 +361,6 @@ def _check_together(feed: Feed, table: str) -> None:
     if len({t.same_key for t in targets}) > 1:
         raise feed.fault(f"the targets that fill {table} must agree on same_key", "targets", at)
     if len(targets) > 1 and targets[0].same_key == "refuse":
-        raise feed.fault(f"same_key: refuse needs {table} to be filled by one target only", "targets", at, "same_key")
+        raise feed.fault(
+            f"same_key: refuse needs {table} to be filled by one target only", "targets", at, "same_key"
+        )

@@ -83,7 +83,7 @@ def find_files(feed: Feed, inbox: Path, *, until: date) -> tuple[list[DeliveredF
     wildcard, regex = _patterns(os.path.normpath(inbox / feed.files.path))
     found: list[DeliveredFile] = []
     waiting: list[str] = []
-    for location in sorted(glob.glob(wildcard)):
+    for location in sorted(glob.glob(wildcard)):  # noqa: PTH207 - an absolute pattern
         path, match = Path(location), re.fullmatch(regex, location)
         if match is None or not path.is_file():
             continue
@@ -97,7 +97,11 @@ def find_files(feed: Feed, inbox: Path, *, until: date) -> tuple[list[DeliveredF
 
 
 def choose_files(
-    feed: Feed, found: Sequence[DeliveredFile], waiting: Iterable[str], ledger: Sequence[LedgerRow], business_date: date
+    feed: Feed,
+    found: Sequence[DeliveredFile],
+    waiting: Iterable[str],
+    ledger: Sequence[LedgerRow],
+    business_date: date,
 ) -> Choice:
     """Decide what night ``business_date`` does with the files found, given all ledger rows of the feed.
 
@@ -107,7 +111,9 @@ def choose_files(
     """
     before = [row for row in ledger if row.arrived_on < business_date]
     attempt = [row for row in ledger if row.arrived_on == business_date]
-    later = {(r.path, r.sha256) for r in ledger if r.arrived_on > business_date and r.status != "needs_backfill"}
+    later = {
+        (r.path, r.sha256) for r in ledger if r.arrived_on > business_date and r.status != "needs_backfill"
+    }
     here = {file.path for file in found}
     _check_required(feed, found, business_date)
     for row in attempt:
@@ -137,7 +143,17 @@ def choose_files(
         # The earlier attempt of this night changed states; what is repeated now must be told again to undo that.
         load = [file for file, status in draft.decided.values() if status == "repeated"]
     kept = tuple(
-        LedgerRow(r.feed, r.path, r.sha256, r.business_date, r.arrived_on, "corrected", r.bytes, r.records, r.extra_columns)
+        LedgerRow(
+            r.feed,
+            r.path,
+            r.sha256,
+            r.business_date,
+            r.arrived_on,
+            "corrected",
+            r.bytes,
+            r.records,
+            r.extra_columns,
+        )
         for r in attempt
         if r.status in ("loaded", "corrected") and r.path in here and not _is_decided(r, draft)
     )
@@ -177,7 +193,9 @@ def _choose_snapshot(
         if status == "loaded":
             load.append(file)
     last_night = max((row.arrived_on for row in loaded_before), default=None)
-    last_contents = {row.sha256 for row in loaded_before if row.arrived_on == last_night and row.status == "loaded"}
+    last_contents = {
+        row.sha256 for row in loaded_before if row.arrived_on == last_night and row.status == "loaded"
+    }
     if contents == last_contents:
         for file in current:
             draft.put(file, "repeated")

@@ -54,10 +54,18 @@ def landing_contract(feed: Feed) -> Contract:
     """Give, and make known, the contract of the feed's landing table: its delivered columns as text."""
     names = landing_names(feed)
     columns: dict[str, Any] = {
-        names[name]: {"type": "string", "level": "C2", "description": f"'{name}' as delivered; empty text is null"}
+        names[name]: {
+            "type": "string",
+            "level": "C2",
+            "description": f"'{name}' as delivered; empty text is null",
+        }
         for name in feed.columns
     }
-    columns[EXTRA] = {"type": "string", "level": "C2", "description": "JSON object of columns the feed does not name"}
+    columns[EXTRA] = {
+        "type": "string",
+        "level": "C2",
+        "description": "JSON object of columns the feed does not name",
+    }
     made = build_contract(
         {
             "table": feed.landing_table,
@@ -67,7 +75,10 @@ def landing_contract(feed: Feed) -> Contract:
             "key": [FILE, ROW, "_arrived_on"],
             "owner": "data_platform",
             "columns": columns,
-            "retention": {"days": 400, "why": "long enough to see what a source delivered when a figure is questioned"},
+            "retention": {
+                "days": 400,
+                "why": "long enough to see what a source delivered when a figure is questioned",
+            },
         },
         file=feed.file,
     )
@@ -117,7 +128,9 @@ def read_files_by_spark(
 
     schema = from_arrow_schema(parquet_schema(feed.columns))
     listed = [(str(file.location), file.path, file.business_date) for file in files]
-    tasks = spark.createDataFrame(listed, "location string, path string, business_date date").repartition(len(listed))
+    tasks = spark.createDataFrame(listed, "location string, path string, business_date date").repartition(
+        len(listed)
+    )
     records = tasks.mapInArrow(_SparkReader(layout_of(feed)), schema)
     records.write.mode("overwrite").parquet(str(folder))
     written = spark.read.schema(schema).parquet(str(folder))
@@ -125,7 +138,10 @@ def read_files_by_spark(
     if whole is not None:
         raise InputInvalid(whole[RAW], file=whole[FILE])
     counted = {
-        row[FILE]: row for row in written.groupBy(FILE).agg(F.count("*").alias("n"), F.count(PROBLEM).alias("broken")).collect()
+        row[FILE]: row
+        for row in written.groupBy(FILE)
+        .agg(F.count("*").alias("n"), F.count(PROBLEM).alias("broken"))
+        .collect()
     }
     extras: dict[str, list[str]] = {}
     keys = F.explode(F.expr(f"json_object_keys({EXTRA})")).alias("key")
@@ -133,8 +149,8 @@ def read_files_by_spark(
         extras.setdefault(row[FILE], []).append(row["key"])
     readings = []
     for file in files:
-        row = counted.get(file.path)
-        n, broken = (row["n"], row["broken"]) if row else (0, 0)
+        found = counted.get(file.path)
+        n, broken = (found["n"], found["broken"]) if found else (0, 0)
         readings.append(FileReading(file, n, broken, tuple(sorted(extras.get(file.path, []))), ()))
     return readings
 

@@ -18,6 +18,7 @@ from lakehouse.contracts import Column, Contract, contract
 from lakehouse.errors import InputInvalid
 
 if TYPE_CHECKING:
+    from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame
 
 DELIVERED_ORDER = "_business_date, _file, _row"
@@ -67,7 +68,9 @@ def judge_records(records: DataFrame, feed: Feed, known: dict[str, DataFrame]) -
             judged = _refuse_conflicts(judged, table)
     for table in maps:
         if table.is_single:
-            judged = _mark_duplicates(judged, feed, table, known.get(table.name), order=_order(feed, table, "_row"))
+            judged = _mark_duplicates(
+                judged, feed, table, known.get(table.name), order=_order(feed, table, "_row")
+            )
     kept = [name for name in judged.columns if name not in feed.columns]
     return judged.selectExpr(*[f"`{name}`" for name in kept])
 
@@ -81,7 +84,9 @@ def explode_rows(judged: DataFrame, feed: Feed, table: TableMap, known: DataFram
         judged.where("size(reasons) = 0 and not is_twin")
         .selectExpr(*carried, f"posexplode(array({entries})) as (_entry, e)")
         .where("e.is_in")
-        .selectExpr(*carried, "_entry", f"e.m as m{k}_0", f"true as in{k}_0", "array() as reasons", "false as is_twin")
+        .selectExpr(
+            *carried, "_entry", f"e.m as m{k}_0", f"true as in{k}_0", "array() as reasons", "false as is_twin"
+        )
     )
     marked = _mark_duplicates(rows, feed, table, known, order=_order(feed, table, "_row, _entry"))
     return marked.selectExpr("_file", "_row", f"m{k}_0 as m", f"dup{k} as dup")
@@ -105,7 +110,9 @@ def blame_expression(records: DataFrame, feed: Feed) -> InputInvalid | None:
 
     for what, text, path in _all_expressions(feed):
         try:
-            records.where("_problem is null").selectExpr(f"{text} as v").selectExpr("max(cast(v as string))").collect()
+            records.where("_problem is null").selectExpr(f"{text} as v").selectExpr(
+                "max(cast(v as string))"
+            ).collect()
         except PySparkException as again:
             condition = str(again.getCondition() or "an error")
             fault = feed.fault("", *path)
@@ -132,7 +139,9 @@ def _row_columns(feed: Feed, maps: Sequence[TableMap]) -> list[str]:
             if table.is_observed:
                 # An observation of nothing is none: every part of its key must be there.
                 keys = [c for c in table.contract.key if c in entry]
-                conditions += [f"{_value(feed, table, table.contract.columns[c], entry)} is not null" for c in keys]
+                conditions += [
+                    f"{_value(feed, table, table.contract.columns[c], entry)} is not null" for c in keys
+                ]
             made.append(f"({' and '.join(conditions)}) as in{table.index}_{i}")
         order = key_policy(feed, table.name)[1]
         if order:
@@ -153,14 +162,24 @@ def _value(feed: Feed, table: TableMap, column: Column, entry: dict[str, str]) -
 
 
 def _reasons(feed: Feed, maps: Sequence[TableMap]) -> str:
-    found = [f"case when coalesce(({rule.refuse_when}), false) then '{rule.rule}' end" for rule in feed.row_rules]
+    found = [
+        f"case when coalesce(({rule.refuse_when}), false) then '{rule.rule}' end" for rule in feed.row_rules
+    ]
     for table in maps:
         for i, (entry, _) in enumerate(table.entries):
             for name, text in entry.items():
                 column = table.contract.columns[name]
-                found += _column_reasons(table, column, text, f"m{table.index}_{i}.{name}", f"in{table.index}_{i}")
-    listed = f"filter(array({', '.join(found)}), r -> r is not null)" if found else "cast(array() as array<string>)"
-    return f"case when _problem is not null then array(_problem) else sort_array(array_distinct({listed})) end"
+                found += _column_reasons(
+                    table, column, text, f"m{table.index}_{i}.{name}", f"in{table.index}_{i}"
+                )
+    listed = (
+        f"filter(array({', '.join(found)}), r -> r is not null)"
+        if found
+        else "cast(array() as array<string>)"
+    )
+    return (
+        f"case when _problem is not null then array(_problem) else sort_array(array_distinct({listed})) end"
+    )
 
 
 def _column_reasons(table: TableMap, column: Column, text: str, value: str, condition: str) -> list[str]:
@@ -179,16 +198,22 @@ def _column_reasons(table: TableMap, column: Column, text: str, value: str, cond
             f"case when {unread} then 'unreadable:{column.name}' else 'missing:{column.name}' end end"
         )
     elif lost:
-        found.append(f"case when {condition} and {value} is null and ({' or '.join(lost)}) then 'unreadable:{column.name}' end")
+        found.append(
+            f"case when {condition} and {value} is null and ({' or '.join(lost)}) then 'unreadable:{column.name}' end"
+        )
     if column.allowed:
         values = ", ".join("'" + allowed.replace("'", "\\'") + "'" for allowed in column.allowed)
-        found.append(f"case when {condition} and {value} not in ({values}) then 'not_allowed:{column.name}' end")
+        found.append(
+            f"case when {condition} and {value} not in ({values}) then 'not_allowed:{column.name}' end"
+        )
     return found
 
 
 def _filled(columns: Sequence[str], joiner: str) -> str:
     """Give the SQL of delivered texts not being empty."""
-    return "(" + joiner.join(f"coalesce(trim(cast(`{name}` as string)) <> '', false)" for name in columns) + ")"
+    return (
+        "(" + joiner.join(f"coalesce(trim(cast(`{name}` as string)) <> '', false)" for name in columns) + ")"
+    )
 
 
 def _twin(feed: Feed) -> str:
@@ -238,12 +263,14 @@ def _mark_duplicates(
         return rows.selectExpr("*", f"({eligible} and {repeated}) as dup{k}")
     keys = [name for name in table.contract.key if name != "source"]
     marks = known.selectExpr(*[f"`{name}` as known_{name}" for name in keys], "true as is_known").distinct()
-    joined = rows.alias("r").join(marks, on=_on(k, keys), how="left").drop(*[f"known_{name}" for name in keys])
+    joined = (
+        rows.alias("r").join(marks, on=_on(k, keys), how="left").drop(*[f"known_{name}" for name in keys])
+    )
     marked = joined.selectExpr("*", f"({eligible} and (is_known is not null or {repeated})) as dup{k}")
     return marked.drop("is_known")
 
 
-def _on(k: int, keys: Sequence[str]) -> object:
+def _on(k: int, keys: Sequence[str]) -> SparkColumn:
     from pyspark.sql import functions as F
 
     condition = F.lit(True)

@@ -92,7 +92,8 @@ def ingest(lake: Lake, business_date: date, only: Sequence[str] | None = None) -
     results: dict[str, FeedResult] = {}
     with ExitStack() as stack:
         works = [
-            _Work(feed, choices[feed.feed], stack.enter_context(lake.exchange(f"ingest_{feed.feed}"))) for feed in feeds
+            _Work(feed, choices[feed.feed], stack.enter_context(lake.exchange(f"ingest_{feed.feed}")))
+            for feed in feeds
         ]
         active = [work for work in works if work.choice.load or work.choice.is_rerun]
         _read_all(lake, active)
@@ -127,7 +128,9 @@ def choose(lake: Lake, feeds: Iterable[Feed], business_date: date) -> dict[str, 
     """Give what the night does with each feed's files; a fault of a delivery raises ``InputInvalid``."""
     settings: Settings = lake.settings
     if not settings.inbox.is_dir():
-        raise InputInvalid(f"the inbox {settings.inbox} does not exist; deliver files there or name it in cdp.yml")
+        raise InputInvalid(
+            f"the inbox {settings.inbox} does not exist; deliver files there or name it in cdp.yml"
+        )
     known = books.read_ledger(lake)
     choices = {}
     for feed in feeds:
@@ -137,7 +140,9 @@ def choose(lake: Lake, feeds: Iterable[Feed], business_date: date) -> dict[str, 
 
 
 def _inputs(choices: Iterable[Choice]) -> list[tuple[str, str]]:
-    return sorted({(f.path, f.sha256) for choice in choices for f in (*choice.load, *(d for d, _ in choice.decided))})
+    return sorted(
+        {(f.path, f.sha256) for choice in choices for f in (*choice.load, *(d for d, _ in choice.decided))}
+    )
 
 
 def _side_by_side(do: Callable[[_Work], Any], works: Sequence[_Work]) -> list[Any]:
@@ -165,7 +170,9 @@ def _read_all(lake: Lake, works: Sequence[_Work]) -> None:
         for reading in work.readings:
             if reading.extra_columns:
                 names = ", ".join(reading.extra_columns)
-                log.warning("%s brings columns the feed does not name, kept in landing: %s", reading.file.path, names)
+                log.warning(
+                    "%s brings columns the feed does not name, kept in landing: %s", reading.file.path, names
+                )
             if reading.unseen_columns:
                 log.warning("%s: no record carries %s", reading.file.path, ", ".join(reading.unseen_columns))
         work.timed("read", began)
@@ -203,11 +210,12 @@ def _plan_all(lake: Lake, works: Sequence[_Work], business_date: date) -> None:
 
 
 def _quick_session(spark: SparkSession) -> SparkSession:
-    """Give a session on the same context for frames of some thousand rows: compiling code for each feed's own
-    expressions would take longer than interpreting them, and one partition is enough.
+    """Give a session on the same context for frames of some thousand rows.
+
+    Compiling code for each feed's own expressions would take longer than interpreting them, and one partition will do.
     """
     session = spark.newSession()
-    session.conf.set("spark.sql.session.timeZone", spark.conf.get("spark.sql.session.timeZone"))
+    session.conf.set("spark.sql.session.timeZone", str(spark.conf.get("spark.sql.session.timeZone")))
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     session.conf.set("spark.sql.shuffle.partitions", "1")
@@ -296,7 +304,9 @@ def _withdraw(lake: Lake, work: _Work, business_date: date) -> FeedResult:
         else:
             rows = empty.drop_columns(["_feed", "valid_from", "valid_to"])
             lake.change_states(table.name, rows, feed=feed.feed, business_date=business_date, mode="delta")
-    lake.replace_partition(feed.landing_table, landing.landing_contract(feed).arrow_schema().empty_table(), **equals)
+    lake.replace_partition(
+        feed.landing_table, landing.landing_contract(feed).arrow_schema().empty_table(), **equals
+    )
     book = books.Book()
     books.write_books(lake, feed, book, business_date)
     return FeedResult(feed.feed, book.feed_counts(), work.seconds, (feed.landing_table, *feed.tables))
@@ -316,8 +326,12 @@ def _known_keys(
     partitions = [part.get("_arrived_on") for part in lake.delta(table).partitions()]
     if not any(day and first.isoformat() <= str(day) < business_date.isoformat() for day in partitions):
         return None
-    rows = session.read.format("delta").load(lake.path(table)).where(
-        f"_arrived_on >= date'{first}' and _arrived_on < date'{business_date}' and source = '{feed.source}'"
+    rows = (
+        session.read.format("delta")
+        .load(lake.path(table))
+        .where(
+            f"_arrived_on >= date'{first}' and _arrived_on < date'{business_date}' and source = '{feed.source}'"
+        )
     )
     return rows.selectExpr(*[f"`{name}`" for name in found.key if name != "source"])
 

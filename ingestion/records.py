@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -167,7 +167,7 @@ class RecordReader:
         return names
 
     def _arrow_reader(
-        self, stream: IO[bytes], names: list[str], broken: list[Record], torn: list[int]
+        self, stream: _Utf8Stream, names: list[str], broken: list[Record], torn: list[int]
     ) -> Iterator[pa.RecordBatch]:
         shift = 1 if self.layout.header else 0
 
@@ -176,7 +176,9 @@ class RecordReader:
             if "\n" in row.text.rstrip("\r\n"):
                 torn.append(number)
             else:
-                broken.append(Record(number, row.text, None, _shape(row.expected_columns, row.actual_columns)))
+                broken.append(
+                    Record(number, row.text, None, _shape(row.expected_columns, row.actual_columns))
+                )
             return "skip"
 
         reader = pyarrow.csv.open_csv(
@@ -230,14 +232,18 @@ class RecordReader:
             pa.array([r.text if r.problem else None for r in records], pa.string()),
         ]
         for name in self.layout.columns:
-            columns.append(pa.array([(r.values[at[name]] or None) if r.values else None for r in records], pa.string()))
+            columns.append(
+                pa.array([(r.values[at[name]] or None) if r.values else None for r in records], pa.string())
+            )
         extra = [
             json.dumps({n: r.values[at[n]] for n in self.extra_columns}, ensure_ascii=False)
             if r.values and self.extra_columns
             else None
             for r in records
         ]
-        return pa.record_batch([*columns, pa.array(extra, pa.string())], schema=record_schema(self.layout.columns))
+        return pa.record_batch(
+            [*columns, pa.array(extra, pa.string())], schema=record_schema(self.layout.columns)
+        )
 
     def _careful_batches(self, names: list[str], *, start: int) -> Iterator[pa.RecordBatch]:
         waiting: list[Record] = []
@@ -294,7 +300,9 @@ class RecordReader:
                     values.append(_as_text(value))
                 beyond = {key: found[key] for key in found if key not in roots}
                 extras.update(dict.fromkeys(beyond))
-                rows.append((number, None, None, *values, json.dumps(beyond, ensure_ascii=False) if beyond else None))
+                rows.append(
+                    (number, None, None, *values, json.dumps(beyond, ensure_ascii=False) if beyond else None)
+                )
             if len(rows) >= BATCH_ROWS:
                 yield self._from_tuples(rows)
                 rows = []
@@ -309,7 +317,10 @@ class RecordReader:
     def _from_tuples(self, rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
         schema = record_schema(self.layout.columns)
         return pa.record_batch(
-            [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)],
+            [
+                pa.array(values, kind)
+                for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
+            ],
             schema=schema,
         )
 
@@ -348,7 +359,9 @@ def iter_records(
             first = False
 
 
-def raw_texts(path: Path, layout: Layout, numbers: Iterable[int], *, width: int | None = None) -> dict[int, str]:
+def raw_texts(
+    path: Path, layout: Layout, numbers: Iterable[int], *, width: int | None = None
+) -> dict[int, str]:
     """Give the raw text of some records by number, as they stand in the file."""
     wanted = set(numbers)
     last = max(wanted, default=0)
@@ -382,7 +395,9 @@ def _gathered(
         if not is_open:
             if width is not None and values is not None and len(values) != width:
                 if len(parts) > 1:
-                    return Record(number, _shown(line, layout), None, "open_quote: a quote is never closed"), parts[1:]
+                    return Record(
+                        number, _shown(line, layout), None, "open_quote: a quote is never closed"
+                    ), parts[1:]
                 return Record(number, text, None, _shape(width, len(values))), []
             return Record(number, text, values), []
         more = None
@@ -399,13 +414,18 @@ def _gathered(
             found = len(values) if values else 0
             if width is not None and found != width and len(parts) == 1:
                 return Record(number, text, None, _shape(width, found)), []
-            return Record(number, _shown(line, layout), None, "open_quote: a quote is never closed"), parts[1:]
+            return Record(number, _shown(line, layout), None, "open_quote: a quote is never closed"), parts[
+                1:
+            ]
 
 
 def _split(text: str, layout: Layout) -> tuple[list[str] | None, bool]:
     """Give the values of a record and whether a quote is still open at its end."""
     dialect: dict[str, Any] = {"delimiter": layout.separator, "doublequote": True}
-    dialect |= {"quotechar": layout.quote} if layout.quote else {"quoting": csv.QUOTE_NONE}
+    if layout.quote:
+        dialect["quotechar"] = layout.quote
+    else:
+        dialect["quoting"] = csv.QUOTE_NONE
     csv.field_size_limit(1 << 30)
     try:
         return next(csv.reader([text], strict=True, **dialect), []), False
@@ -415,7 +435,9 @@ def _split(text: str, layout: Layout) -> tuple[list[str] | None, bool]:
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if Path(path).suffix == ".gz" else Path(path).open("rb")
+    if Path(path).suffix == ".gz":
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    return Path(path).open("rb")
 
 
 def _codec(layout: Layout) -> str:

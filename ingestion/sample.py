@@ -51,7 +51,9 @@ def newest_file(feed: Feed, settings: Settings) -> Path:
     return found[-1].location
 
 
-def check_sample(spark: SparkSession, feed: Feed, path: Path, *, rows: int = 10, show_values: bool = False) -> Sample:
+def check_sample(
+    spark: SparkSession, feed: Feed, path: Path, *, rows: int = 10, show_values: bool = False
+) -> Sample:
     """Read and map ``path`` as the feed says; give up to ``rows`` rows per table, personal values masked.
 
     Duplicates are looked for in the sample only. A file without a business date of its own counts as of 2000-01-01.
@@ -70,10 +72,17 @@ def check_sample(spark: SparkSession, feed: Feed, path: Path, *, rows: int = 10,
         tables = []
         for table in mapping.table_maps(feed):
             made = books.accepted_arrow(table, folder, {}).slice(0, rows)
-            masked = set() if show_values else {c.name for c in table.contract.columns.values() if c.level in MASKED_LEVELS}
-            tables.append(TableSample(table.name, [_shown(row, masked) for row in made.to_pylist()], loads[table.name]))
+            masked = (
+                set()
+                if show_values
+                else {c.name for c in table.contract.columns.values() if c.level in MASKED_LEVELS}
+            )
+            tables.append(
+                TableSample(table.name, [_shown(row, masked) for row in made.to_pylist()], loads[table.name])
+            )
         refused = [
-            {**row, "raw_text": row["raw_text"] if show_values else masked_text(row["raw_text"])} for row in book.refused[:rows]
+            {**row, "raw_text": row["raw_text"] if show_values else masked_text(row["raw_text"])}
+            for row in book.refused[:rows]
         ]
     return Sample(
         path=str(path),
@@ -118,7 +127,9 @@ def _judge(spark: SparkSession, feed: Feed, folder: Path) -> None:
         for table in mapping.table_maps(feed):
             if not table.is_single:
                 read = spark.read.schema(judged.schema).parquet(str(folder / "judged"))
-                mapping.explode_rows(read, feed, table, None).write.parquet(str(folder / f"rows{table.index}"))
+                mapping.explode_rows(read, feed, table, None).write.parquet(
+                    str(folder / f"rows{table.index}")
+                )
     except (AnalysisException, ParseException):
         mapping.blame_analysis(records, feed)
         raise
@@ -142,5 +153,7 @@ def _unmapped(feed: Feed) -> tuple[str, ...]:
 
 
 def _shown(row: dict[str, Any], masked: set[str]) -> dict[str, Any]:
-    given = {name: value for name, value in row.items() if value is not None and name not in ("_file", "_row")}
+    given = {
+        name: value for name, value in row.items() if value is not None and name not in ("_file", "_row")
+    }
     return {name: masked_text(value) if name in masked else value for name, value in given.items()}
