@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from identity.arrays import distinct
 from identity.components import components
-from identity.graph import Graph, Grouping, Refusal
+from identity.graph import ABSENT, Graph, Grouping, Refusal
 from identity.guards import judge_holders
 from identity.replay import find_violators, order_of_evidence, replay
 from identity.rules import TIERS, Rules
@@ -33,12 +34,22 @@ def connect(graph: Graph, rules: Rules) -> Grouping:
     )
     used = np.zeros(0, dtype=np.int64)
     refusals: list[Refusal] = []
+    unusable: list[np.ndarray] = []  # refused before anything was connected: no part of raw components
 
     for tier in range(len(TIERS)):
         active = states == "active"
         mine = np.flatnonzero((link_tiers == tier) & active[links.identifiers])
         if not len(mine):
             continue
+        if tier == 1:
+            young = np.isin(labels[links.profiles[mine]], distinct(labels[:size][graph.profiles.minors]))
+            link_states[mine[young]] = "refused"
+            refusals += [
+                Refusal(link, "minor", f"below {rules.contacts_from_age}", int(links.profiles[link]), ABSENT)
+                for link in mine[young].tolist()
+            ]
+            unusable.append(mine[young])
+            mine = mine[~young]
         if tier > 0:
             wanted = np.flatnonzero(tier_of == tier).tolist()
             verdict = judge_holders(
@@ -84,7 +95,10 @@ def connect(graph: Graph, rules: Rules) -> Grouping:
         labels = joined
         used = np.concatenate([used, mine[link_states[mine] != "refused"]])
 
-    offered = np.flatnonzero(np.isin(link_states, ["active", "corroborated", "refused"]))
+    offered = np.flatnonzero(
+        np.isin(link_states, ["active", "corroborated", "refused"])
+        & ~np.isin(np.arange(len(links)), np.concatenate(unusable or [used[:0]]))
+    )
     raw = components(links.profiles[offered], ends[offered], places)
     total = size + len(graph.identifiers)
     return Grouping(labels[:size], raw[:total], states, reasons, link_states, refusals)

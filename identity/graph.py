@@ -19,7 +19,7 @@ class Profiles:
     """One entry per profile; ``node_ids`` ascend. Facts are codes or days; ``ABSENT``/``UNDATED`` where unknown.
 
     ``legal_names`` are codes of names that may be held against another, by writing (``han``, ``latin``; they cannot
-    be compared with each other) and of ``surnames``.
+    be compared with each other) and of ``surname``. ``minors`` are too young to have contacts of their own.
     """
 
     node_ids: np.ndarray
@@ -27,6 +27,7 @@ class Profiles:
     legal_names: dict[str, np.ndarray]
     birth_dates: np.ndarray
     genders: np.ndarray
+    minors: np.ndarray
 
     def __len__(self) -> int:
         return len(self.node_ids)

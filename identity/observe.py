@@ -127,10 +127,18 @@ def observe(
         legal_names={k: v[order] for k, v in facts.legal_names.items()},
         birth_dates=births[order],
         genders=genders[order],
+        minors=(births[order] != UNDATED)
+        & (births[order] > _born_before(business_date, rules.contacts_from_age)),
     )
     invalid = _invalid(by_namespace, ids)
     graph = Graph(profiles_graph, identifiers, links, namespaces)
     return Observed(graph, pa.concat_tables(new), invalid, facts.kinds[order])
+
+
+def _born_before(business_date: date, age: int) -> int:
+    """Give the last birth date (days since 1970) of people who are ``age`` years old on the day."""
+    day = 28 if (business_date.month, business_date.day) == (2, 29) else business_date.day
+    return (date(business_date.year - age, business_date.month, day) - date(1970, 1, 1)).days
 
 
 @dataclass(frozen=True)

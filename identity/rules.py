@@ -105,6 +105,7 @@ class RulesFile(_Strict):
     block: BlockList = Field(default_factory=BlockList)
     names: NameRules = Field(default_factory=NameRules)
     disagree: tuple[Literal["full_name", "birth_date", "gender"], ...] | None = None
+    contacts_from_age: int | None = Field(default=None, ge=0, le=30)
 
 
 class Rules(_Strict):
@@ -114,6 +115,7 @@ class Rules(_Strict):
     block: BlockList
     names: NameRules
     disagree: tuple[str, ...]
+    contacts_from_age: int
 
     def rule(self, namespace: str) -> NamespaceRule | None:
         """Give the rule of a concrete namespace: its own, else that of the pattern ``name@*``."""
@@ -181,6 +183,14 @@ def _read(file: Path, *, base: Rules | None) -> Rules:
             ),
             max_share=written.names.max_share or (kept.names.max_share if kept else None),
             placeholders=(*(kept.names.placeholders if kept else ()), *written.names.placeholders),
+        ),
+        contacts_from_age=next(
+            (
+                age
+                for age in (written.contacts_from_age, kept.contacts_from_age if kept else None)
+                if age is not None
+            ),
+            0,
         ),
         disagree=written.disagree if written.disagree is not None else (kept.disagree if kept else ()),
     )
