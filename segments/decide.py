@@ -64,8 +64,11 @@ def decide_segment(
     tags: Mapping[str, TagFacts],
     list_hashes: Mapping[str, tuple[int, str]],
     offer_risk: str | None,
+    hashes: dict[tuple[str, ...], dict[str, Any]] | None = None,
 ) -> Decision:
     """Decide one segment; the segments it names must have been decided on the same connection before.
+
+    ``hashes`` keeps what was hashed of the leaf table from one segment of a night to the next.
 
     The connection holds ``leaf_table`` and ``held_arms`` (salt, one_id, arm, arms). An unknown answer under
     ``unknown: error`` and a size outside ``guards.size`` raise ``GateStopped``.
@@ -89,7 +92,7 @@ def decide_segment(
     audience = connection.sql(
         f"SELECT {', '.join(columns)} FROM placed_{code} WHERE place = 'TREATED' ORDER BY one_id"
     ).to_arrow_table()
-    inputs = _inputs(connection, segment, leaf_table, list_hashes)
+    inputs = _inputs(connection, segment, leaf_table, list_hashes, hashes if hashes is not None else {})
     versions = {tag: tags[tag].version for tag in _tags_of(segment) if tag in tags}
     run_id = text_hash(
         "segment_run", code, segment.version, business_date, segment.definition_hash, _as_json({}), _as_json(inputs)
@@ -202,6 +205,7 @@ def _inputs(
     segment: Segment,
     leaf_table: LeafTable,
     list_hashes: Mapping[str, tuple[int, str]],
+    hashes: dict[tuple[str, ...], dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Give what the segment read of each table, as an order-free hash over all people with a tag row.
 
@@ -212,8 +216,7 @@ def _inputs(
     for table, columns in sorted(leaf_table.columns_of.items()):
         wanted = sorted(set(columns) & used)
         if wanted:
-            rows = connection.sql(f"SELECT one_id, {', '.join(wanted)} FROM leaf_table").to_arrow_table()
-            found.append(_input(table, rows))
+            found.append({"table": table, **_read_hash(connection, tuple(wanted), hashes)})
     for reference in sorted({leaf.reference for leaf in all_leaves(segment) if isinstance(leaf, ListLeaf)}):
         entries, sha256 = list_hashes[reference]
         found.append({"table": f"lists/{reference}", "rows": entries, "hash": sha256[:24]})
@@ -222,6 +225,16 @@ def _inputs(
     placed = connection.sql(f"SELECT one_id, place, variant FROM placed_{segment.code}").to_arrow_table()
     found.append(_input("segments.assignments", placed))
     return found
+
+
+def _read_hash(
+    connection: duckdb.DuckDBPyConnection, columns: tuple[str, ...], hashes: dict[tuple[str, ...], dict[str, Any]]
+) -> dict[str, Any]:
+    """Give rows and hash of some columns of the leaf table, each set of columns read once a night."""
+    if columns not in hashes:
+        rows = connection.sql(f"SELECT one_id, {', '.join(columns)} FROM leaf_table").to_arrow_table()
+        hashes[columns] = {"rows": rows.num_rows, "hash": frame_hash(rows).split(":")[1]}
+    return hashes[columns]
 
 
 def _input(table: str, rows: pa.Table) -> dict[str, Any]:

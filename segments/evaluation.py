@@ -166,7 +166,8 @@ def _decide_all(
     )
     connection.execute(HELD_ARMS_SQL)
     hashes = {ref: (len(found.holding(business_date)), found.sha256) for ref, found in lists.items()}
-    decisions = []
+    decisions: list[Decision] = []
+    read_hashes: dict[tuple[str, ...], dict[str, Any]] = {}
     for level in levels_of(segments):
         for segment in level:
             decision = decide_segment(
@@ -178,6 +179,7 @@ def _decide_all(
                 tags=catalogue.around.tags,
                 list_hashes=hashes,
                 offer_risk=offers[segment.code],
+                hashes=read_hashes,
             )
             log.info("segment %s: %s", segment.code, decision.counts)
             decisions.append(decision)

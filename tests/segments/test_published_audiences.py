@@ -330,8 +330,9 @@ def test_a_pointer_to_another_run_fails_and_an_empty_folder_is_refused(night, tm
     pointer = root(night) / "LATEST.json"
     pointer.write_text(pointer.read_text().replace("as_of=2026-11-18", "as_of=2026-11-17"))
     assert failures(root(night)) == ["LATEST.json points to " + read_latest(root(night))["path"] + ", which is not complete"]
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no published audience"):
-        verify(tmp_path)
+        verify(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv", "json_lines"])
