@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cdp.tags")
 
+CHILD_CONF: dict[str, str] = {}
 WORK = "tags_work.customer_tags"
 CATALOGUE = "tags.catalogue"
 QUALITY = "quality.tag_quality"
@@ -87,6 +88,8 @@ def child_session(spark: SparkSession) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
 
     child = spark.newSession()
+    for name, value in CHILD_CONF.items():
+        child.conf.set(name, value)
     before = SparkSession._instantiatedSession
     folder = Path.cwd()
     SparkSession._instantiatedSession = child

@@ -260,7 +260,7 @@ EXPECTED = """
     | is_mau                 | true       | true    | true      | false     | false| false   | -         |
     | login_days_30d         | 1          | 1       | 0         | 0         | 0    | 0       | -         |
     | days_since_login       | 0          | 29      | 30        | 60        | 61   | 181     | -         |
-    | has_key_action_30d     | false      | true    | false     | true      | false| false   | false     |
+    | has_key_action_30d     | false      | true    | false     | false     | false| false   | false     |
     | lifecycle_mau          | NEW        | MATURE  | GROW      | SILENT    | LOST | DORMANT | POTENTIAL |
     | wealth_view_count_7d   | 2          | 0       | 0         | 0         | 0    | 0       | 0         |
     | wealth_funnel_break_7d | CLICK_BUY  | NONE    | NONE      | NONE      | NONE | NONE    | NONE      |

@@ -1,0 +1,403 @@
+-- Written by `cdp tags compile` from the registry. Edit the registry, not this file.
+-- One row per OneID of kind customer or prospect.
+{{ config(materialized='table') }}
+
+with read as (
+    select
+        people.one_id,
+        people.kind,
+        cast(profiles_described.gender as string) as gender,
+        cast(profiles_described.city_tier as string) as city_tier,
+        cast(profiles_described.occupation_class as string) as occupation_class,
+        cast(customers.age as int) as age,
+        cast(customers.home_branch as string) as home_branch,
+        cast(coalesce(customers.is_staff, false) as boolean) as is_staff,
+        cast(coalesce(customers.has_medical_insurance, false) as boolean) as has_medical_insurance,
+        cast(customers.education as string) as education,
+        cast(customers.income_band as string) as income_band,
+        cast(customers.marital_state as string) as marital_state,
+        cast(customers.family_role as string) as family_role,
+        cast(coalesce(customers.has_transaction_alerts, false) as boolean) as has_transaction_alerts,
+        cast(customers.acquisition_channel as string) as acquisition_channel,
+        cast(customers.acquisition_campaign as string) as acquisition_campaign,
+        cast(customers.id_document_valid_until as date) as id_document_valid_until,
+        cast(coalesce(customers.is_deceased, false) as boolean) as is_deceased,
+        cast(account_owners.tenure_days as int) as tenure_days,
+        cast(coalesce(array_sort(array_compact(account_owners.account_types_held)), cast(array() as array<string>)) as array<string>) as account_types_held,
+        cast(coalesce(account_owners.has_repayment_contract, false) as boolean) as has_repayment_contract,
+        cast(coalesce(managers_keyed.has_relationship_manager, false) as boolean) as has_relationship_manager,
+        cast(coalesce(events.is_mau, false) as boolean) as is_mau__read,
+        cast(coalesce(events.is_dau, false) as boolean) as is_dau__read,
+        cast(coalesce(events.login_days_30d, 0) as int) as login_days_30d__read,
+        cast(events.days_since_login as int) as days_since_login,
+        cast(coalesce(events.wealth_view_count_7d, 0) as int) as wealth_view_count_7d,
+        cast(coalesce(events.wallet_bind_count_30d, 0) as int) as wallet_bind_count_30d,
+        cast(transactions_judged.days_since_active_txn as int) as days_since_active_txn,
+        cast(coalesce(transactions_judged.active_txn_count_90d, 0) as int) as active_txn_count_90d,
+        cast(coalesce(transactions_judged.active_txn_amount_90d, 0) as decimal(18,2)) as active_txn_amount_90d,
+        cast(coalesce(transactions_judged.large_inflow_7d, false) as boolean) as large_inflow_7d,
+        cast(coalesce(transactions_judged.large_outflow_7d, false) as boolean) as large_outflow_7d,
+        cast(coalesce(transactions_judged.active_txn_days_180d, 0) as int) as active_txn_days_180d,
+        cast(coalesce(transactions_judged.has_key_transaction_30d, false) as boolean) as has_key_transaction_30d,
+        cast(coalesce(transactions_judged.is_payroll, false) as boolean) as is_payroll,
+        cast(transactions_judged.payroll_avg_amount as decimal(18,2)) as payroll_avg_amount,
+        cast(coalesce(transactions_judged.has_repeat_purchase_180d, false) as boolean) as has_repeat_purchase_180d,
+        cast(coalesce(wealth_funnel.broken_at, 'NONE') as string) as wealth_funnel_break_7d,
+        cast(coalesce(wallets_keyed.has_wallet_bound, false) as boolean) as has_wallet_bound,
+        cast(wallets_keyed.days_since_wallet_bound as int) as days_since_wallet_bound,
+        cast(cards_keyed.card_lifecycle as string) as card_lifecycle,
+        cast(coalesce(cards_keyed.has_active_card, false) as boolean) as has_active_card,
+        cast(coalesce(array_sort(array_compact(channels_reachable.reachable_channels)), cast(array() as array<string>)) as array<string>) as reachable_channels,
+        cast(coalesce(people_refusing.is_do_not_disturb, false) as boolean) as is_do_not_disturb,
+        cast(coalesce(contacts_keyed.touch_count_7d, 0) as int) as touch_count_7d,
+        cast(contacts_keyed.days_since_response as int) as days_since_response,
+        cast(coalesce(contacts_keyed.touch_count_30d, 0) as int) as touch_count_30d,
+        cast(coalesce(contacts_keyed.touch_channel_count_30d, 0) as int) as touch_channel_count_30d,
+        cast(coalesce(aum_by_month.aum_avg_month_to_date, 0) as decimal(18,2)) as aum_avg_month_to_date,
+        cast(coalesce(aum_by_month.aum_avg_lm_3, 0) as decimal(18,2)) as aum_avg_lm_3,
+        cast(coalesce(aum_by_month.aum_max_monthly_avg_6m, 0) as decimal(18,2)) as aum_max_monthly_avg_6m,
+        cast(coalesce(aum_by_month.aum_avg_last_month, 0) as decimal(18,2)) as aum_avg_last_month__read,
+        cast(coalesce(array_sort(array_compact(balance_spans.product_classes_held)), cast(array() as array<string>)) as array<string>) as product_classes_held,
+        cast(coalesce(balance_spans.aum_eod, 0) as decimal(18,2)) as aum_eod,
+        cast(coalesce(balance_spans.demand_balance, 0) as decimal(18,2)) as demand_balance,
+        cast(coalesce(balance_spans.time_deposit_balance, 0) as decimal(18,2)) as time_deposit_balance,
+        cast(coalesce(balance_spans.wealth_balance, 0) as decimal(18,2)) as wealth_balance,
+        cast(assessments.risk_assessed_until as date) as risk_assessed_until,
+        cast(assessments.risk_capacity as string) as risk_capacity,
+        cast(holdings.max_held_risk as string) as max_held_risk,
+        cast(holdings.days_to_next_maturity as int) as days_to_next_maturity,
+        cast(coalesce(identifier_observations.is_app_registered, false) as boolean) as is_app_registered,
+        cast(identifier_observations.app_registered_days as int) as app_registered_days,
+        cast(global_controls.is_control as boolean) as assigned_global_control,
+        cast(credits_keyed.card_utilisation_ratio as decimal(18,6)) as card_utilisation_ratio,
+        cast(credits_keyed.days_past_due as int) as days_past_due,
+        cast(credits_keyed.loan_class_worst as string) as loan_class_worst,
+        cast(coalesce(credits_keyed.loan_balance, 0) as decimal(18,2)) as loan_balance,
+        cast(controls_keyed.aml_grade as string) as aml_grade,
+        cast(coalesce(controls_keyed.is_account_controlled, false) as boolean) as is_account_controlled,
+        cast(coalesce(fund_values.fund_balance, 0) as decimal(18,2)) as fund_balance
+    from {{ ref('int_people') }} people
+    left join {{ ref('tag_customer__profiles_described') }} profiles_described
+        on profiles_described.one_id = people.one_id
+    left join {{ ref('tag_customer__customers') }} customers
+        on customers.one_id = people.one_id
+    left join {{ ref('tag_customer__account_owners') }} account_owners
+        on account_owners.one_id = people.one_id
+    left join {{ ref('tag_customer__managers_keyed') }} managers_keyed
+        on managers_keyed.one_id = people.one_id
+    left join {{ ref('tag_customer__events') }} events
+        on events.one_id = people.one_id
+    left join {{ ref('tag_customer__transactions_judged') }} transactions_judged
+        on transactions_judged.one_id = people.one_id
+    left join {{ ref('int_wealth_funnel') }} wealth_funnel
+        on wealth_funnel.one_id = people.one_id
+    left join {{ ref('tag_customer__wallets_keyed') }} wallets_keyed
+        on wallets_keyed.one_id = people.one_id
+    left join {{ ref('tag_customer__cards_keyed') }} cards_keyed
+        on cards_keyed.one_id = people.one_id
+    left join {{ ref('tag_customer__channels_reachable') }} channels_reachable
+        on channels_reachable.one_id = people.one_id
+    left join {{ ref('tag_customer__people_refusing') }} people_refusing
+        on people_refusing.one_id = people.one_id
+    left join {{ ref('tag_customer__contacts_keyed') }} contacts_keyed
+        on contacts_keyed.one_id = people.one_id
+    left join {{ ref('tag_customer__aum_by_month') }} aum_by_month
+        on aum_by_month.one_id = people.one_id
+    left join {{ ref('tag_customer__balance_spans') }} balance_spans
+        on balance_spans.one_id = people.one_id
+    left join {{ ref('tag_customer__assessments') }} assessments
+        on assessments.one_id = people.one_id
+    left join {{ ref('tag_customer__holdings') }} holdings
+        on holdings.one_id = people.one_id
+    left join {{ ref('tag_customer__identifier_observations') }} identifier_observations
+        on identifier_observations.one_id = people.one_id
+    left join {{ ref('int_global_controls') }} global_controls
+        on global_controls.one_id = people.one_id
+    left join {{ ref('tag_customer__credits_keyed') }} credits_keyed
+        on credits_keyed.one_id = people.one_id
+    left join {{ ref('tag_customer__controls_keyed') }} controls_keyed
+        on controls_keyed.one_id = people.one_id
+    left join {{ ref('tag_customer__fund_values') }} fund_values
+        on fund_values.one_id = people.one_id
+),
+
+layer_1 as (
+    select
+        *,
+        -- age_band: 年龄段 · Age band (tags/registry/basic.yml)
+        cast(case
+            when age < 18 then 'U18'
+            when age < 25 then '18-24'
+            when age < 35 then '25-34'
+            when age < 45 then '35-44'
+            when age < 60 then '45-59'
+            when age >= 60 then '60P'
+        end as string) as age_band,
+        -- id_document_state: 证件有效状态 · ID validity (tags/registry/basic.yml)
+        cast(case
+            when id_document_valid_until < {{ business_date() }} then 'EXPIRED'
+            when id_document_valid_until <= date_add({{ business_date() }}, 90) then 'EXP90'
+            when id_document_valid_until is not null then 'VALID'
+        end as string) as id_document_state,
+        -- is_mau: 当月活跃 · Active this month (tags/registry/behaviour.yml)
+        case when not is_app_registered then null else is_mau__read end as is_mau,
+        -- is_dau: 当日活跃 · Active today (tags/registry/behaviour.yml)
+        case when not is_app_registered then null else is_dau__read end as is_dau,
+        -- login_days_30d: 近30天登录天数 · Login days, 30 days (tags/registry/behaviour.yml)
+        case when not is_app_registered then null else login_days_30d__read end as login_days_30d,
+        -- has_key_action_30d: 近30天重点行为 · Key business action, 30 days (tags/registry/behaviour.yml)
+        cast(coalesce(has_key_transaction_30d or coalesce(days_since_wallet_bound < 30, false) or wallet_bind_count_30d > 0, false) as boolean) as has_key_action_30d,
+        -- new_customer_day: 新客第几天 · New-customer day (tags/registry/lifecycle.yml)
+        cast(case
+            when tenure_days <= 100 then tenure_days
+        end as int) as new_customer_day,
+        -- is_dormant: 睡眠户 · Dormant (tags/registry/lifecycle.yml)
+        cast(coalesce(tenure_days is not null and coalesce(days_since_active_txn >= 365, true) and aum_eod <= 10 and loan_balance = 0 and wealth_balance = 0 and fund_balance = 0 and not array_contains(product_classes_held, 'custody') and not has_repayment_contract and exists(account_types_held, t -> t not in ('social_security', 'housing_fund')), false) as boolean) as is_dormant,
+        -- fatigue: 触达疲劳 · Fatigue (tags/registry/marketing.yml)
+        cast(coalesce(case
+            when days_since_response < 30 then 'LOW'
+            when touch_count_30d >= 6 then 'HIGH'
+            when touch_count_30d >= 3 then 'MID'
+            else 'LOW'
+        end, 'LOW') as string) as fatigue,
+        -- is_global_control: 全局对照组 · Global control group (tags/registry/marketing.yml)
+        cast(coalesce(coalesce(assigned_global_control, {{ bucket("concat('GCG-', year(" ~ business_date() ~ "), 'H', case when month(" ~ business_date() ~ ") <= 6 then 1 else 2 end)", "one_id") }} < 500), false) as boolean) as is_global_control,
+        -- no_response_state: 无响应状态 · No-response state (tags/registry/marketing.yml)
+        cast(coalesce(case
+            when days_since_response < 30 then 'NONE'
+            when touch_count_30d >= 3 and touch_channel_count_30d >= 2 then 'NO_RESPONSE'
+            else 'NONE'
+        end, 'NONE') as string) as no_response_state,
+        -- risk_assessment_state: 风评状态 · Assessment state (tags/registry/risk.yml)
+        cast(coalesce(case
+            when risk_assessed_until is null then 'NONE'
+            when risk_assessed_until < {{ business_date() }} then 'EXPIRED'
+            when risk_assessed_until <= date_add({{ business_date() }}, 30) then 'EXP30'
+            else 'VALID'
+        end, 'NONE') as string) as risk_assessment_state,
+        -- overdue_bucket: 逾期账龄 · Overdue bucket (tags/registry/risk.yml)
+        cast(case
+            when days_past_due = 0 then 'M0'
+            when days_past_due <= 30 then 'M1'
+            when days_past_due <= 60 then 'M2'
+            when days_past_due <= 90 then 'M3'
+            when days_past_due > 90 then 'M4P'
+        end as string) as overdue_bucket,
+        -- aum_avg_last_month: 上月日均AUM · Average AUM, last month (tags/registry/value.yml)
+        case when tenure_days < day({{ business_date() }}) then null else aum_avg_last_month__read end as aum_avg_last_month,
+        -- product_class_count: 持有产品大类数 · Product classes held (tags/registry/value.yml)
+        cast(coalesce(cast(demand_balance >= 100 as int) + cast(time_deposit_balance > 0 as int) + cast(wealth_balance > 0 as int) + cast(fund_balance > 0 as int) + cast(array_contains(product_classes_held, 'insurance') as int) + cast(array_contains(product_classes_held, 'metal') as int) + cast(has_active_card as int) + cast(loan_balance > 0 as int), 0) as int) as product_class_count,
+        -- rfm_recency: RFM-R · Recency score (tags/registry/value.yml)
+        cast(case
+            when days_since_active_txn <= 7 then 5
+            when days_since_active_txn <= 30 then 4
+            when days_since_active_txn <= 90 then 3
+            when days_since_active_txn <= 180 then 2
+            when days_since_active_txn is not null then 1
+        end as int) as rfm_recency,
+        -- rfm_frequency: RFM-F · Frequency score (tags/registry/value.yml)
+        cast(case
+            when tenure_days is null then null
+            when active_txn_days_180d >= 36 then 5
+            when active_txn_days_180d >= 18 then 4
+            when active_txn_days_180d >= 8 then 3
+            when active_txn_days_180d >= 3 then 2
+            else 1
+        end as int) as rfm_frequency
+    from read
+),
+
+layer_2 as (
+    select
+        *,
+        -- lifecycle_mau: 生命周期·MAU轨 · Lifecycle, MAU track (tags/registry/lifecycle.yml)
+        cast(case
+            when not is_app_registered then 'POTENTIAL'
+            when app_registered_days <= 30 then 'NEW'
+            when days_since_login <= 30 and has_key_action_30d then 'MATURE'
+            when days_since_login <= 30 then 'GROW'
+            when days_since_login <= 60 then 'SILENT'
+            when days_since_login <= 180 then 'LOST'
+            else 'DORMANT'
+        end as string) as lifecycle_mau,
+        -- max_sellable_risk: 可售最高产品等级 · Highest sellable risk (tags/registry/risk.yml)
+        cast(case
+            when risk_assessment_state in ('VALID', 'EXP30') then concat('R', substr(risk_capacity, 2))
+        end as string) as max_sellable_risk,
+        -- aum_tier: 资产层级 · AUM tier (tags/registry/value.yml)
+        cast(case
+            when tenure_days is null then null
+            when coalesce(aum_avg_last_month, aum_avg_month_to_date) < 10000 then 'T0'
+            when coalesce(aum_avg_last_month, aum_avg_month_to_date) < 50000 then 'T1'
+            when coalesce(aum_avg_last_month, aum_avg_month_to_date) < 500000 then 'T2'
+            when coalesce(aum_avg_last_month, aum_avg_month_to_date) < 6000000 then 'T3'
+            else 'T4'
+        end as string) as aum_tier,
+        -- aum_change_3m_ratio: 近3月AUM变动率 · AUM change, 3 months (tags/registry/value.yml)
+        cast(case
+            when aum_avg_lm_3 >= 1000 then aum_avg_last_month / aum_avg_lm_3 - 1
+        end as decimal(18,6)) as aum_change_3m_ratio,
+        -- rfm_monetary: RFM-M · Monetary score (tags/registry/value.yml)
+        cast(case
+            when aum_avg_last_month >= 500000 then 5
+            when aum_avg_last_month >= 50000 then 4
+            when aum_avg_last_month >= 10000 then 3
+            when aum_avg_last_month >= 1000 then 2
+            when aum_avg_last_month is not null then 1
+        end as int) as rfm_monetary
+    from layer_1
+),
+
+layer_3 as (
+    select
+        *,
+        -- lifecycle_aum: 生命周期·AUM轨 · Lifecycle, AUM track (tags/registry/lifecycle.yml)
+        cast(case
+            when tenure_days is null then null
+            when tenure_days <= 100 then 'NEW'
+            when aum_max_monthly_avg_6m < 100 then 'ZERO'
+            when aum_change_3m_ratio <= -0.5 and aum_max_monthly_avg_6m >= 10000 then 'LOST'
+            when aum_change_3m_ratio <= -0.2 then 'DOWN'
+            when aum_change_3m_ratio >= 0.2 then 'UP'
+            else 'STABLE'
+        end as string) as lifecycle_aum,
+        -- is_downgrade_risk: 降级风险 · Downgrade risk (tags/registry/lifecycle.yml)
+        cast(coalesce(case
+            when aum_tier = 'T2' then aum_avg_month_to_date < 50000
+            when aum_tier = 'T3' then aum_avg_month_to_date < 500000
+            when aum_tier = 'T4' then aum_avg_month_to_date < 6000000
+        end, false) as boolean) as is_downgrade_risk,
+        -- has_suitability_mismatch: 持仓错配 · Suitability mismatch (tags/registry/risk.yml)
+        cast(case
+            when max_sellable_risk is not null then coalesce(max_held_risk > max_sellable_risk, false)
+        end as boolean) as has_suitability_mismatch,
+        -- aum_gap_to_next_tier: 距上层级差额 · Gap to next tier (tags/registry/value.yml)
+        cast(case
+            when aum_tier = 'T0' then 10000 - coalesce(aum_avg_last_month, aum_avg_month_to_date)
+            when aum_tier = 'T1' then 50000 - coalesce(aum_avg_last_month, aum_avg_month_to_date)
+            when aum_tier = 'T2' then 500000 - coalesce(aum_avg_last_month, aum_avg_month_to_date)
+            when aum_tier = 'T3' then 6000000 - coalesce(aum_avg_last_month, aum_avg_month_to_date)
+        end as decimal(18,2)) as aum_gap_to_next_tier,
+        -- rfm_group: RFM客群 · RFM group (tags/registry/value.yml)
+        cast(case
+            when rfm_recency is null or rfm_frequency is null or rfm_monetary is null then null
+            when rfm_monetary >= 4 and rfm_recency >= 4 and rfm_frequency >= 4 then 'IMPORTANT_VALUE'
+            when rfm_monetary >= 4 and rfm_recency >= 4 then 'IMPORTANT_DEV'
+            when rfm_monetary >= 4 and rfm_frequency >= 4 then 'IMPORTANT_KEEP'
+            when rfm_monetary >= 4 then 'IMPORTANT_WINBACK'
+            when rfm_recency >= 4 and rfm_frequency >= 4 then 'GEN_VALUE'
+            when rfm_recency >= 4 then 'GEN_DEV'
+            when rfm_frequency >= 4 then 'GEN_KEEP'
+            else 'GEN_WINBACK'
+        end as string) as rfm_group
+    from layer_2
+)
+
+select
+    one_id,
+    kind,
+    gender,
+    age,
+    age_band,
+    city_tier,
+    home_branch,
+    occupation_class,
+    tenure_days,
+    id_document_state,
+    has_relationship_manager,
+    is_staff,
+    has_medical_insurance,
+    education,
+    income_band,
+    marital_state,
+    family_role,
+    is_mau,
+    is_dau,
+    login_days_30d,
+    days_since_login,
+    days_since_active_txn,
+    active_txn_count_90d,
+    active_txn_amount_90d,
+    has_key_action_30d,
+    wealth_view_count_7d,
+    wealth_funnel_break_7d,
+    has_wallet_bound,
+    large_inflow_7d,
+    large_outflow_7d,
+    card_lifecycle,
+    has_transaction_alerts,
+    lifecycle_mau,
+    lifecycle_aum,
+    new_customer_day,
+    is_dormant,
+    is_downgrade_risk,
+    reachable_channels,
+    is_do_not_disturb,
+    touch_count_7d,
+    days_since_response,
+    fatigue,
+    is_global_control,
+    no_response_state,
+    acquisition_channel,
+    acquisition_campaign,
+    id_document_valid_until,
+    is_deceased,
+    aum_avg_month_to_date,
+    aum_avg_lm_3,
+    aum_max_monthly_avg_6m,
+    product_classes_held,
+    account_types_held,
+    has_repayment_contract,
+    has_active_card,
+    active_txn_days_180d,
+    has_key_transaction_30d,
+    days_since_wallet_bound,
+    wallet_bind_count_30d,
+    risk_assessed_until,
+    max_held_risk,
+    is_app_registered,
+    app_registered_days,
+    touch_count_30d,
+    touch_channel_count_30d,
+    assigned_global_control,
+    risk_capacity,
+    risk_assessment_state,
+    max_sellable_risk,
+    has_suitability_mismatch,
+    card_utilisation_ratio,
+    days_past_due,
+    overdue_bucket,
+    loan_class_worst,
+    aml_grade,
+    is_account_controlled,
+    aum_eod,
+    aum_avg_last_month,
+    aum_tier,
+    aum_gap_to_next_tier,
+    aum_change_3m_ratio,
+    demand_balance,
+    time_deposit_balance,
+    wealth_balance,
+    fund_balance,
+    loan_balance,
+    product_class_count,
+    days_to_next_maturity,
+    is_payroll,
+    payroll_avg_amount,
+    rfm_recency,
+    rfm_frequency,
+    rfm_monetary,
+    rfm_group,
+    has_repeat_purchase_180d,
+    cast(array_compact(array(
+        case when aum_avg_last_month is null and (tenure_days < day({{ business_date() }}))
+            then named_struct('tag', 'aum_avg_last_month', 'reason', 'not_applicable') end,
+        case when is_dau is null and (not is_app_registered)
+            then named_struct('tag', 'is_dau', 'reason', 'not_applicable') end,
+        case when is_mau is null and (not is_app_registered)
+            then named_struct('tag', 'is_mau', 'reason', 'not_applicable') end,
+        case when login_days_30d is null and (not is_app_registered)
+            then named_struct('tag', 'login_days_30d', 'reason', 'not_applicable') end
+    )) as array<struct<tag:string,reason:string>>) as null_exceptions,
+    {{ business_date() }} as as_of
+from layer_3

@@ -1,0 +1,194 @@
+"""The compiler's text and its refusals, without Spark."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lakehouse.errors import SettingsInvalid
+from tags.project import PROJECT, compile_tags, product_files, project_files, wide_contracts
+
+ROOT = PROJECT.parent
+TAG = """
+family: site
+tags:
+  - code: site_tag
+    name: {{zh: 本行标签, en: Site tag}}
+    definition: {{zh: 说明, en: Meaning}}
+    kind: fact
+    value: {value}
+    null_rule: {null_rule}
+    level: {level}
+    purposes: [{purpose}]
+    inputs: [{inputs}]
+    compute:
+      {compute}
+    owner: data
+    version: 1.0.0
+    status: online
+"""
+
+
+def site(make_workspace, **said):
+    """Compile a workspace with one tag of its own."""
+    told = {
+        "value": "{type: int}",
+        "null_rule": "U",
+        "level": "C2",
+        "purpose": "service",
+        "inputs": "trusted.transactions.amount_base",
+        "compute": "aggregate: {from: trusted.transactions, measure: sum, of: amount_base}",
+    }
+    text = TAG.format(**(told | said))
+    return compile_tags(make_workspace({"tags/site.yml": text}))
+
+
+def test_what_is_committed_of_the_compiler_is_what_it_writes_today():
+    files = product_files()
+    stale = [str(f.relative_to(ROOT)) for f, text in files.items() if not f.is_file() or f.read_text("utf-8") != text]
+    assert stale == [], "run `python -m tags.project` and commit what it writes"
+    known = set(files)
+    assert [f for f in (PROJECT / "compiled").rglob("*") if f.is_file() and f not in known] == []
+
+
+def test_all_aggregates_over_one_relation_are_one_scan():
+    compiled = compile_tags(None)
+    relations = [scan.relation.name for scan in compiled.plan.scans if scan.aggregated]
+    assert len(relations) == len(set(relations))
+    over_transactions = next(s for s in compiled.plan.scans if s.relation.name == "int_transactions_judged")
+    text = compiled.writer.scan_sql(over_transactions)
+    assert text.count("{{ ref('int_transactions_judged') }}") == 1
+    assert {"active_txn_count_90d", "is_payroll", "days_since_active_txn"} <= {e.code for e in over_transactions.entries}
+    assert "filter" not in text.lower()
+
+
+def test_a_site_tag_joins_the_shipped_scan(make_workspace):
+    compiled = site(
+        make_workspace, compute="aggregate: {from: int_transactions_judged, measure: sum, of: amount_base, window_days: 7}"
+    )
+    scans = [s for s in compiled.plan.scans if s.relation.name == "int_transactions_judged"]
+    assert len(scans) == 1
+    assert "site_tag" in [entry.code for entry in scans[0].entries]
+    assert "site_tag" in wide_contracts(compiled)[0].columns
+
+
+def test_a_rule_stands_in_a_layer_above_every_tag_it_reads():
+    plan = compile_tags(None).plan
+    depth = {entry.code: at for at, layer in enumerate(plan.layers) for entry in layer}
+    for entry in plan.entries:
+        if depth[entry.code]:
+            assert all(depth[code] < depth[entry.code] for code in entry.tag_inputs)
+
+
+def test_a_parameter_follows_the_day_it_takes_effect():
+    from tags.compiler import param_sql
+    from tags.registry import Param
+
+    history = [Param(name="x", value=1), Param(name="x", value=2, since="2026-07-01")]
+    assert param_sql(history[:1]) == "1"
+    assert param_sql(history) == "case when {{ business_date() }} >= date'2026-07-01' then 2 else 1 end"
+
+
+def test_a_workspace_entry_replaces_the_keys_it_names(make_workspace):
+    changed = "family: lifecycle\ntags:\n  - code: is_dormant\n    params:\n      - {name: min_inactive_days, value: 180}\n      - {name: max_aum, value: 10}\n"
+    compiled = compile_tags(make_workspace({"tags/own.yml": changed}))
+    entry = compiled.registry["is_dormant"]
+    assert entry.status == "online"
+    assert "days_since_active_txn >= 180" in compiled.writer.tag_sql(entry)
+
+
+def test_the_bucket_macro_is_the_one_of_the_vectors():
+    import hashlib
+
+    def bucket(salt: str, one_id: int) -> int:
+        return int(hashlib.sha256(f"{salt}|{one_id}".encode()).hexdigest()[:15], 16) % 10000
+
+    assert bucket("GCG-2025H1", 1000000000001) == 4376
+    assert bucket("GCG-2025H1", 1000000000002) == 8356
+    assert bucket("EXP-WEALTH-01", 1000000000001) == 1742
+    text = (PROJECT / "macros" / "bucket.sql").read_text()
+    assert "conv(substr(sha2(concat({{ salt }}, '|', {{ one_id }}), 256), 1, 15), 16, 10) as bigint) % 10000" in text
+
+
+def test_generated_files_name_no_machine(make_workspace):
+    compiled = compile_tags(None)
+    for text in project_files(compiled, PROJECT / "compiled").values():
+        assert not re.search(r"(?m)(^|[\s'\"])/(home|root|work|tmp|Users)/", text)
+
+
+REFUSED = {
+    "an unknown column": (
+        {"compute": "aggregate: {from: trusted.transactions, measure: sum, of: amount_bas}"},
+        14, "trusted.transactions has no column 'amount_bas'; did you mean 'amount_base'",
+    ),
+    "an unknown relation": (
+        {"compute": "aggregate: {from: trusted.transaction, measure: sum, of: amount_base}"},
+        14, "unknown relation 'trusted.transaction'; did you mean 'trusted.transactions'",
+    ),
+    "a column that inputs do not list": (
+        {"compute": "aggregate: {from: trusted.transactions, measure: sum, of: amount}"},
+        14, "reads trusted.transactions.amount, which 'inputs' does not list",
+    ),
+    "an input that is no column": ({"inputs": "trusted.transactions.amounts"}, 12, "has no column 'amounts'"),
+    "SQL that does not parse": (
+        {"compute": "expression: age >", "inputs": "tag:age"}, 14, "is not Spark SQL",
+    ),
+    "an unknown tag": ({"compute": "expression: ages", "inputs": "tag:age"}, 14, "unknown tag 'ages'; did you mean 'age'"),
+    "a tag that inputs do not list": ({"compute": "expression: tenure_days", "inputs": "tag:age"}, 14, "'inputs' does not list"),
+    "a tag that is not computed": ({"compute": "expression: payday", "inputs": "tag:payday"}, 12, "which is draft"),
+    "an unknown parameter": ({"compute": 'expression: "age + :plus"', "inputs": "tag:age"}, 14, "unknown parameter ':plus'"),
+    "a circle": ({"compute": "expression: site_tag + 1", "inputs": "tag:site_tag"}, 12, "in a circle: site_tag → site_tag"),
+    "a comparison with a value outside the domain": (
+        {"compute": "expression: \"aum_tier = 'T9'\"", "inputs": "tag:aum_tier", "value": "{type: boolean}"},
+        14, "'aum_tier' never is 'T9'",
+    ),
+    "a result outside the domain": (
+        {"compute": "cases: [{when: age > 60, then: \"'SILVR'\"}]", "inputs": "tag:age", "value": "{type: string, domain: [SILVER]}"},
+        14, "'SILVR' is outside the domain; did you mean 'SILVER'",
+    ),
+    "a level below its inputs": ({"level": "C1"}, 10, "level C1 is lower than that of trusted.transactions.amount_base (C2)"),
+    "level C3": ({"level": "C3"}, 10, "a tag cannot be of level C3"),
+    "a purpose wider than its inputs": (
+        {"compute": "expression: aml_grade", "inputs": "tag:aml_grade", "purpose": "marketing", "value": "{type: string}"},
+        11, "purpose 'marketing' is wider than those of 'aml_grade'",
+    ),
+    "a window longer than data is kept": (
+        {"compute": "aggregate: {from: trusted.transactions, measure: sum, of: amount_base, window_days: 3000}"},
+        14, "looks back 3000 days, but trusted.transactions is kept for 2555",
+    ),
+    "the same question under another name": (
+        {"compute": "latest: {from: int_profiles_described, of: city_tier, order_by: [registered_on]}",
+         "value": "{type: string}", "inputs": "trusted.customers.residence_city"},
+        13, "asks the same as the tag 'city_tier'",
+    ),
+    "a missing null rule": ({"null_rule": ""}, None, "null_rule"),
+    "an unknown key": ({"compute": "aggregate: {from: trusted.transactions, mesure: sum}"}, 14, "unknown key 'mesure'; did you mean 'measure'"),
+    "absence without a default": (
+        {"null_rule": "Z", "value": "{type: string}"}, 9, "null rule Z of a string needs a 'default'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=REFUSED.keys())
+def test_a_faulty_entry_is_refused_with_file_and_line(make_workspace, case):
+    said, line, sentence = REFUSED[case]
+    with pytest.raises(SettingsInvalid) as refused:
+        compiled = site(make_workspace, **said)
+        project_files(compiled, PROJECT / "compiled")
+    assert sentence in refused.value.message
+    assert refused.value.file.endswith("tags/site.yml")
+    if line:
+        assert refused.value.line == line
+
+
+def test_listing_tags_imports_nothing_heavy():
+    import subprocess
+    import sys
+
+    script = (
+        "import sys; from tags.registry import load_registry; assert len(load_registry().entries) > 100;"
+        "print(sorted({'pyspark', 'pandas', 'dbt', 'sqlglot', 'pyarrow'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert said.stdout.strip() == "[]"
