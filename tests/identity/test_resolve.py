@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
-import pyarrow as pa
 import pytest
-from identity_records import tables
+from identity_records import deliver
 
 from identity import evaluate, resolve
-from lakehouse.arrow_states import change_states_of_arrow
-from lakehouse.contracts import contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.hashing import table_hash
 from lakehouse.lake import open_lake
@@ -27,23 +25,6 @@ STABLE = (
 def dry_lake(make_workspace):
     """A lake that never starts a JVM."""
     return open_lake(load_settings(make_workspace()))
-
-
-def deliver(lake, day, records):
-    """Bring the trusted tables to exactly these records, as a snapshot feed of the day would."""
-    for table, rows in zip(
-        ("trusted.customers", "trusted.identifier_observations"), tables(records), strict=True
-    ):
-        found = contract(table)
-        for name in found.columns:
-            if name not in rows.column_names and name not in ("_feed", "valid_from", "valid_to"):
-                rows = rows.append_column(
-                    name, pa.nulls(rows.num_rows, found.arrow_schema().field(name).type)
-                )
-        at = {name: rows.column_names.index(name) for name in ("_file", "_row")}
-        rows = rows.set_column(at["_file"], "_file", pa.array(["drawn.csv"] * rows.num_rows))
-        rows = rows.set_column(at["_row"], "_row", pa.array(range(rows.num_rows), pa.int64()))
-        change_states_of_arrow(lake, table, rows, feed="drawn", business_date=day, mode="snapshot")
 
 
 def people(lake):
@@ -169,3 +150,15 @@ def test_a_night_is_measured_against_its_truth(dry_lake, tmp_path):
     truth.write_text("source,source_key,person\ncore,1,a\napp,9,a\ncore,2,b\nlate,7,b\n", encoding="utf-8")
     measures = evaluate(lake, truth)
     assert (measures.precision, measures.recall, measures.truth_without_profile) == (1.0, 1.0, 1)
+
+
+def test_every_client_of_berka_is_one_person_and_co_holders_stay_apart(dry_lake, shared_data):
+    lake = dry_lake
+    rules = Path(__file__).parents[2] / "examples" / "berka" / "identity.yml"
+    (lake.settings.workspace / "identity.yml").write_text(rules.read_text(encoding="utf-8"), encoding="utf-8")
+    clients = [
+        line.split(";")[0].strip('"')
+        for line in (shared_data / "berka" / "client.asc").read_text().splitlines()[1:]
+    ]
+    deliver(lake, NIGHT_1, [{"id": f"berka/{number}", "customer_no@berka": number} for number in clients])
+    assert resolve(lake, NIGHT_1).summary() == {"profiles": 5369, "one_ids": 5369, "largest": 1}

@@ -1,0 +1,96 @@
+"""`cdp identity show` and `evaluate` on a published night, without a JVM."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+from identity_records import deliver
+
+from identity import resolve
+from jobs.cli import run
+from lakehouse.lake import open_lake
+from lakehouse.settings import load_settings
+
+NIGHT = date(2026, 11, 18)
+RECORDS = [
+    {"id": "core/1", "name": "张伟", "national_id": "110105198503121015", "phone": "13812340001"},
+    {"id": "core/2", "name": "李娜", "national_id": "110105198706250028", "phone": "13812340002"},
+    {"id": "app/9", "kind": "prospect", "app_user_id@app": "u9", "phone": "+86 138 1234 0001"},
+    {"id": "crm/5", "phone": "13800138000"},
+    {"id": "crm/6", "phone": "13800138000"},
+]
+
+
+@pytest.fixture
+def published(make_workspace, monkeypatch):
+    """A workspace whose identity tables are published."""
+    folder = make_workspace()
+    lake = open_lake(load_settings(folder))
+    deliver(lake, NIGHT, RECORDS)
+    resolve(lake, NIGHT)
+    tables = ("memberships", "one_ids", "links", "nodes", "node_states", "lineage_events", "redirects")
+    lake.append_rows(
+        "ops.publications",
+        [
+            {"seq": 1, "business_date": NIGHT, "run_id": "r", "published_at": datetime(2026, 11, 19, tzinfo=UTC),
+             "fingerprint": "f", "summary": "{}",
+             "tables": [{"table": f"identity.{t}", "version": lake.version(f"identity.{t}")} for t in tables]}
+        ],
+    )  # fmt: skip
+    monkeypatch.setenv("CDP_WORKSPACE", str(folder))
+    return folder
+
+
+def test_a_person_is_found_by_number_identifier_or_profile_and_shown_masked(published, capsys):
+    shown = []
+    for how in (["1000000000001"], ["--identifier", "phone=13812340001"], ["--profile", "core/1"]):
+        assert run(["identity", "show", *how]) == 0
+        shown.append(capsys.readouterr().out)
+    assert all(text.startswith("OneID 10000000000") for text in shown)
+    assert shown[1] == shown[2]
+    assert "core/1" in shown[1] and "app/9" in shown[1]
+    assert "138****0001" in shown[1] and "110***15" in shown[1]
+    assert "13812340001" not in "".join(shown) and "110105198503121015" not in "".join(shown)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (["1000000009999"], "no OneID 1000000009999 was ever published"),
+        (["--identifier", "phone=13800138000"], "people carry that phone"),
+        (["--identifier", "phone=13899990000"], "nobody carries that phone"),
+        (["--identifier", "phone=12"], "that is no phone (form)"),
+        (["--identifier", "fone=13812340001"], "did you mean 'phone'?"),
+        (["--profile", "cor/1"], "did you mean 'core'?"),
+        ([], "name one person"),
+    ],
+)
+def test_what_cannot_be_found_is_said_without_the_value(published, capsys, how, words):
+    assert run(["identity", "show", *how]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "13800138000" not in said and "13899990000" not in said
+
+
+def test_the_published_map_is_measured_and_unknown_profiles_of_the_truth_are_told(
+    published, tmp_path, capsys
+):
+    truth = tmp_path / "truth.csv"
+    truth.write_text("source,source_key,person\ncore,1,a\napp,9,a\ncore,2,b\ncrm,5,c\n", encoding="utf-8")
+    out = tmp_path / "measures.json"
+    assert run(["identity", "evaluate", "--truth", str(truth), "--out", str(out)]) == 0
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["precision"], line["recall"], line["profiles"]) == (1.0, 1.0, 4)
+    assert json.loads(out.read_text()) == line
+    truth.write_text("source,source_key,person\ncore,1,a\nlate,7,b\n", encoding="utf-8")
+    assert run(["identity", "evaluate", "--truth", str(truth)]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "truth.csv:3: 1 of 2 profiles of the truth are not in the map" in said and "--allow-missing" in said
+    )
+    assert run(["identity", "evaluate", "--truth", str(truth), "--allow-missing"]) == 0
+    truth.write_text("source,key,person\ncore,1,a\n", encoding="utf-8")
+    assert run(["identity", "evaluate", "--truth", str(truth)]) == 1
+    assert "has no column 'source_key'" in capsys.readouterr().err
