@@ -127,7 +127,7 @@ def _contested(
             known = codes[holders] != ABSENT
             several, _ = distinct_pairs(nodes[known], codes[holders][known])
             for node in above(several, limit.people).tolist():
-                found.setdefault(int(node), f"more than {limit.people} by {label}")
+                found.setdefault(int(node), f"held by more than {limit.people}: {label}")
     return found
 
 

@@ -82,6 +82,8 @@ def evaluate(
     truth: Path | None, allow_missing: bool, out: Path | None, as_of: date | None, workspace: Path | None
 ) -> None:
     """Measure the published map against known truth; the last line is a JSON object. Needs no JVM."""
+    import pyarrow as pa
+
     from identity.evaluate import evaluate as measured
     from lakehouse.errors import UsageError
     from lakehouse.published import open_published
@@ -93,7 +95,7 @@ def evaluate(
         raise UsageError("there is no truth to measure against: name one with --truth FILE or in cdp.yml")
     published = open_published(settings, as_of)
     statement = "SELECT source, source_key, one_id FROM identity.memberships WHERE valid_to IS NULL"
-    rows = published.sql(statement).to_arrow_table()
+    rows = pa.table(published.sql(statement).fetchnumpy())
     numbers = measured(rows, truth, allow_missing=allow_missing).summary()
     for name, value in numbers.items():
         click.echo(f"{name.replace('_', ' '):<24}{value:>14}", err=False)
