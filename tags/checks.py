@@ -109,7 +109,7 @@ def _check_tags(registry: Registry, entry: Entry, tree: exp.Expression, keys: Ke
 
 
 def _check_compared(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
-    """A tag compared with a value that it can never have is a typing mistake."""
+    """Refuse to compare a tag with a value that it can never have: a typing mistake."""
     for node in tree.find_all(exp.EQ, exp.NEQ, exp.In):
         column = node.this if isinstance(node.this, exp.Column) else None
         if column is None or column.name not in registry.entries:
@@ -126,7 +126,7 @@ def _check_results(registry: Registry, entry: Entry) -> None:
     domain = entry.value.domain
     if not domain or entry.compute is None:
         return
-    defaults = entry.default if isinstance(entry.default, list) else [entry.default]
+    defaults: list[object] = [*entry.default] if isinstance(entry.default, list) else [entry.default]
     for value in defaults:
         if isinstance(value, str) and value not in domain:
             raise registry.fault(entry.code, f"'{value}' is outside the domain{did_you_mean(value, domain)}", "default")
@@ -166,7 +166,7 @@ def _check_inputs(registry: Registry, entry: Entry) -> None:
 
 
 def _check_level(registry: Registry, entry: Entry) -> None:
-    """A tag inherits the highest level of what it reads, unless it says why it reveals less."""
+    """Refuse a level below the highest of what the tag reads, unless it says why it reveals less."""
     levels = {column: _column_level(registry, entry, column) for column in entry.column_inputs}
     levels |= {f"tag:{code}": registry[code].level for code in entry.tag_inputs}
     for name, level in levels.items():
@@ -174,8 +174,10 @@ def _check_level(registry: Registry, entry: Entry) -> None:
             raise registry.fault(entry.code, f"reads {name} of level C3, which never enters a tag", "inputs")
     if entry.level == "C3":
         raise registry.fault(entry.code, "a tag cannot be of level C3", "level")
-    name = max(levels, key=lambda n: (LEVELS.index(levels[n]), n), default=None)
-    if name is None or LEVELS.index(levels[name]) <= LEVELS.index(entry.level):
+    if not levels:
+        return
+    name = max(levels, key=lambda n: (LEVELS.index(levels[n]), n))
+    if LEVELS.index(levels[name]) <= LEVELS.index(entry.level):
         return
     if entry.declassified is None:
         raise registry.fault(
@@ -190,7 +192,7 @@ def _check_level(registry: Registry, entry: Entry) -> None:
 
 
 def _check_purposes(registry: Registry, entry: Entry) -> None:
-    """What may only serve one purpose does not become free by being combined."""
+    """Refuse wider purposes: what may only serve one does not become free by being combined."""
     for code in entry.tag_inputs:
         wider = [purpose for purpose in entry.purposes if purpose not in registry[code].purposes]
         if wider and entry.declassified is None:

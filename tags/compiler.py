@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from lakehouse.errors import CdpError
 from lakehouse.yaml_files import did_you_mean
 from tags.registry import Aggregate, Entry, Latest, Param, Registry
 from tags.relations import Relation, Relations
@@ -70,10 +71,10 @@ def make_plan(registry: Registry, relations: Relations) -> Plan:
     for (name, aggregated), found in read.items():
         try:
             relation = relations.find(name)
-        except Exception as wrong:
+        except CdpError as wrong:
             first = found[0]
             raise registry.fault(
-                first.code, getattr(wrong, "message", str(wrong)), "compute", first.compute.kind, "from"  # type: ignore[union-attr]
+                first.code, wrong.message, "compute", first.compute.kind, "from"  # type: ignore[union-attr]
             ) from None
         scans.append(Scan(relation, tuple(found), aggregated))
     return Plan(entries, tuple(scans), _layers(registry, entries))
@@ -254,7 +255,7 @@ class Writer:
     def _picked(
         self, picker: str, entry: Entry, of: str, order_by: list[str], conditions: list[str], relation: Relation
     ) -> str:
-        """The value of the row that wins; rows without a value do not stand, and ties end in the key."""
+        """Give the value of the row that wins; rows without a value do not stand, and ties end in the key."""
         order = [self.text(entry, part, "compute") for part in order_by]
         order += [column for column in relation.key if column not in order]
         if relation.event_date and "_arrived_on" in relation.columns:
@@ -304,7 +305,7 @@ class Writer:
         ]
 
     def _widest(self, scan: Scan) -> str | None:
-        """The day before which no tag of the scan looks, so that old rows are not even read."""
+        """Give the day before which no tag of the scan looks, so that old rows are not even read."""
         forms = [entry.compute.aggregate for entry in scan.entries if entry.compute]
         if not scan.relation.event_date or any(f is None or not (f.window_days or f.months) for f in forms):
             return None

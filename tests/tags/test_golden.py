@@ -344,3 +344,12 @@ def test_everyone_is_in_the_bucket_of_the_vectors(answers):
         ("'EXP-WEALTH-01'", 1000000000001, 1742),
     ):
         assert spark.sql(f"select {macro.format(salt=salt, one_id=one_id)}").first()[0] == bucket
+
+
+@pytest.mark.slow
+def test_every_model_keeps_its_key_and_passes_its_unit_test(answers):
+    from tags.computation import run_dbt
+
+    lake = answers["lake"]
+    project = lake.settings.generated / "dbt"
+    assert run_dbt(lake, project, D, command=("test", "--select", "test_type:unit", "tag:deep")) >= 20
