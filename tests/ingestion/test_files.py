@@ -1,0 +1,157 @@
+"""Which files a night takes, decided from names, bytes and the ledger; none of it needs Spark."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from ingestion.feeds import read_feed
+from ingestion.files import DeliveredFile, LedgerRow, choose_files, find_files
+from lakehouse.errors import InputInvalid
+
+
+def day(number: int) -> date:
+    return date(2026, 11, number)
+
+
+@pytest.fixture
+def feed(make_workspace):
+    """A function that gives a feed of a mode whose files lie in dated folders."""
+
+    def make(mode: str, required: str = "false", path: str = "f/{date}/part*.csv"):
+        text = f"""\
+            feed: f
+            source: s
+            description: d
+            mode: {mode}
+            required: {required}
+            files: {{path: "{path}"}}
+            columns: [a]
+            targets: []
+            """
+        return read_feed(make_workspace({"feeds/f.yml": text}) / "feeds" / "f.yml")
+
+    return make
+
+
+def delivered(text: str) -> list[DeliveredFile]:
+    """Read ``18/part.csv=AA`` per line: business day, name, content."""
+    files = []
+    for line in text.split():
+        place, content = line.split("=")
+        number, name = place.split("/")
+        files.append(DeliveredFile("f", f"f/2026-11-{number}/{name}", Path(), day(int(number)), content, 2))
+    return files
+
+
+def ledger(text: str) -> list[LedgerRow]:
+    """Read ``18/part.csv=AA@19:loaded`` per line: as above, then night and status."""
+    rows = []
+    for line in text.split():
+        place, rest = line.split("=")
+        content, rest = rest.split("@")
+        night, status = rest.split(":")
+        number, name = place.split("/")
+        rows.append(LedgerRow("f", f"f/2026-11-{number}/{name}", content, day(int(number)), day(int(night)), status, 2))
+    return rows
+
+
+CASES = [
+    # what, mode, files, ledger, night, loaded, decided
+    ("a new file is loaded", "events", "18/p=A", "", 18, "18/p", "loaded"),
+    ("a late file of an earlier day is taken", "events", "17/p=B 18/p=A", "17/q=C@17:loaded", 18, "17/p 18/p", "loaded loaded"),
+    ("a file seen before is not taken again", "events", "17/p=A 18/p=B", "17/p=A@17:loaded", 18, "18/p", "loaded"),
+    ("a rerun takes the night's files again", "events", "17/p=A 18/p=B", "17/p=A@17:loaded 18/p=B@18:loaded", 18, "18/p", "loaded"),
+    ("the same bytes again are repeated", "events", "17/p=A 18/p=A", "17/p=A@17:loaded", 18, "", "repeated"),
+    ("the same file twice in a night is repeated", "events", "18/p=A 18/p2=A", "", 18, "18/p", "loaded repeated"),
+    ("an event file changed later waits for a replay", "events", "17/p=B", "17/p=A@17:loaded", 18, "", "needs_backfill"),
+    ("a replay takes the changed file", "events", "17/p=B", "17/p=A@17:loaded 17/p=B@18:needs_backfill", 17, "17/p", "loaded"),
+    ("a replay leaves a late file to its night", "events", "17/p=A 17/q=B", "17/p=A@17:loaded 17/q=B@18:loaded", 17, "17/p", "loaded"),
+    ("only the newest whole delivery counts", "snapshot", "17/p=A 18/p=B", "", 18, "18/p", "superseded loaded"),
+    ("an older whole delivery that comes late is superseded", "snapshot", "17/p=A", "18/p=B@18:loaded", 19, "", "superseded"),
+    ("all parts of a whole delivery are taken", "snapshot", "18/p1=A 18/p2=B", "", 18, "18/p1 18/p2", "loaded loaded"),
+    ("a part that came late brings the others along", "snapshot", "18/p1=A 18/p2=B", "18/p1=A@18:loaded", 19, "18/p1 18/p2", "loaded"),
+    ("an unchanged whole delivery is repeated", "snapshot", "17/p=A 18/p=A", "17/p=A@17:loaded", 18, "", "repeated"),
+    ("a whole delivery that changed back is loaded", "snapshot", "18/p=A", "16/p=A@16:loaded 17/p=B@17:loaded", 18, "18/p", "loaded"),
+    ("changed rows that change back are loaded", "delta", "18/p=A", "16/p=A@16:loaded 17/p=B@17:loaded", 18, "18/p", "loaded"),
+    ("a corrected delta that nothing built upon is loaded", "delta", "17/p=B", "17/p=A@17:loaded", 18, "17/p", "loaded"),
+    ("a corrected delta that others built upon waits", "delta", "16/p=B", "16/p=A@16:loaded 17/p=C@17:loaded", 18, "", "needs_backfill"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "mode", "files", "known", "night", "loaded", "decided"), CASES, ids=[c[0] for c in CASES])
+def test_what_a_night_takes(feed, what, mode, files, known, night, loaded, decided):
+    choice = choose_files(feed(mode), delivered(files), [], ledger(known), day(night))
+    assert [f"{f.business_date.day}/{Path(f.path).name}" for f in choice.load] == loaded.split()
+    assert [status for _, status in choice.decided] == decided.split()
+
+
+def test_a_changed_file_on_a_rerun_replaces_its_first_content(feed):
+    known = ledger("18/p=A@18:loaded 18/q=C@18:loaded")
+    choice = choose_files(feed("events"), delivered("18/p=B 18/q=C"), [], known, day(18))
+    assert [(f.path[-1], f.sha256) for f in choice.load] == [("p", "B"), ("q", "C")]
+    assert [(row.path[-1], row.sha256, row.status) for row in choice.kept] == [("p", "A", "corrected")]
+    again = choose_files(feed("events"), delivered("18/p=B 18/q=C"), [], [*choice.kept, *ledger("18/p=B@18:loaded 18/q=C@18:loaded")], day(18))
+    assert (again.load, again.decided, again.kept) == (choice.load, choice.decided, choice.kept)
+
+
+def test_a_rerun_that_brings_nothing_new_takes_back_what_it_wrote(feed):
+    known = ledger("17/p=A@17:loaded 18/p=B@18:loaded")
+    choice = choose_files(feed("events"), delivered("17/p=A 18/p=A"), [], known, day(18))
+    assert (choice.load, choice.is_rerun) == ((), True)
+
+
+def test_a_file_of_the_night_that_is_gone_stops_the_rerun(feed):
+    with pytest.raises(InputInvalid, match="no longer in the inbox"):
+        choose_files(feed("events"), [], [], ledger("18/p=B@18:loaded"), day(18))
+
+
+def test_a_required_file_that_is_missing_stops_the_night(feed):
+    with pytest.raises(InputInvalid, match=r"feed 'f' is required and its file of 2026-11-18 is missing .*f/2026-11-18/part\*.csv"):
+        choose_files(feed("snapshot", required="true"), delivered("17/p=A"), [], [], day(18))
+
+
+def test_an_empty_file_stops_the_night(feed):
+    empty = DeliveredFile("f", "f/2026-11-18/p", Path(), day(18), "E", 0)
+    with pytest.raises(InputInvalid, match="f/2026-11-18/p: is empty"):
+        choose_files(feed("events"), [empty], [], [], day(18))
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "said"),
+    [
+        ("f/{date}/part*.csv", "f/2026-11-18/part_2026-11-17.csv", "delivered for 2026-11-18 but its name tells 2026-11-17"),
+        ("f/{date}/part*.csv", "f/2026-11-18/part_20261117.csv", "delivered for 2026-11-18 but its name tells 2026-11-17"),
+        ("f/{date}/p_{yyyymmdd}.csv", "f/2026-11-18/p_20261117.csv", "names two dates, 2026-11-17 and 2026-11-18"),
+        ("f/{date}/part*.csv", "f/2026-13-18/part.csv", "has no calendar day"),
+    ],
+)
+def test_a_file_of_another_date_stops_the_night(feed, tmp_path, path, name, said):
+    file = tmp_path / "inbox" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("a\n1\n")
+    made = feed("events", path=path)
+    with pytest.raises(InputInvalid, match=said):
+        found, waiting = find_files(made, tmp_path / "inbox", until=day(18))
+        choose_files(made, found, waiting, [], day(18))
+
+
+def test_a_file_of_a_later_date_waits(feed, tmp_path):
+    for number in (18, 19):
+        file = tmp_path / "inbox" / f"f/2026-11-{number}" / "part 1.csv"
+        file.parent.mkdir(parents=True)
+        file.write_text("a\n1\n")
+    found, waiting = find_files(feed("events"), tmp_path / "inbox", until=day(18))
+    assert [file.path for file in found] == ["f/2026-11-18/part 1.csv"]
+    assert waiting == ["f/2026-11-19/part 1.csv"]
+
+
+def test_a_path_may_leave_the_inbox(feed, tmp_path):
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x_20261118.csv").write_text("a\n1\n")
+    for path in ("../other/x_{yyyymmdd}.csv", f"{tmp_path}/other/x_{{yyyymmdd}}.csv"):
+        found, _ = find_files(feed("events", path=path), tmp_path / "inbox", until=day(18))
+        assert [file.path for file in found] == ["../other/x_20261118.csv"]
