@@ -17,13 +17,15 @@ class Row:
     """One way of answering one case: its raw seconds in the order they were measured, and what else was seen.
 
     ``first_seconds`` is the first run in a fresh process where that differs in kind (compiling, starting a JVM);
-    ``peak_mb`` the memory the process needed beyond its input; ``is_equal`` whether the answer equals the reference.
+    ``cpu_seconds`` the processor time of each run, which says more than the clock on a busy machine; ``peak_mb`` the
+    memory the process needed beyond its input; ``is_equal`` whether the answer equals the reference.
     """
 
     case: str
     way: str
     seconds: list[float]
     first_seconds: float | None = None
+    cpu_seconds: list[float] | None = None
     peak_mb: float | None = None
     is_equal: bool | None = None
     note: str = ""
@@ -37,6 +39,8 @@ class Row:
             "min_seconds": round(min(self.seconds), 4),
             "max_seconds": round(max(self.seconds), 4),
             "seconds": [round(value, 4) for value in self.seconds],
+            "median_cpu_seconds": round(statistics.median(self.cpu_seconds), 4) if self.cpu_seconds else None,
+            "cpu_seconds": [round(value, 4) for value in self.cpu_seconds] if self.cpu_seconds else None,
             "first_seconds": None if self.first_seconds is None else round(self.first_seconds, 4),
             "peak_mb": None if self.peak_mb is None else round(self.peak_mb, 1),
             "is_equal": self.is_equal,
@@ -53,12 +57,32 @@ class Outcome:
     skipped: str | None = None
 
 
-def timed(do: Callable[[], Any], repeats: int, *, budget: float = BUDGET_SECONDS) -> tuple[list[float], Any]:
-    """Give the seconds of up to ``repeats`` runs and the last answer; at least two runs, then only within ``budget``."""
+@dataclass(frozen=True)
+class Timing:
+    """What repeating something took: seconds by the clock and of the processor, run by run, and the last answer."""
+
+    seconds: list[float]
+    cpu_seconds: list[float]
+    answer: Any
+
+
+def timed(
+    do: Callable[[], Any],
+    repeats: int,
+    *,
+    budget: float = BUDGET_SECONDS,
+    cpu: Callable[[], float] = time.process_time,
+) -> Timing:
+    """Run ``do`` up to ``repeats`` times: at least twice, then only while the runs so far took less than ``budget``.
+
+    ``cpu`` tells the processor time used so far; by default this process's own.
+    """
     seconds: list[float] = []
+    busy: list[float] = []
     answer: Any = None
     while len(seconds) < repeats and (len(seconds) < 2 or sum(seconds) < budget):
-        began = time.perf_counter()
+        began, used = time.perf_counter(), cpu()
         answer = do()
         seconds.append(time.perf_counter() - began)
-    return seconds, answer
+        busy.append(cpu() - used)
+    return Timing(seconds, busy, answer)

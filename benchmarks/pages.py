@@ -40,6 +40,8 @@ def write_page(folder: Path) -> Path:
         "",
         "Written by `make bench` from the JSON files beside this page, which hold every single run. A figure is worth",
         "something only with its machine and its day, so both stand above each table; compare figures of one table only.",
+        "Where the load is above the number of cores, other programs were running: seconds by the clock are then too high",
+        "on every line, and CPU seconds (median of the runs) are the better measure.",
     ]
     for result in found:
         lines += ["", *_section(result)]
@@ -60,13 +62,14 @@ def _section(result: dict[str, Any]) -> list[str]:
         f"{machine['memory_gb']} GB, {machine['system']}, Python {machine['python']}, Java {machine['java']}; {versions}. "
         f"Load when it began / ended: {machine['load_1m']} / {machine.get('load_1m_at_end', '?')}.",
         "",
-        "| case | way | median s | least – most s | runs | first call s | memory MB | same answer |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| case | way | median s | least – most s | CPU s | runs | first call s | memory MB | same answer |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in result["rows"]:
         lines.append(
             f"| {row['case']} | {row['way']} | {_seconds(row['median_seconds'])} | "
-            f"{_seconds(row['min_seconds'])} – {_seconds(row['max_seconds'])} | {len(row['seconds'])} | "
+            f"{_seconds(row['min_seconds'])} – {_seconds(row['max_seconds'])} | "
+            f"{_seconds(row['median_cpu_seconds'])} | {len(row['seconds'])} | "
             f"{_seconds(row['first_seconds'])} | {_whole(row['peak_mb'])} | {_answer(row['is_equal'])} |"
         )
     lines += ["", *(f"- {note}" for note in result["notes"])]
