@@ -90,6 +90,7 @@ def test_three_nights_keep_merge_and_split_people_and_a_rerun_changes_nothing(dr
     assert "web/c" not in night_3
     before = hashes(lake)
     assert (resolve(lake, NIGHT_3).minted, hashes(lake)) == (0, before)
+    assert {lake.delta(f"identity.{t}").protocol().min_reader_version for t in STABLE} == {1}
 
 
 def test_a_corrected_file_gives_nobody_another_persons_one_id(dry_lake):
