@@ -229,7 +229,16 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
                 "run `cdp jars fetch` once with a network, lower spark.driver_memory in cdp.yml, or see `cdp doctor`"
             ) from wrong
         raise
+    _keep_values_out_of_logs()
     return session
+
+
+def _keep_values_out_of_logs() -> None:
+    """Silence PySpark's own copy of every SQL error on stderr: a page of JSON that quotes delivered values."""
+    from pyspark.logger import PySparkLogger
+
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def stop_session(*, wait: bool = False) -> None:
