@@ -9,15 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from identity.facts import born_before, facts_of_profiles, look_up
 from identity.graph import ABSENT, UNDATED, Graph, Identifiers, Links, Profiles
-from identity.names import comparable_names
 from identity.normalise import NORMALISERS, facts_of_national_ids, keyed, masked
 from identity.rules import NamespaceRule, Rules
-
-# Fewer records than this say nothing about how common a name is.
-_OFTEN = 20
-# Days systems write when they know none.
-_NO_BIRTH_DATES = [date(1900, 1, 1), date(1970, 1, 1), date(1899, 12, 31), date(1, 1, 1), date(9999, 12, 31)]
 
 NODE_SCHEMA = pa.schema(
     [
@@ -77,7 +72,7 @@ def observe(
     """
     profile_rows = _distinct_profiles(customers, observations)
     known = nodes.filter(pc.equal(nodes["kind"], "profile"))
-    ids = _look_up(
+    ids = look_up(
         profile_rows["source"],
         profile_rows["source_key"],
         known["source"],
@@ -91,7 +86,7 @@ def observe(
     highest += int(fresh.sum())
 
     usable = observations.filter(pc.equal(observations["role"], "identity"))
-    at = _look_up(
+    at = look_up(
         usable["source"], usable["source_key"], profile_rows["source"], profile_rows["source_key"],
         pa.array(np.arange(len(ids))),
     )  # fmt: skip
@@ -115,7 +110,9 @@ def observe(
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     identifiers, links = builder.finish(rank)
-    facts = _facts(customers, profile_rows, rules, documented=_documented(by_namespace, rules, len(ids)))
+    facts = facts_of_profiles(
+        customers, profile_rows, rules, documented=_documented(by_namespace, rules, len(ids))
+    )
     births, genders = builder.stated_by_documents(facts.birth_dates, facts.genders)
     sources = pc.dictionary_encode(profile_rows["source"].combine_chunks())
     codes = (
@@ -128,25 +125,11 @@ def observe(
         birth_dates=births[order],
         genders=genders[order],
         minors=(births[order] != UNDATED)
-        & (births[order] > _born_before(business_date, rules.contacts_from_age)),
+        & (births[order] > born_before(business_date, rules.contacts_from_age)),
     )
     invalid = _invalid(by_namespace, ids)
     graph = Graph(profiles_graph, identifiers, links, namespaces)
     return Observed(graph, pa.concat_tables(new), invalid, facts.kinds[order])
-
-
-def _born_before(business_date: date, age: int) -> int:
-    """Give the last birth date (days since 1970) of people who are ``age`` years old on the day."""
-    day = 28 if (business_date.month, business_date.day) == (2, 29) else business_date.day
-    return (date(business_date.year - age, business_date.month, day) - date(1970, 1, 1)).days
-
-
-@dataclass(frozen=True)
-class _Facts:
-    legal_names: dict[str, np.ndarray]
-    birth_dates: np.ndarray
-    genders: np.ndarray
-    kinds: np.ndarray
 
 
 def _distinct_profiles(customers: pa.Table, observations: pa.Table) -> pa.Table:
@@ -163,26 +146,6 @@ def _distinct_profiles(customers: pa.Table, observations: pa.Table) -> pa.Table:
         .aggregate([])
         .sort_by([("source", "ascending"), ("source_key", "ascending")])
     )
-
-
-def _look_up(
-    firsts: pa.ChunkedArray,
-    seconds: pa.ChunkedArray,
-    known_firsts: pa.ChunkedArray,
-    known_seconds: pa.ChunkedArray,
-    answers: pa.Array | pa.ChunkedArray,
-) -> np.ndarray:
-    """Give the answer of the known pair equal to each pair, ABSENT where there is none."""
-    found = np.full(len(firsts), ABSENT, dtype=np.int64)
-    told = answers.to_numpy()
-    for first in pc.unique(firsts).to_pylist():
-        mine = np.flatnonzero(pc.equal(firsts, first).to_numpy(zero_copy_only=False))
-        theirs = np.flatnonzero(pc.equal(known_firsts, first).to_numpy(zero_copy_only=False))
-        if len(theirs):
-            at = pc.index_in(seconds.take(pa.array(mine)), value_set=known_seconds.take(pa.array(theirs)))
-            at = pc.fill_null(at, -1).to_numpy()
-            found[mine[at >= 0]] = told[theirs[at[at >= 0]]]
-    return found
 
 
 def _ranks(values: pa.Array) -> np.ndarray:
@@ -408,70 +371,3 @@ class _Identifiers:
             births[profiles[told][order]] = values.birth_dates[local][told][order]
             sexes[profiles[told][order]] = values.genders[local][told][order]
         return births, sexes
-
-
-def _facts(customers: pa.Table, profile_rows: pa.Table, rules: Rules, *, documented: np.ndarray) -> _Facts:
-    size = profile_rows.num_rows
-    births, genders = np.full(size, UNDATED, dtype=np.int32), np.full(size, ABSENT, dtype=np.int8)
-    kinds = np.full(size, None, dtype=object)
-    legal = {key: np.full(size, ABSENT, dtype=np.int64) for key in ("han", "latin", "surname")}
-    if not customers.num_rows:
-        return _Facts(legal, births, genders, kinds)
-    # Several feeds of one source may describe one profile: the first row in the order of all columns speaks.
-    columns = ["source", "source_key", "kind", "full_name", "birth_date", "gender"]
-    rows = customers.select(columns).sort_by([(c, "ascending") for c in columns])
-    at = _look_up(
-        rows["source"],
-        rows["source_key"],
-        profile_rows["source"],
-        profile_rows["source_key"],
-        pa.array(np.arange(size)),
-    )
-    backwards = np.argsort(at, kind="stable")[::-1]
-    at = at[backwards]
-    source_ok = pc.is_in(profile_rows["source"], value_set=pa.array(rules.names.legal_sources, pa.string()))
-    sure = documented | source_ok.to_numpy(zero_copy_only=False)
-    encoded = pc.dictionary_encode(rows["full_name"].combine_chunks())
-    indices = pc.fill_null(encoded.indices, ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)[backwards]
-    names = comparable_names(encoded.dictionary, rules.names)
-    counts = (sure[at] | np.r_[names.looks_legal, False][indices]) & ~_overused(
-        rows["source"], indices, backwards, rules
-    )
-    for key, keys in (("han", names.han), ("latin", names.latin), ("surname", names.surnames)):
-        codes = np.r_[_codes(keys), ABSENT][indices]
-        legal[key][at] = np.where(counts, codes, ABSENT)
-    day = rows["birth_date"].cast(pa.date32())
-    day = pc.if_else(
-        pc.is_in(day, value_set=pa.array(_NO_BIRTH_DATES, pa.date32())), pa.scalar(None, pa.date32()), day
-    )
-    births[at] = pc.fill_null(day.cast(pa.int32()), int(UNDATED)).to_numpy()[backwards]
-    gender = pc.fill_null(pc.index_in(rows["gender"], value_set=pa.array(["F", "M"])), ABSENT)
-    genders[at] = gender.to_numpy()[backwards]
-    births[~sure], genders[~sure] = UNDATED, ABSENT
-    kinds[at] = np.array(rows["kind"].to_pylist(), dtype=object)[backwards]
-    return _Facts(legal, births, genders, kinds)
-
-
-def _overused(sources: pa.ChunkedArray, names: np.ndarray, order: np.ndarray, rules: Rules) -> np.ndarray:
-    """Tell which rows carry a name too many records of their source carry; no people share one so often."""
-    if rules.names.max_share is None or not len(names):
-        return np.zeros(len(names), dtype=bool)
-    encoded = pc.dictionary_encode(sources.combine_chunks())
-    source = encoded.indices.to_numpy()[order].astype(np.int64)
-    _, place, counts = np.unique(
-        source * (names.max() + 2) + names + 1, return_inverse=True, return_counts=True
-    )
-    of_source = np.bincount(source)[source]
-    often = counts[place.reshape(-1)]
-    return (often >= _OFTEN) & (often > rules.names.max_share * of_source)
-
-
-def _codes(keys: pa.StringArray) -> np.ndarray:
-    """Give each key's place among the sorted keys, ABSENT for null."""
-    known = pc.unique(keys.drop_null())
-    known = known.take(pc.sort_indices(known))
-    return (
-        pc.fill_null(pc.index_in(keys, value_set=known), ABSENT)
-        .to_numpy(zero_copy_only=False)
-        .astype(np.int64)
-    )

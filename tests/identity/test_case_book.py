@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from identity_records import grouped
 
-from identity.resolve import refused_links
 from identity.rules import read_rules
+from identity.write import refused_links
 from lakehouse.yaml_files import load_yaml, plain
 
 BOOK = Path(__file__).parents[1] / "cases" / "identity"
