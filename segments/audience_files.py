@@ -29,7 +29,9 @@ def write_rows(rows: pa.Table, folder: Path, file_format: str) -> list[Path]:
     for number, begin in enumerate(range(0, max(rows.num_rows, 1), ROWS_PER_FILE)):
         part = folder / f"part-{number:05d}.{SUFFIX[file_format]}"
         piece = rows.slice(begin, ROWS_PER_FILE)
-        {"parquet": _write_parquet, "csv": _write_csv, "json_lines": _write_json_lines}[file_format](piece, part)
+        {"parquet": _write_parquet, "csv": _write_csv, "json_lines": _write_json_lines}[file_format](
+            piece, part
+        )
         parts.append(part)
     return parts
 
@@ -54,7 +56,9 @@ def as_read(rows: pa.Table, file_format: str) -> pa.Table:
     if file_format == "parquet":
         return rows
     cell = _csv_cell if file_format == "csv" else _json_text
-    columns = {name: pa.array([cell(v) for v in rows[name].to_pylist()], pa.string()) for name in rows.column_names}
+    columns = {
+        name: pa.array([cell(v) for v in rows[name].to_pylist()], pa.string()) for name in rows.column_names
+    }
     return pa.table(columns)
 
 
@@ -104,7 +108,9 @@ def _read_csv(part: Path) -> pa.Table:
         for line in lines:
             for column, value in zip(columns, line, strict=True):
                 column.append(value)
-    return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
+    return pa.table(
+        {name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)}
+    )
 
 
 def _read_json_lines(part: Path) -> pa.Table:

@@ -101,7 +101,9 @@ def _check_one(segment: Segment, by_code: dict[str, Segment], around: Surroundin
             elif isinstance(leaf, EventLeaf):
                 yield from _check_window(segment, leaf)
             if segment.spec.kind == "static" and not isinstance(leaf, ListLeaf):
-                yield _finding(segment, "E03", "a static segment is made of lists only; use kind: dynamic", leaf.line)
+                yield _finding(
+                    segment, "E03", "a static segment is made of lists only; use kind: dynamic", leaf.line
+                )
     yield from _check_columns(segment, around)
     yield from _check_version(segment, around)
     if segment.spec.offer:
@@ -113,7 +115,12 @@ def _check_tag(
 ) -> Iterator[Finding]:
     fact = around.tags.get(leaf.tag)
     if fact is None:
-        yield _finding(segment, "E01", f"there is no tag '{leaf.tag}'{did_you_mean(leaf.tag, list(around.tags))}", leaf.line)
+        yield _finding(
+            segment,
+            "E01",
+            f"there is no tag '{leaf.tag}'{did_you_mean(leaf.tag, list(around.tags))}",
+            leaf.line,
+        )
         return
     yield from _check_wish(segment, f"tag '{leaf.tag}'", fact.version, leaf.version, leaf.line)
     if fact.status not in ("online", "deprecated"):
@@ -149,11 +156,16 @@ def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> 
     fault = type_fault(test.operator, fact.value_type, test.operand)
     if fault:
         fitting = [name for name, operator in OPERATORS.items() if fact.value_type in operator.types]
-        yield _finding(segment, "E03", f"tag '{leaf.tag}': {fault}; operators for it: {', '.join(fitting)}", line)
+        yield _finding(
+            segment, "E03", f"tag '{leaf.tag}': {fault}; operators for it: {', '.join(fitting)}", line
+        )
         return
     if test.operator == "changed_since" and test.operand > DAILY_DAYS_KEPT:
         yield _finding(
-            segment, "E09", f"'changed_since: {test.operand}' looks back further than the {DAILY_DAYS_KEPT} days kept", line
+            segment,
+            "E09",
+            f"'changed_since: {test.operand}' looks back further than the {DAILY_DAYS_KEPT} days kept",
+            line,
         )
     for value in test.operands():
         if fact.domain and str(value) not in fact.domain:
@@ -161,7 +173,10 @@ def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> 
             yield _finding(segment, "E02", f"tag '{leaf.tag}' has no value '{value}'{hint}", line)
         elif fact.value_type == "number" and _outside(value, fact):
             yield _finding(
-                segment, "E02", f"tag '{leaf.tag}' runs from {_shown(fact.minimum)} to {_shown(fact.maximum)}, not to {value}", line
+                segment,
+                "E02",
+                f"tag '{leaf.tag}' runs from {_shown(fact.minimum)} to {_shown(fact.maximum)}, not to {value}",
+                line,
             )
 
 
@@ -207,13 +222,19 @@ def _check_columns(segment: Segment, around: Surroundings) -> Iterator[Finding]:
         fact = around.tags.get(column)
         if fact is None:
             hint = did_you_mean(column, [*GIVEN_COLUMNS, *around.tags])
-            yield _finding(segment, "E01", f"column '{column}' is neither variant, channel nor a tag{hint}", line)
+            yield _finding(
+                segment, "E01", f"column '{column}' is neither variant, channel nor a tag{hint}", line
+            )
         elif fact.level == "C3":
-            yield _finding(segment, "E08", f"column '{column}' is C3; nothing of level C3 may be published", line)
+            yield _finding(
+                segment, "E08", f"column '{column}' is C3; nothing of level C3 may be published", line
+            )
         elif fact.is_restricted:
             yield _finding(segment, "E06", f"column '{column}' may only exclude and is never published", line)
         elif fact.purposes and segment.spec.purpose not in fact.purposes:
-            yield _finding(segment, "E06", f"column '{column}' may not be published for {segment.spec.purpose}", line)
+            yield _finding(
+                segment, "E06", f"column '{column}' may not be published for {segment.spec.purpose}", line
+            )
         elif fact.status not in ("online", "deprecated"):
             yield _finding(segment, "E05", f"column '{column}' is {fact.status}, not online", line)
         else:
@@ -223,7 +244,9 @@ def _check_columns(segment: Segment, around: Surroundings) -> Iterator[Finding]:
         destination = around.destinations.get(name)
         if destination is None:
             hint = did_you_mean(name, list(around.destinations))
-            yield _finding(segment, "E01", f"there is no destination '{name}' in destinations.yml{hint}", place)
+            yield _finding(
+                segment, "E01", f"there is no destination '{name}' in destinations.yml{hint}", place
+            )
             continue
         for fact, where in facts:
             if LEVELS.index(fact.level) > LEVELS.index(destination.ceiling):
@@ -254,7 +277,9 @@ def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[Fi
             reported.add(frozenset(circle))
             following = circle[1] if len(circle) > 1 else circle[0]
             line = next(leaf.line for leaf in _nested_leaves(segment) if leaf.segment == following)
-            yield _finding(segment, "E04", f"the segments go in a circle: {' → '.join([*circle, circle[0]])}", line)
+            yield _finding(
+                segment, "E04", f"the segments go in a circle: {' → '.join([*circle, circle[0]])}", line
+            )
 
 
 def _overlaps(segments: list[Segment]) -> Iterator[Finding]:
@@ -302,7 +327,9 @@ def _chosen_parts(segment: Segment) -> list[Node]:
 
 
 def _outside(value: Any, fact: TagFacts) -> bool:
-    return (fact.minimum is not None and value < fact.minimum) or (fact.maximum is not None and value > fact.maximum)
+    return (fact.minimum is not None and value < fact.minimum) or (
+        fact.maximum is not None and value > fact.maximum
+    )
 
 
 def _shown(bound: Any) -> str:

@@ -83,7 +83,9 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
     ]
     head = f"-- Leaf table of {', '.join(s.code + ' ' + s.version for s in chosen)} as of {business_date}\n"
     text = (
-        f"{head}WITH " + ",\n".join(parts) + "\nSELECT\n  "
+        f"{head}WITH "
+        + ",\n".join(parts)
+        + "\nSELECT\n  "
         + ",\n  ".join(selected)
         + f"\nFROM {TAG_TABLE} t\n"
         + "\n".join(joins)
@@ -156,7 +158,11 @@ def segment_sql(segment: Segment, *, business_date: date, policy: Policy) -> str
     leaf_table = compile_leaf_table([segment], business_date=business_date, policy=policy)
 
     def column_of(leaf: Leaf) -> str:
-        return f"one_id IN (SELECT one_id FROM members_{leaf.segment})" if isinstance(leaf, SegmentLeaf) else leaf.column
+        return (
+            f"one_id IN (SELECT one_id FROM members_{leaf.segment})"
+            if isinstance(leaf, SegmentLeaf)
+            else leaf.column
+        )
 
     rule = logic_sql(segment.rule, column_of)
     wanted = {"include": "coalesce(answer, true)"}.get(segment.unknown, "answer")

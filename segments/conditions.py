@@ -45,7 +45,11 @@ class TagLeaf(Leaf):
     def normal(self) -> dict[str, Any]:
         """Give tag and tests; members of lists are a set, so their order does not count."""
         tests = {t.operator: _normal_operand(t) for t in self.tests}
-        return {"tag": self.tag, **tests, **({"version": self.version} if self.version != ANY_VERSION else {})}
+        return {
+            "tag": self.tag,
+            **tests,
+            **({"version": self.version} if self.version != ANY_VERSION else {}),
+        }
 
 
 @dataclass(frozen=True)

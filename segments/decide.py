@@ -95,7 +95,13 @@ def decide_segment(
     inputs = _inputs(connection, segment, leaf_table, list_hashes, hashes if hashes is not None else {})
     versions = {tag: tags[tag].version for tag in _tags_of(segment) if tag in tags}
     run_id = text_hash(
-        "segment_run", code, segment.version, business_date, segment.definition_hash, _as_json({}), _as_json(inputs)
+        "segment_run",
+        code,
+        segment.version,
+        business_date,
+        segment.definition_hash,
+        _as_json({}),
+        _as_json(inputs),
     )[:24]
     return Decision(
         segment, run_id, inputs, versions, counts, placed, audience, _assignments(connection, segment, policy)
@@ -152,7 +158,9 @@ def _place(connection: duckdb.DuckDBPyConnection, segment: Segment, policy: Poli
     )
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, segment: Segment, policy: Policy, unknown: int) -> dict[str, Any]:
+def _counts(
+    connection: duckdb.DuckDBPyConnection, segment: Segment, policy: Policy, unknown: int
+) -> dict[str, Any]:
     """Give the numbers the manifest's equations are about."""
     rows = connection.execute(
         f"SELECT place, reason, variant, count(*) FROM placed_{segment.code} GROUP BY ALL"
@@ -164,7 +172,9 @@ def _counts(connection: duckdb.DuckDBPyConnection, segment: Segment, policy: Pol
 
     candidates = sum(row[3] for row in rows)
     suppressed = {reason: total(reason=reason) for reason in REASONS if total(reason=reason)}
-    variants = {v: total(place="TREATED", variant=v) for v in sorted({r[2] for r in rows if r[0] == "TREATED"})}
+    variants = {
+        v: total(place="TREATED", variant=v) for v in sorted({r[2] for r in rows if r[0] == "TREATED"})
+    }
     for arm in segment.spec.split.arms if segment.spec.split else ():
         variants.setdefault(arm, 0)
     published = sum(variants.values())
@@ -221,14 +231,18 @@ def _inputs(
         entries, sha256 = list_hashes[reference]
         found.append({"table": f"lists/{reference}", "rows": entries, "hash": sha256[:24]})
     for code in sorted({leaf.segment for leaf in all_leaves(segment) if isinstance(leaf, SegmentLeaf)}):
-        found.append(_input(f"segments.members/{code}", connection.sql(f"FROM members_{code}").to_arrow_table()))
+        found.append(
+            _input(f"segments.members/{code}", connection.sql(f"FROM members_{code}").to_arrow_table())
+        )
     placed = connection.sql(f"SELECT one_id, place, variant FROM placed_{segment.code}").to_arrow_table()
     found.append(_input("segments.assignments", placed))
     return found
 
 
 def _read_hash(
-    connection: duckdb.DuckDBPyConnection, columns: tuple[str, ...], hashes: dict[tuple[str, ...], dict[str, Any]]
+    connection: duckdb.DuckDBPyConnection,
+    columns: tuple[str, ...],
+    hashes: dict[tuple[str, ...], dict[str, Any]],
 ) -> dict[str, Any]:
     """Give rows and hash of some columns of the leaf table, each set of columns read once a night."""
     if columns not in hashes:
@@ -269,7 +283,9 @@ def _assignments(connection: duckdb.DuckDBPyConnection, segment: Segment, policy
         if part.salt
     ]
     nothing = "SELECT '' AS salt, 0::BIGINT AS one_id, 0 AS bucket, '' AS arm, '' AS source WHERE false"
-    return connection.sql("\nUNION ALL\n".join([nothing, *selects]) + "\nORDER BY salt, one_id").to_arrow_table()
+    return connection.sql(
+        "\nUNION ALL\n".join([nothing, *selects]) + "\nORDER BY salt, one_id"
+    ).to_arrow_table()
 
 
 def _as_json(value: Any) -> str:

@@ -48,7 +48,16 @@ if TYPE_CHECKING:
     from lakehouse.settings import Settings
 
 log = logging.getLogger("cdp.segments")
-WRITTEN = ("definitions", "runs", "members", "changes", "suppressions", "assignments", "recipients", "deliveries")
+WRITTEN = (
+    "definitions",
+    "runs",
+    "members",
+    "changes",
+    "suppressions",
+    "assignments",
+    "recipients",
+    "deliveries",
+)
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,13 @@ def release(lake: Lake, result: SegmentsResult) -> None:
     for audience in result.audiences:
         release_audience(audience)
         what = "is there already" if audience.is_repeated else "released"
-        log.info("audience %s for %s: %d people, %s", audience.segment, audience.destination, audience.published, what)
+        log.info(
+            "audience %s for %s: %d people, %s",
+            audience.segment,
+            audience.destination,
+            audience.published,
+            what,
+        )
     extend_rows(lake, "segments.deliveries", delivery_rows(result.audiences))
 
 
@@ -158,7 +173,9 @@ def _decide_all(
     connection = duckdb.connect()
     make_leaf_table(lake, connection, leaf_table, lists, business_date, engine=engine)
     connection.register("earlier_members", earlier_members(lake, business_date))
-    connection.register("redirects", lake.read_arrow("identity.redirects", columns=["from_one_id", "to_one_id"]))
+    connection.register(
+        "redirects", lake.read_arrow("identity.redirects", columns=["from_one_id", "to_one_id"])
+    )
     assigned = lake.read_arrow("segments.assignments", columns=["salt", "one_id", "arm", "assigned_on"])
     connection.register("all_assignments", assigned)
     connection.execute(
@@ -196,9 +213,16 @@ def _refuse_missing_tags(lake: Lake, segments: Sequence[Segment]) -> None:
     present = {f.name for f in lake.delta(TAG_TABLE).schema().fields}
     for segment in segments:
         asked = [(leaf.tag, leaf.line) for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)]
-        for tag, line in [*asked, *((tag, segment.line("publish", "columns")) for tag in published_tags(segment))]:
+        for tag, line in [
+            *asked,
+            *((tag, segment.line("publish", "columns")) for tag in published_tags(segment)),
+        ]:
             if tag not in present:
-                raise StepFailed(f"tag '{tag}' is not in {TAG_TABLE} yet; build the tags first", file=segment.file, line=line)
+                raise StepFailed(
+                    f"tag '{tag}' is not in {TAG_TABLE} yet; build the tags first",
+                    file=segment.file,
+                    line=line,
+                )
 
 
 def _offer_risk(lake: Lake, segment: Segment) -> str | None:
@@ -207,8 +231,14 @@ def _offer_risk(lake: Lake, segment: Segment) -> str | None:
         return None
     offer_id, _, version = segment.spec.offer.partition("@")
     wanted = ["offer_id", "version", "risk_level", "valid_to"]
-    offers = [row for row in lake.read_arrow("trusted.offers", columns=wanted).to_pylist() if row["valid_to"] is None]
-    risks = {row["risk_level"] for row in offers if row["offer_id"] == offer_id and row["version"] == int(version)}
+    offers = [
+        row
+        for row in lake.read_arrow("trusted.offers", columns=wanted).to_pylist()
+        if row["valid_to"] is None
+    ]
+    risks = {
+        row["risk_level"] for row in offers if row["offer_id"] == offer_id and row["version"] == int(version)
+    }
     if not risks or None in risks:
         hint = did_you_mean(segment.spec.offer, [f"{row['offer_id']}@{row['version']}" for row in offers])
         raise SettingsInvalid(

@@ -72,7 +72,9 @@ class Explanation:
         if self.suppressed:
             return f"chosen, but suppressed: {self.suppressed}"
         if not self.is_member:
-            treated_as = self.chosen if self.chosen is not None else {"include": True}.get(self.unknown_means, False)
+            treated_as = (
+                self.chosen if self.chosen is not None else {"include": True}.get(self.unknown_means, False)
+            )
             return "chosen, but outside the rollout" if treated_as else "not chosen by the rule"
         if self.holdout != "NONE":
             return f"member, kept as control group ({self.holdout})"
@@ -91,7 +93,9 @@ def explain(settings: Settings, code: str, one_id: int, business_date: date | No
     catalogue = read_catalogue(settings, known_hashes={})
     segment = next((s for s in catalogue.segments if s.code == code), None)
     if segment is None:
-        raise UsageError(f"there is no segment '{code}'{did_you_mean(code, [s.code for s in catalogue.segments])}")
+        raise UsageError(
+            f"there is no segment '{code}'{did_you_mean(code, [s.code for s in catalogue.segments])}"
+        )
     person = _redirected(published, one_id)
     row = _tag_row(published, person)
     if row is None:
@@ -121,7 +125,13 @@ class _Facts:
     """Answers leaves for one person from published tables, each leaf once."""
 
     def __init__(
-        self, published: Published, catalogue: Catalogue, segment: Segment, one_id: int, day: date, tags: dict[str, Any]
+        self,
+        published: Published,
+        catalogue: Catalogue,
+        segment: Segment,
+        one_id: int,
+        day: date,
+        tags: dict[str, Any],
     ) -> None:
         self.published, self.catalogue, self.segment = published, catalogue, segment
         self.one_id, self.day, self.tags = one_id, day, tags
@@ -148,7 +158,13 @@ class _Facts:
         for test in leaf.tests:
             before = self._before(leaf.tag, test.operand) if test.operator == "changed_since" else []
             answers.append(
-                answer(test, value, business_date=self.day, before=before[0] if before else None, has_before=bool(before))
+                answer(
+                    test,
+                    value,
+                    business_date=self.day,
+                    before=before[0] if before else None,
+                    has_before=bool(before),
+                )
             )
         if fact is not None and fact.is_restricted:
             return kleene_all(answers), RESTRICTED
@@ -178,14 +194,18 @@ class _Facts:
             return None, "the list is gone"
         entries = read_list(self.catalogue.around.workspace, leaf).holding(self.day)
         profiles = self.published.sql(
-            "SELECT source, source_key FROM identity.memberships WHERE one_id = ? AND valid_to IS NULL", [self.one_id]
+            "SELECT source, source_key FROM identity.memberships WHERE one_id = ? AND valid_to IS NULL",
+            [self.one_id],
         ).fetchall()
         named = {(e.source, e.source_key) for e in entries}
         listed = any(e.one_id == self.one_id for e in entries) or any(tuple(p) in named for p in profiles)
         return listed, "on the list" if listed else "not on the list"
 
     def _segment(self, leaf: SegmentLeaf) -> tuple[Answer, str]:
-        found = _one(self.published, "segments.members", "one_id", leaf.segment, self.day, self.one_id) is not None
+        found = (
+            _one(self.published, "segments.members", "one_id", leaf.segment, self.day, self.one_id)
+            is not None
+        )
         return found, "member" if found else "no member"
 
 
@@ -240,7 +260,9 @@ def _shown(value: Any) -> str:
 
 
 def _redirected(published: Published, one_id: int) -> int:
-    rows = published.sql("SELECT to_one_id FROM identity.redirects WHERE from_one_id = ?", [one_id]).fetchall()
+    rows = published.sql(
+        "SELECT to_one_id FROM identity.redirects WHERE from_one_id = ?", [one_id]
+    ).fetchall()
     return int(rows[0][0]) if rows else one_id
 
 
@@ -278,5 +300,7 @@ def _notes(published: Published, segment: Segment, day: date) -> list[str]:
     if not rows:
         return [f"the segment was not evaluated on {day}; the answers are those it would give"]
     if rows[0] != (segment.version, segment.definition_hash):
-        return [f"the file has version {segment.version}, but {rows[0][0]} was evaluated on {day}: answers may differ"]
+        return [
+            f"the file has version {segment.version}, but {rows[0][0]} was evaluated on {day}: answers may differ"
+        ]
     return []

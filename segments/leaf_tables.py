@@ -75,10 +75,14 @@ def _by_spark(
     pq.write_table(entries, folder / "lists.parquet")
     lake.spark.read.parquet(str(folder / "lists.parquet")).createOrReplaceTempView(LIST_VIEW)
     lake.spark.sql(leaf_table.sql).write.parquet(str(folder / "leaves"))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE leaf_table AS FROM read_parquet('{folder}/leaves/*.parquet')")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE leaf_table AS FROM read_parquet('{folder}/leaves/*.parquet')"
+    )
 
 
-def _by_duckdb(lake: Lake, connection: duckdb.DuckDBPyConnection, leaf_table: LeafTable, entries: pa.Table) -> None:
+def _by_duckdb(
+    lake: Lake, connection: duckdb.DuckDBPyConnection, leaf_table: LeafTable, entries: pa.Table
+) -> None:
     import sqlglot
 
     connection.execute(f"SET TimeZone = '{lake.settings.time_zone}'")

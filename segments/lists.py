@@ -61,7 +61,9 @@ def read_list(workspace: Path, leaf: ListLeaf) -> StaticList:
         by_profile = {"source", "source_key"} <= names
         if by_profile == ("one_id" in names) or names - {"one_id", "source", "source_key", "expires_on"}:
             raise SettingsInvalid(
-                "the header of a list is one_id or source,source_key, and optionally expires_on", file=file, line=1
+                "the header of a list is one_id or source,source_key, and optionally expires_on",
+                file=file,
+                line=1,
             )
         entries = []
         for row in rows:
@@ -70,7 +72,9 @@ def read_list(workspace: Path, leaf: ListLeaf) -> StaticList:
                 one_id = None if by_profile else int(row["one_id"])
             except (TypeError, ValueError):
                 raise SettingsInvalid(
-                    "one_id is a whole number and expires_on a day like 2026-12-31", file=file, line=rows.line_num
+                    "one_id is a whole number and expires_on a day like 2026-12-31",
+                    file=file,
+                    line=rows.line_num,
                 ) from None
             if by_profile and not (row["source"] and row["source_key"]):
                 raise SettingsInvalid("source and source_key are both needed", file=file, line=rows.line_num)

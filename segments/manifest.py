@@ -53,22 +53,33 @@ def broken_equations(manifest: Mapping[str, Any], measured: Measured) -> list[st
     suppressed = sum(counts["suppressed_by_reason"].values())
     variants = sum(counts["variants"].values())
     dropped = sum(counts["dropped_by_contact"].values())
-    kept_out = sum(counts[name] for name in ("not_in_rollout", "control_global", "holdout_local", "contaminated"))
+    kept_out = sum(
+        counts[name] for name in ("not_in_rollout", "control_global", "holdout_local", "contaminated")
+    )
     published, delta = counts["published"], counts["delta"]
     pairs = [
         ("rows of the snapshot", measured.rows_by_mode.get("snapshot", 0), "published", published),
         ("candidates", counts["candidates"], "eligible + suppressed", counts["eligible"] + suppressed),
         ("eligible", counts["eligible"], "kept out + variants", kept_out + variants),
         ("published", published, "variants - dropped by contact", variants - dropped),
-        ("previous + enter - exit", delta["previous"] + delta["enter"] - delta["exit"], "published", published),
+        (
+            "previous + enter - exit",
+            delta["previous"] + delta["enter"] - delta["exit"],
+            "published",
+            published,
+        ),
         ("people with consent", sum(counts["consent"].values()), "published", published),
     ]
     if "delta" in manifest["mode"]:
         told = delta["enter"] + delta["exit"] + delta["update"]
-        pairs.append(("rows of the delta", measured.rows_by_mode.get("delta", 0), "enter + exit + update", told))
+        pairs.append(
+            ("rows of the delta", measured.rows_by_mode.get("delta", 0), "enter + exit + update", told)
+        )
     if measured.recipients is not None:
         pairs.append(("recipients", measured.recipients, "rows of the snapshot", published))
-    broken = [f"{left} is {value}, but {right} is {other}" for left, value, right, other in pairs if value != other]
+    broken = [
+        f"{left} is {value}, but {right} is {other}" for left, value, right, other in pairs if value != other
+    ]
     return broken + _broken_sets(manifest, measured) + _broken_order(manifest, measured)
 
 
@@ -113,7 +124,9 @@ def _broken_order(manifest: Mapping[str, Any], measured: Measured) -> list[str]:
 
 def schema_of(rows: pa.Table, levels: Mapping[str, str]) -> list[dict[str, str]]:
     """Give name, type (as Spark SQL writes it) and personal level of each column."""
-    return [{"name": f.name, "type": type_name(f.type), "level": levels.get(f.name, "C1")} for f in rows.schema]
+    return [
+        {"name": f.name, "type": type_name(f.type), "level": levels.get(f.name, "C1")} for f in rows.schema
+    ]
 
 
 def type_name(kind: pa.DataType) -> str:
@@ -123,7 +136,13 @@ def type_name(kind: pa.DataType) -> str:
         return f"decimal({match[1]},{match[2]})"
     if text.startswith("list<"):
         return f"array<{type_name(kind.value_type)}>"
-    names = {"int64": "bigint", "int32": "int", "bool": "boolean", "date32[day]": "date", "large_string": "string"}
+    names = {
+        "int64": "bigint",
+        "int32": "int",
+        "bool": "boolean",
+        "date32[day]": "date",
+        "large_string": "string",
+    }
     return names.get(text, text)
 
 

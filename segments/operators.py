@@ -131,7 +131,9 @@ def _fits(value: Any, value_type: ValueType) -> bool:
     return isinstance(value, str)
 
 
-def answer(test: Test, value: Any, *, business_date: date, before: Any = None, has_before: bool = False) -> bool | None:
+def answer(
+    test: Test, value: Any, *, business_date: date, before: Any = None, has_before: bool = False
+) -> bool | None:
     """Give the three-valued answer of one test on one value.
 
     ``before`` is the value of the day ``changed_since`` asks about and ``has_before`` says whether that day
@@ -193,7 +195,9 @@ def test_sql(test: Test, column: str, *, business_date: str, before: str = "") -
 def comparison_sql(number: str, comparison: dict[str, Any]) -> str:
     """Give a comparison of a whole number as SQL."""
     parts = [
-        f"{number} BETWEEN {bound[0]} AND {bound[1]}" if sign == "between" else f"{number} {_SIGN[sign]} {bound}"
+        f"{number} BETWEEN {bound[0]} AND {bound[1]}"
+        if sign == "between"
+        else f"{number} {_SIGN[sign]} {bound}"
         for sign, bound in sorted(comparison.items())
     ]
     return " AND ".join(parts)

@@ -39,11 +39,15 @@ class ConditionReader:
             hint = did_you_mean(str(key), [*CONNECTORS, *LEAVES])
             raise self._fault(f"'{key}' begins no condition{hint}", line_of(tree, key) or line)
         if len(found) > 1:
-            raise self._fault(f"'{found[0]}' and '{found[1]}' in one condition; join them with all or any", line)
+            raise self._fault(
+                f"'{found[0]}' and '{found[1]}' in one condition; join them with all or any", line
+            )
         word = found[0]
         if word in CONNECTORS:
             return self._connector(word, tree, line)
-        return {"tag": self._tag, "event": self._event, "list": self._list, "segment": self._segment}[word](tree, line)
+        return {"tag": self._tag, "event": self._event, "list": self._list, "segment": self._segment}[word](
+            tree, line
+        )
 
     def read_many(self, tree: Any, line: int | None) -> tuple[Node, ...]:
         """Give the nodes of a YAML list of conditions."""
@@ -71,9 +75,13 @@ class ConditionReader:
                     raise self._fault(f"E03 {fault}", line_of(tree, name))
                 tests.append(Test(name, operand))
         if not tests:
-            raise self._fault(f"tag '{tree['tag']}' is asked nothing; add one of {', '.join(OPERATORS)}", line)
+            raise self._fault(
+                f"tag '{tree['tag']}' is asked nothing; add one of {', '.join(OPERATORS)}", line
+            )
         version = str(tree.get("version", ANY_VERSION))
-        return TagLeaf(str(tree["tag"]), tuple(tests), version, line=line, include_unknown=self._unknown(tree))
+        return TagLeaf(
+            str(tree["tag"]), tuple(tests), version, line=line, include_unknown=self._unknown(tree)
+        )
 
     def _event(self, tree: Any, line: int | None) -> EventLeaf:
         self._only(tree, ("event", "include_unknown"))
@@ -96,7 +104,9 @@ class ConditionReader:
             raise self._fault(f"E03 {fault}", line_of(body, "count"))
         days = body.get("within_days")
         if not isinstance(days, int) or isinstance(days, bool) or days < 1:
-            raise self._fault("'event.within_days' takes a number of days of at least 1", line_of(body, "within_days"))
+            raise self._fault(
+                "'event.within_days' takes a number of days of at least 1", line_of(body, "within_days")
+            )
         filters = tuple((key, plain(body[key])) for key in EVENT_KEYS[3:] if key in body)
         if "is_success" in body and not isinstance(body["is_success"], bool):
             raise self._fault("'event.is_success' takes true or false", line_of(body, "is_success"))
@@ -106,7 +116,9 @@ class ConditionReader:
         self._only(tree, ("list",))
         match = LIST_REFERENCE.match(str(tree["list"]))
         if not match:
-            raise self._fault(f"'{tree['list']}' is no list; write <name>@<version>, like branch_special@3", line)
+            raise self._fault(
+                f"'{tree['list']}' is no list; write <name>@<version>, like branch_special@3", line
+            )
         return ListLeaf(match[1], match[2], line=line)
 
     def _segment(self, tree: Any, line: int | None) -> SegmentLeaf:
@@ -127,7 +139,9 @@ class ConditionReader:
     def _only(self, tree: Any, known: tuple[str, ...]) -> None:
         for key in tree:
             if key not in known:
-                raise self._fault(f"unknown key '{key}'{did_you_mean(str(key), list(known))}", line_of(tree, key))
+                raise self._fault(
+                    f"unknown key '{key}'{did_you_mean(str(key), list(known))}", line_of(tree, key)
+                )
 
     def _later(self, name: str, line: int | None) -> SettingsInvalid:
         return SettingsInvalid(f"'{name}' is not supported yet", file=self.file, line=line)

@@ -120,5 +120,9 @@ def read_destinations(workspace: Path) -> dict[str, Destination]:
 
 def destination_folder(settings: Settings, name: str, destination: Destination) -> Path:
     """Give the folder a destination reads: below its own root, else below the workspace's ``published``."""
-    root = (settings.workspace / Path(destination.root).expanduser()).resolve() if destination.root else settings.published
+    root = (
+        (settings.workspace / Path(destination.root).expanduser()).resolve()
+        if destination.root
+        else settings.published
+    )
     return root / name

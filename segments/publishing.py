@@ -198,7 +198,14 @@ def _keyed(audience: pa.Table, secret: bytes) -> pa.Table:
 
 
 def _delivered(
-    decision: Decision, name: str, root: Path, path: str, business_date: date, keys: pa.Table, *, is_repeated: bool
+    decision: Decision,
+    name: str,
+    root: Path,
+    path: str,
+    business_date: date,
+    keys: pa.Table,
+    *,
+    is_repeated: bool,
 ) -> StagedAudience:
     """Verify a run that is there already and give it; nothing of it is written again."""
     verdict = verify_run(root / path)
@@ -232,7 +239,9 @@ def _was_delivered(run: Path, latest: dict[str, Any] | None) -> bool:
         shutil.rmtree(run, ignore_errors=True)
         return False
     following = latest["run_id"] if latest else None
-    return read_manifest(run)["previous_run_id"] != following or (latest is not None and read_manifest(run)["seq"] <= latest["seq"])
+    return read_manifest(run)["previous_run_id"] != following or (
+        latest is not None and read_manifest(run)["seq"] <= latest["seq"]
+    )
 
 
 def _remove_unreleased(root: Path, keep: Path) -> None:
@@ -269,9 +278,15 @@ def _delta(audience: pa.Table, previous: pa.Table | None, file_format: str) -> p
     connection.register("now", comparable)
     connection.register("before", previous)
     # Arrow names the members of a list differently after Parquet, so types are compared as the manifest writes them.
-    same = {f.name: type_name(f.type) for f in previous.schema} == {f.name: type_name(f.type) for f in comparable.schema}
+    same = {f.name: type_name(f.type) for f in previous.schema} == {
+        f.name: type_name(f.type) for f in comparable.schema
+    }
     values = [name for name in comparable.column_names if name != "recipient_key"]
-    changed = " OR ".join(f'n."{name}" IS DISTINCT FROM b."{name}"' for name in values) if same and values else str(not same)
+    changed = (
+        " OR ".join(f'n."{name}" IS DISTINCT FROM b."{name}"' for name in values)
+        if same and values
+        else str(not same)
+    )
     ops = connection.sql(
         "SELECT CASE WHEN b.recipient_key IS NULL THEN 'ENTER' WHEN n.recipient_key IS NULL THEN 'EXIT' ELSE 'UPDATE' END"
         " AS op, trim(coalesce(n.recipient_key, b.recipient_key), '\"') AS recipient_key\n"

@@ -203,7 +203,18 @@ class Segment:
         kept = self.spec.model_dump(
             mode="json",
             by_alias=True,
-            include={"entity", "kind", "purpose", "guards", "rollout", "holdout", "split", "contact", "offer", "publish"},
+            include={
+                "entity",
+                "kind",
+                "purpose",
+                "guards",
+                "rollout",
+                "holdout",
+                "split",
+                "contact",
+                "offer",
+                "publish",
+            },
         )
         trees = {"base": self.base, "where": self.where}
         return {
@@ -246,7 +257,14 @@ def read_segment(file: Path) -> Segment:
         return reader.read_many(tree[key], line_of(tree, key)) if tree.get(key) else ()
 
     segment = Segment(
-        spec, file, file.read_text(encoding="utf-8"), tree, one("base"), one("where"), many("include"), many("exclude")
+        spec,
+        file,
+        file.read_text(encoding="utf-8"),
+        tree,
+        one("base"),
+        one("where"),
+        many("include"),
+        many("exclude"),
     )
     if segment.base is None and segment.where is None and not segment.include:
         raise SettingsInvalid("the segment chooses nobody; add base, where or include", file=file, line=1)
@@ -300,4 +318,6 @@ def _refuse_later(tree: Any, file: Path) -> None:
         for key in keys:
             if isinstance(inside, dict) and key in inside:
                 dotted = f"{section}.{key}" if section else key
-                raise SettingsInvalid(f"'{dotted}' is not supported yet", file=file, line=line_of(inside, key))
+                raise SettingsInvalid(
+                    f"'{dotted}' is not supported yet", file=file, line=line_of(inside, key)
+                )

@@ -89,7 +89,14 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         _consents_part(wanted, purposes, policy, literal(business_date + timedelta(days=1))),
         _addresses_part(channels, policy),
     )
-    names = ("one_id_facts", "customer_facts", "control_facts", "receipt_facts", "consent_facts", "address_facts")
+    names = (
+        "one_id_facts",
+        "customer_facts",
+        "control_facts",
+        "receipt_facts",
+        "consent_facts",
+        "address_facts",
+    )
     joins = (
         "LEFT JOIN identity.one_ids one_id_facts ON one_id_facts.one_id = t.one_id",
         *(f"LEFT JOIN {name} ON {name}.one_id = t.one_id" for name in names[1:]),
@@ -119,7 +126,9 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         "identity.one_ids": ("kind",),
         "trusted.customers": ("is_deceased", "is_minor", "is_staff"),
         "trusted.account_controls": ("is_restricted", "has_complained"),
-        "trusted.consents": tuple([opt_out_column(p) for p in purposes] + [allowed_column(p, c) for p, c in wanted]),
+        "trusted.consents": tuple(
+            [opt_out_column(p) for p in purposes] + [allowed_column(p, c) for p, c in wanted]
+        ),
         "trusted.identifier_observations": tuple(usable_column(c) for c in channels),
         "trusted.receipts": ("has_complained", *(usable_column(c) for c in channels)),
     }
@@ -145,7 +154,9 @@ def reason_sql(segment: Segment, *, offer_risk: str | None = None) -> str:
     if offer_risk is not None:
         sellable = ", ".join(f"'{level}'" for level in RISK_ORDER[RISK_ORDER.index(offer_risk) :])
         conditions["UNSUITABLE"] = f"coalesce(value_max_sellable_risk NOT IN ({sellable}), true)"
-    cases = "\n    ".join(f"WHEN {conditions[reason]} THEN '{reason}'" for reason in REASONS if reason in conditions)
+    cases = "\n    ".join(
+        f"WHEN {conditions[reason]} THEN '{reason}'" for reason in REASONS if reason in conditions
+    )
     return f"CASE\n    {cases}\n  END"
 
 
@@ -225,7 +236,9 @@ def _decisions_part() -> str:
     )
 
 
-def _consents_part(wanted: Sequence[tuple[str, str]], purposes: Sequence[str], policy: Policy, used_on: str) -> str:
+def _consents_part(
+    wanted: Sequence[tuple[str, str]], purposes: Sequence[str], policy: Policy, used_on: str
+) -> str:
     """Latest decision per channel; the later of two profiles of a person counts, a tie is a refusal.
 
     A grant must still hold on ``used_on``, the day after the business date, when the audience is used.
@@ -238,19 +251,22 @@ def _consents_part(wanted: Sequence[tuple[str, str]], purposes: Sequence[str], p
         latest = _LATEST
         of_all = f"purpose = '{purpose}' AND channel = 'ALL'"
         found.append(f"max(CASE WHEN {of_all} THEN {latest} END) AS all_{purpose}")
-        found.append(f"max(CASE WHEN {of_all} AND is_refusal THEN decided_at END) AS all_{purpose}_refused_at")
+        found.append(
+            f"max(CASE WHEN {of_all} AND is_refusal THEN decided_at END) AS all_{purpose}_refused_at"
+        )
         overall = f"purpose = '{purpose}' AND (channel = 'ALL' OR NOT is_refusal)"
         found.append(f"max(CASE WHEN {overall} THEN struct(decided_at, is_refusal) END) AS overall_{purpose}")
         opted = f"coalesce(overall_{purpose}.is_refusal, false)"
         if purpose == "marketing":
-            found.append("max(CASE WHEN purpose = 'profiling' THEN struct(decided_at, is_refusal) END) AS profiling")
+            found.append(
+                "max(CASE WHEN purpose = 'profiling' THEN struct(decided_at, is_refusal) END) AS profiling"
+            )
             opted += " OR coalesce(profiling.is_refusal, false)"
         decided.append(f"{opted} AS {opt_out_column(purpose)}")
     for purpose, channel in wanted:
         own, all_ = f"own_{purpose}_{channel.lower()}", f"all_{purpose}"
         found.append(
-            f"max(CASE WHEN purpose = '{purpose}' AND channel = '{channel}' "
-            f"THEN {_LATEST} END) AS {own}"
+            f"max(CASE WHEN purpose = '{purpose}' AND channel = '{channel}' THEN {_LATEST} END) AS {own}"
         )
         recalled = f"coalesce({all_}_refused_at >= {own}.decided_at, false)"
         if policy.purpose(purpose).consent == "required":
@@ -293,7 +309,9 @@ def _addresses_part(channels: list[str], policy: Policy) -> str:
 
 def _namespaces_sql(rule: ChannelRule) -> str:
     alike = [
-        f"startswith(o.namespace, {literal(name[:-1])})" if name.endswith("*") else f"o.namespace = {literal(name)}"
+        f"startswith(o.namespace, {literal(name[:-1])})"
+        if name.endswith("*")
+        else f"o.namespace = {literal(name)}"
         for name in rule.addresses
     ]
     matching = f" AND trim(o.value) RLIKE {literal(rule.matches)}" if rule.matches else ""
@@ -301,4 +319,8 @@ def _namespaces_sql(rule: ChannelRule) -> str:
 
 
 def _address_sql(channel: str, policy: Policy) -> str:
-    return "true" if policy.channel(channel).everyone else f"coalesce(address_facts.address_{channel.lower()}, false)"
+    return (
+        "true"
+        if policy.channel(channel).everyone
+        else f"coalesce(address_facts.address_{channel.lower()}, false)"
+    )

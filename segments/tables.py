@@ -121,7 +121,9 @@ def assignment_rows(decisions: Iterable[Decision], business_date: date) -> pa.Ta
 
     connection = duckdb.connect()
     tables = [decision.assignments for decision in decisions]
-    rows = pa.concat_tables(tables) if tables else contract("segments.assignments").arrow_schema().empty_table()
+    rows = (
+        pa.concat_tables(tables) if tables else contract("segments.assignments").arrow_schema().empty_table()
+    )
     connection.register("met", rows)
     return connection.sql(
         f"SELECT salt, one_id, min(bucket) AS bucket, min(arm) AS arm, DATE '{business_date}' AS assigned_on, "
@@ -154,7 +156,8 @@ def run_rows(lake: Lake, decisions: Iterable[Decision], business_date: date) -> 
             "version": decision.segment.version,
             "definition_hash": decision.segment.definition_hash,
             "as_of": business_date,
-            "seq": 1 + max((row["seq"] for row in earlier if row["code"] == decision.segment.code), default=0),
+            "seq": 1
+            + max((row["seq"] for row in earlier if row["code"] == decision.segment.code), default=0),
             "inputs": decision.inputs,
             "tag_versions": [{"tag": t, "version": v} for t, v in sorted(decision.tag_versions.items())],
             "params": "{}",
@@ -173,4 +176,8 @@ def extend_rows(lake: Lake, table: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _together(parts: list[pa.Table], schema: pa.Schema, pa: Any) -> pa.Table:
-    return pa.concat_tables([part.select(schema.names).cast(schema) for part in parts]) if parts else schema.empty_table()
+    return (
+        pa.concat_tables([part.select(schema.names).cast(schema) for part in parts])
+        if parts
+        else schema.empty_table()
+    )

@@ -89,7 +89,9 @@ def _entries(file: Path) -> list[dict[str, Any]]:
         raise SettingsInvalid(problem, file=file, line=mark.line + 1 if mark else None) from None
     entries = tree.get("tags") if isinstance(tree, dict) else None
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "code" in e for e in entries):
-        raise SettingsInvalid("a tag file holds 'tags:', a list of entries that each have a code", file=file, line=1)
+        raise SettingsInvalid(
+            "a tag file holds 'tags:', a list of entries that each have a code", file=file, line=1
+        )
     return entries
 
 

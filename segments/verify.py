@@ -70,7 +70,9 @@ def is_newest(run: Path) -> bool:
 
 def _runs_below(folder: Path) -> list[Path]:
     found = [path for path in folder.rglob("run=*") if path.is_dir()]
-    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return [
+        path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
 
 
 def _verify_checked(run: Path, at: datetime | None) -> Verdict:
@@ -104,7 +106,9 @@ def _structure(run: Path) -> list[str]:
     if manifest["contract_version"] != CONTRACT_VERSION:
         return [f"contract version {manifest['contract_version']} is not {CONTRACT_VERSION}"]
     place = {"run": manifest["run_id"], "as_of": manifest["as_of"], "v": manifest["version"].split(".")[0]}
-    folders = dict(part.split("=", 1) for part in (run.name, run.parent.name, run.parent.parent.name) if "=" in part)
+    folders = dict(
+        part.split("=", 1) for part in (run.name, run.parent.name, run.parent.parent.name) if "=" in part
+    )
     wrong = [name for name, value in place.items() if folders.get(name) != str(value)]
     return [f"the folder says {name}={folders.get(name)}, the manifest {place[name]}" for name in wrong]
 
@@ -112,13 +116,19 @@ def _structure(run: Path) -> list[str]:
 def _files(run: Path, manifest: Mapping[str, Any]) -> list[str]:
     failures = []
     listed = {entry["path"]: entry for entry in manifest["files"]}
-    present = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()} - {MANIFEST, MANIFEST_SUM, SUCCESS}
+    present = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()} - {
+        MANIFEST,
+        MANIFEST_SUM,
+        SUCCESS,
+    }
     failures += [f"{path} is not in the manifest" for path in sorted(present - set(listed))]
     for path, entry in sorted(listed.items()):
         if path not in present:
             failures.append(f"{path} is missing")
         elif (run / path).stat().st_size != entry["bytes"]:
-            failures.append(f"{path} has {(run / path).stat().st_size} bytes, the manifest says {entry['bytes']}")
+            failures.append(
+                f"{path} has {(run / path).stat().st_size} bytes, the manifest says {entry['bytes']}"
+            )
         elif file_hash(run / path) != entry["sha256"]:
             failures.append(f"{path} does not have the sha256 that the manifest states")
         elif count_rows(run / path, manifest["format"]) != entry["rows"]:
@@ -129,7 +139,10 @@ def _files(run: Path, manifest: Mapping[str, Any]) -> list[str]:
 
 def _measure(run: Path, manifest: Mapping[str, Any]) -> Measured:
     form = manifest["format"]
-    rows = {mode: sum(e["rows"] for e in manifest["files"] if e["path"].startswith(f"{mode}/")) for mode in manifest["mode"]}
+    rows = {
+        mode: sum(e["rows"] for e in manifest["files"] if e["path"].startswith(f"{mode}/"))
+        for mode in manifest["mode"]
+    }
     current = read_rows(run / "snapshot", form)["recipient_key"].to_pylist()
     changed: dict[str, frozenset[str] | None] = {"ENTER": None, "EXIT": None, "UPDATE": None}
     if "delta" in manifest["mode"]:

@@ -27,12 +27,22 @@ def list_segments(workspace: Path | None) -> None:
     settings = load_settings(workspace)
     counts = {}
     if newest_publication(settings) is not None:
-        rows = open_published(settings).sql("SELECT code, as_of, counts FROM segments.runs ORDER BY as_of").fetchall()
+        rows = (
+            open_published(settings)
+            .sql("SELECT code, as_of, counts FROM segments.runs ORDER BY as_of")
+            .fetchall()
+        )
         counts = {code: (as_of, json.loads(numbers)) for code, as_of, numbers in rows}
     for segment in read_segments(settings.workspace):
         found = counts.get(segment.code)
-        numbers = f"{found[1]['published']:>8} published of {found[1]['candidates']} as of {found[0]}" if found else "not run yet"
-        click.echo(f"{segment.code:<34} {segment.version:<8} {segment.spec.purpose:<10} {numbers:<44} {segment.spec.name.en}")
+        numbers = (
+            f"{found[1]['published']:>8} published of {found[1]['candidates']} as of {found[0]}"
+            if found
+            else "not run yet"
+        )
+        click.echo(
+            f"{segment.code:<34} {segment.version:<8} {segment.spec.purpose:<10} {numbers:<44} {segment.spec.name.en}"
+        )
 
 
 @group.command("check")
@@ -68,7 +78,9 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     catalogue = read_catalogue(settings)
     segment = next((s for s in catalogue.segments if s.code == code), None)
     if segment is None:
-        raise UsageError(f"there is no segment '{code}'{did_you_mean(code, [s.code for s in catalogue.segments])}")
+        raise UsageError(
+            f"there is no segment '{code}'{did_you_mean(code, [s.code for s in catalogue.segments])}"
+        )
     newest = newest_publication(settings)
     if day is None and newest is None:
         raise UsageError("nothing was published yet; say the business date with --date")
@@ -79,7 +91,12 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
 @group.command("verify")
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--all", "is_all", is_flag=True, help="Verify every audience the workspace published.")
-@click.option("--at", "at", default=None, help="Also fail an audience that is over by then: now, or an instant with its offset.")
+@click.option(
+    "--at",
+    "at",
+    default=None,
+    help="Also fail an audience that is over by then: now, or an instant with its offset.",
+)
 @workspace_option
 def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | None) -> int:
     """Verify published audiences from their files alone: bytes, rows, equations, sequence, pointer.
@@ -99,7 +116,9 @@ def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | 
         for failure in verdict.failures:
             click.echo(f"{verdict.folder}: {failure}", err=True)
         if not verdict.failures and verdict.published is not None:
-            click.echo(f"good  {verdict.published:>8} people, valid until {verdict.valid_until}  {verdict.folder}")
+            click.echo(
+                f"good  {verdict.published:>8} people, valid until {verdict.valid_until}  {verdict.folder}"
+            )
     return 1 if any(verdict.failures for verdict in verdicts) else 0
 
 
@@ -127,9 +146,13 @@ def explain(code: str, one_id: int, day: date | None, workspace: Path | None) ->
     if found.suppressed:
         click.echo(f"suppressed: {found.suppressed}")
     if found.is_member:
-        click.echo(f"arm: {found.variant or '-'}  control group: {found.holdout}  channel: {found.channel or '-'}")
+        click.echo(
+            f"arm: {found.variant or '-'}  control group: {found.holdout}  channel: {found.channel or '-'}"
+        )
     for delivery in found.deliveries:
-        click.echo(f"published: {delivery['destination']} run {delivery['run_id']} as {delivery['recipient_key']}")
+        click.echo(
+            f"published: {delivery['destination']} run {delivery['run_id']} as {delivery['recipient_key']}"
+        )
     click.echo(f"outcome: {found.outcome}")
 
 

@@ -106,8 +106,13 @@ def register_tag_tables() -> None:
         register_contract(
             build_contract(
                 {
-                    "table": name, "description": "test", "grain": "one row per OneID", "shape": "derived",
-                    "key": ["one_id", *extra], "owner": "test", "columns": columns,
+                    "table": name,
+                    "description": "test",
+                    "grain": "one row per OneID",
+                    "shape": "derived",
+                    "key": ["one_id", *extra],
+                    "owner": "test",
+                    "columns": columns,
                 }
             )
         )
@@ -117,7 +122,13 @@ def rows_of(table: str, rows: list[dict]) -> pa.Table:
     """Rows of a table; pipeline columns and what is not named are filled in plainly."""
     schema = contract(table).arrow_schema()
     plain = {"source": "core", "_feed": "f", "_file": "x", "_row": 1, "valid_from": D, "_arrived_on": D}
-    plain |= {"profile_id": 0, "anchor_profile_id": 0, "created_on": D, "status": "active", "profile_count": 1}
+    plain |= {
+        "profile_id": 0,
+        "anchor_profile_id": 0,
+        "created_on": D,
+        "status": "active",
+        "profile_count": 1,
+    }
     filled = [{**{k: v for k, v in plain.items() if k in schema.names}, **row} for row in rows]
     return pa.Table.from_pylist(filled, schema=schema)
 

@@ -33,7 +33,9 @@ from segments.publishing import (
 )
 from segments.verify import verify
 
-RULE = "where: {tag: tier, eq: T3}\nholdout: {global: GCG-2026H2, local_percent: 10}\nrollout: {percent: 80}\n"
+RULE = (
+    "where: {tag: tier, eq: T3}\nholdout: {global: GCG-2026H2, local_percent: 10}\nrollout: {percent: 80}\n"
+)
 SPLIT = "split: {experiment: e1, layer: l1, range: [0, 5000], arms: {A: 50, B: 50}}"
 NOBODY_HELD = "CREATE OR REPLACE TEMP TABLE held_arms (salt VARCHAR, one_id BIGINT, arm VARCHAR, arms BIGINT)"
 
@@ -110,7 +112,9 @@ def failures(folder):
 
 def test_the_counts_add_up_and_follow_the_buckets(night):
     people = crowd(*range(1, 401)) | dict.fromkeys(range(401, 411)) | crowd(*range(411, 421), tier="T1")
-    people |= {n: {"is_staff": True} for n in range(421, 426)} | {n: {"usable_sms": False, "usable_push": False} for n in range(426, 430)}
+    people |= {n: {"is_staff": True} for n in range(421, 426)} | {
+        n: {"usable_sms": False, "usable_push": False} for n in range(426, 430)
+    }
     decision, _ = night(people)
     counts = decision.counts
     everyone = range(1, 401)
@@ -118,10 +122,16 @@ def test_the_counts_add_up_and_follow_the_buckets(night):
     controls = {n for n in everyone if n not in out and bucket("GCG-2026H2", n) < 500}
     local = {n for n in everyone if n not in out | controls and bucket("holdout:x", n) < 1000}
     treated = set(everyone) - out - controls - local
-    arms = {n: "DEFAULT" if bucket("l1", n) >= 5000 else "A" if bucket("l1", n) < 2500 else "B" for n in treated}
+    arms = {
+        n: "DEFAULT" if bucket("l1", n) >= 5000 else "A" if bucket("l1", n) < 2500 else "B" for n in treated
+    }
     assert counts["candidates"] == 409 and counts["unknown"] == 10
     assert counts["suppressed_by_reason"] == {"STAFF": 5, "UNREACHABLE": 4}
-    assert (counts["not_in_rollout"], counts["control_global"], counts["holdout_local"]) == (len(out), len(controls), len(local))
+    assert (counts["not_in_rollout"], counts["control_global"], counts["holdout_local"]) == (
+        len(out),
+        len(controls),
+        len(local),
+    )
     assert counts["variants"] == {arm: list(arms.values()).count(arm) for arm in ("A", "B", "DEFAULT")}
     assert {r["one_id"]: r["variant"] for r in decision.audience.to_pylist()} == arms
     assert failures(root(night)) == []
@@ -129,17 +139,29 @@ def test_the_counts_add_up_and_follow_the_buckets(night):
 
 def test_reasons_come_in_their_order_and_only_one_is_given(night):
     facts = ["is_deceased", "is_minor", "is_restricted", "is_staff", "opt_out_marketing", "has_complained"]
-    nothing = {"allowed_marketing_sms": False, "allowed_marketing_push": False, "usable_sms": False, "usable_push": False}
+    nothing = {
+        "allowed_marketing_sms": False,
+        "allowed_marketing_push": False,
+        "usable_sms": False,
+        "usable_push": False,
+    }
     order = ["DECEASED", "MINOR", "RESTRICTED", "STAFF", "OPT_OUT", "COMPLAINT", "NO_CONSENT", "UNREACHABLE"]
     people = {n: {**dict.fromkeys(facts[n - 1 :], True), **nothing} for n in range(1, 8)}
-    people[8] = {"usable_sms": False, "allowed_marketing_push": False}  # consent for one, address for the other
+    people[8] = {
+        "usable_sms": False,
+        "allowed_marketing_push": False,
+    }  # consent for one, address for the other
     people[9] = {"kind": "prospect", "is_deceased": True}
     decision, _ = night(people)
     assert [r["reason"] for r in decision.placed.to_pylist()] == [*order, "NOT_ELIGIBLE_KIND"]
 
 
 def test_an_arm_sticks_and_two_different_ones_contaminate(night):
-    treated = [n for n in range(1, 99) if bucket("rollout:x", n) < 8000 and bucket("GCG-2026H2", n) >= 500 and bucket("holdout:x", n) >= 1000]
+    treated = [
+        n
+        for n in range(1, 99)
+        if bucket("rollout:x", n) < 8000 and bucket("GCG-2026H2", n) >= 500 and bucket("holdout:x", n) >= 1000
+    ]
     one, two, three = [n for n in treated if bucket("l1", n) < 2500][:3]
     held = [("l1/e1", one, "B", 1), ("l1/e1", two, "A", 2), ("GCG-2026H2", three, "CONTROL", 1)]
     decision, _ = night(crowd(one, two, three), held=held)
@@ -157,13 +179,24 @@ def test_two_nights_make_a_delta_in_every_format(night, form):
     people = {**crowd(2, 4), 3: {value_column("interests"): ["CARD"]}}
     _, second = night(people, day=D + dt.timedelta(days=1), form=form, body=body)
     secret = night.settings.secret("destination_key_engine")
-    told = {row["recipient_key"].strip('"'): row["op"].strip('"') for row in read_rows(newest(night) / "delta", form).to_pylist()}
-    assert told == {recipient_key(secret, 1): "EXIT", recipient_key(secret, 4): "ENTER", recipient_key(secret, 3): "UPDATE"}
+    told = {
+        row["recipient_key"].strip('"'): row["op"].strip('"')
+        for row in read_rows(newest(night) / "delta", form).to_pylist()
+    }
+    assert told == {
+        recipient_key(secret, 1): "EXIT",
+        recipient_key(secret, 4): "ENTER",
+        recipient_key(secret, 3): "UPDATE",
+    }
     manifest = read_manifest(newest(night))
     assert manifest["counts"]["delta"] == {"previous": 3, "enter": 1, "exit": 1, "update": 1}
     assert (manifest["seq"], manifest["previous_run_id"]) == (2, first.run_id)
     assert [row["attempt"] for row in delivery_rows([first, second])] == [1, 1]
     assert failures(night.settings.published) == []
+    night(crowd(*range(1, 40)), day=D + dt.timedelta(days=2), form=form, body=body)
+    for mode in ("snapshot", "delta"):
+        keys = read_rows(newest(night) / mode, form)["recipient_key"].to_pylist()
+        assert len(keys) > 30 and keys == sorted(keys)
     one_ids = {str(n).encode() for n in (1000000000001,)}
     assert not any(token in data for data in contents(root(night)).values() for token in one_ids)
 
@@ -181,7 +214,10 @@ def test_the_same_run_again_is_verified_and_not_written(night):
     before, stamps = contents(root(night)), {p: p.stat().st_mtime_ns for p in root(night).rglob("*")}
     _, again = night(crowd(1, 2, 3))
     assert again.is_repeated and again.staged is None
-    assert contents(root(night)) == before and {p: p.stat().st_mtime_ns for p in root(night).rglob("*")} == stamps
+    assert (
+        contents(root(night)) == before
+        and {p: p.stat().st_mtime_ns for p in root(night).rglob("*")} == stamps
+    )
     (newest(night) / "snapshot" / "part-00000.parquet").write_bytes(b"damaged")
     with pytest.raises(StepFailed, match="no longer verifies"):
         night(crowd(1, 2, 3))
@@ -219,11 +255,16 @@ def test_what_is_staged_is_not_visible_and_a_crash_leaves_the_old_or_the_new_run
 
 
 def test_a_guard_names_segment_number_and_bound(night):
-    with pytest.raises(GateStopped, match=r"x.yml:10: segment x: the audience has 1 people and guards.size.min is 5"):
+    with pytest.raises(
+        GateStopped, match=r"x.yml:10: segment x: the audience has 1 people and guards.size.min is 5"
+    ):
         night(crowd(1), body="where: {tag: tier, eq: T3}\nguards: {size: {min: 5}}")
     with pytest.raises(GateStopped, match=r"x.yml:9: segment x: 1 people have an unknown answer"):
         night({1: "T3", 2: None}, body="unknown: error\nwhere: {tag: tier, eq: T3}")
-    assert night({1: "T3", 2: None}, body="unknown: include\nwhere: {tag: tier, eq: T3}")[0].counts["candidates"] == 2
+    assert (
+        night({1: "T3", 2: None}, body="unknown: include\nwhere: {tag: tier, eq: T3}")[0].counts["candidates"]
+        == 2
+    )
     assert not (night.settings.published / "engine" / "x" / STAGING).exists()
 
 
@@ -247,8 +288,17 @@ def removed_row(run):
     part = run / "snapshot" / "part-00000.parquet"
     table = pq.read_table(part, partitioning=None)
     pq.write_table(table.slice(1), part)
-    entry = {"rows": table.num_rows - 1, "bytes": part.stat().st_size, "sha256": sha256(part.read_bytes()).hexdigest()}
-    rewritten(run, lambda m: m["files"][[f["path"] for f in m["files"]].index("snapshot/part-00000.parquet")].update(entry))
+    entry = {
+        "rows": table.num_rows - 1,
+        "bytes": part.stat().st_size,
+        "sha256": sha256(part.read_bytes()).hexdigest(),
+    }
+    rewritten(
+        run,
+        lambda m: m["files"][[f["path"] for f in m["files"]].index("snapshot/part-00000.parquet")].update(
+            entry
+        ),
+    )
 
 
 def doubled_row(run):
@@ -256,7 +306,12 @@ def doubled_row(run):
     table = pq.read_table(part, partitioning=None)
     pq.write_table(pa.concat_tables([table.slice(0, 1), table.slice(0, 1), table.slice(2)]), part)
     entry = {"bytes": part.stat().st_size, "sha256": sha256(part.read_bytes()).hexdigest()}
-    rewritten(run, lambda m: m["files"][[f["path"] for f in m["files"]].index("snapshot/part-00000.parquet")].update(entry))
+    rewritten(
+        run,
+        lambda m: m["files"][[f["path"] for f in m["files"]].index("snapshot/part-00000.parquet")].update(
+            entry
+        ),
+    )
 
 
 def count(name, add=1):
@@ -310,10 +365,14 @@ def test_verification_compares_the_delta_with_the_run_before(night):
     swapped = pa.array([{"ENTER": "EXIT", "EXIT": "ENTER"}[op] for op in told["op"].to_pylist()], pa.string())
     pq.write_table(told.set_column(0, "op", swapped), part)
     entry = {"bytes": part.stat().st_size, "sha256": sha256(part.read_bytes()).hexdigest()}
-    rewritten(newest(night), lambda m: m["files"][[f["path"] for f in m["files"]].index("delta/part-00000.parquet")].update(entry))
-    assert {"the delta adds recipients that were in the previous snapshot", "the delta removes recipients that are in the snapshot"} <= set(
-        failures(root(night))
+    rewritten(
+        newest(night),
+        lambda m: m["files"][[f["path"] for f in m["files"]].index("delta/part-00000.parquet")].update(entry),
     )
+    assert {
+        "the delta adds recipients that were in the previous snapshot",
+        "the delta removes recipients that are in the snapshot",
+    } <= set(failures(root(night)))
 
 
 def test_an_expired_audience_fails_only_when_the_instant_is_named(night):
@@ -321,7 +380,9 @@ def test_an_expired_audience_fails_only_when_the_instant_is_named(night):
     until = dt.datetime.fromisoformat(read_manifest(newest(night))["valid_until"])
     assert until == dt.datetime(2026, 11, 20, 6, tzinfo=night.settings.zone)
     assert failures(root(night)) == []
-    assert next(v.failures for v in verify(newest(night), at=until))[0].startswith("the audience expired at 2026-11-20T06:00")
+    assert next(v.failures for v in verify(newest(night), at=until))[0].startswith(
+        "the audience expired at 2026-11-20T06:00"
+    )
     assert next(v.failures for v in verify(newest(night), at=until - dt.timedelta(seconds=1))) == ()
 
 
@@ -329,7 +390,9 @@ def test_a_pointer_to_another_run_fails_and_an_empty_folder_is_refused(night, tm
     night(crowd(1, 2))
     pointer = root(night) / "LATEST.json"
     pointer.write_text(pointer.read_text().replace("as_of=2026-11-18", "as_of=2026-11-17"))
-    assert failures(root(night)) == ["LATEST.json points to " + read_latest(root(night))["path"] + ", which is not complete"]
+    assert failures(root(night)) == [
+        "LATEST.json points to " + read_latest(root(night))["path"] + ", which is not complete"
+    ]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no published audience"):
         verify(tmp_path / "empty")
@@ -353,4 +416,7 @@ def test_what_is_written_is_read_back(form, tmp_path):
     assert read_rows(tmp_path / "out", form).to_pylist() == as_read(rows, form).to_pylist()
     if form == "csv":
         data = (tmp_path / "out" / "part-00000.csv").read_bytes()
-        assert data.startswith(b"recipient_key,text,money,day,flag,set\r\n") and b'"say ""hi"",\r\nthere",1.10' in data
+        assert (
+            data.startswith(b"recipient_key,text,money,day,flag,set\r\n")
+            and b'"say ""hi"",\r\nthere",1.10' in data
+        )

@@ -17,7 +17,11 @@ from segments.spec import read_segment
 def findings_of(make_workspace):
     def find(files: dict[str, str], known_hashes=None, others=None):
         texts = {f"segments/{code}.yml": text for code, text in files.items()}
-        base = {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, "lists/friends@1.csv": "one_id\n1\n"}
+        base = {
+            "tags/test.yml": TAGS_YML,
+            "destinations.yml": DESTINATIONS_YML,
+            "lists/friends@1.csv": "one_id\n1\n",
+        }
         folder = make_workspace({**base, **texts, **(others or {})})
         found = read_catalogue(load_settings(folder), known_hashes=known_hashes or {}).findings()
         return [(f"{f.file.stem}:{f.line}", f.code, f.message) for f in found]
@@ -123,7 +127,11 @@ REFUSED = [
     ("where: {tag: tier, eq: T1}\nwaves: []", 10, "'waves' is not supported yet"),
     ("where: {tag: tier, eq: T1}\nguards: {tag_psi: {max: 1}}", 10, "'guards.tag_psi' is not supported yet"),
     ("where: {tag: tier, eq: T1}\nrollout:\n  stage: small", 11, "'rollout.stage' is not supported yet"),
-    ("where: {tag: tier, eq: T1}\nguard: {size: {min: 1}}", 10, "unknown key 'guard'; did you mean 'guards'?"),
+    (
+        "where: {tag: tier, eq: T1}\nguard: {size: {min: 1}}",
+        10,
+        "unknown key 'guard'; did you mean 'guards'?",
+    ),
     ("where: {tga: tier, eq: T1}", 9, "'tga' begins no condition; did you mean 'tag'?"),
     ("where: {tag: tier, equals: T1}", 9, "unknown key 'equals'"),
     ("where: {tag: tier}", 9, "is asked nothing"),
@@ -166,7 +174,10 @@ def test_a_bad_line_of_a_list_is_named_without_its_value(make_workspace):
 
 
 def test_fifty_segments_are_checked_within_a_second(findings_of):
-    files = {f"s{n}": spec(f"s{n}", "where: {all: [{tag: tier, eq: T1}, {tag: balance, gte: 5}]}") for n in range(50)}
+    files = {
+        f"s{n}": spec(f"s{n}", "where: {all: [{tag: tier, eq: T1}, {tag: balance, gte: 5}]}")
+        for n in range(50)
+    }
     begin = time.process_time()
     assert findings_of(files) == []
     assert time.process_time() - begin < 1.5

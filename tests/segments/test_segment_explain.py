@@ -44,14 +44,24 @@ COUNTS = {"candidates": 3, "published": 1}
 @pytest.fixture
 def settings(make_workspace):
     register_tag_tables()
-    files = {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, "lists/friends@1.csv": "one_id\n2\n"}
+    files = {
+        "tags/test.yml": TAGS_YML,
+        "destinations.yml": DESTINATIONS_YML,
+        "lists/friends@1.csv": "one_id\n2\n",
+    }
     folder = make_workspace({**files, "segments/rich.yml": RICH})
     found = load_settings(folder)
     lake = open_lake(found)
     fill(lake)
     segment = read_segment(folder / "segments" / "rich.yml")
     keys = {"code": "rich", "as_of": D, "run_id": "r1"}
-    run = {"version": "1.0.0", "definition_hash": segment.definition_hash, "seq": 1, "inputs": [], "tag_versions": []}
+    run = {
+        "version": "1.0.0",
+        "definition_hash": segment.definition_hash,
+        "seq": 1,
+        "inputs": [],
+        "tag_versions": [],
+    }
     rows = {
         "runs": [{**keys, **run, "params": "{}", "counts": json.dumps(COUNTS), "status": "evaluated"}],
         "members": [
@@ -124,7 +134,9 @@ def test_what_cannot_be_explained_is_said(settings):
 
 def test_the_commands_answer_without_spark(settings):
     def call(*arguments):
-        return CliRunner().invoke(group, [*arguments, "--workspace", str(settings.workspace)], standalone_mode=False)
+        return CliRunner().invoke(
+            group, [*arguments, "--workspace", str(settings.workspace)], standalone_mode=False
+        )
 
     listed = call("list")
     assert "rich" in listed.output and "1 published of 3 as of 2026-11-18" in listed.output

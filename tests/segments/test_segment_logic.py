@@ -32,7 +32,9 @@ def test_the_connectives_follow_kleene_in_python_and_in_sql(table):
     a, b, both, either, negated = (WORDS[sign] for sign in table.split())
     values = {A.column: a, B.column: b}
     answers = {All((A, B)): both, Any_((A, B)): either, Not(A): negated}
-    columns = ", ".join(f"{literal(v) if v is not None else 'NULL'}::BOOLEAN AS {n}" for n, v in values.items())
+    columns = ", ".join(
+        f"{literal(v) if v is not None else 'NULL'}::BOOLEAN AS {n}" for n, v in values.items()
+    )
     for node, expected in answers.items():
         assert decide(node, lambda leaf: values[leaf.column]) is expected
         sql = logic_sql(node, lambda leaf: leaf.column)
@@ -116,7 +118,15 @@ def test_growing_a_percentage_only_adds_people_and_salts_do_not_nest():
 
 @pytest.mark.parametrize(
     ("wish", "meets"),
-    [("*", True), ("2", True), ("2.1", True), (">=1 <2", False), (">=2 <3", True), ("2.1.1", False), ("<=2.1.0", True)],
+    [
+        ("*", True),
+        ("2", True),
+        ("2.1", True),
+        (">=1 <2", False),
+        (">=2 <3", True),
+        ("2.1.1", False),
+        ("<=2.1.0", True),
+    ],
 )
 def test_a_version_wish_is_met_or_not(wish, meets):
     assert version_matches("2.1.0", wish) is meets
@@ -136,7 +146,12 @@ def write(folder, text):
 def test_the_definition_hash_ignores_order_and_text_but_not_meaning(tmp_path):
     body = "where: {all: [{tag: tier, in: [T1, T2]}, {tag: balance, gte: 5}]}"
     first = write(tmp_path, spec("x", body))
-    other = write(tmp_path, spec("x", "where: {all: [{tag: balance, gte: 5}, {tag: tier, in: [T2, T1]}]}").replace("Test}", "Best}"))
+    other = write(
+        tmp_path,
+        spec("x", "where: {all: [{tag: balance, gte: 5}, {tag: tier, in: [T2, T1]}]}").replace(
+            "Test}", "Best}"
+        ),
+    )
     assert first.definition_hash == other.definition_hash
     for changed in (body.replace("5", "6"), body.replace("all", "any"), "unknown: include\n" + body):
         assert write(tmp_path, spec("x", changed)).definition_hash != first.definition_hash

@@ -84,7 +84,16 @@ where:
     - {tag: balance, changed_since: 1}
 """
 FRIENDS = "source,source_key,expires_on\ncore,c3,\ncore,c4,2026-11-18\ncore,nobody,\n"
-TABLES = ("definitions", "runs", "members", "changes", "suppressions", "assignments", "recipients", "deliveries")
+TABLES = (
+    "definitions",
+    "runs",
+    "members",
+    "changes",
+    "suppressions",
+    "assignments",
+    "recipients",
+    "deliveries",
+)
 
 
 @pytest.fixture
@@ -156,7 +165,11 @@ def test_two_nights_choose_suppress_assign_and_hand_on(bank):
     ]  # fmt: skip
     assert [row["recipient_key"] for row in sent] == sorted(row["recipient_key"] for row in sent)
     manifest = read_manifest(run)
-    assert (manifest["seq"], manifest["previous_run_id"], manifest["counts"]["delta"]["enter"]) == (1, None, 2)
+    assert (manifest["seq"], manifest["previous_run_id"], manifest["counts"]["delta"]["enter"]) == (
+        1,
+        None,
+        2,
+    )
     assert manifest["tag_versions"]["tier"] == "1.2.0"
     assert manifest["valid_until"] == "2026-11-20T06:00:00+08:00"
 
@@ -167,7 +180,9 @@ def test_two_nights_choose_suppress_assign_and_hand_on(bank):
     assert (hashes(bank), file_bytes(bank.settings.published)) == (tables, files)
 
     # the next night: 1 refuses by receipt, 10 moves up, 2 gets a phone
-    key = next(r["recipient_key"] for r in bank.read_arrow("segments.recipients").to_pylist() if r["one_id"] == 1)
+    key = next(
+        r["recipient_key"] for r in bank.read_arrow("segments.recipients").to_pylist() if r["one_id"] == 1
+    )
     second = D + dt.timedelta(days=1)
     bank.append("trusted.receipts", rows_of("trusted.receipts", [
         {"receipt_id": "r1", "run_id": manifest["run_id"], "destination": "engine", "recipient_key": key, "channel": "SMS",
@@ -180,8 +195,15 @@ def test_two_nights_choose_suppress_assign_and_hand_on(bank):
 
     assert set(members(bank, "rich", second)) == {2, 10}
     assert {n: m["entered_on"] for n, m in members(bank, "rich", second).items()} == {2: second, 10: D}
-    changes = [r for r in bank.read_arrow("segments.changes").to_pylist() if (r["code"], r["as_of"]) == ("rich", second)]
-    assert {(r["one_id"], r["op"], r["cause"]) for r in changes} == {(1, "EXIT", "consent"), (2, "ENTER", "rule")}
+    changes = [
+        r
+        for r in bank.read_arrow("segments.changes").to_pylist()
+        if (r["code"], r["as_of"]) == ("rich", second)
+    ]
+    assert {(r["one_id"], r["op"], r["cause"]) for r in changes} == {
+        (1, "EXIT", "consent"),
+        (2, "ENTER", "rule"),
+    }
     latest = read_latest(root / "rich")
     manifest = read_manifest(root / "rich" / latest["path"])
     assert manifest["counts"]["delta"] == {"previous": 2, "enter": 1, "exit": 1, "update": 1}
@@ -192,13 +214,17 @@ def test_two_nights_choose_suppress_assign_and_hand_on(bank):
 def test_spark_and_the_process_itself_make_the_same_runs_and_answer_as_the_reference_does(bank, spark):
     (bank.settings.workspace / "segments" / "everything.yml").write_text(spec("everything", EVERYTHING))
     tomorrow = D + dt.timedelta(days=1)
-    write_tags(bank, [{**row, "balance": row["balance"] + (row["one_id"] % 2)} for row in read_tags()], tomorrow)
+    write_tags(
+        bank, [{**row, "balance": row["balance"] + (row["one_id"] % 2)} for row in read_tags()], tomorrow
+    )
     lake = open_lake(bank.settings, spark=spark)
     runs = {}
     for engine in ("duckdb", "spark"):
         decisions = evaluate(lake, tomorrow, engine=engine).decisions
         runs[engine] = {d.segment.code: (d.run_id, d.counts, d.inputs) for d in decisions}
-        assert all(not row["assigned_on"] < tomorrow for row in lake.read_arrow("segments.assignments").to_pylist())
+        assert all(
+            not row["assigned_on"] < tomorrow for row in lake.read_arrow("segments.assignments").to_pylist()
+        )
     assert runs["duckdb"] == runs["spark"]
     for engine in ("duckdb", "spark"):
         _compare_with_reference(lake, tomorrow, engine)
@@ -213,7 +239,9 @@ def _compare_with_reference(lake, day, engine):
     make_leaf_table(lake, connection, compiled, {"friends@1": friends}, day, engine=engine)
     rows = {row["one_id"]: row for row in connection.sql("FROM leaf_table").to_arrow_table().to_pylist()}
     values = {r["one_id"]: r for r in lake.read_arrow("tags.customer_tags").to_pylist()}
-    before = {r["one_id"]: r for r in lake.read_arrow("tags.customer_tags_daily").to_pylist() if r["as_of"] == D}
+    before = {
+        r["one_id"]: r for r in lake.read_arrow("tags.customer_tags_daily").to_pylist() if r["as_of"] == D
+    }
     events = lake.read_arrow("trusted.events").to_pylist()
 
     def reference(leaf, one_id):
@@ -225,7 +253,13 @@ def _compare_with_reference(lake, day, engine):
             return compare_number(sum(first <= e["occurred_on"] <= day for e in found), leaf.count)
         assert isinstance(leaf, TagLeaf)
         return kleene_all(
-            answer(t, values[one_id][leaf.tag], business_date=day, before=before[one_id][leaf.tag], has_before=True)
+            answer(
+                t,
+                values[one_id][leaf.tag],
+                business_date=day,
+                before=before[one_id][leaf.tag],
+                has_before=True,
+            )
             for t in leaf.tests
         )
 
