@@ -9,10 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lakehouse.contracts import build_contract, contract, register_contract
+from lakehouse.contracts import build_contract, contract, contract_names, register_contract
 from lakehouse.errors import ContractBroken, GateStopped
 from lakehouse.gates import check_tables
 from lakehouse.hashing import table_hash
+from lakehouse.lake import Lake
 
 MON, TUE, WED = date(2026, 11, 16), date(2026, 11, 17), date(2026, 11, 18)
 
@@ -141,6 +142,34 @@ def test_a_gate_measures_judges_keeps_and_stops(lake, spark):
     assert {(r["business_date"], r["measure"], r["is_passed"]) for r in kept} == {
         (MON, "rows_today", True), (MON, "amount_sum", False), (TUE, "rows_today", False), (TUE, "amount_sum", False),
     }  # fmt: skip
+
+
+def test_small_and_large_tables_are_measured_alike(lake, spark):
+    from lakehouse.gates import bounds_of, measure
+
+    rows = [("1", "A", 10), ("1", "A", -4), ("2", None, 1)]
+    lake.append("quality.scratch_facts", facts(spark, MON, *rows))
+    lake.change_states(
+        "quality.scratch_states", states(spark, *rows[1:]), feed="f", business_date=MON, mode="snapshot"
+    )
+    scratch = ["quality.scratch_facts", "quality.scratch_states"]
+    names = [*scratch, "trusted.balances", "trusted.order_lines", "trusted.consents"]
+    bounds = {name: bounds_of(contract(name), lake.settings) for name in names}
+    by_duckdb = measure(lake, bounds, MON)
+    assert by_duckdb == measure(lake, bounds, MON, in_process_rows=-1)
+    assert by_duckdb["quality.scratch_facts", "amount_sum"] == 7
+    assert by_duckdb["quality.scratch_states", "duplicate_keys"] == 0
+
+
+@pytest.mark.parametrize("table", contract_names())
+def test_every_bound_can_be_measured_in_the_process(table, make_workspace):
+    from lakehouse.gates import bounds_of, measure
+    from lakehouse.settings import load_settings
+
+    empty = Lake(load_settings(make_workspace()))
+    empty.create([table])
+    bounds = bounds_of(contract(table), empty.settings)
+    assert set(measure(empty, {table: bounds}, MON)) == {(table, bound.name) for bound in bounds}
 
 
 def test_a_dictionary_only_grows(lake):

@@ -31,7 +31,14 @@ def test_nights_in_memory_equal_nights_by_spark(lake, tmp_path):
     other = Lake(lake.settings.model_copy(update={"lake": tmp_path / "other"}), spark=lake.spark)
     other.create([TABLE])
     chance = np.random.default_rng(5)
-    nights = [(18, "snapshot"), (19, "delta"), (19, "snapshot"), (20, "snapshot"), (20, "snapshot"), (21, "delta")]
+    nights = [
+        (18, "snapshot"),
+        (19, "delta"),
+        (19, "snapshot"),
+        (20, "snapshot"),
+        (20, "snapshot"),
+        (21, "delta"),
+    ]
     for attempt, (day, mode) in enumerate(nights):
         present = [f"e{n}" for n in range(12) if chance.random() < 0.7]
         roles: list[str | None] = ["branch_head", "teller", None]
@@ -48,11 +55,15 @@ def test_nights_in_memory_equal_nights_by_spark(lake, tmp_path):
 def _as_frame(lake: Lake, rows: pa.Table):
     names = rows.column_names
     schema = ", ".join(f"{name} {contract(TABLE).columns[name].type}" for name in names)
-    return lake.spark.createDataFrame([tuple(row[name] for name in names) for row in rows.to_pylist()], schema)
+    return lake.spark.createDataFrame(
+        [tuple(row[name] for name in names) for row in rows.to_pylist()], schema
+    )
 
 
 def test_a_row_that_breaks_the_contract_is_refused_in_memory_too(lake):
-    lake.change_states(TABLE, told({"e1": "teller"}, "f"), feed="staff", business_date=date(2026, 11, 18), mode="delta")
+    lake.change_states(
+        TABLE, told({"e1": "teller"}, "f"), feed="staff", business_date=date(2026, 11, 18), mode="delta"
+    )
     broken = told({"e1": "branch_head"}, "f")
     broken = broken.set_column(broken.column_names.index("_file"), "_file", pa.nulls(1, pa.string()))
     with pytest.raises(ContractBroken):
@@ -63,5 +74,7 @@ def test_a_row_that_breaks_the_contract_is_refused_in_memory_too(lake):
 def test_a_large_table_goes_to_spark(lake, monkeypatch):
     monkeypatch.setattr(small_states, "MOST_ROWS", 0)
     monkeypatch.setattr(small_states, "apply_actions", lambda *_: pytest.fail("was done in memory"))
-    lake.change_states(TABLE, told({"e1": "teller"}, "f"), feed="staff", business_date=date(2026, 11, 18), mode="snapshot")
+    lake.change_states(
+        TABLE, told({"e1": "teller"}, "f"), feed="staff", business_date=date(2026, 11, 18), mode="snapshot"
+    )
     assert lake.row_count(TABLE) == 1
