@@ -14,7 +14,6 @@ from identity.graph import ABSENT, Graph, Grouping
 from identity.mint import Assignment, closed_redirects
 from identity.observe import Observed
 from identity.rules import Rules
-from lakehouse.arrow_states import change_states_of_arrow
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -61,7 +60,7 @@ def write_states(
         rows = rows.append_column("_file", origin).append_column(
             "_row", pa.array(np.zeros(size, dtype=np.int64))
         )
-        change_states_of_arrow(lake, table, rows, feed=FEED, business_date=business_date, mode="snapshot")
+        lake.change_states(table, rows, feed=FEED, business_date=business_date, mode="snapshot")
 
 
 def _node_states(graph: Graph, grouping: Grouping) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from identity.connect import connect
 from identity.graph import Grouping
 from identity.observe import NODE_SCHEMA, Observed, observe
 from identity.rules import Rules, read_rules
-from lakehouse.arrow_states import change_states_of_arrow
 from lakehouse.contracts import contract
 
 DAY = date(2026, 11, 18)
@@ -95,4 +94,4 @@ def deliver(lake, day, records):
         at = {name: rows.column_names.index(name) for name in ("_file", "_row")}
         rows = rows.set_column(at["_file"], "_file", pa.array(["drawn.csv"] * rows.num_rows))
         rows = rows.set_column(at["_row"], "_row", pa.array(range(rows.num_rows), pa.int64()))
-        change_states_of_arrow(lake, table, rows, feed="drawn", business_date=day, mode="snapshot")
+        lake.change_states(table, rows, feed="drawn", business_date=day, mode="snapshot")
