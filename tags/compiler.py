@@ -372,7 +372,7 @@ class Writer:
             GENERATED + "-- One row per OneID of kind customer or prospect.",
             "{{ config(materialized='table') }}\n",
             "with read as (",
-            "    select",
+            f"    select {{{{ sent_to_every_task({[_alias(scan) for scan in plan.scans]}) }}}}",
         ]
         columns = ["people.one_id", "people.kind"]
         for scan in plan.scans:

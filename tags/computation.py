@@ -30,9 +30,12 @@ log = logging.getLogger("cdp.tags")
 WORK = "tags_work.customer_tags"
 CATALOGUE = "tags.catalogue"
 QUALITY = "quality.tag_quality"
-# The wide model joins some twenty small relations. Planning anew after each of their stages (38 s of 90 s wall on a
-# busy machine without it) and asking Delta's statistics which files to skip cost more than they save here.
-_CHILD_CONF = {"spark.sql.adaptive.enabled": "false", "spark.databricks.delta.stats.skipping": "false"}
+# Up to this many OneIDs every tag's answers fit into memory several times over, and the wide model's joins send
+# them to every task. Above, Spark plans from what it measures while running.
+SMALL_PEOPLE = 200_000
+# With small people, planning anew after each of some sixty stages (32 against 25 CPU seconds for a handful of them)
+# and asking Delta's statistics which files to skip cost more than they save.
+_SMALL_CONF = {"spark.sql.adaptive.enabled": "false", "spark.databricks.delta.stats.skipping": "false"}
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,12 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
 
 
 @contextmanager
-def child_session(spark: SparkSession) -> Iterator[SparkSession]:
+def child_session(spark: SparkSession, conf: dict[str, str]) -> Iterator[SparkSession]:
     """Lend dbt a session of its own: it turns ANSI off and changes the overwrite mode of the one it uses."""
     from pyspark.sql import SparkSession
 
     child = spark.newSession()
-    for name, value in _CHILD_CONF.items():
+    for name, value in conf.items():
         child.conf.set(name, value)
     before = SparkSession._instantiatedSession
     folder = Path.cwd()
@@ -108,7 +111,9 @@ def run_dbt(lake: Lake, project: Path, business_date: dt.date, *, command: tuple
 
     logs = lake.settings.generated / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    given = {"business_date": business_date.isoformat(), "work_root": str(lake.settings.lake / "tags_work")}
+    small = lake.row_count("identity.one_ids") <= SMALL_PEOPLE
+    work = str(lake.settings.lake / "tags_work")
+    given = {"business_date": business_date.isoformat(), "work_root": work, "small": small}
     arguments = [
         *(command or ("build", "--exclude", "tag:deep", "test_type:unit")),
         *("--project-dir", str(project), "--profiles-dir", str(project)),
@@ -116,7 +121,10 @@ def run_dbt(lake: Lake, project: Path, business_date: dt.date, *, command: tuple
         *("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-version-check"),
         *("--vars", json.dumps(given)),
     ]
-    with child_session(lake.spark):
+    # Entries of another lake of this process would send dbt to its folders; the files themselves stay.
+    if not command:
+        lake.spark.sql("DROP DATABASE IF EXISTS tags_work CASCADE")
+    with child_session(lake.spark, _SMALL_CONF if small else {}):
         outcome = dbtRunner().invoke(arguments)
     results = list(getattr(outcome.result, "results", None) or [])
     for result in results:

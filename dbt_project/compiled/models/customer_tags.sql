@@ -3,7 +3,7 @@
 {{ config(materialized='table') }}
 
 with read as (
-    select
+    select {{ sent_to_every_task(['profiles_described', 'customers', 'account_owners', 'managers_keyed', 'events', 'transactions_judged', 'wealth_funnel', 'wallets_keyed', 'cards_keyed', 'channels_reachable', 'people_refusing', 'contacts_keyed', 'aum_by_month', 'balance_spans', 'assessments', 'holdings', 'identifier_observations', 'global_controls', 'credits_keyed', 'controls_keyed', 'fund_values']) }}
         people.one_id,
         people.kind,
         cast(profiles_described.gender as string) as gender,
