@@ -119,7 +119,7 @@ def compile_(into: Path | None, check: bool, workspace: Path | None) -> None:
 
 
 def _folder(workspace: Path | None) -> Path | None:
-    """The workspace where there is one; the shipped registry alone can be read without."""
+    """Give the workspace where there is one; the shipped registry alone can be read without."""
     from lakehouse.errors import SettingsInvalid
     from lakehouse.settings import find_workspace
 
@@ -138,7 +138,7 @@ def _range(low: object, high: object) -> str:
 
 
 def _coverage(folder: Path | None, code: str) -> str:
-    """The coverage of the last published night, or why there is none."""
+    """Give the coverage of the last published night, or say why there is none."""
     from lakehouse.published import newest_publication, open_published
     from lakehouse.settings import load_settings
 
