@@ -33,7 +33,12 @@ def list_feeds(workspace: Path | None) -> None:
 
 @group.command("check")
 @click.argument("name", metavar="FEED")
-@click.option("--file", "sample", type=click.Path(path_type=Path, dir_okay=False), help="A sample (default: the newest delivered file).")
+@click.option(
+    "--file",
+    "sample",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A sample (default: the newest delivered file).",
+)
 @click.option("--rows", default=10, show_default=True, help="Rows to show per table.")
 @click.option("--show-values", is_flag=True, help="Show personal values instead of masking them.")
 @workspace_option
