@@ -32,9 +32,10 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
         day = plan.business_date(number)
         if day in known and day != last:
             log.info("the night of %s was published before", day)
-            continue
-        night = run_night(settings, day)
+        else:
+            night = run_night(settings, day)
         if day != last:
+            # The same audiences give the same answers, so asking again after an interrupted demo changes nothing.
             answers = answer(settings.published, settings.inbox, day)
             log.info("the simulated engine answered for %s: %s", day + timedelta(days=1), answers)
     if night is None:

@@ -124,7 +124,10 @@ def write_report(lake: Lake, business_date: date, summary: dict[str, Any]) -> No
 
 
 def check_workspace(settings: Settings) -> None:
-    """Read every YAML of the workspace before anything is locked or written."""
+    """Read every YAML of the workspace before anything is locked or written.
+
+    The contracts that are derived from it (landing tables of feeds, the wide tag table) are known afterwards.
+    """
     import identity
     import ingestion
     import segments

@@ -65,8 +65,8 @@ def _refusals(published: Published, business_date: date) -> list[dict[str, Any]]
     """Give refused rows per feed, file and reason of this night."""
     return _rows(
         published,
-        "SELECT _feed AS feed, _file AS file, reason, count(*) AS row_count FROM "
-        "(SELECT _feed, _file, unnest(reasons) AS reason FROM quality.refused_rows WHERE _arrived_on = ?) "
+        "SELECT feed, path AS file, reason, count(*) AS row_count FROM "
+        "(SELECT feed, path, unnest(reasons) AS reason FROM quality.refused_rows WHERE arrived_on = ?) "
         "GROUP BY ALL ORDER BY row_count DESC, feed, file, reason LIMIT 30",
         business_date,
     )

@@ -203,7 +203,8 @@ def _judged_by_great_expectations(judged: list[tuple[str, Bound, float | None]])
     import pandas as pd
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    # Its modules set their own levels and would chat through the root logger.
+    logging.getLogger("great_expectations").propagate = False
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     frame = pd.DataFrame({name: [value] for name, _, value in judged}, dtype="float64")
