@@ -71,16 +71,17 @@ def timed(
     repeats: int,
     *,
     budget: float = BUDGET_SECONDS,
+    at_least: int = 2,
     cpu: Callable[[], float] = time.process_time,
 ) -> Timing:
-    """Run ``do`` up to ``repeats`` times: at least twice, then only while the runs so far took less than ``budget``.
+    """Run ``do`` up to ``repeats`` times; after ``at_least`` runs only while all so far took less than ``budget``.
 
-    ``cpu`` tells the processor time used so far; by default this process's own.
+    ``budget`` is in seconds; ``cpu`` tells the processor time used so far; by default this process's own.
     """
     seconds: list[float] = []
     busy: list[float] = []
     answer: Any = None
-    while len(seconds) < repeats and (len(seconds) < 2 or sum(seconds) < budget):
+    while len(seconds) < repeats and (len(seconds) < at_least or sum(seconds) < budget):
         began, used = time.perf_counter(), cpu()
         answer = do()
         seconds.append(time.perf_counter() - began)
