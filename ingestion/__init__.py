@@ -13,10 +13,17 @@ __all__ = ["IngestResult", "ingest", "inputs_of_night", "load_feeds"]
 
 
 def load_feeds(settings: Settings) -> list[Feed]:
-    """Give the workspace's feeds in the order they are ingested; any fault raises ``SettingsInvalid``."""
-    from ingestion.feeds import load_feeds as load
+    """Give the workspace's feeds in the order they are ingested; any fault raises ``SettingsInvalid``.
 
-    return load(settings.workspace)
+    The contracts of their landing tables are known afterwards.
+    """
+    from ingestion.feeds import load_feeds as load
+    from ingestion.landing import landing_contract
+
+    feeds = load(settings.workspace)
+    for feed in feeds:
+        landing_contract(feed)
+    return feeds
 
 
 def __getattr__(name: str) -> Any:

@@ -125,7 +125,8 @@ def measure(
     Tables of up to ``in_process_rows`` rows are measured by DuckDB in this process, larger ones by Spark; the
     expressions are Spark SQL either way (sqlglot translates them).
     """
-    small, large = [], []
+    small: list[_Selection] = []
+    large: list[_Selection] = []
     for selected in _selections(bounds, business_date):
         (small if lake.row_count(selected.table) <= in_process_rows else large).append(selected)
     return _measured_in_process(lake, small) | _measured_by_spark(lake, large)

@@ -69,13 +69,14 @@ class Lake:
         return (Path(self.path(table)) / "_delta_log").is_dir()
 
     def create(self, tables: Iterable[str] | None = None) -> None:
-        """Create every table that has a contract and is not there yet, empty; add columns a contract has gained."""
+        """Create every table that has a contract and is not there yet, empty; bring older ones to their contract."""
         for name in tables if tables is not None else contract_names():
             found = contract(name)
             if not create_table(found, Path(self.path(name))):
-                self._add_missing_columns(found)
+                self._align(found)
 
-    def _add_missing_columns(self, found: Contract) -> None:
+    def _align(self, found: Contract) -> None:
+        """Bring an older table to its contract: columns it has gained, CHECKs that have changed."""
         table = self.delta(found.name)
         known = {field.name for field in table.schema().fields}
         missing = [field for field in found.arrow_schema() if field.name not in known]
@@ -84,6 +85,17 @@ class Lake:
 
             added = Schema.from_arrow(_schema_of(missing)).fields
             table.alter.add_columns([Field(f.name, f.type, nullable=True) for f in added])
+        prefix = "delta.constraints."
+        configuration = table.metadata().configuration
+        now = {k.removeprefix(prefix): v for k, v in configuration.items() if k.startswith(prefix)}
+        wanted = found.checks()
+        if now == wanted:
+            return
+        with _contract_errors(found.name):
+            for name in [name for name, rule in now.items() if wanted.get(name) != rule]:
+                table.alter.drop_constraint(name)
+            for name in [name for name, rule in wanted.items() if now.get(name) != rule]:
+                table.alter.add_constraint({name: wanted[name]})
 
     def register(self, tables: Iterable[str]) -> None:
         """Make tables known to Spark SQL by name (dbt and SQL text need it; ``read`` does not).

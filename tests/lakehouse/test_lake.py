@@ -198,6 +198,36 @@ def test_a_row_that_breaks_the_contract_is_refused_in_one_sentence_without_its_v
     assert lake.row_count("quality.scratch_facts") == 0
 
 
+def test_a_table_follows_its_contract_when_that_gains_columns_and_values(make_workspace):
+    from lakehouse.contracts import register_contract
+    from lakehouse.settings import load_settings
+
+    grown = Lake(load_settings(make_workspace()))
+    name = "quality.scratch_words"
+    grown.create([name])
+    grown.append_rows(name, [{"id": "a", "tier": "A"}])
+    before = contract(name)
+    columns = {
+        "id": {"type": "string", "required": True},
+        "tier": {"type": "string", "allowed": ["A", "B", "C", "D"]},
+        "amount": {"type": "decimal(18,2)"},
+        "note": {"type": "string"},
+    }
+    try:
+        _contract(name, "dictionary", ["id"], columns=columns)
+        grown.create([name])
+        version = grown.version(name)
+        grown.create([name])
+        assert grown.version(name) == version, "what fits is left alone"
+        grown.append_rows(name, [{"id": "b", "tier": "D", "note": "new"}])
+        with pytest.raises(ContractBroken, match="tier IN"):
+            grown.append_rows(name, [{"id": "c", "tier": "E"}])
+    finally:
+        register_contract(before)
+    assert sorted(r["id"] for r in grown.read_arrow(name).to_pylist()) == ["a", "b"]
+    assert grown.delta(name).protocol().min_reader_version == 1
+
+
 def test_every_table_stays_readable_for_simple_delta_readers(lake, spark):
     lake.append("quality.scratch_facts", facts(spark, MON, ("1", "A", 1)))
     for log in Path(lake.settings.lake).glob("*/*/_delta_log/00000000000000000000.json"):
