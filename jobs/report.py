@@ -147,6 +147,7 @@ def _coverage_picture(tags: dict[str, dict[str, float]]) -> str:
     names = sorted(tags, key=lambda code: (tags[code]["coverage"] or 0, code))
     figure, axes = _picture(7.5, 0.2 * len(names) + 0.8)
     axes.barh(names, [tags[code]["coverage"] or 0 for code in names], color=ACCENT)
+    axes.margins(y=0.01)
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of people with a value")
     return _svg(figure)
