@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,15 +68,14 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     lake.create([CURRENT, DAILY, CATALOGUE, QUALITY])
     project = lake.settings.generated / "dbt"
     write_project(compiled, project)
-    lake.register(source_tables(compiled))
-    nodes = run_dbt(lake, project, business_date)
+    nodes = run_dbt(lake, project, business_date, source_tables(compiled))
     log.info("%d tags in %d dbt nodes", len(compiled.plan.entries), nodes)
 
     quality = _measured(lake, compiled, business_date)
     money = reconcile(lake) if _has_assets(compiled) else {}
     _judge(lake, quality, money, business_date)
 
-    frame = lake.read(WORK)
+    frame = lake.spark.read.parquet(lake.path(WORK))
     lake.overwrite(CURRENT, frame)
     lake.replace_partition(DAILY, frame, as_of=business_date)
     _write_rows(lake, CATALOGUE, catalogue_rows(compiled))
@@ -105,15 +105,20 @@ def child_session(spark: SparkSession, conf: dict[str, str]) -> Iterator[SparkSe
         os.chdir(folder)  # dbt moves into its project
 
 
-def run_dbt(lake: Lake, project: Path, business_date: dt.date, *, command: tuple[str, ...] = ()) -> int:
-    """Run ``dbt build`` (or ``command``) inside this process and give the number of nodes; quiet but for its log file."""
+def run_dbt(
+    lake: Lake, project: Path, business_date: dt.date, sources: list[str], *, command: tuple[str, ...] = ()
+) -> int:
+    """Run ``dbt build`` (or ``command``) inside this process and give the number of nodes; quiet but for its log file.
+
+    A build starts from an empty ``tags_work``: what dbt leaves there is plain Parquet, read once and then copied.
+    """
     from dbt.cli.main import dbtRunner
 
     logs = lake.settings.generated / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    small = lake.row_count("identity.one_ids") <= SMALL_PEOPLE
-    work = str(lake.settings.lake / "tags_work")
-    given = {"business_date": business_date.isoformat(), "work_root": work, "small": small}
+    small = not command and lake.row_count("identity.one_ids") <= SMALL_PEOPLE
+    work = lake.settings.lake / "tags_work"
+    given = {"business_date": business_date.isoformat(), "work_root": str(work), "small": small}
     arguments = [
         *(command or ("build", "--exclude", "tag:deep", "test_type:unit")),
         *("--project-dir", str(project), "--profiles-dir", str(project)),
@@ -121,10 +126,14 @@ def run_dbt(lake: Lake, project: Path, business_date: dt.date, *, command: tuple
         *("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-version-check"),
         *("--vars", json.dumps(given)),
     ]
-    # Entries of another lake of this process would send dbt to its folders; the files themselves stay.
     if not command:
         lake.spark.sql("DROP DATABASE IF EXISTS tags_work CASCADE")
-    with child_session(lake.spark, _SMALL_CONF if small else {}):
+        shutil.rmtree(work, ignore_errors=True)
+    if not small:
+        lake.register(sources)
+    with child_session(lake.spark, _SMALL_CONF if small else {}) as child:
+        if small:
+            _view_files(lake, child, sources)
         outcome = dbtRunner().invoke(arguments)
     results = list(getattr(outcome.result, "results", None) or [])
     for result in results:
@@ -133,6 +142,16 @@ def run_dbt(lake: Lake, project: Path, business_date: dt.date, *, command: tuple
     if not outcome.success:
         raise StepFailed(f"dbt could not run: {_sentence(str(outcome.exception))}; see {logs / 'dbt.log'}")
     return len(results)
+
+
+def _view_files(lake: Lake, child: SparkSession, sources: list[str]) -> None:
+    """Make a temporary view ``<database>__<table>`` over the files of each table's newest version."""
+    for name in sources:
+        found = contract(name)
+        files = lake.delta(name).file_uris()
+        reader = child.read.schema(found.spark_schema()).option("basePath", lake.path(name))
+        rows = reader.parquet(*files) if files else child.createDataFrame([], found.spark_schema())
+        rows.createOrReplaceTempView(name.replace(".", "__"))
 
 
 def _sentence(message: str | None) -> str:
@@ -147,14 +166,10 @@ def _sentence(message: str | None) -> str:
 
 def _measured(lake: Lake, compiled: Compiled, business_date: dt.date) -> list[dict[str, Any]]:
     import duckdb
-    from deltalake import DeltaTable
 
-    files = ", ".join("'" + uri.replace("'", "''") + "'" for uri in DeltaTable(lake.path(WORK)).file_uris())
+    files = ", ".join("'" + str(file).replace("'", "''") + "'" for file in sorted(Path(lake.path(WORK)).glob("*.parquet")))
     connection = duckdb.connect()
-    if not files:
-        connection.register("wide", contract(CURRENT).arrow_schema().empty_table())
-    else:
-        connection.execute(f"CREATE VIEW wide AS SELECT * FROM read_parquet([{files}])")
+    connection.execute(f"CREATE VIEW wide AS SELECT * FROM read_parquet([{files}])")
     return measure_tags(connection, "wide", list(compiled.plan.entries), business_date)
 
 
@@ -170,8 +185,8 @@ def reconcile(lake: Lake) -> dict[str, Decimal]:
     """
     row = lake.spark.sql(
         f"""
-        WITH tagged AS (SELECT one_id, aum_eod FROM delta.`{lake.path(WORK)}`),
-        day AS (SELECT max(as_of) AS as_of FROM delta.`{lake.path(WORK)}`),
+        WITH tagged AS (SELECT one_id, aum_eod FROM parquet.`{lake.path(WORK)}`),
+        day AS (SELECT max(as_of) AS as_of FROM parquet.`{lake.path(WORK)}`),
         latest AS (
             SELECT source, account_id, product_class,
                    max_by(balance_base, struct(balance_on, _arrived_on, _file, _row)) AS balance
@@ -182,7 +197,7 @@ def reconcile(lake: Lake) -> dict[str, Decimal]:
         owned AS (
             SELECT latest.balance, people.one_id
             FROM latest
-            LEFT JOIN delta.`{lake.path("tags_work.int_account_owners")}` owners
+            LEFT JOIN parquet.`{lake.path("tags_work.int_account_owners")}` owners
                 ON owners.source = latest.source AND owners.account_id = latest.account_id
             LEFT JOIN tagged people ON people.one_id = owners.one_id
         )

@@ -102,7 +102,7 @@ def _project(compiled: Compiled, folder: Path) -> dict[str, Any]:
         "seed-paths": [],
         "snapshot-paths": [],
         "analysis-paths": [],
-        "models": {"cdp": {"+file_format": "delta", "+location_root": "{{ var('work_root') }}"}},
+        "models": {"cdp": {"+file_format": "parquet", "+location_root": "{{ var('work_root') }}"}},
         "flags": {"send_anonymous_usage_stats": False, "use_colors": False, "printer_width": 110},
     }
 

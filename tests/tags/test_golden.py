@@ -349,7 +349,9 @@ def test_everyone_is_in_the_bucket_of_the_vectors(answers):
 @pytest.mark.slow
 def test_every_model_keeps_its_key_and_passes_its_unit_test(answers):
     from tags.computation import run_dbt
+    from tags.project import compile_tags, source_tables
 
     lake = answers["lake"]
     project = lake.settings.generated / "dbt"
-    assert run_dbt(lake, project, D, command=("test", "--select", "test_type:unit", "tag:deep")) >= 20
+    sources = source_tables(compile_tags(lake.settings.workspace))
+    assert run_dbt(lake, project, D, sources, command=("test", "--select", "test_type:unit", "tag:deep")) >= 20
