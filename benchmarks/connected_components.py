@@ -8,7 +8,6 @@ shape to compare them is not timed.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -97,18 +96,15 @@ def _in_fresh_process(way: str, folder: Path, repeats: int) -> dict[str, Any]:
 
 
 def _measured(way: str, folder: Path, repeats: int) -> dict[str, Any]:
-    import psutil
-
     links = np.load(folder / "links.npz")
     sources, targets, nodes = links["sources"], links["targets"], int(links["nodes"])
-    before = psutil.Process().memory_info().rss
+    before = _peak_mb()
     find, smallest = WAYS[way]
     began = time.perf_counter()
     answer = find(sources, targets, nodes)
     first = time.perf_counter() - began
-    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
-    unit = 1024 if Path("/proc/self").exists() else 1
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before) / 2**20
+    after = _peak_mb()
+    peak = None if before is None or after is None else after - before
     np.save(folder / f"{_file(way)}.npy", smallest(answer, nodes))
     del answer
     # A way that needs a minute is run once more, not five times; its first call's imports weigh nothing then.
@@ -124,6 +120,18 @@ def _measured(way: str, folder: Path, repeats: int) -> dict[str, Any]:
         "first_seconds": first,
         "peak_mb": peak,
     }
+
+
+def _peak_mb() -> float | None:
+    """Give the most memory this process has held so far, None where the system does not tell.
+
+    Not ``ru_maxrss``: a child begins with what its parent had reached.
+    """
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return None
 
 
 def _file(way: str) -> str:
