@@ -53,10 +53,14 @@ def _simulate_once(settings: Settings, plan: Plan) -> None:
         made = json.loads(note.read_text(encoding="utf-8"))
         if made != wanted:
             said = ", ".join(f"{key} {value}" for key, value in made.items())
-            raise UsageError(f"{settings.workspace} holds another simulated bank ({said}); run `make clean` first")
+            raise UsageError(
+                f"{settings.workspace} holds another simulated bank ({said}); run `make clean` first"
+            )
         return
     if settings.inbox.exists() and any(settings.inbox.iterdir()):
-        raise UsageError(f"{settings.inbox} already holds files that the demo did not write; name another workspace")
+        raise UsageError(
+            f"{settings.inbox} already holds files that the demo did not write; name another workspace"
+        )
     made_by = simulate(plan, settings.workspace)
     log.info("simulated a bank of %s people: %s", plan.people, made_by)
     note.write_text(json.dumps(wanted), encoding="utf-8")

@@ -10,12 +10,10 @@ ROOT = Path(__file__).resolve().parents[1]
 def generated_files() -> dict[Path, str]:
     """Give the text of every generated file by its path below the repository."""
     from lakehouse.reference import reference_pages
-    from tags.registry import (
-        register_tag_contracts,  # the wide tag tables get their contracts from the registry
-    )
+    from tags.project import product_files
 
-    register_tag_contracts(ROOT / "examples" / "bank")
-    return {Path("docs/reference") / name: text for name, text in reference_pages().items()}
+    compiled = {file.resolve().relative_to(ROOT): text for file, text in product_files().items()}
+    return compiled | {Path("docs/reference") / name: text for name, text in reference_pages().items()}
 
 
 def main() -> None:

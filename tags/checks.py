@@ -88,7 +88,9 @@ def _check_params(registry: Registry, entry: Entry, tree: exp.Expression, keys: 
             raise registry.fault(entry.code, f"unknown parameter ':{placeholder.name}'{hint}", *keys)
 
 
-def _check_columns(registry: Registry, entry: Entry, tree: exp.Expression, relation: Relation, keys: Keys) -> None:
+def _check_columns(
+    registry: Registry, entry: Entry, tree: exp.Expression, relation: Relation, keys: Keys
+) -> None:
     for name in _names(tree):
         if name not in relation.columns:
             hint = did_you_mean(name, list(relation.columns))
@@ -105,7 +107,9 @@ def _check_tags(registry: Registry, entry: Entry, tree: exp.Expression, keys: Ke
             continue
         if name in registry.entries:
             raise registry.fault(entry.code, f"reads the tag '{name}', which 'inputs' does not list", *keys)
-        raise registry.fault(entry.code, f"unknown tag '{name}'{did_you_mean(name, list(registry.entries))}", *keys)
+        raise registry.fault(
+            entry.code, f"unknown tag '{name}'{did_you_mean(name, list(registry.entries))}", *keys
+        )
 
 
 def _check_compared(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
@@ -129,13 +133,17 @@ def _check_results(registry: Registry, entry: Entry) -> None:
     defaults: list[object] = [*entry.default] if isinstance(entry.default, list) else [entry.default]
     for value in defaults:
         if isinstance(value, str) and value not in domain:
-            raise registry.fault(entry.code, f"'{value}' is outside the domain{did_you_mean(value, domain)}", "default")
+            raise registry.fault(
+                entry.code, f"'{value}' is outside the domain{did_you_mean(value, domain)}", "default"
+            )
     for at, case in enumerate(entry.compute.cases or []):
         text = case.then if case.then is not None else case.otherwise
         tree = _parsed(registry, entry, str(text), ("compute", "cases", at))
         if isinstance(tree, exp.Literal) and tree.is_string and tree.name not in domain:
             hint = did_you_mean(tree.name, domain)
-            raise registry.fault(entry.code, f"'{tree.name}' is outside the domain{hint}", "compute", "cases", at)
+            raise registry.fault(
+                entry.code, f"'{tree.name}' is outside the domain{hint}", "compute", "cases", at
+            )
 
 
 def _column_level(registry: Registry, entry: Entry, column: str) -> str:
@@ -187,7 +195,9 @@ def _check_level(registry: Registry, entry: Entry) -> None:
         )
     if entry.declassified.to != entry.level:
         raise registry.fault(
-            entry.code, f"is declassified to {entry.declassified.to} but its level is {entry.level}", "declassified"
+            entry.code,
+            f"is declassified to {entry.declassified.to} but its level is {entry.level}",
+            "declassified",
         )
 
 
@@ -196,7 +206,9 @@ def _check_purposes(registry: Registry, entry: Entry) -> None:
     for code in entry.tag_inputs:
         wider = [purpose for purpose in entry.purposes if purpose not in registry[code].purposes]
         if wider and entry.declassified is None:
-            raise registry.fault(entry.code, f"purpose '{wider[0]}' is wider than those of '{code}'", "purposes")
+            raise registry.fault(
+                entry.code, f"purpose '{wider[0]}' is wider than those of '{code}'", "purposes"
+            )
 
 
 def _check_window(registry: Registry, entry: Entry, relation: Relation) -> None:
@@ -223,12 +235,17 @@ def _check_duplicates(registry: Registry, plan: Plan) -> None:
         form = entry.compute.aggregate or entry.compute.latest or entry.compute.column
         rows = form.model_dump(include={"from_", "measure", "window_days", "months"}) if form else {}
         texts = [
-            (str(keys), _parsed(registry, entry, text, keys).sql(dialect="spark", normalize=True, comments=False))
+            (
+                str(keys),
+                _parsed(registry, entry, text, keys).sql(dialect="spark", normalize=True, comments=False),
+            )
             for keys, text, _ in _texts(entry)
         ]
         params = sorted((p.name, str(p.value), str(p.since)) for p in entry.params)
         asked = repr((entry.compute.kind, sorted(rows.items()), texts, params, entry.null_rule,
                       entry.value.spark_type))  # fmt: skip
         if asked in seen:
-            raise registry.fault(entry.code, f"asks the same as the tag '{seen[asked]}'; use that one", "compute")
+            raise registry.fault(
+                entry.code, f"asks the same as the tag '{seen[asked]}'; use that one", "compute"
+            )
         seen[asked] = entry.code

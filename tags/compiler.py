@@ -62,9 +62,13 @@ def make_plan(registry: Registry, relations: Relations) -> Plan:
                 entry.code, f"entity '{entry.entity}' is not computed yet; keep the tag as draft", "entity"
             )
         if entry.compute is None:
-            raise registry.fault(entry.code, f"the tag '{entry.code}' is online and has no 'compute'", "status")
+            raise registry.fault(
+                entry.code, f"the tag '{entry.code}' is online and has no 'compute'", "status"
+            )
         if entry.compute.kind == "model":
-            raise registry.fault(entry.code, "model tags are not computed yet; keep the tag as draft", "compute")
+            raise registry.fault(
+                entry.code, "model tags are not computed yet; keep the tag as draft", "compute"
+            )
         if entry.compute.relation:
             read.setdefault((entry.compute.relation, entry.compute.kind != "column"), []).append(entry)
     scans = []
@@ -74,7 +78,11 @@ def make_plan(registry: Registry, relations: Relations) -> Plan:
         except CdpError as wrong:
             first = found[0]
             raise registry.fault(
-                first.code, wrong.message, "compute", first.compute.kind, "from"  # type: ignore[union-attr]
+                first.code,
+                wrong.message,
+                "compute",
+                first.compute.kind,
+                "from",  # type: ignore[union-attr]
             ) from None
         scans.append(Scan(relation, tuple(found), aggregated))
     return Plan(entries, tuple(scans), _layers(registry, entries))
@@ -95,20 +103,25 @@ def _layers(registry: Registry, entries: tuple[Entry, ...]) -> tuple[tuple[Entry
             for other in needed:
                 if other not in online:
                     raise _unread(registry, entry, other)
-            depth[code] = 1 + max((visit(o, (*path, code)) for o in needed), default=0) if _is_rule(entry) else 0
+            depth[code] = (
+                1 + max((visit(o, (*path, code)) for o in needed), default=0) if _is_rule(entry) else 0
+            )
         return depth[code]
 
     for entry in entries:
         visit(entry.code, ())
     return tuple(
-        tuple(e for e in entries if depth[e.code] == level) for level in range(1 + max(depth.values(), default=0))
+        tuple(e for e in entries if depth[e.code] == level)
+        for level in range(1 + max(depth.values(), default=0))
     )
 
 
 def _unread(registry: Registry, entry: Entry, other: str) -> Exception:
     if other in registry.entries:
         state = registry.entries[other].status
-        return registry.fault(entry.code, f"'{entry.code}' reads the tag '{other}', which is {state}", "inputs")
+        return registry.fault(
+            entry.code, f"'{entry.code}' reads the tag '{other}', which is {state}", "inputs"
+        )
     hint = did_you_mean(other, list(registry.entries))
     return registry.fault(entry.code, f"'{entry.code}' reads the unknown tag '{other}'{hint}", "inputs")
 
@@ -157,7 +170,9 @@ def param_sql(history: list[Param]) -> str:
     ordered = sorted(history, key=lambda param: param.since, reverse=True)
     if len(ordered) == 1:
         return literal(ordered[0].value)
-    whens = " ".join(f"when {BUSINESS_DATE} >= {literal(p.since)} then {literal(p.value)}" for p in ordered[:-1])
+    whens = " ".join(
+        f"when {BUSINESS_DATE} >= {literal(p.since)} then {literal(p.value)}" for p in ordered[:-1]
+    )
     return f"case {whens} else {literal(ordered[-1].value)} end"
 
 
@@ -242,7 +257,10 @@ class Writer:
             return []
         if relation.event_date is None:
             raise self.registry.fault(
-                entry.code, f"'{relation.name}' has no event date, so a window cannot be cut", "compute", "aggregate"
+                entry.code,
+                f"'{relation.name}' has no event date, so a window cannot be cut",
+                "compute",
+                "aggregate",
             )
         day = relation.event_date
         if form.window_days:
@@ -253,7 +271,13 @@ class Writer:
         ]
 
     def _picked(
-        self, picker: str, entry: Entry, of: str, order_by: list[str], conditions: list[str], relation: Relation
+        self,
+        picker: str,
+        entry: Entry,
+        of: str,
+        order_by: list[str],
+        conditions: list[str],
+        relation: Relation,
     ) -> str:
         """Give the value of the row that wins; rows without a value do not stand, and ties end in the key."""
         order = [self.text(entry, part, "compute") for part in order_by]
@@ -331,7 +355,9 @@ class Writer:
             return _ZERO[entry.value.type]
         if entry.null_rule == "NEVER":
             return None
-        raise self.registry.fault(entry.code, f"null rule Z of a {entry.value.type} needs a 'default'", "null_rule")
+        raise self.registry.fault(
+            entry.code, f"null rule Z of a {entry.value.type} needs a 'default'", "null_rule"
+        )
 
     def typed(self, entry: Entry, sql: str) -> str:
         """Give a value cast to its type, sorted if it is a set, with its null rule applied."""
@@ -355,7 +381,9 @@ class Writer:
                 for at, case in enumerate(compute.cases or []):
                     if case.when is not None and case.then is not None:
                         when = self.text(entry, case.when, "compute", "cases", at)
-                        lines.append(f"when {when} then {self.text(entry, case.then, 'compute', 'cases', at)}")
+                        lines.append(
+                            f"when {when} then {self.text(entry, case.then, 'compute', 'cases', at)}"
+                        )
                     else:
                         lines.append(f"else {self.text(entry, str(case.otherwise), 'compute', 'cases', at)}")
                 sql = "case\n            " + "\n            ".join(lines) + "\n        end"
@@ -392,13 +420,19 @@ class Writer:
             lines += ["", f"layer_{number} as (", "    select", "        *,"]
             for at, entry in enumerate(layer):
                 comma = "," if at + 1 < len(layer) else ""
-                lines.append(f"        -- {entry.code}: {entry.name.zh} · {entry.name.en} ({self.origin(entry)})")
+                lines.append(
+                    f"        -- {entry.code}: {entry.name.zh} · {entry.name.en} ({self.origin(entry)})"
+                )
                 lines.append(f"        {self.rule(entry)} as {entry.code}{comma}")
             lines += [f"    from {below}", ")"]
             below = f"layer_{number}"
         lines += ["", "select", "    one_id,", "    kind,"]
         lines += [f"    {entry.code}," for entry in plan.entries]
-        lines += [f"    {self.exceptions()} as null_exceptions,", f"    {BUSINESS_DATE} as as_of", f"from {below}"]
+        lines += [
+            f"    {self.exceptions()} as null_exceptions,",
+            f"    {BUSINESS_DATE} as as_of",
+            f"from {below}",
+        ]
         return "\n".join(lines) + "\n"
 
     def exceptions(self) -> str:

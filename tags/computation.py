@@ -51,7 +51,8 @@ class TagsResult:
     def summary(self) -> dict[str, Any]:
         """Give ``{code: {coverage}}``; coverage is null where the tag applies to nobody."""
         return {
-            code: {"coverage": None if ratio is None else float(ratio)} for code, ratio in self.coverage.items()
+            code: {"coverage": None if ratio is None else float(ratio)}
+            for code, ratio in self.coverage.items()
         }
 
 
@@ -138,7 +139,9 @@ def run_dbt(
     results = list(getattr(outcome.result, "results", None) or [])
     for result in results:
         if str(result.status) in ("error", "fail", "runtime error"):
-            raise StepFailed(f"the dbt node '{result.node.name}' failed: {_sentence(result.message)}; see {logs / 'dbt.log'}")
+            raise StepFailed(
+                f"the dbt node '{result.node.name}' failed: {_sentence(result.message)}; see {logs / 'dbt.log'}"
+            )
     if not outcome.success:
         raise StepFailed(f"dbt could not run: {_sentence(str(outcome.exception))}; see {logs / 'dbt.log'}")
     return len(results)
@@ -167,7 +170,9 @@ def _sentence(message: str | None) -> str:
 def _measured(lake: Lake, compiled: Compiled, business_date: dt.date) -> list[dict[str, Any]]:
     import duckdb
 
-    files = ", ".join("'" + str(file).replace("'", "''") + "'" for file in sorted(Path(lake.path(WORK)).glob("*.parquet")))
+    files = ", ".join(
+        "'" + str(file).replace("'", "''") + "'" for file in sorted(Path(lake.path(WORK)).glob("*.parquet"))
+    )
     connection = duckdb.connect()
     connection.execute(f"CREATE VIEW wide AS SELECT * FROM read_parquet([{files}])")
     return measure_tags(connection, "wide", list(compiled.plan.entries), business_date)
@@ -211,15 +216,27 @@ def reconcile(lake: Lake) -> dict[str, Decimal]:
     return {name: Decimal(row[name]) for name in ("tagged", "unassigned", "balances")}
 
 
-def _judge(lake: Lake, quality: list[dict[str, Any]], money: dict[str, Decimal], business_date: dt.date) -> None:
+def _judge(
+    lake: Lake, quality: list[dict[str, Any]], money: dict[str, Decimal], business_date: dt.date
+) -> None:
     """Stop the night on values nobody defined or money that does not add up, and keep the numbers either way."""
     from lakehouse.gates import judge_measures
 
     outside = [row["tag"] for row in quality if row["outside_domain_count"]]
     unexplained = [row["tag"] for row in quality if row["unexplained_count"]]
     bounds = [
-        Bound("outside_domain", "tags.quality", "a value outside the registry's domain means something nobody defined", max=0),
-        Bound("unexplained_nulls", "tags.quality", "a null has a reason: that of its rule or a recorded one", max=0),
+        Bound(
+            "outside_domain",
+            "tags.quality",
+            "a value outside the registry's domain means something nobody defined",
+            max=0,
+        ),
+        Bound(
+            "unexplained_nulls",
+            "tags.quality",
+            "a null has a reason: that of its rule or a recorded one",
+            max=0,
+        ),
     ]
     measured: dict[tuple[str, str], float | None] = {
         (CURRENT, "outside_domain"): float(sum(row["outside_domain_count"] for row in quality)),
@@ -227,7 +244,13 @@ def _judge(lake: Lake, quality: list[dict[str, Any]], money: dict[str, Decimal],
     }
     if money:
         bounds.append(
-            Bound("aum_difference", "tags.computation.reconcile", "people's assets and unassigned money are all the money", min=0, max=0)
+            Bound(
+                "aum_difference",
+                "tags.computation.reconcile",
+                "people's assets and unassigned money are all the money",
+                min=0,
+                max=0,
+            )
         )
         bounds.append(
             Bound("aum_unassigned_ratio", "tags.computation.reconcile", "money of accounts without a known owner is in nobody's tags",
@@ -241,7 +264,9 @@ def _judge(lake: Lake, quality: list[dict[str, Any]], money: dict[str, Decimal],
         judge_measures(lake, "tag_values", {CURRENT: bounds}, measured, business_date)
     except GateStopped as stopped:
         where = "; ".join(
-            f"{what}: {', '.join(codes[:5])}" for what, codes in (("outside", outside), ("unexplained", unexplained)) if codes
+            f"{what}: {', '.join(codes[:5])}"
+            for what, codes in (("outside", outside), ("unexplained", unexplained))
+            if codes
         )
         raise GateStopped(f"{stopped.message}{f' [{where}]' if where else ''}") from None
 

@@ -114,7 +114,9 @@ def _profile() -> dict[str, Any]:
 
 def _sources(compiled: Compiled) -> dict[str, Any]:
     """Every trusted table, and of the other databases what the models name; all from the contracts."""
-    named = {f"{database}.{table}" for database, table in _named_sources(compiled)} | set(contract_names("trusted"))
+    named = {f"{database}.{table}" for database, table in _named_sources(compiled)} | set(
+        contract_names("trusted")
+    )
     blocks: dict[str, list[dict[str, Any]]] = {}
     for name in sorted(named):
         found = contract(name)
@@ -136,7 +138,9 @@ def _named_sources(compiled: Compiled) -> set[tuple[str, str]]:
 
 def source_tables(compiled: Compiled) -> list[str]:
     """Give the tables dbt reads, to be registered with Spark before it runs."""
-    return sorted({f"{db}.{table}" for db, table in _named_sources(compiled)} | set(contract_names("trusted")))
+    return sorted(
+        {f"{db}.{table}" for db, table in _named_sources(compiled)} | set(contract_names("trusted"))
+    )
 
 
 def _documentation(compiled: Compiled) -> dict[str, Any]:

@@ -75,7 +75,11 @@ def _outside(entry: Entry) -> str:
     faults = []
     if value.domain:
         allowed = ", ".join("'" + v.replace("'", "''") + "'" for v in value.domain)
-        inside = f"list_has_all([{allowed}], {column})" if value.cardinality == "set" else f"{column} IN ({allowed})"
+        inside = (
+            f"list_has_all([{allowed}], {column})"
+            if value.cardinality == "set"
+            else f"{column} IN ({allowed})"
+        )
         faults.append(f"NOT ({inside})")
     if value.min is not None:
         faults.append(f"{column} < {value.min}")

@@ -95,7 +95,9 @@ class Aggregate(_Strict):
     """
 
     from_: str = Field(alias="from")
-    measure: Literal["sum", "count", "count_distinct", "min", "max", "avg", "ratio", "any", "set", "first", "last"]
+    measure: Literal[
+        "sum", "count", "count_distinct", "min", "max", "avg", "ratio", "any", "set", "first", "last"
+    ]
     of: str | None = None
     where: str | None = None
     window_days: Annotated[int, Field(ge=1)] | None = None
@@ -284,7 +286,9 @@ def load_registry(workspace: Path | None = None, *, shipped: Path = SHIPPED) -> 
             code = _code(tree, file, index)
             if code in raw:
                 raise SettingsInvalid(
-                    f"the tag '{code}' is also in {places[code].file.name}", file=file, line=Place(file, index).line()
+                    f"the tag '{code}' is also in {places[code].file.name}",
+                    file=file,
+                    line=Place(file, index).line(),
                 )
             raw[code], places[code] = tree, Place(file, index)
     site: set[str] = set()
@@ -293,7 +297,9 @@ def load_registry(workspace: Path | None = None, *, shipped: Path = SHIPPED) -> 
             code = _code(tree, file, index)
             if code in site:
                 raise SettingsInvalid(
-                    f"the tag '{code}' is also in {places[code].file.name}", file=file, line=Place(file, index).line()
+                    f"the tag '{code}' is also in {places[code].file.name}",
+                    file=file,
+                    line=Place(file, index).line(),
                 )
             raw[code] = {**raw.get(code, {}), **tree}
             places[code] = Place(file, index)

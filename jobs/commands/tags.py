@@ -43,7 +43,9 @@ def list_tags(family: str | None, status: str | None, workspace: Path | None) ->
         ))  # fmt: skip
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
     for row in rows:
-        click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
+        click.echo(
+            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
+        )
     online = sum(entry.status in ("online", "deprecated") for entry in chosen)
     note = "; * added or changed by the workspace" if registry.site else ""
     click.echo(f"{len(chosen)} tags, {online} online{note}")
@@ -109,7 +111,9 @@ def compile_(into: Path | None, check: bool, workspace: Path | None) -> None:
     settings = load_settings(workspace)
     compiled = compile_tags(settings.workspace)
     plan = compiled.plan
-    done = f"{len(plan.entries)} tags: {len(plan.scans)} relations read, {len(plan.layers) - 1} layers of rules"
+    done = (
+        f"{len(plan.entries)} tags: {len(plan.scans)} relations read, {len(plan.layers) - 1} layers of rules"
+    )
     if check:
         click.echo(f"{done}; nothing is wrong")
         return
@@ -148,11 +152,15 @@ def _coverage(folder: Path | None, code: str) -> str:
     publication = newest_publication(settings)
     if publication is None or "quality.tag_quality" not in publication.tables:
         return "nothing was published yet"
-    row = open_published(settings).sql(
-        "SELECT filled_count, eligible_count, coverage_ratio, as_of FROM quality.tag_quality "
-        "WHERE tag = ? AND as_of = ?",
-        [code, publication.business_date],
-    ).fetchone()
+    row = (
+        open_published(settings)
+        .sql(
+            "SELECT filled_count, eligible_count, coverage_ratio, as_of FROM quality.tag_quality "
+            "WHERE tag = ? AND as_of = ?",
+            [code, publication.business_date],
+        )
+        .fetchone()
+    )
     if row is None:
         return f"not computed on {publication.business_date}"
     ratio = "none eligible" if row[2] is None else f"{100 * row[2]:.1f} %"

@@ -25,7 +25,9 @@ def berka(shared_data, spark, tmp_path):
     example = Path(__file__).resolve().parents[2] / "examples" / "berka"
     workspace = tmp_path / "berka"
     shutil.copytree(example / "feeds", workspace / "feeds")
-    settings = (example / "cdp.yml").read_text().replace("../../../shared/data/berka", str(shared_data / "berka"))
+    settings = (
+        (example / "cdp.yml").read_text().replace("../../../shared/data/berka", str(shared_data / "berka"))
+    )
     (workspace / "cdp.yml").write_text(settings)
     lake = open_lake(load_settings(workspace), spark=spark)
     lake.result = ingestion.ingest(lake, D)
@@ -33,7 +35,12 @@ def berka(shared_data, spark, tmp_path):
 
 
 def test_the_figures_of_the_real_bank(berka):
-    assert berka.result.summary()["transactions"] == {"delivered": 49103, "accepted": 49102, "refused": 1, "duplicates": 0}
+    assert berka.result.summary()["transactions"] == {
+        "delivered": 49103,
+        "accepted": 49102,
+        "refused": 1,
+        "duplicates": 0,
+    }
     assert sum(counts["refused"] for counts in berka.result.summary().values()) == 1
     assert berka.read_arrow("quality.refused_rows").to_pylist() == [
         {

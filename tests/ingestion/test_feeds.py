@@ -45,7 +45,12 @@ def feed_file(make_workspace):
 
 def test_a_good_feed_is_read(feed_file):
     feed = read_feed(feed_file())
-    assert (feed.feed, feed.order, feed.required, feed.tables) == ("clients", 50, False, ("trusted.customers",))
+    assert (feed.feed, feed.order, feed.required, feed.tables) == (
+        "clients",
+        50,
+        False,
+        ("trusted.customers",),
+    )
     assert key_policy(feed, "trusted.customers") == ("refuse", None)
 
 
@@ -56,18 +61,43 @@ def test_a_good_feed_is_read(feed_file):
         ("mode: snapshot", "mode: whole", 4, "'mode': input should be 'snapshot', 'delta' or 'events'"),
         ("clients/{date}/", "clients/", 5, "needs 'business_date'"),
         ("{date}", "{day}", 5, "not {day}"),
-        ("trusted.customers", "trusted.customer", 11, "unknown table 'trusted.customer'; did you mean 'trusted.customers'?"),
-        ("full_name:", "fullname:", 15, "trusted.customers has no column 'fullname'; did you mean 'full_name'?"),
-        ("source_key: no", "source_key: nno", 13, "reads 'nno', which is no delivered column; did you mean 'no'?"),
+        (
+            "trusted.customers",
+            "trusted.customer",
+            11,
+            "unknown table 'trusted.customer'; did you mean 'trusted.customers'?",
+        ),
+        (
+            "full_name:",
+            "fullname:",
+            15,
+            "trusted.customers has no column 'fullname'; did you mean 'full_name'?",
+        ),
+        (
+            "source_key: no",
+            "source_key: nno",
+            13,
+            "reads 'nno', which is no delivered column; did you mean 'no'?",
+        ),
         ("(born,", "(borne,", 16, "reads 'borne', which is no delivered column; did you mean 'born'?"),
         ('"no is null"', '"nr is null"', 9, "row rule no_number reads 'nr', which is no delivered column"),
         ("`user.id`", "user.id", 15, "write `user.id` in backticks"),
-        ("try_to_date(born, 'yyyyMMdd')", "try_to_date(born", 16, "trusted.customers.birth_date is not Spark SQL"),
+        (
+            "try_to_date(born, 'yyyyMMdd')",
+            "try_to_date(born",
+            16,
+            "trusted.customers.birth_date is not Spark SQL",
+        ),
         ("try_to_date(born, 'yyyyMMdd')", "born name", 16, "is an operator or a quote missing?"),
         ("try_to_date(born, 'yyyyMMdd')", "current_date()", 16, "whose answer changes from run to run"),
         ("try_to_date(born, 'yyyyMMdd')", "max(born)", 16, "needs more than one row"),
         ("\"'customer'\"", "\"'client'\"", 14, "trusted.customers.kind does not allow 'client'"),
-        ("      kind: \"'customer'\"\n", "", 12, "trusted.customers needs column 'kind', which the feed does not map"),
+        (
+            "      kind: \"'customer'\"\n",
+            "",
+            12,
+            "trusted.customers needs column 'kind', which the feed does not map",
+        ),
         ("      source_key: no\n", "      source_key: no\n      source: no\n", 14, "take it out"),
         ("[no, name,", "[no, NO,", 7, "delivered column 'NO' stands twice"),
         ("    columns:\n", "    same_key: newest\n    columns:\n", 12, "same_key is refuse, first, last"),
@@ -96,7 +126,9 @@ def test_a_feed_is_named_like_its_file(make_workspace):
 @pytest.mark.parametrize("workspace", ["bank", "berka"])
 def test_the_feeds_of_the_examples_are_good_and_need_no_spark(workspace):
     assert load_feeds(EXAMPLES / workspace)
-    assert [feed.order for feed in load_feeds(EXAMPLES / workspace)] == sorted(f.order for f in load_feeds(EXAMPLES / workspace))
+    assert [feed.order for feed in load_feeds(EXAMPLES / workspace)] == sorted(
+        f.order for f in load_feeds(EXAMPLES / workspace)
+    )
 
 
 def test_reading_feeds_imports_nothing_heavy():
@@ -115,14 +147,19 @@ def test_reading_feeds_imports_nothing_heavy():
 def test_an_expression_tells_its_columns_and_where_it_may_fail():
     found = parse_expression("coalesce(try_to_date(`a.b`, 'yyyy'), try_cast(concat(c, d) as date), e)")
     assert sorted(found.columns) == ["a.b", "c", "d", "e"]
-    assert found.tries == (("try_to_date(`a.b`, 'yyyy')", ("a.b",)), ("try_cast(concat(c, d) as date)", ("c", "d")))
+    assert found.tries == (
+        ("try_to_date(`a.b`, 'yyyy')", ("a.b",)),
+        ("try_cast(concat(c, d) as date)", ("c", "d")),
+    )
 
 
 def test_a_lambda_parameter_is_no_column():
     assert parse_expression("transform(split(a, ','), x -> trim(x))").columns == ("a",)
 
 
-@pytest.mark.parametrize("text", ["select 1", "(select max(a) from t)", "row_number() over (order by a)", "a; b", "rand()"])
+@pytest.mark.parametrize(
+    "text", ["select 1", "(select max(a) from t)", "row_number() over (order by a)", "a; b", "rand()"]
+)
 def test_what_is_no_expression_over_one_row_is_refused(text):
     with pytest.raises(ExpressionInvalid):
         parse_expression(text)

@@ -54,7 +54,11 @@ def ledger(text: str) -> list[LedgerRow]:
         content, rest = rest.split("@")
         night, status = rest.split(":")
         number, name = place.split("/")
-        rows.append(LedgerRow("f", f"f/2026-11-{number}/{name}", content, day(int(number)), day(int(night)), status, 2))
+        rows.append(
+            LedgerRow(
+                "f", f"f/2026-11-{number}/{name}", content, day(int(number)), day(int(night)), status, 2
+            )
+        )
     return rows
 
 
@@ -81,7 +85,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "mode", "files", "known", "night", "loaded", "decided"), CASES, ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(
+    ("what", "mode", "files", "known", "night", "loaded", "decided"), CASES, ids=[c[0] for c in CASES]
+)
 def test_what_a_night_takes(feed, what, mode, files, known, night, loaded, decided):
     choice = choose_files(feed(mode), delivered(files), [], ledger(known), day(night))
     assert [f"{f.business_date.day}/{Path(f.path).name}" for f in choice.load] == loaded.split()
@@ -93,7 +99,13 @@ def test_a_changed_file_on_a_rerun_replaces_its_first_content(feed):
     choice = choose_files(feed("events"), delivered("18/p=B 18/q=C"), [], known, day(18))
     assert [(f.path[-1], f.sha256) for f in choice.load] == [("p", "B"), ("q", "C")]
     assert [(row.path[-1], row.sha256, row.status) for row in choice.kept] == [("p", "A", "corrected")]
-    again = choose_files(feed("events"), delivered("18/p=B 18/q=C"), [], [*choice.kept, *ledger("18/p=B@18:loaded 18/q=C@18:loaded")], day(18))
+    again = choose_files(
+        feed("events"),
+        delivered("18/p=B 18/q=C"),
+        [],
+        [*choice.kept, *ledger("18/p=B@18:loaded 18/q=C@18:loaded")],
+        day(18),
+    )
     assert (again.load, again.decided, again.kept) == (choice.load, choice.decided, choice.kept)
 
 
@@ -109,7 +121,10 @@ def test_a_file_of_the_night_that_is_gone_stops_the_rerun(feed):
 
 
 def test_a_required_file_that_is_missing_stops_the_night(feed):
-    with pytest.raises(InputInvalid, match=r"feed 'f' is required and its file of 2026-11-18 is missing .*f/2026-11-18/part\*.csv"):
+    with pytest.raises(
+        InputInvalid,
+        match=r"feed 'f' is required and its file of 2026-11-18 is missing .*f/2026-11-18/part\*.csv",
+    ):
         choose_files(feed("snapshot", required="true"), delivered("17/p=A"), [], [], day(18))
 
 
@@ -122,9 +137,21 @@ def test_an_empty_file_stops_the_night(feed):
 @pytest.mark.parametrize(
     ("path", "name", "said"),
     [
-        ("f/{date}/part*.csv", "f/2026-11-18/part_2026-11-17.csv", "delivered for 2026-11-18 but its name tells 2026-11-17"),
-        ("f/{date}/part*.csv", "f/2026-11-18/part_20261117.csv", "delivered for 2026-11-18 but its name tells 2026-11-17"),
-        ("f/{date}/p_{yyyymmdd}.csv", "f/2026-11-18/p_20261117.csv", "names two dates, 2026-11-17 and 2026-11-18"),
+        (
+            "f/{date}/part*.csv",
+            "f/2026-11-18/part_2026-11-17.csv",
+            "delivered for 2026-11-18 but its name tells 2026-11-17",
+        ),
+        (
+            "f/{date}/part*.csv",
+            "f/2026-11-18/part_20261117.csv",
+            "delivered for 2026-11-18 but its name tells 2026-11-17",
+        ),
+        (
+            "f/{date}/p_{yyyymmdd}.csv",
+            "f/2026-11-18/p_20261117.csv",
+            "names two dates, 2026-11-17 and 2026-11-18",
+        ),
         ("f/{date}/part*.csv", "f/2026-13-18/part.csv", "has no calendar day"),
     ],
 )

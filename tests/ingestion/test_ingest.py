@@ -167,7 +167,17 @@ def test_nights_of_a_small_bank(bank):
         ("a2", D18, Decimal("0.00")),
         ("a2", D19, Decimal("1.00")),
     ]
-    loads = rows(bank, "landing.loads", "table_name", "delivered", "accepted", "refused", "exact_duplicates", "key_duplicates", "excluded")
+    loads = rows(
+        bank,
+        "landing.loads",
+        "table_name",
+        "delivered",
+        "accepted",
+        "refused",
+        "exact_duplicates",
+        "key_duplicates",
+        "excluded",
+    )
     assert loads == [
         ("trusted.balances", 7, 3, 2, 1, 1, 0),
         ("trusted.customers", 9, 2, 6, 1, 0, 0),
@@ -188,9 +198,14 @@ def test_nights_of_a_small_bank(bank):
     assert ingestion.inputs_of_night(bank, D18) == inputs == list(result.inputs)
 
     # A corrected file on a rerun changes what it must: one booking; the clients' tables stay as they are.
-    bank.deliver("bookings/2026-11-18/b1.csv", BOOKINGS_18.replace("b1|a1|2026-11-18|10.00", "b1|a1|2026-11-18|11.00"))
+    bank.deliver(
+        "bookings/2026-11-18/b1.csv", BOOKINGS_18.replace("b1|a1|2026-11-18|10.00", "b1|a1|2026-11-18|11.00")
+    )
     ingestion.ingest(bank, D18)
-    assert rows(bank, "trusted.transactions", "transaction_id", "amount")[:2] == [("b1", Decimal("11.00")), ("b2", Decimal("4.00"))]
+    assert rows(bank, "trusted.transactions", "transaction_id", "amount")[:2] == [
+        ("b1", Decimal("11.00")),
+        ("b2", Decimal("4.00")),
+    ]
     assert hashes(bank, STATES) == {name: first[name] for name in STATES}
     assert rows(bank, "landing.files", "path", "status") == [
         ("bookings/2026-11-18/b1.csv", "corrected"),
@@ -210,7 +225,10 @@ def test_nights_of_a_small_bank(bank):
     result = ingestion.ingest(bank, D19)
     assert result.summary()["bookings"] == {"delivered": 3, "accepted": 2, "refused": 0, "duplicates": 1}
     assert result.waiting == ("bookings/2026-11-20/b1.csv",)
-    assert rows(bank, "trusted.transactions", "transaction_id", "_arrived_on")[-2:] == [("b7", D19), ("b8", D19)]
+    assert rows(bank, "trusted.transactions", "transaction_id", "_arrived_on")[-2:] == [
+        ("b7", D19),
+        ("b8", D19),
+    ]
     assert rows(bank, "trusted.customers", "source_key", "full_name", "valid_from", "valid_to") == [
         ("c1", "Ann", D18, None),
         ("c5", "Eva", D19, None),
@@ -233,7 +251,11 @@ def test_nights_of_a_small_bank(bank):
     [
         ("clients/2026-11-18/clients.csv", "", "clients/2026-11-18/clients.csv: is empty"),
         ("clients/2026-11-18/clients.csv", "no,name,sex,born,phone,mail\n", "holds no record"),
-        ("clients/2026-11-18/clients.csv", "no,name,sex,birth,phone,mail\nc1,A,1,,,\n", "has no column 'born'"),
+        (
+            "clients/2026-11-18/clients.csv",
+            "no,name,sex,birth,phone,mail\nc1,A,1,,,\n",
+            "has no column 'born'",
+        ),
         ("bookings/2026-11-18/b_20261117.csv", "b1|a1|2026-11-18|1|1\n", "its name tells 2026-11-17"),
     ],
 )
@@ -249,11 +271,18 @@ def test_an_expression_spark_refuses_or_that_fails_on_a_value_is_named(bank):
     good = file.read_text()
     bad = good.replace("account_id: account\n", "account_id: no_such_function(account)\n", 1)
     file.write_text(bad)
-    with pytest.raises(SettingsInvalid, match=r"bookings.yml:13: Spark refuses the expression of trusted.transactions.account_id"):
+    with pytest.raises(
+        SettingsInvalid,
+        match=r"bookings.yml:13: Spark refuses the expression of trusted.transactions.account_id",
+    ):
         ingestion.ingest(bank, D18)
     assert bank.row_count("trusted.customers") == 0
-    file.write_text(good.replace("abs(try_cast(amount as decimal(18,2)))", "abs(cast(amount as decimal(18,2)))", 1))
-    with pytest.raises(InputInvalid, match=r"bookings.yml:16: .*trusted.transactions.amount failed on a delivered value") as wrong:
+    file.write_text(
+        good.replace("abs(try_cast(amount as decimal(18,2)))", "abs(cast(amount as decimal(18,2)))", 1)
+    )
+    with pytest.raises(
+        InputInvalid, match=r"bookings.yml:16: .*trusted.transactions.amount failed on a delivered value"
+    ) as wrong:
         ingestion.ingest(bank, D18)
     assert "'x'" not in str(wrong.value)
 

@@ -125,3 +125,19 @@ def test_no_dependency_is_under_the_gpl():
         ):
             wrong.append(name)
     assert wrong == []
+
+
+def test_generated_files_are_fresh():
+    """`make docs` writes them; a contract or registry entry that changed without it is seen here."""
+    from jobs.generate import generated_files
+
+    found = generated_files()
+    assert {str(path).split("/")[0] for path in found} == {"docs", "dbt_project", "lakehouse"}
+    stale = [
+        str(p)
+        for p, text in found.items()
+        if not (ROOT / p).is_file() or (ROOT / p).read_text("utf-8") != text
+    ]
+    assert stale == [], "run make docs"
+    kept = {path.relative_to(ROOT) for path in tracked("docs/reference", "dbt_project/compiled")}
+    assert kept - found.keys() == set(), "these are no longer generated"

@@ -46,7 +46,11 @@ def site(make_workspace, **said):
 
 def test_what_is_committed_of_the_compiler_is_what_it_writes_today():
     files = product_files()
-    stale = [str(f.relative_to(ROOT)) for f, text in files.items() if not f.is_file() or f.read_text("utf-8") != text]
+    stale = [
+        str(f.relative_to(ROOT))
+        for f, text in files.items()
+        if not f.is_file() or f.read_text("utf-8") != text
+    ]
     assert stale == [], "run `python -m tags.project` and commit what it writes"
     known = set(files)
     assert [f for f in (PROJECT / "compiled").rglob("*") if f.is_file() and f not in known] == []
@@ -59,13 +63,16 @@ def test_all_aggregates_over_one_relation_are_one_scan():
     over_transactions = next(s for s in compiled.plan.scans if s.relation.name == "int_transactions_judged")
     text = compiled.writer.scan_sql(over_transactions)
     assert text.count("{{ ref('int_transactions_judged') }}") == 1
-    assert {"active_txn_count_90d", "is_payroll", "days_since_active_txn"} <= {e.code for e in over_transactions.entries}
+    assert {"active_txn_count_90d", "is_payroll", "days_since_active_txn"} <= {
+        e.code for e in over_transactions.entries
+    }
     assert "filter" not in text.lower()
 
 
 def test_a_site_tag_joins_the_shipped_scan(make_workspace):
     compiled = site(
-        make_workspace, compute="aggregate: {from: int_transactions_judged, measure: sum, of: amount_base, window_days: 7}"
+        make_workspace,
+        compute="aggregate: {from: int_transactions_judged, measure: sum, of: amount_base, window_days: 7}",
     )
     scans = [s for s in compiled.plan.scans if s.relation.name == "int_transactions_judged"]
     assert len(scans) == 1
@@ -108,7 +115,10 @@ def test_the_bucket_macro_is_the_one_of_the_vectors():
     assert bucket("GCG-2025H1", 1000000000002) == 8356
     assert bucket("EXP-WEALTH-01", 1000000000001) == 1742
     text = (PROJECT / "macros" / "bucket.sql").read_text()
-    assert "conv(substr(sha2(concat({{ salt }}, '|', {{ one_id }}), 256), 1, 15), 16, 10) as bigint) % 10000" in text
+    assert (
+        "conv(substr(sha2(concat({{ salt }}, '|', {{ one_id }}), 256), 1, 15), 16, 10) as bigint) % 10000"
+        in text
+    )
 
 
 def test_generated_files_name_no_machine(make_workspace):
@@ -190,5 +200,7 @@ def test_listing_tags_imports_nothing_heavy():
         "import sys; from tags.registry import load_registry; assert len(load_registry().entries) > 100;"
         "print(sorted({'pyspark', 'pandas', 'dbt', 'sqlglot', 'pyarrow'} & set(sys.modules)))"
     )
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert said.stdout.strip() == "[]"

@@ -29,9 +29,15 @@ def answers(spark, tmp_path_factory):
     (workspace / "cdp.yml").write_text("time_zone: Asia/Shanghai\n")
     lake = open_lake(load_settings(workspace), spark=spark)
     fill(lake)
-    before = {name: spark.conf.get(name) for name in ("spark.sql.ansi.enabled", "spark.sql.sources.partitionOverwriteMode")}
+    before = {
+        name: spark.conf.get(name)
+        for name in ("spark.sql.ansi.enabled", "spark.sql.sources.partitionOverwriteMode")
+    }
     first = tags.build(lake, D)
-    hashes = {table: table_hash(lake.settings, table) for table in ("tags.customer_tags", "tags.customer_tags_daily")}
+    hashes = {
+        table: table_hash(lake.settings, table)
+        for table in ("tags.customer_tags", "tags.customer_tags_daily")
+    }
     tags.build(lake, D)
     rows = {row["one_id"]: row for row in lake.read_arrow("tags.customer_tags").to_pylist()}
     return {
@@ -49,10 +55,17 @@ def fill(lake) -> None:
         f"| {ONE[n]} | {at} | 2026-01-01 | {'anonymous' if n == 'gus' else 'prospect' if n == 'hal' else 'customer'} | active | 1 |"
         for at, n in enumerate(PEOPLE)
     )
-    draw(lake, "identity.one_ids", f"| one_id | anchor_profile_id | created_on | kind | status | profile_count |\n{ids}")
+    draw(
+        lake,
+        "identity.one_ids",
+        f"| one_id | anchor_profile_id | created_on | kind | status | profile_count |\n{ids}",
+    )
     members = "\n".join(f"| {ONE[n]} | bank | {n} | {at} |" for at, n in enumerate(PEOPLE))
     draw(lake, "identity.memberships", f"| one_id | source | source_key | profile_id |\n{members}")
-    draw(lake, "trusted.customers", """
+    draw(
+        lake,
+        "trusted.customers",
+        """
         | source_key | kind      | gender | birth_date | registered_on | branch_id | document_expires_on | is_staff |
         | ann        | customer  | F      | 1996-02-29 | 2020-01-01    | b1        | 2026-06-29          | true     |
         | bob        | customer  | -      | 2008-04-01 | 2020-01-01    | b1        | 2026-03-30          | -        |
@@ -61,8 +74,12 @@ def fill(lake) -> None:
         | eve        | customer  | F      | -          | 2020-01-01    | b2        | -                   | -        |
         | fay        | customer  | F      | -          | 2020-01-01    | b2        | -                   | -        |
         | hal        | prospect  | -      | -          | 2020-01-01    | -         | -                   | -        |
-    """)
-    draw(lake, "trusted.identifier_observations", """
+    """,
+    )
+    draw(
+        lake,
+        "trusted.identifier_observations",
+        """
         | source_key | namespace         | value              | role     | observed_on |
         | bob        | national_id       | 110101200804011237 | identity | 2020-01-01  |
         | cat        | national_id       | 11010118900101124X | identity | 2020-01-01  |
@@ -74,8 +91,12 @@ def fill(lake) -> None:
         | fay        | app_user_id@app   | u6                 | identity | 2024-01-01  |
         | ann        | phone             | 13900000001        | identity | 2020-01-01  |
         | bob        | phone             | 13900000002        | identity | 2020-01-01  |
-    """)
-    draw(lake, "trusted.accounts", """
+    """,
+    )
+    draw(
+        lake,
+        "trusted.accounts",
+        """
         | account_id | account_type    | currency | status | opened_on  |
         | a1         | savings         | CNY      | open   | 2025-01-01 |
         | b1         | savings         | CNY      | open   | 2026-03-01 |
@@ -85,7 +106,8 @@ def fill(lake) -> None:
         | f1         | savings         | CNY      | open   | 2020-01-01 |
         | f2         | savings         | CNY      | closed | 2019-03-31 |
         | x1         | savings         | CNY      | open   | 2020-01-01 |
-    """)
+    """,
+    )
     owners = "\n".join(
         f"| person_account | bank | {person} | bank | {account} | {role} |"
         for person, account, role in (
@@ -93,15 +115,22 @@ def fill(lake) -> None:
             ("eve", "e1", "owner"), ("fay", "f1", "owner"), ("fay", "f2", "owner"), ("hal", "a1", "co_holder"),
         )
     )  # fmt: skip
-    draw(lake, "trusted.relationships", f"""
+    draw(
+        lake,
+        "trusted.relationships",
+        f"""
         | relationship_type | from_source | from_key | to_source | to_key | role |
         {owners}
         | person_manager | bank | ann | bank | rm1 | manager |
-    """)
+    """,
+    )
     # ann: 280,000 on 10 of February's 28 days, from 02-19 on → 100,000.00 on average; the copy that arrived later
     # wins. bob opened after February. cat opened on its last day: 28,000 on 1 of 28 days → 1,000.00. dan's account
     # is overdrawn since January. x1 belongs to nobody known.
-    draw(lake, "trusted.balances", """
+    draw(
+        lake,
+        "trusted.balances",
+        """
         | account_id | product_class | balance_on | balance  | balance_base | currency | _arrived_on |
         | a1         | demand        | 2026-02-19 | 1.00     | 1.00         | CNY      | 2026-02-19  |
         | a1         | demand        | 2026-02-19 | 280000   | 280000       | CNY      | 2026-02-20  |
@@ -115,10 +144,14 @@ def fill(lake) -> None:
         | e1         | demand        | 2026-01-15 | 3.00     | 3.00         | CNY      | 2026-01-15  |
         | f1         | demand        | 2025-10-01 | 10.00    | 10.00        | CNY      | 2025-10-01  |
         | x1         | demand        | 2026-01-15 | 500      | 500          | CNY      | 2026-01-15  |
-    """)
+    """,
+    )
     # Payroll: the months are December, January, February. ann 500 in two of them; bob 499.99 in one and 500 in one;
     # cat in two, one taken back; dan in February and March (March is not complete).
-    draw(lake, "trusted.transactions", """
+    draw(
+        lake,
+        "trusted.transactions",
+        """
         | transaction_id | account_id | transacted_on | direction | amount_base | transaction_type | initiator | is_reversal |
         | 1              | a1         | 2025-12-01    | credit    | 500         | PAYROLL          | B         | -           |
         | 2              | a1         | 2026-02-28    | credit    | 700         | PAYROLL          | B         | -           |
@@ -136,35 +169,55 @@ def fill(lake) -> None:
         | 14             | c1         | 2026-03-01    | credit    | 1000        | TRANSFER         | C         | -           |
         | 15             | f1         | 2025-03-31    | debit     | 10          | CASH             | C         | -           |
         | 16             | d1         | 2025-04-01    | debit     | 10          | CASH             | C         | -           |
-    """, currency="CNY", amount="1")
-    draw(lake, "trusted.holdings", """
+    """,
+        currency="CNY",
+        amount="1",
+    )
+    draw(
+        lake,
+        "trusted.holdings",
+        """
         | holding_id | account_id | product_class | balance | currency | risk_level | matures_on | status   |
         | 1          | a1         | wealth        | 50000   | CNY      | R3         | 2026-03-30 | active   |
         | 2          | a1         | wealth        | 50000   | CNY      | R3         | 2026-04-07 | active   |
         | 3          | a1         | time          | 50000   | CNY      | -          | 2026-04-05 | redeemed |
         | 4          | a1         | fund          | 50000   | CNY      | R2         | 2026-04-01 | redeemed |
         | 5          | b1         | time          | 50000   | CNY      | -          | 2026-03-31 | active   |
-    """)
-    draw(lake, "trusted.loans", """
+    """,
+    )
+    draw(
+        lake,
+        "trusted.loans",
+        """
         | loan_id | account_id | currency | outstanding | days_past_due | loan_class | status   |
         | 1       | c1         | CNY      | 1000.50     | 31            | SS         | active   |
         | 2       | c1         | CNY      | 2000        | 0             | D          | paid_off |
-    """)
-    draw(lake, "trusted.cards", """
+    """,
+    )
+    draw(
+        lake,
+        "trusted.cards",
+        """
         | card_id | source_key | card_type | status  | credit_limit | used_amount | days_past_due | card_class |
         | 1       | ann        | credit    | ACTIVE  | 1000         | 250         | 0             | N          |
         | 2       | ann        | credit    | BOUND   | 2000         | 500         | -             | S          |
         | 3       | bob        | debit     | ACTIVE  | -            | -           | -             | -          |
         | 4       | dan        | credit    | APPLIED | 5000         | -           | -             | -          |
-    """, currency="CNY")
-    draw(lake, "trusted.assessments", """
+    """,
+        currency="CNY",
+    )
+    draw(
+        lake,
+        "trusted.assessments",
+        """
         | assessment_id | source_key | assessed_on | grade | valid_until |
         | 1             | ann        | 2025-04-01  | C2    | -           |
         | 2             | ann        | 2024-04-01  | C5    | 2030-01-01  |
         | 3             | bob        | 2025-03-30  | C4    | -           |
         | 4             | cat        | 2026-03-01  | C3    | 2027-01-01  |
         | 5             | cat        | 2026-03-01  | C1    | 2028-01-01  |
-    """)
+    """,
+    )
     logins = "\n".join(
         f"| {at} | {person} | login | {day} | {day}T08:00:00 | {good} |"
         for at, (person, day, good) in enumerate((
@@ -173,7 +226,10 @@ def fill(lake) -> None:
             ("dan", "2026-01-30", "true"), ("eve", "2026-01-29", "true"), ("fay", "2025-10-01", "true"),
         ))
     )  # fmt: skip
-    draw(lake, "trusted.events", f"""
+    draw(
+        lake,
+        "trusted.events",
+        f"""
         | event_id | source_key | event_name | occurred_on | occurred_at | is_success |
         {logins}
         | v1 | ann | wealth_detail_view | 2026-03-24 | 2026-03-24T10:00:00 | - |
@@ -184,8 +240,12 @@ def fill(lake) -> None:
         | v6 | ann | wealth_detail_view | 2026-03-27 | 2026-03-27T11:00:00 | - |
         | v7 | bob | wealth_password    | 2026-03-26 | 2026-03-26T11:00:00 | - |
         | v8 | bob | wealth_purchase_ok | 2026-03-26 | 2026-03-26T11:00:00 | - |
-    """)
-    draw(lake, "trusted.consents", """
+    """,
+    )
+    draw(
+        lake,
+        "trusted.consents",
+        """
         | source_key | purpose   | channel | decision | decided_at          | expires_on |
         | ann        | marketing | ALL     | GRANT    | 2026-01-01T00:00:00 | -          |
         | ann        | marketing | SMS     | REFUSE   | 2026-01-02T00:00:00 | -          |
@@ -193,8 +253,12 @@ def fill(lake) -> None:
         | bob        | marketing | ALL     | REFUSE   | 2026-01-02T00:00:00 | -          |
         | cat        | profiling | ALL     | REFUSE   | 2026-01-01T00:00:00 | -          |
         | dan        | marketing | ALL     | GRANT    | 2026-01-01T00:00:00 | 2026-03-31 |
-    """)
-    draw(lake, "trusted.account_controls", """
+    """,
+    )
+    draw(
+        lake,
+        "trusted.account_controls",
+        """
         | control_id | source_key | account_id | control_type | grade | started_on | ended_on   | valid_to   |
         | 1          | ann        | -          | AML_GRADE    | H     | 2025-01-01 | -          | 2026-01-01 |
         | 2          | ann        | -          | AML_GRADE    | L     | 2026-01-01 | -          | -          |
@@ -203,14 +267,22 @@ def fill(lake) -> None:
         | 5          | -          | b1         | FRAUD        | -     | 2026-03-31 | -          | -          |
         | 6          | cat        | -          | JUDICIAL     | -     | 2026-01-01 | 2026-03-31 | -          |
         | 7          | eve        | -          | COMPLAINT    | -     | 2026-01-01 | -          | -          |
-    """)
-    draw(lake, "segments.recipients", f"""
+    """,
+    )
+    draw(
+        lake,
+        "segments.recipients",
+        f"""
         | destination | recipient_key | one_id      |
         | engine      | k1            | {ONE["ann"]} |
         | engine      | k2            | {ONE["bob"]} |
-    """)
+    """,
+    )
     touches = "\n".join(f"| b{n} | r{n} | k2 | SMS | SENT | 2026-03-{1 + n:02} |" for n in range(1, 7))
-    draw(lake, "trusted.receipts", f"""
+    draw(
+        lake,
+        "trusted.receipts",
+        f"""
         | receipt_id | run_id | recipient_key | channel | status       | event_on   |
         | 1          | r1     | k1            | PUSH    | SENT         | 2026-03-25 |
         | 2          | r1     | k1            | PUSH    | OPENED       | 2026-03-26 |
@@ -218,7 +290,10 @@ def fill(lake) -> None:
         | 4          | r3     | k1            | INAPP   | CAPPED       | 2026-03-30 |
         | 5          | r4     | k1            | PUSH    | BOUNCED_HARD | 2026-03-31 |
         {touches}
-    """, destination="engine", event_at="2026-03-31T00:00:00")
+    """,
+        destination="engine",
+        event_at="2026-03-31T00:00:00",
+    )
 
 
 EXPECTED = """
@@ -281,7 +356,11 @@ def test_every_answer_is_the_one_worked_out_by_hand(answers):
         for person, expected in row.items():
             found = answers[person][tag]
             shown = {True: "true", False: "false"}.get(found, found) if isinstance(found, bool) else found
-            same = Decimal(expected) == found if isinstance(found, (int, Decimal)) and not isinstance(found, bool) and expected else shown == expected
+            same = (
+                Decimal(expected) == found
+                if isinstance(found, (int, Decimal)) and not isinstance(found, bool) and expected
+                else shown == expected
+            )
             if not same:
                 wrong.append(f"{person}.{tag} is {shown}, not {expected}")
     assert wrong == []
@@ -300,7 +379,11 @@ def test_a_null_that_its_rule_does_not_explain_is_recorded_with_its_reason(answe
 
 
 def test_sets_are_sorted_and_empty_where_nothing_is_known(answers):
-    assert answers["ann"]["reachable_channels"] == ["BRANCH", "CALL", "INAPP"]  # no SMS: refused; no PUSH: bounced
+    assert answers["ann"]["reachable_channels"] == [
+        "BRANCH",
+        "CALL",
+        "INAPP",
+    ]  # no SMS: refused; no PUSH: bounced
     assert answers["bob"]["reachable_channels"] == []
     assert answers["dan"]["reachable_channels"] == []  # the consent ended on D
     assert answers["ann"]["product_classes_held"] == ["custody", "demand", "wealth"]
@@ -354,4 +437,6 @@ def test_every_model_keeps_its_key_and_passes_its_unit_test(answers):
     lake = answers["lake"]
     project = lake.settings.generated / "dbt"
     sources = source_tables(compile_tags(lake.settings.workspace))
-    assert run_dbt(lake, project, D, sources, command=("test", "--select", "test_type:unit", "tag:deep")) >= 20
+    assert (
+        run_dbt(lake, project, D, sources, command=("test", "--select", "test_type:unit", "tag:deep")) >= 20
+    )
