@@ -228,10 +228,16 @@ def register_contract(derived: Contract) -> None:
     _registered[derived.name] = derived
 
 
+def written_contract_names(database: str | None = None) -> list[str]:
+    """Give the names of the contracts that are files, sorted; feeds' landing tables are not among them."""
+    names = (f"{file.parent.name}.{file.stem}" for file in FOLDER.glob("*/*.yml"))
+    return sorted(n for n in names if database is None or n.startswith(database + "."))
+
+
 def contract_names(database: str | None = None) -> list[str]:
     """Give the names of all written and registered contracts, sorted."""
-    written = (f"{file.parent.name}.{file.stem}" for file in FOLDER.glob("*/*.yml"))
-    return sorted(n for n in {*written, *_registered} if database is None or n.startswith(database + "."))
+    registered = (n for n in _registered if database is None or n.startswith(database + "."))
+    return sorted({*written_contract_names(database), *registered})
 
 
 def contracts(database: str | None = None) -> list[Contract]:

@@ -164,13 +164,22 @@ def _measured_in_process(lake: Lake, selections: list[_Selection]) -> dict[tuple
     for selected in selections:
         columns = ", ".join(f"try_cast({bound.measure} AS DOUBLE)" for bound in selected.bounds)
         text = f"SELECT {columns} FROM measured_rows WHERE {selected.where}"
-        statement = sqlglot.transpile(text, read="spark", write="duckdb")[0]
+        statement = sqlglot.parse_one(text, read="spark").transform(_countable).sql(dialect="duckdb")
         relation = relation_sql(lake.settings, selected.table)
         row = connection.execute(f"WITH measured_rows AS ({relation}) {statement}").fetchone() or ()
         values |= {
             (selected.table, bound.name): value for bound, value in zip(selected.bounds, row, strict=True)
         }
     return values
+
+
+def _countable(node: Any) -> Any:
+    """Write ``count_if`` as a count, since sqlglot's sum of ones is null over no rows where Spark says 0."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.CountIf):
+        return exp.Count(this=exp.Case().when(node.this, exp.Literal.number(1)))
+    return node
 
 
 def _measured_by_spark(lake: Lake, selections: list[_Selection]) -> dict[tuple[str, str], float | None]:

@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lakehouse.contracts import Contract, contract, contract_names
+from lakehouse.contracts import Contract, contract, written_contract_names
 from lakehouse.creation import create_table
 from lakehouse.errors import ContractBroken
 from lakehouse.settings import Settings
@@ -69,8 +69,8 @@ class Lake:
         return (Path(self.path(table)) / "_delta_log").is_dir()
 
     def create(self, tables: Iterable[str] | None = None) -> None:
-        """Create every table that has a contract and is not there yet, empty; bring older ones to their contract."""
-        for name in tables if tables is not None else contract_names():
+        """Create every table that has a written contract (or those named) and is not there yet, empty; bring older ones to their contract."""
+        for name in tables if tables is not None else written_contract_names():
             found = contract(name)
             if not create_table(found, Path(self.path(name))):
                 self._align(found)
@@ -250,6 +250,10 @@ class Lake:
     def _write_arrow(self, table: str, rows: pa.Table, **options: Any) -> None:
         from deltalake import CommitProperties, write_deltalake
 
+        # A contract may have lost a column that older rows still have.
+        for field in self.delta(table).schema().fields:
+            if field.name not in rows.column_names and options.get("schema_mode") != "overwrite":
+                rows = rows.append_column(_arrow_field(field), _nulls(len(rows), field))
         metadata = CommitProperties(custom_metadata={"userMetadata": self.run_id})
         partition_by = list(contract(table).partition_by) or None
         write_deltalake(
@@ -284,6 +288,18 @@ def _schema_of(fields: list[pa.Field]) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema(fields)
+
+
+def _arrow_field(field: Any) -> pa.Field:
+    import pyarrow as pa
+
+    return pa.field(field.to_arrow())
+
+
+def _nulls(count: int, field: Any) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.nulls(count, _arrow_field(field).type)
 
 
 def _is_arrow(frame: Any) -> bool:

@@ -81,8 +81,8 @@ def make_plan(registry: Registry, relations: Relations) -> Plan:
                 first.code,
                 wrong.message,
                 "compute",
-                first.compute.kind,
-                "from",  # type: ignore[union-attr]
+                first.compute.kind if first.compute else "aggregate",
+                "from",
             ) from None
         scans.append(Scan(relation, tuple(found), aggregated))
     return Plan(entries, tuple(scans), _layers(registry, entries))
