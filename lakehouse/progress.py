@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 log = logging.getLogger("cdp")
 
@@ -29,9 +30,22 @@ class _Plain(logging.Formatter):
         return f"{self.formatTime(record, '%H:%M:%S')}  {mark}{record.getMessage()}"
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever stderr is at that moment; a caller may have exchanged it."""
+
+    @property
+    def stream(self) -> TextIO:
+        """The stderr of this moment."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: TextIO) -> None:
+        """Keep following ``sys.stderr``."""
+
+
 def set_up_logging(*, verbose: bool = False) -> None:
     """Send the product's log to stderr: plain lines on a terminal, one JSON object per line elsewhere."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(_Plain() if sys.stderr.isatty() else _JsonLines())
     log.handlers[:] = [handler]
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
