@@ -105,8 +105,9 @@ def ingest(lake: Lake, business_date: date, only: Sequence[str] | None = None) -
     for work in works:
         for warning in work.choice.warnings:
             log.warning("%s", warning)
-        if work.choice.waiting:
-            log.info("%s: %d files of later dates wait", work.feed.feed, len(work.choice.waiting))
+    waiting = sum(len(work.choice.waiting) for work in works)
+    if waiting:
+        log.info("%d delivered files are of later dates and wait", waiting)
     found = {f.feed: results.get(f.feed, FeedResult(f.feed, books.FeedCounts(), {}, ())) for f in feeds}
     touched = sorted({name for result in found.values() for name in result.touched})
     return IngestResult(
