@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -84,8 +86,19 @@ def cdp(verbose: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line; a ``CdpError`` becomes one sentence on stderr and its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line; a ``CdpError`` becomes one sentence on stderr and its exit code.
+
+    The process ends without tearing down native libraries: under load one of their threads was seen to outlive the
+    interpreter and to abort it ("terminate called without an active exception"), which turned exit 0 into 134.
+    """
+    try:
+        code = run(sys.argv[1:])
+    except SystemExit as asked:
+        code = asked.code if isinstance(asked.code, int) else 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
