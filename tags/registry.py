@@ -362,12 +362,3 @@ class _UniqueLoader(_LOADER):  # type: ignore[misc,valid-type]
         if len(found) != len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
             raise yaml.constructor.ConstructorError(None, None, "a key is given twice", node.start_mark)
         return found
-
-
-def register_tag_contracts(workspace: Path) -> None:
-    """Make the contracts of the wide tag tables known, as the workspace's registry implies them."""
-    from lakehouse.contracts import register_contract
-    from tags.project import compile_tags, wide_contracts
-
-    for derived in wide_contracts(compile_tags(workspace, checked=False)):
-        register_contract(derived)
