@@ -5,6 +5,7 @@ Two attempts with the same fingerprint give the same rows, so the second has not
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from lakehouse.hashing import file_hash, text_hash
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
+
+log = logging.getLogger("cdp.nightly")
 
 ROOMS = ("lakehouse", "ingestion", "identity", "tags", "segments", "jobs", "dbt_project")
 SETTINGS_SUFFIXES = (".yml", ".yaml", ".sql", ".csv")
@@ -25,7 +28,12 @@ def fingerprint_of(lake: Lake, business_date: date) -> str:
     inputs = ingestion.inputs_of_night(lake, business_date)
     decisions = lake.version("identity.decisions") if lake.exists("identity.decisions") else 0
     parts = [f"{path}={digest}" for path, digest in sorted(inputs)]
-    return text_hash(business_date, workspace_hash(lake.settings), product_hash(), decisions, *parts)
+    settings, product = workspace_hash(lake.settings), product_hash()
+    log.debug(
+        "%s depends on %d files (%s), settings %s, product %s, decisions %d",
+        business_date, len(parts), text_hash(*parts)[:12], settings[:12], product[:12], decisions,
+    )  # fmt: skip
+    return text_hash(business_date, settings, product, decisions, *parts)
 
 
 def workspace_hash(settings: Settings) -> str:

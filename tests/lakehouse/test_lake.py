@@ -47,6 +47,13 @@ def scratch_contracts():
         contracts._registered.pop(f"quality.scratch_{name}")
 
 
+@pytest.fixture
+def lake(lake):
+    """The fresh lake with the scratch tables in it."""
+    lake.create([f"quality.scratch_{name}" for name in ("states", "facts", "words")])
+    return lake
+
+
 def states(spark, *rows):
     data = [(i, t, a, "f.csv", n) for n, (i, t, a) in enumerate(rows)]
     return spark.createDataFrame(data, "id string, tier string, amount int, _file string, _row long")
