@@ -6,7 +6,6 @@ the demo bank can be committed (``dbt_project/compiled``) and compared.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tags.relations import PROJECT, Relations
 CURRENT = "tags.customer_tags"
 DAILY = "tags.customer_tags_daily"
 COMPILED = PROJECT / "compiled"
+LINKED = "linked"
 CONTRACTS = Path(__file__).parent.parent / "lakehouse" / "contracts" / "tags"
 _SOURCE = re.compile(r"source\(\s*'(\w+)'\s*,\s*'(\w+)'\s*\)")
 
@@ -52,8 +52,18 @@ def compile_tags(workspace: Path | None, *, shipped: Path = SHIPPED, checked: bo
 
 
 def write_project(compiled: Compiled, folder: Path) -> list[Path]:
-    """Write the dbt project into ``folder`` and give its files; files of tags that are gone are removed."""
-    texts = project_files(compiled, folder)
+    """Write the dbt project into ``folder`` and give its files; files of tags that are gone are removed.
+
+    The product's and the site's own models are linked, not named by ``../`` paths: dbt repeats a model's path below
+    its target folder, and from there ``../`` would lead out of the workspace.
+    """
+    texts = project_files(compiled)
+    (folder / LINKED).mkdir(parents=True, exist_ok=True)
+    for name, source in _links(compiled).items():
+        link = folder / LINKED / name
+        if not link.is_symlink() or link.readlink() != source:
+            link.unlink(missing_ok=True)
+            link.symlink_to(source, target_is_directory=True)
     generated = folder / "models"
     for old in sorted(generated.rglob("*")) if generated.is_dir() else []:
         if old.is_file() and old.relative_to(folder).as_posix() not in texts:
@@ -66,10 +76,10 @@ def write_project(compiled: Compiled, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def project_files(compiled: Compiled, folder: Path) -> dict[str, str]:
-    """Give the text of every file of the dbt project by its path below ``folder``."""
+def project_files(compiled: Compiled) -> dict[str, str]:
+    """Give the text of every file of the dbt project by its path below the project."""
     files = {
-        "dbt_project.yml": _yaml(_project(compiled, folder)),
+        "dbt_project.yml": _yaml(_project(compiled)),
         "profiles.yml": _yaml(_profile()),
         "models/sources.yml": _yaml(_sources(compiled)),
         "models/tags.yml": _yaml(_documentation(compiled)),
@@ -86,18 +96,20 @@ def _yaml(tree: Any) -> str:
     return note + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)
 
 
-def _relative(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+def _links(compiled: Compiled) -> dict[str, Path]:
+    """Give the folders the project reads from elsewhere, by the name of their link."""
+    models = {("site" if f.name == "models" else f.name): f.resolve() for f in compiled.model_folders}
+    return models | {"macros": (PROJECT / "macros").resolve()}
 
 
-def _project(compiled: Compiled, folder: Path) -> dict[str, Any]:
+def _project(compiled: Compiled) -> dict[str, Any]:
     return {
         "name": "cdp",
         "version": "1.0.0",
         "config-version": 2,
         "profile": "cdp",
-        "model-paths": ["models", *(_relative(models, folder) for models in compiled.model_folders)],
-        "macro-paths": [_relative(PROJECT / "macros", folder)],
+        "model-paths": ["models", *(f"{LINKED}/{name}" for name in _links(compiled) if name != "macros")],
+        "macro-paths": [f"{LINKED}/macros"],
         "test-paths": [],
         "seed-paths": [],
         "snapshot-paths": [],
@@ -221,7 +233,7 @@ def wide_contracts(compiled: Compiled) -> list[Contract]:
 def product_files() -> dict[Path, str]:
     """Give what is committed of the compiler's output: the demo bank's project and the wide tables' contracts."""
     compiled = compile_tags(PROJECT.parent / "examples" / "bank")
-    files = {COMPILED / name: text for name, text in project_files(compiled, COMPILED).items()}
+    files = {COMPILED / name: text for name, text in project_files(compiled).items()}
     for name in (CURRENT, DAILY):
         files[CONTRACTS / f"{name.split('.')[1]}.yml"] = _yaml(wide_contract(compiled, name))
     return files

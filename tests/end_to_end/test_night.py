@@ -75,6 +75,10 @@ def test_a_night_ends_with_one_summary_that_agrees_with_what_was_delivered(bank,
     assert summary["identity"]["recall"] >= 0.90
     assert len(summary["tags"]) >= 20
     assert sum(segment["published"] for segment in summary["segments"].values()) > 0
+    made = {path.name for path in bank.workspace.iterdir()} - {path.name for path in BANK.iterdir()}
+    assert made <= {"lake", "inbox", "truth", "reports", "published", "secrets", ".cdp"}, (
+        "nothing is written elsewhere"
+    )
     report = Path(summary["report"]).read_text(encoding="utf-8")
     assert report.count("<svg") == 4
     assert "http" not in report.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(

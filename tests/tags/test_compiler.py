@@ -123,7 +123,7 @@ def test_the_bucket_macro_is_the_one_of_the_vectors():
 
 def test_generated_files_name_no_machine(make_workspace):
     compiled = compile_tags(None)
-    for text in project_files(compiled, PROJECT / "compiled").values():
+    for text in project_files(compiled).values():
         assert not re.search(r"(?m)(^|[\s'\"])/(home|root|work|tmp|Users)/", text)
 
 
@@ -185,7 +185,7 @@ def test_a_faulty_entry_is_refused_with_file_and_line(make_workspace, case):
     said, line, sentence = REFUSED[case]
     with pytest.raises(SettingsInvalid) as refused:
         compiled = site(make_workspace, **said)
-        project_files(compiled, PROJECT / "compiled")
+        project_files(compiled)
     assert sentence in refused.value.message
     assert refused.value.file.endswith("tags/site.yml")
     if line:
