@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "nightly": ("jobs.commands.night", "nightly", "Run the night of a business date."),
     "backfill": ("jobs.commands.night", "backfill", "Run the nights of a range of business dates in order."),
     "ingest": ("jobs.commands.night", "ingest", "Run only the ingestion step of a night."),
+    "build-tags": ("jobs.commands.night", "build_tags", "Run only the tag step of a night."),
+    "publish": ("jobs.commands.night", "publish", "Run only the publishing step of a night."),
     "feeds": ("jobs.commands.feeds", "group", "List feeds and check how a sample file maps."),
     "identity": ("jobs.commands.identity", "group", "Resolve, show and evaluate OneIDs."),
     "tags": ("jobs.commands.tags", "group", "List, show and compile tags."),
