@@ -83,7 +83,8 @@ def run(repeats: int) -> Outcome:
 
 def compiled_queries() -> tuple[str, list[str]]:
     """Give the compiler's SQL for all entries in one scan, and for each entry alone."""
-    from tags.compiler import Plan, Scan, Writer
+    from tags.compiler import Writer
+    from tags.plan import Plan, Scan
     from tags.registry import Place, Registry
     from tags.relations import trusted_relation
 

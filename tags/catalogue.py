@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from tags.compiler import literal
 from tags.project import Compiled
 from tags.registry import Entry, Owner, Registry
+from tags.sql_text import literal
 
 
 def catalogue_rows(compiled: Compiled) -> list[dict[str, Any]]:

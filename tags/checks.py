@@ -15,7 +15,8 @@ from sqlglot import exp
 from lakehouse.contracts import contract, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.yaml_files import did_you_mean
-from tags.compiler import PERSON_COLUMNS, Plan
+from tags.compiler import PERSON_COLUMNS
+from tags.plan import Plan
 from tags.registry import LEVELS, Aggregate, Entry, Registry
 from tags.relations import Relation
 

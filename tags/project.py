@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from lakehouse.contracts import Contract, build_contract, contract, contract_names
-from tags.compiler import WIDE_MODEL, Plan, Writer, make_plan
+from tags.compiler import WIDE_MODEL, Writer
+from tags.plan import Plan, make_plan
 from tags.registry import SHIPPED, Registry, load_registry
 from tags.relations import PROJECT, Relations
 

@@ -89,8 +89,8 @@ def test_a_rule_stands_in_a_layer_above_every_tag_it_reads():
 
 
 def test_a_parameter_follows_the_day_it_takes_effect():
-    from tags.compiler import param_sql
     from tags.registry import Param
+    from tags.sql_text import param_sql
 
     history = [Param(name="x", value=1), Param(name="x", value=2, since="2026-07-01")]
     assert param_sql(history[:1]) == "1"
