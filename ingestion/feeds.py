@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -66,9 +67,10 @@ class Files(_Strict):
 class Format(_Strict):
     """How records are written. Compression follows from the file's suffix (.gz)."""
 
-    type: Literal["csv", "json_lines"] = "csv"
+    type: Literal["csv", "json_lines", "parquet"] = "csv"
     separator: str = ","
     quote: str | None = '"'
+    escape: str | None = None
     encoding: str = "utf-8"
     header: bool = True
 
@@ -80,11 +82,11 @@ class Format(_Strict):
             raise ValueError('separator is one sign; write "\\t" or tab for a tab')
         return value
 
-    @field_validator("quote")
+    @field_validator("quote", "escape")
     @classmethod
-    def _one_quote(cls, value: str | None) -> str | None:
+    def _one_or_none(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value and len(value) != 1:
-            raise ValueError("quote is one sign, or null for none")
+            raise ValueError(f"{info.field_name} is one sign, or null for none")
         return value or None
 
     @field_validator("encoding")

@@ -45,6 +45,7 @@ def layout_of(feed: Feed) -> Layout:
         type=written.type,
         separator=written.separator,
         quote=written.quote,
+        escape=written.escape,
         encoding=written.encoding,
         header=written.header,
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
+from decimal import Decimal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ingestion.records import Layout, RecordReader, iter_records, raw_texts
@@ -161,3 +165,63 @@ def test_the_fast_and_the_careful_reader_agree_on_files_cut_anywhere(read, tmp_p
             for r in iter_records(tmp_path / "sample.csv", layout, width=3)
         ]
         assert found == careful, body
+
+
+def test_an_escaped_quote_is_a_sign_of_the_value(read):
+    data = 'a;b;c\n1;"say \\"hi\\"";3\n4;"ends in \\\\";6\n7;"8";9\n'
+    assert read(data, escape="\\") == [
+        (1, GOOD, ("1", 'say "hi"', "3")),
+        (2, GOOD, ("4", "ends in \\", "6")),
+        (3, GOOD, ("7", "8", "9")),
+    ]
+    assert read('a;b;c\n1;"\\"2;3\n4;5;6\n', escape="\\")[0] == (
+        1,
+        "open_quote: a quote is never closed",
+        '1;"\\"2;3',
+    )
+
+
+def _parquet(tmp_path, **columns):
+    path = tmp_path / "sample.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def _rows(path, *columns):
+    reader = RecordReader(path, Layout(columns, type="parquet"), name=path.name)
+    return reader, [tuple(row[c] for c in ("_row", *columns)) for b in reader for row in b.to_pylist()]
+
+
+def test_parquet_values_become_the_text_their_source_would_have_written(tmp_path):
+    path = _parquet(
+        tmp_path,
+        paid=pa.array([Decimal("1.10"), None], pa.decimal128(9, 2)),
+        on=pa.array([dt.date(2026, 11, 20), None]),
+        at=pa.array([dt.datetime(2026, 11, 20, 1, 2, 3), None], pa.timestamp("us", "UTC")),
+        who=pa.array(["", "Li"]).dictionary_encode(),
+        tags=pa.array([["a", "b"], None]),
+        is_new=[True, False],
+    )
+    reader, rows = _rows(path, "paid", "on", "at", "who", "tags")
+    assert rows == [
+        (1, "1.10", "2026-11-20", "2026-11-20T01:02:03.000000Z", None, '["a", "b"]'),
+        (2, None, None, None, "Li", None),
+    ]
+    assert reader.extra_columns == ("is_new",)
+    assert raw_texts(path, Layout(("who", "paid"), type="parquet"), [2]) == {2: '{"who": "Li", "paid": null}'}
+
+
+def test_a_parquet_file_that_cannot_be_used_says_so(tmp_path):
+    path = _parquet(tmp_path, amount=pa.array([b"\xff\xfe"], pa.binary()))
+    with pytest.raises(
+        InputInvalid, match=r"has a column 'amount' of binary, which cannot be written as text"
+    ):
+        _rows(path, "amount")
+    with pytest.raises(InputInvalid, match=r"no column 'amont' that the feed maps; did you mean 'amount'\?"):
+        _rows(path, "amont")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputInvalid, match=r"sample.parquet: is no whole Parquet file"):
+        _rows(path, "amount")
+    path.write_bytes(b"")
+    with pytest.raises(InputInvalid, match=r"sample.parquet: is empty"):
+        _rows(path, "amount")

@@ -1,0 +1,212 @@
+"""Delimited text (CSV and its kin) by ``pyarrow.csv``, with what it cannot split numbered and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from ingestion.records.careful import iter_records
+from ingestion.records.layout import BATCH_ROWS, ROW, DeliveredText, Record, record_schema, wrong_width
+from ingestion.records.opening import Utf8Stream, open_bytes
+from lakehouse.yaml_files import did_you_mean
+
+BLOCK_BYTES = 8 << 20
+
+
+class DelimitedReader:
+    """The records of one delimited file as batches of ``record_schema``."""
+
+    def __init__(self, text: DeliveredText) -> None:
+        self.text, self.layout, self.findings = text, text.layout, text.findings
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        names = self._names()
+        yielded = 0
+        held: pa.RecordBatch | None = None
+        with open_bytes(self.text.path) as raw:
+            stream = Utf8Stream(raw, self.layout)
+            broken: list[Record] = []
+            torn: list[int] = []
+            try:
+                for rows in self._arrow_reader(stream, names, broken, torn):
+                    if held is not None:
+                        yield held
+                        yielded += held.num_rows
+                    limit = min(torn, default=None)
+                    numbers = _next_numbers(yielded + 1, rows.num_rows, sorted(r.number for r in broken))
+                    fit = rows.num_rows if limit is None else int(np.searchsorted(numbers, limit))
+                    end = int(numbers[fit - 1]) if fit else yielded
+                    upto = (limit - 1) if limit is not None else end
+                    held = self._merged(rows.slice(0, fit), numbers[:fit], _taken(broken, upto), names)
+                    if limit is not None:
+                        break
+                else:
+                    left = _taken(broken, None)
+                    last = max((r.number for r in left), default=0)
+                    if left:
+                        held = self._joined(held, self._from_records(left, names))
+                    is_open = stream.quotes % 2 == 1 and held is not None and held.num_rows > 0 and not torn
+                    # A quote is open at the end. A last record already handed over as broken explains it;
+                    # a last record of the right shape is cut all the same and must be looked at.
+                    if is_open and held is not None and last != yielded + held.num_rows:
+                        torn.append(yielded + held.num_rows)
+                        held = held.slice(0, held.num_rows - 1)
+            except (pa.ArrowInvalid, UnicodeDecodeError):
+                torn.append(yielded + (held.num_rows if held is not None else 0) + 1)
+        if held is not None and held.num_rows:
+            yield held
+            yielded += held.num_rows
+        if torn:
+            yield from self._careful_batches(names, start=yielded + 1)
+
+    def _names(self) -> list[str]:
+        """Give the file's column names: from its header, checked against the layout, else the layout's own."""
+        if not self.layout.header:
+            if next(iter_records(self.text.path, self.layout), None) is None:
+                raise self.text.invalid("is empty; have it delivered again")
+            return list(self.layout.columns)
+        first = next(iter_records(self.text.path, self.layout, with_header=True), None)
+        if first is None:
+            raise self.text.invalid("is empty; have it delivered again")
+        if first.values is None:
+            raise self.text.invalid(
+                f"has a header that cannot be read as {self.layout.encoding}; check 'format' of the feed"
+            )
+        names = [name.strip() for name in first.values]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise self.text.invalid(f"names the column '{twice[0]}' twice in its header")
+        for wanted in self.layout.columns:
+            if wanted not in names:
+                raise self.text.invalid(
+                    f"has no column '{wanted}' that the feed maps{did_you_mean(wanted, names)}; "
+                    "have it delivered again or change 'columns' of the feed"
+                )
+        self.findings.extra_columns = tuple(name for name in names if name not in self.layout.columns)
+        return names
+
+    def _arrow_reader(
+        self, stream: Utf8Stream, names: list[str], broken: list[Record], torn: list[int]
+    ) -> Iterator[pa.RecordBatch]:
+        shift = 1 if self.layout.header else 0
+
+        def refuse(row: Any) -> str:
+            number = row.number - shift
+            if "\n" in row.text.rstrip("\r\n"):
+                torn.append(number)
+            else:
+                broken.append(
+                    Record(number, row.text, None, wrong_width(row.expected_columns, row.actual_columns))
+                )
+            return "skip"
+
+        reader = pyarrow.csv.open_csv(
+            pa.PythonFile(stream, mode="r"),
+            # Threads would take the row numbers away from broken records.
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=BLOCK_BYTES, column_names=names, skip_rows=0
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=self.layout.separator,
+                quote_char=self.layout.quote or False,
+                escape_char=self.layout.escape or False,
+                newlines_in_values=self.layout.quote is not None,
+                invalid_row_handler=refuse,
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={name: pa.string() for name in names},
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+                null_values=[""],
+            ),
+        )
+        header = self.layout.header
+        for batch in reader:
+            if header and batch.num_rows:
+                batch, header = batch.slice(1), False
+            yield batch
+
+    def _merged(
+        self, rows: pa.RecordBatch, numbers: np.ndarray, broken: list[Record], names: list[str]
+    ) -> pa.RecordBatch:
+        """Give rows and broken records as one batch in the order of the file."""
+        nothing = pa.nulls(rows.num_rows, pa.string())
+        extra = (
+            _extra_json(rows.select(self.findings.extra_columns)) if self.findings.extra_columns else nothing
+        )
+        kept = [rows.column(name) for name in self.layout.columns]
+        whole = pa.record_batch(
+            [pa.array(numbers), nothing, nothing, *kept, extra], schema=record_schema(self.layout.columns)
+        )
+        if not broken:
+            return whole
+        both = self._joined(whole, self._from_records(broken, names))
+        return both.take(pc.sort_indices(both.column(ROW)))
+
+    def _joined(self, first: pa.RecordBatch | None, second: pa.RecordBatch) -> pa.RecordBatch:
+        return second if first is None else pa.concat_batches([first, second])
+
+    def _from_records(self, records: list[Record], names: list[str]) -> pa.RecordBatch:
+        at = {name: position for position, name in enumerate(names)}
+        columns: list[Any] = [
+            pa.array([r.number for r in records], pa.int64()),
+            pa.array([r.problem for r in records], pa.string()),
+            pa.array([r.text if r.problem else None for r in records], pa.string()),
+        ]
+        for name in self.layout.columns:
+            columns.append(
+                pa.array([(r.values[at[name]] or None) if r.values else None for r in records], pa.string())
+            )
+        extra = [
+            json.dumps({n: r.values[at[n]] for n in self.findings.extra_columns}, ensure_ascii=False)
+            if r.values and self.findings.extra_columns
+            else None
+            for r in records
+        ]
+        return pa.record_batch(
+            [*columns, pa.array(extra, pa.string())], schema=record_schema(self.layout.columns)
+        )
+
+    def _careful_batches(self, names: list[str], *, start: int) -> Iterator[pa.RecordBatch]:
+        waiting: list[Record] = []
+        seen = 0
+        for record in iter_records(self.text.path, self.layout, width=len(names)):
+            seen = record.number
+            self.findings.undecodable += record.problem is not None and record.problem.startswith(
+                "undecodable"
+            )
+            if record.number < start:
+                continue
+            waiting.append(record)
+            if len(waiting) >= BATCH_ROWS:
+                yield self._from_records(waiting, names)
+                waiting = []
+        self.text.refuse_other_encoding(seen)
+        if waiting:
+            yield self._from_records(waiting, names)
+
+
+def _taken(records: list[Record], upto: int | None) -> list[Record]:
+    """Take the records up to a number out of the list."""
+    taken = [r for r in records if upto is None or r.number <= upto]
+    records[:] = [r for r in records if upto is not None and r.number > upto]
+    return taken
+
+
+def _next_numbers(start: int, count: int, broken: list[int]) -> np.ndarray:
+    """Give ``count`` record numbers from ``start`` on, leaving out those of broken records."""
+    later = [number for number in broken if number >= start]
+    numbers = np.arange(start, start + count + len(later), dtype=np.int64)
+    if later:
+        numbers = numbers[~np.isin(numbers, np.array(later, dtype=np.int64))]
+    return numbers[:count]
+
+
+def _extra_json(rows: pa.RecordBatch) -> pa.Array:
+    return pa.array([json.dumps(row, ensure_ascii=False) for row in rows.to_pylist()], pa.string())
