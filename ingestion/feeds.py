@@ -26,6 +26,7 @@ from lakehouse.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 # Columns every expression may read beside the delivered ones.
 GIVEN = ("_file", "_row", "_business_date")
 DEFAULT_DEDUPE_DAYS = 7
+DATE_MARKS = ("{date}", "{yyyymmdd}")
 REFUSED_LEVEL = "C3"
 
 
@@ -44,24 +45,34 @@ class _Strict(BaseModel):
 
 
 class Files(_Strict):
-    """Where the files lie below the inbox; ``{date}`` and ``{yyyymmdd}`` stand for the business date."""
+    """Where the files lie below the inbox; ``{date}`` and ``{yyyymmdd}`` stand for the business date.
+
+    With ``member`` they are zip or tar archives (.gz, .bz2, .xz too), and each matching member is a file of its own.
+    """
 
     path: str = Field(min_length=1)
+    member: str | None = Field(default=None, min_length=1)
     business_date: date | None = None
 
     @model_validator(mode="after")
     def _dated(self) -> Files:
-        unknown = set(re.findall(r"\{([^}]*)\}", self.path)) - {"date", "yyyymmdd"}
-        if unknown:
-            raise ValueError(f"path knows {{date}} and {{yyyymmdd}}, not {{{sorted(unknown)[0]}}}")
+        for key, text in (("path", self.path), ("member", self.member or "")):
+            unknown = set(re.findall(r"\{([^}]*)\}", text)) - {"date", "yyyymmdd"}
+            if unknown:
+                raise ValueError(f"{key} knows {{date}} and {{yyyymmdd}}, not {{{sorted(unknown)[0]}}}")
         if not self.has_date and self.business_date is None:
             raise ValueError("a path without {date} or {yyyymmdd} needs 'business_date'")
         return self
 
     @property
+    def member_has_date(self) -> bool:
+        """Whether the member's name says the business date."""
+        return any(mark in (self.member or "") for mark in DATE_MARKS)
+
+    @property
     def has_date(self) -> bool:
-        """Whether the path itself says the business date."""
-        return "{date}" in self.path or "{yyyymmdd}" in self.path
+        """Whether the path or the member itself says the business date."""
+        return self.member_has_date or any(mark in self.path for mark in DATE_MARKS)
 
 
 class Format(_Strict):

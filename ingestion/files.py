@@ -5,38 +5,19 @@ Everything here is decided from names, bytes and the ledger, before anything is 
 
 from __future__ import annotations
 
-import glob
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
 from ingestion.feeds import Feed
+from ingestion.inbox import DeliveredFile, calendar_day
 from lakehouse.errors import InputInvalid
-from lakehouse.hashing import file_hash
 
 Status = Literal["loaded", "repeated", "superseded", "corrected", "needs_backfill"]
 _PLACEHOLDERS = {"{date}": ("????-??-??", r"(\d{4}-\d{2}-\d{2})"), "{yyyymmdd}": ("????????", r"(\d{8})")}
-
-
-@dataclass(frozen=True)
-class DeliveredFile:
-    """A file found for a feed: its name in the ledger, where it lies, its business date, hash and size."""
-
-    feed: str
-    path: str
-    location: Path
-    business_date: date
-    sha256: str
-    bytes: int
-
-    @property
-    def position(self) -> tuple[date, str]:
-        """The order in which files are taken."""
-        return self.business_date, self.path
 
 
 @dataclass(frozen=True)
@@ -73,27 +54,6 @@ class _Draft:
 
     def put(self, file: DeliveredFile, status: Status) -> None:
         self.decided[file.path] = (file, status)
-
-
-def find_files(feed: Feed, inbox: Path, *, until: date) -> tuple[list[DeliveredFile], list[str]]:
-    """Give the feed's files with a business date up to ``until``, hashed, and the names of those that wait.
-
-    A file whose path names two dates, or whose name tells another date than its folder, raises ``InputInvalid``.
-    """
-    wildcard, regex = _patterns(os.path.normpath(inbox / feed.files.path))
-    found: list[DeliveredFile] = []
-    waiting: list[str] = []
-    for location in sorted(glob.glob(wildcard)):  # noqa: PTH207 - an absolute pattern
-        path, match = Path(location), re.fullmatch(regex, location)
-        if match is None or not path.is_file():
-            continue
-        name = _ledger_name(path, inbox)
-        day = _business_date(feed, name, match.groups())
-        if day > until:
-            waiting.append(name)
-            continue
-        found.append(DeliveredFile(feed.feed, name, path, day, file_hash(path), path.stat().st_size))
-    return sorted(found, key=lambda f: f.position), sorted(waiting)
 
 
 def choose_files(
@@ -254,58 +214,15 @@ def _check_required(feed: Feed, found: Sequence[DeliveredFile], business_date: d
         )
 
 
-def _patterns(path: str) -> tuple[str, str]:
-    """Give a feed's path as a glob and as a regular expression whose groups are the dates."""
-    wildcard, regex = "", ""
-    for part in re.split(r"(\{date\}|\{yyyymmdd\}|\*|\?)", path):
-        if part in _PLACEHOLDERS:
-            wildcard, regex = wildcard + _PLACEHOLDERS[part][0], regex + _PLACEHOLDERS[part][1]
-        elif part in ("*", "?"):
-            wildcard, regex = wildcard + part, regex + ("[^/]*" if part == "*" else "[^/]")
-        else:
-            wildcard, regex = wildcard + glob.escape(part), regex + re.escape(part)
-    return wildcard, regex
-
-
-def _business_date(feed: Feed, name: str, groups: tuple[str, ...]) -> date:
-    days = {_day(text) for text in groups}
-    if None in days:
-        raise InputInvalid("has no calendar day where its feed's path expects one; rename it", file=name)
-    known = sorted(day for day in days if day is not None)
-    if len(known) > 1:
-        raise InputInvalid(
-            f"names two dates, {known[0]} and {known[1]}; move it to the folder of its own date", file=name
-        )
-    if known:
-        return known[0]
-    if feed.files.business_date is None:
-        raise InputInvalid("has no business date in its path", file=name)
-    return feed.files.business_date
-
-
 def _refuse_other_date(feed: Feed, file: DeliveredFile) -> None:
     """Refuse a file whose own name tells another day than the folder it lies in."""
     if not feed.files.has_date:
         return
     for text in re.findall(r"(?<!\d)((?:19|20)\d{2}-?\d{2}-?\d{2})(?!\d)", Path(file.path).name):
-        day = _day(text)
+        day = calendar_day(text)
         if day is not None and day != file.business_date:
             raise InputInvalid(
                 f"is delivered for {file.business_date} but its name tells {day}; "
                 "move it to the folder of its own date or rename it",
                 file=file.path,
             )
-
-
-def _day(text: str) -> date | None:
-    try:
-        return datetime.strptime(text.replace("-", ""), "%Y%m%d").date()
-    except ValueError:
-        return None
-
-
-def _ledger_name(location: Path, inbox: Path) -> str:
-    """Give the file's name in the ledger: below the inbox, else relative to it, so that a moved tree keeps names."""
-    if location.is_relative_to(inbox):
-        return location.relative_to(inbox).as_posix()
-    return Path(os.path.relpath(location, inbox)).as_posix()

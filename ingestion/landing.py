@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingestion.archives import unpack
 from ingestion.feeds import Feed
-from ingestion.files import DeliveredFile
+from ingestion.inbox import DeliveredFile
 from ingestion.records import EXTRA, FILE, PROBLEM, RAW, ROW, Layout, RecordReader, record_schema
 from lakehouse.contracts import Contract, build_contract, register_contract
 from lakehouse.errors import InputInvalid
@@ -104,6 +105,28 @@ def parquet_schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([pa.field(FILE, pa.string()), pa.field(BUSINESS_DATE, pa.date32()), *given])
 
 
+def unpacked(files: Sequence[DeliveredFile], folder: Path) -> list[DeliveredFile]:
+    """Give the files with every member of an archive unpacked below ``folder``, each archive read once."""
+    wanted: dict[Path, list[DeliveredFile]] = {}
+    for file in files:
+        if file.member is not None:
+            wanted.setdefault(file.location, []).append(file)
+    places: dict[tuple[Path, str], Path] = {}
+    for at, (archive, held) in enumerate(sorted(wanted.items())):
+        names = {file.member for file in held if file.member is not None}
+        placed = unpack(archive, names, folder / f"{at:05d}", name=held[0].path.partition("!")[0])
+        for member in names:
+            if member not in placed:
+                raise InputInvalid(f"no longer holds '{member}'; have it delivered again", file=held[0].path)
+        places |= {(archive, member): path for member, path in placed.items()}
+    return [
+        file
+        if file.member is None
+        else replace(file, location=places[file.location, file.member], member=None)
+        for file in files
+    ]
+
+
 def read_files(feed: Feed, files: Sequence[DeliveredFile], folder: Path) -> list[FileReading]:
     """Read delivered files into one Parquet file each below ``folder``; give what was found.
 
@@ -111,7 +134,7 @@ def read_files(feed: Feed, files: Sequence[DeliveredFile], folder: Path) -> list
     """
     layout, schema = layout_of(feed), parquet_schema(feed.columns)
     readings = []
-    for at, file in enumerate(files):
+    for at, file in enumerate(unpacked(files, folder.parent / "unpacked")):
         reader = RecordReader(file.location, layout, name=file.path)
         with pq.ParquetWriter(folder / f"{at:05d}.parquet", schema, compression="snappy") as out:
             for batch in reader:
@@ -128,6 +151,7 @@ def read_files_by_spark(
     from pyspark.sql.pandas.types import from_arrow_schema
 
     schema = from_arrow_schema(parquet_schema(feed.columns))
+    files = unpacked(files, folder.parent / "unpacked")
     listed = [(str(file.location), file.path, file.business_date) for file in files]
     tasks = spark.createDataFrame(listed, "location string, path string, business_date date").repartition(
         len(listed)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ingestion import books, landing, mapping
 from ingestion.feeds import Feed, load_feeds
-from ingestion.files import Choice, LedgerRow, choose_files, find_files
+from ingestion.files import Choice, LedgerRow, choose_files
+from ingestion.inbox import Hashes, find_files
 from lakehouse.errors import InputInvalid
 from lakehouse.settings import Settings
 
@@ -133,10 +134,12 @@ def choose(lake: Lake, feeds: Iterable[Feed], business_date: date) -> dict[str, 
             f"the inbox {settings.inbox} does not exist; deliver files there or name it in cdp.yml"
         )
     known = books.read_ledger(lake)
+    hashes = Hashes(settings.generated)
     choices = {}
     for feed in feeds:
-        found, waiting = find_files(feed, settings.inbox, until=business_date)
+        found, waiting = find_files(feed, settings.inbox, until=business_date, hashes=hashes)
         choices[feed.feed] = choose_files(feed, found, waiting, known.get(feed.feed, []), business_date)
+    hashes.save()
     return choices
 
 

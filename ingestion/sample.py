@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ingestion import books, landing, mapping
+from ingestion.archives import is_archive
 from ingestion.feeds import Feed
-from ingestion.files import DeliveredFile, find_files
+from ingestion.inbox import DeliveredFile, find_files, newest_member
 from lakehouse.errors import InputInvalid
 from lakehouse.settings import Settings
 
@@ -44,7 +45,7 @@ class Sample:
 
 
 def newest_file(feed: Feed, settings: Settings) -> Path:
-    """Give the newest delivered file of a feed, for a check without a named sample."""
+    """Give the newest delivered file of a feed (or the archive it is in), for a check without a named sample."""
     found, _ = find_files(feed, settings.inbox, until=date.max)
     if not found:
         raise InputInvalid(f"the inbox holds no file of feed '{feed.feed}' yet; name a sample with --file")
@@ -60,8 +61,7 @@ def check_sample(
     """
     if not path.is_file():
         raise InputInvalid("the sample file does not exist", file=path)
-    day = feed.files.business_date or _day_in(path)
-    file = DeliveredFile(feed.feed, path.name, path, day, "", path.stat().st_size)
+    file = _as_delivered(feed, path)
     with tempfile.TemporaryDirectory(prefix="cdp-feeds-check-") as scratch:
         folder = Path(scratch)
         (folder / "records").mkdir()
@@ -109,6 +109,14 @@ def _masked_sign(sign: str) -> str:
     if sign.isalpha():
         return "x" if sign.isascii() else "某"
     return sign
+
+
+def _as_delivered(feed: Feed, path: Path) -> DeliveredFile:
+    """Give the sample as if it had been delivered; of an archive the newest member the feed reads."""
+    if feed.files.member is not None and is_archive(path):
+        return newest_member(feed, path)
+    day = feed.files.business_date or _day_in(path)
+    return DeliveredFile(feed.feed, path.name, path, day, "", path.stat().st_size)
 
 
 def _day_in(path: Path) -> date:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import os
+import tarfile
+import time
+import zipfile
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from ingestion.feeds import read_feed
-from ingestion.files import DeliveredFile, LedgerRow, choose_files, find_files
+from ingestion.files import LedgerRow, choose_files
+from ingestion.inbox import DeliveredFile, Hashes, find_files
+from ingestion.landing import unpacked
 from lakehouse.errors import InputInvalid
 
 
@@ -20,14 +27,15 @@ def day(number: int) -> date:
 def feed(make_workspace):
     """A function that gives a feed of a mode whose files lie in dated folders."""
 
-    def make(mode: str, required: str = "false", path: str = "f/{date}/part*.csv"):
+    def make(mode: str, required: str = "false", path: str = "f/{date}/part*.csv", member: str | None = None):
+        files = f'path: "{path}"' + (f', member: "{member}"' if member else "")
         text = f"""\
             feed: f
             source: s
             description: d
             mode: {mode}
             required: {required}
-            files: {{path: "{path}"}}
+            files: {{{files}}}
             columns: [a]
             targets: []
             """
@@ -182,3 +190,79 @@ def test_a_path_may_leave_the_inbox(feed, tmp_path):
     for path in ("../other/x_{yyyymmdd}.csv", f"{tmp_path}/other/x_{{yyyymmdd}}.csv"):
         found, _ = find_files(feed("events", path=path), tmp_path / "inbox", until=day(18))
         assert [file.path for file in found] == ["../other/x_20261118.csv"]
+
+
+def _zipped(path, **contents):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, text in contents.items():
+            packed.writestr(f"out/{name}.csv", text)
+    return path
+
+
+def _tarred(path, **contents):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as packed:
+        for name, text in contents.items():
+            info = tarfile.TarInfo(f"out/{name}.csv")
+            info.size = len(text)
+            packed.addfile(info, io.BytesIO(text.encode()))
+    return path
+
+
+@pytest.mark.parametrize("pack, suffix", [(_zipped, "zip"), (_tarred, "tar.gz")])
+def test_each_matching_member_of_an_archive_is_a_file_of_its_own(feed, tmp_path, pack, suffix):
+    made = feed("events", path=f"*.{suffix}", member="out/p{yyyymmdd}.csv")
+    archive = pack(
+        tmp_path / "inbox" / f"all.{suffix}", p20261118="a\n1\n", p20261117="a\n2\n", p20261119="", notes="x"
+    )
+    found, waiting = find_files(made, tmp_path / "inbox", until=day(18))
+    assert [(f.path, f.business_date, f.bytes) for f in found] == [
+        (f"all.{suffix}!out/p20261117.csv", day(17), 4),
+        (f"all.{suffix}!out/p20261118.csv", day(18), 4),
+    ]
+    assert waiting == [f"all.{suffix}!out/p20261119.csv"]
+    placed = unpacked(found, tmp_path / "work")
+    assert [(f.path, f.location.read_text()) for f in placed] == [
+        (found[0].path, "a\n2\n"),
+        (found[1].path, "a\n1\n"),
+    ]
+    archive.write_bytes(archive.read_bytes()[:-20])
+    with pytest.raises(InputInvalid, match=r"all.*is a damaged or cut archive"):
+        find_files(made, tmp_path / "inbox", until=day(18))
+
+
+def test_a_member_may_take_its_date_from_the_archive(feed, tmp_path):
+    made = feed("events", path="{date}/*.zip", member="out/*.csv")
+    _zipped(tmp_path / "inbox" / "2026-11-18" / "all.zip", b="a\n1\n", c="a\n1\n")
+    found, _ = find_files(made, tmp_path / "inbox", until=day(18))
+    assert [(f.path, f.business_date) for f in found] == [
+        ("2026-11-18/all.zip!out/b.csv", day(18)),
+        ("2026-11-18/all.zip!out/c.csv", day(18)),
+    ]
+    _zipped(tmp_path / "inbox" / "2026-11-17" / "all.zip", b2="")
+    made = feed("events", path="{date}/*.zip", member="in/*.csv")
+    with pytest.raises(InputInvalid, match=r"2026-11-17/all.zip: holds no member .in/\*.csv."):
+        find_files(made, tmp_path / "inbox", until=day(18))
+
+
+def test_a_file_is_hashed_again_only_when_it_changed(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr("ingestion.inbox.file_hash", lambda path: read.append(path.name) or path.read_text())
+    file = tmp_path / "a.csv"
+    file.write_text("one")
+    time.sleep(0.02)
+
+    def digest() -> str:
+        hashes = Hashes(tmp_path / "notes")
+        found = hashes.of_file(file).sha256
+        hashes.save()
+        return found
+
+    assert [digest(), digest(), read] == ["one", "one", ["a.csv"]]
+    before = file.stat()
+    file.write_text("two")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert digest() == "two", "same size and same time of change, other bytes"
+    (tmp_path / "notes" / "file_hashes.json").write_text("{torn")
+    assert digest() == "two"

@@ -10,7 +10,7 @@ import pytest
 import ingestion
 from ingestion import landing, night
 from ingestion.feeds import read_feed
-from ingestion.files import find_files
+from ingestion.inbox import find_files
 from lakehouse.errors import InputInvalid, SettingsInvalid
 from lakehouse.hashing import frame_hash, table_hash
 from lakehouse.lake import open_lake

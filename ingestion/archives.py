@@ -1,0 +1,111 @@
+"""Members of delivered zip and tar archives: their names, their hashes, and their bytes unpacked for a night."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from lakehouse.errors import InputInvalid
+
+PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file inside an archive: its name there, the sha256 of its bytes, and their number."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+def is_archive(path: Path) -> bool:
+    """Say whether a file is a zip or tar archive, by its content."""
+    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+
+
+def members(archive: Path, wanted: Callable[[str], bool], *, name: str) -> list[Member]:
+    """Give the members whose name is ``wanted``, in one pass over the archive, by name.
+
+    ``name`` is what errors call the archive. A damaged or encrypted one raises ``InputInvalid``.
+    """
+    found = []
+    with _told_as(name):
+        for member, stream in _streams(archive, wanted):
+            digest, size = hashlib.sha256(), 0
+            while piece := stream.read(PIECE_BYTES):
+                digest.update(piece)
+                size += len(piece)
+            found.append(Member(member, digest.hexdigest(), size))
+    twice = sorted({m.name for m in found if sum(o.name == m.name for o in found) > 1})
+    if twice:
+        raise InputInvalid(f"holds the member '{twice[0]}' twice; have it packed again", file=name)
+    return sorted(found, key=lambda member: member.name)
+
+
+def unpack(archive: Path, wanted: Collection[str], folder: Path, *, name: str) -> dict[str, Path]:
+    """Unpack members into ``folder`` in one pass and give where each lies; their own paths are never used as such."""
+    folder.mkdir(parents=True, exist_ok=True)
+    placed: dict[str, Path] = {}
+    with _told_as(name):
+        for member, stream in _streams(archive, lambda found: found in wanted):
+            path = folder / f"{len(placed):05d}{''.join(Path(member).suffixes[-2:])}"
+            with path.open("wb") as out:
+                shutil.copyfileobj(stream, out, PIECE_BYTES)
+            placed[member] = path
+    return placed
+
+
+def _streams(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as packed:
+            for info in packed.infolist():
+                if not info.is_dir() and wanted(info.filename):
+                    with packed.open(info) as stream:
+                        yield info.filename, stream
+        return
+    with _decompressed(archive) as whole:
+        with tarfile.open(fileobj=whole, mode="r|") as tape:
+            for entry in tape:
+                held = tape.extractfile(entry) if entry.isfile() and wanted(entry.name) else None
+                if held is not None:
+                    yield entry.name, held
+        # Only the end of a compressed file tells that nothing is missing.
+        while whole.read(PIECE_BYTES):
+            pass
+
+
+def _decompressed(archive: Path) -> IO[bytes]:
+    with archive.open("rb") as file:
+        start = file.read(6)
+    for magic, module in ((b"\x1f\x8b", gzip), (b"BZh", bz2), (b"\xfd7zXZ\x00", lzma)):
+        if start.startswith(magic):
+            return cast("IO[bytes]", module.open(archive, "rb"))
+    return archive.open("rb")
+
+
+@contextmanager
+def _told_as(name: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as wrong:
+        if "encrypted" not in str(wrong):
+            raise
+        raise InputInvalid(
+            "is an encrypted archive; have it delivered without a password", file=name
+        ) from None
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, EOFError, zlib.error):
+        raise InputInvalid("is a damaged or cut archive; have it delivered again", file=name) from None
+    except NotImplementedError:
+        raise InputInvalid("is packed by a method that cannot be read; use deflate", file=name) from None
