@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ingestion.feeds import Feed
+    from ingestion.history import ingest_history, inputs_of_history
     from ingestion.night import IngestResult, ingest, inputs_of_night
     from lakehouse.settings import Settings
 
-__all__ = ["IngestResult", "ingest", "inputs_of_night", "load_feeds"]
+__all__ = [
+    "IngestResult",
+    "ingest",
+    "ingest_history",
+    "inputs_of_history",
+    "inputs_of_night",
+    "load_feeds",
+]
 
 
 def load_feeds(settings: Settings) -> list[Feed]:
@@ -31,5 +39,6 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module("ingestion.night"), name)
+        room = "ingestion.history" if "history" in name else "ingestion.night"
+        return getattr(import_module(room), name)
     raise AttributeError(name)

@@ -6,19 +6,20 @@ Conservation: per file and table, delivered = accepted + refused + exact duplica
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from ingestion.feeds import Feed
 from ingestion.files import LedgerRow
-from ingestion.landing import FileReading, layout_of
+from ingestion.landing import FileReading, Nights, layout_of
 from ingestion.mapping import TableMap, table_maps
 from ingestion.records import raw_texts
 from lakehouse.contracts import contract
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from lakehouse.lake import Lake
 
 LEDGER, LOADS, REFUSED = "landing.files", "landing.loads", "quality.refused_rows"
+# A judged record that is neither refused nor equal to another.
+OK = "len(reasons) = 0 AND NOT is_twin"
 
 
 @dataclass(frozen=True)
@@ -89,54 +92,81 @@ class Book:
 
 def count_records(feed: Feed, folder: Path, readings: Sequence[FileReading]) -> Book:
     """Count what became of every record; a sum that does not balance is a bug and raises ``ContractBroken``."""
-    judged = ds.dataset(folder / "judged", format="parquet")
     maps = table_maps(feed)
-    single = [table for table in maps if table.is_single]
-    flags = [name for table in single for name in (f"in{table.index}_0", f"dup{table.index}")]
-    rows = judged.to_table(columns=["_file", "_row", "_raw", "reasons", "is_twin", *flags])
-    is_refused = pc.greater(pc.list_value_length(rows["reasons"]), 0)
+    connection = duckdb.connect()
+    connection.register("judged", ds.dataset(folder / "judged", format="parquet"))
+    judged = _by_file(
+        connection,
+        "judged",
+        {
+            "records": "true",
+            "refused": "len(reasons) > 0",
+            "twins": "is_twin",
+            "stands": OK,
+            **{f"in{t.index}": f"{OK} and in{t.index}_0" for t in maps if t.is_single},
+            **{f"dup{t.index}": f"{OK} and in{t.index}_0 and dup{t.index}" for t in maps if t.is_single},
+        },
+    )
+    exploded: dict[int, dict[str, dict[str, int]]] = {}
+    for table in maps:
+        if not table.is_single:
+            connection.register("made", ds.dataset(folder / f"rows{table.index}", format="parquet"))
+            exploded[table.index] = _by_file(connection, "made", {"in": "true", "dup": "dup"})
     book = Book()
     for reading in readings:
-        here = pc.equal(rows["_file"], reading.file.path)
-        if _count(here) != reading.records:
+        path = reading.file.path
+        counts = judged.get(path, defaultdict(int))
+        if counts["records"] != reading.records:
             raise ContractBroken(
-                f"{reading.file.path}: {reading.records} records were read but {_count(here)} were judged"
+                f"{path}: {reading.records} records were read but {counts['records']} were judged"
             )
-        refused = _count(pc.and_(here, is_refused))
-        twins = _count(pc.and_(here, rows["is_twin"]))
         if not maps:
-            kept = reading.records - refused - twins
+            kept = reading.records - counts["refused"] - counts["twins"]
             book.loads.append(
-                Load(reading.file.path, feed.landing_table, 1, reading.records, kept, refused, twins, 0, 0)
+                Load(
+                    path,
+                    feed.landing_table,
+                    1,
+                    reading.records,
+                    kept,
+                    counts["refused"],
+                    counts["twins"],
+                    0,
+                    0,
+                )
             )
         for table in maps:
             n = len(table.entries)
-            ok = pc.and_not(pc.and_not(here, is_refused), rows["is_twin"])
             if table.is_single:
-                inside = pc.and_(ok, rows[f"in{table.index}_0"])
-                emitted, doubled = _count(inside), _count(pc.and_(inside, rows[f"dup{table.index}"]))
+                emitted, doubled = counts[f"in{table.index}"], counts[f"dup{table.index}"]
             else:
-                made = ds.dataset(folder / f"rows{table.index}", format="parquet")
-                of_file = ds.field("_file") == reading.file.path
-                emitted, doubled = (
-                    made.count_rows(filter=of_file),
-                    made.count_rows(filter=of_file & ds.field("dup")),
-                )
+                made = exploded[table.index].get(path, {"in": 0, "dup": 0})
+                emitted, doubled = made["in"], made["dup"]
             load = Load(
-                path=reading.file.path,
+                path=path,
                 table_name=table.name,
                 entries=n,
                 delivered=reading.records * n,
                 accepted=emitted - doubled,
-                refused=refused * n,
-                exact_duplicates=twins * n,
+                refused=counts["refused"] * n,
+                exact_duplicates=counts["twins"] * n,
                 key_duplicates=doubled,
-                excluded=_count(ok) * n - emitted,
+                excluded=counts["stands"] * n - emitted,
             )
             _balanced(load)
             book.loads.append(load)
-    book.refused = _refused(feed, rows.filter(is_refused), readings)
+    refused = "SELECT _file, _row, _raw, reasons FROM judged WHERE len(reasons) > 0 ORDER BY _file, _row"
+    book.refused = _refused(feed, connection.sql(refused).to_arrow_table().to_pylist(), readings)
     return book
+
+
+def _by_file(
+    connection: duckdb.DuckDBPyConnection, relation: str, counted: dict[str, str]
+) -> dict[str, dict[str, int]]:
+    """Give, per file, how many rows of a relation each condition holds for."""
+    sums = ", ".join(f"CAST(sum(CASE WHEN {rule} THEN 1 ELSE 0 END) AS BIGINT)" for rule in counted.values())
+    rows = connection.execute(f"SELECT _file, {sums} FROM {relation} GROUP BY _file").fetchall()
+    return {row[0]: dict(zip(counted, row[1:], strict=True)) for row in rows}
 
 
 def _balanced(load: Load) -> None:
@@ -148,23 +178,28 @@ def _balanced(load: Load) -> None:
         )
 
 
-def check_written(lake: Lake, feed: Feed, book: Book, business_date: date) -> None:
-    """Compare what fact tables now hold of this night with what the books say was accepted."""
+def check_written(lake: Lake, feed: Feed, book: Book, nights: Nights) -> None:
+    """Compare what fact tables now hold of these nights with what the books say was accepted."""
     for table in table_maps(feed):
         if table.contract.shape != "fact":
             continue
-        filters = [("_arrived_on", "=", business_date), ("_feed", "=", feed.feed)]
+        filters = [
+            ("_arrived_on", ">=", nights.first),
+            ("_arrived_on", "<=", nights.last),
+            ("_feed", "=", feed.feed),
+        ]
         held = lake.read_arrow(table.name, columns=["_row"], filters=filters).num_rows
         accepted = sum(load.accepted for load in book.loads if load.table_name == table.name)
         if held != accepted:
             raise ContractBroken(
-                f"{table.name} holds {held} rows of {feed.feed} for this night, {accepted} were accepted"
+                f"{table.name} holds {held} rows of {feed.feed} for what was loaded now, {accepted} were accepted"
             )
 
 
-def _refused(feed: Feed, rows: pa.Table, readings: Sequence[FileReading]) -> list[dict[str, Any]]:
+def _refused(
+    feed: Feed, found: list[dict[str, Any]], readings: Sequence[FileReading]
+) -> list[dict[str, Any]]:
     """Give the refused records with their raw text; the files are read again for those that could be split."""
-    found = rows.select(["_file", "_row", "_raw", "reasons"]).to_pylist()
     whole: dict[str, list[int]] = defaultdict(list)
     for row in found:
         if row["_raw"] is None:
@@ -184,29 +219,26 @@ def _refused(feed: Feed, rows: pa.Table, readings: Sequence[FileReading]) -> lis
             "raw_text": row["_raw"] if row["_raw"] is not None else texts[row["_file"]].get(row["_row"]),
             "reasons": row["reasons"],
         }
-        for row in sorted(found, key=lambda r: (r["_file"], r["_row"]))
+        for row in found
     ]
 
 
 def accepted_frame(spark: SparkSession, table: TableMap, folder: Path) -> DataFrame:
-    """Give the accepted rows of a table as a Spark frame: the contract's business columns, ``_file``, ``_row``."""
+    """Give the accepted rows of a table as a Spark frame: business columns, ``_file``, ``_row``, ``_arrived_on``."""
     k = table.index
+    given = ["_file", "_row", "_night as _arrived_on"]
     if not table.is_single:
-        rows = spark.read.parquet(str(folder / f"rows{k}")).where("not dup")
-        return rows.select("m.*", "_file", "_row")
+        return spark.read.parquet(str(folder / f"rows{k}")).where("not dup").selectExpr("m.*", *given)
     judged = spark.read.parquet(str(folder / "judged"))
     rows = judged.where(f"size(reasons) = 0 and not is_twin and in{k}_0 and not dup{k}")
-    return rows.select(f"m{k}_0.*", "_file", "_row")
+    return rows.selectExpr(f"m{k}_0.*", *given)
 
 
-def accepted_arrow(table: TableMap, folder: Path, constants: dict[str, Any]) -> pa.Table:
-    """Give the accepted rows of a table as an Arrow table, without the JVM.
-
-    It has the contract's columns as far as the feed or ``constants`` give them; for states the validity is not here.
-    """
+def accepted_arrow(table: TableMap, folder: Path) -> pa.Table:
+    """Give the same as an Arrow table, without the JVM."""
     k = table.index
     if table.is_single:
-        names = ["_file", "_row", f"m{k}_0", f"in{k}_0", f"dup{k}", "is_twin", "reasons"]
+        names = ["_file", "_row", "_night", f"m{k}_0", f"in{k}_0", f"dup{k}", "is_twin", "reasons"]
         rows = ds.dataset(folder / "judged", format="parquet").to_table(columns=names)
         ok = pc.and_(pc.equal(pc.list_value_length(rows["reasons"]), 0), rows[f"in{k}_0"])
         rows = rows.filter(pc.and_not(pc.and_not(ok, rows["is_twin"]), rows[f"dup{k}"]))
@@ -215,19 +247,25 @@ def accepted_arrow(table: TableMap, folder: Path, constants: dict[str, Any]) -> 
         rows = ds.dataset(folder / f"rows{k}", format="parquet").to_table(filter=~ds.field("dup"))
         packed = rows["m"]
     columns = {"_file": rows["_file"], "_row": rows["_row"]}
-    columns |= {name: pa.repeat(pa.scalar(value), rows.num_rows) for name, value in constants.items()}
     for name in table.contract.business_columns:
         columns[name] = pc.struct_field(packed, name)
     fields = [f for f in table.contract.arrow_schema() if f.name in columns]
-    return pa.table({f.name: columns[f.name] for f in fields}).cast(pa.schema(fields))
+    made = pa.table({f.name: columns[f.name] for f in fields}).cast(pa.schema(fields))
+    return made.append_column("_arrived_on", rows["_night"].cast(pa.date32()))
 
 
-def write_books(lake: Lake, feed: Feed, book: Book, business_date: date) -> None:
-    """Write the loads and the refused records of a feed's night, in place of an earlier attempt's."""
+def write_books(lake: Lake, feed: Feed, book: Book, nights: Nights, night_of: Mapping[str, date]) -> None:
+    """Write the loads and the refused records of a feed, in place of an earlier attempt's.
+
+    ``night_of`` gives the night each file arrived on. A history has no earlier attempt, so it is added.
+    """
     for table, rows in ((LOADS, [asdict(load) for load in book.loads]), (REFUSED, book.refused)):
-        told = [{**row, "feed": feed.feed, "arrived_on": business_date} for row in rows]
+        told = [{**row, "feed": feed.feed, "arrived_on": night_of[row["path"]]} for row in rows]
         made = pa.Table.from_pylist(told, schema=contract(table).arrow_schema())
-        lake.replace_partition(table, made, arrived_on=business_date, feed=feed.feed)
+        if nights.is_history:
+            lake.append(table, made)
+        else:
+            lake.replace_partition(table, made, arrived_on=nights.last, feed=feed.feed)
 
 
 def read_ledger(lake: Lake) -> dict[str, list[LedgerRow]]:
@@ -242,24 +280,23 @@ def read_ledger(lake: Lake) -> dict[str, list[LedgerRow]]:
     return known
 
 
-def write_ledger(lake: Lake, rows: Sequence[LedgerRow], feeds: Sequence[str], business_date: date) -> None:
-    """Write what the night met of ``feeds``, in place of an earlier attempt's entries for them."""
-    told = [
-        {**asdict(row), "extra_columns": list(row.extra_columns) if row.extra_columns is not None else None}
-        for row in rows
-    ]
-    if not rows and business_date not in {
-        row.arrived_on for known in read_ledger(lake).values() for row in known
-    }:
+def write_ledger(lake: Lake, rows: Sequence[LedgerRow], feeds: Sequence[str], nights: Nights) -> None:
+    """Write what the nights met of ``feeds``, in place of an earlier attempt's entries for them."""
+    if nights.is_history:
+        lake.append_rows(LEDGER, [_as_row(row) for row in rows])
+        return
+    night = nights.last
+    if not rows and night not in {row.arrived_on for known in read_ledger(lake).values() for row in known}:
         return
     kept = [
         row
-        for row in lake.read_arrow(LEDGER, filters=[("arrived_on", "=", business_date)]).to_pylist()
+        for row in lake.read_arrow(LEDGER, filters=[("arrived_on", "=", night)]).to_pylist()
         if row["feed"] not in feeds
     ]
-    made = pa.Table.from_pylist([*kept, *told], schema=contract(LEDGER).arrow_schema())
-    lake.replace_partition(LEDGER, made, arrived_on=business_date)
+    told = [*kept, *(_as_row(row) for row in rows)]
+    made = pa.Table.from_pylist(told, schema=contract(LEDGER).arrow_schema())
+    lake.replace_partition(LEDGER, made, arrived_on=night)
 
 
-def _count(mask: Any) -> int:
-    return pc.sum(mask).as_py() or 0
+def _as_row(row: LedgerRow) -> dict[str, Any]:
+    return {**asdict(row), "extra_columns": None if row.extra_columns is None else list(row.extra_columns)}

@@ -112,6 +112,15 @@ class Format(_Strict):
         return value
 
 
+class Volume(_Strict):
+    """How far the records of a delivery may be from the median of the last ones."""
+
+    factor: float = Field(default=10, gt=1)
+    deliveries: int = Field(default=14, ge=1, le=400)
+    needs: int = Field(default=3, ge=1)
+    from_records: int = Field(default=1000, ge=1)
+
+
 class RowRule(_Strict):
     """A reason to refuse a whole source row: ``refuse_when`` is true."""
 
@@ -161,6 +170,8 @@ class Feed(_Strict):
     description: str = Field(min_length=1)
     mode: Literal["snapshot", "delta", "events"]
     required: bool = False
+    late_after_days: int | None = Field(default=None, ge=0, le=400)
+    volume: Volume | Literal["any"] = Volume()
     order: int = 50
     files: Files
     format: Format = Format()

@@ -75,7 +75,7 @@ def choose_files(
         (r.path, r.sha256) for r in ledger if r.arrived_on > business_date and r.status != "needs_backfill"
     }
     here = {file.path for file in found}
-    _check_required(feed, found, business_date)
+    late = _check_due(feed, found, business_date)
     for row in attempt:
         if row.status == "loaded" and row.path not in here:
             raise InputInvalid(
@@ -92,7 +92,7 @@ def choose_files(
         _refuse_other_date(feed, file)
         if file.bytes == 0:
             raise InputInvalid("is empty; have it delivered again", file=file.path)
-    draft = _Draft()
+    draft = _Draft(warnings=late)
     loaded_before = [row for row in before if row.status in ("loaded", "corrected")]
     if feed.mode == "snapshot":
         load = _choose_snapshot(feed, found, fresh, loaded_before, draft)
@@ -200,18 +200,24 @@ def _is_decided(row: LedgerRow, draft: _Draft) -> bool:
     return decided is not None and decided[0].sha256 == row.sha256
 
 
-def _check_required(feed: Feed, found: Sequence[DeliveredFile], business_date: date) -> None:
-    if not feed.required:
-        return
+def _check_due(feed: Feed, found: Sequence[DeliveredFile], business_date: date) -> list[str]:
+    """Refuse a night without a required file that is due, or warn of one that is late but may still come."""
     due = business_date if feed.files.has_date else feed.files.business_date
-    if due is not None and due > business_date:
-        return
-    if not any(file.business_date == due for file in found):
+    if due is None or due > business_date or any(file.business_date == due for file in found):
+        return []
+    newest = max((file.business_date for file in found), default=None)
+    allowed = feed.late_after_days
+    is_late = allowed is None or newest is None or (due - newest).days > allowed
+    if feed.required and is_late:
         expected = feed.files.path.replace("{date}", str(due)).replace("{yyyymmdd}", f"{due:%Y%m%d}")
         raise InputInvalid(
             f"feed '{feed.feed}' is required and its file of {due} is missing (looked for {expected} below the "
             "inbox); deliver it and run the same command again"
         )
+    if allowed is None or (not is_late and not feed.required):
+        return []
+    known = f"its newest file is of {newest}" if newest else "it has brought no file yet"
+    return [f"feed '{feed.feed}' is late: {known}, expected within {allowed} days"]
 
 
 def _refuse_other_date(feed: Feed, file: DeliveredFile) -> None:

@@ -200,18 +200,40 @@ class _SparkReader:
                     yield pa.RecordBatch.from_pylist([said], schema=schema)
 
 
-def records_frame(spark: SparkSession, feed: Feed, folder: Path) -> DataFrame:
-    """Give the records read into ``folder`` with the delivered columns under their own names."""
+@dataclass(frozen=True)
+class Nights:
+    """The nights one pass takes, first to last: a file arrives on its own business date, or else on the first."""
+
+    first: date
+    last: date
+
+    @property
+    def is_history(self) -> bool:
+        """Whether they are more than one."""
+        return self.first < self.last
+
+    def of(self, business_date: date) -> date:
+        """Give the night that takes a file of ``business_date``."""
+        return min(max(business_date, self.first), self.last)
+
+    @property
+    def sql(self) -> str:
+        """Give the same as Spark SQL over ``_business_date``."""
+        return f"least(greatest({BUSINESS_DATE}, date'{self.first}'), date'{self.last}')"
+
+
+def records_frame(spark: SparkSession, feed: Feed, folder: Path, nights: Nights) -> DataFrame:
+    """Give the records read into ``folder`` with the delivered columns under their own names, and ``_night``."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
     schema = from_arrow_schema(parquet_schema(feed.columns))
     named = [f"`c{at}` as `{name}`" for at, name in enumerate(feed.columns)]
-    given = [FILE, BUSINESS_DATE, ROW, PROBLEM, RAW]
+    given = [FILE, BUSINESS_DATE, f"{nights.sql} as _night", ROW, PROBLEM, RAW]
     return spark.read.schema(schema).parquet(str(folder)).selectExpr(*given, *named)
 
 
-def landing_rows(feed: Feed, folder: Path, business_date: date) -> pa.Table:
-    """Give the readable records of a night as rows of the landing table."""
+def landing_rows(feed: Feed, folder: Path, nights: Nights) -> pa.Table:
+    """Give the readable records of one or many nights as rows of the landing table."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
@@ -219,9 +241,12 @@ def landing_rows(feed: Feed, folder: Path, business_date: date) -> pa.Table:
     source = ds.dataset(folder, format="parquet", schema=parquet_schema(feed.columns))
     columns: dict[str, Any] = {names[name]: ds.field(f"c{at}") for at, name in enumerate(feed.columns)}
     columns |= {EXTRA: ds.field(EXTRA), FILE: ds.field(FILE), ROW: ds.field(ROW)}
+    columns |= {"_arrived_on": ds.field(BUSINESS_DATE)}
     rows = source.to_table(columns=columns, filter=pc.field(PROBLEM).is_null())
     rows = rows.append_column("_feed", pa.repeat(pa.scalar(feed.feed), rows.num_rows))
-    return rows.append_column("_arrived_on", pa.repeat(pa.scalar(business_date, pa.date32()), rows.num_rows))
+    first, last = pa.scalar(nights.first, pa.date32()), pa.scalar(nights.last, pa.date32())
+    arrived = pc.min_element_wise(pc.max_element_wise(rows["_arrived_on"], first), last)
+    return rows.set_column(rows.schema.get_field_index("_arrived_on"), "_arrived_on", arrived)
 
 
 def _with_file(batch: pa.RecordBatch, path: str, business_date: date, schema: pa.Schema) -> pa.RecordBatch:

@@ -1,7 +1,7 @@
 """From delivered text columns to rows of trusted tables, in one pass of Spark SQL built from a feed's YAML.
 
 The frame of records has the delivered columns under their own names, ``_file``, ``_row``, ``_business_date``,
-``_problem``, ``_raw``. ``judge_records`` adds, per record: ``reasons`` why it is refused, ``is_twin`` when another
+``_night`` (the night that takes the file), ``_problem``, ``_raw``. ``judge_records`` adds, per record: ``reasons`` why it is refused, ``is_twin`` when another
 record is the same to the letter, and per table ``k`` and entry ``i`` the mapped row ``m<k>_<i>`` with ``in<k>_<i>``
 (whether the record has that row) and ``dup<k>`` (whether another row holds its key).
 """
@@ -54,10 +54,13 @@ def table_maps(feed: Feed) -> list[TableMap]:
     return maps
 
 
-def judge_records(records: DataFrame, feed: Feed, known: dict[str, DataFrame]) -> DataFrame:
+def judge_records(
+    records: DataFrame, feed: Feed, known: dict[str, DataFrame], *, is_history: bool = False
+) -> DataFrame:
     """Give every record with its mapped rows, its reasons to be refused, and its duplicates marked.
 
-    ``known`` holds, per fact table, the keys that earlier nights brought within the feed's days of looking back.
+    ``known`` holds, per fact table, the keys that earlier nights brought within the feed's days of looking back. With
+    ``is_history`` the records are of many nights, and each night looks back at those before it.
     """
     maps = table_maps(feed)
     mapped = records.selectExpr("*", *_row_columns(feed, maps))
@@ -71,15 +74,25 @@ def judge_records(records: DataFrame, feed: Feed, known: dict[str, DataFrame]) -
             judged = _mark_duplicates(
                 judged, feed, table, known.get(table.name), order=_order(feed, table, "_row")
             )
+            if is_history:
+                judged = _mark_repeats(judged, feed, table)
     kept = [name for name in judged.columns if name not in feed.columns]
     return judged.selectExpr(*[f"`{name}`" for name in kept])
 
 
-def explode_rows(judged: DataFrame, feed: Feed, table: TableMap, known: DataFrame | None) -> DataFrame:
-    """Give the rows of a table that takes several from one record: ``_file, _row, m, dup``, one per row."""
+def explode_rows(
+    judged: DataFrame, feed: Feed, table: TableMap, known: DataFrame | None, *, is_history: bool = False
+) -> DataFrame:
+    """Give the rows of a table that takes several from one record: ``_file, _row, _night, m, dup``, one per row."""
     k = table.index
     entries = ", ".join(f"named_struct('is_in', in{k}_{i}, 'm', m{k}_{i})" for i in range(len(table.entries)))
-    carried = ["_file", "_row", "_business_date", *(name for name in judged.columns if name == f"order{k}")]
+    carried = [
+        "_file",
+        "_row",
+        "_business_date",
+        "_night",
+        *(name for name in judged.columns if name == f"order{k}"),
+    ]
     rows = (
         judged.where("size(reasons) = 0 and not is_twin")
         .selectExpr(*carried, f"posexplode(array({entries})) as (_entry, e)")
@@ -89,7 +102,9 @@ def explode_rows(judged: DataFrame, feed: Feed, table: TableMap, known: DataFram
         )
     )
     marked = _mark_duplicates(rows, feed, table, known, order=_order(feed, table, "_row, _entry"))
-    return marked.selectExpr("_file", "_row", f"m{k}_0 as m", f"dup{k} as dup")
+    if is_history:
+        marked = _mark_repeats(marked, feed, table)
+    return marked.selectExpr("_file", "_row", "_night", f"m{k}_0 as m", f"dup{k} as dup")
 
 
 def blame_analysis(records: DataFrame, feed: Feed) -> None:
@@ -221,7 +236,7 @@ def _twin(feed: Feed) -> str:
         return "false"
     same = ", ".join(f"`{name}`" for name in feed.columns)
     return (
-        f"(size(reasons) = 0 and row_number() over (partition by {same}, size(reasons) = 0 "
+        f"(size(reasons) = 0 and row_number() over (partition by {same}, _night, size(reasons) = 0 "
         f"order by {DELIVERED_ORDER}) > 1)"
     )
 
@@ -258,7 +273,7 @@ def _mark_duplicates(
 ) -> DataFrame:
     k = table.index
     eligible = f"(size(reasons) = 0 and not is_twin and in{k}_0)"
-    repeated = f"row_number() over (partition by {_keys(table)}, {eligible} order by {order}) > 1"
+    repeated = f"row_number() over (partition by {_keys(table)}, _night, {eligible} order by {order}) > 1"
     if known is None:
         return rows.selectExpr("*", f"({eligible} and {repeated}) as dup{k}")
     keys = [name for name in table.contract.key if name != "source"]
@@ -268,6 +283,48 @@ def _mark_duplicates(
     )
     marked = joined.selectExpr("*", f"({eligible} and (is_known is not null or {repeated})) as dup{k}")
     return marked.drop("is_known")
+
+
+def _mark_repeats(rows: DataFrame, feed: Feed, table: TableMap) -> DataFrame:
+    """Mark what a night brings again of a key that a night before it kept, within the days the feed looks back.
+
+    A repeated row is not kept, so it hides no later one: the nights of a key are told in order.
+    """
+    days = feed.dedupe_window(table.name) if table.contract.shape == "fact" else 0
+    if not days:
+        return rows
+    k = table.index
+    keys = [name for name in table.contract.key if name != "source"]
+    stands = f"size(reasons) = 0 and not is_twin and in{k}_0 and not dup{k}"
+    told = rows.where(stands).selectExpr(
+        *[f"m{k}_0.{name} as known_{name}" for name in keys], "_night as night"
+    )
+    nights = told.groupBy(*[f"known_{name}" for name in keys]).agg({"night": "collect_set"})
+    repeats = (
+        nights.withColumnRenamed("collect_set(night)", "nights")
+        .where("size(nights) > 1")
+        .selectExpr(
+            *[f"known_{name}" for name in keys],
+            f"""explode(aggregate(
+            sort_array(nights),
+            named_struct('kept', cast(null as date), 'again', cast(array() as array<date>)),
+            (told, night) -> if(told.kept is null or datediff(night, told.kept) > {days},
+                named_struct('kept', night, 'again', told.again),
+                named_struct('kept', told.kept, 'again', concat(told.again, array(night)))),
+            told -> told.again)) as known_night""",
+            "true as is_repeat",
+        )
+    )
+    on = _on(k, keys) & _same_night()
+    joined = rows.alias("r").join(repeats, on=on, how="left")
+    kept = [f"`{name}`" for name in rows.columns if name != f"dup{k}"]
+    return joined.selectExpr(*kept, f"(dup{k} or coalesce({stands} and is_repeat, false)) as dup{k}")
+
+
+def _same_night() -> SparkColumn:
+    from pyspark.sql import functions as F
+
+    return F.col("r._night") == F.col("known_night")
 
 
 def _on(k: int, keys: Sequence[str]) -> SparkColumn:

@@ -71,7 +71,7 @@ def check_sample(
         loads = {load.table_name: load for load in book.loads}
         tables = []
         for table in mapping.table_maps(feed):
-            made = books.accepted_arrow(table, folder, {}).slice(0, rows)
+            made = books.accepted_arrow(table, folder).drop_columns(["_arrived_on"]).slice(0, rows)
             masked = (
                 set()
                 if show_values
@@ -128,7 +128,7 @@ def _day_in(path: Path) -> date:
 def _judge(spark: SparkSession, feed: Feed, folder: Path) -> None:
     from pyspark.errors import AnalysisException, ParseException, PySparkException
 
-    records = landing.records_frame(spark, feed, folder / "records")
+    records = landing.records_frame(spark, feed, folder / "records", landing.Nights(date.max, date.max))
     try:
         judged = mapping.judge_records(records, feed, {})
         judged.write.parquet(str(folder / "judged"))

@@ -98,7 +98,8 @@ def summary_of(
     return {
         "date": business_date.isoformat(),
         "status": "published",
-        "feeds": done["ingest"],
+        "feeds": done["ingest"]["feeds"],
+        "warnings": done["ingest"]["warnings"],
         "identity": done["resolve"],
         "tags": done["build_tags"],
         "segments": done["publish"],

@@ -26,7 +26,8 @@ def ingest(lake: Lake, business_date: date) -> dict[str, Any]:
     """Read every delivered file into trusted tables."""
     import ingestion
 
-    return ingestion.ingest(lake, business_date).summary()
+    result = ingestion.ingest(lake, business_date)
+    return {"feeds": result.summary(), "warnings": list(result.warnings)}
 
 
 def resolve(lake: Lake, business_date: date) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from lakehouse.progress import step_log
 from lakehouse.published import PUBLICATIONS, newest_publication, publications
 
 RUNS = "ops.runs"
+# Steps that hold others and end in a publication, or take everything back.
+WHOLE_RUNS = ("nightly", "history")
 # What people decided and what was measured is never taken back with a night.
 KEPT_ON_RESTORE = ("ops.", "quality.measures", "quality.gate_results", "identity.decisions")
 
@@ -58,7 +60,7 @@ class Ledger:
         rows = self.lake.read_arrow(RUNS, filters=[("run_id", "=", self.lake.run_id)]).to_pylist()
         done: dict[str, StepRecord] = {}
         for row in sorted(rows, key=lambda r: r["written_at"]):
-            if row["status"] == "stopped" or (row["step"] == "nightly" and row["status"] == "done"):
+            if row["status"] == "stopped" or (row["step"] in WHOLE_RUNS and row["status"] == "done"):
                 done.clear()
             elif row["status"] == "done":
                 done[row["step"]] = StepRecord(json.loads(row["counts"] or "{}"), row["seconds"] or 0.0, True)
@@ -90,7 +92,7 @@ def unfinished_night(lake: Lake) -> date | None:
     columns = ["business_date", "step", "status", "written_at"]
     rows = lake.read_arrow(RUNS, columns=columns).to_pylist()
     last = max(rows, key=lambda row: row["written_at"], default=None)
-    if last is None or (last["step"] == "nightly" and last["status"] in ("done", "stopped")):
+    if last is None or (last["step"] in WHOLE_RUNS and last["status"] in ("done", "stopped")):
         return None
     found: date = last["business_date"]
     return found

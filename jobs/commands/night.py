@@ -45,11 +45,27 @@ def backfill(first: date, last: date | None, workspace: Path | None) -> int:
 
 
 @click.command("ingest")
-@click.option("--date", "business_date", type=DAY, required=True, help="The business date D.")
+@click.option("--date", "business_date", type=DAY, default=None, help="The business date D.")
+@click.option("--from", "first", type=DAY, default=None, help="The first business date of a history.")
+@click.option("--to", "last", type=DAY, default=None, help="The last business date of a history.")
 @workspace_option
-def ingest(business_date: date, workspace: Path | None) -> int:
-    """Run only the ingestion step; nothing becomes visible before the night is published."""
-    return _single("ingest", business_date, workspace)
+def ingest(business_date: date | None, first: date | None, last: date | None, workspace: Path | None) -> int:
+    """Run only the ingestion step, of one night (--date) or of a long history in one pass (--from, --to).
+
+    Of a night nothing becomes visible before the night is published; a history is published as a whole, each file
+    with its own business date as the day of its arrival.
+    """
+    from lakehouse.errors import UsageError
+
+    if business_date is not None and first is None and last is None:
+        return _single("ingest", business_date, workspace)
+    if business_date is not None or first is None or last is None:
+        raise UsageError("say either --date D, or --from D --to D for a history")
+    from jobs.history import run_history
+    from lakehouse.settings import load_settings
+
+    click.echo(run_history(load_settings(workspace), first, last))
+    return 0
 
 
 @click.command("build-tags")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
 import time
 import zipfile
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,8 +17,9 @@ import pytest
 from ingestion.feeds import read_feed
 from ingestion.files import LedgerRow, choose_files
 from ingestion.inbox import DeliveredFile, Hashes, find_files
-from ingestion.landing import unpacked
-from lakehouse.errors import InputInvalid
+from ingestion.landing import FileReading, unpacked
+from ingestion.volume import check_volume
+from lakehouse.errors import GateStopped, InputInvalid
 
 
 def day(number: int) -> date:
@@ -27,7 +30,13 @@ def day(number: int) -> date:
 def feed(make_workspace):
     """A function that gives a feed of a mode whose files lie in dated folders."""
 
-    def make(mode: str, required: str = "false", path: str = "f/{date}/part*.csv", member: str | None = None):
+    def make(
+        mode: str,
+        required: str = "false",
+        path: str = "f/{date}/part*.csv",
+        member: str | None = None,
+        extra: str = "",
+    ):
         files = f'path: "{path}"' + (f', member: "{member}"' if member else "")
         text = f"""\
             feed: f
@@ -35,6 +44,7 @@ def feed(make_workspace):
             description: d
             mode: {mode}
             required: {required}
+            {extra}
             files: {{{files}}}
             columns: [a]
             targets: []
@@ -266,3 +276,58 @@ def test_a_file_is_hashed_again_only_when_it_changed(tmp_path, monkeypatch):
     assert digest() == "two", "same size and same time of change, other bytes"
     (tmp_path / "notes" / "file_hashes.json").write_text("{torn")
     assert digest() == "two"
+
+
+def test_a_required_file_may_be_late_for_the_days_the_feed_says(feed):
+    made = feed("snapshot", required="true", extra="late_after_days: 2")
+    here = delivered("16/part.csv=AA")
+    for number in (17, 18):
+        said = "feed 'f' is late: its newest file is of 2026-11-16, expected within 2 days"
+        assert choose_files(made, here, [], [], day(number)).warnings == (said,)
+    with pytest.raises(InputInvalid, match="is required and its file of 2026-11-19 is missing"):
+        choose_files(made, here, [], [], day(19))
+    optional = feed("events", extra="late_after_days: 2")
+    assert choose_files(optional, here, [], [], day(18)).warnings == ()
+    late = "feed 'f' is late: its newest file is of 2026-11-16, expected within 2 days"
+    assert choose_files(optional, here, [], [], day(19)).warnings == (late,)
+    assert "has brought no file yet" in choose_files(optional, [], [], [], day(19)).warnings[0]
+
+
+@pytest.mark.parametrize(
+    "usual, now, extra, said",
+    [
+        ([1000, 1200, 1100], 111, "", None),
+        (
+            [1000, 1200, 1100],
+            110,
+            "",
+            "110 records for 2026-11-20, its last 3 deliveries 1000 to 1200 (median 1100): 10",
+        ),
+        (
+            [1000, 1200, 1100],
+            11_000,
+            "",
+            "10 times larger or more; have it delivered again, or, if it is right, write",
+        ),
+        ([1000, 1200], 1, "", None),
+        ([80, 90, 99], 999, "", None),
+        ([80, 90, 99], 999, "volume: {from_records: 50, factor: 5}", "5 times larger"),
+        ([1000, 1200, 1100], 1, "volume: any", None),
+        ([9000, 9000, 10, 11, 12], 120, "volume: {deliveries: 3, from_records: 1}", "10 times larger"),
+    ],
+)
+def test_a_delivery_ten_times_its_usual_size_stops_the_night(feed, usual, now, extra, said):
+    made = feed("events", extra=extra)
+    rows = [
+        replace(row, records=count)
+        for row, count in zip(
+            ledger(" ".join(f"{n}/p=A{n}@{n}:loaded" for n in range(10, 10 + len(usual)))), usual, strict=True
+        )
+    ]
+    reading = FileReading(delivered("20/p=BB")[0], now, 0, (), ())
+    if said is None:
+        check_volume(made, [reading], rows, day(20))
+        return
+    with pytest.raises(GateStopped, match=re.escape(said)) as stopped:
+        check_volume(made, [reading], rows, day(20))
+    assert stopped.value.exit_code == 3
