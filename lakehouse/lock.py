@@ -58,6 +58,8 @@ def hold_lock(folder: Path, purpose: str) -> Iterator[Callable[[int | None], Non
             _write(handle, holder)
 
         yield note_jvm
+        # All writes of a holder that ends well have returned; its JVM may still be busy shutting down.
+        note_jvm(None)
     finally:
         os.close(handle)
 

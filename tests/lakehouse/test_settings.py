@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+
 import pytest
 
 from lakehouse.errors import LockHeld, SettingsInvalid
@@ -66,3 +70,26 @@ def test_a_second_writer_is_told_who_holds_the_lock(tmp_path):
         assert held.value.exit_code == 4
     with hold_lock(tmp_path, "the next one"):
         pass
+
+
+def test_the_next_writer_waits_for_the_jvm_of_one_that_died_and_not_of_one_that_ended_well(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("lakehouse.lock.JVM_PATIENCE_SECONDS", 0.1)
+    jvm = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!"], stdout=subprocess.PIPE, text=True)
+    assert jvm.stdout is not None
+    orphan = int(jvm.stdout.readline())
+    jvm.wait()
+    try:
+        with hold_lock(tmp_path, "ended well") as note_jvm:
+            note_jvm(orphan)
+        with pytest.raises(KeyboardInterrupt), hold_lock(tmp_path, "died") as note_jvm:
+            note_jvm(orphan)
+            raise KeyboardInterrupt
+        with (
+            pytest.raises(LockHeld, match=rf"the JVM {orphan} of the last writer is still running"),
+            hold_lock(tmp_path, "next"),
+        ):
+            pass
+    finally:
+        os.kill(orphan, signal.SIGKILL)

@@ -294,6 +294,44 @@ def fill(lake) -> None:
         destination="engine",
         event_at="2026-03-31T00:00:00",
     )
+    fill_shop(lake)
+
+
+def fill_shop(lake) -> None:
+    """Orders at the edges: 365 and 366 days, 30, 90, 91 and 181 days ago; 47 and 48 pieces; returns and a cancelled one."""
+    orders = [
+        ("a1", "ann", "2025-03-31", "completed", "-"), ("a2", "ann", "2026-01-15", "completed", "-"),
+        ("a3", "ann", "2026-03-31", "shipped", "false"), ("a4", "ann", "2026-03-31", "completed", "true"),
+        ("a5", "ann", "2026-03-30", "cancelled", "-"), ("c1", "cat", "2026-03-01", "paid", "-"),
+        ("d1", "dan", "2025-12-30", "paid", "-"), ("e1", "eve", "2025-10-01", "paid", "-"),
+        ("f1", "fay", "2026-03-01", "cancelled", "-"), ("n1", "-", "2026-03-01", "paid", "-"),
+        *((f"b{n}", "bob", "2025-12-31", "completed", "-") for n in range(1, 5)),
+    ]  # fmt: skip
+    lines = [
+        ("a1", "p0", 100, 900), ("a2", "p1", 48, 480), ("a2", "p2", 1, 20), ("a3", "p1", 47, 470), ("a3", "p1", 60, 0),
+        ("a3", "p3", -1, -5), ("a4", "p1", -48, -480), ("a5", "p9", 5, 50), ("c1", "p1", 1, "999.99"),
+        ("d1", "p1", 1, 1000), ("e1", "p1", 1, 1), ("f1", "p1", 1, 70), ("n1", "p1", 1, 7000),
+        *((f"b{n}", "p1", 48, 250) for n in range(1, 5)),
+    ]  # fmt: skip
+    on = {order[0]: order[2] for order in orders}
+    told = "\n".join("| " + " | ".join(order) + " |" for order in orders)
+    draw(
+        lake,
+        "trusted.orders",
+        f"| order_id | source_key | ordered_on | status | is_return |\n{told}",
+        currency="CNY",
+    )
+    told = "\n".join(
+        f"| {order} | {at} | {product} | {quantity} | {amount} | {on[order]} |"
+        for at, (order, product, quantity, amount) in enumerate(lines, start=1)
+    )
+    draw(
+        lake,
+        "trusted.order_lines",
+        f"| order_id | line_number | product_id | quantity | amount | ordered_on |\n{told}",
+        unit_price="1",
+        currency="CNY",
+    )
 
 
 EXPECTED = """
@@ -344,6 +382,16 @@ EXPECTED = """
     | touch_count_30d        | 3          | 6       | 0         | 0         | 0    | 0       | 0         |
     | days_since_response    | 5          | -       | -         | -         | -    | -       | -         |
     | fatigue                | LOW        | HIGH    | LOW       | LOW       | LOW  | LOW     | LOW       |
+    | order_count_365d       | 2          | 4       | 1         | 1         | 1    | 0       | 0         |
+    | net_spend_365d         | 485        | 1000    | 999.99    | 1000      | 1    | 0       | 0         |
+    | average_order_value    | 485        | 250     | 999.99    | 1000      | 1    | -       | -         |
+    | return_ratio_365d      | 0.5        | 0       | 0         | 0         | 0    | -       | -         |
+    | days_since_last_order  | 0          | 90      | 30        | 91        | 181  | -       | -         |
+    | distinct_product_count_365d | 2     | 1       | 1         | 1         | 1    | 0       | 0         |
+    | large_line_ratio_365d  | 0.5        | 1       | 0         | 0         | 0    | -       | -         |
+    | is_wholesale           | false      | true    | false     | false     | false| false   | false     |
+    | shop_rfm_group         | GEN_DEV    | IMPORTANT_VALUE | GEN_DEV | IMPORTANT_WINBACK | GEN_WINBACK | - | -    |
+    | lifecycle_shop         | ACTIVE     | ACTIVE  | NEW       | LAPSING   | LOST | -       | -         |
 """
 
 

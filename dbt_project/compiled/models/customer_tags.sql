@@ -3,7 +3,7 @@
 {{ config(materialized='table') }}
 
 with read as (
-    select {{ sent_to_every_task(['profiles_described', 'customers', 'account_owners', 'managers_keyed', 'events', 'transactions_judged', 'wealth_funnel', 'wallets_keyed', 'cards_keyed', 'channels_reachable', 'people_refusing', 'contacts_keyed', 'aum_by_month', 'balance_spans', 'assessments', 'holdings', 'identifier_observations', 'global_controls', 'credits_keyed', 'controls_keyed', 'fund_values']) }}
+    select {{ sent_to_every_task(['profiles_described', 'customers', 'account_owners', 'managers_keyed', 'events', 'transactions_judged', 'wealth_funnel', 'wallets_keyed', 'cards_keyed', 'channels_reachable', 'people_refusing', 'contacts_keyed', 'aum_by_month', 'balance_spans', 'assessments', 'holdings', 'identifier_observations', 'global_controls', 'order_lines_keyed', 'orders_judged', 'credits_keyed', 'controls_keyed', 'fund_values']) }}
         people.one_id,
         people.kind,
         cast(profiles_described.gender as string) as gender,
@@ -69,6 +69,14 @@ with read as (
         cast(coalesce(identifier_observations.is_app_registered, false) as boolean) as is_app_registered,
         cast(identifier_observations.app_registered_days as int) as app_registered_days,
         cast(global_controls.is_control as boolean) as assigned_global_control,
+        cast(order_lines_keyed.large_line_ratio_365d as decimal(18,6)) as large_line_ratio_365d,
+        cast(coalesce(order_lines_keyed.net_spend_365d, 0) as decimal(18,2)) as net_spend_365d,
+        cast(order_lines_keyed.average_order_value as decimal(18,2)) as average_order_value,
+        cast(order_lines_keyed.return_ratio_365d as decimal(18,6)) as return_ratio_365d,
+        cast(coalesce(order_lines_keyed.distinct_product_count_365d, 0) as int) as distinct_product_count_365d,
+        cast(coalesce(orders_judged.order_count_365d, 0) as int) as order_count_365d,
+        cast(orders_judged.days_since_last_order as int) as days_since_last_order,
+        cast(orders_judged.first_order_on as date) as first_order_on,
         cast(credits_keyed.card_utilisation_ratio as decimal(18,6)) as card_utilisation_ratio,
         cast(credits_keyed.days_past_due as int) as days_past_due,
         cast(credits_keyed.loan_class_worst as string) as loan_class_worst,
@@ -113,6 +121,10 @@ with read as (
         on identifier_observations.one_id = people.one_id
     left join {{ ref('int_global_controls') }} global_controls
         on global_controls.one_id = people.one_id
+    left join {{ ref('tag_customer__order_lines_keyed') }} order_lines_keyed
+        on order_lines_keyed.one_id = people.one_id
+    left join {{ ref('tag_customer__orders_judged') }} orders_judged
+        on orders_judged.one_id = people.one_id
     left join {{ ref('tag_customer__credits_keyed') }} credits_keyed
         on credits_keyed.one_id = people.one_id
     left join {{ ref('tag_customer__controls_keyed') }} controls_keyed
@@ -168,6 +180,28 @@ layer_1 as (
             when touch_count_30d >= 3 and touch_channel_count_30d >= 2 then 'NO_RESPONSE'
             else 'NONE'
         end, 'NONE') as string) as no_response_state,
+        -- shop_rfm_group: 零售RFM客群 · Shop RFM group (tags/registry/retail.yml)
+        cast(case
+            when days_since_last_order is null then null
+            when net_spend_365d >= 1000 and days_since_last_order <= 90 and order_count_365d >= 4 then 'IMPORTANT_VALUE'
+            when net_spend_365d >= 1000 and days_since_last_order <= 90 then 'IMPORTANT_DEV'
+            when net_spend_365d >= 1000 and order_count_365d >= 4 then 'IMPORTANT_KEEP'
+            when net_spend_365d >= 1000 then 'IMPORTANT_WINBACK'
+            when days_since_last_order <= 90 and order_count_365d >= 4 then 'GEN_VALUE'
+            when days_since_last_order <= 90 then 'GEN_DEV'
+            when order_count_365d >= 4 then 'GEN_KEEP'
+            else 'GEN_WINBACK'
+        end as string) as shop_rfm_group,
+        -- is_wholesale: 批发客户 · Wholesale buyer (tags/registry/retail.yml)
+        cast(coalesce(large_line_ratio_365d >= 0.5 and order_count_365d >= 3, false) as boolean) as is_wholesale,
+        -- lifecycle_shop: 零售生命周期 · Shop lifecycle (tags/registry/retail.yml)
+        cast(case
+            when first_order_on is null then null
+            when datediff({{ business_date() }}, first_order_on) <= 30 then 'NEW'
+            when days_since_last_order <= 90 then 'ACTIVE'
+            when days_since_last_order <= 180 then 'LAPSING'
+            else 'LOST'
+        end as string) as lifecycle_shop,
         -- risk_assessment_state: 风评状态 · Assessment state (tags/registry/risk.yml)
         cast(coalesce(case
             when risk_assessed_until is null then 'NONE'
@@ -360,6 +394,17 @@ select
     touch_count_30d,
     touch_channel_count_30d,
     assigned_global_control,
+    large_line_ratio_365d,
+    order_count_365d,
+    net_spend_365d,
+    average_order_value,
+    return_ratio_365d,
+    days_since_last_order,
+    first_order_on,
+    distinct_product_count_365d,
+    shop_rfm_group,
+    is_wholesale,
+    lifecycle_shop,
     risk_capacity,
     risk_assessment_state,
     max_sellable_risk,
