@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from ingestion.feeds import Feed
     from ingestion.history import ingest_history, inputs_of_history
     from ingestion.night import IngestResult, ingest, inputs_of_night
+    from lakehouse.lake import Lake
     from lakehouse.settings import Settings
 
 __all__ = [
     "IngestResult",
+    "extract_tables",
     "ingest",
     "ingest_history",
     "inputs_of_history",
@@ -32,6 +36,16 @@ def load_feeds(settings: Settings) -> list[Feed]:
     for feed in feeds:
         landing_contract(feed)
     return feeds
+
+
+def extract_tables(lake: Lake, business_date: date) -> None:
+    """Read the tables that feeds name into the inbox, once for each night; a night that has them reads no table."""
+    from ingestion.extract import extract_tables as extract
+    from ingestion.feeds import load_feeds as load
+
+    feeds = [feed for feed in load(lake.settings.workspace) if feed.extract is not None]
+    if feeds:
+        extract(lake, feeds, business_date)
 
 
 def __getattr__(name: str) -> Any:

@@ -75,6 +75,42 @@ class Files(_Strict):
         return self.member_has_date or any(mark in self.path for mark in DATE_MARKS)
 
 
+class DeltaTable(_Strict):
+    """A Delta table of another system: its folder or URI, rows as of the night that reads it."""
+
+    path: str = Field(min_length=1)
+    version: int | None = Field(default=None, ge=0)
+    where: Sql | None = None
+
+
+class JdbcTable(_Strict):
+    """A table of a database; the password comes from the secret ``password_secret``, never from the YAML."""
+
+    url: str = Field(pattern=r"^jdbc:[a-z0-9]+:")
+    table: str = Field(min_length=1)
+    where: Sql | None = None
+    user: str | None = None
+    password_secret: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]*$")
+    driver: str | None = None
+    fetch_rows: int = Field(default=10_000, ge=1)
+
+
+class Extract(_Strict):
+    """A table to read instead of a delivered file: each night it is written to the inbox once, as Parquet.
+
+    In ``where`` (SQL of the source) ``{date}`` stands for the business date.
+    """
+
+    delta: DeltaTable | None = None
+    jdbc: JdbcTable | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Extract:
+        if (self.delta is None) == (self.jdbc is None):
+            raise ValueError("extract reads either 'delta' or 'jdbc'")
+        return self
+
+
 class Format(_Strict):
     """How records are written. Compression follows from the file's suffix (.gz)."""
 
@@ -173,6 +209,7 @@ class Feed(_Strict):
     late_after_days: int | None = Field(default=None, ge=0, le=400)
     volume: Volume | Literal["any"] = Volume()
     order: int = 50
+    extract: Extract | None = None
     files: Files
     format: Format = Format()
     columns: tuple[str, ...] = Field(min_length=1)
@@ -182,6 +219,20 @@ class Feed(_Strict):
     targets: tuple[Target, ...]
     _file: Path = PrivateAttr(default=Path("feed.yml"))
     _tree: Any = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _extracted(cls, value: Any) -> Any:
+        """Say where an extracted table lies: in the inbox, as Parquet; that is not for the feed to choose."""
+        if not isinstance(value, dict) or value.get("extract") is None:
+            return value
+        for key in ("files", "format"):
+            if key in value:
+                raise ValueError(
+                    f"with 'extract' the feed has no '{key}': the table is written to the inbox as Parquet"
+                )
+        path = f"{value.get('feed')}/{{date}}/extract.parquet"
+        return {**value, "files": {"path": path}, "format": {"type": "parquet"}}
 
     @field_validator("columns", mode="before")
     @classmethod

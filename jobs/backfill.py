@@ -26,6 +26,8 @@ def run_backfill(settings: Settings, first: date, last: date | None = None) -> I
     published before ``first``, and all nights up to the newest are replayed. The ledger of files is not rewound:
     it knows which night first met each file, so each is taken by that night again.
     """
+    import ingestion
+
     check_workspace(settings)
     with hold_lock(settings.lock_dir, f"backfill from {first}") as note_jvm:
         lake = open_lake(settings)
@@ -48,6 +50,8 @@ def run_backfill(settings: Settings, first: date, last: date | None = None) -> I
         else:
             abandon_unpublished(lake, first)
         for day in _days(first, end):
+            if newest is None or day > newest:
+                ingestion.extract_tables(lake, day)
             yield run_locked_night(lake, day, force=is_replay, note_jvm=note_jvm)
 
 

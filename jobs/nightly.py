@@ -43,11 +43,14 @@ def run_night(settings: Settings, business_date: date, *, force: bool = False) -
 
     A night that failed goes on at the failed step. A gate that stops brings every table back to what is published.
     """
+    import ingestion
+
     check_workspace(settings)
     with hold_lock(settings.lock_dir, f"nightly {business_date}") as note_jvm:
         lake = open_lake(settings)
         refuse_older_date(lake, business_date)
         abandon_unpublished(lake, business_date)
+        ingestion.extract_tables(lake, business_date)
         return run_locked_night(lake, business_date, force=force, note_jvm=note_jvm)
 
 

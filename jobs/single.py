@@ -24,11 +24,15 @@ def run_single(settings: Settings, step: str, business_date: date) -> str:
     Nothing becomes visible: the tables it writes are published by the next ``nightly`` of the same date, which
     takes the step as done where files and settings are the same.
     """
+    import ingestion
+
     check_workspace(settings)
     with hold_lock(settings.lock_dir, f"{step} {business_date}"):
         lake = open_lake(settings)
         refuse_older_date(lake, business_date)
         abandon_unpublished(lake, business_date)
+        if step == "ingest":
+            ingestion.extract_tables(lake, business_date)
         fingerprint = fingerprint_of(lake, business_date)
         lake.run_id = text_hash(business_date, fingerprint)[:16]
         with Ledger(lake, business_date, fingerprint).step(step) as record:
