@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs.commands.draft import draft
 from jobs.options import workspace_option
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 @click.group("feeds")
 def group() -> None:
-    """List feeds and check how a sample file maps."""
+    """List feeds, draft one from a file, and check how a sample maps."""
+
+
+group.add_command(draft)
 
 
 @group.command("list")
@@ -69,6 +73,8 @@ def _print(found: Sample, *, masked: bool) -> None:
     ):
         if names:
             click.echo(f"  {said}: {', '.join(names)}")
+    for said in found.suggestions:
+        click.echo(f"  suggestion: {said}")
     for table in found.tables:
         _print_table(table)
     if found.refused:
