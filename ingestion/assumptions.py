@@ -15,7 +15,10 @@ _USUAL = {
     "trusted.holdings.status": ("active", "redeemed is the other word"),
     "trusted.balances.product_class": ("demand", "time, wealth, fund … are other words; see the contract"),
     "trusted.transactions.initiator": ("C", "C is the customer, B the bank, S a system"),
-    "trusted.products.product_class": ("goods", "right for shops; a bank's products have classes of their own"),
+    "trusted.products.product_class": (
+        "goods",
+        "right for shops; a bank's products have classes of their own",
+    ),
 }
 
 
@@ -24,7 +27,7 @@ def assumed(
 ) -> Mapped:
     """Give an expression for a required column that nothing delivered fills; ``TODO …`` when nobody can guess."""
     name = column.name
-    made = _from_others(table, column, {m.column: m for m in fits}, shapes)
+    made = _from_others(table, column, {m.column: m for m in fits}, shapes, currency)
     if made:
         return Mapped(name, *made)
     if name == "currency":
@@ -41,13 +44,17 @@ def assumed(
 
 
 def _from_others(
-    table: str, column: Column, fits: dict[str, Mapped], shapes: Sequence[ColumnShape]
+    table: str, column: Column, fits: dict[str, Mapped], shapes: Sequence[ColumnShape], currency: str
 ) -> tuple[str, str] | None:
     """Give what follows from the columns that are filled: base amounts, days of instants, made keys."""
     name = column.name
     plain = fits.get(name.removesuffix("_base"))
     if name.endswith("_base") and plain and not plain.waits:
-        return plain.expression, "assumed equal: right while every amount is in the workspace's currency"
+        told = next((s for s in shapes if "currency" in fits and s.name == fits["currency"].delivered), None)
+        if told is None or set(told.codes) == {currency}:
+            return plain.expression, "equal, because every amount is in the workspace's currency"
+        own = f"case when {fits['currency'].expression} = '{currency}' then {plain.expression} end"
+        return own, "records of other currencies are refused until a rate is written here"
     twin = fits.get(name[:-3] + ("_at" if name.endswith("_on") else "_on"))
     if twin and name.endswith("_on"):
         return f"cast({twin.expression} as date)", ""
@@ -63,7 +70,9 @@ def _from_others(
         return _only_day(name, shapes)
     if found.shape == "fact" and found.key == ("source", name) and len(_read(fits)) >= 2:
         parts = ", ".join(f"coalesce({quoted(read)}, '')" for read in _read(fits))
-        note = "no column is unique, so the key is made of the mapped columns; records equal in them count once"
+        note = (
+            "no column is unique, so the key is made of the mapped columns; records equal in them count once"
+        )
         return f"sha2(concat_ws('|', {parts}), 256)", note
     return None
 

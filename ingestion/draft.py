@@ -87,7 +87,9 @@ def draft_feed(
         fills_persons=(source or name) not in sources_with_persons,
     )
     if name is None:
-        raise UsageError(f"no feed can be named after '{path.name}' (small letters and digits); name it with --feed")
+        raise UsageError(
+            f"no feed can be named after '{path.name}' (small letters and digits); name it with --feed"
+        )
     for what, said in (("--feed", guess.feed), ("--source", guess.source)):
         if not re.fullmatch(r"[a-z][a-z0-9_]*", said):
             raise UsageError(f"{what} '{said}' is no name; use small letters, digits and _, a letter first")
@@ -107,7 +109,9 @@ def read_dictionary(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         raise InputInvalid("the dictionary does not exist", file=path) from None
     except (UnicodeDecodeError, OSError):
-        raise InputInvalid("the dictionary is not UTF-8 text of two columns: column,meaning", file=path) from None
+        raise InputInvalid(
+            "the dictionary is not UTF-8 text of two columns: column,meaning", file=path
+        ) from None
     for number, row in enumerate(rows, 1):
         if len(row) < 2 or not row[0].strip() or not row[1].strip():
             raise InputInvalid("a line of the dictionary is not 'column,meaning'", file=path, line=number)

@@ -14,7 +14,10 @@ from ingestion.shapes import ColumnShape
 SCHEMA_LINE = "# yaml-language-server: $schema=../.cdp-schema/feed.json"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*([ .][A-Za-z0-9_]+)*")
 _YAML_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "none"}
-_MODES = {"events": "facts with an id of their own", "snapshot": "the whole as of a day; delta: changed rows by key"}
+_MODES = {
+    "events": "facts with an id of their own",
+    "snapshot": "the whole as of a day; delta: changed rows by key",
+}
 
 
 def render(
@@ -129,7 +132,11 @@ def _unmapped(shapes: Sequence[ColumnShape], guess: Guess, proposal: Proposal) -
     yield f"# Not mapped: {len(shapes)} columns. Landing keeps them all the same. To use one, add it to `columns`."
     for shape in filled:
         level = level_of(shape, guess, proposal)
-        warning = "; a credential: have the source leave it out, landing keeps what is delivered" if level == "C3" else ""
+        warning = (
+            "; a credential: have the source leave it out, landing keeps what is delivered"
+            if level == "C3"
+            else ""
+        )
         yield f"#   {shape.name}: {level}, {_said(shape, guess)}{warning}"
     empty = [shape.name for shape in shapes if not shape.filled]
     if empty:
@@ -138,6 +145,8 @@ def _unmapped(shapes: Sequence[ColumnShape], guess: Guess, proposal: Proposal) -
 
 def _target(target: TargetProposal) -> Iterator[str]:
     yield f"  - table: {target.table}   # {target.reason}"
+    if target.where:
+        yield f"    where: {scalar(target.where)}"
     if target.same_key:
         yield f"    same_key: {target.same_key}" + (f"   # {target.note}" if target.note else "")
     if target.each:

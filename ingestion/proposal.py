@@ -37,6 +37,7 @@ class TargetProposal:
     each: tuple[dict[str, str], ...] = ()
     same_key: str | None = None
     note: str = ""
+    where: str | None = None
     undecided: tuple[str, ...] = ()
 
     @property
@@ -86,7 +87,11 @@ def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
     usable = [shape for shape in shapes if shape.filled and not is_secret_name(guess.meaning(shape.name))]
     identifiers = _identifiers(usable, guess)
     scored = sorted(
-        ((_score(table, usable, guess, identifiers), table) for table in fillable_tables() if table != OBSERVATIONS),
+        (
+            (_score(table, usable, guess, identifiers), table)
+            for table in fillable_tables()
+            if table != OBSERVATIONS
+        ),
         key=lambda found: (-found[0][0], found[1]),
     )
     chosen = list(guess.tables) or [table for (score, _), table in scored[:1] if score >= LEAST_SCORE]
@@ -97,7 +102,11 @@ def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
     targets = [_with_person(target, targets) for target in targets]
     read = {name for target in targets for name in target.read}
     runners_up = tuple(
-        (table, round(score, 1), tuple(f"{m.delivered} → {m.column}" for m in fits if m.delivered not in read))
+        (
+            table,
+            round(score, 1),
+            tuple(f"{m.delivered} → {m.column}" for m in fits if m.delivered not in read),
+        )
         for (score, fits), table in scored
         if score >= LEAST_SHOWN
         and table not in [target.table for target in targets]
@@ -137,7 +146,9 @@ def _identifiers(shapes: Sequence[ColumnShape], guess: Guess) -> dict[str, tuple
         if kind is None and shape.hash_method and named in ("phone", "national_id", "email", "device_id"):
             kind = named
         if kind is None and not shape.hash_method and shape.type in ("text", "integer"):
-            kind = named if named in ("device_id", "openid", "unionid", "passport") and not shape.codes else None
+            kind = (
+                named if named in ("device_id", "openid", "unionid", "passport") and not shape.codes else None
+            )
         if kind:
             found[shape.name] = (_namespace(kind, guess.source), shape.hash_method)
     return found
@@ -187,7 +198,11 @@ def _own_key(found: Contract) -> str | None:
 def _unique_id(shapes: Sequence[ColumnShape], guess: Guess, used: set[str]) -> ColumnShape | None:
     """Give the first column that numbers the records, when its name says no more than that."""
     return next(
-        (s for s in shapes if s.name not in used and s.is_nearly_unique and words_of(guess.meaning(s.name)) == ("id",)),
+        (
+            s
+            for s in shapes
+            if s.name not in used and s.is_nearly_unique and words_of(guess.meaning(s.name)) == ("id",)
+        ),
         None,
     )
 
@@ -253,7 +268,11 @@ def _unknown_codes(
     for column in found.business_columns.values():
         if not column.allowed or column.name in fits:
             continue
-        named = [s for s in shapes if score_of(guess.meaning(s.name), found.name, column.name) >= CERTAIN and s.codes]
+        named = [
+            s
+            for s in shapes
+            if score_of(guess.meaning(s.name), found.name, column.name) >= CERTAIN and s.codes
+        ]
         if named:
             codes = ", ".join(f"{code} ({times})" for code, times in list(named[0].codes.items())[:12])
             told[column.name] = (
@@ -293,25 +312,34 @@ def _people_beside(
         return []
     beside: list[TargetProposal] = []
     shape = next(s for s in shapes if s.name == key.delivered)
-    is_anonymous = bool(shape.hash_method) or bool({"cookie", "visitor", "userid"} & set(words_of(shape.name)))
+    is_anonymous = bool(shape.hash_method) or bool(
+        {"cookie", "visitor", "userid"} & set(words_of(shape.name))
+    )
     if keyed.table != PERSONS and guess.fills_persons:
         people = _target(PERSONS, shapes, guess, identifiers)
         kind = "'anonymous'" if is_anonymous else "'customer'"
         columns = tuple(
-            Mapped("kind", kind, "assumed; prospect is the third word") if m.column == "kind" else m for m in people.columns
+            Mapped("kind", kind, "assumed; prospect is the third word") if m.column == "kind" else m
+            for m in people.columns
         )
-        beside.append(
-            TargetProposal(PERSONS, "the records name people; without a profile nobody gets a OneID or a tag",
-                           columns, same_key="last")
-        )  # fmt: skip
+        # A record of nobody stays a row of the main table; it only makes no profile.
+        where = f"{key.expression} is not null" if shape.filled < shape.records else None
+        reason = "the records name people; without a profile nobody gets a OneID or a tag"
+        beside.append(TargetProposal(PERSONS, reason, columns, same_key="last", where=where))
     each = []
     if not is_anonymous:
         space = "app_user_id" if {"user", "uid"} & set(words_of(guess.meaning(shape.name))) else "customer_no"
-        each.append(_observation(key.expression, f"{space}@{guess.source}", key.expression, None, verified=True))
+        each.append(
+            _observation(key.expression, f"{space}@{guess.source}", key.expression, None, verified=True)
+        )
     for name, (namespace, method) in identifiers.items():
         each.append(_observation(key.expression, namespace, quoted(name), method, verified=False))
     if each:
-        reason = "columns that identify people, by their shape or name" if identifiers else "the person's own number"
+        reason = (
+            "columns that identify people, by their shape or name"
+            if identifiers
+            else "the person's own number"
+        )
         beside.append(TargetProposal(OBSERVATIONS, reason, each=tuple(each), same_key="first"))
     return beside
 
@@ -320,7 +348,11 @@ def _with_person(target: TargetProposal, targets: Sequence[TargetProposal]) -> T
     """Give a target that names the person of the record, where the same file tells who that is."""
     found = contract(target.table)
     people = next((t for t in targets if t.table == PERSONS), None)
-    key = next((m for m in people.columns if m.column == "source_key" and not m.waits), None) if people else None
+    key = (
+        next((m for m in people.columns if m.column == "source_key" and not m.waits), None)
+        if people
+        else None
+    )
     filled = {mapped.column for mapped in target.columns}
     if key is None or target.each or "source_key" in filled or "source_key" not in found.business_columns:
         return target
@@ -336,4 +368,3 @@ def _observation(
     entry = {"source_key": key, "namespace": f"'{namespace}'", "value": value, "role": f"'{role}'",
              "verified": "true" if verified else "false"}  # fmt: skip
     return entry | ({"hash_method": f"'{method}'"} if method else {})
-

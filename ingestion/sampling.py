@@ -80,6 +80,8 @@ def read_sample(
     texts = [_decoded(block, name, is_first=at == 0) for at, block in enumerate(blocks)]
     if not is_whole:
         texts = [_whole_lines(text, is_first=at == 0) for at, text in enumerate(texts)]
+    if not any(text.strip() for text in texts):
+        raise InputInvalid("is empty; have it delivered again", file=path)
     seen = sum(map(len, blocks))
     if _is_json_lines(texts[0]):
         return _json_sample(path, texts, name, is_whole=is_whole, scale=size / seen)
@@ -98,7 +100,9 @@ def detect_encoding(blocks: list[bytes], path: Path) -> str:
         for name, half in (("utf-16-le", head[1:4096:2]), ("utf-16-be", head[0:4096:2])):
             if half.count(0) > 0.4 * len(half) and zeros - half.count(0) < 0.05 * len(half):
                 return name
-        raise InputInvalid("is no text (it holds zero bytes); drafts are made from CSV or JSON lines", file=path)
+        raise InputInvalid(
+            "is no text (it holds zero bytes); drafts are made from CSV or JSON lines", file=path
+        )
     sample = b"".join(blocks)
     controls = sum(sample.count(bytes([sign])) for sign in range(32) if sign not in (1, 9, 10, 13, 27, 31))
     if controls > len(sample) / 1000:
@@ -153,7 +157,9 @@ def _codec(name: str, path: Path) -> str:
     try:
         codecs.lookup(name)
     except LookupError:
-        raise InputInvalid(f"unknown encoding '{name}'; usual are utf-8, gb18030, latin-1", file=path) from None
+        raise InputInvalid(
+            f"unknown encoding '{name}'; usual are utf-8, gb18030, latin-1", file=path
+        ) from None
     return name
 
 
@@ -216,7 +222,9 @@ def _json_sample(path: Path, texts: list[str], name: str, *, is_whole: bool, sca
     names = list(dict.fromkeys(key for row in rows for key in row))
     columns = {key: [row.get(key) for row in rows] for key in names}
     estimated = len(rows) if is_whole else round(len(rows) * scale)
-    return FileSample(path, "json_lines", ",", None, name, False, columns, len(rows), estimated, is_whole, broken)
+    return FileSample(
+        path, "json_lines", ",", None, name, False, columns, len(rows), estimated, is_whole, broken
+    )
 
 
 def _flat(found: dict[str, Any], prefix: str = "") -> dict[str, str | None]:
@@ -266,20 +274,31 @@ def _csv_sample(
     columns = {key: [row[at] or None for row in whole] for at, key in enumerate(names)}
     estimated = len(body) if is_whole else round(len(body) * scale)
     return FileSample(
-        path, "csv", sign, quote, name, has_header, columns, len(whole), estimated, is_whole, len(body) - len(whole)
+        path,
+        "csv",
+        sign,
+        quote,
+        name,
+        has_header,
+        columns,
+        len(whole),
+        estimated,
+        is_whole,
+        len(body) - len(whole),
     )
 
 
 def _separator_and_quote(text: str, stated: str | None, path: Path) -> tuple[str, str | None]:
     """Give the separator under which most lines have one width above one, and whether quotes quote."""
     head = "".join(text.splitlines(keepends=True)[:SNIFFED_LINES])
-    best: tuple[float, int, str, str | None] | None = None
+    best: tuple[float, int, int, str, str | None] | None = None
     for sign in (stated,) if stated else SEPARATORS:
         for quote in ('"', None):
             widths = Counter(len(row) for row in _records(head, sign, quote))
             width, times = widths.most_common(1)[0]
-            found = (times / sum(widths.values()), width, sign, quote)
-            if (width > 1 or stated) and (best is None or found[:2] > best[:2]):
+            # More records of one width mean that no stray quote swallowed line breaks.
+            found = (times / sum(widths.values()), width, sum(widths.values()), sign, quote)
+            if (width > 1 or stated) and (best is None or found[:3] > best[:3]):
                 best = found
     if best is None:
         raise InputInvalid(
@@ -287,7 +306,7 @@ def _separator_and_quote(text: str, stated: str | None, path: Path) -> tuple[str
             "--separator, and for a file that really has one column write --separator ','",
             file=path,
         )
-    return best[2], best[3]
+    return best[3], best[4]
 
 
 def _records(text: str, separator: str, quote: str | None) -> list[list[str]]:
@@ -300,20 +319,26 @@ def _records(text: str, separator: str, quote: str | None) -> list[list[str]]:
         return [line.split(separator) for line in text.splitlines() if line]
 
 
-_VALUE = re.compile(r"[-+¥￥]?[\d.,:/%\- ]*\d[\d.,:/%\- ]*|[^@\s]+@[^@\s]+\.\w+|\d{4}年.*|true|false|null", re.I)
+_VALUE = re.compile(
+    r"[-+¥￥]?[\d.,:/%\- ]*\d[\d.,:/%\- ]*|[^@\s]+@[^@\s]+\.\w+|\d{4}年.*|true|false|null", re.I
+)
 
 
 def _looks_like_header(first: list[str], rest: list[list[str]]) -> bool:
-    """Tell whether the first record names columns: distinct words that are no values and come back in no record."""
+    """Tell whether the first record names columns: words that are no values and come back in no record."""
     words = [cell for cell in first if cell]
-    if not words or len(set(words)) < len(words) or any(_VALUE.fullmatch(cell) for cell in words):
+    if not words or any(_VALUE.fullmatch(cell) for cell in words):
         return False
     for at, cell in enumerate(first):
         column = [row[at] for row in rest if at < len(row)]
         if cell and cell in column:
             return False
         shape = _digits_masked(cell)
-        if "9" in shape and column and sum(_digits_masked(value) == shape for value in column) > len(column) / 2:
+        if (
+            "9" in shape
+            and column
+            and sum(_digits_masked(value) == shape for value in column) > len(column) / 2
+        ):
             return False
     return True
 

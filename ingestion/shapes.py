@@ -204,7 +204,19 @@ def _newest_day(counts: Counter[str], found: Type, written: str) -> date | None:
 
 # --- identifiers by shape ---------------------------------------------------------------------------------------
 
-_PROVINCES = {*range(11, 16), *range(21, 24), *range(31, 38), *range(41, 47), *range(50, 55), *range(61, 66), 71, 81, 82, 83, 91}
+_PROVINCES = {
+    *range(11, 16),
+    *range(21, 24),
+    *range(31, 38),
+    *range(41, 47),
+    *range(50, 55),
+    *range(61, 66),
+    71,
+    81,
+    82,
+    83,
+    91,
+}
 
 
 def is_national_id(value: str) -> bool:

@@ -129,4 +129,4 @@ def suggestions(
         best = max(candidates, key=lambda s: (s.score, s.meant), default=None)
         if best is not None and best.score >= NEAR:
             found.append(best)
-    return found
+    return sorted(found, key=lambda s: -s.score)

@@ -32,7 +32,10 @@ def schemas() -> dict[str, dict[str, Any]]:
         "consent": Policy,
         "destinations": DestinationsFile,
     }
-    found = {name: _described(model.model_json_schema(by_alias=True), model.__name__) for name, model in models.items()}
+    found = {
+        name: _described(model.model_json_schema(by_alias=True), model.__name__)
+        for name, model in models.items()
+    }
     _complete_feed(found["feed"])
     _complete_identity(found["identity"])
     _complete_segment(found["segment"])
@@ -144,12 +147,21 @@ def _complete_segment(schema: dict[str, Any]) -> None:
             "any": several | {"description": "At least one of these."},
             "not": {"allOf": [condition], "description": "The opposite; unknown stays unknown."},
             "tag": {"anyOf": [{"enum": tag_codes}, {"type": "string"}], "description": "Code of a tag."},
-            "event": {"type": "object", "description": "name, count, within_days, channel, app_id, item_class."},
+            "event": {
+                "type": "object",
+                "description": "name, count, within_days, channel, app_id, item_class.",
+            },
             "list": {"type": "string", "description": "A list as name@version."},
             "segment": {"type": "string", "description": "Code of another segment."},
         },
     }
     for key in ("base", "where"):
-        schema["properties"][key] = {"description": texts()[f"SpecFile.{key}"], "anyOf": [condition, {"type": "null"}]}
+        schema["properties"][key] = {
+            "description": texts()[f"SpecFile.{key}"],
+            "anyOf": [condition, {"type": "null"}],
+        }
     for key in ("include", "exclude"):
-        schema["properties"][key] = {"description": texts()[f"SpecFile.{key}"], "anyOf": [several, {"type": "null"}]}
+        schema["properties"][key] = {
+            "description": texts()[f"SpecFile.{key}"],
+            "anyOf": [several, {"type": "null"}],
+        }

@@ -136,4 +136,6 @@ def _workspace_without_feeds(settings: Settings) -> Finding:
     identity.load_rules(settings)
     tags.load_registry(settings)
     segments.check_specs(settings)
-    return Finding("workspace", True, f"{settings.workspace}, without feeds yet: cdp feeds draft FILE --write")
+    return Finding(
+        "workspace", True, f"{settings.workspace}, without feeds yet: cdp feeds draft FILE --write"
+    )

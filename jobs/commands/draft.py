@@ -21,16 +21,22 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--feed", help="Name of the feed (default: after the file).")
 @click.option("--source", help="The system that delivers (default: the feed's name).")
-@click.option("--table", "tables", multiple=True, help="A trusted table to fill; may be given more than once.")
+@click.option(
+    "--table", "tables", multiple=True, help="A trusted table to fill; may be given more than once."
+)
 @click.option(
     "--dictionary",
     type=click.Path(path_type=Path),
     help="CSV of two columns, delivered column and meaning, for names that tell nothing.",
 )
-@click.option("--utc", is_flag=True, help="Instants without a zone are UTC (default: the workspace's time zone).")
+@click.option(
+    "--utc", is_flag=True, help="Instants without a zone are UTC (default: the workspace's time zone)."
+)
 @click.option("--separator", help="Separator of columns (default: found in the file).")
 @click.option("--encoding", help="Encoding of the file (default: found in the file).")
-@click.option("--header/--no-header", default=None, help="Whether the first record names columns (default: found).")
+@click.option(
+    "--header/--no-header", default=None, help="Whether the first record names columns (default: found)."
+)
 @click.option("--write", is_flag=True, help="Write feeds/<feed>.yml into the workspace.")
 @workspace_option
 def draft(
@@ -119,7 +125,11 @@ def _report(found: Draft, settings: Settings | None, file: Path, written: Path |
 
     sample = found.sample
     separator = {"\t": "tab", "\x01": "^A"}.get(sample.separator, sample.separator)
-    layout = f"separated by {separator}, {'header' if sample.header else 'no header'}" if sample.type == "csv" else ""
+    layout = (
+        f"separated by {separator}, {'header' if sample.header else 'no header'}"
+        if sample.type == "csv"
+        else ""
+    )
     read = "all read" if sample.is_whole else f"{sample.records} sampled"
     say(f"{file.name}: {', '.join(filter(None, [sample.type, sample.encoding, layout]))}; "
         f"{'' if sample.is_whole else 'about '}{sample.estimated} records ({read}), {len(sample.names)} columns")  # fmt: skip
@@ -130,8 +140,10 @@ def _report(found: Draft, settings: Settings | None, file: Path, written: Path |
     if not found.proposal.targets:
         say("  → landing only: no trusted table fits clearly; name one with --table, or say with --dictionary what "
             "the columns mean")  # fmt: skip
+    is_keyed = any(target.each for target in found.proposal.targets)
     for name, (namespace, method) in found.proposal.identifiers.items():
-        say(f"  identifier: {name} is {namespace}{f' hashed by {method}' if method else ''}")
+        left = "" if is_keyed else "; not mapped, because no column is the person's key"
+        say(f"  identifier: {name} is {namespace}{f' hashed by {method}' if method else ''}{left}")
     for table, _, fits in found.proposal.runners_up:
         say(f"  also near: {table} ({'; '.join(fits)})")
     if written is not None:

@@ -64,7 +64,9 @@ def _write_key(folder: Path) -> None:
 
 
 def _next_steps(example: str | None) -> list[str]:
-    kept = "keep a copy of secrets/identity_key.key: without it nobody is recognised any more (git ignores it)"
+    kept = (
+        "keep a copy of secrets/identity_key.key: without it nobody is recognised any more (git ignores it)"
+    )
     if example:
         return ["cdp doctor", "cdp feeds check members", "cdp nightly --date 2026-01-05", kept]
     return [
