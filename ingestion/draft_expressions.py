@@ -33,11 +33,11 @@ def quoted(name: str) -> str:
     """Give a delivered column as an expression: bare where Spark reads it so, else in backticks."""
     try:
         # A word like `date` or `at` parses as a column in places and as a function in others.
-        if name.isidentifier() and name.isascii() and name.lower() not in _WORDS:
-            if parse_expression(name).columns == (name,):
-                return name
+        is_word = name.isidentifier() and name.isascii() and name.lower() not in _WORDS
+        if is_word and parse_expression(name).columns == (name,):
+            return name
     except ExpressionInvalid:
-        pass
+        return f"`{name}`"
     return f"`{name.replace('`', '``')}`"
 
 
@@ -74,7 +74,10 @@ def _fitting(shape: ColumnShape, table: str, column: Column, *, utc: bool) -> tu
 
 def _text(shape: ColumnShape, name: str, column: str) -> tuple[str, str] | None:
     is_key = column.endswith(("_id", "_key"))
-    if is_key and (shape.has_words or shape.type in ("date", "timestamp", "decimal", "boolean")):
+    # Names with blanks number nobody, but may name an app or a campaign.
+    if is_key and (
+        (shape.has_words and not shape.codes) or shape.type in ("date", "timestamp", "decimal", "boolean")
+    ):
         return None
     if column == "full_name" and (shape.type != "text" or shape.identifier or shape.hash_method):
         return None

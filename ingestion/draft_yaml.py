@@ -50,7 +50,9 @@ def _lines(
     yield f"files: {{path: {scalar(pattern)}}}   # below the inbox; {{date}} is the business date"
     yield f"format: {_format(sample)}"
     mapped = _mapped(sample, proposal)
-    listed = [shape for shape in shapes if shape.name in mapped or not sample.header and sample.type == "csv"]
+    listed = [
+        shape for shape in shapes if shape.name in mapped or (not sample.header and sample.type == "csv")
+    ]
     yield "columns:" if listed else f"columns: [{scalar(shapes[0].name)}]"
     width = max((len(scalar(shape.name)) for shape in listed), default=0)
     for shape in listed:

@@ -125,9 +125,12 @@ def level_of(shape: ColumnShape, guess: Guess, proposal: Proposal) -> str:
         for mapped in target.columns
         if mapped.delivered == shape.name
     ]
-    if shape.name in proposal.identifiers or shape.identifier or is_personal_name(guess.meaning(shape.name)):
-        levels.append("C2")
-    elif not levels and shape.type == "text" and not shape.codes and shape.filled:
+    if (
+        shape.name in proposal.identifiers
+        or shape.identifier
+        or is_personal_name(guess.meaning(shape.name))
+        or (not levels and shape.type == "text" and not shape.codes and shape.filled)
+    ):
         levels.append("C2")
     return max(levels, default="C1")
 
@@ -183,9 +186,13 @@ def _assigned(
             taken[made.column] = (score, made)
             used.add(str(made.delivered))
     own_key = _own_key(found)
-    if own_key and own_key not in taken and (fallback := _unique_id(shapes, guess, used)):
-        if made := expression_for(fallback, table, found.columns[own_key], utc=guess.utc):
-            taken[own_key] = (0.8, made)
+    fallback = _unique_id(shapes, guess, used) if own_key and own_key not in taken else None
+    if (
+        own_key
+        and fallback
+        and (made := expression_for(fallback, table, found.columns[own_key], utc=guess.utc))
+    ):
+        taken[own_key] = (0.8, made)
     return list(taken.values())
 
 

@@ -311,10 +311,11 @@ def _separator_and_quote(text: str, stated: str | None, path: Path) -> tuple[str
 
 def _records(text: str, separator: str, quote: str | None) -> list[list[str]]:
     csv.field_size_limit(1 << 30)
-    dialect: dict[str, Any] = {"delimiter": separator}
-    dialect |= {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+    quoting: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
     try:
-        return [row for row in csv.reader(io.StringIO(text, newline=""), **dialect) if row]
+        return [
+            row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, **quoting) if row
+        ]
     except csv.Error:
         return [line.split(separator) for line in text.splitlines() if line]
 

@@ -142,9 +142,9 @@ def _type_of(values: list[str], name: str) -> tuple[Type, str, bool]:
     if written and ("since 1970" not in written or re.search(r"time|_at$|ts$|stamp|date|时间", name, re.I)):
         return "timestamp", written, False
     for said, pattern, _ in DAYS:
-        if _share(values, lambda value, p=re.compile(pattern): _is_day(p.fullmatch(value))) >= SHARE and (
-            said not in ("yymmdd", "yyyymmdd") or _is_worth_a_day(said, values, name)
-        ):
+        if not _share_of_days(values, pattern) >= SHARE:
+            continue
+        if said not in ("yymmdd", "yyyymmdd") or _is_worth_a_day(said, values, name):
             return "date", said, False
     if _share(values, _INTEGER.fullmatch) >= SHARE:
         return "integer", "", False
@@ -173,8 +173,9 @@ def _share(values: Iterable[str], holds: Callable[[str], object]) -> float:
     return sum(1 for value in listed if holds(value)) / len(listed)
 
 
-def _is_day(found: re.Match[str] | None) -> bool:
-    return _day(found) is not None
+def _share_of_days(values: list[str], pattern: str) -> float:
+    compiled = re.compile(pattern)
+    return sum(1 for value in values if _day(compiled.fullmatch(value))) / len(values)
 
 
 def _day(found: re.Match[str] | None) -> date | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 TEXTS = Path(__file__).parent / "schema_texts.yml"
 FOLDER = ".cdp-schema"
@@ -23,7 +24,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from segments.spec import SpecFile
     from tags.registry import _File
 
-    models = {
+    models: dict[str, type[BaseModel]] = {
         "cdp": SettingsFile,
         "feed": Feed,
         "identity": RulesFile,

@@ -95,11 +95,19 @@ def _settings(workspace: Path | None, *, is_needed: bool) -> Settings | None:
 
 
 def _sources_with_persons(settings: Settings | None) -> frozenset[str]:
-    if settings is None or not any((settings.workspace / "feeds").glob("*.yml")):
-        return frozenset()
-    from ingestion import load_feeds
+    """Give the sources whose people a feed delivers; a feed that is not finished yet hinders no other draft."""
+    from ingestion.feeds import read_feed
+    from lakehouse.errors import SettingsInvalid
 
-    return frozenset(feed.source for feed in load_feeds(settings) if "trusted.customers" in feed.tables)
+    found = set()
+    for file in sorted((settings.workspace / "feeds").glob("*.yml")) if settings else []:
+        try:
+            feed = read_feed(file)
+        except SettingsInvalid:
+            continue
+        if "trusted.customers" in feed.tables:
+            found.add(feed.source)
+    return frozenset(found)
 
 
 def _written(found: Draft, settings: Settings) -> Path:
@@ -113,7 +121,7 @@ def _written(found: Draft, settings: Settings) -> Path:
         raise UsageError(f"{path} exists; take another name with --feed, or move the old file away first")
     waiting = path.with_name(f".{path.name}.new")
     waiting.write_text(found.text, encoding="utf-8")
-    os.replace(waiting, path)
+    waiting.replace(path)
     if not (settings.workspace / ".cdp-schema").is_dir():
         write_schemas(settings.workspace / ".cdp-schema")
     return path

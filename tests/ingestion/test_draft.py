@@ -336,14 +336,14 @@ def test_a_file_that_cannot_be_drafted_from_is_refused_in_one_sentence(delivered
 def test_wrong_wishes_are_refused(delivered, tmp_path):
     path = delivered(CUSTOMERS)
     with pytest.raises(
-        UsageError, match="unknown table 'trusted.customer'; did you mean 'trusted.customers'"
+        UsageError, match=r"unknown table 'trusted.customer'; did you mean 'trusted.customers'"
     ):
         draft_feed(path, tables=("trusted.customer",))
     with pytest.raises(UsageError, match="the dictionary names 'X9', which the file does not have"):
         draft_feed(path, meanings={"X9": "limit"})
     with pytest.raises(UsageError, match="--feed 'Kunden' is no name"):
         draft_feed(path, feed="Kunden")
-    with pytest.raises(UsageError, match="no feed can be named after '客户.csv'.*name it with --feed"):
+    with pytest.raises(UsageError, match=r"no feed can be named after '客户.csv'.*name it with --feed"):
         draft_feed(delivered(CUSTOMERS, "客户.csv"))
     with pytest.raises(InputInvalid, match="the dictionary does not exist"):
         read_dictionary(tmp_path / "none.csv")
