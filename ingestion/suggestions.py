@@ -93,7 +93,11 @@ def identifier_named(delivered: str) -> tuple[str | None, float]:
 
 def is_secret_name(delivered: str) -> bool:
     """Tell whether a name speaks of a credential, which is of level C3."""
-    return any(likeness(delivered, name) >= 0.97 for name in synonyms()["secrets"])
+    secrets = synonyms()["secrets"]
+    words = set(words_of(delivered))
+    return any(likeness(delivered, name) >= 0.97 or name in words for name in secrets) or any(
+        name in delivered for name in secrets if not name.isascii()
+    )
 
 
 def is_personal_name(delivered: str) -> bool:

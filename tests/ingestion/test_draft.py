@@ -240,6 +240,14 @@ def test_a_draft_holds_no_value_of_a_person_and_maps_no_secret(delivered):
     assert "支付密码" not in feed_in(text).columns
 
 
+def test_a_credential_is_mapped_nowhere_even_where_it_looks_like_an_identifier(delivered):
+    rows = "".join(f"K{n},1381234567{n},1391234567{n}\n" for n in range(10))
+    drafted = draft_feed(delivered("客户号,查询密码,login_password\n" + rows))
+    assert set(drafted.proposal.identifiers) == set()
+    assert feed_in(drafted.text).columns == ("客户号",)
+    assert drafted.text.count("C3, text") == 2
+
+
 def test_transactions_are_drafted_with_what_is_assumed_said(delivered):
     rows = "".join(
         f'T{n},A{n % 7},2024-01-{n % 28 + 1:02d},{"CD"[n % 2]},"{n},000.50",XX\n' for n in range(1, 60)
