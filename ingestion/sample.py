@@ -13,6 +13,8 @@ from ingestion import books, landing, mapping
 from ingestion.archives import is_archive
 from ingestion.feeds import Feed
 from ingestion.inbox import DeliveredFile, find_files, newest_member
+from ingestion.masking import masked_text
+from ingestion.suggestions import fillable_tables, suggestions
 from lakehouse.errors import InputInvalid
 from lakehouse.settings import Settings
 
@@ -42,6 +44,7 @@ class Sample:
     extra_columns: tuple[str, ...] = ()
     unseen_columns: tuple[str, ...] = ()
     unmapped_columns: tuple[str, ...] = field(default=())
+    suggestions: tuple[str, ...] = field(default=())
 
 
 def newest_file(feed: Feed, settings: Settings) -> Path:
@@ -92,23 +95,8 @@ def check_sample(
         extra_columns=readings[0].extra_columns,
         unseen_columns=readings[0].unseen_columns,
         unmapped_columns=_unmapped(feed),
+        suggestions=_suggested(feed, (*readings[0].extra_columns, *_unmapped(feed))),
     )
-
-
-def masked_text(value: Any) -> str | None:
-    """Give the shape of a value and not the value: digits as 9, Latin letters as x, other letters as 某."""
-    if value is None:
-        return None
-    signs = (_masked_sign(sign) for sign in str(value))
-    return "".join(signs)
-
-
-def _masked_sign(sign: str) -> str:
-    if sign.isdigit():
-        return "9"
-    if sign.isalpha():
-        return "x" if sign.isascii() else "某"
-    return sign
 
 
 def _as_delivered(feed: Feed, path: Path) -> DeliveredFile:
@@ -158,6 +146,13 @@ def _unmapped(feed: Feed) -> tuple[str, ...]:
         texts += [target.where] if target.where else []
     read = {name.lower() for text in texts for name in parse_expression(text).columns}
     return tuple(name for name in feed.columns if name.lower() not in read)
+
+
+def _suggested(feed: Feed, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give, for delivered columns nobody reads, what they may be, as sentences."""
+    mapped = {f"{t.table}.{name}" for t in feed.targets for entry in t.entries for name in entry}
+    found = suggestions(names, feed.tables or fillable_tables(), mapped=mapped)
+    return tuple(f"'{s.delivered}' may be {s.meant}" for s in found)
 
 
 def _shown(row: dict[str, Any], masked: set[str]) -> dict[str, Any]:

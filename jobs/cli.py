@@ -20,7 +20,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Check Java, Python, memory, disk, JARs and the workspace.",
     ),
     "jars": ("jobs.commands.jars", "group", "Fetch Delta's JARs once, for use without a network."),
-    "init": ("jobs.commands.init", "command", "Write an empty workspace to start from."),
+    "init": ("jobs.commands.init", "command", "Make a workspace to start from."),
+    "schema": ("jobs.commands.schema", "command", "Write JSON Schemas of the workspace's files for editors."),
     "simulate": ("jobs.commands.simulate", "command", "Write the simulated bank's files and its truth."),
     "simulate-receipts": (
         "jobs.commands.simulate",
@@ -33,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ingest": ("jobs.commands.night", "ingest", "Run only the ingestion step of a night."),
     "build-tags": ("jobs.commands.night", "build_tags", "Run only the tag step of a night."),
     "publish": ("jobs.commands.night", "publish", "Run only the publishing step of a night."),
-    "feeds": ("jobs.commands.feeds", "group", "List feeds and check how a sample file maps."),
+    "feeds": ("jobs.commands.feeds", "group", "Draft feeds from files, list them, check how a sample maps."),
     "identity": ("jobs.commands.identity", "group", "Resolve, show and evaluate OneIDs."),
     "tags": ("jobs.commands.tags", "group", "List, show and compile tags."),
     "segments": ("jobs.commands.segments", "group", "Check, explain and verify segments and audiences."),

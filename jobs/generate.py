@@ -9,11 +9,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def generated_files() -> dict[Path, str]:
     """Give the text of every generated file by its path below the repository."""
+    from jobs.schemas import schema_files
     from lakehouse.reference import reference_pages
     from tags.project import product_files
 
     compiled = {file.resolve().relative_to(ROOT): text for file, text in product_files().items()}
-    return compiled | {Path("docs/reference") / name: text for name, text in reference_pages().items()}
+    pages = {Path("docs/reference") / name: text for name, text in reference_pages().items()}
+    return (
+        compiled
+        | pages
+        | {Path("docs/reference/schema") / name: text for name, text in schema_files().items()}
+    )
 
 
 def main() -> None:

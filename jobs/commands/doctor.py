@@ -8,10 +8,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jobs.options import workspace_option
+
+if TYPE_CHECKING:
+    from lakehouse.settings import Settings
 
 MEMORY_NEEDED_GB = 4
 DISK_NEEDED_GB = 5
@@ -108,6 +112,8 @@ def _workspace(workspace: Path | None) -> Finding:
 
     try:
         settings = load_settings(workspace)
+        if not any((settings.workspace / "feeds").glob("*.yml")):
+            return _workspace_without_feeds(settings)
         from jobs.nightly import check_workspace
 
         check_workspace(settings)
@@ -119,3 +125,17 @@ def _workspace(workspace: Path | None) -> Finding:
             "workspace", False, f"{target} cannot be written", "give this user the right to write there"
         )
     return Finding("workspace", True, str(settings.workspace))
+
+
+def _workspace_without_feeds(settings: Settings) -> Finding:
+    """Judge a workspace that was just made: its other files are read, feeds are the next step."""
+    import identity
+    import segments
+    import tags
+
+    identity.load_rules(settings)
+    tags.load_registry(settings)
+    segments.check_specs(settings)
+    return Finding(
+        "workspace", True, f"{settings.workspace}, without feeds yet: cdp feeds draft FILE --write"
+    )

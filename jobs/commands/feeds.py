@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs.commands.draft import draft
 from jobs.options import workspace_option
 
 if TYPE_CHECKING:
     from ingestion.sample import Sample, TableSample
 
+MOST_SUGGESTIONS = 12
+LONGEST_SHOWN = 240
+
 
 @click.group("feeds")
 def group() -> None:
-    """List feeds and check how a sample file maps."""
+    """List feeds, draft one from a file, and check how a sample maps."""
+
+
+group.add_command(draft)
 
 
 @group.command("list")
@@ -69,14 +76,21 @@ def _print(found: Sample, *, masked: bool) -> None:
     ):
         if names:
             click.echo(f"  {said}: {', '.join(names)}")
+    for said in found.suggestions[:MOST_SUGGESTIONS]:
+        click.echo(f"  suggestion: {said}")
     for table in found.tables:
         _print_table(table)
     if found.refused:
         click.echo("\nrefused records")
         for row in found.refused:
-            click.echo(f"  record {row['row_number']}: {', '.join(row['reasons'])}: {row['raw_text']}")
+            click.echo(f"  record {row['row_number']}: {', '.join(row['reasons'])}: {_cut(row['raw_text'])}")
     if masked:
         click.echo("\npersonal values are masked; --show-values shows them")
+
+
+def _cut(text: str | None) -> str:
+    """Give the beginning of a long record; the whole is in quality.refused_rows after a night."""
+    return text or "" if len(text or "") <= LONGEST_SHOWN else f"{str(text)[:LONGEST_SHOWN]}…"
 
 
 def _print_table(table: TableSample) -> None:
