@@ -17,7 +17,11 @@ FILE_WAYS = (
     "Ways from files to files: the engine (Delta), Splink (Parquet to Parquet), star rounds (Delta to Parquet), "
     "GraphX (a text file of edges, which is all it loads, to Parquet). The others: arrays to arrays."
 )
-Timed = tuple[float, np.ndarray, np.ndarray]  # seconds, nodes, components
+Timed = tuple[np.ndarray, np.ndarray, np.ndarray]  # seconds by clock and of the processor, nodes, components
+
+
+def _now() -> np.ndarray:
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def _engine(folder: Path, kernel: str | None = None) -> Timed:
@@ -36,12 +40,12 @@ def _engine(folder: Path, kernel: str | None = None) -> Timed:
     lake.create(["identity.components"])
     components(np.array([0]), np.array([1]), 2, kernel="numba")
     _warm()
-    began = time.perf_counter()
+    began = _now()
     links = ds.dataset(DeltaTable(str(folder / "links")).file_uris())
     with lake.exchange("components") as place:
         found = engine(links, place, settings=lake.settings.components)
         lake.overwrite("identity.components", found.rows.rename_columns(["node_id", "raw_component_id"]))
-    seconds = time.perf_counter() - began
+    seconds = _now() - began
     assert found.mode == "driver"
     rows = lake.read_arrow("identity.components")
     return seconds, rows["node_id"].to_numpy(), rows["raw_component_id"].to_numpy()
@@ -56,17 +60,17 @@ def _warm() -> None:
 
 
 def _bare_numba(folder: Path) -> Timed:
-    """The textbook: 64-bit parents, all ids in one array; no reading, no writing, no answer but the array."""
+    """Join 64-bit parents in memory: no reading, no writing, no answer but the array."""
     from identity import kernels
 
     sources, targets = np.load(folder / "links.npy")
     kernels.union(np.arange(2), np.array([0]), np.array([1]))
     kernels.flatten(np.arange(2))
-    began = time.perf_counter()
+    began = _now()
     parent = np.arange(max(sources.max(), targets.max()) + 1)
     kernels.union(parent, sources, targets)
     kernels.flatten(parent)
-    return time.perf_counter() - began, np.arange(len(parent)), parent
+    return _now() - began, np.arange(len(parent)), parent
 
 
 def _scipy(folder: Path) -> Timed:
@@ -74,22 +78,22 @@ def _scipy(folder: Path) -> Timed:
     from scipy.sparse.csgraph import connected_components
 
     sources, targets = np.load(folder / "links.npy")
-    began = time.perf_counter()
+    began = _now()
     nodes = max(sources.max(), targets.max()) + 1
     graph = csr_matrix((np.ones(len(sources), dtype=np.int8), (sources, targets)), shape=(nodes, nodes))
     labels = connected_components(graph, directed=False)[1]
-    return time.perf_counter() - began, np.arange(nodes), labels
+    return _now() - began, np.arange(nodes), labels
 
 
 def _networkx(folder: Path) -> Timed:
     import networkx as nx
 
     sources, targets = np.load(folder / "links.npy")
-    began = time.perf_counter()
+    began = _now()
     graph = nx.Graph()
     graph.add_edges_from(zip(sources.tolist(), targets.tolist(), strict=True))
     groups = list(nx.connected_components(graph))
-    seconds = time.perf_counter() - began
+    seconds = _now() - began
     nodes = np.fromiter((n for g in groups for n in g), dtype=np.int64)
     return seconds, nodes, np.repeat(np.arange(len(groups)), [len(g) for g in groups])
 
@@ -107,28 +111,16 @@ def _splink(folder: Path) -> Timed:
     nodes = np.unique(np.concatenate([sources, targets]))
     pq.write_table(pa.table({"node_id": nodes}), folder / "nodes.parquet")
     connection = duckdb.connect()
-    began = time.perf_counter()
+    began = _now()
     connection.execute(f"create view links as select * from read_parquet({files})")
     connection.execute(f"create view nodes as select * from '{folder}/nodes.parquet'")
-    api = DuckDBAPI(connection=connection)
-    try:
-        views = {
-            "nodes": api.register(connection.table("nodes")),
-            "edges": api.register(connection.table("links")),
-        }
-    except (AttributeError, TypeError):
-        views = {"nodes": connection.table("nodes"), "edges": connection.table("links")}
-    extra = (
-        {}
-        if "SplinkDataFrame" in type(views["nodes"]).__name__ or hasattr(views["nodes"], "physical_name")
-        else {"db_api": api}
-    )
     found = cluster(
-        views["nodes"], views["edges"], node_id_column_name="node_id",
-        edge_id_column_name_left="profile_id", edge_id_column_name_right="identifier_id", **extra,
+        connection.table("nodes"), connection.table("links"), DuckDBAPI(connection=connection),
+        node_id_column_name="node_id", edge_id_column_name_left="profile_id",
+        edge_id_column_name_right="identifier_id",
     )  # fmt: skip
     connection.execute(f"copy (select * from {found.physical_name}) to '{folder}/splink.parquet'")
-    seconds = time.perf_counter() - began
+    seconds = _now() - began
     rows = pq.read_table(folder / "splink.parquet")
     return seconds, rows["node_id"].to_numpy(), rows["cluster_id"].to_numpy()
 
@@ -159,17 +151,17 @@ def _rounds(folder: Path) -> Timed:
     spark = _session(folder)
     place = folder / "rounds"
     place.mkdir()
-    began = time.perf_counter()
+    began = _now()
     links = spark.read.format("delta").load(str(folder / "links"))
     found = components(links, place, settings=ComponentSettings(mode="rounds", driver_nodes=1))
     found.rows.write.parquet(str(folder / "rounds_answer"))
-    return time.perf_counter() - began, *_read(folder, "rounds_answer")
+    return _now() - began, *_read(folder, "rounds_answer")
 
 
 def _graphx(folder: Path) -> Timed:
     spark = _session(folder)
     links = spark.read.format("delta").load(str(folder / "links"))
-    began = time.perf_counter()
+    began = _now()
     links.selectExpr("concat(profile_id, ' ', identifier_id)").write.text(str(folder / "edges"))
     jvm, level = spark._jvm, spark._jvm.org.apache.spark.storage.StorageLevel.MEMORY_AND_DISK()
     graphx = jvm.org.apache.spark.graphx
@@ -179,21 +171,21 @@ def _graphx(folder: Path) -> Timed:
     tag = jvm.scala.reflect.ClassTag.Int()
     answer = graphx.lib.ConnectedComponents.run(graph, 2**31 - 1, tag, tag)
     answer.vertices().saveAsTextFile(str(folder / "graphx_answer"))
-    seconds = time.perf_counter() - began
+    seconds = _now() - began
     parts = sorted((folder / "graphx_answer").glob("part-*"))
     text = "\n".join(part.read_text().replace("(", "").replace(")", "").strip() for part in parts)
     found = np.fromstring(text.replace("\n", ","), dtype=np.int64, sep=",").reshape(-1, 2)
     return seconds, found[:, 0], found[:, 1]
 
 
+ON_SPARK: dict[str, Callable[[Path], Timed]] = {"GraphX": _graphx, "star rounds on PySpark": _rounds}
 WAYS: dict[str, Callable[[Path], Timed]] = {
     ENGINE: _engine,
     "numba union-find on arrays": _bare_numba,
     "scipy.sparse.csgraph on arrays": _scipy,
     "networkx": _networkx,
     "Splink on DuckDB": _splink,
-    "GraphX": _graphx,
-    "star rounds on PySpark": _rounds,
+    **ON_SPARK,
 }
 
 
@@ -215,7 +207,11 @@ def main(way: str, name: str) -> None:
     """Run one way over the links in a folder and write what was seen there."""
     folder = Path(name)
     seconds, nodes, components = WAYS[way](folder)
-    told = {"seconds": seconds, "digest": digest(nodes, components, np.load(folder / "links.npy"))}
+    told = {
+        "seconds": seconds[0],
+        "cpu": seconds[1],
+        "digest": digest(nodes, components, np.load(folder / "links.npy")),
+    }
     (folder / "said.json").write_text(json.dumps(told))
 
 
