@@ -46,8 +46,7 @@ def measured(ways: list[str], repeats: int) -> Outcome:
     began = time.monotonic()
     lost: dict[str, int] = {}  # a way that did not end is not asked a case with more links
     for case, make in CASES.items():
-        links = make()
-        asked = []
+        links, asked = make(), []
         for way in ways:
             if lost.get(way, len(links)) < len(links):
                 notes.append(f"{case}: {way} not run, it did not end on fewer links.")
@@ -55,28 +54,35 @@ def measured(ways: list[str], repeats: int) -> Outcome:
                 notes.append(f"{case}: {way} not run, the benchmark's {BUDGET:.0f} s were used up.")
             else:
                 asked.append(way)
-        with tempfile.TemporaryDirectory() as name:
-            _kept(links, Path(name))
-            seen = _in_turns(asked, Path(name), repeats)
-        for way in [way for way in asked if "wrong" in seen[way][-1]]:
+        seen: dict[str, list[dict[str, Any]]] = {way: [] for way in asked}
+        is_stopped = False
+        try:
+            with tempfile.TemporaryDirectory() as name:
+                _kept(links, Path(name))
+                _in_turns(seen, Path(name), repeats)
+        except KeyboardInterrupt:
+            is_stopped = True
+            notes.append(f"{case}: stopped by hand; what had ended stands here, later cases were not run.")
+        seen = {way: told for way, told in seen.items() if told}
+        for way in [way for way, told in seen.items() if "wrong" in told[-1]]:
             notes.append(f"{case}: {way} {seen[way][-1]['wrong']}.")
             lost[way] = min(len(links), lost.get(way, len(links)))
             del seen[way]
         found = [_row(case, way, told, seen) for way, told in seen.items()]
         rows += found
         notes += _ratios(case, found)
+        if is_stopped:
+            break
     return Outcome(rows, notes)
 
 
-def _in_turns(ways: list[str], folder: Path, repeats: int) -> dict[str, list[dict[str, Any]]]:
+def _in_turns(seen: dict[str, list[dict[str, Any]]], folder: Path, repeats: int) -> None:
     """Run ways in turns, those that take long once; a way that went wrong has no further turn."""
-    seen: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     for turn in range(repeats):
         for way, told in seen.items():
             if (turn == 0 or way in REPEATED) and not (told and "wrong" in told[-1]):
                 told.append(_in_process(way, folder))
                 print(f"  {way}: {told[-1]}", file=sys.stderr, flush=True)
-    return seen
 
 
 def _row(case: str, way: str, told: list[dict[str, Any]], seen: dict[str, list[dict[str, Any]]]) -> Row:
@@ -117,13 +123,14 @@ def _in_process(way: str, folder: Path) -> dict[str, Any]:
         [sys.executable, "-m", "benchmarks.component_ways", way, str(folder)],
         cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
     )  # fmt: skip
-    peak, waited = 0.0, 0.0
-    while process.poll() is None and waited < LIMIT:
-        peak = max(peak, _held(process.pid))
-        try:
-            process.wait(0.1)
-        except subprocess.TimeoutExpired:
-            waited += 0.1
+    peak, began = 0.0, time.monotonic()
+    try:
+        while process.poll() is None and time.monotonic() - began < LIMIT:
+            peak = max(peak, _held(process.pid))
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        _end(process)
+        raise
     log.close()
     if process.poll() is None:
         _end(process)
