@@ -57,7 +57,7 @@ def measured(ways: list[str], repeats: int) -> Outcome:
         seen: dict[str, list[dict[str, Any]]] = {way: [] for way in asked}
         is_stopped = False
         try:
-            with tempfile.TemporaryDirectory() as name:
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
                 _kept(links, Path(name))
                 _in_turns(seen, Path(name), repeats)
         except KeyboardInterrupt:

@@ -65,7 +65,7 @@ def run(repeats: int) -> Outcome:
 
 
 def _in_process(size: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = [sys.executable, "-m", "benchmarks.identity_night", str(size), folder]
         try:
             said = subprocess.run(

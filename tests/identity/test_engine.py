@@ -141,7 +141,7 @@ def test_the_settings_name_modes_and_bounds(make_workspace):
 
 WAYS = {
     "contract": (ComponentSettings(driver_nodes=400, partition_links=100), "contract"),
-    "rounds until it fits": (ComponentSettings(mode="rounds", driver_nodes=500), "rounds"),
+    "rounds until it fits": (ComponentSettings(mode="rounds", driver_nodes=150), "rounds"),
 }
 TO_THE_END = {
     "contract, then rounds": (ComponentSettings(driver_nodes=1, partition_links=60), "contract"),
