@@ -13,7 +13,14 @@ from benchmarks import pages
 from benchmarks.machine import machine_facts
 from lakehouse.clock import now
 
-BENCHMARKS = ("connected_components", "fused_scan", "cold_read")
+BENCHMARKS = (
+    "connected_components",
+    "component_engines",
+    "component_engines_spark",
+    "identity_night",
+    "fused_scan",
+    "cold_read",
+)
 
 
 @click.command()

@@ -9,7 +9,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "scipy", "numba", "networkx", "pyarrow", "duckdb", "deltalake", "pyspark", "delta-spark")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "networkx",
+    "pyarrow",
+    "duckdb",
+    "deltalake",
+    "splink",
+    "pyspark",
+    "delta-spark",
+)
 
 
 def machine_facts() -> dict[str, Any]:

@@ -1,26 +1,25 @@
 """Connected components on integer arrays: links to the smaller root, O(nodes) memory, no Python loop over links.
 
 Two kernels give the same answer: numba when it is installed (extra ``fast``) and there is enough work to pay for
-loading it, else scipy in chunks. Measured on 100 M links: numba union-find 10 s and 1 GB.
+loading it, else scipy in chunks. ``identity.engine`` does the same for links in tables, of any size.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import logging
 from collections.abc import Callable, Iterable
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-log = logging.getLogger("cdp.identity")
 Kernel = Literal["numba", "scipy"]
 
-# Loading numba and compiling takes about 2 s; scipy needs that long for some millions of links.
+# Loading numba and its compiled kernels takes about a second; scipy needs that long for some millions of links.
 _WORTH_NUMBA = 2_000_000
 _CHUNK = 8_000_000
+_INT32_NODES = 2**31 - 1
+_UNSEEN = -1
 
 
 def components(
@@ -51,31 +50,14 @@ def components_of_batches(
     parent = np.arange(n, dtype=np.int64) if start is None else np.array(start, dtype=np.int64)
     if len(parent) != n:
         raise ValueError(f"start has {len(parent)} nodes, not {n}")
-    chosen = kernel or best_kernel(expected)
-    union = _numba_union() if chosen == "numba" else _scipy_union
+    forest = Forest(parent, kernel or best_kernel(expected))
     for sources, targets in batches:
-        for first in range(0, len(sources), _CHUNK):
-            s = np.ascontiguousarray(sources[first : first + _CHUNK], dtype=np.int64)
-            t = np.ascontiguousarray(targets[first : first + _CHUNK], dtype=np.int64)
-            if len(s) and (min(s.min(), t.min()) < 0 or max(s.max(), t.max()) >= n):
-                raise ValueError(f"a link names a node outside 0…{n - 1}")
-            union(parent, s, t)
-    flatten(parent)
-    log.debug("components: %d nodes, kernel %s", n, chosen)
+        forest.join(sources, targets)
+    if start is None:
+        forest.flatten()
+    else:  # a caller's start may point upwards, where one pass is not enough
+        _flatten(parent)
     return parent
-
-
-def components_of_files(folder: Path, n: int, *, kernel: Kernel | None = None) -> np.ndarray:
-    """Like ``components`` for Parquet files whose first two columns are the ends of links, read as a stream."""
-    import pyarrow.dataset as ds
-
-    links = ds.dataset(folder, format="parquet")
-    names = links.schema.names[:2]
-    stream = (
-        (batch.column(0).to_numpy(zero_copy_only=False), batch.column(1).to_numpy(zero_copy_only=False))
-        for batch in links.to_batches(columns=names, batch_size=1 << 20)
-    )
-    return components_of_batches(stream, n, kernel=kernel, expected=links.count_rows())
 
 
 def best_kernel(links: int) -> Kernel:
@@ -85,10 +67,55 @@ def best_kernel(links: int) -> Kernel:
     return "scipy"
 
 
-def flatten(parent: np.ndarray) -> None:
-    """Point every node at its root, in place."""
+class Forest:
+    """Every node's way to the smallest node it is connected to, as far as the links taken so far tell.
+
+    ``parent[i] <= i`` at all times, so a root is the smallest node of its tree. A node no link has named may stand
+    as unseen (see ``unseen``).
+    """
+
+    def __init__(self, parent: np.ndarray, kernel: Kernel) -> None:
+        self.parent = parent
+        self.kernel = kernel
+
+    @classmethod
+    def unseen(cls, n: int, kernel: Kernel) -> Forest:
+        """Give a forest in which only the nodes that links name will stand; four bytes a node where they do."""
+        return cls(np.full(n, _UNSEEN, dtype=np.int32 if n <= _INT32_NODES else np.int64), kernel)
+
+    def join(self, sources: np.ndarray, targets: np.ndarray) -> None:
+        """Take links; ends outside the forest raise ``ValueError``."""
+        n = len(self.parent)
+        for first in range(0, len(sources), _CHUNK):
+            s = np.ascontiguousarray(sources[first : first + _CHUNK], dtype=np.int64)
+            t = np.ascontiguousarray(targets[first : first + _CHUNK], dtype=np.int64)
+            if min(s.min(), t.min()) < 0 or max(s.max(), t.max()) >= n:
+                raise ValueError(f"a link names a node outside 0…{n - 1}")
+            if self.kernel == "numba":
+                _numba_kernels()[0](self.parent, s, t)
+            else:
+                _scipy_union(self.parent, s, t)
+
+    def flatten(self) -> None:
+        """Point every node at its root."""
+        if self.kernel == "numba":
+            _numba_kernels()[1](self.parent)
+        else:
+            _flatten(self.parent)
+
+    def seen(self) -> np.ndarray:
+        """Give the nodes that stand in the forest, ascending (int64)."""
+        return np.flatnonzero(self.parent != _UNSEEN)
+
+
+def _flatten(parent: np.ndarray) -> None:
+    # An unseen node reads the last node's parent here and is put back; numpy has no cheaper gather with holes.
+    holes = parent == _UNSEEN
+    has_holes = bool(holes.any())
     while True:
         above = parent[parent]
+        if has_holes:
+            above[holes] = _UNSEEN
         if np.array_equal(above, parent):
             return
         parent[:] = above
@@ -98,7 +125,10 @@ def _scipy_union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
-    flatten(parent)
+    for ends in (sources, targets):
+        fresh = ends[parent[ends] == _UNSEEN]
+        parent[fresh] = fresh
+    _flatten(parent)
     a, b = parent[sources], parent[targets]
     apart = a != b
     if not apart.any():
@@ -116,22 +146,8 @@ def _scipy_union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -
 
 
 @cache
-def _numba_union() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
-    import numba
+def _numba_kernels() -> tuple[Callable[..., None], Callable[..., None]]:
+    """Give (union, flatten), compiled; where the installation lets us, compiled code is kept for the next process."""
+    from identity import kernels
 
-    @numba.njit(nogil=True)
-    def union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -> None:
-        for i in range(len(sources)):
-            a, b = sources[i], targets[i]
-            while parent[a] != a:  # path halving
-                parent[a] = parent[parent[a]]
-                a = parent[a]
-            while parent[b] != b:
-                parent[b] = parent[parent[b]]
-                b = parent[b]
-            if a < b:
-                parent[b] = a
-            elif b < a:
-                parent[a] = b
-
-    return union
+    return kernels.union, kernels.flatten

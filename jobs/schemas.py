@@ -90,6 +90,9 @@ def _complete_feed(schema: dict[str, Any]) -> None:
 
     sql = {"type": ["string", "boolean", "number"]}
     definitions = schema["definitions"]
+    # A feed that extracts a table says nothing of files.
+    schema["required"].remove("files")
+    schema["anyOf"] = [{"required": ["files"]}, {"required": ["extract"]}]
     target, rule = definitions["Target"]["properties"], definitions["RowRule"]["properties"]
     rule["refuse_when"]["type"] = target["where"]["anyOf"][0]["type"] = sql["type"]
     schema["properties"]["columns"]["items"] = {"type": ["string", "number"]}

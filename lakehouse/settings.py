@@ -38,6 +38,18 @@ class SparkSettings(_Strict):
         return value
 
 
+class ComponentSettings(_Strict):
+    """How connected components are found: by size, or always in the named mode; see ``identity.engine``.
+
+    ``driver_nodes`` bounds the driver's memory, about 20 bytes a node; ``partition_links`` that of a Spark worker
+    in ``contract``, about 60 bytes a link.
+    """
+
+    mode: Literal["auto", "driver", "contract", "rounds"] = "auto"
+    driver_nodes: int = Field(default=200_000_000, ge=1)
+    partition_links: int = Field(default=5_000_000, ge=1)
+
+
 class Threshold(_Strict):
     """A workspace's own bound for a contract's measure, with the reason for the number."""
 
@@ -62,6 +74,7 @@ class SettingsFile(_Strict):
     language: Literal["zh", "en"] = "zh"
     generate_secrets: bool = False
     spark: SparkSettings = Field(default_factory=SparkSettings)
+    components: ComponentSettings = Field(default_factory=ComponentSettings)
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
 
     @field_validator("time_zone")
@@ -97,6 +110,7 @@ class Settings(BaseModel):
     language: str
     generate_secrets: bool
     spark: SparkSettings
+    components: ComponentSettings = ComponentSettings()
     thresholds: dict[str, Threshold]
 
     @property
@@ -173,5 +187,5 @@ def load_settings(workspace: str | Path | None = None) -> Settings:
         "lock_dir": optional(written.lock_dir) or resolved(written.lake),
         "jars": optional(written.jars),
     }
-    kept = ("time_zone", "currency", "language", "generate_secrets", "spark", "thresholds")
+    kept = ("time_zone", "currency", "language", "generate_secrets", "spark", "components", "thresholds")
     return Settings(**values, **{name: getattr(written, name) for name in kept})

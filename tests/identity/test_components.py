@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import networkx as nx
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from identity.components import components, components_of_batches, components_of_files
+from identity.components import components, components_of_batches
 
 KERNELS = ["scipy", "numba"]
 NOTHING = np.zeros(0, dtype=np.int64)
@@ -52,7 +50,7 @@ def test_components_equal_networkx(kernel, seed):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_batches_files_and_a_continued_answer_give_the_same(kernel, tmp_path):
+def test_batches_and_a_continued_answer_give_the_same(kernel):
     sources, targets, n = shapes(99)
     expected = components(sources, targets, n, kernel=kernel)
     half = len(sources) // 2
@@ -60,9 +58,6 @@ def test_batches_files_and_a_continued_answer_give_the_same(kernel, tmp_path):
     assert np.array_equal(components_of_batches(parts, n, kernel=kernel), expected)
     first = components(*parts[0], n, kernel=kernel)
     assert np.array_equal(components(*parts[2], n, start=first, kernel=kernel), expected)
-    for place, (s, t) in enumerate(parts):
-        pq.write_table(pa.table({"source": s, "target": t}), tmp_path / f"part-{place}.parquet")
-    assert np.array_equal(components_of_files(tmp_path, n, kernel=kernel), expected)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -72,6 +67,12 @@ def test_a_long_chain_and_an_empty_graph_end(kernel):
     assert not components(order, order + 1, n, kernel=kernel).any()
     assert components(NOTHING, NOTHING, 0, kernel=kernel).tolist() == []
     assert components(NOTHING, NOTHING, 3, kernel=kernel).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_start_may_point_upwards(kernel):
+    start = np.array([3, 1, 2, 4, 4])
+    assert components(NOTHING, NOTHING, 5, start=start, kernel=kernel).tolist() == [4, 1, 2, 4, 4]
 
 
 @pytest.mark.parametrize("link", [(0, 5), (-1, 0)])

@@ -1,0 +1,219 @@
+"""One way to connected components, once, in this process (see ``component_engines``): seconds and a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ENGINE = "identity.engine, driver, Delta to Delta"
+FILE_WAYS = (
+    "Ways from files to files: the engine (Delta), Splink (Parquet to Parquet), star rounds (Delta to Parquet), "
+    "GraphX (a text file of edges, which is all it loads, to Parquet). The others: arrays to arrays."
+)
+Timed = tuple[np.ndarray, np.ndarray, np.ndarray]  # seconds by clock and of the processor, nodes, components
+
+
+def _now() -> np.ndarray:
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def _engine(folder: Path, kernel: str | None = None) -> Timed:
+    import pyarrow.dataset as ds
+    from deltalake import DeltaTable
+
+    from identity.components import components
+    from identity.engine import components as engine
+    from lakehouse.lake import Lake
+    from lakehouse.settings import load_settings
+
+    workspace = folder / "workspace"
+    workspace.mkdir(exist_ok=True)
+    (workspace / "cdp.yml").write_text("{}\n")
+    lake = Lake(load_settings(workspace))
+    lake.create(["identity.components"])
+    components(np.array([0]), np.array([1]), 2, kernel="numba")
+    _warm()
+    began = _now()
+    links = ds.dataset(DeltaTable(str(folder / "links")).file_uris())
+    with lake.exchange("components") as place:
+        found = engine(links, place, settings=lake.settings.components)
+        lake.overwrite("identity.components", found.rows.rename_columns(["node_id", "raw_component_id"]))
+    seconds = _now() - began
+    assert found.mode == "driver"
+    rows = lake.read_arrow("identity.components")
+    return seconds, rows["node_id"].to_numpy(), rows["raw_component_id"].to_numpy()
+
+
+def _warm() -> None:
+    from identity.components import Forest
+
+    forest = Forest.unseen(2, "numba")
+    forest.join(np.array([0]), np.array([1]))
+    forest.flatten()
+
+
+def _bare_numba(folder: Path) -> Timed:
+    """Join 64-bit parents in memory: no reading, no writing, no answer but the array."""
+    from identity import kernels
+
+    sources, targets = np.load(folder / "links.npy")
+    kernels.union(np.arange(2), np.array([0]), np.array([1]))
+    kernels.flatten(np.arange(2))
+    began = _now()
+    parent = np.arange(max(sources.max(), targets.max()) + 1)
+    kernels.union(parent, sources, targets)
+    kernels.flatten(parent)
+    return _now() - began, np.arange(len(parent)), parent
+
+
+def _scipy(folder: Path) -> Timed:
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    sources, targets = np.load(folder / "links.npy")
+    began = _now()
+    nodes = max(sources.max(), targets.max()) + 1
+    graph = csr_matrix((np.ones(len(sources), dtype=np.int8), (sources, targets)), shape=(nodes, nodes))
+    labels = connected_components(graph, directed=False)[1]
+    return _now() - began, np.arange(nodes), labels
+
+
+def _networkx(folder: Path) -> Timed:
+    import networkx as nx
+
+    sources, targets = np.load(folder / "links.npy")
+    began = _now()
+    graph = nx.Graph()
+    graph.add_edges_from(zip(sources.tolist(), targets.tolist(), strict=True))
+    groups = list(nx.connected_components(graph))
+    seconds = _now() - began
+    nodes = np.fromiter((n for g in groups for n in g), dtype=np.int64)
+    return seconds, nodes, np.repeat(np.arange(len(groups)), [len(g) for g in groups])
+
+
+def _splink(folder: Path) -> Timed:
+    import duckdb
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from deltalake import DeltaTable
+    from splink import DuckDBAPI
+    from splink.clustering import cluster_pairwise_predictions_at_threshold as cluster
+
+    files = DeltaTable(str(folder / "links")).file_uris()
+    sources, targets = np.load(folder / "links.npy")
+    nodes = np.unique(np.concatenate([sources, targets]))
+    pq.write_table(pa.table({"node_id": nodes}), folder / "nodes.parquet")
+    connection = duckdb.connect()
+    began = _now()
+    connection.execute(f"create view links as select * from read_parquet({files})")
+    connection.execute(f"create view nodes as select * from '{folder}/nodes.parquet'")
+    found = cluster(
+        connection.table("nodes"), connection.table("links"), DuckDBAPI(connection=connection),
+        node_id_column_name="node_id", edge_id_column_name_left="profile_id",
+        edge_id_column_name_right="identifier_id",
+    )  # fmt: skip
+    connection.execute(f"copy (select * from {found.physical_name}) to '{folder}/splink.parquet'")
+    seconds = _now() - began
+    rows = pq.read_table(folder / "splink.parquet")
+    return seconds, rows["node_id"].to_numpy(), rows["cluster_id"].to_numpy()
+
+
+def _session(folder: Path) -> Any:
+    from lakehouse.session import start_session
+    from lakehouse.settings import load_settings
+
+    workspace = folder / "workspace"
+    workspace.mkdir(exist_ok=True)
+    (workspace / "cdp.yml").write_text("spark: {driver_memory: 8g, shuffle_partitions: 8}\n")
+    spark = start_session(load_settings(workspace), name="benchmarks")
+    spark.read.format("delta").load(str(folder / "links")).count()
+    return spark
+
+
+def _read(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(folder / name)
+    return rows.column(0).to_numpy(), rows.column(1).to_numpy()
+
+
+def _rounds(folder: Path) -> Timed:
+    from identity.engine import components
+    from lakehouse.settings import ComponentSettings
+
+    spark = _session(folder)
+    place = folder / "rounds"
+    place.mkdir()
+    began = _now()
+    links = spark.read.format("delta").load(str(folder / "links"))
+    found = components(links, place, settings=ComponentSettings(mode="rounds", driver_nodes=1))
+    found.rows.write.parquet(str(folder / "rounds_answer"))
+    return _now() - began, *_read(folder, "rounds_answer")
+
+
+def _graphx(folder: Path) -> Timed:
+    spark = _session(folder)
+    links = spark.read.format("delta").load(str(folder / "links"))
+    began = _now()
+    links.selectExpr("concat(profile_id, ' ', identifier_id)").write.text(str(folder / "edges"))
+    jvm, level = spark._jvm, spark._jvm.org.apache.spark.storage.StorageLevel.MEMORY_AND_DISK()
+    graphx = jvm.org.apache.spark.graphx
+    graph = graphx.GraphLoader.edgeListFile(
+        spark.sparkContext._jsc.sc(), str(folder / "edges"), False, 4, level, level
+    )
+    tag = jvm.scala.reflect.ClassTag.Int()
+    answer = graphx.lib.ConnectedComponents.run(graph, 2**31 - 1, tag, tag)
+    answer.vertices().saveAsTextFile(str(folder / "graphx_answer"))
+    seconds = _now() - began
+    parts = sorted((folder / "graphx_answer").glob("part-*"))
+    text = "\n".join(part.read_text().replace("(", "").replace(")", "").strip() for part in parts)
+    found = np.fromstring(text.replace("\n", ","), dtype=np.int64, sep=",").reshape(-1, 2)
+    return seconds, found[:, 0], found[:, 1]
+
+
+ON_SPARK: dict[str, Callable[[Path], Timed]] = {"GraphX": _graphx, "star rounds on PySpark": _rounds}
+WAYS: dict[str, Callable[[Path], Timed]] = {
+    ENGINE: _engine,
+    "numba union-find on arrays": _bare_numba,
+    "scipy.sparse.csgraph on arrays": _scipy,
+    "networkx": _networkx,
+    "Splink on DuckDB": _splink,
+    **ON_SPARK,
+}
+
+
+def digest(nodes: np.ndarray, components: np.ndarray, ends: np.ndarray) -> str:
+    """Give a digest of the grouping of the nodes that ``ends`` name, whatever its components are called."""
+    order = np.argsort(nodes, kind="stable")
+    nodes, components = nodes[order], components[order]
+    named = np.zeros(int(ends.max()) + 1, dtype=bool)
+    named[ends[0]] = named[ends[1]] = True
+    kept = named[nodes]
+    nodes, components = nodes[kept], components[kept]
+    codes = np.unique(components, return_inverse=True)[1]
+    first = np.full(codes.max() + 1, nodes.max())
+    np.minimum.at(first, codes, nodes)
+    return hashlib.sha256(np.stack([nodes, first[codes]]).astype(np.int64).tobytes()).hexdigest()[:16]
+
+
+def main(way: str, name: str) -> None:
+    """Run one way over the links in a folder and write what was seen there."""
+    folder = Path(name)
+    seconds, nodes, components = WAYS[way](folder)
+    told = {
+        "seconds": seconds[0],
+        "cpu": seconds[1],
+        "digest": digest(nodes, components, np.load(folder / "links.npy")),
+    }
+    (folder / "said.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

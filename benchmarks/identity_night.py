@@ -1,0 +1,181 @@
+"""A whole night of identity: trusted tables in, the published map out; then the next night with one record in a hundred new.
+
+People have one record in each of one to four sources, and every record carries five identifiers of its person.
+Each size is a process of its own; the trusted tables are made before the clock, without Spark. ``first_seconds`` of a
+row is the first night, its ``seconds`` the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.link_graphs import SEED
+from benchmarks.measure import Outcome, Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakehouse.lake import Lake
+
+NAME = "identity_night"
+QUESTION = "How long does a night of identity take, and the next one with 1 % new records?"
+SIZES = tuple(int(n) for n in os.environ.get("CDP_BENCH_PROFILES", "100000,1000000,5000000").split(","))
+LIMIT = float(os.environ.get("CDP_BENCH_LIMIT", "1800"))
+FIRST, NEXT = date(2026, 11, 18), date(2026, 11, 19)
+SOURCES = ("core_banking", "mobile_app", "web", "call_centre")
+LINKS = 5
+
+
+def run(repeats: int) -> Outcome:
+    """Measure two nights of every size; a size that does not end, or fails, ends the series."""
+    rows: list[Row] = []
+    notes = [
+        "Clock seconds of `identity.resolve` alone. `first night` and `next night` are two runs in one process; memory is "
+        "the most that process held, interpreter and trusted tables' making included."
+    ]
+    for size in SIZES:
+        seen = _in_process(size)
+        case = f"{size:,} profiles, {size * LINKS:,} links"
+        if "wrong" in seen:
+            notes.append(f"{case}: {seen['wrong']}.")
+            break
+        for night, told in zip(("first night", "next night, 1 % new"), seen["nights"], strict=True):
+            rows.append(
+                Row(case, night, [told["seconds"]], cpu_seconds=[told["cpu"]], peak_mb=told["peak_mb"])
+            )
+            stages = ", ".join(f"{name} {value}" for name, value in told["stages"].items())
+            notes.append(f"{case}, {night}: {told['one_ids']:,} people; seconds by stage: {stages}.")
+        first, later = (told["seconds"] for told in seen["nights"])
+        per_million = 1e6 / size
+        notes.append(
+            f"{case}: the next night takes {later / first:.0%} of the first; a first night is {first * per_million:.0f} s "
+            "per million profiles."
+        )
+    return Outcome(rows, notes)
+
+
+def _in_process(size: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        command = [sys.executable, "-m", "benchmarks.identity_night", str(size), folder]
+        try:
+            said = subprocess.run(
+                command, capture_output=True, text=True, timeout=LIMIT, check=False,
+                cwd=Path(__file__).resolve().parents[1],
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return {"wrong": f"not ended in {LIMIT:.0f} s, the tables' making included"}
+    if said.returncode:
+        return {"wrong": f"failed with exit {said.returncode}: {said.stderr.strip().splitlines()[-1:]}"}
+    return dict(json.loads(said.stdout.splitlines()[-1]))
+
+
+def people(first: int, count: int) -> dict[str, np.ndarray]:
+    """Give the identifiers of people numbered from ``first``, as columns of text; every value is valid."""
+    number = np.arange(first, first + count)
+    born = np.datetime64("1950-01-01") + (number % 18_000).astype("timedelta64[D]")
+    days = np.char.replace(born.astype("datetime64[D]").astype(str), "-", "")
+    body = np.char.add(
+        np.char.add(np.char.mod("%06d", 110101 + number // 18_000_000), days),
+        np.char.mod("%03d", number // 18_000 % 1000),
+    )
+    digits = (
+        np.frombuffer(np.ascontiguousarray(body.astype("U17")).tobytes(), dtype=np.uint32).reshape(-1, 17)
+        - 48
+    )
+    weights = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2])
+    check = np.array(list("10X98765432"))[(digits.astype(np.int64) @ weights) % 11]
+    return {
+        "born": born,
+        "national_id": np.char.add(body, check),
+        "phone": np.char.mod("139%08d", number + 10_000_000),
+        "email": np.char.mod("p%09d@mail.example", number),
+        "customer_no@core_banking": np.char.mod("C%010d", number),
+        "app_user_id@mobile_app": np.char.mod("U%010d", number),
+    }
+
+
+def deliver(lake: Lake, day: date, *, first: int, profiles: int) -> None:
+    """Append records of people numbered from ``first`` to the trusted tables, as known from ``day`` on."""
+    import pyarrow as pa
+
+    chance = np.random.default_rng((SEED, first, profiles))
+    count = profiles * 2 // 5
+    told = people(first, count)
+    owner = np.repeat(np.arange(count), 4)
+    source = np.tile(np.arange(4), count)
+    at = np.flatnonzero((source == 0) | (chance.random(len(owner)) < 0.5 / 0.99))[:profiles]
+    owner, source = owner[at], source[at]
+    sources = pa.array(SOURCES).take(pa.array(source))
+    keys = pa.array(np.char.mod("R%010d", first + owner))
+    size = len(owner)
+    customers = {
+        "source": sources,
+        "source_key": keys,
+        "kind": pa.repeat("customer", size),
+        "birth_date": pa.array(told.pop("born")[owner]),
+    }
+    _append(lake, "trusted.customers", customers, size, day)
+    for namespace, values in told.items():
+        observed = {
+            "source": sources,
+            "source_key": keys,
+            "namespace": pa.repeat(namespace, size),
+            "value": pa.array(values).take(pa.array(owner)),
+            "role": pa.repeat("identity", size),
+            "verified": pa.array(source == 0),
+            "observed_on": pa.repeat(pa.scalar(day, pa.date32()), size),
+        }
+        _append(lake, "trusted.identifier_observations", observed, size, day)
+
+
+def _append(lake: Lake, table: str, columns: dict[str, pa.Array], size: int, day: date) -> None:
+    import pyarrow as pa
+
+    from lakehouse.contracts import contract
+
+    given = {
+        **columns,
+        "_feed": pa.repeat("made", size),
+        "_file": pa.repeat("made.csv", size),
+        "_row": pa.array(np.arange(size)),
+        "valid_from": pa.repeat(pa.scalar(day, pa.date32()), size),
+    }
+    fields = contract(table).arrow_schema()
+    lake.append(table, pa.table({f.name: given.get(f.name, pa.nulls(size, f.type)) for f in fields}))
+
+
+def main(size: int, folder: Path) -> None:
+    """Make the tables, resolve two nights, and print what they took as one JSON object."""
+    from benchmarks.connected_components import _peak_mb
+    from identity import resolve
+    from lakehouse.lake import open_lake
+    from lakehouse.settings import load_settings
+
+    (folder / "cdp.yml").write_text("generate_secrets: true\n")
+    lake = open_lake(load_settings(folder))
+    nights = []
+    for day, first, count in ((FIRST, 0, size), (NEXT, size, size // 100)):
+        deliver(lake, day, first=first, profiles=count)
+        began, used = time.perf_counter(), time.process_time()
+        result = resolve(lake, day)
+        nights.append(
+            {
+                "seconds": time.perf_counter() - began, "cpu": time.process_time() - used, "peak_mb": _peak_mb(),
+                "stages": result.seconds, "one_ids": result.one_ids, "profiles": result.profiles,
+            }
+        )  # fmt: skip
+    print(json.dumps({"nights": nights}), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
