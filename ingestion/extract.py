@@ -11,19 +11,26 @@ import shutil
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ingestion.feeds import DeltaTable, Feed, JdbcTable
-from lakehouse.errors import EnvironmentUnready, InputInvalid, SettingsInvalid
+from lakehouse.errors import CdpError, EnvironmentUnready, InputInvalid, SettingsInvalid
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
-    from pyspark.errors import PySparkException
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.lake import Lake
 
 log = logging.getLogger("cdp.ingestion")
+
+NO_DELTA_TABLE = (
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_MISSING_DELTA_TABLE",
+    "DELTA_PATH_DOES_NOT_EXIST",
+    "PATH_NOT_FOUND",
+)
+DEEPEST_CAUSE = 20
 
 
 def extract_tables(lake: Lake, feeds: Sequence[Feed], business_date: date) -> list[Path]:
@@ -102,57 +109,55 @@ def _jdbc_rows(spark: SparkSession, table: JdbcTable, settings: Settings, busine
     return spark.read.format("jdbc").options(**options).load()
 
 
-def _told(feed: Feed, wrong: Exception | PySparkException) -> Exception:
+def _told(feed: Feed, wrong: Exception) -> CdpError:
     """Give what went wrong in one sentence, without what the driver says: it may hold a value or a password."""
     assert feed.extract is not None
-    text, source = str(wrong), "jdbc" if feed.extract.jdbc else "delta"
-    place = feed.fault("", "extract", source)
-    if "ClassNotFoundException" in text or "No suitable driver" in text:
+    kinds, state = _causes(wrong)
+    place = feed.fault("", "extract", "jdbc" if feed.extract.jdbc else "delta")
+    at: dict[str, Any] = {"file": place.file, "line": place.line}
+    condition = str(getattr(wrong, "getCondition", str)() or "")
+    if "ClassNotFoundException" in kinds or (state == "08001" and "No suitable driver" in str(wrong)):
         return EnvironmentUnready(
             f"the database driver of feed '{feed.feed}' is not on the class path; put its JAR beside Delta's "
             "(`cdp doctor` names the folder) and name its class as 'driver'",
-            file=place.file,
-            line=place.line,
+            **at,
         )
-    if source == "delta" and any(
-        mark in text
-        for mark in (
-            "DELTA_TABLE_NOT_FOUND",
-            "PATH_NOT_FOUND",
-            "DELTA_MISSING_DELTA_TABLE",
-            "DELTA_PATH_DOES_NOT_EXIST",
-        )
-    ):
-        return InputInvalid(
-            f"the Delta table of feed '{feed.feed}' is not there; check 'path'",
-            file=place.file,
-            line=place.line,
-        )
-    if any(
-        mark in text
-        for mark in ("UNRESOLVED_COLUMN", "PARSE_SYNTAX_ERROR", "does not exist", "SQLSyntaxError")
-    ):
+    if feed.extract.delta is not None and condition in NO_DELTA_TABLE:
+        return InputInvalid(f"the Delta table of feed '{feed.feed}' is not there; check 'path'", **at)
+    if state.startswith("42") or condition.startswith(("UNRESOLVED_COLUMN", "PARSE_SYNTAX_ERROR")):
         return SettingsInvalid(
             f"the source of feed '{feed.feed}' does not know the table or a column of 'where'; check 'extract'",
-            file=place.file,
-            line=place.line,
+            **at,
         )
-    if any(mark in text for mark in ("authentication failed", "Access denied", "SQLInvalidAuthorization")):
+    if state.startswith("28"):
         return SettingsInvalid(
             f"the source of feed '{feed.feed}' refused the login; check 'user' and the secret 'password_secret' names",
-            file=place.file,
-            line=place.line,
+            **at,
         )
+    what = f"{kinds[-1] if kinds else type(wrong).__name__}{f', SQL state {state}' if state else ''}"
     return InputInvalid(
-        f"the source of feed '{feed.feed}' did not answer ({_kind(text)}); run the same command again when it is up",
-        file=place.file,
-        line=place.line,
+        f"the source of feed '{feed.feed}' did not answer ({what}); run the same command again when it is up",
+        **at,
     )
 
 
-def _kind(text: str) -> str:
-    """Give the class of the error a driver raised."""
-    for word in text.replace(":", " ").split():
-        if word.endswith(("Exception", "Error")) and "." in word:
-            return word.rpartition(".")[2]
-    return "unknown error"
+def _causes(wrong: Exception) -> tuple[list[str], str]:
+    """Give the classes of the exceptions below, outermost first, and the SQL state a driver gave, if any."""
+    kinds: list[str] = []
+    state = ""
+    cause: Any = getattr(wrong, "_origin", None) or getattr(wrong, "java_exception", None)
+    while cause is not None and len(kinds) < DEEPEST_CAUSE:
+        kinds.append(cause.getClass().getSimpleName())
+        if hasattr(cause, "getSQLState") and not state:
+            state = _sql_state(cause)
+        cause = cause.getCause()
+    return kinds, state
+
+
+def _sql_state(cause: Any) -> str:
+    from py4j.protocol import Py4JError
+
+    try:
+        return str(cause.getSQLState() or "")
+    except Py4JError:
+        return ""
