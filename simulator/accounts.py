@@ -34,6 +34,12 @@ class Money:
     has: np.ndarray  # records × kinds, bool
     opened: np.ndarray  # records × kinds, day
 
+    def lay_to_rest(self, deceased: np.ndarray) -> None:
+        """Let the records of the dead (a mask) book nothing any more."""
+        self.mood[deceased] = DORMANT
+        self.payday[deceased] = 0
+        self.has_pension[deceased] = False
+
 
 @dataclass
 class Holdings:

@@ -27,17 +27,46 @@ from jobs.options import DAY
     "--from", "first", type=DAY, default=date(2026, 11, 18), show_default=True, help="First business date."
 )
 @click.option(
+    "--mess",
+    type=click.Choice(["light", "default", "heavy"]),
+    default="default",
+    show_default=True,
+    help="How untidy the bank is.",
+)
+@click.option(
+    "--rates",
+    "rates_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML of single rates (name: share) that change the mess; docs/simulator.md lists them.",
+)
+@click.option(
+    "--faults/--no-faults",
+    default=False,
+    show_default=True,
+    help="Make files of the last night unusable as a whole; each such file stops a night.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     help="Folder that gets inbox/ and truth/.",
 )
-def command(people: int, nights: int, seed: int, history_months: int, first: date, out: Path) -> None:
+def command(
+    people: int, nights: int, seed: int, history_months: int, first: date, mess: str, rates_file: Path | None, faults: bool, out: Path
+) -> None:  # fmt: skip
     """Write the simulated bank's files and its truth."""
     from simulator.bank import Plan, simulate
+    from simulator.faults import spoil
+    from simulator.rates import rates_of
 
-    plan = Plan(people=people, nights=nights, seed=seed, history_months=history_months, first=first)
-    click.echo(json.dumps(simulate(plan, out)))
+    plan = Plan(
+        people=people, nights=nights, seed=seed, history_months=history_months, first=first,
+        rates=rates_of(mess, rates_file),
+    )  # fmt: skip
+    made = simulate(plan, out)
+    if faults:
+        made["faults"] = spoil(out, plan.business_date(nights - 1))
+    click.echo(json.dumps(made))
 
 
 @click.command("simulate-receipts")

@@ -254,9 +254,11 @@ def test_later_nights_bring_new_people_bindings_and_phones(delivery):
         }
 
     one, three = users(D1), users(D3)
-    assert one.keys() < three.keys()
-    assert any(not one[k]["cust_no"] and three[k]["cust_no"] for k in one)
-    assert any(one[k]["mobile"] != three[k]["mobile"] for k in one)
+    assert three.keys() - one.keys()
+    stayed = one.keys() & three.keys()
+    assert len(stayed) > 0.99 * len(one)
+    assert any(not one[k]["cust_no"] and three[k]["cust_no"] for k in stayed)
+    assert any(one[k]["mobile"] != three[k]["mobile"] for k in stayed)
     before, after = (
         {r["cust_no"] for r in rows(delivery / f"inbox/core_customers/{d}/customers.csv.gz")}
         for d in (D1, D3)
