@@ -13,6 +13,8 @@ from simulator import identifiers as ids
 from simulator.bank import Bank
 from simulator.contacts import CRM, NO_COMPANY, PARTNERS
 from simulator.draws import days, numbered, put, taken
+from simulator.effects import write_effects
+from simulator.engine import OPENS
 from simulator.evidence import Records, delivered, judged, records_of
 from simulator.files import Inbox
 from simulator.keys import contact_keys
@@ -116,6 +118,7 @@ def write_truth(bank: Bank, inbox: Inbox, folder: Path) -> int:
         pa.concat_tables([_turn(bank, name, night) for name, night in bank.lives.turns().items()]),
         folder / "lives.csv",
     )
+    write_effects(folder / "effects.csv", OPENS)
     world = bank.world
     _write(pa.table({
         "person": persons(np.arange(len(world))),

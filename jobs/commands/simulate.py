@@ -89,11 +89,25 @@ def command(
     required=True,
     help="Business date of the audiences; receipts are of the day after.",
 )
-def receipts_command(published: Path, inbox: Path, business_date: date) -> None:
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The workspace that published: its recipients also buy in the app, by the known effect of each channel.",
+)
+def receipts_command(published: Path, inbox: Path, business_date: date, workspace: Path | None) -> None:
     """Answer published audiences as an engine would."""
     from simulator.engine import answer
 
-    click.echo(json.dumps(answer(published, inbox, business_date).summary()))
+    if workspace is None:
+        click.echo(json.dumps(answer(published, inbox, business_date).summary()))
+        return
+    from jobs.demo import app_users_of_recipients
+    from lakehouse.settings import load_settings
+
+    settings = load_settings(workspace)
+    users = app_users_of_recipients(settings)
+    answers = answer(published, inbox, business_date, users=users, truth=settings.workspace / "truth")
+    click.echo(json.dumps(answers.summary()))
 
 
 if __name__ == "__main__":
