@@ -20,6 +20,9 @@ INITIATOR = np.array([0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 1, 0, 2, 0, 0
 CHANNELS = ["POS", "APP", "APP", "APP", "ATM", "COUNTER", "APP", "COUNTER", "APP", "BATCH", "BATCH", "BATCH", "BATCH", "BATCH",
             "BATCH", "BATCH", "APP", "BATCH", "APP", "APP"]  # fmt: skip
 PREPAYS_A_MONTH = 1 / 70
+LUMPS_A_MONTH = (
+    0.015  # a house sold, an inheritance, money from another bank: ten to fifty monthly incomes at once
+)
 EVERYDAY = [0.45, 0.12, 0.12, 0.12, 0.06, 0.05, 0.055, 0.005, 0.015, 0.005]
 # median amount as a share of monthly income, and spread (sigma of the logarithm)
 MEDIAN = np.array([0.012, 0.02, 0.09, 0.1, 0.08, 0.15, 0.018, 0.03, 0.12, 0.06])
@@ -111,6 +114,7 @@ def history(
     who = np.repeat(np.arange(len(owner)), counts)
     day = low[who] + (rng.random(len(who)) * span[who]).astype(np.int64)
     parts = [_everyday(rng, owner[who], day, income[who])]
+    parts.append(_lump(rng, owner, low, span, mood, income))
     paid = money.payday[rows] > 0
     parts.append(
         _monthly(rng, owner[paid], money.payday[rows][paid], low[paid], high, PAYROLL, income[paid], 0.06)
@@ -176,6 +180,15 @@ def _loan_bookings(
         _prepaid(rng, owner[good], low[good], high, loans.instalment[mine][good]),
         _monthly(rng, owner[late], date[late], np.maximum(low[late], high - overdue[late]), high, PENALTY, loans.instalment[mine][late] * 0.02, 0.0),
     ]  # fmt: skip
+
+
+def _lump(
+    rng: np.random.Generator, owner: np.ndarray, low: np.ndarray, span: np.ndarray, mood: np.ndarray, income: np.ndarray
+) -> Bookings:  # fmt: skip
+    """Give large sums that come in once in a while on accounts that live."""
+    hit = np.flatnonzero((rng.random(len(owner)) < LUMPS_A_MONTH * span / 30) & (mood <= MODERATE))
+    day = low[hit] + (rng.random(len(hit)) * span[hit]).astype(np.int64)
+    return _booked(rng, owner[hit], day, RECEIVED, income[hit] * (10 + 40 * rng.random(len(hit))))
 
 
 def _prepaid(

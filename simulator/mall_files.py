@@ -43,6 +43,8 @@ def _earned(bank: Bank) -> dict[str, np.ndarray]:
     spends = rng.random(len(who)) < 0.35
     spent = np.where(spends, (points * rng.random(len(who))).astype(np.int64), 0)
     spent = np.where(rng.random(len(who)) < 0.12, points, spent)
+    spender = generator(plan.seed, "spenders").random(len(records)) < 0.04
+    spent = np.where(spender[who], points, spent)
     spent_on = day + (rng.random(len(who)) * np.minimum(first - day, LASTS)).astype(np.int64)
     return {"who": who, "day": day, "points": points, "spent": spent, "spent_on": spent_on}
 

@@ -35,7 +35,7 @@ def _keys(bank: Bank) -> dict[str, pa.Array]:
     } | {name: contact_keys(name, records.number) for name, records in bank.contacts.items()}  # fmt: skip
 
 
-def _troubles(bank: Bank) -> list[tuple[str, str, np.ndarray]]:
+def troubles_of(bank: Bank) -> list[tuple[str, str, np.ndarray]]:
     """(source, trouble, mask over the profiles of the source)."""
     core, app, web, world = bank.core, bank.app, bank.web, bank.world
     person = core.person
@@ -103,7 +103,7 @@ def write_truth(bank: Bank, inbox: Inbox, folder: Path) -> int:
 
     tables = []
     stands = {name: (since <= last) & (gone > last) for name, _, since, gone in delivered(bank)}
-    for source, trouble, carries in _troubles(bank):
+    for source, trouble, carries in troubles_of(bank):
         key = keys[source]
         rows = np.flatnonzero(carries & stands[source])
         tables.append(pa.table({

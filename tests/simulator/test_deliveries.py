@@ -118,10 +118,10 @@ def test_nobody_shares_a_right_identity_number_with_a_stranger(delivery):
     ],
 )
 def test_each_trouble_of_core_records_occurs_at_about_its_rate(bank, trouble, rate):
-    from simulator.truth import _troubles
+    from simulator.truth import troubles_of
 
     carries = next(
-        mask for source, name, mask in _troubles(bank) if (source, name) == ("core_banking", trouble)
+        mask for source, name, mask in troubles_of(bank) if (source, name) == ("core_banking", trouble)
     )
     expected = getattr(Rates(), rate)
     # four standard deviations, and a tenth that other troubles of the same record may take away
