@@ -13,7 +13,7 @@ from benchmarks import pages
 from benchmarks.machine import machine_facts
 from lakehouse.clock import now
 
-BENCHMARKS = ("connected_components", "fused_scan", "cold_read")
+BENCHMARKS = ("connected_components", "fused_scan", "cold_read", "simulated_bank")
 
 
 @click.command()

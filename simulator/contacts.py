@@ -55,8 +55,10 @@ def service_contacts(
         PARTNERS: np.where(adult, rates.partner_members, 0.0),
         MALL: rates.mall_members * (with_app & customer & adult),
     }
+    own = np.where(world.has_family_phone, rates.dependants, 1.0)
     made = {
-        source: _records(seed, source, share, world, first_day, rates) for source, share in shares.items()
+        source: _records(seed, source, share * own, world, first_day, rates)
+        for source, share in shares.items()
     }
     _bind(seed, made, world, merchant, rates)
     _insure_through_agents(seed, made[PARTNERS], world, core, rates)
@@ -87,22 +89,27 @@ def _bind(seed: int, made: dict[str, Contacts], world: People, merchant: np.ndar
     for source, records in made.items():
         d = generator(seed, source, "binding").random((len(world), 3))[records.person]
         customer = world.is_customer[records.person]
+        guards = world.lends_phone[records.person] | world.has_family_phone[records.person]
         if source == CRM:
-            records.is_bound = customer & (d[:, 0] < rates.crm_customer_number)
+            records.is_bound = customer & (
+                d[:, 0] < np.where(guards, rates.guardians_bound, rates.crm_customer_number)
+            )
             records.has_document = customer & (d[:, 1] < 0.6)
             self_employed = world.occupation[records.person] == SELF_EMPLOYED
             owns = (merchant[records.person] | self_employed) & (d[:, 2] < rates.company_owners)
             # two partners of one firm stand in the CRM with one credit code
             records.company = np.where(owns, records.person // 40, NO_COMPANY)
         elif source == CALLS:
-            records.is_bound = customer & (d[:, 0] < rates.call_authenticated)
+            records.is_bound = customer & (
+                d[:, 0] < np.where(guards, rates.guardians_bound, rates.call_authenticated)
+            )
         elif source == WECOM:
             records.has_unionid = d[:, 0] < rates.wecom_unionid
             records.phone = np.where(d[:, 1] < rates.wecom_phone, records.phone, ids.NO_PHONE)
         elif source == PARTNERS:
             records.is_hashed = d[:, 0] < rates.partner_hashed * np.where(customer, 0.2, 1.0)
         elif source == MALL:
-            records.is_bound = d[:, 0] < 0.8
+            records.is_bound = d[:, 0] < np.where(guards, rates.guardians_bound, 0.8)
             records.phone = np.where((d[:, 1] < 0.6) | ~records.is_bound, records.phone, ids.NO_PHONE)
 
 

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from simulator import identifiers as ids
 from simulator.bank import Bank
+from simulator.contacts import PARTNERS
 from simulator.profiles import KEYS_PER_PERSON
 
 (DOCUMENT, PASSPORT, CUSTOMER, PHONE, EMAIL, APP_USER, UNIONID, DEVICE, HASHED_PHONE) = range(9)
@@ -144,16 +145,19 @@ def components(count: int, place: np.ndarray, value: np.ndarray) -> np.ndarray:
 def judged(bank: Bank, records: Records) -> tuple[np.ndarray, Ceiling]:
     """Give the true person of each record as far as anybody could know, and the ceiling.
 
-    Records joined to nothing that names anybody (no document, customer number, phone, e-mail or login of one person) are anonymous:
-    each group of them that its own identifiers join is a person of its own, numbered from −1 downwards.
+    Records that carry, and are joined to, nothing that names anybody (no document, customer number, phone, e-mail or login; an agent's
+    phone names the agent) are anonymous: each group of them that its own identifiers join is a person of its own, numbered from −1
+    downwards. A phone that a family shares does name somebody: with a name beside it the record can be told.
     """
     place, value = carried(bank, records)
     mine = owned(records, place, value)
+    telling = np.isin(value // SPACE, NAMING) & ~_under_agents(bank, records)[place]
+    naming = place[telling]
     place, value = place[mine], value[mine]
     clear = np.where(value // SPACE == HASHED_PHONE, value % SPACE + PHONE * SPACE, value)
     group = components(len(records.person), place, clear)
     named = np.zeros(len(records.person) + 1, dtype=bool)
-    named[group[place[np.isin(value // SPACE, NAMING)]]] = True
+    named[group[naming]] = True
     anonymous = ~named[group]
     person = records.person.copy()
     _, number = np.unique(group[anonymous], return_inverse=True)
@@ -168,6 +172,14 @@ def judged(bank: Bank, records: Records) -> tuple[np.ndarray, Ceiling]:
         joined=_pairs(group),
         joined_without_hashes=_pairs(blind),
     )
+
+
+def _under_agents(bank: Bank, records: Records) -> np.ndarray:
+    """Mark the records that carry an agent's phone and nothing else."""
+    partners = records.source == records.sources.index(PARTNERS)
+    mask = np.zeros(len(records.person), dtype=bool)
+    mask[partners] = bank.contacts[PARTNERS].has_agent_phone[records.row[partners]]
+    return mask
 
 
 def _pairs(label: np.ndarray) -> int:

@@ -228,8 +228,8 @@ def app_users(seed: int, world: People, nights: int, first_day: int, rates: Rate
     )
     registered = np.where(since > 0, first_day + since, first_day - np.where(second, ago + 900, ago))
     customer = world.is_customer[person]
-    family = world.has_family_phone[person]
-    base = customer & ~second & ((d[:, 4] < rates.app_bound) | family)
+    guards = (world.has_family_phone | world.lends_phone)[person] & (d[:, 4] < rates.guardians_bound)
+    base = customer & ~second & ((d[:, 4] < rates.app_bound) | guards)
     bound = _bound_from(seed, "app", world, person, nights, base, customer & ~second, rates)
     phone = np.where(second, world.old_phone()[person], world.phone[person])
     phone = np.where((d[:, 5] < rates.app_without_phone) & ~second, ids.NO_PHONE, phone)
@@ -282,7 +282,10 @@ def web_cookies(seed: int, world: People, app: App, known: np.ndarray, first_day
     """Cookies; people with the app sign in with their app user, of those some channel `known`s many leave a phone, strangers seldom."""
     count = len(world)
     draws = generator(seed, "web", 0).random((count, 9))
-    has = (draws[:, 0] < np.where(known, rates.web_visitors, rates.web_strangers)) & (world.age >= 14)
+    share = np.where(known, rates.web_visitors, rates.web_strangers) * np.where(
+        world.has_family_phone, rates.dependants, 1.0
+    )
+    has = (draws[:, 0] < share) & (world.age >= 14)
     again = has & (draws[:, 1] < rates.second_cookie)
     person = np.concatenate([np.flatnonzero(has), np.flatnonzero(again)])
     second = np.arange(len(person)) >= has.sum()
@@ -343,15 +346,20 @@ def wechat_users(seed: int, world: People, mini: bool, nights: int, first_day: i
     cut = (
         np.sqrt(share / 2) if mini else share
     )  # the mean of two uniforms is below sqrt(s/2) with probability s
+    decides = np.where(world.has_family_phone, decides / np.sqrt(max(rates.dependants, 1e-9)), decides)
     person = np.flatnonzero((decides < cut) & (world.age >= 14))
     d = draws[person]
     customer = world.is_customer[person]
+    # guardians, and who has a relative's phone, are identified by their customer number
+    guards = (
+        (world.lends_phone | world.has_family_phone)[person] & customer & (d[:, 7] < rates.guardians_bound)
+    )
     if mini:
-        bound = customer & (d[:, 2] < rates.mini_bound)
+        bound = customer & (d[:, 2] < rates.mini_bound) | guards
         phone = (d[:, 3] < rates.mini_phone) | bound
     else:
         tied = (d[:, 2] < rates.follower_bound) & (customer | (d[:, 3] < 0.75))
-        bound = tied & customer & (d[:, 3] >= rates.follower_phone_only)
+        bound = tied & customer & (d[:, 3] >= rates.follower_phone_only) | guards
         phone = tied & ((d[:, 3] < rates.follower_phone_only) | (d[:, 4] < 0.5))
     since = _since(world, person, d[:, 1], rates)
     ago = 1 + (d[:, 5] * 1400).astype(np.int64)

@@ -41,12 +41,18 @@ class Rates:
     # how much a channel knows of its user
     app_bound: float = 0.84  # of customers' app profiles carry the core customer number
     app_without_phone: float = 0.008
-    same_handset: float = 0.6  # of second app profiles: registered again on the same phone
+    same_handset: float = 0.8  # of second app profiles: registered again on the same phone
     follower_bound: float = 0.92  # of followers who are customers
     follower_phone_only: float = 0.35  # of bound followers
     mini_phone: float = 0.90  # of mini-program users let WeChat hand over the phone
     mini_bound: float = 0.45  # of mini-program users who are customers
     unionid_missing: float = 0.03  # of WeChat profiles older than the open-platform binding
+    dependants: float = (
+        0.25  # of the usage of others: people with a relative's phone have few accounts of their own
+    )
+    guardians_bound: float = (
+        0.95  # of customers whose phone stands on a relative's record: identified wherever they can be
+    )
     web_signed_in: float = 0.88  # of the cookies of people with the app (the web bank asks for it)
     web_form_phone: float = 0.8  # of the other cookies of people some channel knows
     stranger_form_phone: float = 0.1
@@ -60,7 +66,7 @@ class Rates:
     )
 
     # the mess: identifiers
-    family_phone: float = 0.05  # of customers: a relative's phone stands on their records
+    family_phone: float = 0.03  # of customers: a relative's phone stands on their records
     recycled_phone: float = (
         0.01  # of customers: their old number, still on the core record, belongs to a stranger now
     )
@@ -153,7 +159,7 @@ ONE_DRAW = (
 # What differs from the default. Light: a bank that cleaned its records last year. Heavy: one that merged with two others, with
 # relatives and takers of numbers whom nobody can tell from the record's owner.
 LIGHT = {
-    "family_phone": 0.015, "recycled_phone": 0.002, "stale_core_phone": 0.008, "agent_phone": 0.001, "kiosk_users": 0.001,
+    "family_phone": 0.01, "recycled_phone": 0.002, "stale_core_phone": 0.008, "agent_phone": 0.001, "kiosk_users": 0.001,
     "placeholder_phone": 0.002, "placeholder_device": 0.004, "placeholder_id": 0.0005, "missing_phone": 0.004, "landline": 0.002,
     "missing_id": 0.001, "wrong_check_digit": 0.001, "second_core_record": 0.008, "old_form_only": 0.003, "id_full_width": 0.001,
     "shared_tablet": 0.015, "second_app_profile": 0.004, "phone_written_plus86": 0.01, "phone_written_spaces": 0.008,
@@ -162,7 +168,7 @@ LIGHT = {
     "extra_columns": 0.1, "out_of_order": 0.005, "retracted": 0.0001,
 }  # fmt: skip
 HEAVY = {
-    "family_phone": 0.10, "recycled_phone": 0.02, "stale_core_phone": 0.045, "hidden_family_phone": 0.002,
+    "family_phone": 0.05, "recycled_phone": 0.02, "stale_core_phone": 0.045, "hidden_family_phone": 0.002,
     "hidden_phone_taker": 0.0015, "agent_phone": 0.01, "kiosk_users": 0.012, "placeholder_phone": 0.03,
     "placeholder_device": 0.05, "placeholder_login": 0.10, "placeholder_id": 0.008, "missing_phone": 0.03, "landline": 0.02,
     "missing_id": 0.01, "wrong_check_digit": 0.012, "second_core_record": 0.06, "old_form_only": 0.03, "id_full_width": 0.01,
