@@ -33,15 +33,15 @@ class Rates:
     crm_prospects: float = 0.10  # of adults who are no customers: walked into a branch
     callers: float = 0.08  # of people of 16 and older some channel knows: a record in the call centre
     wecom_friends: float = 0.15  # of adult customers: added an employee in WeCom
-    partner_members: float = 0.06  # of adults: on a scene partner's list
+    partner_members: float = 0.05  # of adults: on a scene partner's list
     mall_members: float = 0.22  # of customers with the app: members of the points mall
     late_profiles: float = 0.05  # of channel profiles: appear on a night between the 2nd and the 51st
     arrivals_per_night: float = 0.001  # of the population: people nobody knew before
 
     # how much a channel knows of its user
-    app_bound: float = 0.84  # of customers' app profiles carry the core customer number
-    app_without_phone: float = 0.008
-    same_handset: float = 0.8  # of second app profiles: registered again on the same phone
+    app_bound: float = 0.86  # of customers' app profiles carry the core customer number
+    app_without_phone: float = 0.004
+    same_handset: float = 0.85  # of second app profiles: registered again on the same phone
     follower_bound: float = 0.92  # of followers who are customers
     follower_phone_only: float = 0.35  # of bound followers
     mini_phone: float = 0.90  # of mini-program users let WeChat hand over the phone
@@ -66,12 +66,12 @@ class Rates:
     )
 
     # the mess: identifiers
-    family_phone: float = 0.03  # of customers: a relative's phone stands on their records
+    family_phone: float = 0.025  # of customers: a relative's phone stands on their records
     recycled_phone: float = (
-        0.01  # of customers: their old number, still on the core record, belongs to a stranger now
+        0.008  # of customers: their old number, still on the core record, belongs to a stranger now
     )
     stale_core_phone: float = (
-        0.03  # of customers: changed number, the bank was not told, nobody has the old one yet
+        0.02  # of customers: changed number, the bank was not told, nobody has the old one yet
     )
     hidden_family_phone: float = (
         0.0  # of customers: the relative whose phone stands on their record is no customer
@@ -93,7 +93,7 @@ class Rates:
     id_full_width: float = 0.003  # of core records
     id_lower_x: float = 0.5  # of numbers that end in X
     shared_tablet: float = 0.04  # of couples where both use the app
-    second_app_profile: float = 0.012  # of app users: an older registration under an older phone
+    second_app_profile: float = 0.008  # of app users: an older registration under an older phone
     phone_written_plus86: float = 0.04
     phone_written_spaces: float = 0.03
     phone_written_dashes: float = 0.02
