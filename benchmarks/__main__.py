@@ -20,6 +20,7 @@ BENCHMARKS = (
     "identity_night",
     "fused_scan",
     "cold_read",
+    "simulated_bank",
 )
 
 

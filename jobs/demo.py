@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from jobs.nightly import Night, run_night
 from lakehouse.errors import UsageError
-from lakehouse.published import publications
+from lakehouse.published import open_published, publications
 from lakehouse.settings import Settings
 from simulator.bank import Plan, simulate
 from simulator.engine import answer
@@ -36,11 +36,23 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
             night = run_night(settings, day)
         if day != last:
             # The same audiences give the same answers, so asking again after an interrupted demo changes nothing.
-            answers = answer(settings.published, settings.inbox, day)
+            truth = settings.workspace / "truth"
+            answers = answer(
+                settings.published, settings.inbox, day, users=app_users_of_recipients(settings), truth=truth
+            )
             log.info("the simulated engine answered for %s: %s", day + timedelta(days=1), answers)
     if night is None:
         raise UsageError("there was no night to run")
     return night
+
+
+def app_users_of_recipients(settings: Settings) -> dict[str, str]:
+    """Give one app user per recipient key, as an engine's own address book would."""
+    rows = open_published(settings).sql(
+        "SELECT r.recipient_key, min(m.source_key) FROM segments.recipients r JOIN identity.memberships m USING (one_id)"
+        " WHERE m.valid_to IS NULL AND m.source = 'mobile_app' GROUP BY 1 ORDER BY 1"
+    )
+    return dict(rows.fetchall())
 
 
 def _simulate_once(settings: Settings, plan: Plan) -> None:

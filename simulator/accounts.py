@@ -34,6 +34,12 @@ class Money:
     has: np.ndarray  # records × kinds, bool
     opened: np.ndarray  # records × kinds, day
 
+    def lay_to_rest(self, deceased: np.ndarray) -> None:
+        """Let the records of the dead (a mask) book nothing any more."""
+        self.mood[deceased] = DORMANT
+        self.payday[deceased] = 0
+        self.has_pension[deceased] = False
+
 
 @dataclass
 class Holdings:
@@ -188,7 +194,7 @@ def loans_of(seed: int, core: Core, money: Money, first_day: int, rates: Rates) 
         (draws[:, 3] * (term * 30 - 1)).astype(np.int64), np.maximum(first_day - core.opened[owner] - 1, 1)
     )
     late = draws[:, 4] < rates.overdue
-    edges = [0.5, 0.2, 0.12, 0.12, 0.06]
+    edges = [0.46, 0.18, 0.11, 0.11, 0.14]
     low, high = np.array([1, 31, 61, 91, 181]), np.array([30, 60, 90, 180, 700])
     band = chosen_by(draws[:, 5], edges)
     overdue = np.where(late, low[band] + ((high - low)[band] * draws[:, 6]).astype(np.int64), 0)

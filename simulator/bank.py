@@ -13,10 +13,13 @@ import pyarrow as pa
 
 from lakehouse.errors import UsageError
 from simulator.accounts import SECURITIES, Loans, Money, livings, loans_of
+from simulator.contacts import Contacts, service_contacts
 from simulator.draws import put, taken, tokens
-from simulator.keys import app_user_ids, customer_numbers, device_ids
+from simulator.keys import app_user_ids, customer_numbers, device_ids, kiosk_devices
+from simulator.lives import Lives, lives_of
 from simulator.people import PHONES_PER_PERSON, People, people
 from simulator.profiles import (
+    KIOSK_DEVICE,
     App,
     Core,
     Web,
@@ -27,6 +30,7 @@ from simulator.profiles import (
     standing,
     web_cookies,
     wechat_users,
+    with_kiosks,
 )
 from simulator.rates import Rates
 
@@ -94,9 +98,23 @@ class Bank:
         for users in (self.app, self.followers, self.minis):
             known[users.person] = True
         self.web: Web = web_cookies(p.seed, self.world, self.app, known, p.first_day, p.rates)
-        self.money: Money = livings(p.seed, self.world, self.core, p.first_day)
-        self.loans: Loans = loans_of(p.seed, self.core, self.money, p.first_day, p.rates)
         self.standing = standing(p.seed, self.world, self.core, p.rates)
+        if p.rates.kiosk_users:
+            clerk = self._of_people(self.standing["staff"])
+            self.web = with_kiosks(self.web, self.world, self.app, clerk, p.people, p.first_day)
+        self.money: Money = livings(p.seed, self.world, self.core, p.first_day)
+        self.money.lay_to_rest(self.standing["deceased"])
+        self.loans: Loans = loans_of(p.seed, self.core, self.money, p.first_day, p.rates)
+        self.lives: Lives = lives_of(p.seed, self.world, p.nights, p.rates)
+        self.contacts: dict[str, Contacts] = service_contacts(
+            p.seed, self.world, self.core, self.app, known, self._of_people(self.standing["merchant"]), p.first_day, p.rates
+        )  # fmt: skip
+
+    def _of_people(self, of_records: np.ndarray) -> np.ndarray:
+        """Give a mask over people from one over core records."""
+        mask = np.zeros(len(self.world), dtype=bool)
+        mask[self.core.person[of_records]] = True
+        return mask
 
     # keys -----------------------------------------------------------------------------------------------------------------
 
@@ -129,9 +147,12 @@ class Bank:
 
     def devices(self) -> pa.Array:
         """Device id of each app profile."""
-        text = device_ids(np.maximum(self.app.device, 0))
-        zero = self.app.device < 0
-        return put(text, zero, taken(PLACEHOLDER_DEVICES, np.minimum(-10 - self.app.device[zero], 2)))
+        device = self.app.device
+        text = device_ids(np.maximum(device, 0))
+        kiosk = device <= KIOSK_DEVICE
+        text = put(text, kiosk, kiosk_devices(KIOSK_DEVICE - device[kiosk]))
+        zero = (device < 0) & ~kiosk
+        return put(text, zero, taken(PLACEHOLDER_DEVICES, np.minimum(-10 - device[zero], 2)))
 
     def main_customer_number(self, person: np.ndarray) -> pa.Array:
         """Give the customer number that channels know a person by (of the newer record)."""
@@ -143,6 +164,11 @@ class Bank:
         invests = np.zeros(len(self.world), dtype=bool)
         invests[self.core.person[self.money.has[:, SECURITIES]]] = True
         return np.where(invests[self.app.person], 0.28, 0.05)
+
+    def acts(self, night: int) -> np.ndarray:
+        """Mark the app users who can still do something on a night: alive, and not taken back by the app."""
+        gone = np.minimum(self.lives.dies[self.app.person], self.app.gone_from)
+        return (gone > night) & ~self._of_people(self.standing["deceased"])[self.app.person]
 
     # what changes from night to night -----------------------------------------------------------------------------------------
 
@@ -168,7 +194,11 @@ def simulate(plan: Plan, out: Path) -> dict[str, int | str]:
     from simulator.channel_files import write_channels
     from simulator.core_files import write_core
     from simulator.files import Inbox
+    from simulator.ledger_files import write_ledger
+    from simulator.mall_files import write_mall
     from simulator.money_files import write_money
+    from simulator.partner_files import write_partners
+    from simulator.service_files import write_service
     from simulator.truth import write_truth
 
     bank = Bank(plan)
@@ -176,6 +206,10 @@ def simulate(plan: Plan, out: Path) -> dict[str, int | str]:
     write_core(bank, inbox)
     write_money(bank, inbox)
     write_channels(bank, inbox)
+    write_service(bank, inbox)
+    write_partners(bank, inbox)
+    write_mall(bank, inbox)
+    write_ledger(bank, inbox)
     profiles = write_truth(bank, inbox, out / "truth")
     summary: dict[str, int | str] = {
         "people": plan.people,

@@ -11,14 +11,18 @@ from simulator.draws import calendar, generator
 from simulator.profiles import Core, chosen_by
 
 TYPES = ["PURCHASE", "PAYMENT", "TRANSFER", "TRANSFER", "CASH", "CASH", "HOUSEHOLD", "TAX", "CARD_REPAY", "INSURANCE",
-         "PAYROLL", "PENSION", "INTEREST", "FEE", "LOAN_REPAY", "PENALTY_INTEREST", "WEALTH_BUY", "WEALTH_REDEEM", "FUND_BUY"]  # fmt: skip
+         "PAYROLL", "PENSION", "INTEREST", "FEE", "LOAN_REPAY", "PENALTY_INTEREST", "WEALTH_BUY", "WEALTH_REDEEM", "FUND_BUY", "LOAN_PREPAY"]  # fmt: skip
 (PURCHASE, PAYMENT, SENT, RECEIVED, DRAWN, PAID_IN, HOUSEHOLD, TAX, CARD_REPAY, INSURANCE, PAYROLL, PENSION, INTEREST, FEE,
- LOAN_REPAY, PENALTY, WEALTH_BUY, WEALTH_REDEEM, FUND_BUY) = range(len(TYPES))  # fmt: skip
+ LOAN_REPAY, PENALTY, WEALTH_BUY, WEALTH_REDEEM, FUND_BUY, PREPAY) = range(len(TYPES))  # fmt: skip
 IS_CREDIT = np.isin(np.arange(len(TYPES)), [RECEIVED, PAID_IN, PAYROLL, PENSION, INTEREST, WEALTH_REDEEM])
 INITIATORS = ["C", "B", "S"]
-INITIATOR = np.array([0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 1, 0, 2, 0])
+INITIATOR = np.array([0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 1, 0, 2, 0, 0])
 CHANNELS = ["POS", "APP", "APP", "APP", "ATM", "COUNTER", "APP", "COUNTER", "APP", "BATCH", "BATCH", "BATCH", "BATCH", "BATCH",
-            "BATCH", "BATCH", "APP", "BATCH", "APP"]  # fmt: skip
+            "BATCH", "BATCH", "APP", "BATCH", "APP", "APP"]  # fmt: skip
+PREPAYS_A_MONTH = 1 / 70
+LUMPS_A_MONTH = (
+    0.015  # a house sold, an inheritance, money from another bank: ten to fifty monthly incomes at once
+)
 EVERYDAY = [0.45, 0.12, 0.12, 0.12, 0.06, 0.05, 0.055, 0.005, 0.015, 0.005]
 # median amount as a share of monthly income, and spread (sigma of the logarithm)
 MEDIAN = np.array([0.012, 0.02, 0.09, 0.1, 0.08, 0.15, 0.018, 0.03, 0.12, 0.06])
@@ -68,7 +72,8 @@ def _everyday(rng: np.random.Generator, owner: np.ndarray, day: np.ndarray, inco
     return _booked(rng, owner, day, kind, cents)
 
 
-def _months(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+def months_between(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+    """First days and lengths of the calendar months from day number `low` to `high`."""
     months = np.arange(
         np.datetime64(low, "D").astype("datetime64[M]"), np.datetime64(high, "D").astype("datetime64[M]") + 1
     )
@@ -87,7 +92,7 @@ def _monthly(
     jitter: float,
 ) -> Bookings:
     """One booking a month on a date (the last day in short months), between `low` of each owner and `high`."""
-    firsts, lengths = _months(int(low.min()) if len(low) else high, high)
+    firsts, lengths = months_between(int(low.min()) if len(low) else high, high)
     day = firsts[None, :] + np.minimum(date[:, None], lengths[None, :]) - 1
     row, month = np.nonzero((day >= low[:, None]) & (day <= high))
     amount = cents[row] * (1 + jitter * rng.standard_normal(len(row)))
@@ -109,6 +114,7 @@ def history(
     who = np.repeat(np.arange(len(owner)), counts)
     day = low[who] + (rng.random(len(who)) * span[who]).astype(np.int64)
     parts = [_everyday(rng, owner[who], day, income[who])]
+    parts.append(_lump(rng, owner, low, span, mood, income))
     paid = money.payday[rows] > 0
     parts.append(
         _monthly(rng, owner[paid], money.payday[rows][paid], low[paid], high, PAYROLL, income[paid], 0.06)
@@ -117,8 +123,8 @@ def history(
     parts.append(
         _monthly(rng, owner[old], np.full(old.sum(), 15), low[old], high, PENSION, income[old] * 0.5, 0.0)
     )
-    quarter = calendar(_months(start, high)[0])[1] % 3 == 0
-    for first in _months(start, high)[0][quarter]:
+    quarter = calendar(months_between(start, high)[0])[1] % 3 == 0
+    for first in months_between(start, high)[0][quarter]:
         due = (low <= first + 20) & (first + 20 <= high)
         parts.append(
             _booked(
@@ -171,8 +177,28 @@ def _loan_bookings(
     late = overdue > 0
     return [
         _monthly(rng, owner[good], date[good], low[good], high, LOAN_REPAY, loans.instalment[mine][good], 0.0),
+        _prepaid(rng, owner[good], low[good], high, loans.instalment[mine][good]),
         _monthly(rng, owner[late], date[late], np.maximum(low[late], high - overdue[late]), high, PENALTY, loans.instalment[mine][late] * 0.02, 0.0),
     ]  # fmt: skip
+
+
+def _lump(
+    rng: np.random.Generator, owner: np.ndarray, low: np.ndarray, span: np.ndarray, mood: np.ndarray, income: np.ndarray
+) -> Bookings:  # fmt: skip
+    """Give large sums that come in once in a while on accounts that live."""
+    hit = np.flatnonzero((rng.random(len(owner)) < LUMPS_A_MONTH * span / 30) & (mood <= MODERATE))
+    day = low[hit] + (rng.random(len(hit)) * span[hit]).astype(np.int64)
+    return _booked(rng, owner[hit], day, RECEIVED, income[hit] * (10 + 40 * rng.random(len(hit))))
+
+
+def _prepaid(
+    rng: np.random.Generator, owner: np.ndarray, low: np.ndarray, high: int, instalment: np.ndarray
+) -> Bookings:
+    """Give part repayments of a loan before they are due: one loan in seventy a month."""
+    span = np.maximum(high - low + 1, 0)
+    hit = np.flatnonzero(rng.random(len(owner)) < PREPAYS_A_MONTH * span / 30)
+    day = low[hit] + (rng.random(len(hit)) * span[hit]).astype(np.int64)
+    return _booked(rng, owner[hit], day, PREPAY, instalment[hit] * 5)
 
 
 def running_totals(group: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -206,20 +232,23 @@ def night_bookings(
     bought: Holdings,
     loans: Loans,
     demand: np.ndarray,
+    alive: np.ndarray,
 ) -> Bookings:
-    """Bookings of one night's day; who lacks the money pays nothing that day (but the bank's own debits stand)."""
+    """Bookings of one night's day; who lacks the money pays nothing that day (but the bank's own debits stand), nor do the dead."""
     rng = generator(seed, "night", night)
     count = int((core.since <= night).sum())
     date, month = int(calendar(np.array([day]))[2][0]), int(calendar(np.array([day]))[1][0])
     owner = np.arange(count)
-    counts = rng.poisson(MONTHLY_BOOKINGS[money.mood[:count]] / 30)
+    counts = rng.poisson(MONTHLY_BOOKINGS[money.mood[:count]] / 30) * alive[:count]
     who = np.repeat(owner, counts)
     everyday = _everyday(rng, who, np.full(len(who), day), money.income[who])
-    _, length = _months(day, day)
-    paid = np.flatnonzero((money.payday[:count] > 0) & (np.minimum(money.payday[:count], length[0]) == date))
+    _, length = months_between(day, day)
+    paid = np.flatnonzero(
+        alive[:count] & (money.payday[:count] > 0) & (np.minimum(money.payday[:count], length[0]) == date)
+    )
     parts = [_booked(rng, paid, np.full(len(paid), day), PAYROLL, money.income[paid])]
     if date == 15:
-        old = np.flatnonzero(money.has_pension[:count])
+        old = np.flatnonzero(money.has_pension[:count] & alive[:count])
         parts.append(_booked(rng, old, np.full(len(old), day), PENSION, money.income[old] * 0.5))
     if date == 21 and month % 3 == 0:
         parts.append(

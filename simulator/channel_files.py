@@ -13,7 +13,7 @@ from simulator.bank import Bank
 from simulator.draws import days, generator, joined, moments, put, taken, tokens
 from simulator.files import Inbox, Shape
 from simulator.identifiers import written_names, written_phones
-from simulator.keys import app_user_ids, device_ids
+from simulator.keys import app_user_ids, device_ids, kiosk_devices
 
 EVENT_CHUNK = 30_000  # app users whose history stands in memory at once
 PLAIN_STYLE = 0
@@ -47,7 +47,7 @@ def _blank_unless(keep: np.ndarray, text: pa.Array) -> pa.Array:
 
 def _write_app_profiles(bank: Bank, inbox: Inbox, night: int, names: pa.Array, devices: pa.Array) -> None:
     app, plan = bank.app, bank.plan
-    rows = np.flatnonzero(app.since <= night)
+    rows = np.flatnonzero((app.since <= night) & (app.gone_from > night))
     take = pa.array(rows)
     person = app.person[rows]
     phone, changed = bank.moved(person, app.phone[rows], night)
@@ -130,12 +130,14 @@ def _lines_in_parts(
 
 def _write_app_events(bank: Bank, inbox: Inbox, night: int, devices: pa.Array) -> None:
     plan, on = bank.plan, bank.plan.business_date(night)
-    happened = ev.app_night(plan.seed, night, plan.first_day + night, bank.app, bank.keen)
+    acts = bank.acts(night)
+    happened = ev.app_night(plan.seed, night, plan.first_day + night, bank.app, bank.keen, acts)
+    happened, displaced = ev.as_written(plan.seed, night, happened, plan.rates.out_of_order)
     lines = _lines_in_parts(bank, happened, devices, f"D{night:03d}", 0)
     inbox.lines(
         "app_events", on, "events.jsonl.gz", lines,
         broken=[('"user":{"id":"U', '"user":{"id":"","was":"U'), (f'"at":"{on.year}', '"at":"yesterday')],
-        duplicate_share=plan.rates.duplicate_rows,
+        duplicate_share=plan.rates.duplicate_rows, note=f"{displaced} events out of order" if displaced else "",
     )  # fmt: skip
     if night == 1:
         inbox.again("app_events", on, "events.jsonl.gz", "events_again.jsonl.gz")
@@ -152,6 +154,8 @@ def _write_web(bank: Bank, inbox: Inbox, night: int) -> None:
         web.shares_device[rows],
         device_ids(person[web.shares_device[rows]] * 2),
     )
+    kiosk = web.kiosk[rows]
+    device = put(device, kiosk >= 0, kiosk_devices(kiosk[kiosk >= 0]))
     table = pa.table({
         "cookie_id": bank.cookies.take(take),
         "login_id": login,

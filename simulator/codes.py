@@ -206,3 +206,37 @@ PLACEHOLDER_IDS = ["000000000000000000", "111111111111111111", "1234567890123456
 PLACEHOLDER_DEVICES = ["00000000-0000-0000-0000-000000000000", "02:00:00:00:00:00", "unknown"]
 
 SOURCES = ("core_banking", "mobile_app", "web", "wechat_account", "wechat_mini")
+
+# Scenes of daily life at partners: (code, Chinese, English, rung)
+SCENES = [
+    ("PARKING", "停车缴费", "Parking", "NON_FINANCIAL"), ("CANTEEN", "食堂", "Canteen", "CASH_FLOW"), ("CLINIC", "诊所", "Clinic", "NON_FINANCIAL"),
+    ("SCHOOL_FEE", "学杂费", "School fees", "CASH_FLOW"), ("CAR_INSURANCE", "车险", "Car insurance", "QUASI_FINANCIAL"),
+    ("INSTALMENT", "分期购", "Instalment purchase", "FINANCIAL"),
+]  # fmt: skip
+INSURANCE_SCENE = 4
+
+# What people call about
+CALL_REASONS = [
+    "BALANCE_QUERY",
+    "CARD_LOSS",
+    "COMPLAINT",
+    "PRODUCT_ENQUIRY",
+    "OUTBOUND_ANSWERED",
+    "REMOTE_VIDEO",
+    "ERASURE_REQUEST",
+]
+CALL_WEIGHTS = [0.36, 0.12, 0.06, 0.22, 0.14, 0.10]
+
+# (article, Chinese name, category, price in cents)
+ARTICLES = [
+    ("S001", "东北大米5kg", "FOOD", 4_990), ("S002", "菜籽油5L", "FOOD", 7_890), ("S003", "保温杯", "HOME", 8_900), ("S004", "空气炸锅", "HOME", 29_900),
+    ("S005", "蓝牙耳机", "ELECTRONICS", 39_900), ("S006", "充电宝", "ELECTRONICS", 12_900), ("S007", "加油卡100元", "TRANSPORT", 10_000),
+    ("S008", "影票兑换券", "LEISURE", 3_500), ("S009", "体检套餐", "HEALTH", 59_900), ("S010", "婴儿湿巾", "BABY", 2_990),
+]  # fmt: skip
+
+# Campaigns the bank planned: (campaign, Chinese name, channel, first day before the first night, length in days)
+CAMPAIGNS = [
+    ("CMP000", "开门红存款", "SMS", 320, 60), ("CMP001", "首投礼遇", "PUSH", 200, 90), ("CMP002", "信用卡激活", "SMS", 150, 45), ("CMP003", "养老金专享", "BRANCH", 140, 120),
+    ("CMP004", "理财到期接续", "WECHAT", 90, 180), ("CMP005", "沉默唤醒", "WECHAT", 60, 90), ("CMP006", "积分商城周年", "INAPP", 40, 30), ("CMP007", "企微关怀", "WECOM", 30, 60),
+    ("CMP008", "车险季", "CALL", 25, 60), ("CMP009", "新客百日", "PUSH", 20, 100), ("CMP010", "亲子理财", "EMAIL", 15, 30), ("CMP011", "年终冲刺", "SMS", -10, 40),
+]  # fmt: skip

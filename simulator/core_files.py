@@ -105,7 +105,9 @@ def _customers(bank: Bank) -> tuple[pa.Table, pa.Array]:
         "acq_channel": taken(codes.ACQUISITION_CHANNELS, (draws[:, 8] * 6).astype(np.int64)),
         "acq_campaign": put(numbered("CMP", (draws[:, 9] * 12).astype(np.int64), 3), draws[:, 5] < 0.8, ""),
         "referrer": put(
-            customer_numbers(world.head[person] * 2), (world.role[person] == HEAD) | (draws[:, 4] < 0.5), ""
+            customer_numbers(world.head[person] * 2),
+            (world.role[person] == HEAD) | (draws[:, 4] < 0.5) | ~world.is_customer[world.head[person]],
+            "",
         ),
         "contact_updated": None,
     }
@@ -121,16 +123,37 @@ def _write_customers(
     phone, changed = bank.moved(core.person, core.phone, night, core.is_told)
     new = changed >= 0
     mobile = put(fixed, new, written_phones(phone[new], core.phone_style[new]))
-    updated = days(np.where(new, changed, core.updated))
-    table = table.set_column(table.column_names.index("mobile"), "mobile", mobile)
-    table = table.set_column(table.column_names.index("contact_updated"), "contact_updated", updated).slice(
-        0, count
-    )
+    table = _lived(bank, table, night, mobile, np.where(new, changed, core.updated)).slice(0, count)
     broken = {"cust_no": "", "birth_date": "1987-02-31"}
     inbox.csv(
         "core_customers", bank.plan.business_date(night), "customers.csv.gz", [table], Shape(quoted=True),
         broken=broken, bad_share=rates.bad_rows, duplicate_share=rates.duplicate_rows,
     )  # fmt: skip
+
+
+def _lived(bank: Bank, table: pa.Table, night: int, mobile: pa.Array, updated: np.ndarray) -> pa.Table:
+    """Give the customer master of a night: phones, and who moved, married or died since the first."""
+    lives, person, first = bank.lives, bank.core.person, bank.plan.first_day
+    moved, married, died = (turn[person] <= night for turn in (lives.moves, lives.marries, lives.dies))
+    city = lives.next_city[person]
+    updated = np.where(moved, np.maximum(updated, first + lives.moves[person]), updated)
+    fresh = {
+        "mobile": mobile,
+        "contact_updated": days(updated),
+        "city": put(table["city"].combine_chunks(), moved, taken([c[0] for c in codes.CITIES], city[moved])),
+        "branch": put(
+            table["branch"].combine_chunks(), moved, branch_ids(100 + city[moved] * 3 + person[moved] % 3)
+        ),
+        "marital": put(table["marital"].combine_chunks(), married, "MARRIED"),
+        "death_date": put(
+            table["death_date"].combine_chunks().cast(pa.large_string()),
+            died,
+            days(first + lives.dies[person[died]]).cast(pa.large_string()),
+        ),
+    }
+    for name, column in fresh.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
 
 
 def _write_accounts(

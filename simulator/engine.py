@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 
 from lakehouse.errors import InputInvalid
 from simulator.draws import joined, moments, put, strings_of, taken
+from simulator.effects import caused_purchases, write_purchases
 
 FEED = "marketing_receipts"
 STATUSES = ["SENT", "DELIVERED", "OPENED", "CLICKED", "BOUNCED_HARD", "BOUNCED_SOFT", "COMPLAINED", "REFUSED"]
@@ -37,11 +39,12 @@ AFTER = np.array([0, 1, 30, 34, 1, 1, 180, 240])
 
 @dataclass(frozen=True)
 class Answers:
-    """What an engine wrote: the file (None when nothing was published), messages and rows by status."""
+    """What an engine wrote: the file (None when nothing was published), messages, rows by status, purchases they caused."""
 
     file: Path | None
     messages: int
     statuses: dict[str, int]
+    purchases: int = 0
 
     def summary(self) -> dict[str, Any]:
         """Give the same as plain values."""
@@ -49,20 +52,25 @@ class Answers:
             "file": str(self.file) if self.file else None,
             "messages": self.messages,
             "statuses": self.statuses,
+            "purchases": self.purchases,
         }
 
 
-def answer(published_root: Path, inbox: Path, business_date: date) -> Answers:
+def answer(
+    published_root: Path, inbox: Path, business_date: date, *, users: Mapping[str, str] | None = None, truth: Path | None = None
+) -> Answers:  # fmt: skip
     """Send the audiences published for a business date and write the receipts of the next day into the inbox.
+
+    Given the app user of each recipient and a truth folder, delivered messages also cause purchases (see `simulator.effects`).
 
     Reads the newest complete run (`_SUCCESS` present, highest `seq`) of every segment and destination. Every outcome depends only on
     recipient and run, so that the same audiences give the same bytes. Raises `InputInvalid` where a manifest names an absent file.
     """
-    tables = [
+    sent = [
         _receipts(manifest, folder, business_date)
         for manifest, folder in _audiences(published_root, business_date)
     ]
-    tables = [table for table in tables if len(table)]
+    tables = [receipts for receipts, _ in sent if len(receipts)]
     if not tables:
         return Answers(None, 0, {})
     receipts = pa.concat_tables(tables).sort_by([("event_at", "ascending"), ("receipt_id", "ascending")])
@@ -72,8 +80,12 @@ def answer(published_root: Path, inbox: Path, business_date: date) -> Answers:
     with path.open("wb") as sink:
         sink.write((",".join(receipts.column_names) + "\n").encode())
         pacsv.write_csv(receipts, sink, pacsv.WriteOptions(include_header=False, quoting_style="none"))
+    purchases = 0
+    if users is not None and truth is not None:
+        responses = pa.concat_tables([told for _, told in sent])
+        purchases = write_purchases(responses, users, inbox, truth, next_day)
     counts = Counter(receipts["status"].to_pylist())
-    return Answers(path, counts["SENT"], {s: counts[s] for s in STATUSES if counts[s]})
+    return Answers(path, counts["SENT"], {s: counts[s] for s in STATUSES if counts[s]}, purchases)
 
 
 def _audiences(root: Path, business_date: date) -> list[tuple[dict[str, Any], Path]]:
@@ -122,7 +134,8 @@ def _recipients(manifest: dict[str, Any], folder: Path) -> pa.Table:
     )
 
 
-def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> pa.Table:
+def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> tuple[pa.Table, pa.Table]:
+    """Give the receipts of an audience, and what each message did to its recipient."""
     run = str(manifest["run_id"])
     audience = _recipients(manifest, folder)
     keys = audience["recipient_key"].to_pylist()
@@ -156,13 +169,25 @@ def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> pa
     text = strings_of(np.stack([hexed[name >> 4], hexed[name & 15]], axis=2).reshape(-1, 32)[:, :24])
     same = np.zeros(len(who), dtype=np.int64)
     at = pa.array(who)
-    return pa.table({
+    everybody = np.zeros(len(keys), dtype=np.int64)
+    segment = str(manifest.get("segment") or folder.parents[2].name)
+    said = pa.array(channels, pa.large_string())
+    responses = pa.table({
+        "run_id": taken([run], everybody),
+        "segment": taken([segment], everybody),
+        "channel": said,
+        "recipient_key": audience["recipient_key"].combine_chunks().cast(pa.large_string()),
+        "is_delivered": pa.array(delivered),
+        "buys": pa.array(caused_purchases(delivered, said, draws[:, 7])),
+    })  # fmt: skip
+    receipts = pa.table({
         "receipt_id": joined(text.take(at), "-", taken([str(i) for i in range(len(STATUSES))], status)),
         "run_id": taken([run], same),
         "destination": taken([folder.parents[3].name], same),
         "recipient_key": audience["recipient_key"].combine_chunks().cast(pa.large_string()).take(at),
-        "segment": taken([str(manifest.get("segment") or folder.parents[2].name)], same),
+        "segment": taken([segment], same),
         "channel": put(pa.array(channels, pa.large_string()).take(at), np.zeros(len(who), dtype=bool), None),
         "status": taken(STATUSES, status),
         "event_at": moments(np.full(len(who), day), second),
     })  # fmt: skip
+    return receipts, responses

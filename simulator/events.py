@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
@@ -82,15 +82,27 @@ def app_history(
     return _sessions(rng, user, np.concatenate([day, last]), keen[user])
 
 
-def app_night(seed: int, night: int, day: int, app: App, keen: np.ndarray) -> Events:
-    """Events of one day: users by their habit, new ones for sure, silent ones seldom."""
+def app_night(seed: int, night: int, day: int, app: App, keen: np.ndarray, acts: np.ndarray) -> Events:
+    """Events of one day: users by their habit, new ones for sure, silent ones seldom; only those who `acts` (not the dead)."""
     rng = generator(seed, "app night", night)
     arrived = np.flatnonzero(app.since <= night)
     fresh = app.since[arrived] == night if night else np.zeros(len(arrived), dtype=bool)
     silent = app.silent_days[arrived] > 30
     chance = np.where(silent, 0.002, app.monthly_logins[arrived] / 30)
-    user = arrived[(rng.random(len(arrived)) < chance) | fresh]
+    user = arrived[((rng.random(len(arrived)) < chance) | fresh) & acts[arrived]]
     return _sessions(rng, user, np.full(len(user), day), keen[user])
+
+
+def as_written(seed: int, night: int, happened: Events, share: float) -> tuple[Events, int]:
+    """Give the events in the order a collector writes them: by time, but for a share that comes later in the file, and how many."""
+    rng = generator(seed, "out of order", night)
+    count = len(happened.user)
+    late = rng.random(count) < share
+    place = happened.second + np.where(late, rng.integers(600, 36_000, count), 0)
+    order = np.lexsort((happened.name, happened.session, place))
+    written = Events(*(getattr(happened, f.name)[order] for f in fields(Events)))
+    passed = np.maximum.accumulate(written.second) if count else written.second
+    return written, int((written.second < passed).sum())
 
 
 def app_lines(

@@ -50,14 +50,14 @@ class Inbox:
 
     def csv(
         self, feed: str, day: date, name: str, tables: Iterable[pa.Table], shape: Shape = Shape(), *, broken: dict[str, str] | None = None,
-        bad_share: float = 0.0, duplicate_share: float = 0.0, note: str = "",
+        bad_share: float = 0.0, duplicate_share: float = 0.0, is_cut: bool = False, note: str = "",
     ) -> None:  # fmt: skip
-        """Write one CSV file from tables of one schema.
+        """Write one CSV file from tables of one schema; `is_cut` ends it within a copy of its first record.
 
         `broken` maps columns to the value that makes a row unusable: copies of a few rows with one such value each are added, as are
         a few exact duplicates, in the given shares of the rows but at least one of each when the share is above zero.
         """
-        rows, bad_rows, again_rows = 0, 0, 0
+        rows, bad_rows, again_rows, start = 0, 0, 0, b""
         with _Sink(self.root / feed / day.isoformat() / name, shape.encoding) as sink:
             options = pacsv.WriteOptions(
                 include_header=False,
@@ -69,6 +69,8 @@ class Inbox:
                     sink.write((shape.separator.join(table.column_names) + "\n").encode())
                 sink.write_table(table, options)
                 rows += len(table)
+                if number == 0 and len(table):
+                    start = _first_half(table, options, shape.separator)
                 if number or not len(table) or not (broken or duplicate_share):
                     continue
                 rng = generator(self.seed, "broken rows", feed, day.toordinal(), name)
@@ -92,13 +94,16 @@ class Inbox:
                     )
                     sink.write_table(table.take(pa.array(np.sort(picks))), options)
                     again_rows += len(picks)
+            if is_cut and start:
+                sink.write(start)
+                bad_rows, note = bad_rows + 1, note or "the last line is cut"
         self._remember(feed, day, name, rows + bad_rows + again_rows, bad_rows, again_rows, note)
 
     def lines(
         self, feed: str, day: date, name: str, chunks: Iterable[pa.Array], *, broken: list[tuple[str, str]] | None = None,
         duplicate_share: float = 0.0, note: str = "",
     ) -> None:  # fmt: skip
-        """Write JSON lines (each string ends in a line break); `broken` are pairs (text, replacement) that spoil a copied line."""
+        """Write JSON lines (each string ends in a line break), no file where there is none; `broken` are pairs (text, replacement) that spoil a copied line."""
         rows, bad_rows, again_rows = 0, 0, 0
         with _Sink(self.root / feed / day.isoformat() / name, "utf-8") as sink:
             for number, chunk in enumerate(chunks):
@@ -116,6 +121,9 @@ class Inbox:
                     picks = np.sort(rng.choice(len(chunk), count, replace=False))
                     sink.write(_content(chunk.take(pa.array(picks))))
                     again_rows += count
+        if not rows:  # a channel where nothing happened delivers no file
+            (self.root / feed / day.isoformat() / name).unlink()
+            return
         self._remember(feed, day, name, rows + bad_rows + again_rows, bad_rows, again_rows, note)
 
     def again(self, feed: str, day: date, name: str, second_name: str) -> None:
@@ -135,6 +143,14 @@ class Inbox:
 
     def _remember(self, feed: str, day: date, name: str, rows: int, bad: int, again: int, note: str) -> None:
         self.notes.append(FileNote(feed, day, name, rows, bad, again, note))
+
+
+def _first_half(table: pa.Table, options: pacsv.WriteOptions, separator: str) -> bytes:
+    """Give the first half of a table's first record, by its fields and without a line break."""
+    buffer = pa.BufferOutputStream()
+    pacsv.write_csv(_texts_first(table.slice(0, 1)), buffer, options)
+    parts = buffer.getvalue().to_pybytes().decode().rstrip("\n").split(separator)
+    return separator.join(parts[: len(parts) // 2]).encode()
 
 
 def _content(lines: pa.Array) -> memoryview | bytes:

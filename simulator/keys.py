@@ -33,6 +33,24 @@ def app_user_ids(number: np.ndarray) -> pa.Array:
     return numbered("U", scattered(number, 9, 11), 9)
 
 
+def kiosk_devices(kiosk: np.ndarray) -> pa.Array:
+    """Device ids of branch kiosks, unlike those of people."""
+    return device_ids(kiosk + 2**40)
+
+
+def contact_keys(source: str, number: np.ndarray) -> pa.Array:
+    """Keys of the records of a service channel by its name; a WeCom friend has an external user id."""
+    if source == "wecom":
+        return tokens("wm", number, 30, 24)
+    prefix, salt = {
+        "branch_crm": ("CRM", 13),
+        "call_centre": ("CC", 14),
+        "partner_list": ("PT", 15),
+        "mall": ("M", 16),
+    }[source]
+    return numbered(prefix, scattered(number, 9, salt), 9)
+
+
 def device_ids(number: np.ndarray) -> pa.Array:
     """Device ids written like a UUID."""
     raw = tokens("", number, 32, 41, HEX)

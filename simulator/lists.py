@@ -55,6 +55,7 @@ def write_lists(inbox: Inbox, on: date) -> None:
     values += [
         ("mcc_group", g, None, g.capitalize(), None, None) for g in sorted({m[1] for m in codes.MERCHANTS})
     ]
+    values += [("scene", c, zh, en, rung, None) for c, zh, en, rung in codes.SCENES]
     values += [("income_band", b, None, b, None, None) for b in codes.INCOME_BANDS]
     values += [("fx_rate", "CNY", "人民币", "Renminbi", None, "1")]
     columns = ["code_set", "code", "name_zh", "name_en", "parent", "number"]

@@ -40,7 +40,8 @@ def write_money(bank: Bank, inbox: Inbox) -> None:
     for night in range(plan.nights):
         day = plan.first_day + night
         count = int((bank.core.since <= night).sum())
-        bought = acc.bought_holdings(plan.seed, bank.core, bank.money, night, day, demand)
+        alive = bank.lives.dies[bank.core.person] > night
+        bought = acc.bought_holdings(plan.seed, bank.core, bank.money, night, day, np.where(alive, demand, 0))
         holdings = acc.Holdings(
             *(
                 np.concatenate([getattr(holdings, f.name), getattr(bought, f.name)])
@@ -179,7 +180,10 @@ def _write_bookings(
 ) -> np.ndarray:
     plan, core, rates = bank.plan, bank.core, bank.plan.rates
     day, on = plan.first_day + night, plan.business_date(night)
-    booked = bk.night_bookings(plan.seed, night, day, core, bank.money, holdings, bought, bank.loans, demand)
+    dead = bank.lives.dies[core.person] <= night
+    booked = bk.night_bookings(
+        plan.seed, night, day, core, bank.money, holdings, bought, bank.loans, demand, ~dead
+    )
     late = generator(plan.seed, "late", night).random(len(booked.owner)) < rates.late_rows
     late &= (booked.kind < bk.PAYROLL) & (night > 0) & (core.since[booked.owner] < night)
     shown = bk.Bookings(
@@ -293,6 +297,7 @@ def _write_cards(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
         opened = np.minimum(living.opened[owner, account], bank.plan.first_day - 1 + night)
         weights = np.cumsum([0.62, 0.12, 0.05, 0.13, 0.05, 0.015, 0.015])
         state = np.searchsorted(weights, d[:, 1], side="right").clip(0, 6)
+        state = _ripened(state, d[:, 7], night)
         credit = np.full(len(owner), kind == 1)
         limit = (
             np.maximum(living.income[owner] * (1 + 4 * d[:, 2]), 200_000).astype(np.int64)
@@ -308,6 +313,7 @@ def _write_cards(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
             0,
         )
         pending = state >= 5
+        wallet = (state <= 1) & (d[:, 6] > 0.45)
         table = pa.table({
             "card_no": card_numbers(core.number[owner], kind),
             "account_no": account_numbers(core.number[owner], account),
@@ -326,9 +332,21 @@ def _write_cards(bank: Bank, inbox: Inbox, night: int, count: int) -> None:
             "activated": days(opened, pending | (d[:, 6] < 0.03)),
             "cancelled": days(np.maximum(opened, bank.plan.first_day - 30), state != 4),
             "statement_date": days(np.full(len(owner), statement), ~credit | pending),
+            "wallet": put(taken(["ALIPAY", "WECHATPAY"], (d[:, 6] > 0.7).astype(np.int64)), ~wallet, ""),
+            "wallet_since": days(np.maximum(opened, bank.plan.first_day - (d[:, 7] * 400).astype(np.int64)), ~wallet),
         })  # fmt: skip
         tables.append(table)
     inbox.csv("core_cards", bank.plan.business_date(night), "cards.csv.gz", [pa.concat_tables(tables)], PIPE)
+
+
+def _ripened(state: np.ndarray, draw: np.ndarray, night: int) -> np.ndarray:
+    """Cards on their way, some nights later: applied for, approved, activated, bound, active; each step takes a night or more."""
+    way = np.array([0, 1, 2, 3, 4, 5, 6])  # ACTIVE, BOUND, ACTIVATED, SLEEPING, CANCELLED, APPLIED, APPROVED
+    after = np.array([0, 0, 1, 3, 4, 6, 2])
+    for past in range(1, night + 1):
+        moves = ((draw * 9_973 + past * 0.618) % 1) < 0.15
+        state = np.where(moves, after[state], way[state])
+    return state
 
 
 def _blank_money(cents: np.ndarray, missing: np.ndarray) -> pa.Array:

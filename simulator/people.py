@@ -42,9 +42,11 @@ class People:
         np.ndarray
     )  # phone index the person answers (a relative's for family phones, somebody's old one if recycled)
     has_family_phone: np.ndarray
+    has_hidden_owner: np.ndarray  # the relative whose phone it is is no customer
     lends_phone: np.ndarray  # a relative's record carries this person's phone
     lost_number: np.ndarray  # the old number is on the core record and belongs to a stranger
     took_number: np.ndarray  # answers a number that stands on a stranger's record
+    took_hidden: np.ndarray  # and is no customer
     has_stale_core_phone: np.ndarray
     second_record: np.ndarray
     old_form_only: np.ndarray
@@ -106,9 +108,15 @@ def _block(
     family = rng.random(count) < likely
     phone = np.where(family, own[head], own)
     # whose phone it is, the bank knows: a guardian is identified when the account is opened
+    hidden = family & (
+        generator(seed, "hidden owners", night).random(count)
+        < _part(rates.hidden_family_phone, rates.family_phone)
+    )
     lends = np.zeros(count, dtype=bool)
-    lends[head[family]] = True
+    lends[head[family & ~hidden]] = True
+    hidden &= ~lends[head]
     customer |= lends
+    customer[head[hidden]] = False
 
     born_early = birth < _day(1983)
     lost = customer & ~family & (role != HEAD) | customer & ~family & (size == 1)
@@ -125,6 +133,12 @@ def _block(
     took = np.zeros(count, dtype=bool)
     took[heirs] = True
     phone[heirs] = own[losers] + 2
+    more, takers = _hidden_takers(
+        generator(seed, "hidden takers", night), customer & (age >= 18) & ~family & ~lends & ~lost & ~took,
+        ~customer & (age >= 16) & ~family & ~np.isin(np.arange(count), head[hidden]), household, rates.hidden_phone_taker,
+    )  # fmt: skip
+    lost[more] = took[takers] = True
+    phone[takers] = own[more] + 2
     stale = (
         customer
         & ~family
@@ -155,13 +169,36 @@ def _block(
         head=head + start,
         phone=phone,
         has_family_phone=family,
+        has_hidden_owner=hidden,
         lends_phone=lends,
         lost_number=lost,
         took_number=took,
+        took_hidden=_marked(count, takers),
         has_stale_core_phone=stale,
         second_record=customer & born_early & (draw < rates.second_core_record),
         old_form_only=customer & born_early & (draw > 1 - rates.old_form_only),
     )
+
+
+def _part(some: float, whole: float) -> float:
+    return some / whole if whole else 0.0
+
+
+def _marked(count: int, rows: np.ndarray) -> np.ndarray:
+    mask = np.zeros(count, dtype=bool)
+    mask[rows] = True
+    return mask
+
+
+def _hidden_takers(
+    rng: np.random.Generator, may_lose: np.ndarray, may_take: np.ndarray, household: np.ndarray, share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give customers whose old number, still on their record, is answered by somebody who is no customer, and that somebody."""
+    losers = np.flatnonzero(may_lose & (rng.random(len(may_lose)) < share))
+    takers = rng.permutation(np.flatnonzero(may_take))[: len(losers)]
+    losers = losers[: len(takers)]
+    strangers = household[losers] != household[takers]
+    return losers[strangers], takers[strangers]
 
 
 def _day(year: int) -> int:

@@ -15,6 +15,9 @@ from simulator.rates import Rates
 NEVER = 9_999
 KEYS_PER_PERSON = 2  # core records, app users and cookies of one person: at most two each
 OWN_DEVICE, ZERO_DEVICE = 0, -10
+KIOSK_DEVICE = -100  # and below: the device of a branch kiosk
+PEOPLE_PER_KIOSK = 20_000
+KIOSK_COOKIES = 2**40  # number of the first kiosk's cookie, far from those of people
 
 
 @dataclass
@@ -44,10 +47,11 @@ class App:
     registered: np.ndarray
     bound_from: np.ndarray  # night from which the core customer number is known
     phone: np.ndarray
-    device: np.ndarray  # person number of the device's owner; ≤ ZERO_DEVICE a placeholder
+    device: np.ndarray  # of the device's owner; ≤ ZERO_DEVICE a placeholder, ≤ KIOSK_DEVICE a kiosk
     name_style: np.ndarray
     monthly_logins: np.ndarray
     silent_days: np.ndarray  # days between the last login of the history and the first night
+    gone_from: np.ndarray  # night from which the app no longer delivers the profile (NEVER for nearly all)
     is_second: np.ndarray
 
 
@@ -64,6 +68,7 @@ class Web:
     has_placeholder: np.ndarray
     phone: np.ndarray
     shares_device: np.ndarray
+    kiosk: np.ndarray  # number of the kiosk whose browser it is, −1 for people's own
 
 
 @dataclass
@@ -223,18 +228,28 @@ def app_users(seed: int, world: People, nights: int, first_day: int, rates: Rate
     )
     registered = np.where(since > 0, first_day + since, first_day - np.where(second, ago + 900, ago))
     customer = world.is_customer[person]
-    family = world.has_family_phone[person]
-    base = customer & ~second & ((d[:, 4] < rates.app_bound) | family)
+    guards = (world.has_family_phone | world.lends_phone)[person] & (d[:, 4] < rates.guardians_bound)
+    base = customer & ~second & ((d[:, 4] < rates.app_bound) | guards)
     bound = _bound_from(seed, "app", world, person, nights, base, customer & ~second, rates)
     phone = np.where(second, world.old_phone()[person], world.phone[person])
     phone = np.where((d[:, 5] < rates.app_without_phone) & ~second, ids.NO_PHONE, phone)
     # couples on one tablet: the partner's app runs on the head's device
     partner = (world.role[person] == SPOUSE) & has[world.head[person]]
     tablet = partner & (generator(seed, "tablet").random(count)[world.head[person]] < rates.shared_tablet)
-    device = np.where(tablet, world.head[person] * KEYS_PER_PERSON, person * KEYS_PER_PERSON + second)
+    same = generator(seed, "handset").random(count)[person] < rates.same_handset
+    device = np.where(
+        tablet, world.head[person] * KEYS_PER_PERSON, person * KEYS_PER_PERSON + (second & ~same)
+    )
     shares = np.isin(device, device[tablet]) if tablet.any() else np.zeros(len(person), dtype=bool)
     zero = (d[:, 6] < rates.placeholder_device) & ~shares
     device = np.where(zero, ZERO_DEVICE - (d[:, 6] / rates.placeholder_device * 3).astype(np.int64), device)
+    kiosk = generator(seed, "kiosk").random(count)[person] < rates.kiosk_users
+    kiosk &= customer & ~second & ~shares
+    device = np.where(kiosk, KIOSK_DEVICE - person // PEOPLE_PER_KIOSK, device)
+    gone = np.full(len(person), NEVER)
+    for night in range(1, nights):
+        hit = generator(seed, "retracted", night).random(count)[person] < rates.retracted
+        gone = np.where((gone == NEVER) & hit & (since < night), night, gone)
     kinds = np.array(
         [ids.NAME_FULL_WIDTH_SPACE, ids.NAME_SPACED, ids.NAME_PINYIN, ids.NAME_MASKED, ids.NAME_PLAIN]
     )
@@ -257,6 +272,7 @@ def app_users(seed: int, world: People, nights: int, first_day: int, rates: Rate
         name_style=kinds[np.searchsorted(edges, d[:, 7], side="right")],
         monthly_logins=np.where(second, 0, rate),
         silent_days=np.where(second, np.maximum(silent, 400), silent),
+        gone_from=gone,
         is_second=second,
     )
     return picked(users, np.lexsort((users.number, world.arrives[person])))
@@ -266,7 +282,10 @@ def web_cookies(seed: int, world: People, app: App, known: np.ndarray, first_day
     """Cookies; people with the app sign in with their app user, of those some channel `known`s many leave a phone, strangers seldom."""
     count = len(world)
     draws = generator(seed, "web", 0).random((count, 9))
-    has = (draws[:, 0] < np.where(known, rates.web_visitors, rates.web_strangers)) & (world.age >= 14)
+    share = np.where(known, rates.web_visitors, rates.web_strangers) * np.where(
+        world.has_family_phone, rates.dependants, 1.0
+    )
+    has = (draws[:, 0] < share) & (world.age >= 14)
     again = has & (draws[:, 1] < rates.second_cookie)
     person = np.concatenate([np.flatnonzero(has), np.flatnonzero(again)])
     second = np.arange(len(person)) >= has.sum()
@@ -295,8 +314,26 @@ def web_cookies(seed: int, world: People, app: App, known: np.ndarray, first_day
         has_placeholder=placeholder,
         phone=np.where(form, world.phone[person], ids.NO_PHONE),
         shares_device=d[:, 3] < 0.06,
+        kiosk=np.full(len(person), -1),
     )
     return picked(cookies, np.lexsort((cookies.number, world.arrives[person])))
+
+
+def with_kiosks(web: Web, world: People, app: App, clerk: np.ndarray, people: int, first_day: int) -> Web:
+    """Add the browsers of the branch kiosks: a clerk (`clerk` marks staff) signed in on each and left it to everybody."""
+    users = app.person[(app.since == 0) & ~app.is_second]
+    clerks = users[clerk[users]] if clerk[users].any() else users
+    if not len(clerks):
+        return web
+    kiosk = np.arange((people - 1) // PEOPLE_PER_KIOSK + 1)
+    same = np.ones(len(kiosk), dtype=np.int64)
+    mine = Web(
+        person=clerks[kiosk * 7 % len(clerks)], number=KIOSK_COOKIES + kiosk, since=same * 0, first_seen=same * (first_day - 60),
+        last_seen=same * first_day, signs_in=same > 0, has_placeholder=same < 0, phone=same * ids.NO_PHONE,
+        shares_device=same < 0, kiosk=kiosk,
+    )  # fmt: skip
+    both = Web(*(np.concatenate([getattr(web, f.name), getattr(mine, f.name)]) for f in fields(Web)))
+    return picked(both, np.lexsort((both.number, world.arrives[both.person])))
 
 
 def wechat_users(seed: int, world: People, mini: bool, nights: int, first_day: int, rates: Rates) -> WeChat:
@@ -309,15 +346,20 @@ def wechat_users(seed: int, world: People, mini: bool, nights: int, first_day: i
     cut = (
         np.sqrt(share / 2) if mini else share
     )  # the mean of two uniforms is below sqrt(s/2) with probability s
+    decides = np.where(world.has_family_phone, decides / np.sqrt(max(rates.dependants, 1e-9)), decides)
     person = np.flatnonzero((decides < cut) & (world.age >= 14))
     d = draws[person]
     customer = world.is_customer[person]
+    # guardians, and who has a relative's phone, are identified by their customer number
+    guards = (
+        (world.lends_phone | world.has_family_phone)[person] & customer & (d[:, 7] < rates.guardians_bound)
+    )
     if mini:
-        bound = customer & (d[:, 2] < rates.mini_bound)
+        bound = customer & (d[:, 2] < rates.mini_bound) | guards
         phone = (d[:, 3] < rates.mini_phone) | bound
     else:
         tied = (d[:, 2] < rates.follower_bound) & (customer | (d[:, 3] < 0.75))
-        bound = tied & customer & (d[:, 3] >= rates.follower_phone_only)
+        bound = tied & customer & (d[:, 3] >= rates.follower_phone_only) | guards
         phone = tied & ((d[:, 3] < rates.follower_phone_only) | (d[:, 4] < 0.5))
     since = _since(world, person, d[:, 1], rates)
     ago = 1 + (d[:, 5] * 1400).astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,15 @@ import pyarrow.csv as pacsv
 
 from simulator import identifiers as ids
 from simulator.bank import Bank
-from simulator.draws import numbered, put, taken
+from simulator.contacts import CRM, NO_COMPANY, PARTNERS
+from simulator.draws import days, numbered, put, taken
+from simulator.effects import write_effects
+from simulator.engine import OPENS
+from simulator.evidence import Records, delivered, judged, records_of
 from simulator.files import Inbox
+from simulator.keys import contact_keys
 from simulator.people import ROLE_NAMES
+from simulator.profiles import KIOSK_DEVICE
 
 
 def persons(index: np.ndarray) -> pa.Array:
@@ -20,17 +27,15 @@ def persons(index: np.ndarray) -> pa.Array:
     return numbered("P", index, 9)
 
 
-def _sources(bank: Bank) -> list[tuple[str, pa.Array, np.ndarray, np.ndarray]]:
-    return [
-        ("core_banking", bank.customer_numbers, bank.core.person, bank.core.since),
-        ("mobile_app", bank.app_user_ids, bank.app.person, bank.app.since),
-        ("web", bank.cookies, bank.web.person, bank.web.since),
-        ("wechat_account", bank.openids("wechat_account"), bank.followers.person, bank.followers.since),
-        ("wechat_mini", bank.openids("wechat_mini"), bank.minis.person, bank.minis.since),
-    ]
+def _keys(bank: Bank) -> dict[str, pa.Array]:
+    """Key of every record of each source."""
+    return {
+        "core_banking": bank.customer_numbers, "mobile_app": bank.app_user_ids, "web": bank.cookies,
+        "wechat_account": bank.openids("wechat_account"), "wechat_mini": bank.openids("wechat_mini"),
+    } | {name: contact_keys(name, records.number) for name, records in bank.contacts.items()}  # fmt: skip
 
 
-def _troubles(bank: Bank) -> list[tuple[str, str, np.ndarray]]:
+def troubles_of(bank: Bank) -> list[tuple[str, str, np.ndarray]]:
     """(source, trouble, mask over the profiles of the source)."""
     core, app, web, world = bank.core, bank.app, bank.web, bank.world
     person = core.person
@@ -55,16 +60,30 @@ def _troubles(bank: Bank) -> list[tuple[str, str, np.ndarray]]:
         ("mobile_app", "family_phone", world.has_family_phone[app.person] & (app.phone >= 0)),
         ("mobile_app", "recycled_phone_taken", world.took_number[app.person] & (app.phone >= 0)),
         ("mobile_app", "shared_tablet", np.isin(app.device, devices[uses > 1])),
-        ("mobile_app", "placeholder_device", app.device < 0),
+        ("core_banking", "family_phone_hidden_owner", world.has_hidden_owner[person] & first),
+        ("mobile_app", "placeholder_device", (app.device < 0) & (app.device > KIOSK_DEVICE)),
+        ("mobile_app", "kiosk_device", app.device <= KIOSK_DEVICE),
+        ("mobile_app", "recycled_phone_hidden_taker", world.took_hidden[app.person] & (app.phone >= 0)),
         ("mobile_app", "second_app_profile", app.is_second),
         ("mobile_app", "unbound", app.bound_from > 0),
         ("mobile_app", "name_variant", app.name_style > 0),
         ("web", "placeholder_login", web.has_placeholder),
+        ("web", "clerk_on_kiosk", web.kiosk >= 0),
         ("web", "anonymous", ~web.signs_in & (web.phone < 0)),
     ]
     for source, users in (("wechat_account", bank.followers), ("wechat_mini", bank.minis)):
         found.append((source, "unionid_missing", ~users.has_unionid))
+        found.append(
+            (source, "recycled_phone_hidden_taker", world.took_hidden[users.person] & (users.phone_from == 0))
+        )
         found.append((source, "unbound", (users.bound_from > 0) & (users.phone_from > 0)))
+    contacts = bank.contacts
+    found.append(("partner_list", "agent_phone", contacts[PARTNERS].has_agent_phone))
+    found.append(("partner_list", "hashed_phone", contacts[PARTNERS].is_hashed))
+    found.append(("branch_crm", "owns_company", contacts[CRM].company != NO_COMPANY))
+    found += [
+        (n, "family_phone", world.has_family_phone[c.person] & (c.phone >= 0)) for n, c in contacts.items()
+    ]
     return found
 
 
@@ -72,22 +91,21 @@ def write_truth(bank: Bank, inbox: Inbox, folder: Path) -> int:
     """Write the truth of everything the plan delivered; gives the number of profiles."""
     folder.mkdir(parents=True, exist_ok=True)
     last = bank.plan.nights - 1
-    tables, keys = [], {}
-    for source, key, person, since in _sources(bank):
-        rows = np.flatnonzero(since <= last)
-        keys[source] = (key, since)
-        tables.append(pa.table({
-            "source": taken([source], np.zeros(len(rows), dtype=np.int64)),
-            "source_key": key.take(pa.array(rows)),
-            "person": persons(person[rows]),
-        }))  # fmt: skip
-    profiles = pa.concat_tables(tables)
+    keys = _keys(bank)
+    records = records_of(bank)
+    person, ceiling = judged(bank, records)
+    profiles = _profiles(records, keys, person)
     _write(profiles, folder / "profiles.csv")
+    hidden = person < 0
+    behind = profiles.filter(pa.array(hidden)).append_column("behind", persons(records.person[hidden]))
+    _write(behind, folder / "anonymous.csv")
+    (folder / "ceiling.json").write_text(json.dumps(ceiling.summary(), indent=1) + "\n")
 
     tables = []
-    for source, trouble, carries in _troubles(bank):
-        key, since = keys[source]
-        rows = np.flatnonzero(carries & (since <= last))
+    stands = {name: (since <= last) & (gone > last) for name, _, since, gone in delivered(bank)}
+    for source, trouble, carries in troubles_of(bank):
+        key = keys[source]
+        rows = np.flatnonzero(carries & stands[source])
         tables.append(pa.table({
             "source": taken([source], np.zeros(len(rows), dtype=np.int64)),
             "source_key": key.take(pa.array(rows)),
@@ -95,6 +113,12 @@ def write_truth(bank: Bank, inbox: Inbox, folder: Path) -> int:
         }))  # fmt: skip
     _write(pa.concat_tables(tables), folder / "troubles.csv")
 
+    _write(_retracted(bank, keys["mobile_app"]), folder / "retracted.csv")
+    _write(
+        pa.concat_tables([_turn(bank, name, night) for name, night in bank.lives.turns().items()]),
+        folder / "lives.csv",
+    )
+    write_effects(folder / "effects.csv", OPENS)
     world = bank.world
     _write(pa.table({
         "person": persons(np.arange(len(world))),
@@ -102,7 +126,7 @@ def write_truth(bank: Bank, inbox: Inbox, folder: Path) -> int:
         "role": taken(ROLE_NAMES, world.role),
     }), folder / "households.csv")  # fmt: skip
 
-    owned = np.flatnonzero((bank.app.device >= 0) & (bank.app.since <= last))
+    owned = np.flatnonzero((bank.app.device >= 0) & stands["mobile_app"])
     owner = bank.app.device[owned] // 2
     _write(pa.table({
         "device_id": bank.devices().take(pa.array(owned)),
@@ -121,6 +145,40 @@ def write_truth(bank: Bank, inbox: Inbox, folder: Path) -> int:
         "note": put(pa.array([n.note for n in notes], pa.large_string()), np.array([not n.note for n in notes]), None),
     }), folder / "files.csv")  # fmt: skip
     return len(profiles)
+
+
+def _profiles(records: Records, keys: dict[str, pa.Array], person: np.ndarray) -> pa.Table:
+    """Source, key and person of every record; the anonymous are persons of their own, with A before their number."""
+    tables = []
+    for place, source in enumerate(records.sources):
+        mine = records.source == place
+        who = person[mine]
+        named = put(persons(np.maximum(who, 0)), who < 0, numbered("A", -1 - who[who < 0], 9))
+        tables.append(pa.table({
+            "source": taken([source], np.zeros(len(who), dtype=np.int64)),
+            "source_key": keys[source].take(pa.array(records.row[mine])),
+            "person": named,
+        }))  # fmt: skip
+    return pa.concat_tables(tables)
+
+
+def _retracted(bank: Bank, keys: pa.Array) -> pa.Table:
+    """App profiles the source took back, with the first night that lacks them; they are no part of `profiles.csv`."""
+    rows = np.flatnonzero(bank.app.gone_from < bank.plan.nights)
+    return pa.table({
+        "source": taken(["mobile_app"], np.zeros(len(rows), dtype=np.int64)),
+        "source_key": keys.take(pa.array(rows)),
+        "business_date": days(bank.plan.first_day + bank.app.gone_from[rows]),
+    })  # fmt: skip
+
+
+def _turn(bank: Bank, name: str, night: np.ndarray) -> pa.Table:
+    rows = np.flatnonzero(night < bank.plan.nights)
+    return pa.table({
+        "person": persons(rows),
+        "event": taken([name], np.zeros(len(rows), dtype=np.int64)),
+        "business_date": days(bank.plan.first_day + night[rows]),
+    })  # fmt: skip
 
 
 def _write(table: pa.Table, path: Path) -> None:

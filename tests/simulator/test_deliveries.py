@@ -73,7 +73,7 @@ def test_identity_numbers_are_right_where_truth_says_so(delivery):
         elif "foreign_document" in marks:
             assert row["id_type"] == "02" and number.startswith("E")
         elif "id_full_width" in marks:
-            assert not number.isascii() and has_right_check(narrow(number))
+            assert not number.isascii() and has_right_check(narrow(number).upper())
         elif "id_placeholder" not in marks:
             assert has_right_check(number.upper())
             if row["birth_date"]:
@@ -118,10 +118,10 @@ def test_nobody_shares_a_right_identity_number_with_a_stranger(delivery):
     ],
 )
 def test_each_trouble_of_core_records_occurs_at_about_its_rate(bank, trouble, rate):
-    from simulator.truth import _troubles
+    from simulator.truth import troubles_of
 
     carries = next(
-        mask for source, name, mask in _troubles(bank) if (source, name) == ("core_banking", trouble)
+        mask for source, name, mask in troubles_of(bank) if (source, name) == ("core_banking", trouble)
     )
     expected = getattr(Rates(), rate)
     # four standard deviations, and a tenth that other troubles of the same record may take away
@@ -254,9 +254,11 @@ def test_later_nights_bring_new_people_bindings_and_phones(delivery):
         }
 
     one, three = users(D1), users(D3)
-    assert one.keys() < three.keys()
-    assert any(not one[k]["cust_no"] and three[k]["cust_no"] for k in one)
-    assert any(one[k]["mobile"] != three[k]["mobile"] for k in one)
+    assert three.keys() - one.keys()
+    stayed = one.keys() & three.keys()
+    assert len(stayed) > 0.99 * len(one)
+    assert any(not one[k]["cust_no"] and three[k]["cust_no"] for k in stayed)
+    assert any(one[k]["mobile"] != three[k]["mobile"] for k in stayed)
     before, after = (
         {r["cust_no"] for r in rows(delivery / f"inbox/core_customers/{d}/customers.csv.gz")}
         for d in (D1, D3)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from delivered import rows
+from delivered import lines, rows
 
 from lakehouse.errors import InputInvalid
 from simulator.engine import answer
@@ -92,3 +92,27 @@ def test_a_manifest_that_names_an_absent_file_is_an_error(tmp_path):
     publish(tmp_path / "out", "silent", "r1", ["a"]).unlink()
     with pytest.raises(InputInvalid, match="which is not there"):
         answer(tmp_path / "out", tmp_path / "inbox", D)
+
+
+def test_delivered_messages_cause_purchases_at_the_known_chance_of_their_channel(tmp_path):
+    keys = [f"k{i:06d}" for i in range(40_000)]
+    publish(tmp_path / "out", "first_days", "r1", keys)
+    users = {key: f"U{key}" for key in keys[: len(keys) // 2]}
+    answers = answer(tmp_path / "out", tmp_path / "inbox", D, users=users, truth=tmp_path / "truth")
+    told = rows(tmp_path / "truth/responses/2026-11-19.csv")
+    assert len(told) == 40_000
+    for channel, uplift in (("PUSH", 0.03), ("SMS", 0.015)):
+        reached = [
+            r for r in told
+            if r["channel"] == channel and r["is_delivered"] == "true" and r["has_app"] == "true"
+        ]  # fmt: skip
+        share = sum(r["buys"] == "true" for r in reached) / len(reached)
+        assert abs(share - uplift) < 4 * (uplift * (1 - uplift) / len(reached)) ** 0.5
+    buyers = {r["recipient_key"] for r in told if r["buys"] == "true"}
+    assert not [
+        r for r in told if r["buys"] == "true" and (r["is_delivered"] != "true" or r["has_app"] != "true")
+    ]
+    bought = lines(tmp_path / "inbox/app_events/2026-11-19/events_campaigns.jsonl.gz")
+    assert {event["user"]["id"] for event in bought} == {f"U{key}" for key in buyers}
+    assert {event["event"]["name"] for event in bought} == {"wealth_purchase_ok"}
+    assert len({event["event_id"] for event in bought}) == len(bought) == answers.purchases > 200

@@ -1,0 +1,153 @@
+"""`python -m simulator.pictures`: the simulated bank's distributions as pictures, so that a banker can say what is unreal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simulator.accounts import first_holdings
+from simulator.bank import Bank, Plan
+from simulator.bookings import history
+from simulator.effects import UPLIFT
+from simulator.engine import OPENS
+from simulator.evidence import carried, records_of
+from simulator.truth import troubles_of
+
+FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
+PLAN = Plan(people=20_000, nights=1, history_months=1)
+INK = "#2f5d8a"
+
+
+def draw_all(folder: Path = FOLDER, plan: Plan = PLAN) -> list[Path]:
+    """Draw every picture of a plan as SVG; the same plan gives the same bytes."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "simulator", "svg.fonttype": "none", "font.size": 9})
+    from matplotlib import pyplot
+
+    bank = Bank(plan)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, (title, draw) in PICTURES.items():
+        figure, axes = pyplot.subplots(figsize=(6, 3))
+        draw(bank, axes)
+        axes.set_title(title, fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.tight_layout()
+        path = folder / f"simulator_{name}.svg"
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+        pyplot.close(figure)
+        # matplotlib ends some lines with blanks
+        path.write_text("".join(line.rstrip() + "\n" for line in path.read_text().splitlines()))
+        paths.append(path)
+    return paths
+
+
+def _ages(bank: Bank, axes: Any) -> None:
+    customers = bank.world.is_customer
+    bins = np.arange(0, 101, 5)
+    axes.hist(
+        [bank.world.age[customers], bank.world.age[~customers]],
+        bins=bins,
+        stacked=True,
+        color=[INK, "#c8d6e5"],
+    )
+    axes.legend(["customers", "others"], frameon=False)
+    axes.set_xlabel("years")
+    axes.set_ylabel("people")
+
+
+def _money(cents: np.ndarray, axes: Any) -> None:
+    axes.hist(np.log10(np.maximum(cents / 100, 1)), bins=np.arange(0, 8.01, 0.25), color=INK)
+    axes.set_xticks(range(9), ["≤1", "10", "100", "1k", "10k", "100k", "1M", "10M", "100M"])
+    axes.set_xlabel("CNY")
+    axes.set_ylabel("core records")
+
+
+def _aum(bank: Bank, axes: Any) -> None:
+    _money(bank.money.total, axes)
+    for tier in (1e4, 5e4, 5e5, 6e6):
+        axes.axvline(np.log10(tier), color="#b0413e", linewidth=0.8)
+
+
+def _demand(bank: Bank, axes: Any) -> None:
+    _money(bank.money.demand, axes)
+
+
+def _bookings(bank: Bank, axes: Any) -> None:
+    plan, rows = bank.plan, slice(0, int((bank.core.since == 0).sum()))
+    holdings = first_holdings(plan.seed, bank.core, bank.money, plan.first_day)
+    booked, _, _ = history(
+        plan.seed, 0, rows, bank.core, bank.money, holdings, bank.loans, plan.first_day, plan.start, plan.rates.overdrawn
+    )  # fmt: skip
+    counts = np.bincount(booked.owner, minlength=rows.stop) * 30 / (plan.first_day - plan.start)
+    axes.hist(np.minimum(counts, 30), bins=np.arange(0, 31), color=INK)
+    axes.set_xlabel("bookings in 30 days (30 = 30 or more)")
+    axes.set_ylabel("core records")
+
+
+def _counts(numbers: np.ndarray, label: str, axes: Any) -> None:
+    values, counts = np.unique(numbers, return_counts=True)
+    axes.bar(values, counts, color=INK)
+    axes.set_xticks(values)
+    axes.set_xlabel(label)
+    axes.set_ylabel("count")
+
+
+def _records(bank: Bank, axes: Any) -> None:
+    _counts(np.unique(records_of(bank).person, return_counts=True)[1], "delivered records of a person", axes)
+
+
+def _identifiers(bank: Bank, axes: Any) -> None:
+    records = records_of(bank)
+    place, _ = carried(bank, records)
+    numbers = np.bincount(place, minlength=len(records.person))
+    _counts(numbers, "identifiers of a record that say something, beside its own key", axes)
+
+
+def _troubles(bank: Bank, axes: Any) -> None:
+    sizes = {
+        "core_banking": len(bank.core.person), "mobile_app": len(bank.app.person), "web": len(bank.web.person),
+        "wechat_account": len(bank.followers.person), "wechat_mini": len(bank.minis.person),
+    } | {name: len(records) for name, records in bank.contacts.items()}  # fmt: skip
+    found = sorted(
+        (float(mask.sum()) / max(sizes[source], 1), f"{source}: {trouble}")
+        for source, trouble, mask in troubles_of(bank)
+    )
+    found = [pair for pair in found if pair[0] > 0]
+    axes.figure.set_size_inches(6, 7)
+    axes.barh([name for _, name in found], [100 * share for share, _ in found], color=INK)
+    axes.set_xlabel("% of the source's records")
+    axes.tick_params(axis="y", labelsize=7)
+
+
+def _responses(bank: Bank, axes: Any) -> None:
+    del bank
+    channels = sorted(UPLIFT)
+    place = np.arange(len(channels))
+    axes.bar(place - 0.2, [100 * OPENS.get(c, OPENS["SMS"])[0] for c in channels], 0.4, color="#c8d6e5")
+    axes.bar(place + 0.2, [100 * UPLIFT[c] for c in channels], 0.4, color=INK)
+    axes.set_xticks(place, channels, fontsize=7)
+    axes.legend(["opened", "purchase caused"], frameon=False)
+    axes.set_ylabel("% of delivered")
+
+
+PICTURES: dict[str, tuple[str, Callable[[Bank, Any], None]]] = {
+    "ages": ("Ages", _ages),
+    "aum": ("Money in all classes aimed at; lines: tiers", _aum),
+    "demand": ("Demand balance aimed at", _demand),
+    "bookings": ("Bookings on the savings account", _bookings),
+    "records": ("Records per person", _records),
+    "identifiers": ("Identifiers per record", _identifiers),
+    "troubles": ("How often each trouble occurs", _troubles),
+    "responses": ("What messages do, by channel", _responses),
+}
+
+if __name__ == "__main__":
+    for drawn in draw_all(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER):
+        sys.stdout.write(f"{drawn}\n")

@@ -1,0 +1,109 @@
+"""Rates by name: three messes, single rates from a file, and every wrong file refused with its line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from delivered import files, rows
+
+from jobs.commands.simulate import command
+from lakehouse.errors import SettingsInvalid, UsageError
+from simulator.rates import HEAVY, LIGHT, Rates, rates_of
+
+
+def test_a_light_mess_has_less_of_each_trouble_and_a_heavy_one_more():
+    default = Rates()
+    assert all(getattr(rates_of("light"), name) < getattr(default, name) for name in LIGHT)
+    assert all(getattr(rates_of("heavy"), name) > getattr(default, name) for name in HEAVY)
+    assert rates_of() == default
+
+
+def test_a_file_changes_single_rates_of_a_mess(tmp_path):
+    path = tmp_path / "rates.yml"
+    path.write_text("family_phone: 0.2\nstaff: 0\n")
+    rates = rates_of("heavy", path)
+    assert (rates.family_phone, rates.staff, rates.landline) == (0.2, 0.0, HEAVY["landline"])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "sentence"),
+    [
+        ("staff: 0.1\nfamily_phon: 0.2\n", 2, "unknown rate 'family_phon'; did you mean 'family_phone'"),
+        ("staff: 0.1\n\nlandline: 1.5\n", 3, "landline must lie between 0 and 1, not 1.5"),
+        ("landline: -0.1\n", 1, "landline must lie between 0 and 1, not -0.1"),
+        ("landline: many\n", 1, "landline must be a number from 0 to 1, not 'many'"),
+        ("landline: yes\n", 1, "landline must be a number"),
+        ("- landline\n", 1, "rates are written"),
+        ("landline: 0.6\nmissing_phone: 0.6\n", None, "together must not exceed 1"),
+    ],
+)
+def test_a_wrong_rate_is_refused_with_its_line(tmp_path, text, line, sentence):
+    path = tmp_path / "rates.yml"
+    path.write_text(text)
+    with pytest.raises(SettingsInvalid, match=sentence) as refused:
+        rates_of("default", path)
+    assert (refused.value.line, refused.value.file, refused.value.exit_code) == (line, str(path), 2)
+
+
+def test_an_unknown_mess_is_refused():
+    with pytest.raises(UsageError, match="there is no mess 'heavi'; did you mean 'heavy'"):
+        rates_of("heavi")
+
+
+def test_faults_make_four_files_of_the_last_night_unusable_and_nothing_else(tmp_path):
+    made = {}
+    for name, options in (("sound", []), ("spoilt", ["--faults"])):
+        told = CliRunner().invoke(
+            command,
+            [
+                "--people",
+                "300",
+                "--nights",
+                "2",
+                "--history-months",
+                "1",
+                "--out",
+                str(tmp_path / name),
+                *options,
+            ],
+        )
+        assert told.exit_code == 0, told.output
+        made[name] = (json.loads(told.output), files(tmp_path / name / "inbox"))
+    assert made["spoilt"][0]["faults"] == 4
+    sound, spoilt = made["sound"][1], made["spoilt"][1]
+    assert sound.keys() == spoilt.keys()
+    changed = {name for name in sound if sound[name] != spoilt[name]}
+    said = {
+        f"{r['feed']}/{r['business_date']}/{r['file']}" for r in rows(tmp_path / "spoilt/truth/faults.csv")
+    }
+    assert changed == said
+    assert all("2026-11-19" in name for name in changed)
+
+
+def test_heavy_troubles_that_nobody_could_tell_apart_are_in_the_truth(tmp_path):
+    told = CliRunner().invoke(
+        command,
+        [
+            "--people",
+            "5000",
+            "--nights",
+            "1",
+            "--history-months",
+            "0",
+            "--mess",
+            "heavy",
+            "--out",
+            str(tmp_path),
+        ],
+    )
+    assert told.exit_code == 0, told.output
+    seen = {row["trouble"] for row in rows(tmp_path / "truth/troubles.csv")}
+    assert seen >= {
+        "family_phone_hidden_owner",
+        "recycled_phone_hidden_taker",
+        "agent_phone",
+        "kiosk_device",
+        "clerk_on_kiosk",
+    }
