@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from lakehouse.contracts import Contract, contract, written_contract_names
 from lakehouse.creation import create_table
 from lakehouse.errors import ContractBroken
+from lakehouse.published import relation_sql
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
+    from duckdb import DuckDBPyConnection
     from pyspark.sql import DataFrame, SparkSession
 
 Frame = Any  # a Spark DataFrame or a pyarrow.Table
@@ -141,6 +143,10 @@ class Lake:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def relation(self, table: str, connection: DuckDBPyConnection) -> str:
+        """Give SQL for ``connection`` that reads the newest version of a table from its files (no JVM)."""
+        return relation_sql(self.settings, table)
+
     # -- reading -------------------------------------------------------------------------------------------
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
@@ -240,6 +246,21 @@ class Lake:
             return change_states(
                 self, contract(table), frame, feed=feed, business_date=business_date, mode=mode, key=key
             )
+
+    def change_part(
+        self,
+        table: str,
+        rows: pa.Table,
+        *,
+        feed: str,
+        business_date: date,
+        within: tuple[str, pa.Array] | None,
+    ) -> None:
+        """Bring a part of a state table to ``rows``, at any size and without a JVM; see ``lakehouse.partial_states``."""
+        from lakehouse.partial_states import change_part
+
+        with self._locks[table], _contract_errors(table):
+            change_part(self, contract(table), rows, feed=feed, business_date=business_date, within=within)
 
     def restore(self, table: str, version: int) -> None:
         """Bring a table back to an earlier version by a new commit, unless it is there already."""
