@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from identity.arrays import distinct
 from identity.components import components
 from identity.constraints import Constraints, constraints_of, find_violators
 from identity.cut import cut_large_people

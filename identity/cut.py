@@ -100,9 +100,7 @@ def _weakest_joins(
     by_end: dict[int, list[int]] = {}
     for link in links.tolist():
         by_end.setdefault(int(ends[link]), []).append(link)
-    sizes = {
-        block: int((strong[profiles] == block).sum()) for block in distinct(strong[profiles]).tolist()
-    }
+    sizes = {block: int((strong[profiles] == block).sum()) for block in distinct(strong[profiles]).tolist()}
     refused: list[int] = []
     waiting = [_net(strong, profiles, links, graph, ends)]
     while waiting:

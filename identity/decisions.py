@@ -123,9 +123,21 @@ def _identified(*parts: object) -> str:
 
 
 def _append(
-    lake: Lake, decision_id: str, kind: str, author: str, decided_at: datetime, reason: str, more: dict[str, str]
+    lake: Lake,
+    decision_id: str,
+    kind: str,
+    author: str,
+    decided_at: datetime,
+    reason: str,
+    more: dict[str, str],
 ) -> None:
-    row = {"decision_id": decision_id, "kind": kind, "author": author, "decided_at": decided_at, "reason": reason}
+    row = {
+        "decision_id": decision_id,
+        "kind": kind,
+        "author": author,
+        "decided_at": decided_at,
+        "reason": reason,
+    }
     lake.append_rows(TABLE, [row | more])
 
 

@@ -37,7 +37,8 @@ def come_of_age(birth_dates: np.ndarray, business_date: date, age: int) -> np.nd
     born = np.where(birth_dates == UNDATED, 0, birth_dates).astype("datetime64[D]")
     month = born.astype("datetime64[M]")
     days = (
-        (month + np.timedelta64(12 * age, "M")).astype("datetime64[D]") + (born - month.astype("datetime64[D]"))
+        (month + np.timedelta64(12 * age, "M")).astype("datetime64[D]")
+        + (born - month.astype("datetime64[D]"))
     ).astype(np.int64)
     young = (birth_dates != UNDATED) & (days > days_of(business_date))
     return np.where(young, days, UNDATED).astype(np.int32)
@@ -65,7 +66,9 @@ def common_among(carried: pa.Table, rules: Rules) -> pa.Table:
     size = sizes["n_sum"].take(pc.index_in(carried["source"], value_set=sizes["source"]))
     often = pc.and_(
         pc.greater_equal(carried["n"], _OFTEN),
-        pc.greater(carried["n"].cast(pa.float64()), pc.multiply(size.cast(pa.float64()), rules.names.max_share)),
+        pc.greater(
+            carried["n"].cast(pa.float64()), pc.multiply(size.cast(pa.float64()), rules.names.max_share)
+        ),
     )
     return carried.filter(pc.and_(often, pc.is_valid(carried["full_name"]))).select(["source", "full_name"])
 

@@ -63,7 +63,7 @@ def judge_holders(
             ended, undecided = _end_old_links(graph, rules, rule, mine, groups, used, contested)
             expired += ended
             decided = contested.keys() - set(undecided)
-            owned |= {node: f"{rule.when_exceeded} holder" for node in decided}
+            owned |= dict.fromkeys(decided, f"{rule.when_exceeded} holder")
             contested = {node: contested[node] for node in undecided}
         if rule.corroborate == "full_name" and contested:
             sub_nodes += _corroborated(

@@ -354,7 +354,9 @@ class _Identifiers:
         identifiers = Identifiers(
             ids[order],
             np.concatenate(self.codes)[order],
-            pa.chunked_array([v.stored for v in self.values], pa.string()).take(pa.array(order)).combine_chunks(),
+            pa.chunked_array([v.stored for v in self.values], pa.string())
+            .take(pa.array(order))
+            .combine_chunks(),
             np.concatenate([v.states for v in self.values])[order],
             np.concatenate([v.reasons for v in self.values])[order],
             np.zeros(len(ids), dtype=np.int64),

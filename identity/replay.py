@@ -93,7 +93,6 @@ class Replay:
                 self.hold(int(labels[place]), held.key, value)
         self._part(labels)
 
-
     def hold(self, label: int, key: Key, value: int) -> None:
         """Let a person hold one more value of something."""
         self.sides[label].values.setdefault(key, set()).add(value)

@@ -105,7 +105,9 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityR
         lake.append("identity.nodes", observed.new_nodes)
     one_ids = lake.read_arrow("identity.one_ids").sort_by("one_id")
     past = _past_map(tables, scope)
-    assignment = _assign(observed.graph, grouping, rules, one_ids, past, _held_elsewhere(tables, scope), business_date)
+    assignment = _assign(
+        observed.graph, grouping, rules, one_ids, past, _held_elsewhere(tables, scope), business_date
+    )
     one_ids = _with_minted(lake, one_ids, assignment, business_date)
     moves = moves_of(plan, observed.graph, grouping, assignment, _open_before(past, business_date))
     clock.lap("mint")

@@ -72,9 +72,7 @@ def _reach_of_namespace(
     if any(getattr(old, name) != getattr(new, name) for name in ("at_most", "when_exceeded", "corroborate")):
         _carriers(tables, namespace, "> 1")
     if old.unique != new.unique:
-        _components_with_more(
-            tables, namespace, min(old.unique or _UNLIMITED, new.unique or _UNLIMITED)
-        )
+        _components_with_more(tables, namespace, min(old.unique or _UNLIMITED, new.unique or _UNLIMITED))
     if old.strength != new.strength:
         _refused_before(tables)
         _people_above(tables, min(_cut(was[0]), _cut(now[0])))

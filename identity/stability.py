@@ -46,7 +46,7 @@ def moves_of(plan: Plan, graph: Graph, grouping: Grouping, assignment: Assignmen
         cause: n for place, cause in enumerate(_CAUSES) if (n := int((moved & (causes == place)).sum()))
     }
     quietly = untouched = 0
-    if plan.causes is not None and not _everybody(plan):
+    if plan.causes is not None and plan.touched_ids is not None and not _everybody(plan):
         told = np.array([c in _CAUSE_OF for c in plan.causes["cause"].to_pylist()], dtype=bool)
         reached = plan.causes["node_id"].to_numpy()[told]
         loud = distinct(before["one_id"].to_numpy()[np.isin(before["profile_id"].to_numpy(), reached)])

@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from lakehouse.lake import Lake
 
 CUSTOMERS = ("source", "source_key", "kind", "full_name", "gender", "birth_date")
-OBSERVATIONS = ("source", "source_key", "namespace", "value", "role", "verified", "observed_on", "hash_method")
+OBSERVATIONS = (
+    "source",
+    "source_key",
+    "namespace",
+    "value",
+    "role",
+    "verified",
+    "observed_on",
+    "hash_method",
+)
 _READ = (("trusted.customers", CUSTOMERS), ("trusted.identifier_observations", OBSERVATIONS))
 
 
@@ -115,8 +124,10 @@ def _cut_off(tables: Tables) -> str:
 
 
 def _changed_records(tables: Tables) -> None:
-    """Profiles whose records differ from the night before, in what identity reads of them."""
-    tables.run("CREATE OR REPLACE TEMP TABLE reached_keys (source VARCHAR, source_key VARCHAR, cause VARCHAR)")
+    """Reach profiles whose records differ from the night before, in what identity reads of them."""
+    tables.run(
+        "CREATE OR REPLACE TEMP TABLE reached_keys (source VARCHAR, source_key VARCHAR, cause VARCHAR)"
+    )
     for table, columns in _READ:
         listed = ", ".join(columns)
         was = f"SELECT {listed} FROM {table} WHERE {WAS_KNOWN} AND valid_to <= $day"
@@ -143,7 +154,7 @@ def _come_due(tables: Tables) -> None:
 
 
 def _common_names_changed(tables: Tables, rules: Rules) -> None:
-    """Records with a name that has become nobody's, or somebody's again."""
+    """Reach records with a name that has become nobody's, or somebody's again."""
     for name, known in (("were_common", WAS_KNOWN), ("common", KNOWN)):
         counted = tables.sql(
             f"SELECT source, full_name, count(*) AS n FROM trusted.customers WHERE {known} GROUP BY ALL"
@@ -189,7 +200,7 @@ def _decisions_changed(
 
 
 def _earlier_attempt(tables: Tables) -> None:
-    """What an earlier, whole attempt of this night decided is decided again."""
+    """Reach what an earlier, whole attempt of this night decided."""
     tables.run(
         """
         INSERT INTO reached_ids SELECT DISTINCT node_id, 'attempt' FROM (
@@ -229,7 +240,9 @@ def _crowds_dissolved(tables: Tables, rules: Rules, key: bytes, business_date: d
     }
     tables.take(
         "caps",
-        pa.table({"namespace": pa.array(list(capped), pa.string()), "most": pa.array(capped.values(), pa.int64())}),
+        pa.table(
+            {"namespace": pa.array(list(capped), pa.string()), "most": pa.array(capped.values(), pa.int64())}
+        ),
     )
     tables.run(
         f"""

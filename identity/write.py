@@ -53,7 +53,9 @@ def write_states(
             "profile_id": graph.profiles.node_ids[links.profiles],
             "identifier_id": graph.identifiers.node_ids[links.identifiers],
             "source": profiles["source"].take(of_link),
-            "namespace": namespaces.take(pa.array(graph.identifiers.namespaces[links.identifiers], pa.int64())),
+            "namespace": namespaces.take(
+                pa.array(graph.identifiers.namespaces[links.identifiers], pa.int64())
+            ),
             "verified": links.verified,
             "status": pa.array(grouping.link_states, pa.string()),
             "ended_on": _days(grouping.ended_on),
@@ -77,7 +79,9 @@ def write_states(
         if scope is not None:
             of_nodes = table == "identity.node_states"
             within = (
-                ("node_id", pa.array(scope.identifiers)) if of_nodes else ("profile_id", pa.array(scope.profiles))
+                ("node_id", pa.array(scope.identifiers))
+                if of_nodes
+                else ("profile_id", pa.array(scope.profiles))
             )
         lake.change_part(table, rows, feed=FEED, business_date=business_date, within=within)
 

@@ -14,7 +14,9 @@ class MemoryLake:
     """Tables as Arrow rows; states change by the rules of ``lakehouse.states``."""
 
     def __init__(self, workspace):
-        self.settings = SimpleNamespace(workspace=workspace, secret=lambda name: b"a key for tests only, 32 letters")
+        self.settings = SimpleNamespace(
+            workspace=workspace, secret=lambda name: b"a key for tests only, 32 letters"
+        )
         self.rows: dict[str, pa.Table] = {}
 
     def table(self, name):
@@ -62,7 +64,9 @@ class MemoryLake:
         told = [n for n in found.columns if n not in ("_feed", "valid_from", "valid_to")]
         says = {
             tuple(row[k] for k in found.key): {**row, "_feed": feed, "valid_from": day, "valid_to": None}
-            for row in rows.select(told).cast(pa.schema([found.arrow_schema().field(n) for n in told])).to_pylist()
+            for row in rows.select(told)
+            .cast(pa.schema([found.arrow_schema().field(n) for n in told]))
+            .to_pylist()
         }
         after = []
         for row in self.table(table).to_pylist():

@@ -67,7 +67,9 @@ def values(namespace):
 
 records = st.fixed_dictionaries({}, optional={name: values(name) for name in POOLS})
 words = st.tuples(
-    st.sampled_from(["must_link", "cannot_link", "revoke"]), st.sampled_from(PROFILES), st.sampled_from(PROFILES)
+    st.sampled_from(["must_link", "cannot_link", "revoke"]),
+    st.sampled_from(PROFILES),
+    st.sampled_from(PROFILES),
 )
 nights = st.fixed_dictionaries(
     {
