@@ -14,7 +14,7 @@ from identity.mint import Assignment
 from identity.observe import Observed
 from identity.rules import Rules
 from identity.touched import Plan
-from identity.write import CAUSE_ORDER
+from identity.write import CAUSE_ORDER, first_cause
 from lakehouse.errors import GateStopped
 
 # The first of these that reached a component is named as the cause of what became of its people.
@@ -41,14 +41,14 @@ def moves_of(plan: Plan, graph: Graph, grouping: Grouping, assignment: Assignmen
     earlier = _looked_up(before["profile_id"].to_numpy(), before["one_id"].to_numpy(), ids)
     known = earlier != 0
     moved = known & (earlier != assignment.one_ids)
-    causes = _cause_per_profile(plan, graph, grouping)
-    by_cause = {
-        cause: n for place, cause in enumerate(_CAUSES) if (n := int((moved & (causes == place)).sum()))
-    }
+    of_ids = causes_of(plan, graph, grouping, assignment, before)
+    pairs = zip(earlier[moved].tolist(), assignment.one_ids[moved].tolist(), strict=True)
+    told = [first_cause(of_ids, *pair) for pair in pairs]
+    by_cause = {cause: told.count(cause) for cause in _CAUSES if cause in told}
     quietly = untouched = 0
     if plan.causes is not None and plan.touched_ids is not None and not _everybody(plan):
-        told = np.array([c in _CAUSE_OF for c in plan.causes["cause"].to_pylist()], dtype=bool)
-        reached = plan.causes["node_id"].to_numpy()[told]
+        listed = np.array([c in _CAUSE_OF for c in plan.causes["cause"].to_pylist()], dtype=bool)
+        reached = plan.causes["node_id"].to_numpy()[listed]
         loud = distinct(before["one_id"].to_numpy()[np.isin(before["profile_id"].to_numpy(), reached)])
         quietly = int((moved & ~np.isin(earlier, loud)).sum())
         untouched = int((moved & ~np.isin(ids, plan.touched_ids)).sum())
@@ -70,7 +70,7 @@ def _largest_growth(before: np.ndarray, after: np.ndarray) -> int:
 def causes_of(
     plan: Plan, graph: Graph, grouping: Grouping, assignment: Assignment, before: pa.Table
 ) -> dict[int, str]:
-    """Give per OneID (of tonight and of the night before) what reached its people; links where nothing else did."""
+    """Give per OneID (of tonight and of the night before) what reached its people; none where nothing did."""
     per_profile = _cause_per_profile(plan, graph, grouping)
     found: dict[int, int] = {}
     earlier = _looked_up(
@@ -81,7 +81,7 @@ def causes_of(
         first = order[np.r_[True, ids[order][1:] != ids[order][:-1]]] if len(order) else order
         for one_id, cause in zip(ids[first].tolist(), per_profile[first].tolist(), strict=True):
             found[one_id] = min(found.get(one_id, cause), cause)
-    return {one_id: _CAUSES[cause] for one_id, cause in found.items()}
+    return {one_id: _CAUSES[cause] for one_id, cause in found.items() if cause < len(_CAUSES)}
 
 
 def _everybody(plan: Plan) -> bool:
@@ -90,13 +90,12 @@ def _everybody(plan: Plan) -> bool:
 
 
 def _cause_per_profile(plan: Plan, graph: Graph, grouping: Grouping) -> np.ndarray:
-    """Give each profile the first cause that reached its raw component, as a place in ``_CAUSES``."""
+    """Give each profile the first cause that reached its raw component, as a place in ``_CAUSES`` (beyond: none)."""
     size = len(graph.profiles)
-    causes = np.full(size, _CAUSES.index("links"))
     if plan.causes is None:
-        return causes
+        return np.full(size, len(_CAUSES))
     if _everybody(plan):
-        return np.zeros(size, dtype=causes.dtype)
+        return np.zeros(size, dtype=np.int64)
     names = [_CAUSE_OF.get(cause) for cause in plan.causes["cause"].to_pylist()]
     nodes = plan.causes["node_id"].to_numpy()
     places = np.searchsorted(graph.profiles.node_ids, nodes)
@@ -106,8 +105,7 @@ def _cause_per_profile(plan: Plan, graph: Graph, grouping: Grouping) -> np.ndarr
     for place, name in enumerate(_CAUSES):
         mine = there & np.array([told == name for told in names], dtype=bool)
         np.minimum.at(lowest, components[places[mine]], place)
-    told = lowest[components]
-    return np.where(told < len(_CAUSES), told, causes)
+    return np.asarray(lowest[components])
 
 
 def count_violations(graph: Graph, grouping: Grouping, rules: Rules) -> int:

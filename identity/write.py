@@ -217,10 +217,9 @@ def write_lineage(
     events = assignment.events
     size = len(events)
     told = [
-        causes.get(event.to_one_id) if event.event in ("CREATE", "RESURRECT")
-        else min((causes[i] for i in (event.to_one_id, event.from_one_id) if i in causes), key=CAUSE_ORDER.index, default=None)
+        first_cause(causes, event.to_one_id, *([event.from_one_id] if event.from_one_id else []))
         for event in events
-    ]  # fmt: skip
+    ]
     rows = pa.table(
         {
             "happened_on": pa.repeat(pa.scalar(business_date, pa.date32()), size),
@@ -228,11 +227,17 @@ def write_lineage(
             "from_one_id": pa.array([event.from_one_id or None for event in events], pa.int64()),
             "to_one_id": pa.array([event.to_one_id or None for event in events], pa.int64()),
             "profile_count": pa.array([event.profile_count for event in events], pa.int64()),
-            "cause": pa.array([cause or "links" for cause in told], pa.string()),
+            "cause": pa.array(told, pa.string()),
             "rules_version": pa.repeat(rules.version, size),
         }
     )
     lake.replace_partition("identity.lineage_events", rows, happened_on=business_date)
+
+
+def first_cause(causes: dict[int, str], *one_ids: int) -> str:
+    """Give the first cause that reached any of these people; links where none is known."""
+    known = [causes[one_id] for one_id in one_ids if one_id in causes]
+    return min(known, key=CAUSE_ORDER.index, default="links")
 
 
 def write_redirects(lake: Lake, living: np.ndarray) -> dict[int, int]:
