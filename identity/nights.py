@@ -38,6 +38,7 @@ class NightRow:
     rules: str
     decisions: str
     reached: str
+    kinds: str
     touched_profiles: int = 0
     profiles: int = 0
     one_ids: int = 0

@@ -29,7 +29,7 @@ from identity.nights import NightRow, forget_night, last_night, rules_as_text, w
 from identity.observe import Observed, observe
 from identity.rules import Rules, load_rules
 from identity.stability import Moves, causes_of, count_violations, moves_of, refuse_strangers
-from identity.tables import LEFT, Tables
+from identity.tables import KINDS, LEFT, Tables
 from identity.touched import Plan, carriers_outside, identifiers_let_go, known_nodes, plan_night, rows_of
 from identity.workspace_key import workspace_key
 from identity.write import Scope, write_derived, write_lineage, write_one_ids, write_redirects, write_states
@@ -124,6 +124,7 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityR
     write_one_ids(lake, observed, one_ids, assignment, redirects, living)
     moves = replace(moves, known_profiles=_known_before(tables))
     night = _night_row(plan, rules, observed, grouping, moves, living, [d.decision_id for d in decisions])
+    night.kinds = Tables(lake, business_date).one(KINDS)
     write_night(lake, night, business_date)
     clock.lap("write_derived")
     result = IdentityResult(
@@ -296,6 +297,7 @@ def _night_row(
         rules=rules_as_text(rules),
         decisions=json.dumps(sorted(decisions)),
         reached=json.dumps(plan.reached, sort_keys=True),
+        kinds="",
         touched_profiles=len(observed.graph.profiles),
         profiles=pc.sum(living["n"]).as_py() or 0,
         one_ids=living.num_rows,

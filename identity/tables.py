@@ -64,6 +64,8 @@ class Tables:
         return statement.replace("$day", "getvariable('day')").replace("$before", "getvariable('before')")
 
 
+# What the dictionary of OneIDs says of kinds: a refused night leaves what it wrote there.
+KINDS = "SELECT coalesce(sum(hash(one_id, kind)), 0)::VARCHAR FROM identity.one_ids"
 # Rows of trusted states as known on the day, or on that of the night before.
 KNOWN = "valid_from <= $day AND (valid_to IS NULL OR valid_to > $day)"
 WAS_KNOWN = "valid_from <= $before AND (valid_to IS NULL OR valid_to > $before)"

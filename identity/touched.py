@@ -22,7 +22,7 @@ from identity.nights import LastNight
 from identity.observe import NODE_SCHEMA, observe
 from identity.rule_changes import reach_of_rules, why_all
 from identity.rules import Rules
-from identity.tables import KNOWN, LEFT, WAS_KNOWN, Tables
+from identity.tables import KINDS, KNOWN, LEFT, WAS_KNOWN, Tables
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -120,6 +120,9 @@ def _cut_off(tables: Tables) -> str:
         return "rows of another night were left behind"
     if newest is not None and newest > tables.one("SELECT $before") and not present:
         return "an earlier attempt was cut off"
+    begun = "$day" if present else "$before"
+    if tables.one(KINDS) != tables.one(f"SELECT max(kinds) FROM identity.nights WHERE _arrived_on = {begun}"):
+        return "another attempt left its kinds of people behind"
     return ""
 
 

@@ -248,6 +248,20 @@ def test_a_full_night_gives_the_rows_of_a_partial_one(lake):
         assert frame_hash(told[f"identity.{table}"]) == table_hash(lake.settings, f"identity.{table}"), table
 
 
+def test_a_refused_night_that_was_taken_back_leaves_no_kind_of_person_behind(lake):
+    night(lake, N1, [ZHANG, LONE])
+    versions = {t: lake.version(t) for t in TABLES}
+    night(lake, N2, [ZHANG, {**LONE, "kind": "customer"}])
+    for table, version in versions.items():
+        if table.split(".")[1] not in ("nodes", "keys", "one_ids", "decisions"):
+            lake.restore(table, version)
+    assert night(lake, N2, [ZHANG, LONE]).mode == "full"
+    assert row_of(lake, N2)["mode_reason"] == "another attempt left its kinds of people behind"
+    kinds = {r["one_id"]: r["kind"] for r in rows_of(lake, "one_ids")}
+    assert kinds[people(lake)["web/7"]] == "anonymous"
+    assert night(lake, N3, [ZHANG, LONE]).mode == "changes"
+
+
 def test_one_bad_value_on_strangers_is_named_masked_and_nothing_is_written(lake):
     night(lake, N1, [ZHANG])
     before = hashes(lake)
