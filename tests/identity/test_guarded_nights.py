@@ -321,3 +321,24 @@ def test_nobody_moves_quietly_over_thirty_nights_of_small_changes(lake):
     assert [r["mode"] for r in rows] == ["full"] + ["changes"] * 29
     assert sum(r["moved_untouched"] for r in rows) == 0
     assert max(r["touched_profiles"] for r in rows[1:]) < 20
+
+
+def test_a_record_that_comes_back_brings_the_other_end_of_its_decision_along(lake):
+    night(lake, N1, [ZHANG, LI, LONE])
+    said(lake, "must_link", "web/7", "core/2")
+    night(lake, N2, [ZHANG, LI])
+    third = night(lake, N3, [ZHANG, LI, LONE])
+    assert (third.mode, third.touched) == ("changes", 2)
+    assert people(lake)["web/7"] == people(lake)["core/2"]
+
+
+def test_a_crowd_that_dissolves_joins_those_who_are_left(lake):
+    write_rules(lake, "namespaces: {phone: {carriers: 2}}\n")
+    visitor = {"id": "web/8", "kind": "anonymous", "phone": "13812340001"}
+    night(lake, N1, [ZHANG, APP, visitor])
+    assert len(set(people(lake).values())) == 3
+    second = night(lake, N2, [ZHANG, APP, {**visitor, "phone": "13812340009"}])
+    assert (second.mode, second.touched) == ("changes", 3)
+    assert people(lake)["core/1"] == people(lake)["app/9"] != people(lake)["web/8"]
+    night(lake, N3, [ZHANG, APP, visitor])
+    assert len(set(people(lake).values())) == 3
