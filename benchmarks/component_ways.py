@@ -26,7 +26,7 @@ def _now() -> np.ndarray:
 
 def _engine(folder: Path, kernel: str | None = None) -> Timed:
     import pyarrow.dataset as ds
-    from deltalake import DeltaTable
+    from deltalake import DeltaTable, write_deltalake
 
     from identity.components import components
     from identity.engine import components as engine
@@ -37,18 +37,17 @@ def _engine(folder: Path, kernel: str | None = None) -> Timed:
     workspace.mkdir(exist_ok=True)
     (workspace / "cdp.yml").write_text("{}\n")
     lake = Lake(load_settings(workspace))
-    lake.create(["identity.components"])
     components(np.array([0]), np.array([1]), 2, kernel="numba")
     _warm()
     began = _now()
     links = ds.dataset(DeltaTable(str(folder / "links")).file_uris())
     with lake.exchange("components") as place:
         found = engine(links, place, settings=lake.settings.components)
-        lake.overwrite("identity.components", found.rows.rename_columns(["node_id", "raw_component_id"]))
+        write_deltalake(str(folder / "components"), found.rows, mode="overwrite")
     seconds = _now() - began
     assert found.mode == "driver"
-    rows = lake.read_arrow("identity.components")
-    return seconds, rows["node_id"].to_numpy(), rows["raw_component_id"].to_numpy()
+    rows = DeltaTable(str(folder / "components")).to_pyarrow_table()
+    return seconds, rows["node_id"].to_numpy(), rows["component"].to_numpy()
 
 
 def _warm() -> None:

@@ -40,6 +40,7 @@ class Measures:
     exact_ratio: float
     splits: int
     merges: int
+    merge_distance: int
     largest: int
     largest_true: int
     mixed_one_ids: int
@@ -130,6 +131,7 @@ def measure(
         exact_ratio=exact / len(true_sizes) if len(true_sizes) else 1.0,
         splits=int((pieces_of_ours - 1).sum()),
         merges=int((pieces_of_truth - 1).sum()),
+        merge_distance=int((pieces_of_ours - 1).sum() + (pieces_of_truth - 1).sum()),
         largest=int(our_sizes.max(initial=0)),
         largest_true=int(true_sizes.max(initial=0)),
         mixed_one_ids=int((pieces_of_ours > 1).sum()),

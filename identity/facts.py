@@ -29,10 +29,48 @@ class Facts:
     kinds: np.ndarray
 
 
-def born_before(business_date: date, age: int) -> int:
-    """Give the last birth date (days since 1970) of people who are ``age`` years old on the day."""
-    day = 28 if (business_date.month, business_date.day) == (2, 29) else business_date.day
-    return (date(business_date.year - age, business_date.month, day) - date(1970, 1, 1)).days
+def come_of_age(birth_dates: np.ndarray, business_date: date, age: int) -> np.ndarray:
+    """Give the day (since 1970) on which people become ``age`` years old; UNDATED where that is past or unknown.
+
+    Who was born on 29 February comes of age on 1 March of a year without one.
+    """
+    born = np.where(birth_dates == UNDATED, 0, birth_dates).astype("datetime64[D]")
+    month = born.astype("datetime64[M]")
+    days = (
+        (month + np.timedelta64(12 * age, "M")).astype("datetime64[D]")
+        + (born - month.astype("datetime64[D]"))
+    ).astype(np.int64)
+    young = (birth_dates != UNDATED) & (days > days_of(business_date))
+    return np.where(young, days, UNDATED).astype(np.int32)
+
+
+def days_of(day: date) -> int:
+    """Give a date as days since 1970."""
+    return (day - date(1970, 1, 1)).days
+
+
+def common_names(customers: pa.Table, rules: Rules) -> pa.Table:
+    """Give (source, full_name) of names that too many records of a source carry to be somebody's.
+
+    It is the one thing identity knows about all records together, so nights that look at a few of them are given it.
+    """
+    counted = customers.group_by(["source", "full_name"]).aggregate([([], "count_all")])
+    return common_among(counted.rename_columns({"count_all": "n"}), rules)
+
+
+def common_among(carried: pa.Table, rules: Rules) -> pa.Table:
+    """Give the names that are nobody's among (source, full_name, n), ``n`` records of the source with that name."""
+    if rules.names.max_share is None or not carried.num_rows:
+        return carried.select(["source", "full_name"]).slice(0, 0)
+    sizes = carried.group_by(["source"]).aggregate([("n", "sum")])
+    size = sizes["n_sum"].take(pc.index_in(carried["source"], value_set=sizes["source"]))
+    often = pc.and_(
+        pc.greater_equal(carried["n"], _OFTEN),
+        pc.greater(
+            carried["n"].cast(pa.float64()), pc.multiply(size.cast(pa.float64()), rules.names.max_share)
+        ),
+    )
+    return carried.filter(pc.and_(often, pc.is_valid(carried["full_name"]))).select(["source", "full_name"])
 
 
 def look_up(
@@ -56,9 +94,12 @@ def look_up(
 
 
 def facts_of_profiles(
-    customers: pa.Table, profile_rows: pa.Table, rules: Rules, *, documented: np.ndarray
+    customers: pa.Table, profile_rows: pa.Table, rules: Rules, *, documented: np.ndarray, common: pa.Table
 ) -> Facts:
-    """Give facts of profiles; ``documented`` marks those whose record carries an identity document."""
+    """Give facts of profiles; ``documented`` marks those whose record carries an identity document.
+
+    ``common`` are names that are nobody's (``common_names``).
+    """
     size = profile_rows.num_rows
     births, genders = np.full(size, UNDATED, dtype=np.int32), np.full(size, ABSENT, dtype=np.int8)
     kinds = np.full(size, None, dtype=object)
@@ -82,9 +123,7 @@ def facts_of_profiles(
     encoded = pc.dictionary_encode(rows["full_name"].combine_chunks())
     indices = pc.fill_null(encoded.indices, ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)[backwards]
     names = comparable_names(encoded.dictionary, rules.names)
-    counts = (sure[at] | np.r_[names.looks_legal, False][indices]) & ~_overused(
-        rows["source"], indices, backwards, rules
-    )
+    counts = (sure[at] | np.r_[names.looks_legal, False][indices]) & ~_is_common(rows, common)[backwards]
     for key, keys in (("han", names.han), ("latin", names.latin), ("surname", names.surnames)):
         codes = np.r_[_codes(keys), ABSENT][indices]
         legal[key][at] = np.where(counts, codes, ABSENT)
@@ -100,18 +139,18 @@ def facts_of_profiles(
     return Facts(legal, births, genders, kinds)
 
 
-def _overused(sources: pa.ChunkedArray, names: np.ndarray, order: np.ndarray, rules: Rules) -> np.ndarray:
-    """Tell which rows carry a name too many records of their source carry; no people share one so often."""
-    if rules.names.max_share is None or not len(names):
-        return np.zeros(len(names), dtype=bool)
-    encoded = pc.dictionary_encode(sources.combine_chunks())
-    source = encoded.indices.to_numpy()[order].astype(np.int64)
-    _, place, counts = np.unique(
-        source * (names.max() + 2) + names + 1, return_inverse=True, return_counts=True
+def _is_common(rows: pa.Table, common: pa.Table) -> np.ndarray:
+    """Tell which rows carry a name that is nobody's in their source."""
+    if not common.num_rows:
+        return np.zeros(rows.num_rows, dtype=bool)
+    found = look_up(
+        rows["source"],
+        rows["full_name"],
+        common["source"],
+        common["full_name"],
+        pa.array(np.arange(common.num_rows)),
     )
-    of_source = np.bincount(source)[source]
-    often = counts[place.reshape(-1)]
-    return (often >= _OFTEN) & (often > rules.names.max_share * of_source)
+    return found != ABSENT
 
 
 def _codes(keys: pa.StringArray) -> np.ndarray:

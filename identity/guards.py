@@ -20,12 +20,14 @@ from identity.rules import FACTS, HolderLimit, NamespaceRule, Rules
 class Verdict:
     """What guards found in one tier.
 
-    ``shared``: places of identifiers with their reason. ``expired``: links a newer holder ended. ``sub_nodes``:
-    (link, group number) of links on shared identifiers that carriers of one same name may still use together.
+    ``shared``: places of identifiers with their reason; ``owned``: those that belong to their newest or last holder.
+    ``expired``: links a newer holder ended, with the day. ``sub_nodes``: (link, group number) of links on shared
+    identifiers that carriers of one same name may still use together.
     """
 
     shared: dict[int, str]
-    expired: list[int]
+    owned: dict[int, str]
+    expired: list[tuple[int, int]]
     sub_nodes: list[tuple[int, int]]
 
 
@@ -44,7 +46,8 @@ def judge_holders(
     links (of stronger tiers) that made those people.
     """
     shared: dict[int, str] = {}
-    expired: list[int] = []
+    owned: dict[int, str] = {}
+    expired: list[tuple[int, int]] = []
     sub_nodes: list[tuple[int, int]] = []
     for code in namespaces:
         rule = rules.rule(graph.namespaces[code])
@@ -56,16 +59,18 @@ def judge_holders(
         crowded = _crowded(graph, rule, mine, groups)
         contested = _contested(graph, rules, rule, mine, groups, used)
         contested = {node: why for node, why in contested.items() if node not in crowded}
-        if rule.when_exceeded == "newest" and contested:
+        if rule.when_exceeded != "shared" and contested:
             ended, undecided = _end_old_links(graph, rules, rule, mine, groups, used, contested)
             expired += ended
+            decided = contested.keys() - set(undecided)
+            owned |= dict.fromkeys(decided, f"{rule.when_exceeded} holder")
             contested = {node: contested[node] for node in undecided}
         if rule.corroborate == "full_name" and contested:
             sub_nodes += _corroborated(
                 graph, mine, groups, contested, first=1 + max((number for _, number in sub_nodes), default=-1)
             )
         shared |= crowded | contested
-    return Verdict(shared, expired, sub_nodes)
+    return Verdict(shared, owned, expired, sub_nodes)
 
 
 def _crowded(graph: Graph, rule: NamespaceRule, links: np.ndarray, groups: np.ndarray) -> dict[int, str]:
@@ -139,24 +144,27 @@ def _end_old_links(
     groups: np.ndarray,
     used: np.ndarray,
     contested: dict[int, str],
-) -> tuple[list[int], list[int]]:
-    """Let the newest verified holder keep a value (``when_exceeded: newest``): older statements of others expire.
+) -> tuple[list[tuple[int, int]], list[int]]:
+    """Let one verified holder keep a value.
 
-    Gives the expired links and the identifiers that more people than allowed hold even then, which stay shared.
+    ``when_exceeded: newest``: older statements of others expire (a number given to somebody else); ``last``: every
+    statement of other holders does (a device belongs to who was last seen on it; who holds nothing stays with it).
+    Gives the expired links with the day they ended, and the identifiers that more people than allowed hold even
+    then, which stay shared.
     """
     counted = [
         (limit.people, codes)
         for limit in rule.at_most
         for _, codes in _bearers(graph, rules, limit, groups, used)
     ]
-    expired: list[int] = []
+    expired: list[tuple[int, int]] = []
     undecided: list[int] = []
     order = links[np.argsort(graph.links.identifiers[links], kind="stable")]
     nodes = graph.links.identifiers[order]
     for node in contested:
         first, last = np.searchsorted(nodes, [node, node + 1])
         kept = order[first:last]
-        ended: list[int] = []
+        ended: list[tuple[int, int]] = []
         for people, codes in counted:
             person = groups[graph.links.profiles[kept]]
             when = graph.links.observed[kept].astype(np.int64)
@@ -167,8 +175,9 @@ def _end_old_links(
             winners = np.unique(person[sure & (when == when[sure].max(initial=UNDATED))])
             if len(winners) == 1:
                 since = when[sure & (person == winners[0])].min()
-                old = (person != winners[0]) & (when < since)
-                ended += kept[old].tolist()
+                others = person != winners[0]
+                old = others & (holds if rule.when_exceeded == "last" else when < since)
+                ended += [(link, int(since)) for link in kept[old].tolist()]
                 kept = kept[~old]
             left = codes[groups[graph.links.profiles[kept]]]
             if len(np.unique(left[left != ABSENT])) > people:

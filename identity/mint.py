@@ -49,13 +49,14 @@ def assign_one_ids(
     created_tonight: np.ndarray,
     history_profiles: np.ndarray,
     history_one_ids: np.ndarray,
+    held_elsewhere: np.ndarray | None = None,
 ) -> Assignment:
     """Give every person of tonight one OneID.
 
     ``people`` names for each profile (ascending ``profile_ids``) the smallest profile id of its person; ``weights``
     its evidence. ``previous_*`` is the map of D-1, ``known_*`` the dictionary (anchor = smallest profile when
     minted, ``created_tonight`` marks ids an earlier attempt of this night minted), ``history_*`` who held which id on some night
-    before D.
+    before D. Where only a part of all profiles is decided, ``held_elsewhere`` are the ids of the others.
     """
     anchors, component = np.unique(people, return_inverse=True)
     sizes = np.bincount(component, minlength=len(anchors))
@@ -65,7 +66,8 @@ def assign_one_ids(
     homed = _homes(pairs)
     _survivors(pairs, homed, chosen)
 
-    live = set(distinct(previous_one_ids).tolist())
+    held = set(distinct(previous_one_ids).tolist())
+    live = held if held_elsewhere is None else held | set(held_elsewhere.tolist())
     events: list[Event] = []
     orphans = np.flatnonzero(chosen == _NONE)
     minted_ids, minted_anchors = _claim_or_mint(
@@ -77,7 +79,7 @@ def assign_one_ids(
     _tell(pairs, homed, chosen, set(orphans.tolist()), events)
     present = set(before.tolist())
     lost = _map_counts(previous_one_ids)
-    events += [Event("RETIRE", gone, _NONE, lost[gone]) for gone in live - present]
+    events += [Event("RETIRE", gone, _NONE, lost[gone]) for gone in held - present]
     events.sort(key=lambda e: (e.event, e.from_one_id, e.to_one_id))
     _assert_one_to_one(chosen)
     return Assignment(chosen[component], minted_ids, minted_anchors, events)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.facts import born_before, facts_of_profiles, look_up
+from identity.facts import come_of_age, common_names, days_of, facts_of_profiles, look_up
 from identity.graph import ABSENT, UNDATED, Graph, Identifiers, Links, Profiles
 from identity.normalise import NORMALISERS, facts_of_national_ids, keyed, masked
 from identity.rules import NamespaceRule, Rules
@@ -46,14 +46,23 @@ class Values:
 class Observed:
     """Everything one night's identity works from.
 
-    ``new_nodes`` are the rows the dictionary has to gain before anything else is written. ``invalid`` are
+    ``profiles`` has source and source_key in the order of places. ``new_nodes`` are the rows the dictionary has to gain before anything else is written. ``invalid`` are
     (profile node id, namespace, reason) of delivered values that are no identifiers.
     """
 
     graph: Graph
     new_nodes: pa.Table
+    profiles: pa.Table
     invalid: pa.Table
     kinds: np.ndarray
+    clear: pa.ChunkedArray
+    clear_order: np.ndarray
+
+    def masked_of(self, identifier: int) -> str:
+        """Give an identifier (its place) as people may see it."""
+        namespace = self.graph.namespaces[int(self.graph.identifiers.namespaces[identifier])]
+        clear = self.clear.take(pa.array(self.clear_order[[identifier]])).combine_chunks()
+        return str(masked(namespace, clear)[0].as_py())
 
 
 def observe(
@@ -64,11 +73,14 @@ def observe(
     rules: Rules,
     key: bytes,
     business_date: date,
+    common: pa.Table | None = None,
+    highest: int | None = None,
 ) -> Observed:
     """Give the identity graph of the open rows of customers and observations (columns as in their contracts).
 
-    ``nodes`` is the dictionary so far. New nodes get ``max + rank`` in the order of (source, source_key), then
-    (namespace, value), so input order never matters.
+    ``nodes`` is the dictionary so far, or the part of it that these rows may name; ``highest`` its largest number. New
+    nodes get ``max + rank`` in the order of (source, source_key), then (namespace, value), so input order never
+    matters. ``common`` are the names that are nobody's (``common_names`` of all customers; by default of these).
     """
     profile_rows = _distinct_profiles(customers, observations)
     known = nodes.filter(pc.equal(nodes["kind"], "profile"))
@@ -79,7 +91,8 @@ def observe(
         known["source_key"],
         known["node_id"],
     )
-    highest = pc.max(nodes["node_id"]).as_py() or 0
+    if highest is None:
+        highest = pc.max(nodes["node_id"]).as_py() or 0
     fresh = ids == ABSENT
     ids[fresh] = highest + 1 + np.arange(int(fresh.sum()))  # the rows are sorted
     new = [_profile_nodes(profile_rows.filter(pa.array(fresh)), ids[fresh], business_date)]
@@ -111,8 +124,9 @@ def observe(
     rank[order] = np.arange(len(order))
     identifiers, links = builder.finish(rank)
     facts = facts_of_profiles(
-        customers, profile_rows, rules, documented=_documented(by_namespace, rules, len(ids))
-    )
+        customers, profile_rows, rules, documented=_documented(by_namespace, rules, len(ids)),
+        common=common_names(customers, rules) if common is None else common,
+    )  # fmt: skip
     births, genders = builder.stated_by_documents(facts.birth_dates, facts.genders)
     sources = pc.dictionary_encode(profile_rows["source"].combine_chunks())
     codes = (
@@ -120,16 +134,20 @@ def observe(
     )
     profiles_graph = Profiles(
         node_ids=ids[order],
+        ranks=order,
         sources=codes[order],
+        source_names=sorted(sources.dictionary.to_pylist()),
         legal_names={k: v[order] for k, v in facts.legal_names.items()},
         birth_dates=births[order],
         genders=genders[order],
-        minors=(births[order] != UNDATED)
-        & (births[order] > born_before(business_date, rules.contacts_from_age)),
+        of_age_on=come_of_age(births[order], business_date, rules.contacts_from_age),
     )
     invalid = _invalid(by_namespace, ids)
-    graph = Graph(profiles_graph, identifiers, links, namespaces)
-    return Observed(graph, pa.concat_tables(new), invalid, facts.kinds[order])
+    graph = Graph(profiles_graph, identifiers, links, namespaces, days_of(business_date))
+    return Observed(
+        graph, pa.concat_tables(new), profile_rows.take(pa.array(order)), invalid, facts.kinds[order],
+        pa.chunked_array([v.clear for v in builder.values], pa.string()), builder.order,
+    )  # fmt: skip
 
 
 def _distinct_profiles(customers: pa.Table, observations: pa.Table) -> pa.Table:
@@ -192,15 +210,15 @@ def _judge(namespace: str, observations: pa.Table, at: np.ndarray, rules: Rules,
         hashed = pc.is_valid(rows["hash_method"]).to_numpy(zero_copy_only=False)
     else:
         hashed = np.zeros(rows.num_rows, dtype=bool)
-    again = pc.dictionary_encode(canonical)
-    distinct = again.dictionary
-    place = pc.fill_null(again.indices, ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
+    distinct = pc.unique(canonical.drop_null())
+    distinct = distinct.take(pc.sort_indices(distinct))  # places in it must not depend on the order of rows
+    place = pc.fill_null(pc.index_in(canonical, value_set=distinct), ABSENT).to_numpy().astype(np.int64)
     places = place[np.asarray(encoded.indices)]
     # Hashed values cannot be checked or matched yet: they describe, they do not join.
     places[hashed] = ABSENT
     raw_reasons = reasons[np.asarray(encoded.indices)]
     raw_reasons[hashed] = "hashed"
-    states, why = _blocked(distinct, rule, rules)
+    states, why = block_states(distinct, rule, rules)
     births, genders = (
         np.full(len(distinct), UNDATED, dtype=np.int32),
         np.full(len(distinct), ABSENT, dtype=np.int8),
@@ -214,9 +232,10 @@ def _judge(namespace: str, observations: pa.Table, at: np.ndarray, rules: Rules,
     return values, at[mine.to_numpy(zero_copy_only=False)], places, verified, observed
 
 
-def _blocked(
+def block_states(
     values: pa.StringArray, rule: NamespaceRule | None, rules: Rules
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Give ``active`` or ``blocked`` per normalised value, and why."""
     states, why = np.full(len(values), "active", dtype=object), np.full(len(values), None, dtype=object)
     if rule is None or not len(values):
         return states, why
@@ -278,6 +297,7 @@ class _Identifiers:
         self.codes: list[np.ndarray] = []
         self.values: list[Values] = []
         self.rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+        self.order = np.zeros(0, dtype=np.int64)
 
     def add(
         self,
@@ -323,18 +343,23 @@ class _Identifiers:
         if not self.ids:
             nothing = np.zeros(0, dtype=np.int64)
             empty = np.zeros(0, dtype=object)
-            return Identifiers(nothing, nothing, empty, empty), Links(
+            none = pa.array([], pa.string())
+            return Identifiers(nothing, nothing, none, empty, empty, nothing), Links(
                 nothing, nothing, nothing.astype(bool), nothing
             )
         ids = np.concatenate(self.ids)
-        order = np.argsort(ids, kind="stable")
+        order = self.order = np.argsort(ids, kind="stable")
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
         identifiers = Identifiers(
             ids[order],
             np.concatenate(self.codes)[order],
+            pa.chunked_array([v.stored for v in self.values], pa.string())
+            .take(pa.array(order))
+            .combine_chunks(),
             np.concatenate([v.states for v in self.values])[order],
             np.concatenate([v.reasons for v in self.values])[order],
+            np.zeros(len(ids), dtype=np.int64),
         )
         profiles, places, verified, observed = (
             np.concatenate([row[i] for row in self.rows]) for i in range(4)

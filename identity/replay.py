@@ -6,14 +6,14 @@ result equals a replay of everything, at the cost of the few. A refused union st
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow.compute as pc
 
-from identity.arrays import above, distinct, distinct_pairs
+from identity.arrays import distinct
+from identity.constraints import Constraints, Key
 from identity.graph import ABSENT, Graph, Refusal
-from identity.guards import fact_codes
 from identity.rules import Rules
 
 _NOBODY = -1
@@ -21,22 +21,40 @@ _NOBODY = -1
 
 @dataclass
 class _Side:
-    """What one growing person holds: values per limited key, and the smallest profile in it."""
+    """What one growing person holds: values per limit, whom it must not meet, and the smallest profile in it."""
 
-    values: dict[Hashable, set[int]] = field(default_factory=dict)
+    values: dict[Key, set[int]] = field(default_factory=dict)
+    decided: set[int] = field(default_factory=set)
+    enemies: dict[int, str] = field(default_factory=dict)
     profile: int = _NOBODY
+
+    def take(self, other: _Side) -> None:
+        for key, values in other.values.items():
+            self.values.setdefault(key, set()).update(values)
+        self.decided |= other.decided
+        self.enemies |= other.enemies
+        known = [p for p in (self.profile, other.profile) if p != _NOBODY]
+        self.profile = min(known, default=_NOBODY)
 
 
 def order_of_evidence(graph: Graph, rules: Rules, links: np.ndarray) -> np.ndarray:
-    """Give links sorted by strength of namespace, verified, recency, then profile and identifier."""
+    """Give links sorted by strength of namespace, verified, recency, then keys of profile and identifier.
+
+    Keys and not numbers of nodes end the order: who is one person must not depend on which night met a record first.
+    """
     strengths = np.array(
         [getattr(rules.rule(name), "strength", 0) for name in graph.namespaces], dtype=np.int64
     )
     by = graph.links
-    strength = strengths[graph.identifiers.namespaces[by.identifiers[links]]]
+    identifiers = by.identifiers[links]
+    strength = strengths[graph.identifiers.namespaces[identifiers]]
+    met = distinct(identifiers)
+    rank_of_met = np.empty(len(met), dtype=np.int64)
+    rank_of_met[pc.sort_indices(graph.identifiers.stored.take(met)).to_numpy()] = np.arange(len(met))
     keys = (
-        by.identifiers[links],
-        by.profiles[links],
+        rank_of_met[np.searchsorted(met, identifiers)],
+        graph.identifiers.namespaces[identifiers],
+        graph.profiles.ranks[by.profiles[links]],
         -by.observed[links].astype(np.int64),
         ~by.verified[links],
         -strength,
@@ -44,32 +62,94 @@ def order_of_evidence(graph: Graph, rules: Rules, links: np.ndarray) -> np.ndarr
     return links[np.lexsort(keys)]
 
 
-def find_violators(
-    graph: Graph, rules: Rules, *, labels: np.ndarray, usable: np.ndarray, with_facts: bool
-) -> np.ndarray:
-    """Give the labels of components that hold more distinct values of something than one person may.
+class Replay:
+    """Joins sides one union at a time and refuses the ones that would break a limit."""
 
-    Unique namespaces count the identifiers that ``usable`` links reach; facts count where ``with_facts``.
-    """
-    size = len(graph.profiles)
-    reached = distinct(graph.links.identifiers[usable])
-    found = []
-    for code, name in enumerate(graph.namespaces):
-        limit = getattr(rules.rule(name), "unique", None)
-        if limit is not None:
-            held = reached[graph.identifiers.namespaces[reached] == code]
-            found.append(above(labels[size + held], limit))
-    for fact in rules.disagree if with_facts else ():
-        for _, codes in fact_codes(graph, fact):
-            known = codes != ABSENT
-            people, _ = distinct_pairs(labels[:size][known], codes[known])
-            found.append(above(people, 1))
-    return distinct(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+    def __init__(self, graph: Graph, constraints: Constraints, *, with_facts: bool) -> None:
+        self.graph = graph
+        self.constraints = constraints
+        self.held = [*constraints.never, *(constraints.facts if with_facts else [])]
+        self.limits: dict[Key, int] = {
+            ("unique", graph.namespaces[code]): limit for code, limit in constraints.unique.items()
+        } | {held.key: held.limit for held in self.held}
+        self.sides: dict[int, _Side] = {}
+        self.parent: dict[int, int] = {}
+
+    def start(self, labels: np.ndarray, places: np.ndarray) -> None:
+        """Begin with the people ``labels`` among the node ``places`` of violating components."""
+        size, total = len(self.graph.profiles), len(self.graph.profiles) + len(self.graph.identifiers)
+        self.parent = {int(label): int(label) for label in distinct(labels[places])}
+        self.sides = {label: _Side() for label in self.parent}
+        for place in places[places < size].tolist():
+            side = self.sides[int(labels[place])]
+            side.profile = place if side.profile == _NOBODY else min(side.profile, place)
+        for place in places[(places >= size) & (places < total)].tolist():
+            code = int(self.graph.identifiers.namespaces[place - size])
+            if code in self.constraints.unique:
+                self.hold(int(labels[place]), ("unique", self.graph.namespaces[code]), place - size)
+        for held in self.held:
+            mine = np.isin(held.places, places)
+            for place, value in zip(held.places[mine].tolist(), held.codes[mine].tolist(), strict=True):
+                self.hold(int(labels[place]), held.key, value)
+        self._part(labels)
+
+    def hold(self, label: int, key: Key, value: int) -> None:
+        """Let a person hold one more value of something."""
+        self.sides[label].values.setdefault(key, set()).add(value)
+
+    def _part(self, labels: np.ndarray) -> None:
+        decided = self.graph.decided
+        for a, b, decision in zip(
+            decided.cannot_a.tolist(), decided.cannot_b.tolist(), decided.cannot_ids, strict=True
+        ):
+            for one, other in ((a, b), (b, a)):
+                side = self.sides.get(int(labels[one]))
+                if side is not None:
+                    side.decided.add(one)
+                    side.enemies[other] = decision
+
+    def root(self, label: int) -> int:
+        """Give the person a label belongs to by now."""
+        parent = self.parent
+        while parent[label] != label:
+            parent[label] = parent[parent[label]]
+            label = parent[label]
+        return label
+
+    def join(self, a: int, b: int) -> tuple[Key, int] | None:
+        """Join two labels; give what forbids it and a profile of the second side, None when it was done."""
+        a, b = self.root(a), self.root(b)
+        if a == b:
+            return None
+        one, other = self.sides[a], self.sides[b]
+        broken = self._broken(one, other)
+        if broken is not None:
+            return broken, other.profile
+        low, high = min(a, b), max(a, b)
+        self.parent[high] = low
+        self.sides[low].take(self.sides.pop(high))
+        return None
+
+    def _broken(self, one: _Side, other: _Side) -> Key | None:
+        small, large = (one, other) if len(one.enemies) <= len(other.enemies) else (other, one)
+        for enemy, decision in small.enemies.items():
+            if enemy in large.decided:
+                return ("cannot_link", f"decision {decision}")
+        for key, values in one.values.items():
+            others = other.values.get(key)
+            if not others:
+                continue
+            if key[0] == "disagree":
+                if values.isdisjoint(others):
+                    return key
+            elif len(values | others) > max(self.limits[key], len(values), len(others)):
+                return key
+        return None
 
 
 def replay(
     graph: Graph,
-    rules: Rules,
+    constraints: Constraints,
     *,
     links: np.ndarray,
     ends: np.ndarray,
@@ -83,77 +163,48 @@ def replay(
     tier, ``places`` all node places of the violating components. Gives label before → smallest place after, and the
     refusals.
     """
-    limits = {
-        c: r.unique for c, n in enumerate(graph.namespaces) if (r := rules.rule(n)) is not None and r.unique
-    }
-    sides = _sides(graph, rules, labels=labels, places=places, limits=limits, with_facts=with_facts)
-    parent = {int(label): int(label) for label in distinct(labels[places])}
-
-    def root(label: int) -> int:
-        while parent[label] != label:
-            parent[label] = parent[parent[label]]
-            label = parent[label]
-        return label
-
+    run = Replay(graph, constraints, with_facts=with_facts)
+    run.start(labels, places)
     refusals: list[Refusal] = []
     for link, end in zip(links.tolist(), ends.tolist(), strict=True):
         profile = int(graph.links.profiles[link])
-        a, b = root(int(labels[profile])), root(int(labels[end]))
-        if a == b:
-            continue
-        one, other = sides[a], sides[b]
-        broken = _broken(one, other, limits)
-        if broken is not None:
-            what = graph.namespaces[broken] if isinstance(broken, int) else str(broken)
-            rule = "unique" if isinstance(broken, int) else "disagree"
-            refusals.append(Refusal(link, rule, what, profile, other.profile))
-            continue
-        low, high = min(a, b), max(a, b)
-        kept, gone = sides[low], sides.pop(high)
-        parent[high] = low
-        for key, values in gone.values.items():
-            kept.values.setdefault(key, set()).update(values)
-        known = [p for p in (kept.profile, gone.profile) if p != _NOBODY]
-        kept.profile = min(known, default=_NOBODY)
-    return {label: root(label) for label in parent}, refusals
+        refused = run.join(int(labels[profile]), int(labels[end]))
+        if refused is not None:
+            (rule, reason), other = refused
+            refusals.append(Refusal(link, rule, reason, profile, other))
+    return {label: run.root(label) for label in run.parent}, refusals
 
 
-def _broken(one: _Side, other: _Side, limits: dict[int, int]) -> Hashable | None:
-    """Give what a union would break: a unique namespace's code or the name of a fact; None when it is fine."""
-    for key, values in one.values.items():
-        others = other.values.get(key)
-        if not others:
-            continue
-        if isinstance(key, int):
-            if len(values | others) > limits[key]:
-                return key
-        elif values.isdisjoint(others):
-            return key
-    return None
+def join_decided(
+    graph: Graph, constraints: Constraints, usable: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[Refusal]]:
+    """Give the pairs of profiles that must-links join, and those a limit refuses.
 
-
-def _sides(
-    graph: Graph,
-    rules: Rules,
-    *,
-    labels: np.ndarray,
-    places: np.ndarray,
-    limits: dict[int, int],
-    with_facts: bool,
-) -> dict[int, _Side]:
-    size, total = len(graph.profiles), len(graph.profiles) + len(graph.identifiers)
-    sides = {int(label): _Side() for label in distinct(labels[places])}
-    people = places[places < size]
-    for place in people.tolist():
-        side = sides[int(labels[place])]
-        side.profile = place if side.profile == _NOBODY else min(side.profile, place)
-    for place in places[(places >= size) & (places < total)].tolist():
-        code = int(graph.identifiers.namespaces[place - size])
-        if code in limits:
-            sides[int(labels[place])].values.setdefault(code, set()).add(place)
-    if with_facts:
-        for fact in rules.disagree:
-            for label, codes in fact_codes(graph, fact):
-                for place in people[codes[people] != ABSENT].tolist():
-                    sides[int(labels[place])].values.setdefault(label, set()).add(int(codes[place]))
-    return sides
+    A person's word stands above all links, but not above what two records carry themselves: two identity numbers, a
+    never-merge key or a later cannot-link refuse it, for somebody to look at. ``usable`` are links of good identifiers.
+    """
+    decided = graph.decided
+    if not len(decided.must_a):
+        return decided.must_a, decided.must_b, []
+    labels = np.arange(len(graph.profiles) + len(graph.identifiers), dtype=np.int64)
+    run = Replay(graph, constraints, with_facts=False)
+    met = distinct(np.concatenate([decided.must_a, decided.must_b]))
+    run.start(labels, met)
+    links = graph.links
+    for link in usable[np.isin(links.profiles[usable], met)].tolist():
+        code = int(graph.identifiers.namespaces[links.identifiers[link]])
+        if code in constraints.unique:
+            key = ("unique", graph.namespaces[code])
+            run.hold(int(links.profiles[link]), key, int(links.identifiers[link]))
+    kept, refusals = [], []
+    pairs = zip(decided.must_a.tolist(), decided.must_b.tolist(), decided.must_ids, strict=True)
+    for place, (a, b, decision) in enumerate(pairs):
+        refused = run.join(a, b)
+        if refused is None:
+            kept.append(place)
+        else:
+            (rule, reason), _ = refused
+            refusals.append(
+                Refusal(ABSENT, "must_link", f"{rule} {reason}: conflict with decision {decision}", a, b)
+            )
+    return decided.must_a[kept], decided.must_b[kept], refusals

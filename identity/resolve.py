@@ -1,13 +1,16 @@
 """The nightly step: open rows of trusted tables become the published map from profiles to OneIDs.
 
-Everything is computed on the driver with arrays and written without a JVM: dictionaries first (a number given is
-given for good), then change sets of the states, then the small derived tables.
+A night decides what something reached since the night before (``identity.touched``), or everything where there is no
+night to begin from, the rules reach everybody, or it is asked to; both give the same grouping. Everything is computed
+on the driver with arrays and written without a JVM: dictionaries first (a number given is given for good), then change
+sets of the states, then the small derived tables, and last the row that says the night is whole.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -16,14 +19,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.arrays import distinct
 from identity.connect import connect
+from identity.decisions import TABLE as DECISIONS
+from identity.decisions import decided_places, decisions_of
 from identity.graph import Graph, Grouping
 from identity.mint import Assignment, assign_one_ids
-from identity.observe import observe
+from identity.nights import TABLE as NIGHTS
+from identity.nights import NightRow, forget_night, last_night, rules_as_text, write_night
+from identity.observe import Observed, observe
 from identity.rules import Rules, load_rules
+from identity.stability import Moves, causes_of, count_violations, moves_of, refuse_strangers
+from identity.tables import KINDS, LEFT, Tables
+from identity.touched import Plan, carriers_outside, identifiers_let_go, known_nodes, plan_night, rows_of
 from identity.workspace_key import workspace_key
-from identity.write import write_derived, write_lineage, write_one_ids, write_redirects, write_states
+from identity.write import Scope, write_derived, write_lineage, write_one_ids, write_redirects, write_states
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -40,79 +49,100 @@ TABLES = (
     "identity.lineage_events",
     "identity.redirects",
     "identity.refused_links",
+    "identity.nights",
 )
 
 
 @dataclass(frozen=True)
 class IdentityResult:
-    """What one night's resolution found and did."""
+    """What one night's resolution found and did; ``touched`` profiles were decided anew."""
 
     profiles: int
     one_ids: int
     largest: int
     minted: int
+    mode: str
+    touched: int
     events: dict[str, int]
     refused: dict[str, int]
     rules_version: str
     seconds: dict[str, float] = field(default_factory=dict)
-    touched: tuple[str, ...] = TABLES
+    tables: tuple[str, ...] = TABLES
 
     def summary(self) -> dict[str, Any]:
         """Give what the night's report says; a rerun of the same night gives the same."""
         return {"profiles": self.profiles, "one_ids": self.one_ids, "largest": self.largest}
 
 
-def resolve(lake: Lake, business_date: date) -> IdentityResult:
+def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityResult:
     """Decide which profiles are one person on ``business_date`` and write the identity tables.
 
-    A rerun gives the same rows and mints nothing. Wrong rules or a changed key raise before anything is written.
+    A rerun gives the same rows and mints nothing; ``full`` decides every record again and gives the same grouping.
+    Wrong rules, a changed key or a person no bound allows raise before anything is written.
     """
     clock = _Clock()
     rules = load_rules(lake.settings)
     key = workspace_key(lake, business_date)
-    customers, observations = _open_rows(lake, business_date)
-    nodes = lake.read_arrow("identity.nodes")
-    clock.lap("read")
-    observed = observe(
-        customers=customers,
-        observations=observations,
-        nodes=nodes,
-        rules=rules,
-        key=key,
-        business_date=business_date,
+    tables = Tables(lake, business_date)
+    before = last_night(lake.read_arrow(NIGHTS), business_date)
+    said = lake.read_arrow(DECISIONS).to_pylist()
+    decisions = decisions_of(said)
+    plan = plan_night(
+        lake, tables, rules, key, business_date=business_date, before=before, decisions=decisions,
+        all_decisions=decisions_of(said, with_revoked=True), full=full,
+    )  # fmt: skip
+    clock.lap("plan")
+    observed, scope = _observe(lake, tables, plan, rules, key, business_date)
+    observed = replace(
+        observed, graph=replace(observed.graph, decided=decided_places(decisions, observed.profiles))
     )
-    if observed.new_nodes.num_rows:
-        lake.append("identity.nodes", observed.new_nodes)
     clock.lap("observe")
     grouping = connect(observed.graph, rules)
+    refuse_strangers(observed, grouping, rules)
     clock.lap("connect")
+    forget_night(lake, business_date)
+    if observed.new_nodes.num_rows:
+        lake.append("identity.nodes", observed.new_nodes)
     one_ids = lake.read_arrow("identity.one_ids").sort_by("one_id")
-    past = _past_map(lake, business_date)
-    assignment = _assign(observed.graph, grouping, rules, one_ids, past, business_date)
+    past = _past_map(tables, scope)
+    assignment = _assign(
+        observed.graph, grouping, rules, one_ids, past, _held_elsewhere(tables, scope), business_date
+    )
     one_ids = _with_minted(lake, one_ids, assignment, business_date)
+    moves = moves_of(plan, observed.graph, grouping, assignment, _open_before(past, business_date))
     clock.lap("mint")
-    write_states(lake, observed, grouping, assignment, rules, business_date)
+    write_derived(lake, tables, observed, grouping, scope, business_date)
+    write_states(lake, observed, grouping, assignment, rules, scope, business_date)
     clock.lap("write_states")
-    write_derived(lake, observed, grouping)
-    write_lineage(lake, assignment, rules, business_date)
-    living = distinct(assignment.one_ids)
-    redirects = write_redirects(lake, business_date, living)
-    write_one_ids(lake, observed, one_ids, assignment, redirects)
+    causes = causes_of(plan, observed.graph, grouping, assignment, _open_before(past, business_date))
+    write_lineage(lake, assignment, causes, rules, business_date)
+    after = Tables(lake, business_date)
+    living = after.sql(
+        "SELECT one_id, count(*) AS n FROM identity.memberships WHERE valid_to IS NULL GROUP BY one_id ORDER BY one_id"
+    )
+    redirects = write_redirects(lake, living["one_id"].to_numpy())
+    write_one_ids(lake, observed, one_ids, assignment, redirects, living)
+    moves = replace(moves, known_profiles=_known_before(tables))
+    night = _night_row(plan, rules, observed, grouping, moves, living, [d.decision_id for d in decisions])
+    night.kinds = Tables(lake, business_date).one(KINDS)
+    write_night(lake, night, business_date)
     clock.lap("write_derived")
-    sizes = np.unique(assignment.one_ids, return_counts=True)[1]
     result = IdentityResult(
-        profiles=len(observed.graph.profiles),
-        one_ids=len(living),
-        largest=int(sizes.max(initial=0)),
+        profiles=night.profiles,
+        one_ids=night.one_ids,
+        largest=night.largest_person,
         minted=len(assignment.minted_ids),
+        mode=night.mode,
+        touched=night.touched_profiles,
         events=_counted([event.event for event in assignment.events]),
         refused=_counted([*grouping.link_states[np.isin(grouping.link_states, ["refused", "expired"])]]),
         rules_version=rules.version,
         seconds=clock.seconds,
     )
     log.info(
-        "identity: %d profiles are %d people, largest %d, %d minted, refused %s, rules %s",
-        result.profiles, result.one_ids, result.largest, result.minted, result.refused, rules.version,
+        "identity: %d profiles are %d people, largest %d, %d minted, rules %s; %s: %d profiles decided%s",
+        result.profiles, result.one_ids, result.largest, result.minted, rules.version, night.mode,
+        night.touched_profiles, f" ({plan.why_full})" if plan.why_full else "",
     )  # fmt: skip
     return result
 
@@ -134,71 +164,88 @@ def _counted(words: list[str]) -> dict[str, int]:
     return {word: words.count(word) for word in sorted(set(words))}
 
 
-def _open_rows(lake: Lake, business_date: date) -> tuple[pa.Table, pa.Table]:
-    """Give customers and observations as they were known on the day."""
-    import pyarrow.dataset as ds
-
-    known = (ds.field("valid_from") <= business_date) & (
-        ds.field("valid_to").is_null() | (ds.field("valid_to") > business_date)
+def _observe(
+    lake: Lake, tables: Tables, plan: Plan, rules: Rules, key: bytes, business_date: date
+) -> tuple[Observed, Scope | None]:
+    """Read what the night decides; give it with the scope of what it may write (None: everything)."""
+    highest = tables.one("SELECT coalesce(max(node_id), 0) FROM identity.nodes")
+    customers, observations = rows_of(tables, None if plan.is_full else "touched")
+    observed = observe(
+        customers=customers,
+        observations=observations,
+        nodes=lake.read_arrow("identity.nodes") if plan.is_full else known_nodes(tables),
+        rules=rules,
+        key=key,
+        business_date=business_date,
+        common=None if plan.is_full else tables.sql("SELECT source, full_name FROM common"),
+        highest=highest,
     )
-    wanted = {
-        "trusted.customers": ["source", "source_key", "kind", "full_name", "gender", "birth_date"],
-        "trusted.identifier_observations": [
-            "source", "source_key", "namespace", "value", "role", "verified", "observed_on", "hash_method",
-        ],
-    }  # fmt: skip
-    found = []
-    for table, columns in wanted.items():
-        dataset = lake.delta(table).to_pyarrow_dataset()
-        rows = dataset.to_table(columns=columns, filter=known)
-        found.append(
-            rows.cast(
-                pa.schema(
-                    [
-                        (
-                            c,
-                            pa.date32()
-                            if c in ("birth_date", "observed_on")
-                            else pa.bool_()
-                            if c == "verified"
-                            else pa.string(),
-                        )
-                        for c in columns
-                    ]
-                )
-            )
-        )
-    return found[0], found[1]
+    if plan.is_full or plan.touched_ids is None:
+        return observed, None
+    graph = observed.graph
+    outside = carriers_outside(tables, graph.identifiers.node_ids)
+    scope = Scope(
+        profiles=np.union1d(plan.touched_ids, graph.profiles.node_ids),
+        identifiers=np.union1d(graph.identifiers.node_ids, identifiers_let_go(tables)),
+    )
+    return replace(
+        observed, graph=replace(graph, identifiers=replace(graph.identifiers, outside=outside))
+    ), scope
 
 
-def _past_map(lake: Lake, business_date: date) -> pa.Table:
+def _past_map(tables: Tables, scope: Scope | None) -> pa.Table:
     """Give the rows of the map that were opened before the day: what a first run of the day saw."""
-    import pyarrow.dataset as ds
-
-    rows = lake.delta("identity.memberships").to_pyarrow_dataset()
-    return rows.to_table(
-        columns=["profile_id", "one_id", "valid_to"], filter=ds.field("valid_from") < business_date
+    within = "" if scope is None else "AND profile_id IN (SELECT node_id FROM touched)"
+    return tables.sql(
+        f"SELECT profile_id, one_id, valid_to FROM identity.memberships WHERE valid_from < $day {within}"
     )
+
+
+def _held_elsewhere(tables: Tables, scope: Scope | None) -> np.ndarray | None:
+    """Give the OneIDs of people the night does not decide."""
+    if scope is None:
+        return None
+    rows = tables.sql(
+        """
+        SELECT DISTINCT one_id FROM identity.memberships
+        WHERE valid_from < $day AND (valid_to IS NULL OR valid_to >= $day)
+        AND profile_id NOT IN (SELECT node_id FROM touched WHERE node_id IS NOT NULL)
+        """
+    )
+    return rows["one_id"].to_numpy()
+
+
+def _known_before(tables: Tables) -> int:
+    return int(tables.one(f"SELECT count(*) FROM identity.memberships WHERE {LEFT}"))
+
+
+def _open_before(past: pa.Table, business_date: date) -> pa.Table:
+    day = pa.scalar(business_date, pa.date32())
+    return past.filter(pc.or_kleene(pc.is_null(past["valid_to"]), pc.greater_equal(past["valid_to"], day)))
 
 
 def _assign(
-    graph: Graph, grouping: Grouping, rules: Rules, one_ids: pa.Table, past: pa.Table, business_date: date
+    graph: Graph,
+    grouping: Grouping,
+    rules: Rules,
+    one_ids: pa.Table,
+    past: pa.Table,
+    held_elsewhere: np.ndarray | None,
+    business_date: date,
 ) -> Assignment:
-    open_before = pc.or_kleene(
-        pc.is_null(past["valid_to"]), pc.greater_equal(past["valid_to"], business_date)
-    )
-    last_night = past.filter(open_before)
+    last = _open_before(past, business_date)
     return assign_one_ids(
         profile_ids=graph.profiles.node_ids,
         people=graph.profiles.node_ids[grouping.people],
         weights=_weights(graph, grouping, rules),
-        previous_profiles=last_night["profile_id"].to_numpy(),
-        previous_one_ids=last_night["one_id"].to_numpy(),
+        previous_profiles=last["profile_id"].to_numpy(),
+        previous_one_ids=last["one_id"].to_numpy(),
         known_ids=one_ids["one_id"].to_numpy(),
         known_anchors=one_ids["anchor_profile_id"].to_numpy(),
-        created_tonight=pc.equal(one_ids["created_on"], business_date).to_numpy(),
+        created_tonight=pc.equal(one_ids["created_on"], pa.scalar(business_date, pa.date32())).to_numpy(),
         history_profiles=past["profile_id"].to_numpy(),
         history_one_ids=past["one_id"].to_numpy(),
+        held_elsewhere=held_elsewhere,
     )
 
 
@@ -223,12 +270,43 @@ def _with_minted(lake: Lake, one_ids: pa.Table, assignment: Assignment, business
         {
             "one_id": assignment.minted_ids,
             "anchor_profile_id": assignment.minted_anchors,
-            "created_on": pa.array([business_date] * size, pa.date32()),
-            "kind": ["anonymous"] * size,
-            "status": ["retired"] * size,
+            "created_on": pa.repeat(pa.scalar(business_date, pa.date32()), size),
+            "kind": pa.repeat("anonymous", size),
+            "status": pa.repeat("retired", size),
             "successor": pa.nulls(size, pa.int64()),
             "profile_count": np.zeros(size, dtype=np.int64),
         }
     )
     lake.append("identity.one_ids", minted)
     return pa.concat_tables([one_ids, minted.cast(one_ids.schema)])
+
+
+def _night_row(
+    plan: Plan,
+    rules: Rules,
+    observed: Observed,
+    grouping: Grouping,
+    moves: Moves,
+    living: pa.Table,
+    decisions: list[str],
+) -> NightRow:
+    return NightRow(
+        mode="full" if plan.is_full else "changes",
+        mode_reason=plan.why_full,
+        rules_version=rules.version,
+        rules=rules_as_text(rules),
+        decisions=json.dumps(sorted(decisions)),
+        reached=json.dumps(plan.reached, sort_keys=True),
+        kinds="",
+        touched_profiles=len(observed.graph.profiles),
+        profiles=pc.sum(living["n"]).as_py() or 0,
+        one_ids=living.num_rows,
+        largest_person=pc.max(living["n"]).as_py() or 0,
+        kept_oversized=grouping.kept_oversized,
+        violations=count_violations(observed.graph, grouping, rules),
+        largest_growth=moves.largest_growth,
+        known_profiles=moves.known_profiles,
+        moved=json.dumps(moves.by_cause, sort_keys=True),
+        moved_quietly=moves.quietly,
+        moved_untouched=moves.untouched,
+    )

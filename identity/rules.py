@@ -22,12 +22,13 @@ FILE_NAME = "identity.yml"
 DEFAULTS = Path(__file__).parent / "defaults.yml"
 FACTS = ("full_name", "birth_date", "gender")
 Kind = Literal["person", "account", "contact", "device", "attribute"]
+Exceeded = Literal["shared", "newest", "last"]
 
 # Evidence is used in this order: a tier sees the people the tiers before it have found.
 TIERS: tuple[tuple[Kind, ...], ...] = (("person", "account"), ("contact",), ("device",))
 
 # Part of the version of the rules: raise it when the code of guards, replay or a normaliser decides differently.
-_CODE_VERSION = 1
+_CODE_VERSION = 2
 _NAMESPACE = re.compile(r"^[a-z][a-z0-9_]*(@(\*|[A-Za-z0-9_.\-]+))?$")
 
 
@@ -41,6 +42,20 @@ class HolderLimit(_Strict):
     any: tuple[str, ...] = ()
     each: str | None = None
     people: int = Field(default=1, ge=1, le=10_000)
+
+
+class NeverMerge(_Strict):
+    """What two records of one person never differ in: values of a namespace, or which record of a source they are."""
+
+    namespace: str | None = None
+    source: str | None = None
+
+
+class LargestPerson(_Strict):
+    """Profiles of one person: above ``cut_above`` weak joins are cut, above ``stop_above`` the night is refused."""
+
+    cut_above: int = Field(default=50, ge=2, le=100_000)
+    stop_above: int = Field(default=500, ge=2, le=1_000_000)
 
 
 class BlockList(_Strict):
@@ -60,7 +75,9 @@ class NamespaceRule(_Strict):
     unique: int | None = Field(default=None, ge=1, le=10_000)
     fan_out: int | None = Field(default=None, ge=1, le=10_000)
     at_most: tuple[HolderLimit, ...] = ()
-    when_exceeded: Literal["shared", "newest"] = "shared"
+    carriers: int | None = Field(default=None, ge=1, le=1_000_000)
+    window_days: int | None = Field(default=None, ge=1, le=36_500)
+    when_exceeded: Exceeded = "shared"
     corroborate: Literal["full_name"] | None = None
     block: BlockList = Field(default_factory=BlockList)
     unblock: tuple[str, ...] = ()
@@ -81,7 +98,9 @@ class NamespaceChange(_Strict):
     unique: int | None = Field(default=None, ge=1, le=10_000)
     fan_out: int | None = Field(default=None, ge=1, le=10_000)
     at_most: tuple[HolderLimit, ...] | None = None
-    when_exceeded: Literal["shared", "newest"] | None = None
+    carriers: int | None = Field(default=None, ge=1, le=1_000_000)
+    window_days: int | None = Field(default=None, ge=1, le=36_500)
+    when_exceeded: Exceeded | None = None
     corroborate: Literal["full_name"] | None = None
     block: BlockList | None = None
     unblock: tuple[str, ...] | None = None
@@ -106,6 +125,8 @@ class RulesFile(_Strict):
     names: NameRules = Field(default_factory=NameRules)
     disagree: tuple[Literal["full_name", "birth_date", "gender"], ...] | None = None
     contacts_from_age: int | None = Field(default=None, ge=0, le=30)
+    never_merge: tuple[NeverMerge, ...] | None = None
+    largest_person: LargestPerson | None = None
 
 
 class Rules(_Strict):
@@ -116,12 +137,19 @@ class Rules(_Strict):
     names: NameRules
     disagree: tuple[str, ...]
     contacts_from_age: int
+    never_merge: tuple[NeverMerge, ...] = ()
+    largest_person: LargestPerson = Field(default_factory=LargestPerson)
 
     def rule(self, namespace: str) -> NamespaceRule | None:
         """Give the rule of a concrete namespace: its own, else that of the pattern ``name@*``."""
         return self.namespaces.get(namespace) or self.namespaces.get(
             f"{namespace.split('@')[0]}@*" if "@" in namespace else ""
         )
+
+    def tiers_of(self, namespaces: list[str]) -> list[int]:
+        """Give each concrete namespace's place in the order of evidence, -1 for what never joins."""
+        found = [self.rule(name) for name in namespaces]
+        return [-1 if rule is None or rule.tier is None else rule.tier for rule in found]
 
     def matches(self, pattern: str, namespace: str) -> bool:
         """Tell whether a concrete namespace is meant by a name or a pattern ``name@*``."""
@@ -193,6 +221,10 @@ def _read(file: Path, *, base: Rules | None) -> Rules:
             0,
         ),
         disagree=written.disagree if written.disagree is not None else (kept.disagree if kept else ()),
+        never_merge=written.never_merge
+        if written.never_merge is not None
+        else (kept.never_merge if kept else ()),
+        largest_person=written.largest_person or (kept.largest_person if kept else LargestPerson()),
     )
     _check(rules, tree, file)
     return rules
@@ -250,10 +282,34 @@ def _check(rules: Rules, tree: Any, file: Path) -> None:
                     )
         for place, pattern in enumerate((body.get("block") or {}).get("patterns") or ()):
             _compiled(pattern, file, line_of(tree, "namespaces", name, "block", "patterns", place))
+    _check_people(rules, tree, file)
     sections = plain(tree) if isinstance(tree, dict) else {}
     for keys in (("block", "patterns"), ("names", "placeholders")):
         for place, pattern in enumerate((sections.get(keys[0]) or {}).get(keys[1]) or ()):
             _compiled(pattern, file, line_of(tree, *keys, place))
+
+
+def _check_people(rules: Rules, tree: Any, file: Path) -> None:
+    sizes = rules.largest_person
+    if sizes.stop_above < sizes.cut_above:
+        raise SettingsInvalid(
+            f"'stop_above' ({sizes.stop_above}) is below 'cut_above' ({sizes.cut_above}): nothing would ever be cut",
+            file=file,
+            line=line_of(tree, "largest_person"),
+        )
+    for place, never in enumerate(rules.never_merge):
+        line = line_of(tree, "never_merge", place)
+        if bool(never.namespace) == bool(never.source):
+            raise SettingsInvalid(
+                "a never_merge entry names either 'namespace: ...' or 'source: ...'", file=file, line=line
+            )
+        known = list(rules.namespaces)
+        if never.namespace and never.namespace not in known and rules.rule(never.namespace) is None:
+            raise SettingsInvalid(
+                f"never_merge on an unknown namespace '{never.namespace}'{did_you_mean(never.namespace, known)}",
+                file=file,
+                line=line,
+            )
 
 
 def _compiled(pattern: str, file: Path, line: int | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +10,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.graph import ABSENT, Graph, Grouping
+from identity.graph import ABSENT, UNDATED, Graph, Grouping
 from identity.mint import Assignment, closed_redirects
 from identity.observe import Observed
 from identity.rules import Rules
+from identity.tables import Tables
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
 
-log = logging.getLogger("cdp.identity")
 FEED = "identity"
+# The first of these that reached somebody is told as the cause.
+CAUSE_ORDER = ("rules", "decision", "links", "time")
 _KINDS = ("anonymous", "prospect", "customer")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Node ids whose rows a night may change, where it does not decide everything."""
+
+    profiles: np.ndarray
+    identifiers: np.ndarray
 
 
 def write_states(
@@ -29,69 +39,117 @@ def write_states(
     grouping: Grouping,
     assignment: Assignment,
     rules: Rules,
+    scope: Scope | None,
     business_date: date,
 ) -> None:
     """Write the change sets of links, node states and the map: one commit each, none where nothing changed."""
     graph = observed.graph
     links = graph.links
     namespaces = pa.array(graph.namespaces, pa.string())
-    sources = _sources(lake, graph)
+    profiles = observed.profiles
+    of_link = pa.array(links.profiles, pa.int64())
     tables = {
         "identity.links": {
             "profile_id": graph.profiles.node_ids[links.profiles],
             "identifier_id": graph.identifiers.node_ids[links.identifiers],
-            "source": sources["source"].take(pa.array(links.profiles)),
-            "namespace": namespaces.take(pa.array(graph.identifiers.namespaces[links.identifiers])),
+            "source": profiles["source"].take(of_link),
+            "namespace": namespaces.take(
+                pa.array(graph.identifiers.namespaces[links.identifiers], pa.int64())
+            ),
             "verified": links.verified,
             "status": pa.array(grouping.link_states, pa.string()),
+            "ended_on": _days(grouping.ended_on),
+            "due_on": _days(grouping.due_on),
         },
         "identity.node_states": _node_states(graph, grouping),
         "identity.memberships": {
             "one_id": assignment.one_ids,
-            "source": sources["source"],
-            "source_key": sources["source_key"],
+            "source": profiles["source"],
+            "source_key": profiles["source_key"],
             "profile_id": graph.profiles.node_ids,
         },
     }
     for table, columns in tables.items():
         rows = pa.table(columns)
         size = rows.num_rows
-        origin = pa.array([f"rules {rules.version}"] * size, pa.string())
-        rows = rows.append_column("_file", origin).append_column(
+        rows = rows.append_column("_file", pa.repeat(f"rules {rules.version}", size)).append_column(
             "_row", pa.array(np.zeros(size, dtype=np.int64))
         )
-        lake.change_states(table, rows, feed=FEED, business_date=business_date, mode="snapshot")
+        within = None
+        if scope is not None:
+            of_nodes = table == "identity.node_states"
+            within = (
+                ("node_id", pa.array(scope.identifiers))
+                if of_nodes
+                else ("profile_id", pa.array(scope.profiles))
+            )
+        lake.change_part(table, rows, feed=FEED, business_date=business_date, within=within)
+
+
+def _days(days: np.ndarray) -> pa.Array:
+    return pa.array(days, pa.int32(), mask=days == UNDATED).cast(pa.date32())
 
 
 def _node_states(graph: Graph, grouping: Grouping) -> dict[str, Any]:
     carried = np.zeros(len(graph.identifiers), dtype=bool)
     carried[graph.links.identifiers] = True
-    off = np.flatnonzero(carried & (grouping.states != "active"))
+    states, reasons = grouping.states.copy(), grouping.reasons.copy()
+    for node, reason in grouping.owned.items():
+        if states[node] == "active":
+            states[node], reasons[node] = "owned", reason
+    off = np.flatnonzero(carried & (states != "active"))
     return {
         "node_id": graph.identifiers.node_ids[off],
-        "state": pa.array(grouping.states[off], pa.string()),
-        "reason": pa.array(grouping.reasons[off], pa.string()),
+        "state": pa.array(states[off], pa.string()),
+        "reason": pa.array(reasons[off], pa.string()),
     }
 
 
-def _sources(lake: Lake, graph: Graph) -> pa.Table:
-    """Give source and key of the profiles in their order, from the dictionary."""
-    import pyarrow.dataset as ds
+def write_derived(
+    lake: Lake,
+    tables: Tables,
+    observed: Observed,
+    grouping: Grouping,
+    scope: Scope | None,
+    business_date: date,
+) -> None:
+    """Bring raw components and refused links to the night; rows of what it did not decide stay.
 
-    nodes = lake.delta("identity.nodes").to_pyarrow_dataset()
-    rows = nodes.to_table(columns=["node_id", "source", "source_key"], filter=ds.field("kind") == "profile")
-    at = pc.index_in(pa.array(graph.profiles.node_ids), value_set=rows["node_id"])
-    return rows.select(["source", "source_key"]).take(at).combine_chunks()
-
-
-def write_derived(lake: Lake, observed: Observed, grouping: Grouping) -> None:
-    """Write raw components and refused links of the night."""
+    Components come first: they tell a later attempt what this one decided.
+    """
     graph, size = observed.graph, len(observed.graph.profiles)
     node_ids = np.concatenate([graph.profiles.node_ids, graph.identifiers.node_ids])
-    raw = pa.table({"node_id": node_ids, "raw_component_id": node_ids[grouping.raw_components]})
+    # Identifiers that connect nothing are in no component: a raw component has profiles, and they come first.
+    inside = np.flatnonzero(grouping.raw_components < size)
+    raw = pa.table(
+        {
+            "node_id": node_ids[inside],
+            "raw_component_id": node_ids[grouping.raw_components[inside]],
+            "is_profile": inside < size,
+            "computed_on": pa.repeat(pa.scalar(business_date, pa.date32()), len(inside)),
+        }
+    )
+    refused = refused_links(observed, grouping)
+    if scope is not None:
+        tables.take("decided_now", raw.select(["node_id"]))
+        kept = tables.sql(
+            """
+            SELECT node_id, raw_component_id, is_profile, computed_on FROM identity.components
+            WHERE raw_component_id NOT IN (SELECT raw_component_id FROM touched_raw)
+            AND node_id NOT IN (SELECT node_id FROM decided_now)
+            """
+        )
+        raw = pa.concat_tables([kept.cast(raw.schema), raw])
+        tables.take("written_profiles", pa.table({"node_id": scope.profiles}))
+        kept = tables.sql(
+            f"""
+            SELECT {", ".join(refused.column_names)} FROM identity.refused_links
+            WHERE profile_id NOT IN (SELECT node_id FROM written_profiles)
+            """
+        )
+        refused = _in_order(pa.concat_tables([kept.cast(refused.schema), refused]))
     lake.overwrite("identity.components", raw)
-    lake.overwrite("identity.refused_links", refused_links(observed, grouping))
-    log.debug("identity: %d nodes of %d profiles", len(node_ids), size)
+    lake.overwrite("identity.refused_links", refused)
 
 
 def refused_links(observed: Observed, grouping: Grouping) -> pa.Table:
@@ -130,59 +188,59 @@ def refused_links(observed: Observed, grouping: Grouping) -> pa.Table:
         )  # fmt: skip
     rows = []
     for refusal in grouping.refusals:
-        end = int(links.identifiers[refusal.link])
+        end = int(links.identifiers[refusal.link]) if refusal.link != ABSENT else ABSENT
         other = refusal.other_profile
+        namespace = "decision" if end == ABSENT else graph.namespaces[int(graph.identifiers.namespaces[end])]
         rows.append(
             {
                 "profile_id": int(graph.profiles.node_ids[refusal.profile]),
-                "identifier_id": int(graph.identifiers.node_ids[end]),
-                "namespace": graph.namespaces[int(graph.identifiers.namespaces[end])],
+                "identifier_id": int(graph.identifiers.node_ids[end]) if end != ABSENT else None,
+                "namespace": namespace,
                 "rule": refusal.rule,
                 "reason": refusal.reason,
                 "other_profile_id": int(graph.profiles.node_ids[other]) if other != ABSENT else None,
             }
         )
     tables.append(pa.Table.from_pylist(rows, schema=schema))
-    return pa.concat_tables(tables).sort_by(
-        [("profile_id", "ascending"), ("namespace", "ascending"), ("identifier_id", "ascending")]
-    )
+    return _in_order(pa.concat_tables(tables))
 
 
-def write_lineage(lake: Lake, assignment: Assignment, rules: Rules, business_date: date) -> None:
-    """Replace the night's events: what changed between its map and the one before."""
-    cause = "rules" if _rules_changed(lake, rules, business_date) else "links"
-    rows = [
-        {
-            "happened_on": business_date,
-            "event": event.event,
-            "from_one_id": event.from_one_id or None,
-            "to_one_id": event.to_one_id or None,
-            "profile_count": event.profile_count,
-            "cause": cause,
-            "rules_version": rules.version,
-        }
-        for event in assignment.events
+def _in_order(refused: pa.Table) -> pa.Table:
+    names = ("profile_id", "namespace", "identifier_id", "rule", "reason")
+    return refused.sort_by([(name, "ascending") for name in names])
+
+
+def write_lineage(
+    lake: Lake, assignment: Assignment, causes: dict[int, str], rules: Rules, business_date: date
+) -> None:
+    """Replace the night's events: what changed between its map and the one before, and what reached the people."""
+    events = assignment.events
+    size = len(events)
+    told = [
+        first_cause(causes, event.to_one_id, *([event.from_one_id] if event.from_one_id else []))
+        for event in events
     ]
-    schema = pa.schema(
-        [("happened_on", pa.date32()), ("event", pa.string()), ("from_one_id", pa.int64()), ("to_one_id", pa.int64()),
-         ("profile_count", pa.int64()), ("cause", pa.string()), ("rules_version", pa.string())]
-    )  # fmt: skip
-    lake.replace_partition(
-        "identity.lineage_events", pa.Table.from_pylist(rows, schema=schema), happened_on=business_date
+    rows = pa.table(
+        {
+            "happened_on": pa.repeat(pa.scalar(business_date, pa.date32()), size),
+            "event": pa.array([event.event for event in events], pa.string()),
+            "from_one_id": pa.array([event.from_one_id or None for event in events], pa.int64()),
+            "to_one_id": pa.array([event.to_one_id or None for event in events], pa.int64()),
+            "profile_count": pa.array([event.profile_count for event in events], pa.int64()),
+            "cause": pa.array(told, pa.string()),
+            "rules_version": pa.repeat(rules.version, size),
+        }
     )
+    lake.replace_partition("identity.lineage_events", rows, happened_on=business_date)
 
 
-def _rules_changed(lake: Lake, rules: Rules, business_date: date) -> bool:
-    """Tell whether the newest events before the day were made under other rules."""
-    past = lake.read_arrow("identity.lineage_events", columns=["happened_on", "rules_version"])
-    past = past.filter(pc.less(past["happened_on"], pa.scalar(business_date, pa.date32())))
-    if not past.num_rows:
-        return False
-    newest = past.filter(pc.equal(past["happened_on"], pc.max(past["happened_on"])))
-    return rules.version not in newest["rules_version"].to_pylist()
+def first_cause(causes: dict[int, str], *one_ids: int) -> str:
+    """Give the first cause that reached any of these people; links where none is known."""
+    known = [causes[one_id] for one_id in one_ids if one_id in causes]
+    return min(known, key=CAUSE_ORDER.index, default="links")
 
 
-def write_redirects(lake: Lake, business_date: date, living: np.ndarray) -> dict[int, int]:
+def write_redirects(lake: Lake, living: np.ndarray) -> dict[int, int]:
     """Write the redirects that follow from all lineage, and give them."""
     events = lake.read_arrow(
         "identity.lineage_events", columns=["happened_on", "event", "from_one_id", "to_one_id"]
@@ -209,14 +267,23 @@ def write_redirects(lake: Lake, business_date: date, living: np.ndarray) -> dict
 
 
 def write_one_ids(
-    lake: Lake, observed: Observed, one_ids: pa.Table, assignment: Assignment, redirects: dict[int, int]
+    lake: Lake,
+    observed: Observed,
+    one_ids: pa.Table,
+    assignment: Assignment,
+    redirects: dict[int, int],
+    living: pa.Table,
 ) -> None:
-    """Bring kind, status, successor and size of every id to tonight; no id ever leaves the dictionary."""
+    """Bring kind, status, successor and size of every id to tonight; no id ever leaves the dictionary.
+
+    ``living`` has every OneID of the map with its number of profiles ``n``.
+    """
     ids = one_ids["one_id"].to_numpy()
     places = np.searchsorted(ids, assignment.one_ids)  # minted ids are the largest, so the table is in order
-    counts = np.bincount(places, minlength=len(ids)).astype(np.int64)
-    kinds = np.array([_KINDS.index(kind) for kind in one_ids["kind"].to_pylist()], dtype=np.int64)
-    kinds[counts > 0] = 0
+    counts = np.zeros(len(ids), dtype=np.int64)
+    counts[np.searchsorted(ids, living["one_id"].to_numpy())] = living["n"].to_numpy()
+    kinds = pc.index_in(one_ids["kind"], value_set=pa.array(_KINDS)).to_numpy().astype(np.int64)
+    kinds[places] = 0
     np.maximum.at(kinds, places, kind_ranks(observed))
     successors = pa.array(
         [redirects.get(one_id) for one_id in ids.tolist()] if redirects else [None] * len(ids), pa.int64()

@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "build-tags": ("jobs.commands.night", "build_tags", "Run only the tag step of a night."),
     "publish": ("jobs.commands.night", "publish", "Run only the publishing step of a night."),
     "feeds": ("jobs.commands.feeds", "group", "Draft feeds from files, list them, check how a sample maps."),
-    "identity": ("jobs.commands.identity", "group", "Resolve, show and evaluate OneIDs."),
+    "identity": ("jobs.commands.identity", "group", "Resolve, show, decide, correct and evaluate OneIDs."),
     "tags": ("jobs.commands.tags", "group", "List, show and compile tags."),
     "segments": ("jobs.commands.segments", "group", "Check, explain and verify segments and audiences."),
     "sql": ("jobs.commands.sql", "command", "Query published tables without a JVM."),

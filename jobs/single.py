@@ -6,6 +6,7 @@ import json
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from jobs.fingerprint import fingerprint_of
 from jobs.nightly import abandon_unpublished, check_workspace, refuse_older_date
@@ -18,8 +19,8 @@ from lakehouse.lock import hold_lock
 from lakehouse.settings import Settings, load_settings
 
 
-def run_single(settings: Settings, step: str, business_date: date) -> str:
-    """Run one step and its gate; give its counts as one JSON line.
+def run_single(settings: Settings, step: str, business_date: date, **options: Any) -> str:
+    """Run one step, with its own options, and its gate; give its counts as one JSON line.
 
     Nothing becomes visible: the tables it writes are published by the next ``nightly`` of the same date, which
     takes the step as done where files and settings are the same.
@@ -36,7 +37,7 @@ def run_single(settings: Settings, step: str, business_date: date) -> str:
         fingerprint = fingerprint_of(lake, business_date)
         lake.run_id = text_hash(business_date, fingerprint)[:16]
         with Ledger(lake, business_date, fingerprint).step(step) as record:
-            record.counts = run_step(step, lake, business_date)
+            record.counts = run_step(step, lake, business_date, **options)
     line = {
         "date": business_date.isoformat(),
         "step": step,

@@ -18,7 +18,7 @@ class Step:
     """A step: its name in the ledger, what it does, and the databases its gate measures."""
 
     name: str
-    run: Callable[[Lake, date], dict[str, Any]]
+    run: Callable[..., dict[str, Any]]
     gate: str
 
 
@@ -30,11 +30,11 @@ def ingest(lake: Lake, business_date: date) -> dict[str, Any]:
     return {"feeds": result.summary(), "warnings": list(result.warnings)}
 
 
-def resolve(lake: Lake, business_date: date) -> dict[str, Any]:
+def resolve(lake: Lake, business_date: date, *, full: bool = False) -> dict[str, Any]:
     """Decide which records are one person; measure it against the truth where the workspace has one."""
     import identity
 
-    counts = identity.resolve(lake, business_date).summary()
+    counts = identity.resolve(lake, business_date, full=full).summary()
     if lake.settings.truth is not None and lake.settings.truth.exists():
         measures = identity.evaluate(lake, lake.settings.truth)
         counts |= {"precision": round(measures.precision, 6), "recall": round(measures.recall, 6)}
@@ -75,10 +75,10 @@ def check_gate(lake: Lake, database: str, business_date: date) -> None:
     check_tables(lake, database, [n for n in contract_names(database) if lake.exists(n)], business_date)
 
 
-def run_step(name: str, lake: Lake, business_date: date) -> dict[str, Any]:
-    """Run one step and its gate; give its counts."""
+def run_step(name: str, lake: Lake, business_date: date, **options: Any) -> dict[str, Any]:
+    """Run one step, with its own options, and its gate; give its counts."""
     step = next(step for step in STEPS if step.name == name)
-    counts = step.run(lake, business_date)
+    counts = step.run(lake, business_date, **options)
     if step.gate:
         check_gate(lake, step.gate, business_date)
     return counts

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from lakehouse.contracts import Contract, contract, written_contract_names
 from lakehouse.creation import create_table
 from lakehouse.errors import ContractBroken
+from lakehouse.published import relation_sql
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
+    from duckdb import DuckDBPyConnection
     from pyspark.sql import DataFrame, SparkSession
 
 Frame = Any  # a Spark DataFrame or a pyarrow.Table
@@ -141,6 +143,10 @@ class Lake:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def relation(self, table: str, connection: DuckDBPyConnection) -> str:
+        """Give SQL for ``connection`` that reads the newest version of a table from its files (no JVM)."""
+        return relation_sql(self.settings, table)
+
     # -- reading -------------------------------------------------------------------------------------------
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
@@ -241,6 +247,21 @@ class Lake:
                 self, contract(table), frame, feed=feed, business_date=business_date, mode=mode, key=key
             )
 
+    def change_part(
+        self,
+        table: str,
+        rows: pa.Table,
+        *,
+        feed: str,
+        business_date: date,
+        within: tuple[str, pa.Array] | None,
+    ) -> None:
+        """Bring a part of a state table to ``rows``, at any size and without a JVM; see ``lakehouse.partial_states``."""
+        from lakehouse.partial_states import change_part
+
+        with self._locks[table], _contract_errors(table):
+            change_part(self, contract(table), rows, feed=feed, business_date=business_date, within=within)
+
     def restore(self, table: str, version: int) -> None:
         """Bring a table back to an earlier version by a new commit, unless it is there already."""
         delta = self.delta(table)
@@ -261,7 +282,7 @@ class Lake:
             rows,
             partition_by=partition_by,
             commit_properties=metadata,
-            **{**_writer_properties(rows), **options},
+            **options,
         )
 
     def _may_hold(self, table: str, equals: dict[str, Any]) -> bool:
@@ -277,20 +298,6 @@ def open_lake(settings: Settings, *, run_id: str = "adhoc", spark: SparkSession 
     lake = Lake(settings, run_id=run_id, spark=spark)
     lake.create()
     return lake
-
-
-def _writer_properties(rows: pa.Table) -> dict[str, Any]:
-    """Give how a table of nothing but ids is written: differences instead of a dictionary of values that are all new.
-
-    13 million rows of two ids: 0.18 s and 41 MB, 0.62 s and 128 MB by default.
-    """
-    import pyarrow as pa
-    from deltalake import ColumnProperties, WriterProperties
-
-    if not all(pa.types.is_int64(column.type) for column in rows.schema):
-        return {}
-    ids = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
-    return {"writer_properties": WriterProperties(compression="UNCOMPRESSED", default_column_properties=ids)}
 
 
 def _may_equal(file: dict[str, Any], column: str, value: Any) -> bool:

@@ -42,10 +42,11 @@ def command(statement: str, shape: str, as_of: date | None, workspace: Path | No
     except duckdb.Error as wrong:
         raise UsageError(f"the SQL failed: {str(wrong).splitlines()[0]}") from None
     names = [column[0] for column in result.description or []]
-    _print(names, result.fetchall(), shape)
+    print_rows(names, result.fetchall(), shape)
 
 
-def _print(names: list[str], rows: list[tuple[Any, ...]], shape: str) -> None:
+def print_rows(names: list[str], rows: list[tuple[Any, ...]], shape: str) -> None:
+    """Print rows as a table, as CSV, or as one JSON object a line."""
     if shape == "json":
         for row in rows:
             click.echo(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, default=str))

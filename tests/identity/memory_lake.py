@@ -1,0 +1,86 @@
+"""A lake in memory with the writes identity uses, so that a property test runs a thousand nights in a minute."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse.contracts import contract
+
+
+class MemoryLake:
+    """Tables as Arrow rows; states change by the rules of ``lakehouse.states``."""
+
+    def __init__(self, workspace):
+        self.settings = SimpleNamespace(
+            workspace=workspace, secret=lambda name: b"a key for tests only, 32 letters"
+        )
+        self.rows: dict[str, pa.Table] = {}
+
+    def table(self, name):
+        return self.rows.setdefault(name, pa.Table.from_pylist([], schema=contract(name).arrow_schema()))
+
+    def copy(self):
+        other = MemoryLake(self.settings.workspace)
+        other.rows = dict(self.rows)
+        return other
+
+    def relation(self, table, connection):
+        connection.register(f"rows_of_{table.replace('.', '_')}", self.table(table))
+        return f"SELECT * FROM rows_of_{table.replace('.', '_')}"
+
+    def read_arrow(self, table, columns=None):
+        return self.table(table) if columns is None else self.table(table).select(columns)
+
+    def _fitted(self, table, rows):
+        schema = contract(table).arrow_schema()
+        return rows.select(schema.names).cast(schema)
+
+    def append(self, table, rows):
+        self.rows[table] = pa.concat_tables([self.table(table), self._fitted(table, rows)])
+
+    def append_rows(self, table, rows):
+        self.append(table, pa.Table.from_pylist(rows, schema=contract(table).arrow_schema()))
+
+    def overwrite(self, table, rows):
+        self.rows[table] = self._fitted(table, rows)
+
+    def replace_partition(self, table, rows, **equals):
+        ((column, value),) = equals.items()
+        known = self.table(table)
+        kept = known.filter(pc.not_equal(known[column], pa.scalar(value, known[column].type)))
+        self.rows[table] = pa.concat_tables([kept, self._fitted(table, rows)])
+
+    def change_states(self, table, rows, *, feed, business_date, mode):
+        assert mode == "snapshot"
+        self.change_part(table, rows, feed=feed, business_date=business_date, within=None)
+
+    def change_part(self, table, rows, *, feed, business_date, within):
+        """The rules of ``lakehouse.states`` once more, row by row."""
+        found, day = contract(table), business_date
+        meant = None if within is None else set(within[1].to_pylist())
+        told = [n for n in found.columns if n not in ("_feed", "valid_from", "valid_to")]
+        says = {
+            tuple(row[k] for k in found.key): {**row, "_feed": feed, "valid_from": day, "valid_to": None}
+            for row in rows.select(told)
+            .cast(pa.schema([found.arrow_schema().field(n) for n in told]))
+            .to_pylist()
+        }
+        after = []
+        for row in self.table(table).to_pylist():
+            key = tuple(row[k] for k in found.key)
+            if meant is not None and row[within[0]] not in meant:
+                after.append(row)
+            elif row["valid_from"] == day:
+                continue  # an earlier attempt of the day
+            elif row["valid_to"] is not None and row["valid_to"] != day:
+                after.append(row)
+            else:
+                new = says.get(key)
+                same = new is not None and all(new[c] == row[c] for c in found.business_columns)
+                after.append({**row, "valid_to": None if same else day})
+                if same:
+                    del says[key]
+        self.rows[table] = pa.Table.from_pylist([*after, *says.values()], schema=found.arrow_schema())
