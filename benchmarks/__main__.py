@@ -21,6 +21,7 @@ BENCHMARKS = (
     "fused_scan",
     "cold_read",
     "simulated_bank",
+    "ingestion",
 )
 
 

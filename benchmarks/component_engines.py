@@ -7,9 +7,7 @@ started, and kernels compiled, before the clock; a process whose limit ends is s
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,18 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from benchmarks.component_ways import ENGINE, FILE_WAYS, ON_SPARK, WAYS
 from benchmarks.link_graphs import CASES, SEED
 from benchmarks.measure import Outcome, Row
+from benchmarks.processes import in_process
 
 NAME = "component_engines"
 QUESTION = "From a table of links to a table of components: how long, against what else there is?"
 LIMIT = float(os.environ.get("CDP_BENCH_LIMIT", "600"))
 BUDGET = float(os.environ.get("CDP_BENCH_BUDGET", "7200"))
 REPEATED = (ENGINE, "numba union-find on arrays", "scipy.sparse.csgraph on arrays")
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(repeats: int) -> Outcome:
@@ -81,7 +78,7 @@ def _in_turns(seen: dict[str, list[dict[str, Any]]], folder: Path, repeats: int)
     for turn in range(repeats):
         for way, told in seen.items():
             if (turn == 0 or way in REPEATED) and not (told and "wrong" in told[-1]):
-                told.append(_in_process(way, folder))
+                told.append(in_process("benchmarks.component_ways", way, folder, limit=LIMIT))
                 print(f"  {way}: {told[-1]}", file=sys.stderr, flush=True)
 
 
@@ -113,46 +110,3 @@ def _kept(links: np.ndarray, folder: Path) -> None:
     np.save(folder / "links.npy", np.ascontiguousarray(links.T))
     table = pa.table({"profile_id": links[:, 0].copy(), "identifier_id": links[:, 1].copy()})
     write_deltalake(str(folder / "links"), table)
-
-
-def _in_process(way: str, folder: Path) -> dict[str, Any]:
-    said = folder / "said.json"
-    said.unlink(missing_ok=True)
-    log = (folder / "log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.component_ways", way, str(folder)],
-        cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
-    )  # fmt: skip
-    peak, began = 0.0, time.monotonic()
-    try:
-        while process.poll() is None and time.monotonic() - began < LIMIT:
-            peak = max(peak, _held(process.pid))
-            time.sleep(0.05)
-    except KeyboardInterrupt:
-        _end(process)
-        raise
-    log.close()
-    if process.poll() is None:
-        _end(process)
-        return {"wrong": f"not ended in {LIMIT:.0f} s"}
-    if not said.exists():
-        last = (folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
-        return {"wrong": f"failed: {' '.join(last)[:120]}"}
-    return {**json.loads(said.read_text()), "peak_mb": peak / 2**20}
-
-
-def _held(pid: int) -> float:
-    total = 0.0
-    try:
-        for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-            total += process.memory_info().rss
-    except psutil.NoSuchProcess:
-        pass
-    return total
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for child in psutil.Process(process.pid).children(recursive=True):
-        child.kill()
-    process.kill()
-    process.wait()

@@ -1,0 +1,149 @@
+"""The ways of ``benchmarks.ingestion``, each run as ``python -m benchmarks.ingestion_ways WAY/FORM FOLDER``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+OURS, DUCKDB, SPARK = "cdp ingest", "duckdb to Parquet", "Spark's reader to Delta"
+CSV, JSON = "CSV", "JSON lines"
+FORMS = (CSV, JSON)
+FILES, BROKEN = 4, 100
+D = date(2026, 11, 18)
+COLUMNS = ("id", "account", "day", "direction", "amount", "currency", "type", "channel")
+TYPES = "id VARCHAR, account VARCHAR, day DATE, direction VARCHAR, amount DECIMAL(18,2), currency VARCHAR, type VARCHAR, channel VARCHAR"
+MADE = """
+SELECT printf('T%012d', i) AS id, printf('62%014d', (i * 7919) % 1000003) AS account,
+  strftime(DATE '2026-11-18' - CAST(i % 30 AS INTEGER), '%Y-%m-%d') AS day,
+  CASE WHEN i % 3 = 0 THEN 'credit' ELSE 'debit' END AS direction,
+  CAST(((i * 104729) % 9999999) / 100 AS DECIMAL(18,2)) AS amount, 'CNY' AS currency,
+  CASE i % 4 WHEN 0 THEN 'TRANSFER' WHEN 1 THEN 'PURCHASE' WHEN 2 THEN 'FEE' ELSE 'OTHER' END AS type,
+  CASE i % 3 WHEN 0 THEN 'APP' WHEN 1 THEN 'WEB' ELSE 'BRANCH' END AS channel
+FROM range({first}, {last}) t(i)
+"""
+FEED = """\
+feed: payments
+source: core
+description: Ten million payments.
+mode: events
+files: {{path: "payments/{{date}}/p*"}}
+format: {{type: {kind}}}
+columns: [{columns}]
+targets:
+  - table: trusted.transactions
+    same_key: first
+    columns: {{transaction_id: id, account_id: account, transacted_on: "try_to_date(day, 'yyyy-MM-dd')", direction: direction,
+      amount: amount, currency: currency, amount_base: amount, transaction_type: type, initiator: "'C'", channel: channel}}
+"""
+
+
+def deliver(form: str, rows: int, folder: Path) -> None:
+    """Write the files of a form, and the workspace that reads them."""
+    import duckdb
+
+    workspace = folder / "workspace"
+    inbox = workspace / "inbox" / "payments" / D.isoformat()
+    inbox.mkdir(parents=True)
+    (workspace / "feeds").mkdir()
+    (workspace / "cdp.yml").write_text("generate_secrets: true\nspark: {driver_memory: 6g}\n")
+    kind = "csv" if form == CSV else "json_lines"
+    (workspace / "feeds" / "payments.yml").write_text(FEED.format(kind=kind, columns=", ".join(COLUMNS)))
+    connection = duckdb.connect()
+    each = rows // FILES
+    for at in range(FILES):
+        made = MADE.format(first=at * each, last=(at + 1) * each)
+        path = inbox / f"p{at}"
+        how = "FORMAT csv, HEADER" if form == CSV else "FORMAT json"
+        connection.execute(f"COPY ({made}) TO '{path}' ({how})")
+        with path.open("a") as file:
+            file.writelines('{"id": "cut\n' if form == JSON else "cut,1\n" for _ in range(BROKEN // FILES))
+
+
+def ours(form: str, folder: Path) -> dict[str, Any]:
+    """Take the one feed in as a night does, into an empty lake: landing, checks, trusted table, books."""
+    import logging
+    import shutil
+
+    import ingestion
+    from lakehouse.lake import open_lake
+    from lakehouse.settings import load_settings
+
+    logging.disable(logging.CRITICAL)
+    workspace = folder / "workspace"
+    shutil.rmtree(workspace / "lake", ignore_errors=True)
+    lake = open_lake(load_settings(workspace))
+    lake.spark.range(1000).selectExpr("sum(id)").collect()
+    began = time.perf_counter()
+    result = ingestion.ingest(lake, D)
+    seconds = time.perf_counter() - began
+    refused = result.summary()["payments"]["refused"]
+    assert refused == BROKEN, refused
+    answer = _summed([str(file) for file in lake.delta("trusted.transactions").file_uris()])
+    return {"seconds": seconds, "answer": answer, "phases": result.feeds["payments"].seconds}
+
+
+def by_duckdb(form: str, folder: Path) -> dict[str, Any]:
+    """Read by ``read_csv`` or ``read_json`` with the types given, broken lines left out, into one Parquet file."""
+    import duckdb
+
+    source = folder / "workspace" / "inbox" / "payments" / D.isoformat() / "p*"
+    types = "{" + ", ".join(f"'{t.split()[0]}': '{t.split()[1]}'" for t in TYPES.split(", ")) + "}"
+    read = (
+        f"read_csv('{source}', header = true, columns = {types}, ignore_errors = true)"
+        if form == CSV
+        else f"read_json('{source}', format = 'newline_delimited', columns = {types}, ignore_errors = true)"
+    )
+    target = folder / "duckdb.parquet"
+    began = time.perf_counter()
+    duckdb.connect().execute(
+        f"COPY (SELECT * FROM {read} WHERE id IS NOT NULL) TO '{target}' (FORMAT parquet)"
+    )
+    return {"seconds": time.perf_counter() - began, "answer": _summed([str(target)])}
+
+
+def by_spark(form: str, folder: Path) -> dict[str, Any]:
+    """Read by Spark's own reader with a schema, into a Delta table; broken lines are dropped, nobody knows which."""
+    import shutil
+
+    from lakehouse.session import start_session
+    from lakehouse.settings import load_settings
+
+    spark = start_session(load_settings(folder / "workspace"))
+    spark.range(1000).selectExpr("sum(id)").collect()
+    source = str(folder / "workspace" / "inbox" / "payments" / D.isoformat())
+    schema = TYPES.replace("VARCHAR", "STRING")
+    target = folder / "spark"
+    shutil.rmtree(target, ignore_errors=True)
+    began = time.perf_counter()
+    reader = spark.read.schema(schema).option("mode", "DROPMALFORMED")
+    rows = reader.option("header", True).csv(source) if form == CSV else reader.json(source)
+    rows.write.format("delta").save(str(target))
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "answer": _summed([str(file) for file in target.glob("*.parquet")])}
+
+
+def _summed(files: list[str]) -> list[str]:
+    import duckdb
+
+    row = duckdb.connect().execute("SELECT count(*), sum(amount) FROM read_parquet(?)", [files]).fetchone()
+    return [str(value) for value in row or ()]
+
+
+WAYS: dict[str, Callable[[str, Path], dict[str, Any]]] = {OURS: ours, DUCKDB: by_duckdb, SPARK: by_spark}
+
+
+def main() -> None:
+    """Run the way and form named by the first argument in the folder named by the second; say what was seen."""
+    way, _, form = sys.argv[1].partition("/")
+    folder = Path(sys.argv[2])
+    said = WAYS[way](form, folder)
+    (folder / "said.json").write_text(json.dumps(said, default=str))
+
+
+if __name__ == "__main__":
+    main()

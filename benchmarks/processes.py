@@ -1,0 +1,61 @@
+"""One way of answering in a process of its own: its time limit, and the most memory it and its children held."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def in_process(module: str, way: str, folder: Path, *, limit: float) -> dict[str, Any]:
+    """Run ``python -m module way folder``, which writes ``folder/said.json``; give what it said and its peak memory.
+
+    A process that does not end in ``limit`` seconds, or says nothing, gives ``{"wrong": why}``.
+    """
+    said = folder / "said.json"
+    said.unlink(missing_ok=True)
+    log = (folder / "log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, way, str(folder)],
+        cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
+    )  # fmt: skip
+    peak, began = 0.0, time.monotonic()
+    try:
+        while process.poll() is None and time.monotonic() - began < limit:
+            peak = max(peak, _held(process.pid))
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        _end(process)
+        raise
+    log.close()
+    if process.poll() is None:
+        _end(process)
+        return {"wrong": f"not ended in {limit:.0f} s"}
+    if not said.exists():
+        last = (folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
+        return {"wrong": f"failed: {' '.join(last)[:120]}"}
+    return {**json.loads(said.read_text()), "peak_mb": peak / 2**20}
+
+
+def _held(pid: int) -> float:
+    total = 0.0
+    try:
+        for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+            total += process.memory_info().rss
+    except psutil.NoSuchProcess:
+        pass
+    return total
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for child in psutil.Process(process.pid).children(recursive=True):
+        child.kill()
+    process.kill()
+    process.wait()
