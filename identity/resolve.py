@@ -296,7 +296,8 @@ def _night_row(
         rules_version=rules.version,
         rules=rules_as_text(rules),
         decisions=json.dumps(sorted(decisions)),
-        reached=json.dumps(plan.reached, sort_keys=True),
+        # What an earlier attempt of the night had decided is decided again, and is no fact of the night.
+        reached=json.dumps({c: n for c, n in plan.reached.items() if c != "attempt"}, sort_keys=True),
         kinds="",
         touched_profiles=len(observed.graph.profiles),
         profiles=pc.sum(living["n"]).as_py() or 0,

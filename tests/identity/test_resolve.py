@@ -16,6 +16,7 @@ from lakehouse.settings import load_settings
 
 NIGHT_1, NIGHT_2, NIGHT_3 = date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)
 STABLE = (
+    "nights",
     "nodes", "keys", "node_states", "links", "components", "memberships", "one_ids", "lineage_events", "redirects",
     "refused_links",
 )  # fmt: skip
