@@ -61,7 +61,17 @@ def differing(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 def test_a_night_ends_with_one_summary_that_agrees_with_what_was_delivered(bank, first_night):
     summary = json.loads(json.dumps(first_night.summary, default=str))
-    assert list(summary) == ["date", "status", "feeds", "identity", "tags", "segments", "seconds", "report"]
+    assert list(summary) == [
+        "date",
+        "status",
+        "feeds",
+        "warnings",
+        "identity",
+        "tags",
+        "segments",
+        "seconds",
+        "report",
+    ]
     assert (summary["date"], summary["status"], first_night.exit_code) == ("2026-11-18", "published", 0)
     delivered: dict[str, int] = {}
     with (bank.workspace / "truth" / "files.csv").open(encoding="utf-8") as file:

@@ -69,6 +69,7 @@ def test_the_settings_of_a_new_workspace_name_every_key_with_its_default(here):
     written = plain(load_yaml(TEMPLATES / "workspace" / "cdp.yml"))
     assert set(written) == set(SettingsFile.model_fields)
     assert set(written["spark"]) == set(type(SettingsFile().spark).model_fields)
+    assert set(written["components"]) == set(type(SettingsFile().components).model_fields)
     assert SettingsFile.model_validate(written) == SettingsFile()
 
 

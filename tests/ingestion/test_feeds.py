@@ -163,3 +163,13 @@ def test_a_lambda_parameter_is_no_column():
 def test_what_is_no_expression_over_one_row_is_refused(text):
     with pytest.raises(ExpressionInvalid):
         parse_expression(text)
+
+
+def test_a_feed_that_maps_to_a_refused_level_is_refused(feed_file, monkeypatch):
+    """No trusted table has a column of level C3 today; here the names are taken for one."""
+    monkeypatch.setattr("ingestion.feeds.REFUSED_LEVEL", "C2")
+    with pytest.raises(
+        SettingsInvalid,
+        match=r"clients.yml:13: trusted.customers.source_key is of level C2, which no feed may fill",
+    ):
+        read_feed(feed_file())
