@@ -294,7 +294,8 @@ def test_sparks_workers_read_the_same_records(bank, spark, tmp_path):
     here = landing.read_files(feed, files, tmp_path / "here")
     there = landing.read_files_by_spark(spark, feed, files, tmp_path / "there")
     assert here == there
-    read = [landing.landing_rows(feed, tmp_path / name, D18) for name in ("here", "there")]
+    night = landing.Nights(D18, D18)
+    read = [landing.landing_rows(feed, tmp_path / name, night) for name in ("here", "there")]
     assert frame_hash(read[0]) == frame_hash(read[1])
 
 

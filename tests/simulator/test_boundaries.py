@@ -133,7 +133,7 @@ BOUNDARIES = [
     ("has_transaction_alerts", None, "alerts", [1]), ("referral_count_365d", None, "referred", [1]), ("loan_balance", None, "loan", [1]), ("points_balance", None, "points balance", [1]),
     ("points_expiring_30d", None, "points expiring in days", [0, 30]), ("lifecycle_shop", "new_days", "days since first order", None),
     ("lifecycle_shop", "active_days", "days since last order", None), ("lifecycle_shop", "lapsing_days", "days since last order", None),
-    ("shop_rfm_group", "frequent_orders", "orders", None), ("shop_rfm_group", "high_spend", "spend", None), ("is_wholesale", "min_line_quantity", "line quantity", None),
+    ("shop_rfm_group", "frequent_orders", "orders", None), ("shop_rfm_group", "high_spend", "spend", None), ("large_line_ratio_365d", "min_line_quantity", "line quantity", None),
     ("is_wholesale", "min_orders", "orders", None), ("return_ratio_365d", None, "line quantity", [0]), ("contribution_12m", None, "contribution", [0]),
 ]  # fmt: skip
 # What the delivered files of six months cannot show, and why.
