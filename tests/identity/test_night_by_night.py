@@ -189,7 +189,7 @@ def names_are_soon_common(monkeypatch):
 quiet = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=quiet, derandomize=True)
+@settings(max_examples=8, deadline=None, suppress_health_check=quiet, derandomize=True)
 @given(history=histories)
 def test_any_history_gives_what_a_full_rebuild_gives(history, tmp_path):
     check_history(history, tmp_path)
