@@ -19,7 +19,7 @@ from benchmarks.measure import Outcome, Row
 from benchmarks.processes import in_process
 
 NAME = "ingestion"
-QUESTION = "How long from ten million delivered records to a typed table, and where does the time go?"
+QUESTION = "How long from delivered records to a typed table, and where does the time go?"
 ROWS = int(os.environ.get("CDP_BENCH_ROWS", "10000000"))
 LIMIT = float(os.environ.get("CDP_BENCH_LIMIT", "1200"))
 

@@ -29,7 +29,7 @@ FROM range({first}, {last}) t(i)
 FEED = """\
 feed: payments
 source: core
-description: Ten million payments.
+description: Payments.
 mode: events
 files: {{path: "payments/{{date}}/p*"}}
 format: {{type: {kind}}}
