@@ -32,7 +32,15 @@ from identity.stability import Moves, causes_of, count_violations, moves_of, ref
 from identity.tables import KINDS, LEFT, Tables
 from identity.touched import Plan, carriers_outside, identifiers_let_go, known_nodes, plan_night, rows_of
 from identity.workspace_key import workspace_key
-from identity.write import Scope, write_derived, write_lineage, write_one_ids, write_redirects, write_states
+from identity.write import (
+    Scope,
+    kind_ranks,
+    write_derived,
+    write_lineage,
+    write_one_ids,
+    write_redirects,
+    write_states,
+)
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -121,7 +129,10 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityR
         "SELECT one_id, count(*) AS n FROM identity.memberships WHERE valid_to IS NULL GROUP BY one_id ORDER BY one_id"
     )
     redirects = write_redirects(lake, living["one_id"].to_numpy())
-    write_one_ids(lake, observed, one_ids, assignment, redirects, living)
+    people, ranks = assignment.one_ids, kind_ranks(observed)
+    if not plan.is_full and not plan.are_kinds_left:
+        people, ranks = _kinds_of_everybody(lake, after, rules, key, business_date)
+    write_one_ids(lake, one_ids, redirects, living, people=people, ranks=ranks)
     moves = replace(moves, known_profiles=_known_before(tables))
     night = _night_row(plan, rules, observed, grouping, moves, living, [d.decision_id for d in decisions])
     night.kinds = Tables(lake, business_date).one(KINDS)
@@ -213,6 +224,22 @@ def _held_elsewhere(tables: Tables, scope: Scope | None) -> np.ndarray | None:
         """
     )
     return rows["one_id"].to_numpy()
+
+
+def _kinds_of_everybody(
+    lake: Lake, tables: Tables, rules: Rules, key: bytes, business_date: date
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the OneID and the kind of every profile of the map: for nights whose dictionary tells another night's kinds."""
+    customers, observations = rows_of(tables, None)
+    observed = observe(
+        customers=customers, observations=observations, nodes=lake.read_arrow("identity.nodes"), rules=rules, key=key,
+        business_date=business_date,
+    )  # fmt: skip
+    rows = tables.sql(
+        "SELECT profile_id, one_id FROM identity.memberships WHERE valid_to IS NULL ORDER BY profile_id"
+    )
+    places = np.searchsorted(rows["profile_id"].to_numpy(), observed.graph.profiles.node_ids)
+    return rows["one_id"].to_numpy()[places], kind_ranks(observed)
 
 
 def _known_before(tables: Tables) -> int:

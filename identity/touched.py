@@ -22,7 +22,7 @@ from identity.nights import LastNight
 from identity.observe import NODE_SCHEMA, observe
 from identity.rule_changes import reach_of_rules, why_all
 from identity.rules import Rules
-from identity.tables import KINDS, KNOWN, LEFT, WAS_KNOWN, Tables
+from identity.tables import KINDS, KINDS_LEFT, KNOWN, LEFT, WAS_KNOWN, Tables
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -47,12 +47,14 @@ class Plan:
 
     ``reached`` counts the profiles something reached, by cause. ``changed`` (profiles whose records changed) and
     ``reached_ids`` and ``touched_ids`` are node ids, known also for full nights where there was a night before.
+    ``are_kinds_left`` tells whether the dictionary has the kinds of everybody else as the night before left them.
     """
 
     why_full: str
     reached: dict[str, int] = field(default_factory=dict)
     causes: pa.Table | None = None
     touched_ids: np.ndarray | None = None
+    are_kinds_left: bool = True
 
     @property
     def is_full(self) -> bool:
@@ -99,7 +101,7 @@ def plan_night(
     )
     reached = dict(zip(counts["cause"].to_pylist(), counts["n"].to_pylist(), strict=True))
     touched = tables.sql("SELECT node_id FROM touched WHERE node_id IS NOT NULL")["node_id"].to_numpy()
-    return Plan(why, reached, rows, touched)
+    return Plan(why, reached, rows, touched, _are_kinds_left(tables))
 
 
 def _cut_off(tables: Tables) -> str:
@@ -120,10 +122,18 @@ def _cut_off(tables: Tables) -> str:
         return "rows of another night were left behind"
     if newest is not None and newest > tables.one("SELECT $before") and not present:
         return "an earlier attempt was cut off"
-    begun = "$day" if present else "$before"
-    if tables.one(KINDS) != tables.one(f"SELECT max(kinds) FROM identity.nights WHERE _arrived_on = {begun}"):
-        return "another attempt left its kinds of people behind"
     return ""
+
+
+def _are_kinds_left(tables: Tables) -> bool:
+    """Tell whether the dictionary knows the kinds of people as the night before, or a whole attempt of this one, left them.
+
+    It is never rewound: a refused night and, in a replay, a later one leave theirs.
+    """
+    present = tables.one("SELECT count(*) FROM identity.nights WHERE _arrived_on = $day")
+    found, begun = (KINDS, "$day") if present else (KINDS_LEFT, "$before")
+    told = tables.one(f"SELECT max(kinds) FROM identity.nights WHERE _arrived_on = {begun}")
+    return bool(tables.one(found) == told)
 
 
 def _changed_records(tables: Tables) -> None:

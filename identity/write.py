@@ -268,23 +268,25 @@ def write_redirects(lake: Lake, living: np.ndarray) -> dict[int, int]:
 
 def write_one_ids(
     lake: Lake,
-    observed: Observed,
     one_ids: pa.Table,
-    assignment: Assignment,
     redirects: dict[int, int],
     living: pa.Table,
+    *,
+    people: np.ndarray,
+    ranks: np.ndarray,
 ) -> None:
     """Bring kind, status, successor and size of every id to tonight; no id ever leaves the dictionary.
 
-    ``living`` has every OneID of the map with its number of profiles ``n``.
+    ``living`` has every OneID of the map with its number of profiles ``n``. ``people`` and ``ranks`` tell, per profile
+    that may change its person's kind, the OneID and what the profile makes of it (``kind_ranks``).
     """
     ids = one_ids["one_id"].to_numpy()
-    places = np.searchsorted(ids, assignment.one_ids)  # minted ids are the largest, so the table is in order
+    places = np.searchsorted(ids, people)  # minted ids are the largest, so the table is in order
     counts = np.zeros(len(ids), dtype=np.int64)
     counts[np.searchsorted(ids, living["one_id"].to_numpy())] = living["n"].to_numpy()
     kinds = pc.index_in(one_ids["kind"], value_set=pa.array(_KINDS)).to_numpy().astype(np.int64)
     kinds[places] = 0
-    np.maximum.at(kinds, places, kind_ranks(observed))
+    np.maximum.at(kinds, places, ranks)
     successors = pa.array(
         [redirects.get(one_id) for one_id in ids.tolist()] if redirects else [None] * len(ids), pa.int64()
     )
