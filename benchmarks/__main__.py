@@ -18,6 +18,7 @@ BENCHMARKS = (
     "component_engines",
     "component_engines_spark",
     "identity_night",
+    "identity_quality",
     "fused_scan",
     "cold_read",
     "simulated_bank",

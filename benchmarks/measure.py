@@ -50,11 +50,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The rows of a benchmark and how to read them; ``skipped`` says why there are none."""
+    """The rows of a benchmark and how to read them; ``skipped`` says why there are none.
+
+    ``measures`` are measures of quality: one dictionary a line of a table, with ``case`` and ``way`` first.
+    """
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     skipped: str | None = None
+    measures: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

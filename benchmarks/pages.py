@@ -26,6 +26,7 @@ def keep(
         "machine": machine,
         "notes": outcome.notes,
         "rows": [row.as_dict() for row in outcome.rows],
+        "measures": outcome.measures,
     }
     (folder / f"{name}.json").write_text(
         json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -72,7 +73,24 @@ def _section(result: dict[str, Any]) -> list[str]:
             f"{_seconds(row['median_cpu_seconds'])} | {len(row['seconds'])} | "
             f"{_seconds(row['first_seconds'])} | {_whole(row['peak_mb'])} | {_answer(row['is_equal'])} |"
         )
+    lines += _measures(result.get("measures", []))
     lines += ["", *(f"- {note}" for note in result["notes"])]
+    return lines
+
+
+def _measures(measures: list[dict[str, Any]]) -> list[str]:
+    if not measures:
+        return []
+    names = list(measures[0])
+    lines = [
+        "",
+        f"| {' | '.join(n.replace('_', ' ') for n in names)} |",
+        f"| --- | --- |{' ---: |' * (len(names) - 2)}",
+    ]
+    for row in measures:
+        lines.append(
+            f"| {' | '.join(f'{v:.4f}' if isinstance(v, float) else str(v) for v in row.values())} |"
+        )
     return lines
 
 

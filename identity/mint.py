@@ -46,6 +46,7 @@ def assign_one_ids(
     previous_one_ids: np.ndarray,
     known_ids: np.ndarray,
     known_anchors: np.ndarray,
+    known_places: Places,
     created_tonight: np.ndarray,
     history_profiles: np.ndarray,
     history_one_ids: np.ndarray,
@@ -55,8 +56,9 @@ def assign_one_ids(
 
     ``people`` names for each profile (ascending ``profile_ids``) the smallest profile id of its person; ``weights``
     its evidence. ``previous_*`` is the map of D-1, ``known_*`` the dictionary (anchor = smallest profile when
-    minted, ``created_tonight`` marks ids an earlier attempt of this night minted), ``history_*`` who held which id on some night
-    before D. Where only a part of all profiles is decided, ``held_elsewhere`` are the ids of the others.
+    minted, ``known_places`` where each was last held, ``created_tonight`` marks ids an earlier attempt of this night minted),
+    ``history_*`` who held which id on some night before D. Where only a part of all profiles is decided,
+    ``held_elsewhere`` are the ids of the others.
     """
     anchors, component = np.unique(people, return_inverse=True)
     sizes = np.bincount(component, minlength=len(anchors))
@@ -73,7 +75,8 @@ def assign_one_ids(
     minted_ids, minted_anchors = _claim_or_mint(
         orphans, anchors, component, chosen,
         profile_ids=profile_ids, weights=weights, live=live, known_ids=known_ids, known_anchors=known_anchors,
-        created_tonight=created_tonight, history_profiles=history_profiles, history_one_ids=history_one_ids,
+        known_places=known_places, created_tonight=created_tonight, history_profiles=history_profiles,
+        history_one_ids=history_one_ids,
         had_before=np.bincount(component, weights=before != _NONE, minlength=len(anchors)) > 0, sizes=sizes, events=events,
     )  # fmt: skip
     _tell(pairs, homed, chosen, set(orphans.tolist()), events)
@@ -83,6 +86,24 @@ def assign_one_ids(
     events.sort(key=lambda e: (e.event, e.from_one_id, e.to_one_id))
     _assert_one_to_one(chosen)
     return Assignment(chosen[component], minted_ids, minted_anchors, events)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where each id of the dictionary was last held: the smallest profile of its person, 0 where nobody knows.
+
+    Ids held after D (they are there while nights are replayed) count as unknown: who held them then says nothing about
+    D. Of several ids last held at one profile the one with the smallest ``order`` was held there last.
+    """
+
+    profiles: np.ndarray
+    order: np.ndarray
+
+
+def places_of(last_profiles: np.ndarray, last_days: np.ndarray, is_active: np.ndarray, *, day: int) -> Places:
+    """Give the places from the dictionary's columns (0 where null; days since 1970) as night ``day`` may use them."""
+    usable = (last_profiles > 0) & (last_days <= day)
+    return Places(np.where(usable, last_profiles, 0), (day - last_days) * 2 + ~is_active)
 
 
 @dataclass(frozen=True)
@@ -163,6 +184,7 @@ def _claim_or_mint(
     live: set[int],
     known_ids: np.ndarray,
     known_anchors: np.ndarray,
+    known_places: Places,
     created_tonight: np.ndarray,
     history_profiles: np.ndarray,
     history_one_ids: np.ndarray,
@@ -170,23 +192,22 @@ def _claim_or_mint(
     sizes: np.ndarray,
     events: list[Event],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give persons without an id one they held before, else the one anchored at them, else a new one."""
+    """Give persons without an id one they held before, else the one last held or minted there, else a new one."""
     claimed: set[int] = set()
     tonight = set(known_ids[created_tonight].tolist())
     held = _held_before(orphans, component, profile_ids, weights, history_profiles, history_one_ids)
     is_dead = ~np.isin(known_ids, np.fromiter(live, dtype=np.int64, count=len(live)))
-    relevant = is_dead & np.isin(known_anchors, anchors[orphans])
-    anchored: dict[int, list[int]] = {}
-    for one_id, anchor in sorted(
-        zip(known_ids[relevant].tolist(), known_anchors[relevant].tolist(), strict=True)
-    ):
-        anchored.setdefault(anchor, []).append(one_id)
+    wanted = anchors[orphans]
+    last = _by_profile(known_places.profiles, known_ids, wanted, is_dead, order=known_places.order)
+    minted_at = _by_profile(known_anchors, known_ids, wanted, is_dead, order=known_ids)
     unserved: list[int] = []
-    # Heavier histories choose first; the order ends in the anchor, which is unique.
+    # Heavier histories choose first, then who held an id last; the order ends in the anchor, which is unique.
     for place in sorted(
-        orphans.tolist(), key=lambda c: (-held[c][0][0] if held.get(c) else 0, int(anchors[c]))
+        orphans.tolist(),
+        key=lambda c: (-held[c][0][0] if held.get(c) else 0, int(anchors[c]) not in last, int(anchors[c])),
     ):
-        offers = [o for _, o in held.get(place, [])] + anchored.get(int(anchors[place]), [])
+        anchor = int(anchors[place])
+        offers = [o for _, o in held.get(place, [])] + last.get(anchor, []) + minted_at.get(anchor, [])
         found = next((o for o in offers if o not in live and o not in claimed), None)
         if found is None:
             unserved.append(place)
@@ -208,6 +229,18 @@ def _claim_or_mint(
         if not had_before[place]
     ]
     return minted, anchors[places]
+
+
+def _by_profile(
+    profiles: np.ndarray, one_ids: np.ndarray, wanted: np.ndarray, usable: np.ndarray, *, order: np.ndarray
+) -> dict[int, list[int]]:
+    """Give per wanted profile the usable ids that name it, in ascending ``order``."""
+    at = np.flatnonzero(usable & np.isin(profiles, wanted))
+    at = at[np.argsort(order[at], kind="stable")]
+    found: dict[int, list[int]] = {}
+    for profile, one_id in zip(profiles[at].tolist(), one_ids[at].tolist(), strict=True):
+        found.setdefault(profile, []).append(one_id)
+    return found
 
 
 def _held_before(

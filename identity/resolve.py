@@ -23,7 +23,7 @@ from identity.connect import connect
 from identity.decisions import TABLE as DECISIONS
 from identity.decisions import decided_places, decisions_of
 from identity.graph import Graph, Grouping
-from identity.mint import Assignment, assign_one_ids
+from identity.mint import Assignment, assign_one_ids, places_of
 from identity.nights import TABLE as NIGHTS
 from identity.nights import NightRow, forget_night, last_night, rules_as_text, write_night
 from identity.observe import Observed, observe
@@ -126,13 +126,16 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityR
     write_lineage(lake, assignment, causes, rules, business_date)
     after = Tables(lake, business_date)
     living = after.sql(
-        "SELECT one_id, count(*) AS n FROM identity.memberships WHERE valid_to IS NULL GROUP BY one_id ORDER BY one_id"
+        """
+        SELECT one_id, count(*) AS n, min(profile_id) AS smallest FROM identity.memberships
+        WHERE valid_to IS NULL GROUP BY one_id ORDER BY one_id
+        """
     )
     redirects = write_redirects(lake, living["one_id"].to_numpy())
     people, ranks = assignment.one_ids, kind_ranks(observed)
     if not plan.is_full and not plan.are_kinds_left:
         people, ranks = _kinds_of_everybody(lake, after, rules, key, business_date)
-    write_one_ids(lake, one_ids, redirects, living, people=people, ranks=ranks)
+    write_one_ids(lake, one_ids, redirects, living, people=people, ranks=ranks, business_date=business_date)
     moves = replace(moves, known_profiles=_known_before(tables))
     night = _night_row(plan, rules, observed, grouping, moves, living, [d.decision_id for d in decisions])
     night.kinds = Tables(lake, business_date).one(KINDS)
@@ -269,6 +272,12 @@ def _assign(
         previous_one_ids=last["one_id"].to_numpy(),
         known_ids=one_ids["one_id"].to_numpy(),
         known_anchors=one_ids["anchor_profile_id"].to_numpy(),
+        known_places=places_of(
+            pc.fill_null(one_ids["last_profile_id"], 0).to_numpy(),
+            pc.fill_null(one_ids["last_held_on"].cast(pa.int32()).cast(pa.int64()), 0).to_numpy(),
+            pc.equal(one_ids["status"], "active").to_numpy(),
+            day=graph.day,
+        ),
         created_tonight=pc.equal(one_ids["created_on"], pa.scalar(business_date, pa.date32())).to_numpy(),
         history_profiles=past["profile_id"].to_numpy(),
         history_one_ids=past["one_id"].to_numpy(),
@@ -302,6 +311,8 @@ def _with_minted(lake: Lake, one_ids: pa.Table, assignment: Assignment, business
             "status": pa.repeat("retired", size),
             "successor": pa.nulls(size, pa.int64()),
             "profile_count": np.zeros(size, dtype=np.int64),
+            "last_profile_id": pa.nulls(size, pa.int64()),
+            "last_held_on": pa.nulls(size, pa.date32()),
         }
     )
     lake.append("identity.one_ids", minted)

@@ -274,16 +274,22 @@ def write_one_ids(
     *,
     people: np.ndarray,
     ranks: np.ndarray,
+    business_date: date,
 ) -> None:
-    """Bring kind, status, successor and size of every id to tonight; no id ever leaves the dictionary.
+    """Bring kind, status, successor, size and place of every id to tonight; no id ever leaves the dictionary.
 
-    ``living`` has every OneID of the map with its number of profiles ``n``. ``people`` and ``ranks`` tell, per profile
+    ``living`` has every OneID of the map with its number of profiles ``n`` and the ``smallest`` of them. ``people`` and ``ranks`` tell, per profile
     that may change its person's kind, the OneID and what the profile makes of it (``kind_ranks``).
     """
     ids = one_ids["one_id"].to_numpy()
     places = np.searchsorted(ids, people)  # minted ids are the largest, so the table is in order
+    alive = np.searchsorted(ids, living["one_id"].to_numpy())
     counts = np.zeros(len(ids), dtype=np.int64)
-    counts[np.searchsorted(ids, living["one_id"].to_numpy())] = living["n"].to_numpy()
+    counts[alive] = living["n"].to_numpy()
+    smallest = np.zeros(len(ids), dtype=np.int64)
+    smallest[alive] = living["smallest"].to_numpy()
+    lives = pa.array(counts > 0)
+    last_held = pc.if_else(lives, pa.scalar(business_date, pa.date32()), one_ids["last_held_on"])
     kinds = pc.index_in(one_ids["kind"], value_set=pa.array(_KINDS)).to_numpy().astype(np.int64)
     kinds[places] = 0
     np.maximum.at(kinds, places, ranks)
@@ -304,6 +310,8 @@ def write_one_ids(
             "status": pa.array(status.astype(object), pa.string()),
             "successor": successors,
             "profile_count": counts,
+            "last_profile_id": pc.if_else(lives, pa.array(smallest), one_ids["last_profile_id"]),
+            "last_held_on": last_held,
         }
     ).cast(one_ids.schema)
     if not after.equals(lake.read_arrow("identity.one_ids").sort_by("one_id")):

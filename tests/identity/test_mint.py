@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from identity.mint import FIRST_ONE_ID, assign_one_ids, closed_redirects
+from identity.mint import FIRST_ONE_ID, assign_one_ids, closed_redirects, places_of
 
 A, B, C, D = (FIRST_ONE_ID + i for i in range(4))
 
 
-def assigned(people, *, before=None, known=None, history=None, weights=None, tonight=()):
-    """`people`: profile → smallest profile of its person; `before`: profile → OneID of the night before."""
+def assigned(people, *, before=None, known=None, history=None, weights=None, tonight=(), last=None, day=9):
+    """`people`: profile → smallest profile of its person; `before`: profile → OneID of the night before.
+
+    `last`: OneID → (the smallest profile that held it, on which day, whether it has members).
+    """
+    last = {**dict.fromkeys(known or {}, (0, 0, False)), **(last or {})}
     before, known = before or {}, known or {}
     history = before if history is None else history
     profiles = sorted(people)
@@ -28,6 +32,11 @@ def assigned(people, *, before=None, known=None, history=None, weights=None, ton
         previous_one_ids=column(before.values()),
         known_ids=column(sorted(known)),
         known_anchors=column(known[o] for o in sorted(known)),
+        known_places=places_of(
+            *(column(last[o][i] for o in sorted(known)) for i in (0, 1)),
+            np.array([last[o][2] for o in sorted(known)], dtype=bool),
+            day=day,
+        ),
         created_tonight=np.array([o in tonight for o in sorted(known)], dtype=bool),
         history_profiles=column(p for p, _ in pairs),
         history_one_ids=column(o for _, o in pairs),
@@ -44,6 +53,16 @@ def test_new_people_get_numbers_in_the_order_of_their_smallest_profile():
     assert ids == {1: A, 2: B, 3: A}
     assert result.minted_anchors.tolist() == [1, 2]
     assert told(result) == [("CREATE", 0, A, 2), ("CREATE", 0, B, 1)]
+
+
+def test_a_map_built_anew_finds_people_where_they_were_last_and_not_where_they_were_minted():
+    """A was minted for 1, 2 and 3; then 1 was parted from them and got B, and C was an attempt that came to nothing."""
+    known, last = {A: 1, B: 1, C: 1}, {A: (2, 9, True), B: (1, 9, True), C: (1, 9, False)}
+    ids, result = assigned({1: 1, 2: 2, 3: 2}, known=known, last=last)
+    assert ids == {1: B, 2: A, 3: A}
+    assert result.minted_ids.tolist() == []
+    ids, _ = assigned({1: 1, 2: 1, 3: 1}, known=known, last=last, day=8)
+    assert ids == {1: A, 2: A, 3: A}, "a replayed night does not ask where ids were held later"
 
 
 def test_who_joins_a_person_takes_its_number():
