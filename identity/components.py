@@ -7,6 +7,7 @@ loading it, else scipy in chunks. ``identity.engine`` does the same for links in
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Literal
@@ -15,8 +16,10 @@ import numpy as np
 
 Kernel = Literal["numba", "scipy"]
 
-# Loading numba and its compiled kernels takes about a second; scipy needs that long for some millions of links.
+# Loading numba and its compiled kernels takes about a second; scipy needs that long for some millions of links. Once
+# they are loaded, the kernels are quicker for all but a handful.
 _WORTH_NUMBA = 2_000_000
+_WORTH_LOADED_NUMBA = 10_000
 _CHUNK = 8_000_000
 _INT32_NODES = 2**31 - 1
 _UNSEEN = -1
@@ -62,7 +65,8 @@ def components_of_batches(
 
 def best_kernel(links: int) -> Kernel:
     """Give the kernel that is quicker for so many links on this machine."""
-    if links >= _WORTH_NUMBA and importlib.util.find_spec("numba") is not None:
+    worth = _WORTH_LOADED_NUMBA if "identity.kernels" in sys.modules else _WORTH_NUMBA
+    if links >= worth and importlib.util.find_spec("numba") is not None:
         return "numba"
     return "scipy"
 
