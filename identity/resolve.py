@@ -138,7 +138,7 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityR
     write_one_ids(lake, one_ids, redirects, living, people=people, ranks=ranks, business_date=business_date)
     moves = replace(moves, known_profiles=_known_before(tables))
     night = _night_row(plan, rules, observed, grouping, moves, living, [d.decision_id for d in decisions])
-    night.kinds = Tables(lake, business_date).one(KINDS)
+    night.kinds = after.one(KINDS)
     write_night(lake, night, business_date)
     clock.lap("write_derived")
     result = IdentityResult(

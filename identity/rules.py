@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -173,8 +173,12 @@ def read_rules(file: Path) -> Rules:
     Unknown keys, normalisers and namespaces, wrong patterns and absurd limits raise ``SettingsInvalid`` with
     file, line and the nearest known name.
     """
-    shipped = _read(DEFAULTS, base=None)
-    return _read(file, base=shipped) if file.is_file() else shipped
+    return _read(file, base=_shipped()) if file.is_file() else _shipped()
+
+
+@cache
+def _shipped() -> Rules:
+    return _read(DEFAULTS, base=None)
 
 
 def _read(file: Path, *, base: Rules | None) -> Rules:
