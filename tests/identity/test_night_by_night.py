@@ -215,6 +215,10 @@ def test_any_history_gives_what_a_full_rebuild_gives(history, tmp_path):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_two_hundred_histories_give_what_full_rebuilds_give(seed, tmp_path):
-    drawn = given(history=histories)(lambda history: check_history(history, tmp_path))
-    drawn = settings(max_examples=100, deadline=None, suppress_health_check=quiet, database=None)(drawn)
-    hypothesis.seed(seed)(drawn)()
+    @hypothesis.seed(seed)
+    @settings(max_examples=100, deadline=None, suppress_health_check=quiet, database=None)
+    @given(history=histories)
+    def check(history):
+        check_history(history, tmp_path)
+
+    check()
