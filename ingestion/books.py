@@ -9,30 +9,23 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from ingestion.feeds import Feed
 from ingestion.files import LedgerRow
+from ingestion.judging import Judgement
 from ingestion.landing import FileReading, Nights, layout_of
-from ingestion.mapping import TableMap, table_maps
+from ingestion.mapping import table_maps
 from ingestion.records import raw_texts
 from lakehouse.contracts import contract
 from lakehouse.errors import ContractBroken
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
     from lakehouse.lake import Lake
 
 LEDGER, LOADS, REFUSED = "landing.files", "landing.loads", "quality.refused_rows"
-# A judged record that is neither refused nor equal to another.
-OK = "len(reasons) = 0 AND NOT is_twin"
 
 
 @dataclass(frozen=True)
@@ -90,28 +83,10 @@ class Book:
         return FeedCounts(delivered, delivered - refused - twins - keys, refused, twins + keys)
 
 
-def count_records(feed: Feed, folder: Path, readings: Sequence[FileReading]) -> Book:
+def count_records(judgement: Judgement, readings: Sequence[FileReading]) -> Book:
     """Count what became of every record; a sum that does not balance is a bug and raises ``ContractBroken``."""
-    maps = table_maps(feed)
-    connection = duckdb.connect()
-    connection.register("judged", ds.dataset(folder / "judged", format="parquet"))
-    judged = _by_file(
-        connection,
-        "judged",
-        {
-            "records": "true",
-            "refused": "len(reasons) > 0",
-            "twins": "is_twin",
-            "stands": OK,
-            **{f"in{t.index}": f"{OK} and in{t.index}_0" for t in maps if t.is_single},
-            **{f"dup{t.index}": f"{OK} and in{t.index}_0 and dup{t.index}" for t in maps if t.is_single},
-        },
-    )
-    exploded: dict[int, dict[str, dict[str, int]]] = {}
-    for table in maps:
-        if not table.is_single:
-            connection.register("made", ds.dataset(folder / f"rows{table.index}", format="parquet"))
-            exploded[table.index] = _by_file(connection, "made", {"in": "true", "dup": "dup"})
+    feed, maps = judgement.feed, judgement.maps
+    judged = judgement.counts()
     book = Book()
     for reading in readings:
         path = reading.file.path
@@ -137,11 +112,7 @@ def count_records(feed: Feed, folder: Path, readings: Sequence[FileReading]) -> 
             )
         for table in maps:
             n = len(table.entries)
-            if table.is_single:
-                emitted, doubled = counts[f"in{table.index}"], counts[f"dup{table.index}"]
-            else:
-                made = exploded[table.index].get(path, {"in": 0, "dup": 0})
-                emitted, doubled = made["in"], made["dup"]
+            emitted, doubled = counts[f"in{table.index}"], counts[f"dup{table.index}"]
             load = Load(
                 path=path,
                 table_name=table.name,
@@ -155,18 +126,8 @@ def count_records(feed: Feed, folder: Path, readings: Sequence[FileReading]) -> 
             )
             _balanced(load)
             book.loads.append(load)
-    refused = "SELECT _file, _row, _raw, reasons FROM judged WHERE len(reasons) > 0 ORDER BY _file, _row"
-    book.refused = _refused(feed, connection.sql(refused).to_arrow_table().to_pylist(), readings)
+    book.refused = _refused(feed, judgement.refused(), readings)
     return book
-
-
-def _by_file(
-    connection: duckdb.DuckDBPyConnection, relation: str, counted: dict[str, str]
-) -> dict[str, dict[str, int]]:
-    """Give, per file, how many rows of a relation each condition holds for."""
-    sums = ", ".join(f"CAST(sum(CASE WHEN {rule} THEN 1 ELSE 0 END) AS BIGINT)" for rule in counted.values())
-    rows = connection.execute(f"SELECT _file, {sums} FROM {relation} GROUP BY _file").fetchall()
-    return {row[0]: dict(zip(counted, row[1:], strict=True)) for row in rows}
 
 
 def _balanced(load: Load) -> None:
@@ -221,37 +182,6 @@ def _refused(
         }
         for row in found
     ]
-
-
-def accepted_frame(spark: SparkSession, table: TableMap, folder: Path) -> DataFrame:
-    """Give the accepted rows of a table as a Spark frame: business columns, ``_file``, ``_row``, ``_arrived_on``."""
-    k = table.index
-    given = ["_file", "_row", "_night as _arrived_on"]
-    if not table.is_single:
-        return spark.read.parquet(str(folder / f"rows{k}")).where("not dup").selectExpr("m.*", *given)
-    judged = spark.read.parquet(str(folder / "judged"))
-    rows = judged.where(f"size(reasons) = 0 and not is_twin and in{k}_0 and not dup{k}")
-    return rows.selectExpr(f"m{k}_0.*", *given)
-
-
-def accepted_arrow(table: TableMap, folder: Path) -> pa.Table:
-    """Give the same as an Arrow table, without the JVM."""
-    k = table.index
-    if table.is_single:
-        names = ["_file", "_row", "_night", f"m{k}_0", f"in{k}_0", f"dup{k}", "is_twin", "reasons"]
-        rows = ds.dataset(folder / "judged", format="parquet").to_table(columns=names)
-        ok = pc.and_(pc.equal(pc.list_value_length(rows["reasons"]), 0), rows[f"in{k}_0"])
-        rows = rows.filter(pc.and_not(pc.and_not(ok, rows["is_twin"]), rows[f"dup{k}"]))
-        packed = rows[f"m{k}_0"]
-    else:
-        rows = ds.dataset(folder / f"rows{k}", format="parquet").to_table(filter=~ds.field("dup"))
-        packed = rows["m"]
-    columns = {"_file": rows["_file"], "_row": rows["_row"]}
-    for name in table.contract.business_columns:
-        columns[name] = pc.struct_field(packed, name)
-    fields = [f for f in table.contract.arrow_schema() if f.name in columns]
-    made = pa.table({f.name: columns[f.name] for f in fields}).cast(pa.schema(fields))
-    return made.append_column("_arrived_on", rows["_night"].cast(pa.date32()))
 
 
 def write_books(lake: Lake, feed: Feed, book: Book, nights: Nights, night_of: Mapping[str, date]) -> None:

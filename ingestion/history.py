@@ -7,29 +7,27 @@ Every table, the books and the ledger hold afterwards what the nights would have
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from ingestion import books, landing, mapping
+from ingestion import books, landing
 from ingestion.feeds import Feed, load_feeds
 from ingestion.files import Choice, LedgerRow, choose_files
 from ingestion.inbox import Hashes, find_files
+from ingestion.judging import Judgement
+from ingestion.mapping import TableMap
 from ingestion.night import (
     FeedResult,
     IngestResult,
-    close_books,
-    count,
-    is_small,
-    of_feed,
     require_inbox,
     told,
+    write_feed,
     write_ledger,
 )
-from ingestion.work import Work, judge, plan_all, read_all
+from ingestion.work import Work, plan_all, read_all
 from lakehouse.contracts import contract
 from lakehouse.errors import InputInvalid, UsageError
 from lakehouse.state_history import load_state_history
@@ -137,26 +135,19 @@ def _refuse_shared_keys(feeds: Sequence[Feed]) -> None:
 
 def _take(lake: Lake, work: Work) -> FeedResult:
     feed = work.feed
-    judge(work)
-    began = time.monotonic()
-    lake.append(feed.landing_table, landing.landing_rows(feed, work.folder / "records", work.nights))
-    work.timed("land", began)
-    book = count(work)
-    for table in mapping.table_maps(feed):
-        began = time.monotonic()
-        _write_table(lake, work, table)
-        work.timed(table.name, began)
-    return close_books(lake, work, book)
+
+    def land() -> None:
+        lake.append(feed.landing_table, landing.landing_rows(feed, work.folder / "records", work.nights))
+
+    return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
 
 
-def _write_table(lake: Lake, work: Work, table: mapping.TableMap) -> None:
+def _write_table(lake: Lake, work: Work, judgement: Judgement, table: TableMap) -> None:
     feed = work.feed
     if table.contract.shape == "state":
         told_on = sorted({work.nights.of(file.business_date) for file in work.choice.load})
         mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
-        rows = books.accepted_arrow(table, work.folder)
+        rows = judgement.accepted(table).read_all().drop_columns(["_feed"])
         load_state_history(lake, table.contract, rows, feed=feed.feed, told_on=told_on, mode=mode)
-    elif is_small(work, table):
-        lake.append(table.name, of_feed(books.accepted_arrow(table, work.folder), feed))
     else:
-        lake.append(table.name, of_feed(books.accepted_frame(lake.spark, table, work.folder), feed))
+        lake.append(table.name, judgement.accepted(table))

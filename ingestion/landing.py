@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ingestion.archives import unpack
 from ingestion.feeds import Feed
 from ingestion.inbox import DeliveredFile
-from ingestion.records import EXTRA, FILE, PROBLEM, RAW, ROW, Layout, RecordReader, record_schema
+from ingestion.records import BATCH_ROWS, EXTRA, FILE, PROBLEM, RAW, ROW, Layout, RecordReader, record_schema
 from lakehouse.contracts import Contract, build_contract, register_contract
 from lakehouse.errors import InputInvalid
 
@@ -232,21 +232,31 @@ def records_frame(spark: SparkSession, feed: Feed, folder: Path, nights: Nights)
     return spark.read.schema(schema).parquet(str(folder)).selectExpr(*given, *named)
 
 
-def landing_rows(feed: Feed, folder: Path, nights: Nights) -> pa.Table:
-    """Give the readable records of one or many nights as rows of the landing table."""
+def landing_rows(feed: Feed, folder: Path, nights: Nights) -> pa.RecordBatchReader:
+    """Give the readable records of one or many nights as rows of the landing table, batch by batch."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
     names = landing_names(feed)
+    wanted = landing_contract(feed).arrow_schema()
     source = ds.dataset(folder, format="parquet", schema=parquet_schema(feed.columns))
     columns: dict[str, Any] = {names[name]: ds.field(f"c{at}") for at, name in enumerate(feed.columns)}
     columns |= {EXTRA: ds.field(EXTRA), FILE: ds.field(FILE), ROW: ds.field(ROW)}
     columns |= {"_arrived_on": ds.field(BUSINESS_DATE)}
-    rows = source.to_table(columns=columns, filter=pc.field(PROBLEM).is_null())
-    rows = rows.append_column("_feed", pa.repeat(pa.scalar(feed.feed), rows.num_rows))
+    # One file after the other and little read ahead: the table is as large as what was delivered.
+    batches = source.scanner(
+        columns=columns, filter=pc.field(PROBLEM).is_null(), batch_size=BATCH_ROWS, fragment_readahead=1
+    ).to_batches()
     first, last = pa.scalar(nights.first, pa.date32()), pa.scalar(nights.last, pa.date32())
-    arrived = pc.min_element_wise(pc.max_element_wise(rows["_arrived_on"], first), last)
-    return rows.set_column(rows.schema.get_field_index("_arrived_on"), "_arrived_on", arrived)
+
+    def landed() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            given = {name: batch.column(name) for name in batch.schema.names}
+            given["_arrived_on"] = pc.min_element_wise(pc.max_element_wise(given["_arrived_on"], first), last)
+            given["_feed"] = pa.repeat(pa.scalar(feed.feed), batch.num_rows)
+            yield pa.record_batch([given[name] for name in wanted.names], schema=wanted)
+
+    return pa.RecordBatchReader.from_batches(wanted, landed())
 
 
 def _with_file(batch: pa.RecordBatch, path: str, business_date: date, schema: pa.Schema) -> pa.RecordBatch:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -18,17 +19,16 @@ from ingestion import books, landing, mapping, volume
 from ingestion.feeds import Feed, load_feeds
 from ingestion.files import Choice, LedgerRow, choose_files
 from ingestion.inbox import Hashes, find_files
+from ingestion.judging import Judgement
 from ingestion.work import Work, judge, plan_all, read_all, side_by_side
 from lakehouse.errors import InputInvalid
 from lakehouse.settings import Settings
+from lakehouse.small_states import MOST_ROWS
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
 
 log = logging.getLogger("cdp.ingestion")
-
-# Up to so many rows a table is written from Arrow without the JVM (tens of milliseconds a commit); beyond, by Spark.
-ARROW_ROWS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -146,28 +146,34 @@ def _take(lake: Lake, work: Work) -> FeedResult:
     feed = work.feed
     if not work.choice.load:
         return _withdraw(lake, work)
-    judge(work)
-    began = time.monotonic()
-    lake.replace_partition(
-        feed.landing_table,
-        landing.landing_rows(feed, work.folder / "records", work.nights),
-        _arrived_on=work.nights.last,
-    )
-    work.timed("land", began)
-    book = count(work)
-    for table in mapping.table_maps(feed):
+
+    def land() -> None:
+        rows = landing.landing_rows(feed, work.folder / "records", work.nights)
+        lake.replace_partition(feed.landing_table, rows, _arrived_on=work.nights.last)
+
+    return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
+
+
+def write_feed(
+    lake: Lake,
+    work: Work,
+    land: Callable[[], None],
+    write_table: Callable[[Judgement, mapping.TableMap], None],
+) -> FeedResult:
+    """Judge a feed and count; then land its records beside writing its tables, and close the books."""
+    with closing(judge(lake, work)) as judgement, ThreadPoolExecutor(max_workers=1) as other:
         began = time.monotonic()
-        _write_table(lake, work, table)
-        work.timed(table.name, began)
+        book = books.count_records(judgement, work.readings)
+        work.timed("count", began)
+        landing_began = time.monotonic()
+        landed = other.submit(land)
+        landed.add_done_callback(lambda _: work.timed("land", landing_began))
+        for table in judgement.maps:
+            began = time.monotonic()
+            write_table(judgement, table)
+            work.timed(table.name, began)
+        landed.result()
     return close_books(lake, work, book)
-
-
-def count(work: Work) -> books.Book:
-    """Count what became of the feed's records."""
-    began = time.monotonic()
-    book = books.count_records(work.feed, work.folder, work.readings)
-    work.timed("count", began)
-    return book
 
 
 def close_books(lake: Lake, work: Work, book: books.Book) -> FeedResult:
@@ -184,34 +190,20 @@ def close_books(lake: Lake, work: Work, book: books.Book) -> FeedResult:
     return FeedResult(feed.feed, book.feed_counts(), work.seconds, touched)
 
 
-def is_small(work: Work, table: mapping.TableMap) -> bool:
-    """Tell whether the rows of a table fit in this process."""
-    return work.record_count * len(table.entries) <= ARROW_ROWS
-
-
-def _write_table(lake: Lake, work: Work, table: mapping.TableMap) -> None:
+def _write_table(lake: Lake, work: Work, judgement: Judgement, table: mapping.TableMap) -> None:
     feed, found, night = work.feed, table.contract, work.nights.last
-    rows: Any = (
-        books.accepted_arrow(table, work.folder)
-        if is_small(work, table)
-        else books.accepted_frame(lake.spark, table, work.folder)
-    )
-    if found.shape == "state":
-        mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
-        lake.change_states(found.name, rows, feed=feed.feed, business_date=night, mode=mode)
+    if found.shape != "state":
+        lake.replace_partition(found.name, judgement.accepted(table), _arrived_on=night, _feed=feed.feed)
         return
-    lake.replace_partition(found.name, of_feed(rows, feed), _arrived_on=night, _feed=feed.feed)
-
-
-def of_feed(rows: Any, feed: Feed) -> Any:
-    """Give rows, of Arrow or Spark, with the feed they came by."""
-    if type(rows).__module__.startswith("pyarrow"):
-        import pyarrow as pa
-
-        return rows.append_column("_feed", pa.repeat(pa.scalar(feed.feed), rows.num_rows))
-    from pyspark.sql import functions as F
-
-    return rows.withColumn("_feed", F.lit(feed.feed))
+    mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
+    rows: Any
+    if work.record_count * len(table.entries) <= MOST_ROWS:
+        rows = judgement.accepted(table).read_all().drop_columns(["_feed"])
+    else:
+        file = work.folder / f"states{table.index}.parquet"
+        judgement.accepted_to_parquet(table, file)
+        rows = lake.spark.read.parquet(str(file))
+    lake.change_states(found.name, rows, feed=feed.feed, business_date=night, mode=mode)
 
 
 def _withdraw(lake: Lake, work: Work) -> FeedResult:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import tempfile
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingestion import books, landing, mapping
+from ingestion import books, judging, landing
 from ingestion.archives import is_archive
 from ingestion.feeds import Feed
 from ingestion.inbox import DeliveredFile, find_files, newest_member
 from ingestion.masking import masked_text
 from ingestion.suggestions import fillable_tables, suggestions
+from ingestion.work import map_into_parquet
 from lakehouse.errors import InputInvalid
 from lakehouse.settings import Settings
 
@@ -65,16 +67,16 @@ def check_sample(
     if not path.is_file():
         raise InputInvalid("the sample file does not exist", file=path)
     file = _as_delivered(feed, path)
-    with tempfile.TemporaryDirectory(prefix="cdp-feeds-check-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="cdp-feeds-check-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
         (folder / "records").mkdir()
         readings = landing.read_files(feed, [file], folder / "records")
-        _judge(spark, feed, folder)
-        book = books.count_records(feed, folder, readings)
+        judgement = stack.enter_context(closing(_judge(spark, feed, folder)))
+        book = books.count_records(judgement, readings)
         loads = {load.table_name: load for load in book.loads}
         tables = []
-        for table in mapping.table_maps(feed):
-            made = books.accepted_arrow(table, folder).drop_columns(["_arrived_on"]).slice(0, rows)
+        for table in judgement.maps:
+            made = judgement.first_accepted(table, rows).drop_columns(["_feed", "_arrived_on"])
             masked = (
                 set()
                 if show_values
@@ -113,27 +115,13 @@ def _day_in(path: Path) -> date:
     return date.fromisoformat(found[-1]) if found else date(2000, 1, 1)
 
 
-def _judge(spark: SparkSession, feed: Feed, folder: Path) -> None:
-    from pyspark.errors import AnalysisException, ParseException, PySparkException
+def _judge(spark: SparkSession, feed: Feed, folder: Path) -> judging.Judgement:
+    nights = landing.Nights(date.max, date.max)
 
-    records = landing.records_frame(spark, feed, folder / "records", landing.Nights(date.max, date.max))
-    try:
-        judged = mapping.judge_records(records, feed, {})
-        judged.write.parquet(str(folder / "judged"))
-        for table in mapping.table_maps(feed):
-            if not table.is_single:
-                read = spark.read.schema(judged.schema).parquet(str(folder / "judged"))
-                mapping.explode_rows(read, feed, table, None).write.parquet(
-                    str(folder / f"rows{table.index}")
-                )
-    except (AnalysisException, ParseException):
-        mapping.blame_analysis(records, feed)
-        raise
-    except PySparkException as wrong:
-        fault = mapping.blame_expression(records, feed)
-        if fault is None:
-            raise
-        raise fault from wrong
+    def by_spark(records: Path, into: Path) -> None:
+        map_into_parquet(spark, feed, records, into, nights)
+
+    return judging.judge_records(feed, folder, nights, by_spark=by_spark, known={})
 
 
 def _unmapped(feed: Feed) -> tuple[str, ...]:

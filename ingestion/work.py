@@ -11,7 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingestion import landing, mapping
+import pyarrow.parquet as pq
+
+from ingestion import judging, landing, mapping
 from ingestion.feeds import Feed
 from ingestion.files import Choice
 from lakehouse.contracts import contract
@@ -37,9 +39,6 @@ class Work:
     folder: Path
     nights: landing.Nights
     readings: list[landing.FileReading] = field(default_factory=list)
-    records: DataFrame | None = None
-    judged: DataFrame | None = None
-    known: dict[str, DataFrame] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -47,6 +46,11 @@ class Work:
     def record_count(self) -> int:
         """The number of records read."""
         return sum(reading.records for reading in self.readings)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a cluster's workers read the files, if there are any."""
+        return sum(file.bytes for file in self.choice.load) >= landing.SPARK_READS_FROM_BYTES
 
     def timed(self, name: str, began: float) -> None:
         """Add the seconds since ``began`` to a phase."""
@@ -72,8 +76,7 @@ def read_all(lake: Lake, works: Sequence[Work]) -> None:
         began = time.monotonic()
         folder = work.folder / "records"
         folder.mkdir()
-        size = sum(file.bytes for file in work.choice.load)
-        if size >= landing.SPARK_READS_FROM_BYTES:
+        if work.is_large and lake.is_on_cluster:
             work.readings = landing.read_files_by_spark(lake.spark, work.feed, work.choice.load, folder)
         elif work.choice.load:
             work.readings = landing.read_files(work.feed, work.choice.load, folder)
@@ -106,41 +109,46 @@ def _some(paths: Sequence[str]) -> str:
 
 
 def plan_all(lake: Lake, works: Sequence[Work]) -> None:
-    """Have Spark analyse what every feed asks for before the first row is written."""
-    from pyspark.errors import AnalysisException, ParseException
-
-    quick: SparkSession | None = None
+    """Have Spark analyse what it will be asked for, before the first row is written."""
+    loading = [work for work in works if work.choice.load]
+    by_spark = [work for work in loading if not is_in_process(lake, work)]
 
     def plan(work: Work) -> None:
         began = time.monotonic()
-        feed = work.feed
-        is_small = work.record_count <= QUICK_RECORDS
-        session = quick if is_small and quick is not None else lake.spark
-        for table in feed.tables:
-            keys = known_keys(lake, session, work, table)
-            if keys is not None:
-                work.known[table] = keys
-        work.records = landing.records_frame(session, feed, work.folder / "records", work.nights)
-        try:
-            work.judged = mapping.judge_records(
-                work.records, feed, work.known, is_history=work.nights.is_history
-            )
-        except (AnalysisException, ParseException):
-            mapping.blame_analysis(work.records, feed)
-            raise
+        session = quick if work.record_count <= QUICK_RECORDS else lake.spark
+        plan_by_spark(session, work.feed, work.folder / "records", work.nights)
         work.timed("plan", began)
 
-    loading = [work for work in works if work.choice.load]
-    if loading:
-        quick = _quick_session(lake.spark)
-        side_by_side(plan, loading)
+    if by_spark:
+        quick = _quick_session(lake)
+        side_by_side(plan, by_spark)
 
 
-def _quick_session(spark: SparkSession) -> SparkSession:
+def plan_by_spark(session: SparkSession, feed: Feed, folder: Path, nights: landing.Nights) -> DataFrame:
+    """Give the mapped records of a folder as Spark will compute them; ``SettingsInvalid`` where it refuses to."""
+    from pyspark.errors import AnalysisException, ParseException
+
+    records = landing.records_frame(session, feed, folder, nights)
+    try:
+        return mapping.map_by_spark(records, feed)
+    except (AnalysisException, ParseException):
+        mapping.blame_analysis(records, feed)
+        raise
+
+
+def is_in_process(lake: Lake, work: Work) -> bool:
+    """Tell whether this process maps what it can: not so much of it that a cluster would rather do it."""
+    if mapping.map_in_process(work.feed) is None:
+        return False
+    return not (work.is_large and lake.is_on_cluster)
+
+
+def _quick_session(lake: Lake) -> SparkSession:
     """Give a session on the same context for frames of some thousand rows.
 
     Compiling code for each feed's own expressions would take longer than interpreting them, and one partition will do.
     """
+    spark = lake.spark
     session = spark.newSession()
     session.conf.set("spark.sql.session.timeZone", str(spark.conf.get("spark.sql.session.timeZone")))
     session.conf.set("spark.sql.codegen.wholeStage", "false")
@@ -149,44 +157,62 @@ def _quick_session(spark: SparkSession) -> SparkSession:
     return session
 
 
-def judge(work: Work) -> None:
-    """Compute the judged records and the rows of tables that take several from one record, as Parquet."""
+def judge(lake: Lake, work: Work) -> judging.Judgement:
+    """Judge the records of a feed; the caller closes what is given."""
+    began = time.monotonic()
+    known = {}
+    for table in work.feed.tables:
+        keys = known_keys(lake, work, table)
+        if keys is not None:
+            known[table] = keys
+
+    def by_spark(records: Path, into: Path) -> None:
+        count = sum(pq.read_metadata(file).num_rows for file in records.glob("*.parquet"))
+        session = _quick_session(lake) if count <= QUICK_RECORDS else lake.spark
+        map_into_parquet(session, work.feed, records, into, work.nights)
+
+    judgement = judging.judge_records(
+        work.feed, work.folder, work.nights,
+        by_spark=by_spark, known=known, in_process=is_in_process(lake, work),
+    )  # fmt: skip
+    work.timed("judge", began)
+    return judgement
+
+
+def map_into_parquet(
+    session: SparkSession, feed: Feed, records: Path, into: Path, nights: landing.Nights
+) -> None:
+    """Have Spark map the records of one folder into another; ``InputInvalid`` names an expression that fails on a value."""
     from pyspark.errors import PySparkException
 
-    assert work.records is not None and work.judged is not None
-    began = time.monotonic()
-    judged_folder = str(work.folder / "judged")
+    mapped = plan_by_spark(session, feed, records, nights)
     try:
-        work.judged.write.parquet(judged_folder)
-        for table in mapping.table_maps(work.feed):
-            if not table.is_single:
-                judged = work.judged.sparkSession.read.schema(work.judged.schema).parquet(judged_folder)
-                rows = mapping.explode_rows(
-                    judged, work.feed, table, work.known.get(table.name), is_history=work.nights.is_history
-                )
-                rows.write.parquet(str(work.folder / f"rows{table.index}"))
+        mapped.write.parquet(str(into))
     except PySparkException as wrong:
-        fault = mapping.blame_expression(work.records, work.feed)
+        fault = mapping.blame_expression(landing.records_frame(session, feed, records, nights), feed)
         if fault is None:
             raise
         raise fault from wrong
-    work.timed("judge", began)
 
 
-def known_keys(lake: Lake, session: SparkSession, work: Work, table: str) -> DataFrame | None:
-    """Give the keys of a fact that earlier nights brought within the days the feed looks back, if there are any."""
+def known_keys(lake: Lake, work: Work, table: str) -> str | None:
+    """Give, as DuckDB SQL, the keys of a fact that earlier nights brought within the days the feed looks back, if any."""
     feed, night = work.feed, work.nights.first
     found = contract(table)
     days = feed.dedupe_window(table) if found.shape == "fact" else 0
     if not days:
         return None
-    first = night - timedelta(days=days)
-    partitions = [part.get("_arrived_on") for part in lake.delta(table).partitions()]
-    if not any(day and first.isoformat() <= str(day) < night.isoformat() for day in partitions):
+    wanted = [(night - timedelta(days=n)).isoformat() for n in range(1, days + 1)]
+    files = lake.delta(table).file_uris(partition_filters=[("_arrived_on", "in", wanted)])
+    if not files:
         return None
-    rows = (
-        session.read.format("delta")
-        .load(lake.path(table))
-        .where(f"_arrived_on >= date'{first}' and _arrived_on < date'{night}' and source = '{feed.source}'")
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in sorted(files))
+    keys = ", ".join(
+        f"CAST({name} AS {mapping.duck_type(found.columns[name].type)}) AS {name}"
+        for name in found.key
+        if name != "source"
     )
-    return rows.selectExpr(*[f"`{name}`" for name in found.key if name != "source"])
+    return (
+        f"SELECT {keys} FROM read_parquet([{listed}], hive_partitioning = false, union_by_name = true) "
+        f"WHERE source = '{feed.source}'"
+    )

@@ -1,7 +1,8 @@
 """The lake as its one writer sees it: tables by contract name, and the few kinds of write a night needs.
 
 Every write checks names and types against the contract; CHECK constraints are part of the tables themselves.
-A frame is a Spark ``DataFrame`` or a ``pyarrow.Table``; Arrow tables are written without a JVM.
+A frame is a Spark ``DataFrame``, a ``pyarrow.Table`` or, to append or replace a partition, a ``pyarrow.RecordBatchReader``;
+what is Arrow is written without a JVM, and of a reader no more than a few batches are held.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from pyspark.sql import DataFrame, SparkSession
 
-Frame = Any  # a Spark DataFrame or a pyarrow.Table
+Frame = Any  # a Spark DataFrame, a pyarrow.Table or a pyarrow.RecordBatchReader
 
 DBT_DATABASE = "tags_work"
 # What Spark's in-memory catalog of this process knows: table → folder.
@@ -58,6 +59,11 @@ class Lake:
                 self._spark = start_session(self.settings)
                 self._spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", self.run_id)
             return self._spark
+
+    @property
+    def is_on_cluster(self) -> bool:
+        """Whether Spark's workers are other machines than this process's."""
+        return not str(self.spark.sparkContext.master).startswith("local")
 
     def path(self, table: str) -> str:
         """Give the folder of a table; ``tags_work`` tables belong to dbt and have no contract."""
@@ -272,9 +278,14 @@ class Lake:
         from deltalake import CommitProperties, write_deltalake
 
         # A contract may have lost a column that older rows still have.
-        for field in self.delta(table).schema().fields:
-            if field.name not in rows.column_names and options.get("schema_mode") != "overwrite":
-                rows = rows.append_column(_arrow_field(field), _nulls(len(rows), field))
+        names = rows.schema.names
+        lost = [field for field in self.delta(table).schema().fields if field.name not in names]
+        if lost and options.get("schema_mode") != "overwrite":
+            if _is_reader(rows):
+                rows = _with_nulls(rows, [_arrow_field(field) for field in lost])
+            else:
+                for field in lost:
+                    rows = rows.append_column(_arrow_field(field), _nulls(len(rows), field))
         metadata = CommitProperties(custom_metadata={"userMetadata": self.run_id})
         partition_by = list(contract(table).partition_by) or None
         write_deltalake(
@@ -333,7 +344,9 @@ def _is_arrow(frame: Any) -> bool:
 
 def _fit(frame: Frame, found: Contract) -> Any:
     """Give the frame with exactly the contract's columns, in its order and types."""
-    names = frame.column_names if _is_arrow(frame) else frame.columns
+    names = (
+        frame.schema.names if _is_reader(frame) else frame.column_names if _is_arrow(frame) else frame.columns
+    )
     missing = [name for name in found.columns if name not in names]
     unknown = [name for name in names if name not in found.columns]
     if missing or unknown:
@@ -343,11 +356,36 @@ def _fit(frame: Frame, found: Contract) -> Any:
             else f"have a column '{unknown[0]}' the contract does not know"
         )
         raise ContractBroken(f"rows for {found.name} {what}")
+    if _is_reader(frame):
+        return _fit_reader(frame, found)
     if _is_arrow(frame):
         return frame.select(list(found.columns)).cast(found.arrow_schema())
     from pyspark.sql import functions as F
 
     return frame.select(*[F.col(f"`{c.name}`").cast(c.type).alias(c.name) for c in found.columns.values()])
+
+
+def _is_reader(frame: Any) -> bool:
+    return _is_arrow(frame) and hasattr(frame, "read_next_batch")
+
+
+def _fit_reader(reader: Any, found: Contract) -> Any:
+    import pyarrow as pa
+
+    schema = found.arrow_schema()
+    batches = (batch.select(schema.names).cast(schema) for batch in reader)
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _with_nulls(reader: Any, fields: list[pa.Field]) -> Any:
+    import pyarrow as pa
+
+    schema = pa.schema([*reader.schema, *fields])
+    batches = (
+        pa.record_batch([*b.columns, *(pa.nulls(b.num_rows, f.type) for f in fields)], schema=schema)
+        for b in reader
+    )
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def _literal(value: Any) -> str:

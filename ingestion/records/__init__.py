@@ -7,10 +7,11 @@ counted, a record that spans lines is one.
 """
 
 from ingestion.records.careful import iter_records
-from ingestion.records.layout import EXTRA, FILE, PROBLEM, RAW, ROW, Layout, Record, record_schema
+from ingestion.records.layout import BATCH_ROWS, EXTRA, FILE, PROBLEM, RAW, ROW, Layout, Record, record_schema
 from ingestion.records.reader import RecordReader, raw_texts
 
 __all__ = [
+    "BATCH_ROWS",
     "EXTRA",
     "FILE",
     "PROBLEM",

@@ -1,0 +1,218 @@
+"""What becomes of every record: mapped, refused with reasons, or a duplicate; ready to be counted and written.
+
+Records are mapped in this process where ``ingestion.translation`` is sure of the answer and by Spark elsewhere. The
+result is held in DuckDB: ``mapped`` is one row per record (a view, computed when it is read, never stored), ``outcome``
+the few bytes of each that counting and the search for duplicates need.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from ingestion import duplicates
+from ingestion.duplicates import Records
+from ingestion.feeds import Feed
+from ingestion.landing import Nights, parquet_schema
+from ingestion.mapping import TableMap, duck_type, map_in_process, table_maps
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What DuckDB may hold beside the JVM; beyond, it writes to the exchange folder.
+MEMORY = "1GB"
+BATCH_ROWS = 100_000
+
+
+@dataclass
+class Judgement:
+    """The judged records of one feed. ``close`` frees what it holds."""
+
+    feed: Feed
+    maps: list[TableMap]
+    connection: duckdb.DuckDBPyConnection
+    gone: dict[str, int] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.connection.close()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Give per file: ``records, refused, twins, stands`` and per table ``k`` its rows ``in<k>`` and ``dup<k>``."""
+        made = {
+            "records": "count(*)",
+            "refused": _times("NOT is_ok"),
+            "stands": _times("is_ok AND NOT is_gone"),
+        }
+        for table in self.maps:
+            entries = range(len(table.entries))
+            made[f"in{table.index}"] = " + ".join(
+                _times(f"h{table.index}_{i} IS NOT NULL AND NOT is_gone") for i in entries
+            )
+        gone = (
+            "SELECT _file, _row, true AS found FROM twins UNION ALL SELECT _file, _row, true FROM conflicts"
+        )
+        is_any = self.gone["twins"] or self.gone["conflicts"]
+        source = (
+            f"(SELECT o.*, g.found IS NOT NULL AS is_gone FROM outcome o LEFT JOIN ({gone}) g USING (_file, _row))"
+            if is_any
+            else "(SELECT *, false AS is_gone FROM outcome)"
+        )
+        found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        rows = self._rows(f"SELECT _file, {', '.join(made.values())} FROM {source} GROUP BY _file")
+        for path, *numbers in rows:
+            found[path].update(zip(made, numbers, strict=True))
+        marked = {
+            "twins": "twins",
+            "conflicts": "refused",
+            **{f"dup{t.index}": f"dup{t.index}" for t in self.maps},
+        }
+        for name, counted in marked.items():
+            if self.gone[name]:
+                for path, count in self._rows(f"SELECT _file, count(*) FROM {name} GROUP BY _file"):
+                    found[path][counted] += count
+        return found
+
+    def refused(self) -> list[dict[str, Any]]:
+        """Give ``_file, _row, _raw, reasons`` of every refused record, in the order of the files."""
+        is_any = self._rows("SELECT count(*) FROM outcome WHERE NOT is_ok")[0][0]
+        cursor = self.connection.cursor()
+        refused = "SELECT _file, _row, reasons FROM mapped WHERE NOT is_ok" if is_any else "FROM refused"
+        cursor.execute("CREATE OR REPLACE TEMP TABLE refused (_file VARCHAR, _row BIGINT, reasons VARCHAR[])")
+        if is_any:
+            cursor.execute(f"INSERT INTO refused {refused}")
+        cursor.execute("INSERT INTO refused SELECT _file, _row, [reason] FROM conflicts")
+        if not cursor.execute("SELECT count(*) FROM refused").fetchall()[0][0]:
+            return []
+        query = (
+            "SELECT r._file, r._row, r._raw, x.reasons FROM records r JOIN refused x USING (_file, _row) "
+            "ORDER BY r._file, r._row"
+        )
+        return cursor.sql(query).to_arrow_table().to_pylist()
+
+    def accepted_sql(self, table: TableMap) -> str:
+        """Give the SQL of a table's accepted rows: business columns, ``_feed, _file, _row, _arrived_on``."""
+        found = table.contract.business_columns.values()
+        parts = []
+        for i in range(len(table.entries)):
+            given = {column.name for column in table.mapped(i)}
+            made = []
+            for column in found:
+                if column.name == "source":
+                    made.append(f"'{self.feed.source}' AS source")
+                elif column.name in given:
+                    made.append(f"{table.place(i, column.name)} AS {column.name}")
+                else:
+                    made.append(f"CAST(NULL AS {duck_type(column.type)}) AS {column.name}")
+            made += [f"'{self.feed.feed}' AS _feed", "_file", "_row", "_night AS _arrived_on"]
+            gone = [name for name in ("twins", "conflicts") if self.gone[name]]
+            lost = [f"SELECT _file, _row FROM {name}" for name in gone]
+            if self.gone[f"dup{table.index}"]:
+                lost.append(f"SELECT _file, _row FROM dup{table.index} WHERE _entry = {i}")
+            left = f" ANTI JOIN ({' UNION ALL '.join(lost)}) USING (_file, _row)" if lost else ""
+            parts.append(
+                f"SELECT {', '.join(made)} FROM (FROM mapped WHERE is_ok AND in{table.index}_{i}){left}"
+            )
+        return " UNION ALL ".join(parts)
+
+    def accepted(self, table: TableMap) -> pa.RecordBatchReader:
+        """Give the accepted rows of a table batch by batch, in the types of its contract."""
+        reader = self.connection.cursor().sql(self.accepted_sql(table)).to_arrow_reader(BATCH_ROWS)
+        wanted = {f.name: f.type for f in table.contract.arrow_schema()}
+        schema = pa.schema([pa.field(f.name, wanted.get(f.name, f.type)) for f in reader.schema])
+        return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in reader))
+
+    def first_accepted(self, table: TableMap, rows: int) -> pa.Table:
+        """Give the first accepted rows of a table, in the order of the files."""
+        query = f"SELECT * FROM ({self.accepted_sql(table)}) ORDER BY _file, _row LIMIT {rows}"
+        made = self.connection.cursor().sql(query).to_arrow_table()
+        wanted = {f.name: f.type for f in table.contract.arrow_schema()}
+        return made.cast(pa.schema([pa.field(f.name, wanted.get(f.name, f.type)) for f in made.schema]))
+
+    def accepted_to_parquet(self, table: TableMap, file: Path) -> None:
+        """Write the accepted rows of a table to one Parquet file."""
+        self.connection.cursor().execute(f"COPY ({self.accepted_sql(table)}) TO '{file}' (FORMAT parquet)")
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.cursor().execute(query).fetchall()
+
+
+def judge_records(
+    feed: Feed,
+    folder: Path,
+    nights: Nights,
+    *,
+    by_spark: Callable[[Path, Path], None],
+    known: Mapping[str, str],
+    in_process: bool = True,
+) -> Judgement:
+    """Judge the records that lie as Parquet in ``folder/records``.
+
+    ``by_spark`` maps the records of one folder into Parquet in another, for what this process must not compute itself;
+    with ``in_process`` false that is everything. ``known`` gives, per fact table, DuckDB SQL of the keys that earlier
+    nights brought within the feed's days of looking back.
+    """
+    maps = table_maps(feed)
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(f"SET memory_limit = '{MEMORY}'")
+    connection.execute(f"SET temp_directory = '{folder / 'spilled'}'")
+    judgement = Judgement(feed, maps, connection)
+    source = _parquet(sorted((folder / "records").glob("*.parquet")))
+    connection.execute(f"CREATE VIEW records AS SELECT *, {nights.sql} AS _night FROM {source}")
+    told = map_in_process(feed) if in_process else None
+    kept = "SELECT * EXCLUDE (is_sure) FROM told WHERE is_sure"
+    if told is None:
+        by_spark(folder / "records", folder / "careful")
+        mapped = _careful(folder / "careful", maps)
+    else:
+        connection.execute(f"CREATE VIEW told AS {told}")
+        mapped = f"{kept}"
+        if _export_unsure(connection, feed, folder / "unsure"):
+            by_spark(folder / "unsure", folder / "careful")
+            mapped = f"{kept} UNION ALL BY NAME {_careful(folder / 'careful', maps)}"
+    connection.execute(f"CREATE VIEW mapped AS {mapped}")
+    judgement.gone = duplicates.find_duplicates(Records(feed, maps, connection, nights.is_history), known)
+    return judgement
+
+
+def _parquet(files: Sequence[Path]) -> str:
+    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{listed}], hive_partitioning = false)"
+
+
+def _export_unsure(connection: duckdb.DuckDBPyConnection, feed: Feed, folder: Path) -> bool:
+    """Write the records this process is not sure of into ``folder`` for Spark; tell whether there are any."""
+    unsure = "CREATE TABLE unsure AS SELECT _file, _row FROM told WHERE NOT is_sure"
+    connection.execute(unsure)
+    if not connection.execute("SELECT count(*) FROM unsure").fetchall()[0][0]:
+        return False
+    folder.mkdir()
+    columns = ", ".join(f'"{name}"' for name in parquet_schema(feed.columns).names)
+    connection.execute(
+        f"COPY (SELECT {columns} FROM records SEMI JOIN unsure USING (_file, _row)) "
+        f"TO '{folder / '0.parquet'}' (FORMAT parquet)"
+    )
+    return True
+
+
+def _careful(folder: Path, maps: Sequence[TableMap]) -> str:
+    """Give the SQL of the records Spark has mapped."""
+    casts = []
+    for table in maps:
+        for i in range(len(table.entries)):
+            for column in table.mapped(i):
+                place = table.place(i, column.name)
+                casts.append(f"CAST({place} AS {duck_type(column.type)}) AS {place}")
+    replaced = f" REPLACE ({', '.join(casts)})" if casts else ""
+    return f"SELECT *{replaced}, len(reasons) = 0 AS is_ok FROM {_parquet(sorted(folder.glob('*.parquet')))}"
+
+
+def _times(condition: str) -> str:
+    return f"CAST(coalesce(sum(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS BIGINT)"

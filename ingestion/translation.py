@@ -1,0 +1,365 @@
+"""Spark SQL expressions in DuckDB's words, for the part of the language where both mean the same to the letter.
+
+What a feed says is Spark SQL. Reading some thousand rows, or some million plain ones, through Spark costs many times
+what it costs in this process, and most feeds say little: a column, a literal, a date, a decimal, a ``case``. Such an
+expression is translated together with *guards*: conditions on the delivered texts under which both engines are known to
+agree (a date of exactly four, two and two digits that exists; a decimal of plain digits that fits). A record that meets
+all guards is computed here; any other, and every expression with a word not listed here, is left to Spark. So nothing
+is decided by a likeness of the engines that no test has seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+STRING, BOOL, INT, LONG, DATE, INSTANT, NULL = (
+    "string",
+    "boolean",
+    "int",
+    "bigint",
+    "date",
+    "timestamp",
+    "null",
+)
+
+# Years from 1000 to 2999: no engine sees another calendar there.
+_DATE_PARTS = {"yyyy": (r"[12]\d{3}", "%Y"), "MM": (r"\d\d", "%m"), "dd": (r"\d\d", "%d")}
+_ISO_DATE = r"[12]\d{3}-\d\d-\d\d"
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+# -00:00 is an offset to DuckDB and none to Java; offsets beyond 13 hours are left to Spark.
+_INSTANT = _ISO_DATE + "T" + _CLOCK + r"(Z|\+(0\d|1[0-3]):[0-5]\d|-(0[1-9]|1[0-3]):[0-5]\d)"
+_INSTANT_FORMAT = "yyyy-MM-dd'T'HH:mm:ssXXX"
+
+
+class Untranslatable(Exception):
+    """An expression that only Spark may compute."""
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """An expression in DuckDB's SQL and its kind: a name above, or ``decimal(p,s)``."""
+
+    sql: str
+    kind: str
+
+
+@dataclass
+class Translator:
+    """Translates the expressions of one feed; ``names`` gives DuckDB's name and kind of every column, in lower case.
+
+    ``guards`` collects the conditions (never null) a record must meet for all that was translated so far.
+    """
+
+    names: dict[str, tuple[str, str]]
+    guards: dict[str, None] = field(default_factory=dict)
+
+    def meaning(self, text: str) -> Meaning:
+        """Give what ``text`` means; ``Untranslatable`` when only Spark can say."""
+        import sqlglot
+
+        if "\\" in text:
+            raise Untranslatable("escapes in literals")
+        return self._of(sqlglot.parse_one(text, dialect="spark"))
+
+    def cast(self, given: Meaning, kind: str) -> str:
+        """Give the SQL of ``try_cast(given as kind)`` where both engines agree on it."""
+        if given.kind in (kind, NULL):
+            return given.sql
+        source = _decimal(given.kind)
+        target = _decimal(kind)
+        if target and source and source[1] <= target[1] and source[0] - source[1] <= target[0] - target[1]:
+            return f"CAST({given.sql} AS {kind})"
+        if given.kind == INT and kind == LONG:
+            return f"CAST({given.sql} AS BIGINT)"
+        if given.kind == INT and re.fullmatch(r"\d{1,9}", given.sql):
+            if target and target[0] - target[1] >= 9:
+                return f"CAST({given.sql} AS {kind})"
+            if kind == STRING and str(int(given.sql)) == given.sql:
+                return f"'{given.sql}'"
+        if given.kind == BOOL and given.sql in ("true", "false") and kind == STRING:
+            return f"'{given.sql}'"
+        if given.kind == STRING:
+            return self._from_text(given.sql, kind)
+        raise Untranslatable(f"{given.kind} as {kind}")
+
+    def _from_text(self, sql: str, kind: str) -> str:
+        target = _decimal(kind)
+        made = f"TRY_CAST({sql} AS {kind})"
+        if target:
+            whole, fraction = target[0] - target[1], target[1]
+            if whole < 1:
+                raise Untranslatable(kind)
+            digits = rf"-?\d{{1,{whole}}}" + (rf"(\.\d{{1,{fraction}}})?" if fraction else "")
+            self._guard(sql, f"regexp_full_match({sql}, '{digits}')")
+        elif kind == INT:
+            self._guard(sql, f"regexp_full_match({sql}, '-?\\d{{1,9}}')")
+        elif kind == LONG:
+            self._guard(sql, f"regexp_full_match({sql}, '-?\\d{{1,18}}')")
+        elif kind == BOOL:
+            made = f"({sql} = 'true')"
+            self._guard(sql, f"{sql} IN ('true', 'false')")
+        elif kind == DATE:
+            self._guard(sql, f"regexp_full_match({sql}, '{_ISO_DATE}') AND {made} IS NOT NULL")
+        else:
+            raise Untranslatable(kind)
+        return made
+
+    def _guard(self, sql: str, condition: str) -> None:
+        self.guards[f"coalesce(({sql}) IS NULL OR ({condition}), false)"] = None
+
+    def _of(self, node: Any) -> Meaning:
+        made = _RULES.get(type(node).__name__)
+        if made is None:
+            raise Untranslatable(type(node).__name__)
+        rule, allowed = made
+        for name, value in node.args.items():
+            if value not in (None, [], False) and name not in allowed:
+                raise Untranslatable(f"{type(node).__name__} with {name}")
+        return rule(self, node)
+
+    def _text(self, node: Any) -> str:
+        found = self._of(node)
+        if found.kind not in (STRING, NULL):
+            raise Untranslatable(f"{found.kind} where text is read")
+        return found.sql
+
+    def _truth(self, node: Any) -> str:
+        found = self._of(node)
+        if found.kind not in (BOOL, NULL):
+            raise Untranslatable(f"{found.kind} where a condition is read")
+        return found.sql
+
+
+def _decimal(kind: str) -> tuple[int, int] | None:
+    found = re.fullmatch(r"decimal\((\d+),(\d+)\)", kind)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _same_kind(found: Sequence[Meaning]) -> str:
+    kinds = {one.kind for one in found} - {NULL}
+    if len(kinds) > 1:
+        raise Untranslatable(f"{' and '.join(sorted(kinds))} in one place")
+    return kinds.pop() if kinds else NULL
+
+
+def _is_number(kind: str) -> bool:
+    return kind in (INT, LONG) or _decimal(kind) is not None
+
+
+def _column(at: Translator, node: Any) -> Meaning:
+    if len(node.parts) != 1 or node.name.lower() not in at.names:
+        raise Untranslatable("a name with parts")
+    return Meaning(*at.names[node.name.lower()])
+
+
+def _literal(at: Translator, node: Any) -> Meaning:
+    text = str(node.this)
+    if node.is_string:
+        return Meaning("'" + text.replace("'", "''") + "'", STRING)
+    if re.fullmatch(r"\d{1,9}", text):
+        return Meaning(text, INT)
+    found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", text)
+    if not found:
+        raise Untranslatable("a number in another form")
+    whole = found[1].lstrip("0")
+    return Meaning(
+        f"CAST('{text}' AS DECIMAL(18,{len(found[2])}))",
+        f"decimal({max(len(whole) + len(found[2]), 1)},{len(found[2])})",
+    )
+
+
+def _compared(sign: str) -> Callable[[Translator, Any], Meaning]:
+    def rule(at: Translator, node: Any) -> Meaning:
+        sides = [at._of(node.this), at._of(node.expression)]
+        kinds = {side.kind for side in sides} - {NULL}
+        if len(kinds) > 1 and not all(_is_number(kind) for kind in kinds):
+            raise Untranslatable("sides of two kinds")
+        return Meaning(f"({sides[0].sql} {sign} {sides[1].sql})", BOOL)
+
+    return rule
+
+
+def _joined(word: str) -> Callable[[Translator, Any], Meaning]:
+    def rule(at: Translator, node: Any) -> Meaning:
+        return Meaning(f"({at._truth(node.this)} {word} {at._truth(node.expression)})", BOOL)
+
+    return rule
+
+
+def _is_null(at: Translator, node: Any) -> Meaning:
+    if type(node.expression).__name__ != "Null":
+        raise Untranslatable("is true")
+    return Meaning(f"({at._of(node.this).sql} IS NULL)", BOOL)
+
+
+def _in(at: Translator, node: Any) -> Meaning:
+    found = [at._of(node.this), *(at._of(one) for one in node.expressions)]
+    if not node.expressions or _same_kind(found) not in (STRING, NULL):
+        raise Untranslatable("in, of other things than texts")
+    return Meaning(f"({found[0].sql} IN ({', '.join(one.sql for one in found[1:])}))", BOOL)
+
+
+def _like(at: Translator, node: Any) -> Meaning:
+    pattern = node.expression
+    # One sign of Java's is not always one of DuckDB's, so only "begins with", "ends with" and "holds".
+    if type(pattern).__name__ != "Literal" or not pattern.is_string or "_" in str(pattern.this):
+        raise Untranslatable("like")
+    return Meaning(f"({at._text(node.this)} LIKE {_literal(at, pattern).sql})", BOOL)
+
+
+def _case(at: Translator, node: Any) -> Meaning:
+    subject = node.args.get("this")
+    parts, results = [], []
+    for branch in node.args["ifs"]:
+        if subject is not None:
+            sides = [at._of(subject), at._of(branch.this)]
+            if _same_kind(sides) not in (STRING, NULL):
+                raise Untranslatable("case over other things than texts")
+            condition = f"{sides[0].sql} = {sides[1].sql}"
+        else:
+            condition = at._truth(branch.this)
+        results.append(at._of(branch.args["true"]))
+        parts.append(f"WHEN {condition} THEN {results[-1].sql}")
+    default = node.args.get("default")
+    if default is not None:
+        results.append(at._of(default))
+        parts.append(f"ELSE {results[-1].sql}")
+    return Meaning(f"(CASE {' '.join(parts)} END)", _same_kind(results))
+
+
+def _if(at: Translator, node: Any) -> Meaning:
+    other = node.args.get("false")
+    results = [at._of(node.args["true"]), at._of(other) if other is not None else Meaning("NULL", NULL)]
+    condition = at._truth(node.this)
+    return Meaning(
+        f"(CASE WHEN {condition} THEN {results[0].sql} ELSE {results[1].sql} END)", _same_kind(results)
+    )
+
+
+def _coalesce(at: Translator, node: Any) -> Meaning:
+    found = [at._of(node.this), *(at._of(one) for one in node.expressions)]
+    return Meaning(f"coalesce({', '.join(one.sql for one in found)})", _same_kind(found))
+
+
+def _nullif(at: Translator, node: Any) -> Meaning:
+    found = [at._of(node.this), at._of(node.expression)]
+    if _same_kind(found) not in (STRING, NULL):
+        raise Untranslatable("nullif of other things than texts")
+    return Meaning(f"nullif({found[0].sql}, {found[1].sql})", found[0].kind)
+
+
+def _trim(at: Translator, node: Any) -> Meaning:
+    return Meaning(f"trim({at._text(node.this)}, ' ')", STRING)
+
+
+def _cased(word: str) -> Callable[[Translator, Any], Meaning]:
+    def rule(at: Translator, node: Any) -> Meaning:
+        text = at._text(node.this)
+        at._guard(text, f"strlen({text}) = length({text})")  # beyond ASCII the engines' tables differ
+        return Meaning(f"{word}({text})", STRING)
+
+    return rule
+
+
+def _substring(at: Translator, node: Any) -> Meaning:
+    numbers = [node.args.get("start"), node.args.get("length")]
+    given = [str(n.this) for n in numbers if n is not None and type(n).__name__ == "Literal"]
+    if not given or len(given) != sum(n is not None for n in numbers) or given[0] == "0":
+        raise Untranslatable("substring by computed places")
+    if not all(re.fullmatch(r"\d{1,6}", number) for number in given):
+        raise Untranslatable("substring by other numbers")
+    return Meaning(f"substring({at._text(node.this)}, {', '.join(given)})", STRING)
+
+
+def _concat(at: Translator, node: Any) -> Meaning:
+    return Meaning(f"({' || '.join(at._text(one) for one in node.expressions)})", STRING)
+
+
+def _piped(at: Translator, node: Any) -> Meaning:
+    return Meaning(f"({at._text(node.this)} || {at._text(node.expression)})", STRING)
+
+
+def _cast(at: Translator, node: Any) -> Meaning:
+    kind = node.args["to"].sql(dialect="spark").lower().replace(" ", "")
+    kind = {"decimal": "decimal(10,0)", "integer": INT}.get(kind, kind)
+    return Meaning(at.cast(at._of(node.this), kind), kind)
+
+
+def _abs(at: Translator, node: Any) -> Meaning:
+    found = at._of(node.this)
+    if _decimal(found.kind) is None:
+        raise Untranslatable("abs of another thing than a decimal")
+    return Meaning(f"abs({found.sql})", found.kind)
+
+
+def _called(at: Translator, node: Any) -> Meaning:
+    name, arguments = str(node.this).lower(), node.expressions
+    if name not in ("try_to_date", "try_to_timestamp") or len(arguments) != 2:
+        raise Untranslatable(name)
+    text, form = at._text(arguments[0]), arguments[1]
+    if type(form).__name__ != "Literal" or not form.is_string:
+        raise Untranslatable("a computed format")
+    if name == "try_to_timestamp":
+        if form.this != _INSTANT_FORMAT:
+            raise Untranslatable("a format without an offset")
+        made = f"TRY_CAST({text} AS TIMESTAMPTZ)"
+        at._guard(text, f"regexp_full_match({text}, '{_INSTANT}') AND {made} IS NOT NULL")
+        return Meaning(made, INSTANT)
+    pattern, written = _date_format(str(form.this))
+    made = (
+        f"TRY_CAST({text} AS DATE)"
+        if form.this == "yyyy-MM-dd"
+        else f"CAST(try_strptime({text}, '{written}') AS DATE)"
+    )
+    at._guard(text, f"regexp_full_match({text}, '{pattern}') AND {made} IS NOT NULL")
+    return Meaning(made, DATE)
+
+
+def _date_format(form: str) -> tuple[str, str]:
+    """Give the regular expression and the ``strptime`` format of a Java format of year, month and day alone."""
+    parts = re.findall(r"yyyy|MM|dd|[-/. ]|.", form)
+    if sorted(part for part in parts if part in _DATE_PARTS) != ["MM", "dd", "yyyy"]:
+        raise Untranslatable("a date of other parts")
+    if not all(part in _DATE_PARTS or part in "-/. " for part in parts):
+        raise Untranslatable("a date with other signs")
+    pattern = "".join(_DATE_PARTS[p][0] if p in _DATE_PARTS else re.escape(p) for p in parts)
+    return pattern, "".join(_DATE_PARTS[p][1] if p in _DATE_PARTS else p for p in parts)
+
+
+# Per kind of node of the parsed expression: how it is said, and the parts it may have.
+_RULES: dict[str, tuple[Callable[[Translator, Any], Meaning], set[str]]] = {
+    "Column": (_column, {"this"}),
+    "Literal": (_literal, {"this", "is_string"}),
+    "Null": (lambda at, node: Meaning("NULL", NULL), set()),
+    "Boolean": (lambda at, node: Meaning("true" if node.this else "false", BOOL), {"this"}),
+    "Paren": (lambda at, node: at._of(node.this), {"this"}),
+    "EQ": (_compared("="), {"this", "expression"}),
+    "NEQ": (_compared("<>"), {"this", "expression"}),
+    "LT": (_compared("<"), {"this", "expression"}),
+    "LTE": (_compared("<="), {"this", "expression"}),
+    "GT": (_compared(">"), {"this", "expression"}),
+    "GTE": (_compared(">="), {"this", "expression"}),
+    "NullSafeEQ": (_compared("IS NOT DISTINCT FROM"), {"this", "expression"}),
+    "And": (_joined("AND"), {"this", "expression"}),
+    "Or": (_joined("OR"), {"this", "expression"}),
+    "Not": (lambda at, node: Meaning(f"(NOT {at._truth(node.this)})", BOOL), {"this"}),
+    "Is": (_is_null, {"this", "expression"}),
+    "In": (_in, {"this", "expressions"}),
+    "Like": (_like, {"this", "expression"}),
+    "Case": (_case, {"this", "ifs", "default"}),
+    "If": (_if, {"this", "true", "false"}),
+    "Coalesce": (_coalesce, {"this", "expressions"}),
+    "Nullif": (_nullif, {"this", "expression"}),
+    "Trim": (_trim, {"this"}),
+    "Lower": (_cased("lower"), {"this"}),
+    "Upper": (_cased("upper"), {"this"}),
+    "Substring": (_substring, {"this", "start", "length"}),
+    "Concat": (_concat, {"expressions", "safe"}),
+    "DPipe": (_piped, {"this", "expression", "safe"}),
+    "TryCast": (_cast, {"this", "to", "safe"}),
+    "Abs": (_abs, {"this"}),
+    "Anonymous": (_called, {"this", "expressions"}),
+}
