@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 BUSINESS_DATE = "_business_date"
-# Below this size one process reads a feed faster than Spark starts its Python workers; above, one file is one task.
+# On a cluster, below this size one process reads a feed faster than Spark starts its Python workers; above, one file is
+# one task.
 SPARK_READS_FROM_BYTES = 512 << 20
+# Files of one feed that are read at the same time, where together they are this large.
+FILES_AT_ONCE, SIDE_BY_SIDE_FROM_BYTES = 2, 16 << 20
 
 
 @dataclass(frozen=True)
@@ -133,14 +137,24 @@ def read_files(feed: Feed, files: Sequence[DeliveredFile], folder: Path) -> list
     A file that cannot be used as a whole raises ``InputInvalid``; nothing of the lake is touched.
     """
     layout, schema = layout_of(feed), parquet_schema(feed.columns)
-    readings = []
-    for at, file in enumerate(unpacked(files, folder.parent / "unpacked")):
+
+    def read(at: int, file: DeliveredFile) -> FileReading:
         reader = RecordReader(file.location, layout, name=file.path)
         with pq.ParquetWriter(folder / f"{at:05d}.parquet", schema, compression="snappy") as out:
             for batch in reader:
                 out.write_batch(_with_file(batch, file.path, file.business_date, schema))
-        readings.append(_checked(feed, file, reader))
-    return readings
+        return _checked(feed, file, reader)
+
+    unpacked_files = list(enumerate(unpacked(files, folder.parent / "unpacked")))
+    is_much = len(files) > 1 and sum(file.bytes for file in files) >= SIDE_BY_SIDE_FROM_BYTES
+    # What reads is C++ that lets other threads run.
+    with ThreadPoolExecutor(max_workers=FILES_AT_ONCE if is_much else 1) as pool:
+        futures = [pool.submit(read, at, file) for at, file in unpacked_files]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 def read_files_by_spark(

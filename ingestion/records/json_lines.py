@@ -1,44 +1,151 @@
-"""JSON lines: one object a line, nested values by dotted names."""
+"""JSON lines: one object a line, nested values by dotted names; plain lines many at a time, others one by one."""
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from ingestion.records.layout import BATCH_ROWS, DeliveredText, Layout, from_rows
-from ingestion.records.opening import shown, text_lines
+from ingestion.records.json_templates import LineReader
+from ingestion.records.layout import BATCH_ROWS, ROW, DeliveredText, Layout, from_rows, record_schema
+from ingestion.records.opening import open_bytes, shown, text_lines
+
+BLOCK_BYTES = 8 << 20
+# Fewer lines are read one by one before their shape is known.
+FEWEST_LINES = 200
 
 
 def json_batches(text: DeliveredText) -> Iterator[pa.RecordBatch]:
     """Give the records of a file of JSON lines as batches of ``record_schema``."""
     columns = text.layout.columns
     shape = _Shape(columns)
-    rows: list[tuple[Any, ...]] = []
     number = 0
-    for number, line, problem in json_lines(text.path, text.layout):
-        found: Any = None
-        if problem is None:
-            found, problem = _parsed(line)
-        else:
-            text.findings.undecodable += 1
-        if problem is None:
-            rows.append((number, None, None, *shape.values(found), shape.beyond(found)))
-        else:
-            rows.append((number, problem, line, *(None for _ in columns), None))
-        if len(rows) >= BATCH_ROWS:
-            yield from_rows(rows, columns)
-            rows = []
+    is_utf8 = codecs.lookup(text.layout.encoding).name in {"utf-8", "ascii"}
+    for batch in _by_template(text, shape) if is_utf8 else _one_by_one(text, shape):
+        number = batch.column(ROW)[-1].as_py()
+        yield batch
     if number == 0:
         raise text.invalid("is empty; have it delivered again")
     text.refuse_other_encoding(number)
     text.findings.extra_columns = tuple(shape.extras)
     text.findings.unseen_columns = tuple(name for name in columns if name not in shape.seen)
+
+
+def _one_by_one(text: DeliveredText, shape: _Shape) -> Iterator[pa.RecordBatch]:
+    """Give the records by reading one line after the other."""
+    columns = text.layout.columns
+    rows: list[tuple[Any, ...]] = []
+    for number, line, problem in json_lines(text.path, text.layout):
+        rows.append(_row(text, shape, number, line, problem))
+        if len(rows) >= BATCH_ROWS:
+            yield from_rows(rows, columns)
+            rows = []
     if rows:
         yield from_rows(rows, columns)
+
+
+def _row(text: DeliveredText, shape: _Shape, number: int, line: str, problem: str | None) -> tuple[Any, ...]:
+    """Give one line as a row of ``record_schema``."""
+    found: Any = None
+    if problem is None:
+        found, problem = _parsed(line)
+    else:
+        text.findings.undecodable += 1
+    if problem is None:
+        return (number, None, None, *shape.values(found), shape.beyond(found))
+    return (number, problem, line, *(None for _ in text.layout.columns), None)
+
+
+def _by_template(text: DeliveredText, shape: _Shape) -> Iterator[pa.RecordBatch]:
+    """Give the same with lines of a known shape read in columns."""
+    reader = LineReader(text.layout.columns)
+    number = 0
+    try:
+        for block in _line_blocks(text):
+            batch = _block_batch(text, shape, reader, block, number)
+            if batch.num_rows:
+                number = batch.column(ROW)[-1].as_py()
+                yield batch
+    finally:
+        reader.close()
+
+
+def _line_blocks(text: DeliveredText) -> Iterator[bytes]:
+    """Give the file's bytes in blocks of whole lines, without the byte order mark."""
+    with open_bytes(text.path) as raw:
+        left, is_first = b"", True
+        while True:
+            read = raw.read(BLOCK_BYTES)
+            block = left + read
+            if is_first and block:
+                block, is_first = block.removeprefix(codecs.BOM_UTF8), False
+            end = block.rfind(b"\n") + 1 if read else len(block)
+            if end:
+                yield block[:end]
+            left = block[end:]
+            if not read:
+                return
+
+
+def _block_batch(
+    text: DeliveredText, shape: _Shape, reader: LineReader, block: bytes, before: int
+) -> pa.RecordBatch:
+    """Give the records of a block; those before it were ``before``."""
+    ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) + 1
+    if not len(ends) or ends[-1] != len(block):
+        ends = np.append(ends, len(block))
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    left = np.ones(len(ends), dtype=bool)
+    parts: list[tuple[np.ndarray, pa.Table]] = []
+
+    lines = _lines(block, offsets) if len(ends) >= FEWEST_LINES else None
+    for template, found in reader.read(lines) if lines is not None else ():
+        at = found["place"].to_numpy()
+        left[at] = False
+        shape.seen.update(template.seen)
+        shape.extras.update(dict.fromkeys(template.extras))
+        parts.append((at, found))
+    careful = np.flatnonzero(left)
+    texts = {int(at): block[offsets[at] : offsets[at + 1]] for at in careful}
+    counted = np.ones(len(ends), dtype=np.int64)
+    counted[[at for at, line in texts.items() if not line.strip()]] = 0
+    numbers = before + np.cumsum(counted)
+    rows = [
+        _row(text, shape, int(numbers[at]), *decoded(line, text.layout))
+        for at, line in texts.items()
+        if counted[at]
+    ]
+    columns = text.layout.columns
+    schema = record_schema(columns)
+    batches = [from_rows(rows, columns)] if rows else []
+    for at, found in parts:
+        nothing = pa.nulls(len(at), pa.string())
+        values = [
+            column.combine_chunks().cast(pa.string()) for column in found.drop_columns(["place"]).columns
+        ]
+        batches.append(pa.record_batch([pa.array(numbers[at]), nothing, nothing, *values], schema=schema))
+    if not batches:
+        return pa.RecordBatch.from_pylist([], schema=schema)
+    whole = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+    order = whole.column(ROW).to_numpy()
+    return whole if (np.diff(order) > 0).all() else whole.take(pa.array(np.argsort(order)))
+
+
+def _lines(block: bytes, offsets: np.ndarray) -> pa.Table | None:
+    """Give the lines as a table of ``place`` and ``line`` without copying them, or None where bytes are no text."""
+    lines = pa.StringArray.from_buffers(
+        len(offsets) - 1, pa.py_buffer(offsets.tobytes()), pa.py_buffer(block)
+    )
+    try:
+        lines.validate(full=True)
+    except pa.ArrowInvalid:
+        return None
+    return pa.table({"place": pa.array(np.arange(len(offsets) - 1)), "line": lines})
 
 
 def json_lines(path: Path, layout: Layout) -> Iterator[tuple[int, str, str | None]]:
@@ -48,10 +155,15 @@ def json_lines(path: Path, layout: Layout) -> Iterator[tuple[int, str, str | Non
         if not line.strip():
             continue
         number += 1
-        try:
-            yield number, line.decode(layout.line_encoding).rstrip("\r\n"), None
-        except UnicodeDecodeError:
-            yield number, shown(line, layout), f"undecodable: bytes that are not {layout.encoding}"
+        yield number, *decoded(line, layout)
+
+
+def decoded(line: bytes, layout: Layout) -> tuple[str, str | None]:
+    """Give the text of a line and, where it cannot be decoded, the problem."""
+    try:
+        return line.decode(layout.line_encoding).rstrip("\r\n"), None
+    except UnicodeDecodeError:
+        return shown(line, layout), f"undecodable: bytes that are not {layout.encoding}"
 
 
 def _parsed(line: str) -> tuple[Any, str | None]:

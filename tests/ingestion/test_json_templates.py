@@ -1,0 +1,102 @@
+"""JSON lines read in columns and one by one are the same records."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestion.records import Layout, RecordReader, json_lines
+from ingestion.records.json_templates import make_template
+
+COLUMNS = ("id", "user.id", "amount", "flag", "user", "a.b.c")
+TEXTS = st.text(st.sampled_from('ab"\\/,:{}[] \u00e9名\u2028😀\t\x1f\x7f0'), max_size=4)
+NUMBERS = st.sampled_from(
+    ["0", "-0", "1.10", "-1.5e+3", "12", "1E5", "123456789012345678", "1234567890123456789", "9" * 40, "0.0",
+     "-0.0", "1" * 5000, "01", "1.", "NaN", "-Infinity", "1e999"]
+)  # fmt: skip
+LEAVES = st.one_of(
+    TEXTS.map(lambda t: json.dumps(t, ensure_ascii=False)),
+    TEXTS.map(json.dumps),
+    NUMBERS,
+    st.sampled_from(["null", "true", "false", '"null"', '""', "[]", '["x"]', "{}", '{"id": 7}', '{"b": {"c": 1.0}}']),
+)  # fmt: skip
+KEYS = st.sampled_from(
+    ["id", "user.id", "amount", "flag", "user", "a", "extra", "b", "名", "a b", 'q"x', "Id"]
+)
+MEMBERS = st.lists(st.tuples(KEYS, LEAVES), min_size=0, max_size=5)
+SPACES = st.sampled_from(["", " ", "\t", "  "])
+
+
+def written(members, space):
+    inner = f",{space}".join(
+        f"{json.dumps(key, ensure_ascii=False)}{space}:{value}" for key, value in members
+    )
+    return f"{space}{{{inner}{space}}}{space}"
+
+
+LINES = st.one_of(
+    st.builds(written, MEMBERS, SPACES),
+    st.sampled_from(["", "   ", "\x0b", "[]", "7", '{"id": "cut', '{"id": "x"} trailing', '{"id": "x",}', "\r", "nul"]),
+)  # fmt: skip
+
+
+def read(path, columns=COLUMNS):
+    reader = RecordReader(path, Layout(columns=columns, type="json_lines"))
+    rows = [row for batch in reader for row in batch.to_pylist()]
+    return rows, reader.records, reader.broken, set(reader.extra_columns), set(reader.unseen_columns)
+
+
+def both_ways(path, monkeypatch):
+    monkeypatch.setattr(json_lines, "FEWEST_LINES", 1)
+    fast = read(path)
+    monkeypatch.setattr(json_lines, "FEWEST_LINES", 1 << 60)
+    return fast, read(path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(LINES, min_size=1, max_size=6), st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans())
+def test_lines_of_any_kind(tmp_path_factory, lines, ending, is_ended, is_bad):
+    path = tmp_path_factory.mktemp("json") / "x.jsonl"
+    # Every line three times, so that lines met before are recognised.
+    text = ending.join([*lines, *lines, '{"id": "last"}', *lines]) + (ending if is_ended else "")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode() + (b'{"id": "\xff"}\n' if is_bad and is_ended else b""))
+    with pytest.MonkeyPatch.context() as patch:
+        fast, careful = both_ways(path, patch)
+    assert fast == careful
+
+
+def test_blocks_number_on_and_bad_bytes_cost_their_block_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", 1000)
+    lines = [f'{{"id": "é{n}", "amount": {n}.50, "user": {{"id": {n}}}}}' for n in range(500)]
+    lines[100:100] = ["", "{cut", "   "]
+    data = "\n".join(lines).encode().replace("é333".encode(), b"\xff333")
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(data)
+    monkeypatch.setattr(json_lines, "FEWEST_LINES", 1)
+    columns = ("id", "amount", "user.id")
+    fast = read(path, columns)
+    monkeypatch.setattr(json_lines, "FEWEST_LINES", 1 << 60)
+    assert fast == read(path, columns)
+    rows = fast[0]
+    assert (fast[1], fast[2]) == (501, 2)
+    assert rows[0] == {"_row": 1, "_problem": None, "_raw": None, "id": "é0", "amount": "0.50", "user.id": "0", "_extra": None}  # fmt: skip
+    assert [row["_row"] for row in rows if row["_problem"]] == [101, 335]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_plain"),
+    [
+        ('{"id": "x", "amount": 1.10}', True),
+        ('{"id": "x", "new": "y"}', True),
+        ('{"id": "x", "new": 1.10}', False),  # the rest is written as JSON, where 1.10 becomes 1.1
+        ('{"user": {"id": 1}}', False),  # a wanted value that is an object is written as JSON
+        ('{"id": [1]}', False),
+        ('{"id": 1, "id": 2}', False),
+        ('{"amount": 1.5, "b": {"amount": 2}}', False),  # a number is found by its key, which is not alone
+    ],
+)
+def test_what_a_template_is_made_of(line, is_plain):
+    assert (make_template(line, COLUMNS) is not None) is is_plain
