@@ -1,0 +1,119 @@
+"""What is computed in this process is what Spark would compute, for every text an expression may meet."""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingestion.translation import STRING, Translator, Untranslatable
+
+TRICKY = [
+    None, "", " ", "  x ", "\t", "\u00a0", "\u3000", "x", "X", "é", "É", "ß", "İ", "ı", "名", "😀a", "x\x00y", "a'b", "%", "_",
+    "0", "-0", "+1", "1", "01", "1.", ".5", "1.10", "-1.5", "1.005", "1e3", "1E-2", "1,5", "１", "0x1", "NaN", "null",
+    "9" * 9, "9" * 10, "9" * 16, "9" * 17, "9" * 18, "9" * 19, "1" + "0" * 30, "123456789012345.67", "1234567890123456.78",
+    "true", "false", "TRUE", "t", "yes", "1 ", " 1", "1\n",
+    "2026-11-18", "2026-02-29", "2024-02-29", "2026-2-3", "20261118", "20260230", "0000-01-01", "0001-01-01", "1582-10-10",
+    "2026-11-18 ", "2026-11-18T00:00:00", "12026-01-01", "2026/11/18", "18.11.2026", "18.11.26", "2026-13-01", "２０２６-11-18",
+    "2026-11-18T10:20:30Z", "2026-11-18T10:20:30+08:00", "2026-11-18T10:20:30-00:00", "2026-11-18T24:00:00Z",
+    "2026-11-18T10:20:60Z", "2026-11-18T10:20:30+18:00", "2026-11-18T10:20:30+14:00", "2026-11-18T10:20:30.5Z",
+    "2026-02-30T10:20:30Z", "2026-11-18T10:20:30+0800", "2026-11-18t10:20:30z", "1890-01-01T00:00:00+08:00",
+]  # fmt: skip
+EXPRESSIONS = [
+    "a", "trim(a)", "lower(a)", "upper(trim(a))", "nullif(a, '')", "coalesce(a, b, 'none')", "substring(a, 1, 10)",
+    "substr(a, 3)", "concat(a, '-', b)", "a || b", "case a when '1' then 'M' when 'x' then null else b end",
+    "case when a like '2026%' then 'y' when b is null then a end", "if(a = b, 'same', a)", "a = b", "a <> b", "a < b",
+    "a >= 'x'", "a <=> b", "not (a = 'x' or b is not null)", "a in ('x', '1', '名')", "a is null", "a like '%8%'",
+    "try_cast(a as decimal(18,2))", "try_cast(a as decimal(10,0))", "try_cast(a as decimal(5,1))", "try_cast(a as decimal)",
+    "abs(try_cast(a as decimal(18,2)))", "try_cast(a as decimal(18,2)) < 0", "try_cast(a as decimal(18,2)) >= 1.5",
+    "try_cast(try_cast(a as decimal(9,1)) as decimal(18,2))", "try_cast(a as int)", "try_cast(a as int) > 3",
+    "try_cast(try_cast(a as int) as bigint)", "try_cast(a as bigint)", "try_cast(a as boolean)", "try_cast(a as date)",
+    "try_to_date(a, 'yyyy-MM-dd')", "try_to_date(a, 'yyyyMMdd')", "try_to_date(a, 'yyyy/MM/dd')", "try_to_date(a, 'dd.MM.yyyy')",
+    "try_to_date(substring(a, 1, 10), 'yyyy-MM-dd')", "try_to_timestamp(a, \"yyyy-MM-dd'T'HH:mm:ssXXX\")",
+    "try_to_date(a, 'yyyy-MM-dd') <= try_to_date(b, 'yyyy-MM-dd')", "coalesce(try_to_date(a, 'yyyy-MM-dd'), try_to_date(a, 'yyyyMMdd'))",
+    "case when a = '1' then true when b = '1' then null else false end", "cast(null as date)", "'it is'", "0.5", "17", "true",
+    "try_to_date(nullif(a, '0'), 'yyyyMMdd')", "try_cast(trim(a) as decimal(18,2))", "null",
+]  # fmt: skip
+KINDS = ("string", "decimal(18,2)", "date", "boolean", "bigint", "int", "timestamp")
+
+
+def texts():
+    """The tricky texts, and many that differ from one of them by one sign."""
+    rng = np.random.default_rng(7)
+    signs = [*list("0123456789-+.:TZ /eE,'"), "名", "\t"]
+    changed = []
+    for _ in range(1500):
+        text = str(rng.choice([t for t in TRICKY if t]))
+        at = int(rng.integers(0, len(text)))
+        changed.append(text[:at] + str(rng.choice(signs)) + text[at + int(rng.integers(0, 2)) :])
+    return [*TRICKY, *changed]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """A Parquet file of pairs of texts."""
+    found = texts()
+    other = [found[(at * 7 + 3) % len(TRICKY)] if at % 5 else found[at] for at in range(len(found))]
+    file = tmp_path_factory.mktemp("texts") / "texts.parquet"
+    pq.write_table(
+        pa.table(
+            {"n": range(len(found)), "a": pa.array(found, pa.string()), "b": pa.array(other, pa.string())}
+        ),
+        file,
+    )
+    return file
+
+
+def told(text, kind):
+    """The SQL of an expression cast to a column's type, and of whether it is sure; None where only Spark may say."""
+    translator = Translator({"a": ("a", STRING), "b": ("b", STRING)})
+    try:
+        sql = translator.cast(translator.meaning(text), kind)
+    except Untranslatable:
+        return None
+    return sql, " AND ".join(translator.guards) or "true"
+
+
+def test_every_sure_answer_is_sparks(spark, places):
+    asked = [(text, kind) for text in EXPRESSIONS for kind in KINDS if told(text, kind) is not None]
+    assert {text for text, _ in asked} == set(EXPRESSIONS)
+    columns = [
+        f"cast(({text}) as string) as v{n}" if kind == "string" else f"try_cast(({text}) as {kind}) as v{n}"
+        for n, (text, kind) in enumerate(asked)
+    ]
+    frame = spark.read.parquet(str(places)).selectExpr("n", *columns)
+    sparks = frame.toArrow().sort_by("n")
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    pairs = connection.read_parquet(str(places)).to_arrow_table()["a"].to_pylist()
+    sure = 0
+    for n, (text, kind) in enumerate(asked):
+        sql, guard = told(text, kind)
+        rows = connection.execute(
+            f"SELECT CAST(({sql}) AS VARCHAR), {guard} FROM '{places}' ORDER BY n"
+        ).fetchall()
+        connection.register("sparks", sparks.select([f"v{n}"]))
+        kept = {"string": "VARCHAR", "timestamp": "TIMESTAMPTZ"}.get(kind, kind)
+        theirs = connection.execute(f"SELECT CAST(CAST(v{n} AS {kept}) AS VARCHAR) FROM sparks").fetchall()
+        wrong = [
+            (text, kind, given, ours, other)
+            for given, (ours, is_sure), (other,) in zip(pairs, rows, theirs, strict=True)
+            if is_sure and ours != other
+        ]
+        assert wrong == []
+        sure += sum(is_sure for _, is_sure in rows)
+    assert sure > 0.3 * len(asked) * len(pairs)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["regexp_replace(a, 'x', 'y')", "to_date(a, 'yyyy-MM-dd')", "try_to_date(a, 'yy-MM-dd')", "a like '_x'", "a = 1",
+     "substring(a, -2)", "substring(a, 0, 2)", "trim(both 'x' from a)", "'a\\nb'", "try_cast(a as double)", "a rlike 'x'",
+     "try_to_timestamp(a, 'yyyy-MM-dd HH:mm:ss')", "a + 1", "case a when 1 then 'x' end", "coalesce(a, 1)", "t.a",
+     "try_cast(a as timestamp)", "a between 'x' and 'y'"],
+)  # fmt: skip
+def test_what_engines_may_say_differently_is_left_to_spark(text):
+    with pytest.raises(Untranslatable):
+        Translator({"a": ("a", STRING), "b": ("b", STRING)}).meaning(text)
