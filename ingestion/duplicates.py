@@ -47,7 +47,7 @@ def hashed(values: Sequence[str]) -> str:
 def find_duplicates(records: Records, known: Mapping[str, str]) -> dict[str, int]:
     """Make tables of what is a duplicate; give their numbers of rows by name.
 
-    ``outcome`` (one row per record: ``_file, _row, _night, is_ok`` and the key's hash ``h<k>_<i>`` of every row it has),
+    ``outcome`` (one row per record: ``_file, _row, _night, is_ok``, its ``reasons`` if not, and the key's hash ``h<k>_<i>`` of every row it has),
     ``twins`` (records equal to an earlier one of their night), ``conflicts`` (records refused with ``reason`` because one
     delivery states their key in different ways), ``dup<k>`` (``_file, _row, _entry`` of rows whose key another row holds).
     """
@@ -81,7 +81,8 @@ def _make_outcome(records: Records) -> None:
     # A path costs each row two bytes instead of its text; as names of an enum they keep their order.
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths) or "''"
     records.run(f"CREATE TYPE path AS ENUM ({listed})")
-    given = ["CAST(_file AS path) AS _file", "_row", "_night", "is_ok", *hashes]
+    reasons = "CASE WHEN NOT is_ok THEN reasons END AS reasons"
+    given = ["CAST(_file AS path) AS _file", "_row", "_night", "is_ok", reasons, *hashes]
     records.run(f"CREATE TABLE outcome AS SELECT {', '.join(given)} FROM mapped")
 
 

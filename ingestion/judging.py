@@ -81,20 +81,15 @@ class Judgement:
 
     def refused(self) -> list[dict[str, Any]]:
         """Give ``_file, _row, _raw, reasons`` of every refused record, in the order of the files."""
-        is_any = self._rows("SELECT count(*) FROM outcome WHERE NOT is_ok")[0][0]
-        cursor = self.connection.cursor()
-        refused = "SELECT _file, _row, reasons FROM mapped WHERE NOT is_ok" if is_any else "FROM refused"
-        cursor.execute("CREATE OR REPLACE TEMP TABLE refused (_file VARCHAR, _row BIGINT, reasons VARCHAR[])")
-        if is_any:
-            cursor.execute(f"INSERT INTO refused {refused}")
-        cursor.execute("INSERT INTO refused SELECT _file, _row, [reason] FROM conflicts")
-        if not cursor.execute("SELECT count(*) FROM refused").fetchall()[0][0]:
-            return []
+        refused = (
+            "SELECT CAST(_file AS VARCHAR) AS _file, _row, reasons FROM outcome WHERE NOT is_ok "
+            "UNION ALL SELECT _file, _row, [reason] FROM conflicts"
+        )
         query = (
-            "SELECT r._file, r._row, r._raw, x.reasons FROM records r JOIN refused x USING (_file, _row) "
+            f"SELECT r._file, r._row, r._raw, x.reasons FROM records r JOIN ({refused}) x USING (_file, _row) "
             "ORDER BY r._file, r._row"
         )
-        return cursor.sql(query).to_arrow_table().to_pylist()
+        return self.connection.cursor().sql(query).to_arrow_table().to_pylist()
 
     def accepted_sql(self, table: TableMap) -> str:
         """Give the SQL of a table's accepted rows: business columns, ``_feed, _file, _row, _arrived_on``."""

@@ -52,7 +52,7 @@ def booked(policy):
 FEEDS = {
     "events that refuse": ("events", "", booked("refuse") + BALANCE),
     "events, first": ("events", "dedupe_days: 2\n", booked("first")),
-    "events, last by amount": ("events", "dedupe_days: 1\nexact_duplicates: keep\n", booked("last by amount")),
+    "events, last by an amount, if there is one": ("events", "dedupe_days: 1\nexact_duplicates: keep\n", booked("last by nullif(amount, '1')")),
     "events, first by an expression only Spark knows": (
         "events", "dedupe_days: 3\n", booked("first by regexp_replace(amount, '0', '9')") + OBSERVED),
     "clients": ("snapshot", "", CUSTOMER + OBSERVED),
@@ -85,7 +85,11 @@ def deliver(folder, feed, days, seed):
             }
             if rng.random() < 0.05:
                 said = {"_problem": "columns: 2 instead of 4", "_raw": "a,b"}
-            place = {"_file": f"f/{n % 3}/{n}", "_row": row, "_business_date": D + timedelta(days=n // 2)}
+            place = {
+                "_file": f"f/{n % 3}/{n}",
+                "_row": row,
+                "_business_date": D + timedelta(days=n // 2 - n % 2),
+            }
             rows.append({**dict.fromkeys(schema.names), **place, **said})
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "records" / f"{n}.parquet")
 
