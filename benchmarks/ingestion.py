@@ -55,6 +55,7 @@ def _row(case: str, way: str, told: list[dict[str, Any]]) -> Row:
         case,
         way,
         [one["seconds"] for one in told],
+        cpu_seconds=[one["cpu_seconds"] for one in told],
         peak_mb=max(one["peak_mb"] for one in told),
         is_equal=all(one["answer"] == told[0]["answer"] for one in told),
     )

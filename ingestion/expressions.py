@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 # Functions whose answer depends on when or where they run: the same input must give the same rows.
@@ -42,6 +42,7 @@ def _sqlglot() -> Any:
     return sqlglot
 
 
+@lru_cache(maxsize=4096)
 def parse_expression(text: str) -> Expression:
     """Give what ``text`` (Spark SQL) reads; ``ExpressionInvalid`` when it is no single repeatable expression."""
     sqlglot = _sqlglot()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 STRING, BOOL, INT, LONG, DATE, INSTANT, NULL = (
@@ -58,11 +59,9 @@ class Translator:
 
     def meaning(self, text: str) -> Meaning:
         """Give what ``text`` means; ``Untranslatable`` when only Spark can say."""
-        import sqlglot
-
         if "\\" in text:
             raise Untranslatable("escapes in literals")
-        return self._of(sqlglot.parse_one(text, dialect="spark"))
+        return self._of(_parsed(text))
 
     def cast(self, given: Meaning, kind: str) -> str:
         """Give the SQL of ``try_cast(given as kind)`` where both engines agree on it."""
@@ -131,6 +130,13 @@ class Translator:
         if found.kind not in (BOOL, NULL):
             raise Untranslatable(f"{found.kind} where a condition is read")
         return found.sql
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Any:
+    import sqlglot
+
+    return sqlglot.parse_one(text, dialect="spark")
 
 
 def _decimal(kind: str) -> tuple[int, int] | None:
