@@ -162,16 +162,16 @@ def judge_records(
     source = _parquet(sorted((folder / "records").glob("*.parquet")))
     connection.execute(f"CREATE VIEW records AS SELECT *, {nights.sql} AS _night FROM {source}")
     told = map_in_process(feed) if in_process else None
-    kept = "SELECT * EXCLUDE (is_sure) FROM told WHERE is_sure"
     if told is None:
         by_spark(folder / "records", folder / "careful")
         mapped = _careful(folder / "careful", maps)
     else:
         connection.execute(f"CREATE VIEW told AS {told}")
-        mapped = f"{kept}"
+        # Where all are sure nobody has to ask again, and the guards are not computed with every reading of the view.
+        mapped = "SELECT * EXCLUDE (is_sure) FROM told"
         if _export_unsure(connection, feed, folder / "unsure"):
             by_spark(folder / "unsure", folder / "careful")
-            mapped = f"{kept} UNION ALL BY NAME {_careful(folder / 'careful', maps)}"
+            mapped += f" WHERE is_sure UNION ALL BY NAME {_careful(folder / 'careful', maps)}"
     connection.execute(f"CREATE VIEW mapped AS {mapped}")
     judgement.gone = duplicates.find_duplicates(Records(feed, maps, connection, nights.is_history), known)
     return judgement
