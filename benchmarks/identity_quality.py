@@ -29,7 +29,6 @@ QUESTION = "How right is the map of OneIDs, how steady over nights, and how righ
 CASES = (
     ("light", 5_000, 3, 7),
     ("default", 5_000, 3, 7),
-    ("default", 20_000, 3, 20261125),
     ("heavy", 5_000, 3, 7),
     ("heavy", 20_000, 3, 20261125),
     ("default", 5_000, 30, 11),
