@@ -16,8 +16,9 @@ import pyarrow as pa
 from ingestion.feeds import Feed
 from ingestion.files import LedgerRow
 from ingestion.judging import Judgement
-from ingestion.landing import FileReading, Nights, layout_of
+from ingestion.landing import Nights
 from ingestion.mapping import table_maps
+from ingestion.reading import FileReading, layout_of
 from ingestion.records import raw_texts
 from lakehouse.contracts import contract
 from lakehouse.errors import ContractBroken

@@ -45,7 +45,7 @@ def hashed(values: Sequence[str]) -> str:
 
 
 def find_duplicates(records: Records, known: Mapping[str, str]) -> dict[str, int]:
-    """Make tables of what is a duplicate; give their numbers of rows by name.
+    """Make tables of what is a duplicate; give their numbers of rows by name, and how many records are ``refused``.
 
     ``outcome`` (one row per record: ``_file, _row, _night, is_ok``, its ``reasons`` if not, and the key's hash ``h<k>_<i>`` of every row it has),
     ``twins`` (records equal to an earlier one of their night), ``conflicts`` (records refused with ``reason`` because one
@@ -59,7 +59,9 @@ def find_duplicates(records: Records, known: Mapping[str, str]) -> dict[str, int
     for table in records.maps:
         _find_key_duplicates(records, table, known.get(table.name))
         names.append(f"dup{table.index}")
-    return {name: records.count(name) for name in names}
+    return {name: records.count(name) for name in names} | {
+        "refused": records.count("outcome WHERE NOT is_ok")
+    }
 
 
 def _looks_back(records: Records, table: TableMap) -> int:

@@ -137,7 +137,7 @@ def _take(lake: Lake, work: Work) -> FeedResult:
     feed = work.feed
 
     def land() -> None:
-        lake.append(feed.landing_table, landing.landing_rows(feed, work.folder / "records", work.nights))
+        lake.take_files(feed.landing_table, work.records.staged(work.nights))
 
     return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
 
@@ -150,4 +150,4 @@ def _write_table(lake: Lake, work: Work, judgement: Judgement, table: TableMap) 
         rows = judgement.accepted(table).read_all().drop_columns(["_feed"])
         load_state_history(lake, table.contract, rows, feed=feed.feed, told_on=told_on, mode=mode)
     else:
-        lake.append(table.name, judgement.accepted(table))
+        lake.take_files(table.name, judgement.accepted_files(table, work.folder / f"accepted{table.index}"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,10 @@ import pyarrow as pa
 from ingestion import duplicates
 from ingestion.duplicates import Records
 from ingestion.feeds import Feed
-from ingestion.landing import Nights, parquet_schema
+from ingestion.landing import ARRIVED_ON, Nights
 from ingestion.mapping import TableMap, duck_type, map_in_process, table_maps
+from ingestion.record_files import RecordFiles
+from lakehouse.staged_files import StagedFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 # What DuckDB may hold beside the JVM; beyond, it writes to the exchange folder.
 MEMORY = "1GB"
 BATCH_ROWS = 100_000
+# A file of a table is closed where it has grown to this size.
+FILE_BYTES = 256 << 20
 
 
 @dataclass
@@ -37,6 +42,7 @@ class Judgement:
     feed: Feed
     maps: list[TableMap]
     connection: duckdb.DuckDBPyConnection
+    nights: Nights
     gone: dict[str, int] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -106,13 +112,15 @@ class Judgement:
                 else:
                     made.append(f"CAST(NULL AS {duck_type(column.type)}) AS {column.name}")
             made += [f"'{self.feed.feed}' AS _feed", "_file", "_row", "_night AS _arrived_on"]
-            gone = [name for name in ("twins", "conflicts") if self.gone[name]]
-            lost = [f"SELECT _file, _row FROM {name}" for name in gone]
+            lost = [f"SELECT _file, _row FROM {name}" for name in ("twins", "conflicts") if self.gone[name]]
+            if self.gone["refused"]:
+                lost.append("SELECT CAST(_file AS VARCHAR) AS _file, _row FROM outcome WHERE NOT is_ok")
             if self.gone[f"dup{table.index}"]:
                 lost.append(f"SELECT _file, _row FROM dup{table.index} WHERE _entry = {i}")
             left = f" ANTI JOIN ({' UNION ALL '.join(lost)}) USING (_file, _row)" if lost else ""
             parts.append(
-                f"SELECT {', '.join(made)} FROM (FROM mapped WHERE is_ok AND in{table.index}_{i}){left}"
+                # That a record is not refused is known; its reasons are not asked for again.
+                f"SELECT {', '.join(made)} FROM (FROM mapped WHERE in{table.index}_{i}){left}"
             )
         return " UNION ALL ".join(parts)
 
@@ -130,9 +138,22 @@ class Judgement:
         wanted = {f.name: f.type for f in table.contract.arrow_schema()}
         return made.cast(pa.schema([pa.field(f.name, wanted.get(f.name, f.type)) for f in made.schema]))
 
-    def accepted_to_parquet(self, table: TableMap, file: Path) -> None:
-        """Write the accepted rows of a table to one Parquet file."""
-        self.connection.cursor().execute(f"COPY ({self.accepted_sql(table)}) TO '{file}' (FORMAT parquet)")
+    def accepted_files(self, table: TableMap, folder: Path) -> list[StagedFile]:
+        """Write the accepted rows of a table as Parquet files below ``folder``, which must not be there yet."""
+        rows, how = self.accepted_sql(table), f"FILE_SIZE_BYTES {FILE_BYTES}"
+        if self.nights.is_history:
+            how = f"PARTITION_BY ({ARRIVED_ON})"
+        elif table.contract.shape == "fact":
+            rows = f"SELECT * EXCLUDE ({ARRIVED_ON}) FROM ({rows})"
+        self.connection.cursor().execute(f"COPY ({rows}) TO '{folder}' (FORMAT parquet, {how})")
+        return [
+            StagedFile(file, {ARRIVED_ON: self._night_of(file)}) for file in sorted(folder.rglob("*.parquet"))
+        ]
+
+    def _night_of(self, file: Path) -> date:
+        if self.nights.is_history:
+            return date.fromisoformat(file.parent.name.partition("=")[2])
+        return self.nights.last
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.connection.cursor().execute(query).fetchall()
@@ -143,13 +164,13 @@ def judge_records(
     folder: Path,
     nights: Nights,
     *,
-    by_spark: Callable[[Path, Path], None],
+    by_spark: Callable[[RecordFiles, Path], None],
     known: Mapping[str, str],
     in_process: bool = True,
 ) -> Judgement:
-    """Judge the records that lie as Parquet in ``folder/records``.
+    """Judge the records that were read into ``folder/records``.
 
-    ``by_spark`` maps the records of one folder into Parquet in another, for what this process must not compute itself;
+    ``by_spark`` maps records into Parquet in another folder, for what this process must not compute itself;
     with ``in_process`` false that is everything. ``known`` gives, per fact table, DuckDB SQL of the keys that earlier
     nights brought within the feed's days of looking back.
     """
@@ -158,19 +179,20 @@ def judge_records(
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET memory_limit = '{MEMORY}'")
     connection.execute(f"SET temp_directory = '{folder / 'spilled'}'")
-    judgement = Judgement(feed, maps, connection)
-    source = _parquet(sorted((folder / "records").glob("*.parquet")))
-    connection.execute(f"CREATE VIEW records AS SELECT *, {nights.sql} AS _night FROM {source}")
+    judgement = Judgement(feed, maps, connection, nights)
+    files = RecordFiles(feed, folder / "records")
+    connection.execute(f"CREATE VIEW records AS {files.sql(nights)}")
     told = map_in_process(feed) if in_process else None
     if told is None:
-        by_spark(folder / "records", folder / "careful")
+        by_spark(files, folder / "careful")
         mapped = _careful(folder / "careful", maps)
     else:
         connection.execute(f"CREATE VIEW told AS {told}")
         # Where all are sure nobody has to ask again, and the guards are not computed with every reading of the view.
         mapped = "SELECT * EXCLUDE (is_sure) FROM told"
-        if _export_unsure(connection, feed, folder / "unsure"):
-            by_spark(folder / "unsure", folder / "careful")
+        unsure = RecordFiles(feed, folder / "unsure")
+        if _export_unsure(connection, unsure):
+            by_spark(unsure, folder / "careful")
             mapped += f" WHERE is_sure UNION ALL BY NAME {_careful(folder / 'careful', maps)}"
     connection.execute(f"CREATE VIEW mapped AS {mapped}")
     judgement.gone = duplicates.find_duplicates(Records(feed, maps, connection, nights.is_history), known)
@@ -182,17 +204,15 @@ def _parquet(files: Sequence[Path]) -> str:
     return f"read_parquet([{listed}], hive_partitioning = false)"
 
 
-def _export_unsure(connection: duckdb.DuckDBPyConnection, feed: Feed, folder: Path) -> bool:
-    """Write the records this process is not sure of into ``folder`` for Spark; tell whether there are any."""
-    unsure = "CREATE TABLE unsure AS SELECT _file, _row FROM told WHERE NOT is_sure"
-    connection.execute(unsure)
+def _export_unsure(connection: duckdb.DuckDBPyConnection, into: RecordFiles) -> bool:
+    """Write the records this process is not sure of for Spark; tell whether there are any."""
+    connection.execute("CREATE TABLE unsure AS SELECT _file, _row FROM told WHERE NOT is_sure")
     if not connection.execute("SELECT count(*) FROM unsure").fetchall()[0][0]:
         return False
-    folder.mkdir()
-    columns = ", ".join(f'"{name}"' for name in parquet_schema(feed.columns).names)
+    columns, how = into.export_sql()
+    into.folder.mkdir()
     connection.execute(
-        f"COPY (SELECT {columns} FROM records SEMI JOIN unsure USING (_file, _row)) "
-        f"TO '{folder / '0.parquet'}' (FORMAT parquet)"
+        f"COPY (SELECT {columns} FROM records SEMI JOIN unsure USING (_file, _row)) TO '{into.whole}' {how}"
     )
     return True
 

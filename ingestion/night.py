@@ -148,8 +148,8 @@ def _take(lake: Lake, work: Work) -> FeedResult:
         return _withdraw(lake, work)
 
     def land() -> None:
-        rows = landing.landing_rows(feed, work.folder / "records", work.nights)
-        lake.replace_partition(feed.landing_table, rows, _arrived_on=work.nights.last)
+        night = work.nights.last
+        lake.take_files(feed.landing_table, work.records.staged(work.nights), _arrived_on=night)
 
     return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
 
@@ -193,16 +193,16 @@ def close_books(lake: Lake, work: Work, book: books.Book) -> FeedResult:
 def _write_table(lake: Lake, work: Work, judgement: Judgement, table: mapping.TableMap) -> None:
     feed, found, night = work.feed, table.contract, work.nights.last
     if found.shape != "state":
-        lake.replace_partition(found.name, judgement.accepted(table), _arrived_on=night, _feed=feed.feed)
+        files = judgement.accepted_files(table, work.folder / f"accepted{table.index}")
+        lake.take_files(found.name, files, _arrived_on=night, _feed=feed.feed)
         return
     mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
     rows: Any
     if work.record_count * len(table.entries) <= MOST_ROWS:
         rows = judgement.accepted(table).read_all().drop_columns(["_feed"])
     else:
-        file = work.folder / f"states{table.index}.parquet"
-        judgement.accepted_to_parquet(table, file)
-        rows = lake.spark.read.parquet(str(file))
+        files = judgement.accepted_files(table, work.folder / f"states{table.index}")
+        rows = lake.spark.read.parquet(*(str(file.path) for file in files))
     lake.change_states(found.name, rows, feed=feed.feed, business_date=night, mode=mode)
 
 

@@ -10,11 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingestion import books, judging, landing
+from ingestion import books, judging, reading
 from ingestion.archives import is_archive
 from ingestion.feeds import Feed
 from ingestion.inbox import DeliveredFile, find_files, newest_member
+from ingestion.landing import Nights
 from ingestion.masking import masked_text
+from ingestion.record_files import RecordFiles
 from ingestion.suggestions import fillable_tables, suggestions
 from ingestion.work import map_into_parquet
 from lakehouse.errors import InputInvalid
@@ -69,8 +71,7 @@ def check_sample(
     file = _as_delivered(feed, path)
     with tempfile.TemporaryDirectory(prefix="cdp-feeds-check-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
-        (folder / "records").mkdir()
-        readings = landing.read_files(feed, [file], folder / "records")
+        readings = reading.read_files(RecordFiles(feed, folder / "records"), [file])
         judgement = stack.enter_context(closing(_judge(spark, feed, folder)))
         book = books.count_records(judgement, readings)
         loads = {load.table_name: load for load in book.loads}
@@ -116,10 +117,10 @@ def _day_in(path: Path) -> date:
 
 
 def _judge(spark: SparkSession, feed: Feed, folder: Path) -> judging.Judgement:
-    nights = landing.Nights(date.max, date.max)
+    nights = Nights(date.max, date.max)
 
-    def by_spark(records: Path, into: Path) -> None:
-        map_into_parquet(spark, feed, records, into, nights)
+    def by_spark(records: RecordFiles, into: Path) -> None:
+        map_into_parquet(spark, records, into, nights)
 
     return judging.judge_records(feed, folder, nights, by_spark=by_spark, known={})
 

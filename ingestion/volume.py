@@ -13,7 +13,7 @@ from statistics import median
 
 from ingestion.feeds import Feed, Volume
 from ingestion.files import LedgerRow
-from ingestion.landing import FileReading
+from ingestion.reading import FileReading
 from lakehouse.errors import GateStopped
 
 

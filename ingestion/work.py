@@ -11,11 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
-from ingestion import judging, landing, mapping
+from ingestion import judging, mapping, reading
 from ingestion.feeds import Feed
 from ingestion.files import Choice
+from ingestion.landing import Nights
+from ingestion.record_files import RecordFiles
 from lakehouse.contracts import contract
 
 if TYPE_CHECKING:
@@ -37,20 +37,25 @@ class Work:
     feed: Feed
     choice: Choice
     folder: Path
-    nights: landing.Nights
-    readings: list[landing.FileReading] = field(default_factory=list)
+    nights: Nights
+    readings: list[reading.FileReading] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def records(self) -> RecordFiles:
+        """What was read of the files."""
+        return RecordFiles(self.feed, self.folder / "records")
+
+    @property
     def record_count(self) -> int:
         """The number of records read."""
-        return sum(reading.records for reading in self.readings)
+        return sum(found.records for found in self.readings)
 
     @property
     def is_large(self) -> bool:
         """Whether a cluster's workers read the files, if there are any."""
-        return sum(file.bytes for file in self.choice.load) >= landing.SPARK_READS_FROM_BYTES
+        return sum(file.bytes for file in self.choice.load) >= reading.SPARK_READS_FROM_BYTES
 
     def timed(self, name: str, began: float) -> None:
         """Add the seconds since ``began`` to a phase."""
@@ -74,12 +79,10 @@ def read_all(lake: Lake, works: Sequence[Work]) -> None:
 
     def read(work: Work) -> None:
         began = time.monotonic()
-        folder = work.folder / "records"
-        folder.mkdir()
         if work.is_large and lake.is_on_cluster:
-            work.readings = landing.read_files_by_spark(lake.spark, work.feed, work.choice.load, folder)
+            work.readings = reading.read_files_by_spark(lake.spark, work.records, work.choice.load)
         elif work.choice.load:
-            work.readings = landing.read_files(work.feed, work.choice.load, folder)
+            work.readings = reading.read_files(work.records, work.choice.load)
         _warn_of_columns(work)
         work.timed("read", began)
 
@@ -90,11 +93,11 @@ def _warn_of_columns(work: Work) -> None:
     """Say once per feed what its files bring beyond its columns, and what no record carries."""
     extra: dict[tuple[str, ...], list[str]] = {}
     unseen: dict[tuple[str, ...], list[str]] = {}
-    for reading in work.readings:
-        if reading.extra_columns:
-            extra.setdefault(reading.extra_columns, []).append(reading.file.path)
-        if reading.unseen_columns:
-            unseen.setdefault(reading.unseen_columns, []).append(reading.file.path)
+    for found in work.readings:
+        if found.extra_columns:
+            extra.setdefault(found.extra_columns, []).append(found.file.path)
+        if found.unseen_columns:
+            unseen.setdefault(found.unseen_columns, []).append(found.file.path)
     for names, paths in extra.items():
         work.warnings.append(
             f"{_some(paths)} columns the feed does not name, kept in landing: {', '.join(names)}"
@@ -116,7 +119,7 @@ def plan_all(lake: Lake, works: Sequence[Work]) -> None:
     def plan(work: Work) -> None:
         began = time.monotonic()
         session = quick if work.record_count <= QUICK_RECORDS else lake.spark
-        plan_by_spark(session, work.feed, work.folder / "records", work.nights)
+        plan_by_spark(session, work.records, work.nights)
         work.timed("plan", began)
 
     if by_spark:
@@ -124,15 +127,15 @@ def plan_all(lake: Lake, works: Sequence[Work]) -> None:
         side_by_side(plan, by_spark)
 
 
-def plan_by_spark(session: SparkSession, feed: Feed, folder: Path, nights: landing.Nights) -> DataFrame:
-    """Give the mapped records of a folder as Spark will compute them; ``SettingsInvalid`` where it refuses to."""
+def plan_by_spark(session: SparkSession, files: RecordFiles, nights: Nights) -> DataFrame:
+    """Give the mapped records as Spark will compute them; ``SettingsInvalid`` where it refuses to."""
     from pyspark.errors import AnalysisException, ParseException
 
-    records = landing.records_frame(session, feed, folder, nights)
+    records = files.frame(session, nights)
     try:
-        return mapping.map_by_spark(records, feed)
+        return mapping.map_by_spark(records, files.feed)
     except (AnalysisException, ParseException):
-        mapping.blame_analysis(records, feed)
+        mapping.blame_analysis(records, files.feed)
         raise
 
 
@@ -166,10 +169,9 @@ def judge(lake: Lake, work: Work) -> judging.Judgement:
         if keys is not None:
             known[table] = keys
 
-    def by_spark(records: Path, into: Path) -> None:
-        count = sum(pq.read_metadata(file).num_rows for file in records.glob("*.parquet"))
-        session = _quick_session(lake) if count <= QUICK_RECORDS else lake.spark
-        map_into_parquet(session, work.feed, records, into, work.nights)
+    def by_spark(records: RecordFiles, into: Path) -> None:
+        session = _quick_session(lake) if records.count() <= QUICK_RECORDS else lake.spark
+        map_into_parquet(session, records, into, work.nights)
 
     judgement = judging.judge_records(
         work.feed, work.folder, work.nights,
@@ -179,17 +181,15 @@ def judge(lake: Lake, work: Work) -> judging.Judgement:
     return judgement
 
 
-def map_into_parquet(
-    session: SparkSession, feed: Feed, records: Path, into: Path, nights: landing.Nights
-) -> None:
-    """Have Spark map the records of one folder into another; ``InputInvalid`` names an expression that fails on a value."""
+def map_into_parquet(session: SparkSession, records: RecordFiles, into: Path, nights: Nights) -> None:
+    """Have Spark map records into Parquet; ``InputInvalid`` names an expression that fails on a value."""
     from pyspark.errors import PySparkException
 
-    mapped = plan_by_spark(session, feed, records, nights)
+    mapped = plan_by_spark(session, records, nights)
     try:
         mapped.write.parquet(str(into))
     except PySparkException as wrong:
-        fault = mapping.blame_expression(landing.records_frame(session, feed, records, nights), feed)
+        fault = mapping.blame_expression(records.frame(session, nights), records.feed)
         if fault is None:
             raise
         raise fault from wrong

@@ -106,17 +106,23 @@ class Contract:
 
     def checks(self) -> dict[str, str]:
         """Give the CHECK constraints by name: required columns are not null, allowed values hold."""
-        found: dict[str, str] = {}
         if not self.checked:
-            return found
+            return {}
+        ending = {True: "present", False: "allowed"}
+        return {
+            f"{column.strip('_')}_{ending[rule.endswith('IS NOT NULL')]}": rule
+            for rule, column in self.rules()
+        }
+
+    def rules(self) -> list[tuple[str, str]]:
+        """Give what each row must satisfy, as SQL, with the column it is about."""
+        found: list[tuple[str, str]] = []
         for column in self.columns.values():
             if column.required:
-                found[f"{column.name.strip('_')}_present"] = f"{column.name} IS NOT NULL"
+                found.append((f"{column.name} IS NOT NULL", column.name))
             if column.allowed:
                 values = ", ".join("'" + value.replace("'", "''") + "'" for value in column.allowed)
-                found[f"{column.name.strip('_')}_allowed"] = (
-                    f"{column.name} IS NULL OR {column.name} IN ({values})"
-                )
+                found.append((f"{column.name} IS NULL OR {column.name} IN ({values})", column.name))
         return found
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from pyspark.sql import DataFrame, SparkSession
 
+    from lakehouse.staged_files import StagedFile
+
 Frame = Any  # a Spark DataFrame, a pyarrow.Table or a pyarrow.RecordBatchReader
 
 DBT_DATABASE = "tags_work"
@@ -198,7 +200,7 @@ class Lake:
         """
         with self._locks[table], _contract_errors(table):
             fitted = _fit(frame, contract(table))
-            condition = " AND ".join(f"{column} = {_literal(value)}" for column, value in equals.items())
+            condition = _condition(equals)
             nothing_there = not self._may_hold(table, equals)
             if _is_arrow(fitted):
                 if nothing_there:
@@ -210,6 +212,31 @@ class Lake:
             else:
                 writer = fitted.write.format("delta").mode("overwrite").option("replaceWhere", condition)
                 writer.save(self.path(table))
+
+    def take_files(self, table: str, files: Sequence[StagedFile], **equals: Any) -> None:
+        """Replace exactly the rows whose columns equal ``equals`` by those of Parquet files, which become the table's own.
+
+        In one commit; without ``equals`` the rows are added. The files must lie on the lake's disk, best in an ``exchange``
+        folder, and must not be changed any more; only where a file of the table also holds other rows is anything written
+        again.
+        """
+        from lakehouse.staged_files import holds_only, staged_rows, take_files
+
+        with self._locks[table], _contract_errors(table):
+            found = contract(table)
+            old = self._may_hold(table, equals) if equals else []
+            if all(holds_only(file, equals) for file in old):
+                take_files(
+                    self.delta(table),
+                    Path(self.path(table)),
+                    found,
+                    files,
+                    in_place_of=old,
+                    run_id=self.run_id,
+                )
+            else:
+                rows = staged_rows(files, found)
+                self._write_arrow(table, rows, mode="overwrite", predicate=_condition(equals))
 
     def overwrite(self, table: str, frame: Frame) -> None:
         """Replace the whole table, its columns included; for derived tables and small current ones."""
@@ -296,12 +323,14 @@ class Lake:
             **options,
         )
 
-    def _may_hold(self, table: str, equals: dict[str, Any]) -> bool:
-        """Tell from the Delta log alone whether a file may hold rows that equal ``equals``."""
+    def _may_hold(self, table: str, equals: dict[str, Any]) -> list[dict[str, Any]]:
+        """Give from the Delta log alone the files that may hold rows that equal ``equals``."""
         import pyarrow as pa
 
         files = pa.table(self.delta(table).get_add_actions(flatten=True)).to_pylist()
-        return any(all(_may_equal(file, column, value) for column, value in equals.items()) for file in files)
+        return [
+            file for file in files if all(_may_equal(file, column, value) for column, value in equals.items())
+        ]
 
 
 def open_lake(settings: Settings, *, run_id: str = "adhoc", spark: SparkSession | None = None) -> Lake:
@@ -309,6 +338,10 @@ def open_lake(settings: Settings, *, run_id: str = "adhoc", spark: SparkSession 
     lake = Lake(settings, run_id=run_id, spark=spark)
     lake.create()
     return lake
+
+
+def _condition(equals: dict[str, Any]) -> str:
+    return " AND ".join(f"{column} = {_literal(value)}" for column, value in equals.items())
 
 
 def _may_equal(file: dict[str, Any], column: str, value: Any) -> bool:

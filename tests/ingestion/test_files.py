@@ -17,7 +17,7 @@ import pytest
 from ingestion.feeds import read_feed
 from ingestion.files import LedgerRow, choose_files
 from ingestion.inbox import DeliveredFile, Hashes, find_files
-from ingestion.landing import FileReading, unpacked
+from ingestion.reading import FileReading, unpacked
 from ingestion.volume import check_volume
 from lakehouse.errors import GateStopped, InputInvalid
 

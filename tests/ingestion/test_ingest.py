@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
+import duckdb
 import pytest
 
 import ingestion
-from ingestion import landing, night
+from ingestion import night, reading
 from ingestion.feeds import read_feed
 from ingestion.inbox import find_files
+from ingestion.landing import Nights
+from ingestion.record_files import RecordFiles
 from lakehouse.errors import InputInvalid, SettingsInvalid
 from lakehouse.hashing import frame_hash, table_hash
 from lakehouse.lake import open_lake
@@ -290,13 +293,11 @@ def test_an_expression_spark_refuses_or_that_fails_on_a_value_is_named(bank):
 def test_sparks_workers_read_the_same_records(bank, spark, tmp_path):
     feed = read_feed(bank.settings.workspace / "feeds" / "clients.yml")
     files, _ = find_files(feed, bank.settings.inbox, until=D18)
-    (tmp_path / "here").mkdir()
-    here = landing.read_files(feed, files, tmp_path / "here")
-    there = landing.read_files_by_spark(spark, feed, files, tmp_path / "there")
-    assert here == there
-    night = landing.Nights(D18, D18)
-    read = [landing.landing_rows(feed, tmp_path / name, night) for name in ("here", "there")]
+    here, there = (RecordFiles(feed, tmp_path / name / "records") for name in ("here", "there"))
+    assert reading.read_files(here, files) == reading.read_files_by_spark(spark, there, files)
+    read = [duckdb.sql(records.sql(Nights(D18, D18))).to_arrow_table() for records in (here, there)]
     assert frame_hash(read[0]) == frame_hash(read[1])
+    assert read[0].num_rows == here.count() == there.count() > 0
 
 
 def test_a_sample_is_checked_without_writing_and_personal_values_keep_their_shape_only(bank, spark):

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.contracts import build_contract, contract, contract_names, register_contract
@@ -14,6 +15,7 @@ from lakehouse.errors import ContractBroken, GateStopped
 from lakehouse.gates import check_tables
 from lakehouse.hashing import table_hash
 from lakehouse.lake import Lake
+from lakehouse.staged_files import StagedFile
 
 MON, TUE, WED = date(2026, 11, 16), date(2026, 11, 17), date(2026, 11, 18)
 
@@ -130,6 +132,82 @@ def test_facts_are_replaced_by_arrival_and_feed_and_only_when_there_is_something
     assert write_modes(lake, table) == ["Append"] * 3 + ["Overwrite"]
     kept = sorted((r["id"], r["tier"]) for r in lake.read_arrow(table).to_pylist())
     assert kept == [("1", "B"), ("3", "A"), ("9", "A")]
+
+
+def staged(lake, name, *rows, feed="f", day=MON, scale=2):
+    """Write facts ``(id, tier, amount)`` as a Parquet file beside the tables; give it as one to be taken."""
+    file = lake.settings.lake / f"{name}.parquet"
+    made = {
+        "id": pa.array([r[0] for r in rows], pa.string()),
+        "tier": pa.array([r[1] for r in rows], pa.string()),
+        "amount": pa.array([r[2] for r in rows], pa.int64())
+        .cast(pa.decimal128(19, 0))
+        .cast(pa.decimal128(18, scale)),
+        "_feed": pa.repeat(pa.scalar(feed), len(rows)),
+        "_file": pa.repeat(pa.scalar("f.csv"), len(rows)),
+        "_row": pa.array(range(len(rows)), pa.int64()),
+    }
+    pq.write_table(pa.table(made), file)
+    return StagedFile(file, {"_arrived_on": day})
+
+
+def test_files_become_a_tables_own_in_place_of_just_the_rows_they_replace(lake, spark):
+    table = "quality.scratch_facts"
+
+    def kept():
+        found = sorted((r["id"], r["tier"], r["_arrived_on"]) for r in lake.read_arrow(table).to_pylist())
+        by_spark = sorted((r["id"], r["tier"], r["_arrived_on"]) for r in lake.read(table).collect())
+        assert by_spark == found
+        assert lake.row_count(table) == len(found)
+        return found
+
+    monday = {"_arrived_on": MON, "_feed": "f"}
+    lake.take_files(table, [staged(lake, "a", ("1", "A", 1)), staged(lake, "b", ("2", "A", 2))], **monday)
+    lake.take_files(table, [staged(lake, "c", ("9", "A", 9), feed="g")], _arrived_on=MON, _feed="g")
+    lake.take_files(table, [staged(lake, "d", ("3", None, 3), day=TUE)])
+    assert kept() == [("1", "A", MON), ("2", "A", MON), ("3", None, TUE), ("9", "A", MON)]
+    lake.take_files(table, [staged(lake, "a", ("1", "B", 1)), staged(lake, "e")], **monday)
+    assert kept() == [("1", "B", MON), ("3", None, TUE), ("9", "A", MON)]
+    lake.take_files(table, [], **monday)
+    assert kept() == [("3", None, TUE), ("9", "A", MON)]
+    assert (lake.settings.lake / "a.parquet").is_file(), "whoever reads it there still can"
+
+    # A file that holds rows of two feeds: those that are to be replaced are taken out of it.
+    mixed = lake.read_arrow(table).to_pylist()
+    mixed += [{**row, "_feed": "h"} for row in mixed]
+    lake.overwrite(table, pa.Table.from_pylist(mixed, schema=contract(table).arrow_schema()))
+    lake.take_files(table, [staged(lake, "f", ("4", "C", 4), feed="g")], _arrived_on=MON, _feed="g")
+    assert kept() == [("3", None, TUE), ("3", None, TUE), ("4", "C", MON), ("9", "A", MON)]
+
+
+def test_files_that_break_the_contract_are_refused_before_anything_is_there(lake):
+    table = "quality.scratch_facts"
+    before = lake.version(table)
+    for wrong, said in (
+        (staged(lake, "a", ("1", "Z", 1)), "tier IS NULL OR tier IN"),
+        (staged(lake, "b", (None, "A", 1)), "id IS NOT NULL"),
+        (staged(lake, "c", ("1", "A", 1), scale=4), "have amount as decimal128"),
+    ):
+        with pytest.raises(ContractBroken, match=said):
+            lake.take_files(table, [staged(lake, "good", ("2", "A", 1)), wrong])
+    missing = staged(lake, "a", ("1", "A", 1))
+    pq.write_table(pq.read_table(missing.path).drop_columns(["tier"]), missing.path)
+    with pytest.raises(ContractBroken, match="do not have its columns: tier"):
+        lake.take_files(table, [missing])
+    assert lake.version(table) == before
+    assert list(Path(lake.path(table)).rglob("*.parquet")) == []
+
+
+def test_a_commit_that_fails_leaves_no_file_behind(lake, monkeypatch):
+    from deltalake import DeltaTable
+
+    def fails(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", fails)
+    with pytest.raises(OSError, match="no space"):
+        lake.take_files("quality.scratch_facts", [staged(lake, "a", ("1", "A", 1))])
+    assert list(Path(lake.path("quality.scratch_facts")).rglob("*.parquet")) == []
 
 
 def test_a_gate_measures_judges_keeps_and_stops(lake, spark):
