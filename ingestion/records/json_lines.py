@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ingestion.records.json_templates import LineReader
+from ingestion.records.json_learning import LineReader
 from ingestion.records.layout import BATCH_ROWS, ROW, DeliveredText, Layout, from_rows, record_schema
 from ingestion.records.opening import open_bytes, shown, text_lines
 
@@ -63,7 +63,7 @@ def _row(text: DeliveredText, shape: _Shape, number: int, line: str, problem: st
 
 def _by_template(text: DeliveredText, shape: _Shape) -> Iterator[pa.RecordBatch]:
     """Give the same with lines of a known shape read in columns."""
-    reader = LineReader(text.layout.columns)
+    reader = LineReader(text.layout.columns, FEWEST_LINES)
     number = 0
     try:
         for block in _line_blocks(text):
@@ -101,15 +101,12 @@ def _block_batch(
         ends = np.append(ends, len(block))
     offsets = np.concatenate([[0], ends]).astype(np.int32)
     left = np.ones(len(ends), dtype=bool)
-    parts: list[tuple[np.ndarray, pa.Table]] = []
-
-    lines = _lines(block, offsets) if len(ends) >= FEWEST_LINES else None
-    for template, found in reader.read(lines) if lines is not None else ():
-        at = found["place"].to_numpy()
+    parts: list[tuple[np.ndarray, list[pa.Array]]] = []
+    for found, at, values in reader.read(block, offsets):
         left[at] = False
-        shape.seen.update(template.seen)
-        shape.extras.update(dict.fromkeys(template.extras))
-        parts.append((at, found))
+        shape.seen.update(found.seen)
+        shape.extras.update(dict.fromkeys(found.extras))
+        parts.append((at, values))
     careful = np.flatnonzero(left)
     texts = {int(at): block[offsets[at] : offsets[at + 1]] for at in careful}
     counted = np.ones(len(ends), dtype=np.int64)
@@ -123,29 +120,14 @@ def _block_batch(
     columns = text.layout.columns
     schema = record_schema(columns)
     batches = [from_rows(rows, columns)] if rows else []
-    for at, found in parts:
+    for at, values in parts:
         nothing = pa.nulls(len(at), pa.string())
-        values = [
-            column.combine_chunks().cast(pa.string()) for column in found.drop_columns(["place"]).columns
-        ]
         batches.append(pa.record_batch([pa.array(numbers[at]), nothing, nothing, *values], schema=schema))
     if not batches:
         return pa.RecordBatch.from_pylist([], schema=schema)
     whole = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
     order = whole.column(ROW).to_numpy()
     return whole if (np.diff(order) > 0).all() else whole.take(pa.array(np.argsort(order)))
-
-
-def _lines(block: bytes, offsets: np.ndarray) -> pa.Table | None:
-    """Give the lines as a table of ``place`` and ``line`` without copying them, or None where bytes are no text."""
-    lines = pa.StringArray.from_buffers(
-        len(offsets) - 1, pa.py_buffer(offsets.tobytes()), pa.py_buffer(block)
-    )
-    try:
-        lines.validate(full=True)
-    except pa.ArrowInvalid:
-        return None
-    return pa.table({"place": pa.array(np.arange(len(offsets) - 1)), "line": lines})
 
 
 def json_lines(path: Path, layout: Layout) -> Iterator[tuple[int, str, str | None]]:

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.records import Layout, RecordReader, json_lines
+from ingestion.records.json_cuts import can_be_cut, make_cut, read_cut
+from ingestion.records.json_shapes import shape_of
 from ingestion.records.json_templates import make_template
 
 COLUMNS = ("id", "user.id", "amount", "flag", "user", "a.b.c")
@@ -86,6 +88,70 @@ def test_blocks_number_on_and_bad_bytes_cost_their_block_only(tmp_path, monkeypa
     assert [row["_row"] for row in rows if row["_problem"]] == [101, 335]
 
 
+def test_a_cut_takes_just_the_lines_that_are_like_its_own():
+    line = '{"id":"a","amount":1.50,"user":{"id":7},"new":"x"}'
+    own = [
+        line,
+        line.replace('"a"', '""'),
+        line.replace('"a"', '"null, {名: 1}"'),
+        line.replace("1.50", "-2e-3"),
+        line.replace("1.50", "null"),
+        line + "\r",
+    ]
+    others = [
+        "",
+        "  ",
+        line.replace('"a"', "null"),
+        line.replace('"a"', '"\\u0061"'),
+        line.replace("1.50", "01"),
+        line.replace("1.50", "1.50 "),
+        line.replace("1.50", "true"),
+        line.replace("1.50", '1.50,"amount":2'),
+        line.replace('"new"', '"old"'),
+        line.replace('"id":"a"', '"di":"a"'),
+        line.replace("7", "1234567890123456789"),
+        line[:-1],
+        line + "}",
+        line.replace('"x"', '"x"y"'),
+    ]
+    mixed = [text for pair in zip(own, others, strict=False) for text in pair] + others[len(own) :] + own
+    block = "".join(f"{text}\n" for text in mixed).encode()
+    shape = shape_of(line, ("id", "user.id", "amount", "flag", "a.b.c"))
+    assert can_be_cut(block)
+    places, values = read_cut(make_cut(line, shape), block, len(mixed))
+    assert [mixed[at] for at in places] == [text for text in mixed if text in own]
+    found = list(zip(*(value.to_pylist() for value in values), strict=True))
+    assert found[0] == ("a", "7", "1.50", None, None, '{"new": "x"}')
+    assert [row[0] for row in found[1:3]] == [None, "null, {名: 1}"]
+    assert [row[2] for row in found[3:5]] == ["-2e-3", None]
+
+
+@pytest.mark.parametrize(
+    "block", ['{"id":"a\tb"}\n', '{"id":\r"a"}\n', '\ufeff{"id":"a"}\n', '{"id":"a\x00"}\n']
+)
+def test_a_block_with_signs_a_reader_takes_in_its_own_way_is_not_cut(block):
+    assert not can_be_cut(block.encode())
+    assert not can_be_cut(b'{"id":"\xff"}\n')
+
+
+def test_lines_of_many_shapes_are_read_whatever_way_takes_them(tmp_path, monkeypatch):
+    lines = []
+    for n in range(400):
+        members = {"id": f"é{n}", "amount": n, "flag": n % 3 == 0, "extra": "x"}
+        if n % 5 == 0:
+            members["id"] = None
+        if n % 7 == 0:
+            del members["flag"]
+        if n % 11 == 0:
+            members = dict(sorted(members.items()))
+        lines.append(json.dumps(members, separators=(",", ":") if n % 13 else None, ensure_ascii=n % 17 == 0))
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    fast, careful = both_ways(path, monkeypatch)
+    assert fast == careful
+    assert fast[1] == 400
+
+
 @pytest.mark.parametrize(
     ("line", "is_plain"),
     [
@@ -99,4 +165,5 @@ def test_blocks_number_on_and_bad_bytes_cost_their_block_only(tmp_path, monkeypa
     ],
 )
 def test_what_a_template_is_made_of(line, is_plain):
-    assert (make_template(line, COLUMNS) is not None) is is_plain
+    shape = shape_of(line, COLUMNS)
+    assert (shape is not None and make_template(shape) is not None) is is_plain
