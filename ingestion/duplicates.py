@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from ingestion import mapping
 from ingestion.feeds import Feed, key_policy
 from ingestion.mapping import TableMap
 
@@ -23,7 +24,7 @@ DELIVERED_ORDER = "_business_date, _file, _row"
 
 @dataclass(frozen=True)
 class Records:
-    """The records of a feed in DuckDB: view ``records`` as delivered, view ``mapped`` with rows and reasons."""
+    """The records of a feed in DuckDB: ``records`` as delivered, ``outcome`` of each, ``mapped`` with rows and reasons."""
 
     feed: Feed
     maps: Sequence[TableMap]
@@ -39,19 +40,12 @@ class Records:
         return int(self.run(f"SELECT count(*) FROM {table}")[0][0])
 
 
-def hashed(values: Sequence[str]) -> str:
-    """Give the SQL of a 64-bit hash of values; nulls count."""
-    return f"hash({', '.join(values)})"
-
-
 def find_duplicates(records: Records, known: Mapping[str, str]) -> dict[str, int]:
     """Make tables of what is a duplicate; give their numbers of rows by name, and how many records are ``refused``.
 
-    ``outcome`` (one row per record: ``_file, _row, _night, is_ok``, its ``reasons`` if not, and the key's hash ``h<k>_<i>`` of every row it has),
     ``twins`` (records equal to an earlier one of their night), ``conflicts`` (records refused with ``reason`` because one
     delivery states their key in different ways), ``dup<k>`` (``_file, _row, _entry`` of rows whose key another row holds).
     """
-    _make_outcome(records)
     _find_twins(records)
     _make_doubted(records, known)
     _find_conflicts(records)
@@ -70,46 +64,53 @@ def _looks_back(records: Records, table: TableMap) -> int:
     return records.feed.dedupe_window(table.name) if records.is_history and is_fact else 0
 
 
-def _make_outcome(records: Records) -> None:
-    """Keep of every record what counting and the search for doubles need."""
+def make_outcome(records: Records, judged: str) -> None:
+    """Keep of every record what counting and the search for doubles need, in table ``outcome``.
+
+    That is ``_file, _row, _night, is_sure, is_ok``, its ``reasons`` if not, else ``said``, the hash of its text, and the key's
+    hash ``h<k>_<i>`` of every row it has. ``judged`` is SQL of the mapped records with that hash.
+    """
+    paths = [row[0] for row in records.run("SELECT DISTINCT _file FROM records ORDER BY 1")]
+    # A path costs each row two bytes instead of its text; as names of an enum they keep their order.
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths) or "''"
+    records.run(f"CREATE TYPE path AS ENUM ({listed})")
+    records.run(f"CREATE TABLE outcome AS {_outcome(records, judged)}")
+
+
+def correct_outcome(records: Records, judged: str) -> None:
+    """Take what ``judged`` says in place of what nobody was sure of."""
+    records.run("DELETE FROM outcome WHERE NOT is_sure")
+    records.run(f"INSERT INTO outcome BY NAME {_outcome(records, judged)}")
+
+
+def _outcome(records: Records, judged: str) -> str:
     hashes = []
     for table in records.maps:
         # States and facts without a look back are compared within a night only.
         within = [] if _looks_back(records, table) else ["_night"]
         for i in range(len(table.entries)):
-            key = hashed([*(table.place(i, name) for name in table.key), *within])
+            key = mapping.hashed([*(table.place(i, name) for name in table.key), *within])
             hashes.append(f"CASE WHEN is_ok AND in{table.index}_{i} THEN {key} END AS h{table.index}_{i}")
-    paths = [row[0] for row in records.run("SELECT DISTINCT _file FROM records ORDER BY 1")]
-    # A path costs each row two bytes instead of its text; as names of an enum they keep their order.
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths) or "''"
-    records.run(f"CREATE TYPE path AS ENUM ({listed})")
-    reasons = "CASE WHEN NOT is_ok THEN reasons END AS reasons"
-    given = ["CAST(_file AS path) AS _file", "_row", "_night", "is_ok", reasons, *hashes]
-    records.run(f"CREATE TABLE outcome AS SELECT {', '.join(given)} FROM mapped")
+    told = ["CASE WHEN NOT is_ok THEN reasons END AS reasons", "CASE WHEN is_ok THEN said END AS said"]
+    given = ["CAST(_file AS path) AS _file", "_row", "_night", "is_sure", "is_ok", *told, *hashes]
+    return f"SELECT {', '.join(given)} FROM ({judged})"
 
 
 def _find_twins(records: Records) -> None:
     records.run("CREATE TABLE twins (_file VARCHAR, _row BIGINT)")
     if records.feed.exact_duplicates == "keep":
         return
-    said = [f'"c{at}"' for at in range(len(records.feed.columns))]
-    same = hashed([*said, "_night"])
     records.run(
-        f"CREATE TABLE twin_hashes AS SELECT {same} AS h FROM records WHERE _problem IS NULL "
-        "GROUP BY h HAVING count(*) > 1"
+        "CREATE TABLE twin_rows AS SELECT CAST(_file AS VARCHAR) AS _file, _row FROM outcome SEMI JOIN "
+        "(SELECT said FROM outcome WHERE said IS NOT NULL GROUP BY said HAVING count(*) > 1) USING (said)"
     )
-    if not records.count("twin_hashes"):
+    if not records.count("twin_rows"):
         return
-    records.run(
-        f"CREATE TABLE twin_rows AS SELECT _file, _row FROM (SELECT _file, _row, {same} AS h FROM records "
-        "WHERE _problem IS NULL) SEMI JOIN twin_hashes USING (h)"
-    )
+    said = ", ".join(f"c{at}" for at in range(len(records.feed.columns)))
     records.run(
         f"""INSERT INTO twins SELECT _file, _row FROM (
-        SELECT _file, _row, row_number() OVER (PARTITION BY {", ".join(said)}, _night ORDER BY {DELIVERED_ORDER}) AS n
-        FROM records SEMI JOIN (
-          SELECT _file, _row FROM twin_rows SEMI JOIN (FROM outcome WHERE is_ok) USING (_file, _row)
-        ) USING (_file, _row)) WHERE n > 1"""
+        SELECT _file, _row, row_number() OVER (PARTITION BY {said}, _night ORDER BY {DELIVERED_ORDER}) AS n
+        FROM records SEMI JOIN twin_rows USING (_file, _row)) WHERE n > 1"""
     )
 
 
@@ -127,7 +128,7 @@ def _make_doubted(records: Records, known: Mapping[str, str]) -> None:
         )
         if table.name in known:
             within = [] if _looks_back(records, table) else [_only_night(records)]
-            told = hashed([*table.key, *within])
+            told = mapping.hashed([*table.key, *within])
             records.run(f"INSERT INTO several SELECT DISTINCT {told} FROM ({known[table.name]})")
         records.run(f"INSERT INTO doubts SELECT _file, _row FROM ({keys}) SEMI JOIN several USING (h)")
     if records.count("doubts"):

@@ -21,7 +21,7 @@ from ingestion import duplicates
 from ingestion.duplicates import Records
 from ingestion.feeds import Feed
 from ingestion.landing import ARRIVED_ON, Nights
-from ingestion.mapping import TableMap, duck_type, map_in_process, table_maps
+from ingestion.mapping import TableMap, duck_type, map_in_process, table_maps, text_hash
 from ingestion.record_files import RecordFiles
 from lakehouse.staged_files import StagedFile
 
@@ -182,20 +182,26 @@ def judge_records(
     judgement = Judgement(feed, maps, connection, nights)
     files = RecordFiles(feed, folder / "records")
     connection.execute(f"CREATE VIEW records AS {files.sql(nights)}")
-    told = map_in_process(feed) if in_process else None
-    if told is None:
+    records = Records(feed, maps, connection, nights.is_history)
+    made = map_in_process(feed) if in_process else None
+    if made is None:
         by_spark(files, folder / "careful")
         mapped = _careful(folder / "careful", maps)
+        duplicates.make_outcome(records, _with_text_hash(feed, mapped))
     else:
-        connection.execute(f"CREATE VIEW told AS {told}")
-        # Where all are sure nobody has to ask again, and the guards are not computed with every reading of the view.
-        mapped = "SELECT * EXCLUDE (is_sure) FROM told"
+        mapped = made.known_sure
+        duplicates.make_outcome(records, made.told)
         unsure = RecordFiles(feed, folder / "unsure")
-        if _export_unsure(connection, unsure):
+        if records.count("outcome WHERE NOT is_sure"):
+            _export_unsure(connection, unsure)
             by_spark(unsure, folder / "careful")
-            mapped += f" WHERE is_sure UNION ALL BY NAME {_careful(folder / 'careful', maps)}"
+            careful = _careful(folder / "careful", maps)
+            duplicates.correct_outcome(records, _with_text_hash(feed, careful))
+            mapped = (
+                f"SELECT * EXCLUDE (is_sure) FROM ({made.told}) WHERE is_sure UNION ALL BY NAME {careful}"
+            )
     connection.execute(f"CREATE VIEW mapped AS {mapped}")
-    judgement.gone = duplicates.find_duplicates(Records(feed, maps, connection, nights.is_history), known)
+    judgement.gone = duplicates.find_duplicates(records, known)
     return judgement
 
 
@@ -204,17 +210,14 @@ def _parquet(files: Sequence[Path]) -> str:
     return f"read_parquet([{listed}], hive_partitioning = false)"
 
 
-def _export_unsure(connection: duckdb.DuckDBPyConnection, into: RecordFiles) -> bool:
-    """Write the records this process is not sure of for Spark; tell whether there are any."""
-    connection.execute("CREATE TABLE unsure AS SELECT _file, _row FROM told WHERE NOT is_sure")
-    if not connection.execute("SELECT count(*) FROM unsure").fetchall()[0][0]:
-        return False
+def _export_unsure(connection: duckdb.DuckDBPyConnection, into: RecordFiles) -> None:
+    """Write the records this process is not sure of for Spark."""
+    unsure = "(SELECT CAST(_file AS VARCHAR) AS _file, _row FROM outcome WHERE NOT is_sure)"
     columns, how = into.export_sql()
     into.folder.mkdir()
     connection.execute(
-        f"COPY (SELECT {columns} FROM records SEMI JOIN unsure USING (_file, _row)) TO '{into.whole}' {how}"
+        f"COPY (SELECT {columns} FROM records SEMI JOIN {unsure} USING (_file, _row)) TO '{into.whole}' {how}"
     )
-    return True
 
 
 def _careful(folder: Path, maps: Sequence[TableMap]) -> str:
@@ -227,6 +230,13 @@ def _careful(folder: Path, maps: Sequence[TableMap]) -> str:
                 casts.append(f"CAST({place} AS {duck_type(column.type)}) AS {place}")
     replaced = f" REPLACE ({', '.join(casts)})" if casts else ""
     return f"SELECT *{replaced}, len(reasons) = 0 AS is_ok FROM {_parquet(sorted(folder.glob('*.parquet')))}"
+
+
+def _with_text_hash(feed: Feed, careful: str) -> str:
+    return (
+        f"SELECT m.*, true AS is_sure, r.said FROM ({careful}) m "
+        f"JOIN (SELECT _file, _row, {text_hash(feed)} AS said FROM records) r USING (_file, _row)"
+    )
 
 
 def _times(condition: str) -> str:

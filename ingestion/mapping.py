@@ -242,11 +242,31 @@ def map_by_spark(records: DataFrame, feed: Feed) -> DataFrame:
     return mapped.selectExpr("_file", "_row", "_business_date", "_night", *names, "reasons")
 
 
-def map_in_process(feed: Feed) -> str | None:
-    """Give the same as DuckDB SQL over ``records``, with ``is_ok`` (no reasons); None where only Spark can compute it.
+def hashed(values: Sequence[str]) -> str:
+    """Give the DuckDB SQL of a 64-bit hash of values; nulls count."""
+    return f"hash({', '.join(values)})"
 
-    Where ``is_sure`` is false the other columns of the record say nothing: Spark has to compute it.
+
+def text_hash(feed: Feed) -> str:
+    """Give the DuckDB SQL of a 64-bit hash of what a record says to the letter, and of its night; null where nobody asks."""
+    said = [f"c{at}" for at in range(len(feed.columns))]
+    return hashed([*said, "_night"]) if feed.exact_duplicates == "drop" else "NULL::UBIGINT"
+
+
+@dataclass(frozen=True)
+class ProcessMap:
+    """What this process says of a feed's records, as DuckDB SQL over ``records``: the mapped columns, ``reasons``, ``is_ok``.
+
+    ``told`` has ``is_sure`` and ``said``, the hash of the text, beside them: where the former is false nothing else was
+    computed, Spark has to do it. ``known_sure`` is for records that all are: nobody asks again.
     """
+
+    told: str
+    known_sure: str
+
+
+def map_in_process(feed: Feed) -> ProcessMap | None:
+    """Give the same as ``map_by_spark`` in this process; None where only Spark can compute it."""
     maps = table_maps(feed)
     dialect, translator = duckdb_dialect(feed)
     try:
@@ -254,13 +274,22 @@ def map_in_process(feed: Feed) -> str | None:
         reasons = record_reasons(feed, maps, dialect)
     except Untranslatable:
         return None
-    sure = " AND ".join(translator.guards) or "true"
-    names = [sql.rpartition(" as ")[2] for sql in made]
-    mapped = f"SELECT *, {', '.join([*made, f'({sure}) as is_sure'])} FROM records"
+    values = [tuple(sql.rpartition(" as ")[::2]) for sql in made]
     is_ok = " AND ".join(f"({reason}) IS NULL" for reason in ["_problem", *reasons])
-    said = [f"{_listed(reasons, dialect)} AS reasons", f"({is_ok}) AS is_ok"]
-    given = ["_file", "_row", "_business_date", "_night", *names, *said, "is_sure"]
-    return f"SELECT {', '.join(given)} FROM ({mapped})"
+    judged = [(_listed(reasons, dialect), "reasons"), (f"({is_ok})", "is_ok")]
+    place = ["_file", "_row", "_business_date", "_night", *(name for _, name in values)]
+
+    def told(source: str, form: str, more: Sequence[str] = ()) -> str:
+        mapped = ", ".join(["*", *(form.format(sql, name) for sql, name in values)])
+        given = ", ".join([*place, *(form.format(sql, name) for sql, name in judged), *more])
+        return f"SELECT {given} FROM (SELECT {mapped} FROM {source})"
+
+    sure = " AND ".join(translator.guards) or "true"
+    guarded = f"(SELECT *, ({sure}) AS is_sure FROM records)"
+    return ProcessMap(
+        told=told(guarded, "CASE WHEN is_sure THEN {} END AS {}", ["is_sure", f"{text_hash(feed)} AS said"]),
+        known_sure=told("records", "{} AS {}"),
+    )
 
 
 def blame_analysis(records: DataFrame, feed: Feed) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from judged_by_windows import explode_rows, judge_records
 
-from ingestion import duplicates, judging, mapping
+from ingestion import judging, mapping
 from ingestion.feeds import read_feed
 from ingestion.landing import Nights
 from ingestion.record_files import RecordFiles
@@ -180,6 +180,6 @@ def test_hashes_find_what_windows_find(spark, tmp_path, monkeypatch, name):
         with monkeypatch.context() as patch:
             # Every hash collides with every other, and Spark maps all of it: dearer, and the same.
             patch.setattr(
-                duplicates, "hashed", lambda values: f"coalesce(0 * length(concat({', '.join(values)})), 0)"
+                mapping, "hashed", lambda values: f"coalesce(0 * length(concat({', '.join(values)})), 0)"
             )
             assert by_hashes(spark, feed, folder, nights, known, in_process=False) == expected
