@@ -26,7 +26,7 @@ def _now() -> np.ndarray:
 
 def _engine(folder: Path, kernel: str | None = None) -> Timed:
     import pyarrow.dataset as ds
-    from deltalake import DeltaTable, write_deltalake
+    from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
 
     from identity.components import components
     from identity.engine import components as engine
@@ -43,7 +43,10 @@ def _engine(folder: Path, kernel: str | None = None) -> Timed:
     links = ds.dataset(DeltaTable(str(folder / "links")).file_uris())
     with lake.exchange("components") as place:
         found = engine(links, place, settings=lake.settings.components)
-        write_deltalake(str(folder / "components"), found.rows, mode="overwrite")
+        # Ascending whole numbers: differences take a third of the place and of the time.
+        packed = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
+        written = WriterProperties(column_properties=dict.fromkeys(found.rows.column_names, packed))
+        write_deltalake(str(folder / "components"), found.rows, mode="overwrite", writer_properties=written)
     seconds = _now() - began
     assert found.mode == "driver"
     rows = DeltaTable(str(folder / "components")).to_pyarrow_table()
@@ -55,7 +58,7 @@ def _warm() -> None:
 
     forest = Forest.unseen(2, "numba")
     forest.join(np.array([0]), np.array([1]))
-    forest.flatten()
+    forest.answer()
 
 
 def _bare_numba(folder: Path) -> Timed:

@@ -107,9 +107,15 @@ class Forest:
         else:
             _flatten(self.parent)
 
-    def seen(self) -> np.ndarray:
-        """Give the nodes that stand in the forest, ascending (int64)."""
-        return np.flatnonzero(self.parent != _UNSEEN)
+    def answer(self) -> tuple[np.ndarray, np.ndarray]:
+        """Flatten, and give the nodes that stand in the forest, ascending, and the root of each (both int64)."""
+        if self.kernel == "numba":
+            from identity import kernels
+
+            return kernels.answer(self.parent)  # type: ignore[no-any-return]
+        _flatten(self.parent)
+        nodes = np.flatnonzero(self.parent != _UNSEEN)
+        return nodes, self.parent[nodes].astype(np.int64, copy=False)
 
 
 def _flatten(parent: np.ndarray) -> None:

@@ -48,5 +48,26 @@ def _flatten(parent: np.ndarray) -> None:
             parent[node] = parent[above]
 
 
+def _answer(parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flatten, and give the nodes that stand in the forest, ascending, with their roots."""
+    count = 0
+    for node in range(len(parent)):
+        if parent[node] >= 0:
+            count += 1
+    nodes = np.empty(count, dtype=np.int64)
+    roots = np.empty(count, dtype=np.int64)
+    at = 0
+    for node in range(len(parent)):
+        above = parent[node]
+        if above >= 0:
+            root = parent[above]
+            parent[node] = root
+            nodes[at] = node
+            roots[at] = root
+            at += 1
+    return nodes, roots
+
+
 union = _compiled(_union)
 flatten = _compiled(_flatten)
+answer = _compiled(_answer)

@@ -25,6 +25,7 @@ from lakehouse.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
 # Columns every expression may read beside the delivered ones.
 GIVEN = ("_file", "_row", "_business_date")
+PIPELINE = {*GIVEN, "_feed", "_arrived_on", "_extra", "_problem", "_raw", "_night"}
 DEFAULT_DEDUPE_DAYS = 7
 DATE_MARKS = ("{date}", "{yyyymmdd}")
 REFUSED_LEVEL = "C3"
@@ -345,7 +346,7 @@ def _check_columns(feed: Feed) -> None:
             raise feed.fault(
                 f"delivered column '{name}' stands twice (letters' case does not count)", "columns", at
             )
-        if name.startswith("_") and name in (*GIVEN, "_arrived_on", "_feed"):
+        if name.lower() in PIPELINE:
             raise feed.fault(f"'{name}' is the name of a pipeline column", "columns", at)
         seen[name.lower()] = name
 

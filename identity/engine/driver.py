@@ -27,9 +27,7 @@ def components_on_driver(links: Links, *, kernel: Kernel | None = None) -> pa.Ta
     forest = Forest.unseen(bounds.high + 1, chosen)
     for sources, targets in links.batches():
         forest.join(sources, targets)
-    forest.flatten()
-    nodes = forest.seen()
-    return _answer(nodes, forest.parent[nodes])
+    return _answer(*forest.answer())
 
 
 def _of_sparse_ids(links: Links, kernel: Kernel) -> pa.Table:

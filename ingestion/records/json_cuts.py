@@ -98,25 +98,23 @@ def make_cut(line: str, shape: Shape) -> Cut | None:
     )
 
 
-def can_be_cut(block: bytes) -> bool:
-    """Tell whether the block is text whose lines end where they seem to and begin with no sign a reader would skip."""
+def can_be_cut(block: bytes, lines: int) -> bool:
+    """Tell whether the block is text of so many lines, which end where they seem to and begin with no sign a reader would skip."""
     try:
         block.decode()
     except UnicodeDecodeError:
         return False
-    controls = int((np.frombuffer(block, dtype=np.uint8) < 0x20).sum())
-    returns = block.count(b"\r")
-    return (
-        controls == block.count(b"\n") + returns
-        and returns == block.count(b"\r\n")
-        and not block.startswith(b"\xef\xbb\xbf")
-    )
+    controls = np.count_nonzero(np.frombuffer(block, dtype=np.uint8) < 0x20)
+    endings = lines - (not block.endswith(b"\n"))
+    if b"\r" in block:
+        endings += block.count(b"\r\n")
+    return controls == endings and not block.startswith(b"\xef\xbb\xbf")
 
 
-def read_cut(cut: Cut, block: bytes, lines: int) -> tuple[np.ndarray, list[pa.Array]] | None:
-    """Give the places (0 to ``lines`` - 1) of the lines that are the cut's own, and their wanted values, the rest last.
+def read_cut(cut: Cut, block: bytes, offsets: np.ndarray) -> tuple[np.ndarray, list[pa.Array]] | None:
+    """Give the places of the lines that are the cut's own, and their wanted values, the rest last.
 
-    None where the block as a whole cannot be read so.
+    Line ``n`` goes from ``offsets[n]`` to ``offsets[n + 1]``. None where the block as a whole cannot be read so.
     """
     others: list[int] = []
 
@@ -125,8 +123,7 @@ def read_cut(cut: Cut, block: bytes, lines: int) -> tuple[np.ndarray, list[pa.Ar
         return "skip"
 
     names = [f"p{at}" for at in range(cut.parts)]
-    kinds: dict[str, pa.DataType] = {name: pa.string() for name in names}
-    kinds |= {f"p{at}": pa.dictionary(pa.int32(), pa.string()) for at in cut.same}
+    wanted = sorted((*cut.texts, *cut.held))
     try:
         found = pyarrow.csv.read_csv(
             pa.BufferReader(block),
@@ -138,49 +135,70 @@ def read_cut(cut: Cut, block: bytes, lines: int) -> tuple[np.ndarray, list[pa.Ar
                 newlines_in_values=False, invalid_row_handler=skip,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=kinds, strings_can_be_null=True, null_values=[""], check_utf8=False
+                column_types=dict.fromkeys(names, pa.string()), include_columns=[f"p{part}" for part in wanted],
+                strings_can_be_null=True, null_values=[""], check_utf8=False,
             ),
         )  # fmt: skip
     except pa.ArrowInvalid:
         return None
-    at = np.delete(np.arange(lines), others)
+    at = np.delete(np.arange(len(offsets) - 1), others)
     if len(at) != found.num_rows:
         return None
-    own = _own(cut, found, may_escape=b"\\" in block)
+    parts = {part: found[f"p{part}"].combine_chunks() for part in wanted}
+    own = _own(cut, parts, _lines(block, offsets, at), has_returns=b"\r" in block, may_escape=b"\\" in block)
     if own is not None:
-        at, found = at[own.to_numpy(zero_copy_only=False)], found.filter(own)
-    texts = {part: _value(cut, found, part) for part in (*cut.texts, *cut.held)}
+        at = at[own.to_numpy(zero_copy_only=False)]
+        parts = {part: column.filter(own) for part, column in parts.items()}
+    values = {part: _value(cut, part, column) for part, column in parts.items()}
     nothing = pa.nulls(len(at), pa.string())
-    values = [nothing if part is None else texts[part] for part in cut.values]
-    return at, [*values, _rest(cut, texts, nothing)]
+    return at, [
+        *(nothing if part is None else values[part] for part in cut.values),
+        _rest(cut, values, nothing),
+    ]
 
 
-def _own(cut: Cut, found: pa.Table, *, may_escape: bool) -> pa.Array | None:
-    """Give which lines have the cut's signs and keys and plain values; None for all."""
-    doubts = []
-    for part, wanted in cut.same.items():
-        column = found[f"p{part}"]
-        if column.null_count or any(chunk.dictionary.to_pylist() != [wanted] for chunk in column.chunks):
-            doubts.append(pc.equal(column.cast(pa.string()), wanted))
+def _lines(block: bytes, offsets: np.ndarray, at: np.ndarray) -> pa.Array:
+    """Give the lines in places ``at``, their endings included."""
+    if not block.endswith(b"\n"):
+        block += b"\n"
+        offsets = np.append(offsets[:-1], offsets[-1] + 1).astype(np.int32)
+    count = len(offsets) - 1
+    lines = pa.StringArray.from_buffers(count, pa.py_buffer(offsets.tobytes()), pa.py_buffer(block))
+    return lines if len(at) == count else lines.take(pa.array(at))
+
+
+def _own(
+    cut: Cut, parts: dict[int, pa.Array], lines: pa.Array, *, has_returns: bool, may_escape: bool
+) -> pa.Array | None:
+    """Give which lines are those of the cut, None for all: put together again, its parts are the line to the letter."""
+    whole: list[Any] = []
+    literal = ""
+    for part in range(cut.parts):
+        quote = '"' if part else ""
+        if part in parts:
+            whole += [literal + quote, pc.fill_null(parts[part], "")]
+            literal = ""
+        else:
+            literal += quote + cut.same[part]
+    is_same = pc.equal(lines, pc.binary_join_element_wise(*whole, literal + "\n", ""))
+    if has_returns:
+        other = pc.equal(lines, pc.binary_join_element_wise(*whole, literal + "\r\n", ""))
+        is_same = pc.or_(is_same, other)
+    doubts = [is_same]
     for part, held in cut.held.items():
-        column = found[f"p{part}"]
-        doubts.append(pc.match_substring_regex(column, held.recognised))
-        doubts.append(pc.less_equal(pc.binary_length(column), held.before + held.after + LONGEST))
+        doubts.append(pc.match_substring_regex(parts[part], held.recognised))
+        doubts.append(pc.less_equal(pc.binary_length(parts[part]), held.before + held.after + LONGEST))
     if may_escape:
-        doubts += [
-            pc.invert(pc.fill_null(pc.match_substring(found[f"p{part}"], "\\"), False)) for part in cut.texts
-        ]
+        doubts += [pc.invert(pc.match_substring(parts[part], "\\")) for part in cut.texts]
     own: Any = None
     for doubt in doubts:
-        doubt = pc.fill_null(doubt, False)
-        if own is None and pc.all(doubt).as_py():
-            continue
-        own = doubt if own is None else pc.and_(own, doubt)
-    return None if own is None else pa.chunked_array(own).combine_chunks()
+        sure = pc.fill_null(doubt, True)  # an empty text, which is null here, has nothing to be doubted
+        if not pc.all(sure).as_py():
+            own = sure if own is None else pc.and_(own, sure)
+    return own
 
 
-def _value(cut: Cut, found: pa.Table, part: int) -> pa.Array:
-    column = found[f"p{part}"].combine_chunks()
+def _value(cut: Cut, part: int, column: pa.Array) -> pa.Array:
     if part in cut.texts:
         return column
     held = cut.held[part]

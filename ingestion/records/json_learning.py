@@ -41,7 +41,7 @@ class LineReader:
         Line ``n`` goes from ``offsets[n]`` to ``offsets[n + 1]``. Lines of no shape are not given.
         """
         places = np.arange(len(offsets) - 1)
-        if self._is_cutting and can_be_cut(block):
+        if self._is_cutting and can_be_cut(block, len(places)):
             for found in self._by_cuts(block, offsets, places):
                 yield found
                 places = np.setdiff1d(places, found[1], assume_unique=True)
@@ -55,7 +55,7 @@ class LineReader:
             if is_new and (len(self._cuts) >= MOST_CUTS or not self._learn_cut(block, offsets, places)):
                 return
             cut = self._cuts[tried]
-            read = read_cut(cut, _joined(block, offsets, places), len(places))
+            read = read_cut(cut, *_joined(block, offsets, places))
             if read is None:
                 return
             at, values = read
@@ -118,11 +118,13 @@ def _some(block: bytes, offsets: np.ndarray, places: np.ndarray) -> Iterator[str
         yield line.decode(errors="replace")
 
 
-def _joined(block: bytes, offsets: np.ndarray, places: np.ndarray) -> bytes:
-    """Give lines one after the other."""
+def _joined(block: bytes, offsets: np.ndarray, places: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Give lines one after the other, and where they begin and end."""
     if len(places) == len(offsets) - 1:
-        return block
-    return b"".join(block[offsets[at] : offsets[at + 1]] for at in places)
+        return block, offsets
+    lines = [block[offsets[at] : offsets[at + 1]] for at in places]
+    ends = np.cumsum([len(line) for line in lines])
+    return b"".join(lines), np.concatenate([[0], ends]).astype(np.int32)
 
 
 def _lines(block: bytes, offsets: np.ndarray) -> pa.Array | None:
