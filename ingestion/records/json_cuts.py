@@ -176,7 +176,7 @@ def _own(
     for part in range(cut.parts):
         quote = '"' if part else ""
         if part in parts:
-            whole += [literal + quote, pc.fill_null(parts[part], "")]
+            whole += [literal + quote, _filled(parts[part])]
             literal = ""
         else:
             literal += quote + cut.same[part]
@@ -218,6 +218,10 @@ def _rest(cut: Cut, texts: dict[int, pa.Array], nothing: pa.Array) -> pa.Array:
         opening = f"{quote}, "
     closing = ('"' if cut.rest[-1][1] in cut.texts else "") + "}"
     return pc.binary_join_element_wise(*written, closing, "")
+
+
+def _filled(column: pa.Array) -> pa.Array:
+    return pc.fill_null(column, "") if column.null_count else column  # it would copy all of it
 
 
 def _escaped(text: str) -> str:
