@@ -31,8 +31,14 @@ _DATE_PARTS = {"yyyy": (r"[12]\d{3}", "%Y"), "MM": (r"\d\d", "%m"), "dd": (r"\d\
 _ISO_DATE = r"[12]\d{3}-\d\d-\d\d"
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 # -00:00 is an offset to DuckDB and none to Java; offsets beyond 13 hours are left to Spark.
-_INSTANT = _ISO_DATE + "T" + _CLOCK + r"(Z|\+(0\d|1[0-3]):[0-5]\d|-(0[1-9]|1[0-3]):[0-5]\d)"
-_INSTANT_FORMAT = "yyyy-MM-dd'T'HH:mm:ssXXX"
+_OFFSET = r"(Z|\+(0\d|1[0-3]):[0-5]\d|-(0[1-9]|1[0-3]):[0-5]\d)"
+_INSTANTS = {
+    "yyyy-MM-dd'T'HH:mm:ssXXX": f"{_ISO_DATE}T{_CLOCK}{_OFFSET}",
+    "yyyy-MM-dd HH:mm:ssXXX": f"{_ISO_DATE} {_CLOCK}{_OFFSET}",
+}
+# Texts that are no number and no date to either engine: without any digit, with a letter where a year or day begins.
+_NO_NUMBER = r"[A-Za-z\p{Han}.+\-]*"
+_NO_DATE = r"^($|\d{0,3}[A-Za-z\p{Han}])"
 
 
 class Untranslatable(Exception):
@@ -92,19 +98,31 @@ class Translator:
             if whole < 1:
                 raise Untranslatable(kind)
             digits = rf"-?\d{{1,{whole}}}" + (rf"(\.\d{{1,{fraction}}})?" if fraction else "")
-            self._guard(sql, f"regexp_full_match({sql}, '{digits}')")
+            self._guard_number(sql, made, digits)
         elif kind == INT:
-            self._guard(sql, f"regexp_full_match({sql}, '-?\\d{{1,9}}')")
+            self._guard_number(sql, made, r"-?\d{1,9}")
         elif kind == LONG:
-            self._guard(sql, f"regexp_full_match({sql}, '-?\\d{{1,18}}')")
+            self._guard_number(sql, made, r"-?\d{1,18}")
         elif kind == BOOL:
             made = f"({sql} = 'true')"
             self._guard(sql, f"{sql} IN ('true', 'false')")
         elif kind == DATE:
-            self._guard(sql, f"regexp_full_match({sql}, '{_ISO_DATE}') AND {made} IS NOT NULL")
+            self._guard_date(sql, made, _ISO_DATE)
         else:
             raise Untranslatable(kind)
         return made
+
+    def _guard_number(self, sql: str, made: str, digits: str) -> None:
+        no_number = f"({made} IS NULL AND regexp_full_match({sql}, '{_NO_NUMBER}'))"
+        self._guard(sql, f"regexp_full_match({sql}, '{digits}') OR {no_number}")
+
+    def _guard_date(self, sql: str, made: str, pattern: str, *, sign: str = "") -> None:
+        """Let pass what has the shape of a date, and what is surely none; ``sign`` stands in every one."""
+        no_date = f"regexp_matches({sql}, '{_NO_DATE}')"
+        if sign:
+            no_date = f"({no_date} OR NOT contains({sql}, '{sign}'))"
+        # A date of that shape which does not exist is none to both.
+        self._guard(sql, f"regexp_full_match({sql}, '{pattern}') OR ({made} IS NULL AND {no_date})")
 
     def _guard(self, sql: str, condition: str) -> None:
         self.guards[f"coalesce(({sql}) IS NULL OR ({condition}), false)"] = None
@@ -309,10 +327,10 @@ def _called(at: Translator, node: Any) -> Meaning:
     if type(form).__name__ != "Literal" or not form.is_string:
         raise Untranslatable("a computed format")
     if name == "try_to_timestamp":
-        if form.this != _INSTANT_FORMAT:
+        if form.this not in _INSTANTS:
             raise Untranslatable("a format without an offset")
         made = f"TRY_CAST({text} AS TIMESTAMPTZ)"
-        at._guard(text, f"regexp_full_match({text}, '{_INSTANT}') AND {made} IS NOT NULL")
+        at._guard_date(text, made, _INSTANTS[form.this], sign="-")
         return Meaning(made, INSTANT)
     pattern, written = _date_format(str(form.this))
     made = (
@@ -320,7 +338,7 @@ def _called(at: Translator, node: Any) -> Meaning:
         if form.this == "yyyy-MM-dd"
         else f"CAST(try_strptime({text}, '{written}') AS DATE)"
     )
-    at._guard(text, f"regexp_full_match({text}, '{pattern}') AND {made} IS NOT NULL")
+    at._guard_date(text, made, pattern, sign=re.sub("yyyy|MM|dd", "", str(form.this))[:1])
     return Meaning(made, DATE)
 
 

@@ -19,7 +19,11 @@ TRICKY = [
     "2026-11-18 ", "2026-11-18T00:00:00", "12026-01-01", "2026/11/18", "18.11.2026", "18.11.26", "2026-13-01", "２０２６-11-18",
     "2026-11-18T10:20:30Z", "2026-11-18T10:20:30+08:00", "2026-11-18T10:20:30-00:00", "2026-11-18T24:00:00Z",
     "2026-11-18T10:20:60Z", "2026-11-18T10:20:30+18:00", "2026-11-18T10:20:30+14:00", "2026-11-18T10:20:30.5Z",
-    "2026-02-30T10:20:30Z", "2026-11-18T10:20:30+0800", "2026-11-18t10:20:30z", "1890-01-01T00:00:00+08:00",
+    "2026-02-30T10:20:30Z", "2026-11-18 10:20:30+08:00", "2026-11-18 10:20:30", "2026-11-18 24:00:00", "2026-11-18  10:20:30",
+    "2026-02-29 10:20:30", "2026-00-10", "2026-10-00", "2026-02-30", "2026-02-31", "2026-04-31", "2026-13-13", "2026-99-99", "1999/02/30",
+    "31.02.2026", "20260231", "20261301", "2026-02-30T10:20:30+08:00", "2026-13-30T10:20:30Z", "2026-02-31 10:20:30", "25:61", "25:61+08:00", "2O26-11-18", "2O26-11-18T21:09:04+08:00", "1x", "12x", "1T", "123x-11-18", "12名-11-18", "10:20:30", "yesterday", "yesterday-11-18T18:53:59+08:00", "today", "epoch",
+    "infinity", "-infinity", "Infinity", "inf", "NaN", "去年", "去年-11-18", "-", "+", ".", "--", "x-", "e", "E5", "J2026-11-18", "BC",
+    "now", "Z", "2026", "2026-11", "tomorrow", "T10:20:30Z", "十八", "2026-11-18T10:20:30+0800", "2026-11-18t10:20:30z", "1890-01-01T00:00:00+08:00",
 ]  # fmt: skip
 EXPRESSIONS = [
     "a", "trim(a)", "lower(a)", "upper(trim(a))", "nullif(a, '')", "coalesce(a, b, 'none')", "substring(a, 1, 10)",
@@ -32,6 +36,7 @@ EXPRESSIONS = [
     "try_cast(try_cast(a as int) as bigint)", "try_cast(a as bigint)", "try_cast(a as boolean)", "try_cast(a as date)",
     "try_to_date(a, 'yyyy-MM-dd')", "try_to_date(a, 'yyyyMMdd')", "try_to_date(a, 'yyyy/MM/dd')", "try_to_date(a, 'dd.MM.yyyy')",
     "try_to_date(substring(a, 1, 10), 'yyyy-MM-dd')", "try_to_timestamp(a, \"yyyy-MM-dd'T'HH:mm:ssXXX\")",
+    "try_to_timestamp(a, 'yyyy-MM-dd HH:mm:ssXXX')", "try_to_timestamp(concat(a, '+08:00'), 'yyyy-MM-dd HH:mm:ssXXX')",
     "try_to_date(a, 'yyyy-MM-dd') <= try_to_date(b, 'yyyy-MM-dd')", "coalesce(try_to_date(a, 'yyyy-MM-dd'), try_to_date(a, 'yyyyMMdd'))",
     "case when a = '1' then true when b = '1' then null else false end", "cast(null as date)", "'it is'", "0.5", "17", "true",
     "try_to_date(nullif(a, '0'), 'yyyyMMdd')", "try_cast(trim(a) as decimal(18,2))", "null",
