@@ -309,7 +309,12 @@ def _piped(at: Translator, node: Any) -> Meaning:
 def _cast(at: Translator, node: Any) -> Meaning:
     kind = node.args["to"].sql(dialect="spark").lower().replace(" ", "")
     kind = {"decimal": "decimal(10,0)", "integer": INT}.get(kind, kind)
-    return Meaning(at.cast(at._of(node.this), kind), kind)
+    given = at._of(node.this)
+    made = at.cast(given, kind)
+    if not node.args.get("safe"):
+        # What a plain cast cannot read is an error, and Spark is the one to say so.
+        at._guard(given.sql, f"({made}) IS NOT NULL")
+    return Meaning(made, kind)
 
 
 def _abs(at: Translator, node: Any) -> Meaning:

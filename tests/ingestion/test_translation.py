@@ -112,6 +112,16 @@ def test_every_sure_answer_is_sparks(spark, places):
     assert sure > 0.3 * len(asked) * len(pairs)
 
 
+@pytest.mark.parametrize("kind", ["decimal(18,2)", "int", "bigint", "date", "boolean"])
+def test_what_a_plain_cast_cannot_read_is_left_to_spark_which_fails(places, kind):
+    sql, guard = told(f"cast(a as {kind})", kind)
+    found = duckdb.sql(
+        f"SELECT count(*) FILTER (WHERE {guard}), count(*) FILTER (WHERE {guard} AND a IS NOT NULL AND ({sql}) IS NULL) FROM '{places}'"
+    )
+    sure, wrong = found.fetchall()[0]
+    assert (sure > 0, wrong) == (True, 0)
+
+
 @pytest.mark.parametrize(
     "text",
     ["regexp_replace(a, 'x', 'y')", "to_date(a, 'yyyy-MM-dd')", "try_to_date(a, 'yy-MM-dd')", "a like '_x'", "a = 1",
