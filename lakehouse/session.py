@@ -198,6 +198,9 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
         "spark.databricks.delta.checkpoint.partSize": "1000000",
         # Inferring filters from constraints grows exponentially with aliased expressions (a feed's mapping has 40).
         "spark.sql.constraintPropagation.enabled": "false",
+        # A night's tags generate some 450 classes; with the default of 100 kept, the next night of the
+        # same process compiles all of them again.
+        "spark.sql.codegen.cache.maxEntries": "2000",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.ansi.enabled": "true",

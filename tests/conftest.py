@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from pathlib import Path
 
@@ -10,6 +11,30 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 os.environ.setdefault("CDP_SECRET_IDENTITY_KEY", "a key for tests only, 32 letters")
+# The main module of a test process beside others has no file; PySpark takes that for doctests and ends the process.
+if not hasattr(sys.modules["__main__"], "__file__"):
+    sys.modules["__main__"].__file__ = __file__
+
+
+def pytest_itemcollected(item):
+    """Let whatever needs Spark share one process; other modules go to whichever process is free."""
+    item.add_marker(pytest.mark.xdist_group("spark" if "spark" in item.fixturenames else item.path.stem))
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what needs Spark: it takes longest."""
+    items.sort(key=lambda item: "spark" not in item.fixturenames)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def contracts_end_with_their_module():
+    """Let the wide tables' contracts that a module's workspaces register not reach the next module."""
+    from lakehouse import contracts
+
+    before = dict(contracts._registered)
+    yield
+    contracts._registered.clear()
+    contracts._registered.update(before)
 
 
 @pytest.fixture
