@@ -185,18 +185,36 @@ def _refused(
     ]
 
 
-def write_books(lake: Lake, feed: Feed, book: Book, nights: Nights, night_of: Mapping[str, date]) -> None:
-    """Write the loads and the refused records of a feed, in place of an earlier attempt's.
+def write_books(
+    lake: Lake, told: Mapping[str, tuple[Book, Mapping[str, date]]], feeds: Sequence[str], nights: Nights
+) -> None:
+    """Write the loads and the refused records of ``feeds``, in place of an earlier attempt's, in one commit a table.
 
-    ``night_of`` gives the night each file arrived on. A history has no earlier attempt, so it is added.
+    ``told`` gives by feed its book and the night each file arrived on. A history has no earlier attempt, so it is added.
     """
-    for table, rows in ((LOADS, [asdict(load) for load in book.loads]), (REFUSED, book.refused)):
-        told = [{**row, "feed": feed.feed, "arrived_on": night_of[row["path"]]} for row in rows]
-        made = pa.Table.from_pylist(told, schema=contract(table).arrow_schema())
-        if nights.is_history:
-            lake.append(table, made)
-        else:
-            lake.replace_partition(table, made, arrived_on=nights.last, feed=feed.feed)
+    for table in (LOADS, REFUSED):
+        rows = []
+        for feed, (book, night_of) in told.items():
+            entries = book.refused if table == REFUSED else [asdict(load) for load in book.loads]
+            rows += [{**row, "feed": feed, "arrived_on": night_of[row["path"]]} for row in entries]
+        _replace(lake, table, rows, feeds, nights)
+
+
+def _replace(
+    lake: Lake, table: str, rows: list[dict[str, Any]], feeds: Sequence[str], nights: Nights
+) -> None:
+    """Put rows of ``feeds`` in place of those an earlier attempt of the night entered for them; others stay."""
+    if nights.is_history:
+        lake.append_rows(table, rows)
+        return
+    night = nights.last
+    others = [
+        row
+        for row in lake.read_arrow(table, filters=[("arrived_on", "=", night)]).to_pylist()
+        if row["feed"] not in feeds
+    ]
+    made = pa.Table.from_pylist([*others, *rows], schema=contract(table).arrow_schema())
+    lake.replace_partition(table, made, arrived_on=night)
 
 
 def read_ledger(lake: Lake) -> dict[str, list[LedgerRow]]:
@@ -213,20 +231,7 @@ def read_ledger(lake: Lake) -> dict[str, list[LedgerRow]]:
 
 def write_ledger(lake: Lake, rows: Sequence[LedgerRow], feeds: Sequence[str], nights: Nights) -> None:
     """Write what the nights met of ``feeds``, in place of an earlier attempt's entries for them."""
-    if nights.is_history:
-        lake.append_rows(LEDGER, [_as_row(row) for row in rows])
-        return
-    night = nights.last
-    if not rows and night not in {row.arrived_on for known in read_ledger(lake).values() for row in known}:
-        return
-    kept = [
-        row
-        for row in lake.read_arrow(LEDGER, filters=[("arrived_on", "=", night)]).to_pylist()
-        if row["feed"] not in feeds
-    ]
-    told = [*kept, *(_as_row(row) for row in rows)]
-    made = pa.Table.from_pylist(told, schema=contract(LEDGER).arrow_schema())
-    lake.replace_partition(LEDGER, made, arrived_on=night)
+    _replace(lake, LEDGER, [_as_row(row) for row in rows], feeds, nights)
 
 
 def _as_row(row: LedgerRow) -> dict[str, Any]:

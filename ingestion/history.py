@@ -24,6 +24,7 @@ from ingestion.night import (
     IngestResult,
     require_inbox,
     told,
+    write_books,
     write_feed,
     write_ledger,
 )
@@ -62,6 +63,7 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
             read_all(lake, [work])
             plan_all(lake, [work])
             results[work.feed.feed] = _take(lake, work)
+    write_books(lake, [work for work in works if work.choice.load], nights)
     write_ledger(lake, works, nights)
     return told(works, results)
 

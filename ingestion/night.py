@@ -84,6 +84,7 @@ def ingest(lake: Lake, business_date: date, only: Sequence[str] | None = None) -
         for _, group in groupby(active, key=lambda work: work.feed.order):
             for result in side_by_side(lambda work: _take(lake, work), list(group)):
                 results[result.feed] = result
+        write_books(lake, active, nights)
         write_ledger(lake, works, nights)
     return told(works, results)
 
@@ -177,11 +178,9 @@ def write_feed(
 
 
 def close_books(lake: Lake, work: Work, book: books.Book) -> FeedResult:
-    """Write the books of a feed, hold them against the tables, and give the result."""
+    """Hold a feed's books against the tables, keep them for the end of the night, and give the result."""
     began = time.monotonic()
-    feed = work.feed
-    night_of = {reading.file.path: work.nights.of(reading.file.business_date) for reading in work.readings}
-    books.write_books(lake, feed, book, work.nights, night_of)
+    feed, work.book = work.feed, book
     books.check_written(lake, feed, book, work.nights)
     work.timed("books", began)
     log.info("%s: %s", feed.feed, book.feed_counts())
@@ -220,9 +219,16 @@ def _withdraw(lake: Lake, work: Work) -> FeedResult:
     lake.replace_partition(
         feed.landing_table, landing.landing_contract(feed).arrow_schema().empty_table(), **equals
     )
-    book = books.Book()
-    books.write_books(lake, feed, book, work.nights, {})
-    return FeedResult(feed.feed, book.feed_counts(), work.seconds, (feed.landing_table, *feed.tables))
+    return FeedResult(feed.feed, books.FeedCounts(), work.seconds, (feed.landing_table, *feed.tables))
+
+
+def write_books(lake: Lake, works: Sequence[Work], nights: landing.Nights) -> None:
+    """Enter what became of every record, after all feeds: thirty feeds are three commits, not ninety."""
+    told = {}
+    for work in works:
+        night_of = {reading.file.path: nights.of(reading.file.business_date) for reading in work.readings}
+        told[work.feed.feed] = (work.book or books.Book(), night_of)
+    books.write_books(lake, told, list(told), nights)
 
 
 def write_ledger(lake: Lake, works: Sequence[Work], nights: landing.Nights) -> None:

@@ -21,6 +21,7 @@ from lakehouse.contracts import contract
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from ingestion.books import Book
     from lakehouse.lake import Lake
 
 log = logging.getLogger("cdp.ingestion")
@@ -41,6 +42,7 @@ class Work:
     readings: list[reading.FileReading] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    book: Book | None = None
 
     @property
     def records(self) -> RecordFiles:

@@ -196,13 +196,15 @@ class Lake:
     def replace_partition(self, table: str, frame: Frame, **equals: Any) -> None:
         """Replace exactly the rows whose columns equal ``equals`` by ``frame``, in one commit.
 
-        Where nothing is there to be replaced this is a plain append, which costs a third.
+        Where nothing is there to be replaced this is a plain append, which costs a third, or nothing at all.
         """
         with self._locks[table], _contract_errors(table):
             fitted = _fit(frame, contract(table))
             condition = _condition(equals)
             nothing_there = not self._may_hold(table, equals)
             if _is_arrow(fitted):
+                if nothing_there and not _is_reader(fitted) and not fitted.num_rows:
+                    return
                 if nothing_there:
                     self._write_arrow(table, fitted, mode="append")
                 else:
@@ -304,9 +306,10 @@ class Lake:
     def _write_arrow(self, table: str, rows: pa.Table, **options: Any) -> None:
         from deltalake import CommitProperties, write_deltalake
 
+        delta = self.delta(table)
         # A contract may have lost a column that older rows still have.
         names = rows.schema.names
-        lost = [field for field in self.delta(table).schema().fields if field.name not in names]
+        lost = [field for field in delta.schema().fields if field.name not in names]
         if lost and options.get("schema_mode") != "overwrite":
             if _is_reader(rows):
                 rows = _with_nulls(rows, [_arrow_field(field) for field in lost])
@@ -316,7 +319,7 @@ class Lake:
         metadata = CommitProperties(custom_metadata={"userMetadata": self.run_id})
         partition_by = list(contract(table).partition_by) or None
         write_deltalake(
-            self.path(table),
+            delta,
             rows,
             partition_by=partition_by,
             commit_properties=metadata,

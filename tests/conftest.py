@@ -1,4 +1,4 @@
-"""One Spark session for the whole run, a fresh lake per test."""
+"""One Spark session for a whole process, a fresh lake per test."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+SPARK_GROUPS = ("nights on Spark", "rooms on Spark")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 os.environ.setdefault("CDP_SECRET_IDENTITY_KEY", "a key for tests only, 32 letters")
 # The main module of a test process beside others has no file; PySpark takes that for doctests and ends the process.
@@ -17,13 +18,22 @@ if not hasattr(sys.modules["__main__"], "__file__"):
 
 
 def pytest_itemcollected(item):
-    """Let whatever needs Spark share one process; other modules go to whichever process is free."""
-    item.add_marker(pytest.mark.xdist_group("spark" if "spark" in item.fixturenames else item.path.stem))
+    """Let whatever needs Spark share two processes, whole nights one and the rooms one; others go to the one that is free."""
+    if "spark" in item.fixturenames:
+        group = SPARK_GROUPS[item.path.parent.name not in ("end_to_end", "tags")]
+    else:
+        group = item.path.stem
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_modifyitems(items):
     """Begin with what needs Spark: it takes longest."""
-    items.sort(key=lambda item: "spark" not in item.fixturenames)
+
+    def place(item):
+        group = item.get_closest_marker("xdist_group").args[0]
+        return SPARK_GROUPS.index(group) if group in SPARK_GROUPS else len(SPARK_GROUPS)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="module", autouse=True)
