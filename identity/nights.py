@@ -26,6 +26,7 @@ class LastNight:
     rules_version: str
     rules: str
     decisions: frozenset[str]
+    profiles: int
 
 
 @dataclass
@@ -59,7 +60,11 @@ def last_night(rows: pa.Table, business_date: date) -> LastNight | None:
         return None
     row = max(earlier, key=lambda found: found["_arrived_on"])
     return LastNight(
-        row["_arrived_on"], row["rules_version"], row["rules"], frozenset(json.loads(row["decisions"]))
+        business_date=row["_arrived_on"],
+        rules_version=row["rules_version"],
+        rules=row["rules"],
+        decisions=frozenset(json.loads(row["decisions"])),
+        profiles=row["profiles"],
     )
 
 

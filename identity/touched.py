@@ -82,7 +82,7 @@ def plan_night(
     if before is None:
         return Plan("the first night")
     tables.since(before.business_date)
-    broken = _cut_off(tables)
+    broken = _cut_off(tables, before)
     if broken:
         return Plan(broken)
     why = "asked for" if full else why_all(before, rules)
@@ -104,11 +104,15 @@ def plan_night(
     return Plan(why, reached, rows, touched, _are_kinds_left(tables))
 
 
-def _cut_off(tables: Tables) -> str:
-    """Say why the tables cannot be begun from; empty where they can."""
+def _cut_off(tables: Tables, before: LastNight) -> str:
+    """Say why the tables cannot be begun from; empty where they can.
+
+    Components hold no history: an attempt that was cut off has left younger ones, or fewer where it only took away.
+    """
     present = tables.one("SELECT count(*) FROM identity.nights WHERE _arrived_on = $day")
     later = tables.one("SELECT count(*) FROM identity.nights WHERE _arrived_on > $day")
     newest = tables.one("SELECT max(computed_on) FROM identity.components")
+    profiles = tables.one("SELECT count(*) FROM identity.components WHERE is_profile")
     between = tables.one(
         """
         SELECT count(*) FROM (
@@ -120,7 +124,8 @@ def _cut_off(tables: Tables) -> str:
     )
     if later or between:
         return "rows of another night were left behind"
-    if newest is not None and newest > tables.one("SELECT $before") and not present:
+    is_younger = newest is not None and newest > before.business_date
+    if not present and (is_younger or profiles != before.profiles):
         return "an earlier attempt was cut off"
     return ""
 

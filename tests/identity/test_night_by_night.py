@@ -205,7 +205,11 @@ def names_are_soon_common(monkeypatch):
 quiet = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 
 
+ONLY_TAKEN_AWAY = {"changes": {}, "attempt": {"core/1": None}, "cut_off": "identity.links", "rules": None, "words": [], "skipped": 0}  # fmt: skip
+
+
 @settings(max_examples=8, deadline=None, suppress_health_check=quiet, derandomize=True)
+@hypothesis.example(history=({"core/1": {}, "core/2": {}, "core/3": {}}, [ONLY_TAKEN_AWAY]))
 @given(history=histories)
 def test_any_history_gives_what_a_full_rebuild_gives(history, tmp_path):
     check_history(history, tmp_path)
