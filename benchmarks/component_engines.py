@@ -41,11 +41,13 @@ def measured(ways: list[str], repeats: int) -> Outcome:
         "Memory is the most that process and JVM held together, everything included. " + FILE_WAYS,
     ]
     began = time.monotonic()
-    lost: dict[str, int] = {}  # a way that did not end is not asked a case with more links
+    lost: dict[
+        tuple[str, str], int
+    ] = {}  # a way that did not end is not asked a case of its shape with more links
     for case, make in CASES.items():
-        links, asked = make(), []
+        links, asked, shape = make(), [], case.split()[0]
         for way in ways:
-            if lost.get(way, len(links)) < len(links):
+            if lost.get((shape, way), len(links)) < len(links):
                 notes.append(f"{case}: {way} not run, it did not end on fewer links.")
             elif way not in REPEATED and time.monotonic() - began > BUDGET:
                 notes.append(f"{case}: {way} not run, the benchmark's {BUDGET:.0f} s were used up.")
@@ -63,7 +65,7 @@ def measured(ways: list[str], repeats: int) -> Outcome:
         seen = {way: told for way, told in seen.items() if told}
         for way in [way for way, told in seen.items() if "wrong" in told[-1]]:
             notes.append(f"{case}: {way} {seen[way][-1]['wrong']}.")
-            lost[way] = min(len(links), lost.get(way, len(links)))
+            lost[shape, way] = min(len(links), lost.get((shape, way), len(links)))
             del seen[way]
         found = [_row(case, way, told, seen) for way, told in seen.items()]
         rows += found

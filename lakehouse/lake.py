@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lakehouse.contracts import Contract, contract, written_contract_names
 from lakehouse.creation import create_table
 from lakehouse.errors import ContractBroken
+from lakehouse.frames import Frame, fit, is_arrow, is_reader, with_lost_columns
 from lakehouse.published import relation_sql
 from lakehouse.settings import Settings
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.staged_files import StagedFile
-
-Frame = Any  # a Spark DataFrame, a pyarrow.Table or a pyarrow.RecordBatchReader
 
 DBT_DATABASE = "tags_work"
 # What Spark's in-memory catalog of this process knows: table → folder.
@@ -91,9 +90,10 @@ class Lake:
         known = {field.name for field in table.schema().fields}
         missing = [field for field in found.arrow_schema() if field.name not in known]
         if missing and found.shape != "derived":
+            import pyarrow as pa
             from deltalake import Field, Schema
 
-            added = Schema.from_arrow(_schema_of(missing)).fields
+            added = Schema.from_arrow(pa.schema(missing)).fields
             table.alter.add_columns([Field(f.name, f.type, nullable=True) for f in added])
         prefix = "delta.constraints."
         configuration = table.metadata().configuration
@@ -180,8 +180,8 @@ class Lake:
     def append(self, table: str, frame: Frame) -> None:
         """Add rows; columns are matched to the contract by name and cast."""
         with self._locks[table], _contract_errors(table):
-            fitted = _fit(frame, contract(table))
-            if _is_arrow(fitted):
+            fitted = fit(frame, contract(table))
+            if is_arrow(fitted):
                 self._write_arrow(table, fitted, mode="append")
             else:
                 fitted.write.format("delta").mode("append").save(self.path(table))
@@ -199,11 +199,11 @@ class Lake:
         Where nothing is there to be replaced this is a plain append, which costs a third, or nothing at all.
         """
         with self._locks[table], _contract_errors(table):
-            fitted = _fit(frame, contract(table))
+            fitted = fit(frame, contract(table))
             condition = _condition(equals)
             nothing_there = not self._may_hold(table, equals)
-            if _is_arrow(fitted):
-                if nothing_there and not _is_reader(fitted) and not fitted.num_rows:
+            if is_arrow(fitted):
+                if nothing_there and not is_reader(fitted) and not fitted.num_rows:
                     return
                 if nothing_there:
                     self._write_arrow(table, fitted, mode="append")
@@ -243,8 +243,8 @@ class Lake:
     def overwrite(self, table: str, frame: Frame) -> None:
         """Replace the whole table, its columns included; for derived tables and small current ones."""
         with self._locks[table], _contract_errors(table):
-            fitted = _fit(frame, contract(table))
-            if _is_arrow(fitted):
+            fitted = fit(frame, contract(table))
+            if is_arrow(fitted):
                 self._write_arrow(table, fitted, mode="overwrite", schema_mode="overwrite")
             else:
                 writer = fitted.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
@@ -254,8 +254,8 @@ class Lake:
         """Add the rows whose key the dictionary does not hold yet; never change or remove one."""
         key = list(contract(table).key)
         with self._locks[table], _contract_errors(table):
-            fitted = _fit(frame, contract(table))
-            if _is_arrow(fitted):
+            fitted = fit(frame, contract(table))
+            if is_arrow(fitted):
                 known = self.read_arrow(table, columns=key)
                 fresh = fitted.join(known, keys=key, join_type="left anti") if known.num_rows else fitted
                 if fresh.num_rows:
@@ -307,15 +307,8 @@ class Lake:
         from deltalake import CommitProperties, write_deltalake
 
         delta = self.delta(table)
-        # A contract may have lost a column that older rows still have.
-        names = rows.schema.names
-        lost = [field for field in delta.schema().fields if field.name not in names]
-        if lost and options.get("schema_mode") != "overwrite":
-            if _is_reader(rows):
-                rows = _with_nulls(rows, [_arrow_field(field) for field in lost])
-            else:
-                for field in lost:
-                    rows = rows.append_column(_arrow_field(field), _nulls(len(rows), field))
+        if options.get("schema_mode") != "overwrite":
+            rows = with_lost_columns(rows, delta.schema().fields)
         metadata = CommitProperties(custom_metadata={"userMetadata": self.run_id})
         partition_by = list(contract(table).partition_by) or None
         write_deltalake(
@@ -354,74 +347,6 @@ def _may_equal(file: dict[str, Any], column: str, value: Any) -> bool:
     if low is None or high is None:
         return True
     return str(low) <= str(value) <= str(high) if isinstance(low, str) else low <= value <= high
-
-
-def _schema_of(fields: list[pa.Field]) -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema(fields)
-
-
-def _arrow_field(field: Any) -> pa.Field:
-    import pyarrow as pa
-
-    return pa.field(field.to_arrow())
-
-
-def _nulls(count: int, field: Any) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.nulls(count, _arrow_field(field).type)
-
-
-def _is_arrow(frame: Any) -> bool:
-    return type(frame).__module__.startswith("pyarrow")
-
-
-def _fit(frame: Frame, found: Contract) -> Any:
-    """Give the frame with exactly the contract's columns, in its order and types."""
-    names = (
-        frame.schema.names if _is_reader(frame) else frame.column_names if _is_arrow(frame) else frame.columns
-    )
-    missing = [name for name in found.columns if name not in names]
-    unknown = [name for name in names if name not in found.columns]
-    if missing or unknown:
-        what = (
-            f"lack column '{missing[0]}'"
-            if missing
-            else f"have a column '{unknown[0]}' the contract does not know"
-        )
-        raise ContractBroken(f"rows for {found.name} {what}")
-    if _is_reader(frame):
-        return _fit_reader(frame, found)
-    if _is_arrow(frame):
-        return frame.select(list(found.columns)).cast(found.arrow_schema())
-    from pyspark.sql import functions as F
-
-    return frame.select(*[F.col(f"`{c.name}`").cast(c.type).alias(c.name) for c in found.columns.values()])
-
-
-def _is_reader(frame: Any) -> bool:
-    return _is_arrow(frame) and hasattr(frame, "read_next_batch")
-
-
-def _fit_reader(reader: Any, found: Contract) -> Any:
-    import pyarrow as pa
-
-    schema = found.arrow_schema()
-    batches = (batch.select(schema.names).cast(schema) for batch in reader)
-    return pa.RecordBatchReader.from_batches(schema, batches)
-
-
-def _with_nulls(reader: Any, fields: list[pa.Field]) -> Any:
-    import pyarrow as pa
-
-    schema = pa.schema([*reader.schema, *fields])
-    batches = (
-        pa.record_batch([*b.columns, *(pa.nulls(b.num_rows, f.type) for f in fields)], schema=schema)
-        for b in reader
-    )
-    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def _literal(value: Any) -> str:
