@@ -478,6 +478,16 @@ def test_everyone_is_in_the_bucket_of_the_vectors(answers):
 
 
 @pytest.mark.slow
+def test_many_people_are_answered_as_few_are(answers, monkeypatch):
+    import tags.computation
+
+    monkeypatch.setattr(tags.computation, "SMALL_PEOPLE", 0)
+    tags.build(answers["lake"], D)
+    lake = answers["lake"]
+    assert {table: table_hash(lake.settings, table) for table in answers["hashes"]} == answers["hashes"]
+
+
+@pytest.mark.slow
 def test_every_model_keeps_its_key_and_passes_its_unit_test(answers):
     from tags.computation import run_dbt
     from tags.project import compile_tags, source_tables
