@@ -207,14 +207,14 @@ def _replace(
     if nights.is_history:
         lake.append_rows(table, rows)
         return
-    night = nights.last
-    others = [
-        row
-        for row in lake.read_arrow(table, filters=[("arrived_on", "=", night)]).to_pylist()
-        if row["feed"] not in feeds
-    ]
-    made = pa.Table.from_pylist([*others, *rows], schema=contract(table).arrow_schema())
-    lake.replace_partition(table, made, arrived_on=night)
+    if not feeds:
+        return
+    night, schema = nights.last, contract(table).arrow_schema()
+    others = lake.read_arrow(table, filters=[("arrived_on", "=", night), ("feed", "not in", list(feeds))])
+    made = pa.Table.from_pylist(rows, schema=schema)
+    lake.replace_partition(
+        table, pa.concat_tables([others.select(schema.names).cast(schema), made]), arrived_on=night
+    )
 
 
 def read_ledger(lake: Lake) -> dict[str, list[LedgerRow]]:

@@ -223,7 +223,7 @@ def _withdraw(lake: Lake, work: Work) -> FeedResult:
 
 
 def write_books(lake: Lake, works: Sequence[Work], nights: landing.Nights) -> None:
-    """Enter what became of every record, after all feeds: thirty feeds are three commits, not ninety."""
+    """Enter what became of every record, after all feeds: thirty feeds are a commit a table, not thirty."""
     told = {}
     for work in works:
         night_of = {reading.file.path: nights.of(reading.file.business_date) for reading in work.readings}
