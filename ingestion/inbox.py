@@ -10,7 +10,8 @@ import glob
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -23,6 +24,7 @@ from lakehouse.hashing import file_hash
 
 _PLACEHOLDERS = {"{date}": ("????-??-??", r"(\d{4}-\d{2}-\d{2})"), "{yyyymmdd}": ("????????", r"(\d{8})")}
 NOTES = "file_hashes.json"
+FILES_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,13 @@ class Hashes:
     def of_file(self, path: Path) -> Member:
         """Give the hash and size of a whole file."""
         return self._kept(path, "", lambda: [Member("", file_hash(path), path.stat().st_size)])[0]
+
+    def of_files(self, paths: Sequence[Path]) -> list[Member]:
+        """Give the same of several files, a few at once: hashing lets other threads run."""
+        if len(paths) < 2:
+            return [self.of_file(path) for path in paths]
+        with ThreadPoolExecutor(max_workers=FILES_AT_ONCE) as pool:
+            return list(pool.map(self.of_file, paths))
 
     def of_members(self, path: Path, pattern: str, *, name: str) -> list[Member]:
         """Give the members of an archive whose name matches the regular expression ``pattern``."""
@@ -103,6 +112,7 @@ def find_files(
     wildcard, regex = _patterns(os.path.normpath(inbox / feed.files.path))
     found: list[DeliveredFile] = []
     waiting: list[str] = []
+    wholes: list[tuple[str, Path, date]] = []
     for location in sorted(glob.glob(wildcard)):  # noqa: PTH207 - an absolute pattern
         path, match = Path(location), re.fullmatch(regex, location)
         if match is None or not path.is_file():
@@ -113,8 +123,7 @@ def find_files(
             if day > until:
                 waiting.append(name)
                 continue
-            whole = hashes.of_file(path)
-            found.append(DeliveredFile(feed.feed, name, path, day, whole.sha256, whole.bytes))
+            wholes.append((name, path, day))
             continue
         if match.groups() and _business_date(feed, name, match.groups()) > until:
             waiting.append(name)
@@ -124,6 +133,9 @@ def find_files(
                 waiting.append(file.path)
             else:
                 found.append(file)
+    hashed = hashes.of_files([path for _, path, _ in wholes])
+    for (name, path, day), whole in zip(wholes, hashed, strict=True):
+        found.append(DeliveredFile(feed.feed, name, path, day, whole.sha256, whole.bytes))
     return sorted(found, key=lambda f: f.position), sorted(waiting)
 
 

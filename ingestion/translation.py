@@ -113,8 +113,8 @@ class Translator:
         return made
 
     def _guard_number(self, sql: str, made: str, digits: str) -> None:
-        no_number = f"({made} IS NULL AND regexp_full_match({sql}, '{_NO_NUMBER}'))"
-        self._guard(sql, f"regexp_full_match({sql}, '{digits}') OR {no_number}")
+        no_number = f"{made} IS NULL AND regexp_full_match({sql}, '{_NO_NUMBER}')"
+        self._guard(sql, f"regexp_full_match({sql}, '{digits}')", no_number)
 
     def _guard_date(self, sql: str, made: str, pattern: str, *, sign: str = "") -> None:
         """Let pass what has the shape of a date, and what is surely none; ``sign`` stands in every one."""
@@ -122,10 +122,18 @@ class Translator:
         if sign:
             no_date = f"({no_date} OR NOT contains({sql}, '{sign}'))"
         # A date of that shape which does not exist is none to both.
-        self._guard(sql, f"regexp_full_match({sql}, '{pattern}') OR ({made} IS NULL AND {no_date})")
+        known = [f"regexp_full_match({sql}, '{pattern}')", f"{made} IS NULL AND {no_date}"]
+        if pattern == _ISO_DATE:
+            # Written again it is the same: that is seen in a fifth of the time, as days return.
+            known.insert(
+                0, f"CAST({made} AS VARCHAR) = {sql} AND strlen({sql}) = 10 AND {sql} >= '1' AND {sql} < '3'"
+            )
+        self._guard(sql, *known)
 
-    def _guard(self, sql: str, condition: str) -> None:
-        self.guards[f"coalesce(({sql}) IS NULL OR ({condition}), false)"] = None
+    def _guard(self, sql: str, *known: str) -> None:
+        """Let pass null and what meets one of the conditions; the later ones are computed for the rest only."""
+        cases = " ".join(f"WHEN {condition} THEN true" for condition in known)
+        self.guards[f"(CASE WHEN ({sql}) IS NULL THEN true {cases} ELSE false END)"] = None
 
     def _of(self, node: Any) -> Meaning:
         made = _RULES.get(type(node).__name__)
@@ -337,12 +345,12 @@ def _called(at: Translator, node: Any) -> Meaning:
         made = f"TRY_CAST({text} AS TIMESTAMPTZ)"
         at._guard_date(text, made, _INSTANTS[form.this], sign="-")
         return Meaning(made, INSTANT)
+    if form.this == "yyyy-MM-dd":
+        made = f"TRY_CAST({text} AS DATE)"
+        at._guard_date(text, made, _ISO_DATE, sign="-")
+        return Meaning(made, DATE)
     pattern, written = _date_format(str(form.this))
-    made = (
-        f"TRY_CAST({text} AS DATE)"
-        if form.this == "yyyy-MM-dd"
-        else f"CAST(try_strptime({text}, '{written}') AS DATE)"
-    )
+    made = f"CAST(try_strptime({text}, '{written}') AS DATE)"
     at._guard_date(text, made, pattern, sign=re.sub("yyyy|MM|dd", "", str(form.this))[:1])
     return Meaning(made, DATE)
 

@@ -9,6 +9,7 @@ backslash are not its own: they are left to ``json_templates``.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from ingestion.records.json_shapes import LONGEST, NUMBER, TRUTH, WHOLE, Path, Shape
+from ingestion.records.line_blocks import BACKSLASH, RETURN, LineBlock
 
 # Small enough for the processor's cache: half the time of eight megabytes, measured.
 BLOCK_BYTES = 1 << 20
@@ -98,23 +100,15 @@ def make_cut(line: str, shape: Shape) -> Cut | None:
     )
 
 
-def can_be_cut(block: bytes, lines: int) -> bool:
-    """Tell whether the block is text of so many lines, which end where they seem to and begin with no sign a reader would skip."""
-    try:
-        block.decode()
-    except UnicodeDecodeError:
-        return False
-    controls = np.count_nonzero(np.frombuffer(block, dtype=np.uint8) < 0x20)
-    endings = lines - (not block.endswith(b"\n"))
-    if b"\r" in block:
-        endings += block.count(b"\r\n")
-    return controls == endings and not block.startswith(b"\xef\xbb\xbf")
+def can_be_cut(block: LineBlock) -> bool:
+    """Tell whether lines of text end where they seem to, and begin with no sign a reader would skip."""
+    return not block.has_control_signs() and not block.starts_with(codecs.BOM_UTF8)
 
 
-def read_cut(cut: Cut, block: bytes, offsets: np.ndarray) -> tuple[np.ndarray, list[pa.Array]] | None:
+def read_cut(cut: Cut, block: LineBlock) -> tuple[np.ndarray, list[pa.Array]] | None:
     """Give the places of the lines that are the cut's own, and their wanted values, the rest last.
 
-    Line ``n`` goes from ``offsets[n]`` to ``offsets[n + 1]``. None where the block as a whole cannot be read so.
+    None where the block as a whole cannot be read so.
     """
     others: list[int] = []
 
@@ -126,7 +120,7 @@ def read_cut(cut: Cut, block: bytes, offsets: np.ndarray) -> tuple[np.ndarray, l
     wanted = sorted((*cut.texts, *cut.held))
     try:
         found = pyarrow.csv.read_csv(
-            pa.BufferReader(block),
+            pa.BufferReader(block.buffer),
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False, block_size=BLOCK_BYTES, column_names=names
             ),
@@ -141,11 +135,18 @@ def read_cut(cut: Cut, block: bytes, offsets: np.ndarray) -> tuple[np.ndarray, l
         )  # fmt: skip
     except pa.ArrowInvalid:
         return None
-    at = np.delete(np.arange(len(offsets) - 1), others)
+    at = np.delete(np.arange(len(block)), others)
     if len(at) != found.num_rows:
         return None
     parts = {part: found[f"p{part}"].combine_chunks() for part in wanted}
-    own = _own(cut, parts, _lines(block, offsets, at), has_returns=b"\r" in block, may_escape=b"\\" in block)
+    lines = block.lines(pa.string())
+    own = _own(
+        cut,
+        parts,
+        lines.take(pa.array(at)) if others else lines,
+        has_returns=block.has(RETURN),
+        may_escape=block.has(BACKSLASH),
+    )
     if own is not None:
         at = at[own.to_numpy(zero_copy_only=False)]
         parts = {part: column.filter(own) for part, column in parts.items()}
@@ -155,16 +156,6 @@ def read_cut(cut: Cut, block: bytes, offsets: np.ndarray) -> tuple[np.ndarray, l
         *(nothing if part is None else values[part] for part in cut.values),
         _rest(cut, values, nothing),
     ]
-
-
-def _lines(block: bytes, offsets: np.ndarray, at: np.ndarray) -> pa.Array:
-    """Give the lines in places ``at``, their endings included."""
-    if not block.endswith(b"\n"):
-        block += b"\n"
-        offsets = np.append(offsets[:-1], offsets[-1] + 1).astype(np.int32)
-    count = len(offsets) - 1
-    lines = pa.StringArray.from_buffers(count, pa.py_buffer(offsets.tobytes()), pa.py_buffer(block))
-    return lines if len(at) == count else lines.take(pa.array(at))
 
 
 def _own(

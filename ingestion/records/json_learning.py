@@ -11,6 +11,7 @@ import pyarrow as pa
 from ingestion.records.json_cuts import Cut, can_be_cut, make_cut, read_cut
 from ingestion.records.json_shapes import Shape, shape_of
 from ingestion.records.json_templates import Template, make_template, read_template
+from ingestion.records.line_blocks import LineBlock
 
 # Beyond so many ways in one file, trying each costs more than reading one by one.
 MOST_CUTS, MOST_TEMPLATES = 3, 12
@@ -35,27 +36,28 @@ class LineReader:
         if self._connection is not None:
             self._connection.close()
 
-    def read(self, block: bytes, offsets: np.ndarray) -> Iterator[Found]:
+    def read(self, block: LineBlock) -> Iterator[Found]:
         """Give, per shape, its lines of a block: their places and their values, the rest last; each line once.
 
-        Line ``n`` goes from ``offsets[n]`` to ``offsets[n + 1]``. Lines of no shape are not given.
+        Lines of no shape are not given.
         """
-        places = np.arange(len(offsets) - 1)
-        if self._is_cutting and can_be_cut(block, len(places)):
-            for found in self._by_cuts(block, offsets, places):
+        places = np.arange(len(block))
+        is_text = block.is_text()
+        if self._is_cutting and is_text and can_be_cut(block):
+            for found in self._by_cuts(block, places):
                 yield found
                 places = np.setdiff1d(places, found[1], assume_unique=True)
-        if len(places) >= self._fewest:
-            yield from self._by_templates(block, offsets, places)
+        if is_text and len(places) >= self._fewest:
+            yield from self._by_templates(block, places)
 
-    def _by_cuts(self, block: bytes, offsets: np.ndarray, places: np.ndarray) -> Iterator[Found]:
+    def _by_cuts(self, block: LineBlock, places: np.ndarray) -> Iterator[Found]:
         tried = 0
         while len(places) >= self._fewest:
             is_new = tried == len(self._cuts)
-            if is_new and (len(self._cuts) >= MOST_CUTS or not self._learn_cut(block, offsets, places)):
+            if is_new and (len(self._cuts) >= MOST_CUTS or not self._learn_cut(block, places)):
                 return
             cut = self._cuts[tried]
-            read = read_cut(cut, *_joined(block, offsets, places))
+            read = read_cut(cut, block.taken(places))
             if read is None:
                 return
             at, values = read
@@ -69,8 +71,8 @@ class LineReader:
                 yield cut.shape, places[at], values
                 places = np.delete(places, at)
 
-    def _learn_cut(self, block: bytes, offsets: np.ndarray, places: np.ndarray) -> bool:
-        for line in _some(block, offsets, places):
+    def _learn_cut(self, block: LineBlock, places: np.ndarray) -> bool:
+        for line in _some(block, places):
             shape = shape_of(line, self._columns)
             made = make_cut(line, shape) if shape is not None else None
             if made is not None and made not in self._cuts:
@@ -78,15 +80,13 @@ class LineReader:
                 return True
         return False
 
-    def _by_templates(self, block: bytes, offsets: np.ndarray, places: np.ndarray) -> Iterator[Found]:
-        lines = _lines(block, offsets)
-        if lines is None:
-            return
+    def _by_templates(self, block: LineBlock, places: np.ndarray) -> Iterator[Found]:
+        lines = block.lines(pa.string())
         if self._connection is None:
             self._connection = duckdb.connect(config={"threads": 1})
         tried = 0
         while len(places):
-            if tried == len(self._templates) and not self._learn_template(block, offsets, places):
+            if tried == len(self._templates) and not self._learn_template(block, places):
                 return
             template = self._templates[tried]
             tried += 1
@@ -99,11 +99,11 @@ class LineReader:
                 yield template.shape, at, [value.combine_chunks().cast(pa.string()) for value in values]
                 places = np.setdiff1d(places, at, assume_unique=True)
 
-    def _learn_template(self, block: bytes, offsets: np.ndarray, places: np.ndarray) -> bool:
+    def _learn_template(self, block: LineBlock, places: np.ndarray) -> bool:
         """Make a template of a line that none recognised, if one can be made of a few of them."""
         if len(self._templates) >= MOST_TEMPLATES:
             return False
-        for line in _some(block, offsets, places):
+        for line in _some(block, places):
             shape = shape_of(line, self._columns)
             made = make_template(shape) if shape is not None else None
             if made is not None and made not in self._templates:
@@ -112,28 +112,6 @@ class LineReader:
         return False
 
 
-def _some(block: bytes, offsets: np.ndarray, places: np.ndarray) -> Iterator[str]:
+def _some(block: LineBlock, places: np.ndarray) -> Iterator[str]:
     for at in sorted({0, len(places) // 2, len(places) - 1}):
-        line = block[offsets[places[at]] : offsets[places[at] + 1]]
-        yield line.decode(errors="replace")
-
-
-def _joined(block: bytes, offsets: np.ndarray, places: np.ndarray) -> tuple[bytes, np.ndarray]:
-    """Give lines one after the other, and where they begin and end."""
-    if len(places) == len(offsets) - 1:
-        return block, offsets
-    lines = [block[offsets[at] : offsets[at + 1]] for at in places]
-    ends = np.cumsum([len(line) for line in lines])
-    return b"".join(lines), np.concatenate([[0], ends]).astype(np.int32)
-
-
-def _lines(block: bytes, offsets: np.ndarray) -> pa.Array | None:
-    """Give the lines without copying them, or None where bytes are no text."""
-    lines = pa.StringArray.from_buffers(
-        len(offsets) - 1, pa.py_buffer(offsets.tobytes()), pa.py_buffer(block)
-    )
-    try:
-        lines.validate(full=True)
-    except pa.ArrowInvalid:
-        return None
-    return lines
+        yield block.line(places[at]).decode(errors="replace")

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from ingestion.records.json_learning import LineReader
 from ingestion.records.layout import BATCH_ROWS, ROW, DeliveredText, Layout, from_rows, record_schema
-from ingestion.records.opening import open_bytes, shown, text_lines
+from ingestion.records.line_blocks import LineBlock, line_blocks
+from ingestion.records.opening import shown, text_lines
 
 BLOCK_BYTES = 8 << 20
 # Fewer lines are read one by one before their shape is known.
@@ -66,7 +67,7 @@ def _by_template(text: DeliveredText, shape: _Shape) -> Iterator[pa.RecordBatch]
     reader = LineReader(text.layout.columns, FEWEST_LINES)
     number = 0
     try:
-        for block in _line_blocks(text):
+        for block in line_blocks(text.path, BLOCK_BYTES):
             batch = _block_batch(text, shape, reader, block, number)
             if batch.num_rows:
                 number = batch.column(ROW)[-1].as_py()
@@ -75,41 +76,19 @@ def _by_template(text: DeliveredText, shape: _Shape) -> Iterator[pa.RecordBatch]
         reader.close()
 
 
-def _line_blocks(text: DeliveredText) -> Iterator[bytes]:
-    """Give the file's bytes in blocks of whole lines, without the byte order mark."""
-    with open_bytes(text.path) as raw:
-        left, is_first = b"", True
-        while True:
-            read = raw.read(BLOCK_BYTES)
-            block = left + read
-            if is_first and block:
-                block, is_first = block.removeprefix(codecs.BOM_UTF8), False
-            end = block.rfind(b"\n") + 1 if read else len(block)
-            if end:
-                yield block[:end]
-            left = block[end:]
-            if not read:
-                return
-
-
 def _block_batch(
-    text: DeliveredText, shape: _Shape, reader: LineReader, block: bytes, before: int
+    text: DeliveredText, shape: _Shape, reader: LineReader, block: LineBlock, before: int
 ) -> pa.RecordBatch:
     """Give the records of a block; those before it were ``before``."""
-    ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) + 1
-    if not len(ends) or ends[-1] != len(block):
-        ends = np.append(ends, len(block))
-    offsets = np.concatenate([[0], ends]).astype(np.int32)
-    left = np.ones(len(ends), dtype=bool)
+    left = np.ones(len(block), dtype=bool)
     parts: list[tuple[np.ndarray, list[pa.Array]]] = []
-    for found, at, values in reader.read(block, offsets):
+    for found, at, values in reader.read(block):
         left[at] = False
         shape.seen.update(found.seen)
         shape.extras.update(dict.fromkeys(found.extras))
         parts.append((at, values))
-    careful = np.flatnonzero(left)
-    texts = {int(at): block[offsets[at] : offsets[at + 1]] for at in careful}
-    counted = np.ones(len(ends), dtype=np.int64)
+    texts = {int(at): block.line(at) for at in np.flatnonzero(left)}
+    counted = np.ones(len(block), dtype=np.int64)
     counted[[at for at, line in texts.items() if not line.strip()]] = 0
     numbers = before + np.cumsum(counted)
     rows = [

@@ -8,15 +8,14 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
 
 from ingestion.records.layout import Layout
 
 
-def open_bytes(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> io.BufferedReader | gzip.GzipFile:
     """Open a file for reading, unpacked if its name ends in .gz."""
     if Path(path).suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
+        return gzip.open(path, "rb")
     return Path(path).open("rb")
 
 
@@ -35,7 +34,7 @@ def shown(line: bytes, layout: Layout) -> str:
     return line.decode(layout.line_encoding, "backslashreplace").rstrip("\r\n")
 
 
-def _physical_lines(raw: IO[bytes], layout: Layout) -> Iterator[bytes]:
+def _physical_lines(raw: io.BufferedReader | gzip.GzipFile, layout: Layout) -> Iterator[bytes]:
     if layout.is_wide:
         yield from (line.encode() for line in io.TextIOWrapper(raw, encoding=layout.encoding, newline="\n"))
     else:
@@ -45,7 +44,7 @@ def _physical_lines(raw: IO[bytes], layout: Layout) -> Iterator[bytes]:
 class Utf8Stream(io.RawIOBase):
     """A byte stream turned into UTF-8, strictly, that counts the quotes passing through."""
 
-    def __init__(self, raw: IO[bytes], layout: Layout) -> None:
+    def __init__(self, raw: io.BufferedReader | gzip.GzipFile, layout: Layout) -> None:
         super().__init__()
         self._raw = raw
         self._quote = (layout.quote or "").encode()

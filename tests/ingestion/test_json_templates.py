@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from ingestion.records import Layout, RecordReader, json_lines
 from ingestion.records.json_cuts import can_be_cut, make_cut, read_cut
 from ingestion.records.json_shapes import shape_of
 from ingestion.records.json_templates import make_template
+from ingestion.records.line_blocks import LineBlock, line_blocks
 
 COLUMNS = ("id", "user.id", "amount", "flag", "user", "a.b.c")
 TEXTS = st.text(st.sampled_from('ab"\\/,:{}[] \u00e9名\u2028😀\t\x1f\x7f0'), max_size=4)
@@ -44,6 +46,10 @@ LINES = st.one_of(
     st.builds(written, MEMBERS, SPACES),
     st.sampled_from(["", "   ", "\x0b", "[]", "7", '{"id": "cut', '{"id": "x"} trailing', '{"id": "x",}', "\r", "nul"]),
 )  # fmt: skip
+
+
+def lines_of(data):
+    return LineBlock.of(np.frombuffer(data, dtype=np.uint8))
 
 
 def read(path, columns=COLUMNS):
@@ -116,11 +122,10 @@ def test_a_cut_takes_just_the_lines_that_are_like_its_own():
         line.replace('"x"', '"x"y"'),
     ]
     mixed = [text for pair in zip(own, others, strict=False) for text in pair] + others[len(own) :] + own
-    block = "".join(f"{text}\n" for text in mixed).encode()
+    block = lines_of("".join(f"{text}\n" for text in mixed).encode())
     shape = shape_of(line, ("id", "user.id", "amount", "flag", "a.b.c"))
-    assert can_be_cut(block, len(mixed))
-    offsets = np.cumsum([0, *(len(f"{text}\n".encode()) for text in mixed)]).astype(np.int32)
-    places, values = read_cut(make_cut(line, shape), block, offsets)
+    assert can_be_cut(block)
+    places, values = read_cut(make_cut(line, shape), block)
     assert [mixed[at] for at in places] == [text for text in mixed if text in own]
     found = list(zip(*(value.to_pylist() for value in values), strict=True))
     assert found[0] == ("a", "7", "1.50", None, None, '{"new": "x"}')
@@ -132,8 +137,31 @@ def test_a_cut_takes_just_the_lines_that_are_like_its_own():
     "block", ['{"id":"a\tb"}\n', '{"id":\r"a"}\n', '\ufeff{"id":"a"}\n', '{"id":"a\x00"}\n']
 )
 def test_a_block_with_signs_a_reader_takes_in_its_own_way_is_not_cut(block):
-    assert not can_be_cut(block.encode(), 1)
-    assert not can_be_cut(b'{"id":"\xff"}\n', 1)
+    assert not can_be_cut(lines_of(block.encode()))
+
+
+def test_bytes_that_are_no_text_are_told():
+    assert not lines_of(b'{"id":"\xff"}\n').is_text()
+    assert lines_of('{"id":"名"}\n'.encode()).is_text()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"a", b"a\n", b"\xef\xbb\xbfa\nbcdefgh\n\nij", b"\xef\xbb\xbf", b"ab\r\nc\r\n"]
+)
+def test_blocks_of_any_size_hold_the_lines_of_the_file(tmp_path, data, size):
+    for name, written in (("x", data), ("x.gz", gzip.compress(data))):
+        (tmp_path / name).write_bytes(written)
+        found = [block.line(at) for block in line_blocks(tmp_path / name, size) for at in range(len(block))]
+        plain = data.removeprefix(b"\xef\xbb\xbf")
+        assert found == [line + b"\n" for line in plain.removesuffix(b"\n").split(b"\n") if plain]
+
+
+def test_lines_taken_of_a_block_are_a_block():
+    block = lines_of(b"a\nbc\n\ndef\n")
+    taken = block.taken(np.array([1, 3]))
+    assert [taken.line(at) for at in range(len(taken))] == [b"bc\n", b"def\n"]
+    assert len(block.taken(np.array([], dtype=np.int64))) == 0
 
 
 def test_lines_of_many_shapes_are_read_whatever_way_takes_them(tmp_path, monkeypatch):
