@@ -50,8 +50,9 @@ def find_duplicates(records: Records, known: Mapping[str, str]) -> dict[str, int
     ``twins`` (records equal to an earlier one of their night), ``conflicts`` (records refused with ``reason`` because one
     delivery states their key in different ways), ``dup<k>`` (``_file, _row, _entry`` of rows whose key another row holds).
     """
-    _find_twins(records)
-    _make_doubted(records, known)
+    repeated = {table.index for table in records.maps if _keep_repeated(records, table)}
+    _find_twins(records, repeated)
+    _make_doubted(records, known, repeated)
     _find_conflicts(records)
     names = ["twins", "conflicts"]
     for table in records.maps:
@@ -66,14 +67,14 @@ def _keep_several(records: Records, name: str, hashes: str) -> bool:
     """Keep the hashes that stand more than once as table ``name`` (``h``); tell whether there are any."""
     if records.count("outcome") > MOST_SORTED:
         found = f"SELECT h FROM ({hashes}) AS t(h) GROUP BY h HAVING count(*) > 1"
-        records.run(f"CREATE OR REPLACE TABLE {name} AS {found}")
+        records.run(f"CREATE TABLE {name} AS {found}")
         return records.count(name) > 0
     # Sorted arrays tell in a fifth of the time.
     told = records.connection.sql(hashes).to_arrow_table()
     sorted_ = np.sort(told.column(0).to_numpy())
     several = pa.table({"h": np.unique(sorted_[1:][sorted_[1:] == sorted_[:-1]])})
     records.connection.register("several_hashes", several)
-    records.run(f"CREATE OR REPLACE TABLE {name} AS FROM several_hashes")
+    records.run(f"CREATE TABLE {name} AS FROM several_hashes")
     records.connection.unregister("several_hashes")
     return several.num_rows > 0
 
@@ -87,8 +88,8 @@ def _looks_back(records: Records, table: TableMap) -> int:
 def make_outcome(records: Records, judged: str) -> None:
     """Keep of every record what counting and the search for doubles need, in table ``outcome``.
 
-    That is ``_file, _row, _night, is_sure, is_ok``, its ``reasons`` if not, else ``said``, the hash of its text, and the key's
-    hash ``h<k>_<i>`` of every row it has. ``judged`` is SQL of the mapped records with that hash.
+    That is ``_file, _row, _night, is_sure, is_ok``, its ``reasons`` if not, else ``said``, the hash of its text where that is
+    asked for, and the key's hash ``h<k>_<i>`` of every row it has. ``judged`` is SQL of the mapped records with that hash.
     """
     paths = [row[0] for row in records.run("SELECT DISTINCT _file FROM records ORDER BY 1")]
     # A path costs each row two bytes instead of its text; as names of an enum they keep their order.
@@ -116,15 +117,33 @@ def _outcome(records: Records, judged: str) -> str:
     return f"SELECT {', '.join(given)} FROM ({judged})"
 
 
-def _find_twins(records: Records) -> None:
+def _keys(table: TableMap) -> str:
+    """Give the SQL of the keys' hashes ``h`` of a table's rows, with their records' places."""
+    return " UNION ALL ".join(
+        f"SELECT _file, _row, h{table.index}_{i} AS h FROM outcome WHERE h{table.index}_{i} IS NOT NULL"
+        for i in range(len(table.entries))
+    )
+
+
+def _keep_repeated(records: Records, table: TableMap) -> bool:
+    """Keep the hashes of keys that stand more than once as ``repeated<k>``; tell whether there are any."""
+    return _keep_several(records, f"repeated{table.index}", f"SELECT h FROM ({_keys(table)})")
+
+
+def _find_twins(records: Records, repeated: set[int]) -> None:
     records.run("CREATE TABLE twins (_file VARCHAR, _row BIGINT)")
     if records.feed.exact_duplicates == "keep":
         return
-    if not _keep_several(records, "twin_hashes", "SELECT said FROM outcome WHERE said IS NOT NULL"):
+    told = mapping.telling_table(records.feed, records.maps)
+    if told is not None:
+        is_any, found = told.index in repeated, f"repeated{told.index} ON h{told.index}_0 = h"
+    else:
+        is_any = _keep_several(records, "twin_hashes", "SELECT said FROM outcome WHERE said IS NOT NULL")
+        found = "twin_hashes ON said = h"
+    if not is_any:
         return
     records.run(
-        "CREATE TABLE twin_rows AS SELECT CAST(_file AS VARCHAR) AS _file, _row FROM outcome "
-        "SEMI JOIN twin_hashes ON said = h"
+        f"CREATE TABLE twin_rows AS SELECT CAST(_file AS VARCHAR) AS _file, _row FROM outcome SEMI JOIN {found}"
     )
     said = ", ".join(f"c{at}" for at in range(len(records.feed.columns)))
     records.run(
@@ -134,22 +153,19 @@ def _find_twins(records: Records) -> None:
     )
 
 
-def _make_doubted(records: Records, known: Mapping[str, str]) -> None:
+def _make_doubted(records: Records, known: Mapping[str, str], repeated: set[int]) -> None:
     """Keep whole the records of which a key's hash stands more than once, or was known before."""
     records.run("CREATE TABLE doubts (_file VARCHAR, _row BIGINT)")
     for table in records.maps:
-        k = table.index
-        keys = " UNION ALL ".join(
-            f"SELECT _file, _row, h{k}_{i} AS h FROM outcome WHERE h{k}_{i} IS NOT NULL"
-            for i in range(len(table.entries))
-        )
-        is_any = _keep_several(records, "several", f"SELECT h FROM ({keys})") or table.name in known
+        several = f"FROM repeated{table.index}"
         if table.name in known:
             within = [] if _looks_back(records, table) else [_only_night(records)]
             told = mapping.hashed([*table.key, *within])
-            records.run(f"INSERT INTO several SELECT DISTINCT {told} FROM ({known[table.name]})")
-        if is_any:
-            records.run(f"INSERT INTO doubts SELECT _file, _row FROM ({keys}) SEMI JOIN several USING (h)")
+            several += f" UNION SELECT {told} FROM ({known[table.name]})"
+        if table.name in known or table.index in repeated:
+            records.run(
+                f"INSERT INTO doubts SELECT _file, _row FROM ({_keys(table)}) SEMI JOIN ({several}) USING (h)"
+            )
     if records.count("doubts"):
         records.run("CREATE TABLE doubted AS FROM mapped SEMI JOIN doubts USING (_file, _row)")
     else:

@@ -190,7 +190,7 @@ def judge_records(
     if made is None:
         by_spark(files, folder / "careful")
         mapped = _careful(folder / "careful", maps)
-        duplicates.make_outcome(records, _with_text_hash(feed, mapped))
+        duplicates.make_outcome(records, _with_text_hash(feed, maps, mapped))
     else:
         mapped = made.known_sure
         duplicates.make_outcome(records, made.told)
@@ -199,7 +199,7 @@ def judge_records(
             _export_unsure(connection, unsure)
             by_spark(unsure, folder / "careful")
             careful = _careful(folder / "careful", maps)
-            duplicates.correct_outcome(records, _with_text_hash(feed, careful))
+            duplicates.correct_outcome(records, _with_text_hash(feed, maps, careful))
             mapped = (
                 f"SELECT * EXCLUDE (is_sure) FROM ({made.told}) WHERE is_sure UNION ALL BY NAME {careful}"
             )
@@ -235,10 +235,10 @@ def _careful(folder: Path, maps: Sequence[TableMap]) -> str:
     return f"SELECT *{replaced}, len(reasons) = 0 AS is_ok FROM {_parquet(sorted(folder.glob('*.parquet')))}"
 
 
-def _with_text_hash(feed: Feed, careful: str) -> str:
+def _with_text_hash(feed: Feed, maps: Sequence[TableMap], careful: str) -> str:
     return (
         f"SELECT m.*, true AS is_sure, r.said FROM ({careful}) m "
-        f"JOIN (SELECT _file, _row, {text_hash(feed)} AS said FROM records) r USING (_file, _row)"
+        f"JOIN (SELECT _file, _row, {text_hash(feed, maps)} AS said FROM records) r USING (_file, _row)"
     )
 
 

@@ -252,10 +252,27 @@ def hashed(values: Sequence[str]) -> str:
     return f"hash({', '.join(values)})"
 
 
-def text_hash(feed: Feed) -> str:
+def telling_table(feed: Feed, maps: Sequence[TableMap]) -> TableMap | None:
+    """Give a table whose key tells records apart: every accepted record has a row there, whose key comes of its text alone.
+
+    Records equal to the letter then have equal keys, so that their texts need not be compared where no key returns.
+    """
+    delivered = {name.lower() for name in feed.columns}
+    for table in maps:
+        entry, where = table.entries[0]
+        if not table.is_single or where is not None or table.is_observed:
+            continue
+        read = {name for key in table.key if key in entry for name in parse_expression(entry[key]).columns}
+        if {name.lower() for name in read} <= delivered:
+            return table
+    return None
+
+
+def text_hash(feed: Feed, maps: Sequence[TableMap]) -> str:
     """Give the DuckDB SQL of a 64-bit hash of what a record says to the letter, and of its night; null where nobody asks."""
-    said = [f"c{at}" for at in range(len(feed.columns))]
-    return hashed([*said, "_night"]) if feed.exact_duplicates == "drop" else "NULL::UBIGINT"
+    if feed.exact_duplicates == "keep" or telling_table(feed, maps) is not None:
+        return "NULL::UBIGINT"
+    return hashed([*(f"c{at}" for at in range(len(feed.columns))), "_night"])
 
 
 @dataclass(frozen=True)
@@ -292,7 +309,9 @@ def map_in_process(feed: Feed) -> ProcessMap | None:
     sure = " AND ".join(translator.guards) or "true"
     guarded = f"(SELECT *, ({sure}) AS is_sure FROM records)"
     return ProcessMap(
-        told=told(guarded, "CASE WHEN is_sure THEN {} END AS {}", ["is_sure", f"{text_hash(feed)} AS said"]),
+        told=told(
+            guarded, "CASE WHEN is_sure THEN {} END AS {}", ["is_sure", f"{text_hash(feed, maps)} AS said"]
+        ),
         known_sure=told("records", "{} AS {}"),
     )
 

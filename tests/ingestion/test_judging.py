@@ -59,6 +59,8 @@ FEEDS = {
     "events, last by an amount, if there is one": ("events", "dedupe_days: 1\nexact_duplicates: keep\n", booked("last by nullif(amount, '1')")),
     "events, first by an expression only Spark knows": (
         "events", "dedupe_days: 3\n", booked("first by regexp_replace(amount, '0', '9')") + OBSERVED),
+    "events told apart by where they stand": (
+        "events", "", booked("first").replace("transaction_id: id", "transaction_id: concat(id, _file)").replace("where:", "# where:")),
     "clients": ("snapshot", "", CUSTOMER + OBSERVED),
     "changed clients": ("delta", "", CUSTOMER.replace("columns:", "same_key: last\n    columns:") + OBSERVED + BALANCE),
     "landed only": ("events", "row_rules: [{rule: no_id, refuse_when: id is null, why: w}]\n", " []"),
