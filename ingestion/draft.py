@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
+from ingestion.data_dictionary import Meaning
 from ingestion.draft_yaml import render
 from ingestion.feeds import feed_of
 from ingestion.proposal import Guess, Proposal, propose
@@ -16,7 +16,7 @@ from ingestion.sampling import FileSample, read_sample
 from ingestion.shapes import ColumnShape, shape_of
 from ingestion.suggestions import fillable_tables
 from lakehouse.contracts import contract
-from lakehouse.errors import InputInvalid, UsageError
+from lakehouse.errors import UsageError
 from lakehouse.yaml_files import did_you_mean, parse_yaml
 
 _DATE_IN_NAME = re.compile(r"(?<!\d)(20\d{2}|19\d{2})([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
@@ -55,7 +55,7 @@ def draft_feed(
     currency: str = "CNY",
     inbox: Path | None = None,
     tables: tuple[str, ...] = (),
-    meanings: Mapping[str, str] | None = None,
+    meanings: Mapping[str, Meaning] | None = None,
     utc: bool = False,
     separator: str | None = None,
     encoding: str | None = None,
@@ -64,7 +64,7 @@ def draft_feed(
 ) -> Draft:
     """Propose a feed for ``path``; the text is checked as ``cdp feeds check`` would, but for what waits for a person.
 
-    ``meanings`` are names to compare in place of delivered ones (a data dictionary), ``tables`` the targets wanted,
+    ``meanings`` says what delivered columns are (a data dictionary), ``tables`` the targets wanted,
     ``sources_with_persons`` sources whose people another feed delivers. An unusable file raises ``InputInvalid``.
     """
     for table in tables:
@@ -100,24 +100,6 @@ def draft_feed(
     filled = render(sample, shapes, _filled(proposal), guess, pattern)
     feed_of(parse_yaml(filled, file=f"{guess.feed}.yml"), Path(f"{guess.feed}.yml"))
     return Draft(guess.feed, text, sample, shapes, proposal, guess, pattern, place)
-
-
-def read_dictionary(path: Path) -> dict[str, str]:
-    """Give delivered column → what it means, from a CSV of two columns (a bank's data dictionary)."""
-    try:
-        rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if any(row)]
-    except FileNotFoundError:
-        raise InputInvalid("the dictionary does not exist", file=path) from None
-    except (UnicodeDecodeError, OSError):
-        raise InputInvalid(
-            "the dictionary is not UTF-8 text of two columns: column,meaning", file=path
-        ) from None
-    for number, row in enumerate(rows, 1):
-        if len(row) < 2 or not row[0].strip() or not row[1].strip():
-            raise InputInvalid("a line of the dictionary is not 'column,meaning'", file=path, line=number)
-    found = {row[0].strip(): row[1].strip() for row in rows}
-    found.pop("column", None)
-    return found
 
 
 def _name_of(path: Path) -> str | None:

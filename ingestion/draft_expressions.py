@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -47,18 +48,25 @@ _WORDS = {
 }  # fmt: skip
 
 
-def expression_for(shape: ColumnShape, table: str, column: Column, *, utc: bool) -> Mapped | None:
-    """Give how a delivered column fills a trusted one; None when its values do not fit the type."""
-    made = _fitting(shape, table, column, utc=utc)
+def expression_for(
+    shape: ColumnShape, table: str, column: Column, *, utc: bool, legend: Mapping[str, str] | None = None
+) -> Mapped | None:
+    """Give how a delivered column fills a trusted one; None when its values do not fit the type.
+
+    ``legend`` says what codes mean to their source, in people's words.
+    """
+    made = _fitting(shape, table, column, utc=utc, legend=legend or {})
     return None if made is None else Mapped(column.name, made[0], made[1], shape.name)
 
 
-def _fitting(shape: ColumnShape, table: str, column: Column, *, utc: bool) -> tuple[str, str] | None:
+def _fitting(
+    shape: ColumnShape, table: str, column: Column, *, utc: bool, legend: Mapping[str, str]
+) -> tuple[str, str] | None:
     name, kind = quoted(shape.name), column.type
     if shape.type == "empty":
         return None
     if column.allowed:
-        return _by_codes(shape, table, column)
+        return _by_codes(shape, table, column, legend)
     if kind == "date":
         return day_expression(shape, utc=utc)
     if kind == "timestamp":
@@ -148,22 +156,32 @@ def instant_expression(shape: ColumnShape, *, utc: bool) -> tuple[str, str] | No
     return f"try_to_timestamp({name}, '{pattern}')", zone
 
 
-def _by_codes(shape: ColumnShape, table: str, column: Column) -> tuple[str, str] | None:
-    """Give delivered codes in the contract's words; codes nobody knows are named in the note."""
+def _by_codes(
+    shape: ColumnShape, table: str, column: Column, legend: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """Give delivered codes in the contract's words; codes nobody knows are named in the note.
+
+    What the source's legend says of a code goes before what the code usually means.
+    """
     if not shape.codes:
         return None
     name = quoted(shape.name)
-    if set(shape.codes) <= set(column.allowed):
+    said = {code: legend.get(code, code).lower() for code in shape.codes}
+    if set(shape.codes) <= set(column.allowed) and not legend:
         return name, ""
     words = synonyms()["codes"]
     known = words.get(f"{table}.{column.name}") or words.get(column.name) or {}
     meaning = {said.lower(): word for word, saids in known.items() for said in saids}
     meaning |= {word.lower(): word for word in column.allowed}
-    found = {code: meaning[code.lower()] for code in shape.codes if code.lower() in meaning}
+    found = {code: meaning[word] for code, word in said.items() if word in meaning}
     if not found:
         return None
     cases = " ".join(f"when {_literal(code)} then '{word}'" for code, word in found.items())
-    left = [f"{code} ({shape.codes[code]})" for code in shape.codes if code not in found]
+    left = [
+        f"{code}{f' {legend[code]}' if code in legend else ''} ({times})"
+        for code, times in shape.codes.items()
+        if code not in found
+    ]
     note = f"codes left without a meaning (records): {', '.join(left)}" if left else ""
     return f"case {name} {cases} end", note
 

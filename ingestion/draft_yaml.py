@@ -113,7 +113,7 @@ def _said(shape: ColumnShape, guess: Guess) -> str:
         return "always empty"
     parts = [shape.type + (f" {shape.written}" if shape.written else "")]
     if shape.name in guess.meanings:
-        parts.insert(0, guess.meanings[shape.name])
+        parts.insert(0, guess.meanings[shape.name].text)
     if shape.is_unique:
         parts.append("unique")
     elif shape.codes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from ingestion.assumptions import assumed
+from ingestion.data_dictionary import Meaning
 from ingestion.draft_expressions import TODO, Mapped, expression_for, quoted
 from ingestion.shapes import ColumnShape
 from ingestion.suggestions import (
@@ -73,13 +74,19 @@ class Guess:
     source: str
     currency: str
     utc: bool = False
-    meanings: Mapping[str, str] = field(default_factory=dict)
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
     tables: tuple[str, ...] = ()
     fills_persons: bool = True
 
     def meaning(self, delivered: str) -> str:
         """Give what a delivered column is called for the comparison: its meaning where a dictionary tells one."""
-        return self.meanings.get(delivered, delivered)
+        found = self.meanings.get(delivered)
+        return delivered if found is None else found.name
+
+    def codes(self, delivered: str) -> Mapping[str, str]:
+        """Give what the dictionary says of a column's codes."""
+        found = self.meanings.get(delivered)
+        return {} if found is None else found.codes
 
 
 def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
@@ -177,7 +184,9 @@ def _assigned(
                 continue
             score = score_of(guess.meaning(shape.name), table, column.name)
             score += 0.01 * (shape.name.lower() == column.name)
-            if score >= CERTAIN and (made := expression_for(shape, table, column, utc=guess.utc)):
+            if score >= CERTAIN and (
+                made := expression_for(shape, table, column, utc=guess.utc, legend=guess.codes(shape.name))
+            ):
                 candidates.append((score, place, made))
     taken: dict[str, tuple[float, Mapped]] = {}
     used: set[str] = set()

@@ -57,7 +57,8 @@ def draft(
     The YAML goes to stdout, or with --write into the workspace; what to do next goes to stderr. No value of the
     file is printed, only shapes, and codes that many records share.
     """
-    from ingestion.draft import draft_feed, read_dictionary
+    from ingestion.data_dictionary import read_dictionary
+    from ingestion.draft import draft_feed
 
     settings = _settings(workspace, is_needed=write)
     found = draft_feed(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.draft import draft_feed, read_dictionary
+from ingestion.data_dictionary import Meaning, read_dictionary
+from ingestion.draft import draft_feed
 from ingestion.feeds import Feed, feed_of
 from ingestion.sampling import read_sample
 from ingestion.shapes import identifier_of, is_luhn, is_national_id, shape_of
@@ -302,6 +303,37 @@ def test_names_that_tell_nothing_are_helped_by_a_dictionary_and_named_tables(del
     assert drafted.proposal.waiting == ("trusted.cards.card_type", "trusted.cards.status")
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "codes"),
+    [
+        ("Gender (1 = male; 2 = female)", "Gender", {"1": "male", "2": "female"}),
+        ("性别：1-男，2-女", "性别", {"1": "男", "2": "女"}),
+        ("性别 1:男;2:女;9:未知", "性别", {"1": "男", "2": "女", "9": "未知"}),
+        ("Amount of the given credit (NT dollar): the consumer's own", "Amount of the given credit", {}),
+        ("信用额度", "信用额度", {}),
+        ("(see annex)", "(see annex)", {}),
+        ("non-resident flag", "non-resident flag", {}),
+    ],
+)
+def test_a_dictionary_says_a_name_and_codes(text, name, codes):
+    found = Meaning.of(text)
+    assert (found.text, found.name, dict(found.codes)) == (text, name, codes)
+
+
+def test_what_the_source_says_of_its_codes_goes_before_what_they_usually_mean(delivered, tmp_path):
+    rows = "".join(f"{n},{'12'[n % 2]},{n % 4}\n" for n in range(1, 40))
+    path = delivered("ID,X2,X4\n" + rows, "sheet.csv")
+    (tmp_path / "d.csv").write_text(
+        'column,meaning\nX2,"Gender (1 = female, 2 = male)"\nX4,Marital status (1 = married; 2 = single; 3 = others)\n',
+        encoding="utf-8",
+    )
+    drafted = draft_feed(path, meanings=read_dictionary(tmp_path / "d.csv"), tables=("trusted.customers",))
+    found = {m.column: m for m in drafted.proposal.targets[0].columns}
+    assert found["gender"].expression == "case X2 when '1' then 'F' when '2' then 'M' end"
+    assert found["marital_state"].expression == "case X4 when '1' then 'MARRIED' when '2' then 'SINGLE' end"
+    assert found["marital_state"].note.endswith("0 (9), 3 others (10)")
+
+
 def test_the_path_follows_where_the_file_lies(delivered, tmp_path):
     inbox = tmp_path / "inbox"
     (inbox / "cust" / "2024-01-31").mkdir(parents=True)
@@ -348,7 +380,7 @@ def test_wrong_wishes_are_refused(delivered, tmp_path):
     ):
         draft_feed(path, tables=("trusted.customer",))
     with pytest.raises(UsageError, match="the dictionary names 'X9', which the file does not have"):
-        draft_feed(path, meanings={"X9": "limit"})
+        draft_feed(path, meanings={"X9": Meaning.of("limit")})
     with pytest.raises(UsageError, match="--feed 'Kunden' is no name"):
         draft_feed(path, feed="Kunden")
     with pytest.raises(UsageError, match=r"no feed can be named after '客户.csv'.*name it with --feed"):
@@ -395,7 +427,7 @@ def test_real_card_holders_need_only_what_their_names_do_not_tell(shared_data):
         path,
         source="cards",
         currency="TWD",
-        meanings={"X1": "credit limit", "X2": "sex"},
+        meanings={"X1": Meaning.of("credit limit"), "X2": Meaning.of("sex")},
         tables=("trusted.cards", "trusted.customers"),
     )
     assert drafted.sample.records == 30_000
