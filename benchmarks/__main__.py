@@ -17,6 +17,7 @@ BENCHMARKS = (
     "connected_components",
     "component_engines",
     "component_engines_spark",
+    "component_engines_largest",
     "identity_night",
     "identity_quality",
     "fused_scan",

@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,24 @@ def run(repeats: int) -> Outcome:
     return measured([way for way in WAYS if way not in ON_SPARK], repeats)
 
 
-def measured(ways: list[str], repeats: int) -> Outcome:
-    """Measure ways on every case: rounds in which each way has its turn, each time in a process of its own."""
+def measured(
+    ways: list[str],
+    repeats: int,
+    *,
+    cases: Mapping[str, Callable[[], np.ndarray]] = CASES,
+    limit: float = LIMIT,
+) -> Outcome:
+    """Measure ways on cases: rounds in which each way has its turn, each time in a process of its own."""
     rows: list[Row] = []
     notes = [
-        f"A process that did not end in {LIMIT:.0f} s, start included, was stopped. Seed {SEED}; ids are shuffled.",
+        f"A process that did not end in {limit:.0f} s, start included, was stopped. Seed {SEED}; ids are shuffled.",
         "Memory is the most that process and JVM held together, everything included. " + FILE_WAYS,
     ]
     began = time.monotonic()
     lost: dict[
         tuple[str, str], int
     ] = {}  # a way that did not end is not asked a case of its shape with more links
-    for case, make in CASES.items():
+    for case, make in cases.items():
         links, asked, shape = make(), [], case.split()[0]
         for way in ways:
             if lost.get((shape, way), len(links)) < len(links):
@@ -58,7 +65,7 @@ def measured(ways: list[str], repeats: int) -> Outcome:
         try:
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
                 _kept(links, Path(name))
-                _in_turns(seen, Path(name), repeats)
+                _in_turns(seen, Path(name), repeats, limit)
         except KeyboardInterrupt:
             is_stopped = True
             notes.append(f"{case}: stopped by hand; what had ended stands here, later cases were not run.")
@@ -75,12 +82,12 @@ def measured(ways: list[str], repeats: int) -> Outcome:
     return Outcome(rows, notes)
 
 
-def _in_turns(seen: dict[str, list[dict[str, Any]]], folder: Path, repeats: int) -> None:
+def _in_turns(seen: dict[str, list[dict[str, Any]]], folder: Path, repeats: int, limit: float) -> None:
     """Run ways in turns, those that take long once; a way that went wrong has no further turn."""
     for turn in range(repeats):
         for way, told in seen.items():
             if (turn == 0 or way in REPEATED) and not (told and "wrong" in told[-1]):
-                told.append(in_process("benchmarks.component_ways", way, folder, limit=LIMIT))
+                told.append(in_process("benchmarks.component_ways", way, folder, limit=limit))
                 print(f"  {way}: {told[-1]}", file=sys.stderr, flush=True)
 
 
