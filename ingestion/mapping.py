@@ -255,12 +255,14 @@ def hashed(values: Sequence[str]) -> str:
 def telling_table(feed: Feed, maps: Sequence[TableMap]) -> TableMap | None:
     """Give a table whose key tells records apart: every accepted record has a row there, whose key comes of its text alone.
 
-    Records equal to the letter then have equal keys, so that their texts need not be compared where no key returns.
+    Records equal to the letter then have equal keys, so that their texts need not be compared where no key returns. A state
+    is taken of whole deliveries only: elsewhere its keys return with every change, and telling by them would be dear.
     """
     delivered = {name.lower() for name in feed.columns}
     for table in maps:
         entry, where = table.entries[0]
-        if not table.is_single or where is not None or table.is_observed:
+        returns = table.contract.shape == "state" and feed.mode != "snapshot"
+        if not table.is_single or where is not None or table.is_observed or returns:
             continue
         read = {name for key in table.key if key in entry for name in parse_expression(entry[key]).columns}
         if {name.lower() for name in read} <= delivered:
