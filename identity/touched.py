@@ -262,10 +262,16 @@ def _crowds_dissolved(tables: Tables, rules: Rules, key: bytes, business_date: d
             {"namespace": pa.array(list(capped), pa.string()), "most": pa.array(capped.values(), pa.int64())}
         ),
     )
+    if not capped:
+        return
+    # Not materialized: every use reads few of the links, and keeping them all took longer than the rest.
     tables.run(
         f"""
         INSERT INTO reached
-        WITH left_links AS (SELECT profile_id, identifier_id, namespace FROM identity.links WHERE {LEFT}),
+        WITH left_links AS NOT MATERIALIZED (
+          SELECT profile_id, identifier_id, namespace FROM identity.links
+          WHERE {LEFT} AND namespace IN (SELECT namespace FROM caps)
+        ),
         let_go AS (
           SELECT identifier_id, count(*) AS n FROM left_links
           WHERE profile_id IN (SELECT node_id FROM reached JOIN changed_keys USING (source, source_key)) GROUP BY ALL
