@@ -18,7 +18,7 @@ _REMARK = re.compile(r"[(（:：;；]")
 
 
 @dataclass(frozen=True)
-class Meaning:
+class ColumnMeaning:
     """What a column is, as the dictionary says it: the whole text, the name before any remark, and its codes."""
 
     text: str
@@ -26,7 +26,7 @@ class Meaning:
     codes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, text: str) -> Meaning:
+    def of(cls, text: str) -> ColumnMeaning:
         """Read ``Gender (1 = male; 2 = female)`` or ``性别：1-男，2-女`` as a name and codes."""
         found = list(_CODE.finditer(text))
         ends = [found[0].start() if found else len(text)]
@@ -36,7 +36,7 @@ class Meaning:
         return cls(text, text[: min(ends)].strip() or text, codes)
 
 
-def read_dictionary(path: Path) -> dict[str, Meaning]:
+def read_dictionary(path: Path) -> dict[str, ColumnMeaning]:
     """Give delivered column → what it means, from a CSV of two columns (a bank's data dictionary)."""
     try:
         rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if any(row)]
@@ -50,6 +50,6 @@ def read_dictionary(path: Path) -> dict[str, Meaning]:
         if len(row) < 2 or not row[0].strip() or not row[1].strip():
             raise InputInvalid("a line of the dictionary is not 'column,meaning'", file=path, line=number)
     # A meaning with commas that nobody quoted is still one meaning.
-    found = {row[0].strip(): Meaning.of(",".join(row[1:]).strip().rstrip(",")) for row in rows}
+    found = {row[0].strip(): ColumnMeaning.of(",".join(row[1:]).strip().rstrip(",")) for row in rows}
     found.pop("column", None)
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from ingestion.data_dictionary import Meaning
+from ingestion.data_dictionary import ColumnMeaning
 from ingestion.draft_yaml import render
 from ingestion.feeds import feed_of
 from ingestion.proposal import Guess, Proposal, propose
@@ -55,7 +55,7 @@ def draft_feed(
     currency: str = "CNY",
     inbox: Path | None = None,
     tables: tuple[str, ...] = (),
-    meanings: Mapping[str, Meaning] | None = None,
+    meanings: Mapping[str, ColumnMeaning] | None = None,
     utc: bool = False,
     separator: str | None = None,
     encoding: str | None = None,

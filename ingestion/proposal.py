@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from ingestion.assumptions import assumed
-from ingestion.data_dictionary import Meaning
+from ingestion.data_dictionary import ColumnMeaning
 from ingestion.draft_expressions import TODO, Mapped, expression_for, quoted
 from ingestion.shapes import ColumnShape
 from ingestion.suggestions import (
@@ -74,7 +74,7 @@ class Guess:
     source: str
     currency: str
     utc: bool = False
-    meanings: Mapping[str, Meaning] = field(default_factory=dict)
+    meanings: Mapping[str, ColumnMeaning] = field(default_factory=dict)
     tables: tuple[str, ...] = ()
     fills_persons: bool = True
 

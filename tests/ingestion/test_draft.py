@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.data_dictionary import Meaning, read_dictionary
+from ingestion.data_dictionary import ColumnMeaning, read_dictionary
 from ingestion.draft import draft_feed
 from ingestion.feeds import Feed, feed_of
 from ingestion.sampling import read_sample
@@ -316,7 +316,7 @@ def test_names_that_tell_nothing_are_helped_by_a_dictionary_and_named_tables(del
     ],
 )
 def test_a_dictionary_says_a_name_and_codes(text, name, codes):
-    found = Meaning.of(text)
+    found = ColumnMeaning.of(text)
     assert (found.text, found.name, dict(found.codes)) == (text, name, codes)
 
 
@@ -380,7 +380,7 @@ def test_wrong_wishes_are_refused(delivered, tmp_path):
     ):
         draft_feed(path, tables=("trusted.customer",))
     with pytest.raises(UsageError, match="the dictionary names 'X9', which the file does not have"):
-        draft_feed(path, meanings={"X9": Meaning.of("limit")})
+        draft_feed(path, meanings={"X9": ColumnMeaning.of("limit")})
     with pytest.raises(UsageError, match="--feed 'Kunden' is no name"):
         draft_feed(path, feed="Kunden")
     with pytest.raises(UsageError, match=r"no feed can be named after '客户.csv'.*name it with --feed"):
@@ -427,7 +427,7 @@ def test_real_card_holders_need_only_what_their_names_do_not_tell(shared_data):
         path,
         source="cards",
         currency="TWD",
-        meanings={"X1": Meaning.of("credit limit"), "X2": Meaning.of("sex")},
+        meanings={"X1": ColumnMeaning.of("credit limit"), "X2": ColumnMeaning.of("sex")},
         tables=("trusted.cards", "trusted.customers"),
     )
     assert drafted.sample.records == 30_000
