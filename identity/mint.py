@@ -58,7 +58,7 @@ def assign_one_ids(
     its evidence. ``previous_*`` is the map of D-1, ``known_*`` the dictionary (anchor = smallest profile when
     minted, ``known_places`` where each was last held, ``created_tonight`` marks ids an earlier attempt of this night minted),
     ``history_*`` who held which id on some night before D. Where only a part of all profiles is decided,
-    ``held_elsewhere`` are the ids of the others.
+    ``held_elsewhere`` are those the others hold of the ids that could be given back (see ``claimable``).
     """
     anchors, component = np.unique(people, return_inverse=True)
     sizes = np.bincount(component, minlength=len(anchors))
@@ -68,8 +68,8 @@ def assign_one_ids(
     homed = _homes(pairs)
     _survivors(pairs, homed, chosen)
 
-    held = set(distinct(previous_one_ids).tolist())
-    live = held if held_elsewhere is None else held | set(held_elsewhere.tolist())
+    held = distinct(previous_one_ids)
+    live = held if held_elsewhere is None else np.union1d(held, held_elsewhere)
     events: list[Event] = []
     orphans = np.flatnonzero(chosen == _NONE)
     minted_ids, minted_anchors = _claim_or_mint(
@@ -82,10 +82,20 @@ def assign_one_ids(
     _tell(pairs, homed, chosen, set(orphans.tolist()), events)
     present = set(before.tolist())
     lost = _map_counts(previous_one_ids)
-    events += [Event("RETIRE", gone, _NONE, lost[gone]) for gone in held - present]
+    events += [Event("RETIRE", gone, _NONE, lost[gone]) for gone in held.tolist() if gone not in present]
     events.sort(key=lambda e: (e.event, e.from_one_id, e.to_one_id))
     _assert_one_to_one(chosen)
     return Assignment(chosen[component], minted_ids, minted_anchors, events)
+
+
+def claimable(
+    profile_ids: np.ndarray, known_ids: np.ndarray, known_anchors: np.ndarray, known_places: Places
+) -> np.ndarray:
+    """Give the ids of the dictionary that were minted for, or last held at, one of these profiles.
+
+    Only these, and those of the profiles' own history, can be given to a person who has none.
+    """
+    return known_ids[np.isin(known_anchors, profile_ids) | np.isin(known_places.profiles, profile_ids)]
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,7 @@ def _claim_or_mint(
     *,
     profile_ids: np.ndarray,
     weights: np.ndarray,
-    live: set[int],
+    live: np.ndarray,
     known_ids: np.ndarray,
     known_anchors: np.ndarray,
     known_places: Places,
@@ -196,7 +206,8 @@ def _claim_or_mint(
     claimed: set[int] = set()
     tonight = set(known_ids[created_tonight].tolist())
     held = _held_before(orphans, component, profile_ids, weights, history_profiles, history_one_ids)
-    is_dead = ~np.isin(known_ids, np.fromiter(live, dtype=np.int64, count=len(live)))
+    taken = set(history_one_ids[np.isin(history_one_ids, live)].tolist()) if held else set()
+    is_dead = ~np.isin(known_ids, live)
     wanted = anchors[orphans]
     last = _by_profile(known_places.profiles, known_ids, wanted, is_dead, order=known_places.order)
     minted_at = _by_profile(known_anchors, known_ids, wanted, is_dead, order=known_ids)
@@ -208,7 +219,7 @@ def _claim_or_mint(
     ):
         anchor = int(anchors[place])
         offers = [o for _, o in held.get(place, [])] + last.get(anchor, []) + minted_at.get(anchor, [])
-        found = next((o for o in offers if o not in live and o not in claimed), None)
+        found = next((o for o in offers if o not in taken and o not in claimed), None)
         if found is None:
             unserved.append(place)
             continue

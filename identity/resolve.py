@@ -23,7 +23,7 @@ from identity.connect import connect
 from identity.decisions import TABLE as DECISIONS
 from identity.decisions import decided_places, decisions_of
 from identity.graph import Graph, Grouping
-from identity.mint import Assignment, assign_one_ids, places_of
+from identity.mint import Assignment, assign_one_ids, claimable, places_of
 from identity.nights import TABLE as NIGHTS
 from identity.nights import NightRow, forget_night, last_night, rules_as_text, write_night
 from identity.observe import Observed, observe
@@ -113,9 +113,7 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityR
         lake.append("identity.nodes", observed.new_nodes)
     one_ids = lake.read_arrow("identity.one_ids").sort_by("one_id")
     past = _past_map(tables, scope)
-    assignment = _assign(
-        observed.graph, grouping, rules, one_ids, past, _held_elsewhere(tables, scope), business_date
-    )
+    assignment = _assign(observed.graph, grouping, rules, one_ids, past, tables, scope, business_date)
     one_ids = _with_minted(lake, one_ids, assignment, business_date)
     moves = moves_of(plan, observed.graph, grouping, assignment, _open_before(past, business_date))
     clock.lap("mint")
@@ -215,14 +213,13 @@ def _past_map(tables: Tables, scope: Scope | None) -> pa.Table:
     )
 
 
-def _held_elsewhere(tables: Tables, scope: Scope | None) -> np.ndarray | None:
-    """Give the OneIDs of people the night does not decide."""
-    if scope is None:
-        return None
+def _held_elsewhere(tables: Tables, one_ids: np.ndarray) -> np.ndarray:
+    """Give those of the OneIDs that people hold whom the night does not decide."""
+    tables.take("asked", pa.table({"one_id": one_ids}))
     rows = tables.sql(
-        """
+        f"""
         SELECT DISTINCT one_id FROM identity.memberships
-        WHERE valid_from < $day AND (valid_to IS NULL OR valid_to >= $day)
+        WHERE {LEFT} AND one_id IN (SELECT one_id FROM asked)
         AND profile_id NOT IN (SELECT node_id FROM touched WHERE node_id IS NOT NULL)
         """
     )
@@ -260,24 +257,32 @@ def _assign(
     rules: Rules,
     one_ids: pa.Table,
     past: pa.Table,
-    held_elsewhere: np.ndarray | None,
+    tables: Tables,
+    scope: Scope | None,
     business_date: date,
 ) -> Assignment:
     last = _open_before(past, business_date)
+    profile_ids = graph.profiles.node_ids
+    known_ids, known_anchors = one_ids["one_id"].to_numpy(), one_ids["anchor_profile_id"].to_numpy()
+    known_places = places_of(
+        pc.fill_null(one_ids["last_profile_id"], 0).to_numpy(),
+        pc.fill_null(one_ids["last_held_on"].cast(pa.int32()).cast(pa.int64()), 0).to_numpy(),
+        pc.equal(one_ids["status"], "active").to_numpy(),
+        day=graph.day,
+    )
+    held_elsewhere = None
+    if scope is not None:
+        asked = claimable(profile_ids, known_ids, known_anchors, known_places)
+        held_elsewhere = _held_elsewhere(tables, np.union1d(asked, past["one_id"].to_numpy()))
     return assign_one_ids(
-        profile_ids=graph.profiles.node_ids,
-        people=graph.profiles.node_ids[grouping.people],
+        profile_ids=profile_ids,
+        people=profile_ids[grouping.people],
         weights=_weights(graph, grouping, rules),
         previous_profiles=last["profile_id"].to_numpy(),
         previous_one_ids=last["one_id"].to_numpy(),
-        known_ids=one_ids["one_id"].to_numpy(),
-        known_anchors=one_ids["anchor_profile_id"].to_numpy(),
-        known_places=places_of(
-            pc.fill_null(one_ids["last_profile_id"], 0).to_numpy(),
-            pc.fill_null(one_ids["last_held_on"].cast(pa.int32()).cast(pa.int64()), 0).to_numpy(),
-            pc.equal(one_ids["status"], "active").to_numpy(),
-            day=graph.day,
-        ),
+        known_ids=known_ids,
+        known_anchors=known_anchors,
+        known_places=known_places,
         created_tonight=pc.equal(one_ids["created_on"], pa.scalar(business_date, pa.date32())).to_numpy(),
         history_profiles=past["profile_id"].to_numpy(),
         history_one_ids=past["one_id"].to_numpy(),

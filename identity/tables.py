@@ -64,16 +64,15 @@ class Tables:
         return statement.replace("$day", "getvariable('day')").replace("$before", "getvariable('before')")
 
 
-# What the dictionary of OneIDs says of the kinds of people in the map; ids that nobody has tonight are left out, since
-# a replayed night finds those of later nights there.
-_KINDS_OF = """
-SELECT coalesce(sum(hash(one_id, kind)), 0)::VARCHAR FROM identity.one_ids
-WHERE one_id IN (SELECT one_id FROM identity.memberships WHERE {people})
-"""
-KINDS = _KINDS_OF.format(people="valid_to IS NULL")
+# What the dictionary of OneIDs says of the kinds of people it has in the map.
+KINDS = "SELECT coalesce(sum(hash(one_id, kind)), 0)::VARCHAR FROM identity.one_ids WHERE status = 'active'"
 # Rows of trusted states as known on the day, or on that of the night before.
 KNOWN = "valid_from <= $day AND (valid_to IS NULL OR valid_to > $day)"
 WAS_KNOWN = "valid_from <= $before AND (valid_to IS NULL OR valid_to > $before)"
 # Rows of our own states as the night before left them: what an earlier attempt of this night did is looked through.
 LEFT = "valid_from < $day AND (valid_to IS NULL OR valid_to >= $day)"
-KINDS_LEFT = _KINDS_OF.format(people=LEFT)
+# The same of the people the night before had in the map: a later attempt may have left others active.
+KINDS_LEFT = f"""
+SELECT coalesce(sum(hash(one_id, kind)), 0)::VARCHAR FROM identity.one_ids
+WHERE one_id IN (SELECT one_id FROM identity.memberships WHERE {LEFT})
+"""

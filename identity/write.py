@@ -23,6 +23,7 @@ FEED = "identity"
 # The first of these that reached somebody is told as the cause.
 CAUSE_ORDER = ("rules", "decision", "links", "time")
 _KINDS = ("anonymous", "prospect", "customer")
+_STATUSES = ("active", "merged", "retired")
 
 
 @dataclass(frozen=True)
@@ -278,7 +279,7 @@ def write_one_ids(
 ) -> None:
     """Bring kind, status, successor, size and place of every id to tonight; no id ever leaves the dictionary.
 
-    ``living`` has every OneID of the map with its number of profiles ``n`` and the ``smallest`` of them. ``people`` and ``ranks`` tell, per profile
+    ``one_ids`` is the dictionary as it is stored, by ascending id. ``living`` has every OneID of the map with its number of profiles ``n`` and the ``smallest`` of them. ``people`` and ``ranks`` tell, per profile
     that may change its person's kind, the OneID and what the profile makes of it (``kind_ranks``).
     """
     ids = one_ids["one_id"].to_numpy()
@@ -288,33 +289,30 @@ def write_one_ids(
     counts[alive] = living["n"].to_numpy()
     smallest = np.zeros(len(ids), dtype=np.int64)
     smallest[alive] = living["smallest"].to_numpy()
-    lives = pa.array(counts > 0)
-    last_held = pc.if_else(lives, pa.scalar(business_date, pa.date32()), one_ids["last_held_on"])
+    lives = counts > 0
+    last_held = pc.if_else(pa.array(lives), pa.scalar(business_date, pa.date32()), one_ids["last_held_on"])
     kinds = pc.index_in(one_ids["kind"], value_set=pa.array(_KINDS)).to_numpy().astype(np.int64)
     kinds[places] = 0
     np.maximum.at(kinds, places, ranks)
-    successors = pa.array(
-        [redirects.get(one_id) for one_id in ids.tolist()] if redirects else [None] * len(ids), pa.int64()
-    )
-    status = np.where(
-        counts > 0,
-        "active",
-        np.where(pc.is_valid(successors).to_numpy(zero_copy_only=False), "merged", "retired"),
-    )
+    merged = np.searchsorted(ids, np.fromiter(redirects, np.int64, count=len(redirects)))
+    successors, has_none = np.zeros(len(ids), dtype=np.int64), np.ones(len(ids), dtype=bool)
+    successors[merged] = np.fromiter(redirects.values(), np.int64, count=len(redirects))
+    has_none[merged] = False
+    status = np.where(lives, 0, np.where(has_none, 2, 1))
     after = pa.table(
         {
             "one_id": ids,
             "anchor_profile_id": one_ids["anchor_profile_id"],
             "created_on": one_ids["created_on"],
-            "kind": pa.array(np.array(_KINDS, dtype=object)[kinds], pa.string()),
-            "status": pa.array(status.astype(object), pa.string()),
-            "successor": successors,
+            "kind": pa.array(_KINDS).take(pa.array(kinds)),
+            "status": pa.array(_STATUSES).take(pa.array(status)),
+            "successor": pa.array(successors, mask=has_none),
             "profile_count": counts,
-            "last_profile_id": pc.if_else(lives, pa.array(smallest), one_ids["last_profile_id"]),
+            "last_profile_id": pc.if_else(pa.array(lives), pa.array(smallest), one_ids["last_profile_id"]),
             "last_held_on": last_held,
         }
     ).cast(one_ids.schema)
-    if not after.equals(lake.read_arrow("identity.one_ids").sort_by("one_id")):
+    if not after.equals(one_ids):
         lake.overwrite("identity.one_ids", after)
 
 

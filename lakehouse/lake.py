@@ -20,6 +20,7 @@ from lakehouse.contracts import Contract, contract, written_contract_names
 from lakehouse.creation import create_table
 from lakehouse.errors import ContractBroken
 from lakehouse.frames import Frame, fit, is_arrow, is_reader, with_lost_columns
+from lakehouse.packing import packed
 from lakehouse.published import relation_sql
 from lakehouse.settings import Settings
 
@@ -316,6 +317,7 @@ class Lake:
             rows,
             partition_by=partition_by,
             commit_properties=metadata,
+            writer_properties=packed(rows.schema),
             **options,
         )
 

@@ -11,6 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from lakehouse.contracts import Contract
+from lakehouse.packing import packed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,13 +101,17 @@ def apply_actions(lake: Lake, found: Contract, actions: pa.Table, key: Sequence[
             actions.drop_columns(["_action"]),
             mode="append",
             commit_properties=metadata,
+            writer_properties=packed(actions.schema),
         )
         return
     on = " AND ".join(f't."{name}" = s."{name}"' for name in ("_feed", "valid_from", *key))
     values = {f'"{name}"': f's."{name}"' for name in found.columns}
     (
         lake.delta(found.name)
-        .merge(actions, predicate=on, source_alias="s", target_alias="t", commit_properties=metadata)
+        .merge(
+            actions, predicate=on, source_alias="s", target_alias="t",
+            commit_properties=metadata, writer_properties=packed(actions.schema),
+        )
         .when_matched_delete(predicate="s._action = 'delete'")
         .when_matched_update(updates=values)
         .when_not_matched_insert(updates=values)
