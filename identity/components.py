@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,6 @@ _WORTH_NUMBA = 2_000_000
 _WORTH_LOADED_NUMBA = 10_000
 _CHUNK = 8_000_000
 _INT32_NODES = 2**31 - 1
-_UNSEEN = -1
 
 
 def components(
@@ -74,58 +74,75 @@ def best_kernel(links: int) -> Kernel:
 class Forest:
     """Every node's way to the smallest node it is connected to, as far as the links taken so far tell.
 
-    ``parent[i] <= i`` at all times, so a root is the smallest node of its tree. A node no link has named may stand
-    as unseen (see ``unseen``).
+    ``parent[i] <= i`` at all times, so a root is the smallest node of its tree, and its own parent.
     """
 
     def __init__(self, parent: np.ndarray, kernel: Kernel) -> None:
         self.parent = parent
         self.kernel = kernel
 
-    @classmethod
-    def unseen(cls, n: int, kernel: Kernel) -> Forest:
-        """Give a forest in which only the nodes that links name will stand; four bytes a node where they do."""
-        return cls(np.full(n, _UNSEEN, dtype=np.int32 if n <= _INT32_NODES else np.int64), kernel)
-
     def join(self, sources: np.ndarray, targets: np.ndarray) -> None:
         """Take links; ends outside the forest raise ``ValueError``."""
-        n = len(self.parent)
-        for first in range(0, len(sources), _CHUNK):
-            s = np.ascontiguousarray(sources[first : first + _CHUNK], dtype=np.int64)
-            t = np.ascontiguousarray(targets[first : first + _CHUNK], dtype=np.int64)
-            if min(s.min(), t.min()) < 0 or max(s.max(), t.max()) >= n:
-                raise ValueError(f"a link names a node outside 0…{n - 1}")
+        for s, t in _checked(sources, targets, len(self.parent)):
             if self.kernel == "numba":
-                _numba_kernels()[0](self.parent, s, t)
+                _kernels().union(self.parent, s, t)
             else:
                 _scipy_union(self.parent, s, t)
 
     def flatten(self) -> None:
         """Point every node at its root."""
         if self.kernel == "numba":
-            _numba_kernels()[1](self.parent)
+            _kernels().flatten(self.parent)
         else:
             _flatten(self.parent)
 
-    def answer(self) -> tuple[np.ndarray, np.ndarray]:
-        """Flatten, and give the nodes that stand in the forest, ascending, and the root of each (both int64)."""
-        if self.kernel == "numba":
-            from identity import kernels
 
-            return kernels.answer(self.parent)  # type: ignore[no-any-return]
-        _flatten(self.parent)
-        nodes = np.flatnonzero(self.parent != _UNSEEN)
-        return nodes, self.parent[nodes].astype(np.int64, copy=False)
+class NamedForest:
+    """A forest in which only the nodes stand that links name, out of 0…n-1; four bytes a node where they do."""
+
+    def __init__(self, n: int, kernel: Kernel) -> None:
+        kind = np.int32 if n <= _INT32_NODES else np.int64
+        if kernel == "numba":
+            self._parent = np.full(n, _kernels().UNSEEN, dtype=kind)
+        else:
+            self._forest = Forest(np.arange(n, dtype=kind), kernel)
+            self._is_named = np.zeros(n, dtype=bool)
+        self.kernel = kernel
+
+    def join(self, sources: np.ndarray, targets: np.ndarray) -> None:
+        """Take links; ends outside the forest raise ``ValueError``."""
+        if self.kernel == "numba":
+            for s, t in _checked(sources, targets, len(self._parent)):
+                _kernels().union_seen(self._parent, s, t)
+        else:
+            self._forest.join(sources, targets)
+            self._is_named[sources] = self._is_named[targets] = True
+
+    def answer(self) -> tuple[np.ndarray, np.ndarray]:
+        """Give the nodes that links named, ascending, and the root of each (both int64)."""
+        if self.kernel == "numba":
+            # Made at once, and here and not by the kernel: numpy asks for large pages, which saves most of the first touch.
+            nodes, roots = np.empty((2, len(self._parent)), dtype=np.int64)
+            size = _kernels().answer(self._parent, nodes, roots)
+            return nodes[:size], roots[:size]
+        self._forest.flatten()
+        named = np.flatnonzero(self._is_named)
+        return named, self._forest.parent[named].astype(np.int64, copy=False)
+
+
+def _checked(sources: np.ndarray, targets: np.ndarray, n: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give links in chunks of 64-bit ends after holding them against 0…n-1: a kernel writes where they point."""
+    for first in range(0, len(sources), _CHUNK):
+        s = np.ascontiguousarray(sources[first : first + _CHUNK], dtype=np.int64)
+        t = np.ascontiguousarray(targets[first : first + _CHUNK], dtype=np.int64)
+        if min(s.min(), t.min()) < 0 or max(s.max(), t.max()) >= n:
+            raise ValueError(f"a link names a node outside 0…{n - 1}")
+        yield s, t
 
 
 def _flatten(parent: np.ndarray) -> None:
-    # An unseen node reads the last node's parent here and is put back; numpy has no cheaper gather with holes.
-    holes = parent == _UNSEEN
-    has_holes = bool(holes.any())
     while True:
         above = parent[parent]
-        if has_holes:
-            above[holes] = _UNSEEN
         if np.array_equal(above, parent):
             return
         parent[:] = above
@@ -135,9 +152,6 @@ def _scipy_union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
-    for ends in (sources, targets):
-        fresh = ends[parent[ends] == _UNSEEN]
-        parent[fresh] = fresh
     _flatten(parent)
     a, b = parent[sources], parent[targets]
     apart = a != b
@@ -156,8 +170,8 @@ def _scipy_union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -
 
 
 @cache
-def _numba_kernels() -> tuple[Callable[..., None], Callable[..., None]]:
-    """Give (union, flatten), compiled; where the installation lets us, compiled code is kept for the next process."""
+def _kernels() -> ModuleType:
+    """Give the compiled kernels; where the installation lets us, compiled code is kept for the next process."""
     from identity import kernels
 
-    return kernels.union, kernels.flatten
+    return kernels

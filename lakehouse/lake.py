@@ -20,9 +20,10 @@ from lakehouse.contracts import Contract, contract, written_contract_names
 from lakehouse.creation import create_table
 from lakehouse.errors import ContractBroken
 from lakehouse.frames import Frame, fit, is_arrow, is_reader, with_lost_columns
-from lakehouse.packing import packed
+from lakehouse.packing import packed, write_packed
 from lakehouse.published import relation_sql
 from lakehouse.settings import Settings
+from lakehouse.staged_files import StagedFile, holds_only, staged_rows, take_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakehouse.staged_files import StagedFile
 
 DBT_DATABASE = "tags_work"
 # What Spark's in-memory catalog of this process knows: table → folder.
+# From here on the files of a write are made by several cores; fewer rows are written by `deltalake`, in one.
+_MANY_ROWS = 500_000
 _catalog: dict[str, str] = {}
 
 
@@ -223,8 +225,6 @@ class Lake:
         folder, and must not be changed any more; only where a file of the table also holds other rows is anything written
         again.
         """
-        from lakehouse.staged_files import holds_only, staged_rows, take_files
-
         with self._locks[table], _contract_errors(table):
             found = contract(table)
             old = self._may_hold(table, equals) if equals else []
@@ -308,6 +308,9 @@ class Lake:
         from deltalake import CommitProperties, write_deltalake
 
         delta = self.delta(table)
+        if _is_worth_parts(rows, delta, contract(table)) and not options.get("predicate"):
+            self._write_parts(table, delta, rows, is_whole=options["mode"] == "overwrite")
+            return
         if options.get("schema_mode") != "overwrite":
             rows = with_lost_columns(rows, delta.schema().fields)
         metadata = CommitProperties(custom_metadata={"userMetadata": self.run_id})
@@ -321,13 +324,20 @@ class Lake:
             **options,
         )
 
+    def _write_parts(self, table: str, delta: DeltaTable, rows: pa.Table, *, is_whole: bool) -> None:
+        old = _add_actions(delta) if is_whole else []
+        with self.exchange(f"{table}.parts") as folder:
+            files = [StagedFile(file, {}) for file in write_packed(rows, folder)]
+            take_files(
+                delta, Path(self.path(table)), contract(table), files, in_place_of=old, run_id=self.run_id
+            )
+
     def _may_hold(self, table: str, equals: dict[str, Any]) -> list[dict[str, Any]]:
         """Give from the Delta log alone the files that may hold rows that equal ``equals``."""
-        import pyarrow as pa
-
-        files = pa.table(self.delta(table).get_add_actions(flatten=True)).to_pylist()
         return [
-            file for file in files if all(_may_equal(file, column, value) for column, value in equals.items())
+            file
+            for file in _add_actions(self.delta(table))
+            if all(_may_equal(file, column, value) for column, value in equals.items())
         ]
 
 
@@ -336,6 +346,22 @@ def open_lake(settings: Settings, *, run_id: str = "adhoc", spark: SparkSession 
     lake = Lake(settings, run_id=run_id, spark=spark)
     lake.create()
     return lake
+
+
+def _add_actions(delta: DeltaTable) -> list[dict[str, Any]]:
+    import pyarrow as pa
+
+    return pa.table(delta.get_add_actions(flatten=True)).to_pylist()  # type: ignore[no-any-return]
+
+
+def _is_worth_parts(rows: Frame, delta: DeltaTable, found: Contract) -> bool:
+    """Tell whether rows are so many that several cores should write them, as files of the columns the table has."""
+    if is_reader(rows) or rows.num_rows < _MANY_ROWS or found.partition_by:
+        return False
+    from deltalake import Schema
+
+    has, gets = delta.schema().fields, Schema.from_arrow(rows.schema).fields
+    return [(field.name, field.type) for field in has] == [(field.name, field.type) for field in gets]
 
 
 def _condition(equals: dict[str, Any]) -> str:

@@ -109,8 +109,12 @@ def apply_actions(lake: Lake, found: Contract, actions: pa.Table, key: Sequence[
     (
         lake.delta(found.name)
         .merge(
-            actions, predicate=on, source_alias="s", target_alias="t",
-            commit_properties=metadata, writer_properties=packed(actions.schema),
+            actions,
+            predicate=on,
+            source_alias="s",
+            target_alias="t",
+            commit_properties=metadata,
+            writer_properties=packed(actions.schema),
         )
         .when_matched_delete(predicate="s._action = 'delete'")
         .when_matched_update(updates=values)

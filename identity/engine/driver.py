@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from identity.components import Forest, Kernel, best_kernel
+from identity.components import Forest, Kernel, NamedForest, best_kernel
 from identity.engine.links import Links, distinct_ends
 
 # An id space so many times larger than the links can fill is not worth an array over all of it.
@@ -24,7 +24,7 @@ def components_on_driver(links: Links, *, kernel: Kernel | None = None) -> pa.Ta
     chosen = kernel or best_kernel(bounds.links)
     if bounds.low < 0 or bounds.high + 1 > max(_SPARSE * 2 * bounds.links, _SMALL_SPACE):
         return _of_sparse_ids(links, chosen)
-    forest = Forest.unseen(bounds.high + 1, chosen)
+    forest = NamedForest(bounds.high + 1, chosen)
     for sources, targets in links.batches():
         forest.join(sources, targets)
     return _answer(*forest.answer())
@@ -32,7 +32,7 @@ def components_on_driver(links: Links, *, kernel: Kernel | None = None) -> pa.Ta
 
 def _of_sparse_ids(links: Links, kernel: Kernel) -> pa.Table:
     nodes = distinct_ends(links)
-    forest = Forest.unseen(len(nodes), kernel)
+    forest = Forest(np.arange(len(nodes)), kernel)
     for sources, targets in links.batches():
         forest.join(np.searchsorted(nodes, sources), np.searchsorted(nodes, targets))
     forest.flatten()

@@ -210,6 +210,77 @@ def test_a_commit_that_fails_leaves_no_file_behind(lake, monkeypatch):
     assert list(Path(lake.path("quality.scratch_facts")).rglob("*.parquet")) == []
 
 
+def test_many_rows_become_files_of_several_cores_and_read_like_few(lake, spark, monkeypatch):
+    from lakehouse import contracts, packing
+    from lakehouse import lake as writing
+
+    # What the test makes of the contract below is undone with the rest.
+    monkeypatch.setitem(contracts._registered, "quality.scratch_words", contract("quality.scratch_words"))
+    monkeypatch.setattr(writing, "_MANY_ROWS", 4)
+    monkeypatch.setattr(packing, "_ROWS_OF_A_PART", 2)
+    monkeypatch.setattr(packing.os, "cpu_count", lambda: 2)
+    table = "quality.scratch_words"
+
+    def words(*rows):
+        return pa.table(
+            {
+                "id": [r[0] for r in rows],
+                "tier": pa.array([r[1] for r in rows], pa.string()),
+                "amount": pa.array([r[2] for r in rows], pa.int32()),
+            }
+        )
+
+    def kept():
+        found = [(r["id"], r["tier"], int(r["amount"])) for r in lake.read_arrow(table).to_pylist()]
+        by_spark = [(r["id"], r["tier"], int(r["amount"])) for r in lake.read(table).collect()]
+        assert sorted(by_spark) == sorted(found)
+        return sorted(found)
+
+    def files():
+        return [Path(uri).name[:5] for uri in lake.delta(table).file_uris()]
+
+    many = [(str(n), "A" if n % 2 else None, n) for n in range(5)]
+    lake.append(table, words(*many))
+    assert files() == ["part-"] * 2
+    assert kept() == many
+    lake.append(table, words(("9", "B", 9)))
+    assert kept() == [*many, ("9", "B", 9)]
+    lake.overwrite(table, words(*reversed(many)))
+    assert kept() == many
+    before = lake.version(table)
+    with pytest.raises(ContractBroken, match="tier IS NULL OR tier IN"):
+        lake.overwrite(table, words(*many, ("5", "Z", 5)))
+    assert lake.version(table) == before
+    # A contract that has changed since changes the table's columns, as it would for few rows.
+    _contract("quality.scratch_words", "dictionary", ["id"], columns={
+        "id": {"type": "string", "required": True}, "tier": {"type": "string"}, "amount": {"type": "bigint"},
+    })  # fmt: skip
+    lake.overwrite(table, words(*many))
+    assert [str(field.type) for field in lake.read_arrow(table).schema] == ["string", "string", "int64"]
+    assert kept() == many
+    assert not list((lake.settings.lake / "_exchange").iterdir())
+
+
+def test_whole_numbers_are_kept_as_differences(lake):
+    table = "quality.scratch_states"
+    day = pa.repeat(pa.scalar(MON, pa.date32()), 3)
+    rows = {
+        "id": ["1", "2", "3"],
+        "tier": ["A"] * 3,
+        "amount": pa.array([1, 2, 3], pa.int32()),
+        "_feed": ["f"] * 3,
+        "_file": ["f.csv"] * 3,
+    }
+    lake.append(table, pa.table({**rows, "_row": [0, 1, 2], "valid_from": day, "valid_to": day}))
+    (uri,) = lake.delta(table).file_uris()
+    group = pq.ParquetFile(uri).metadata.row_group(0)
+    encodings = {
+        group.column(at).path_in_schema: group.column(at).encodings for at in range(group.num_columns)
+    }
+    assert "DELTA_BINARY_PACKED" in encodings["_row"]
+    assert "RLE_DICTIONARY" in encodings["tier"]
+
+
 def test_a_gate_measures_judges_keeps_and_stops(lake, spark):
     table = "quality.scratch_facts"
     lake.append(table, facts(spark, MON, ("1", "A", -5)))
