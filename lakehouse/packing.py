@@ -43,6 +43,8 @@ def write_packed(rows: pa.Table, folder: Path) -> list[Path]:
             file,
             use_dictionary=[name for name in rows.column_names if name not in numbers],
             column_encoding=dict.fromkeys(numbers, ENCODING),
+            # Compressed on top of that they are some twentieth smaller, for a fifth more time.
+            compression={name: "none" if name in numbers else "snappy" for name in rows.column_names},
         )
         return file
 
