@@ -86,6 +86,7 @@ class _Run:
             self.due_on,
             self.refusals,
             cut.kept_oversized,
+            self.ends,
         )
 
     def _share_crowds(self) -> None:

@@ -129,7 +129,8 @@ class Grouping:
     place of its component before refusals. ``states`` and ``reasons`` per identifier (now with ``shared``); ``owned``
     tells identifiers that belong to their last or newest holder. ``link_states`` per link: ``active``,
     ``corroborated``, ``idle`` (identifier not usable), ``expired``, ``refused``. ``ended_on`` is the day an expired link
-    ended, ``due_on`` the first day on which time alone may change what a link does.
+    ended, ``due_on`` the first day on which time alone may change what a link does. ``ends`` is the place each link
+    leads to: that of its identifier, or one beyond all places where only carriers of one name join by it.
     """
 
     people: np.ndarray
@@ -142,3 +143,4 @@ class Grouping:
     due_on: np.ndarray
     refusals: list[Refusal]
     kept_oversized: int = 0
+    ends: np.ndarray = field(default_factory=_no_places)

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from identity.connect import connect
 from identity.decisions import TABLE as DECISIONS
 from identity.decisions import decided_places, decisions_of
+from identity.golden import write_golden_records
 from identity.graph import Graph, Grouping
 from identity.mint import Assignment, assign_one_ids, claimable, places_of
 from identity.nights import TABLE as NIGHTS
@@ -53,6 +54,7 @@ TABLES = (
     "identity.links",
     "identity.components",
     "identity.memberships",
+    "identity.golden_records",
     "identity.one_ids",
     "identity.lineage_events",
     "identity.redirects",
@@ -134,6 +136,7 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityR
     if not plan.is_full and not plan.are_kinds_left:
         people, ranks = _kinds_of_everybody(lake, after, rules, key, business_date)
     write_one_ids(lake, one_ids, redirects, living, people=people, ranks=ranks, business_date=business_date)
+    write_golden_records(lake, after, rules, before, business_date, is_full=plan.is_full)
     moves = replace(moves, known_profiles=_known_before(tables))
     night = _night_row(plan, rules, observed, grouping, moves, living, [d.decision_id for d in decisions])
     night.kinds = after.one(KINDS)

@@ -116,6 +116,26 @@ class NameRules(_Strict):
     placeholders: tuple[str, ...] = ()
 
 
+# Attributes of trusted.customers of which a person has one.
+ATTRIBUTES = (
+    "full_name", "gender", "birth_date", "citizenship", "residence_country", "residence_city", "registered_city",
+    "occupation", "education", "income_band", "marital_state", "deceased_on",
+)  # fmt: skip
+Question = Literal["verified", "source_priority", "most_recent", "most_frequent"]
+
+
+class GoldenRules(_Strict):
+    """Which statement about a person survives: questions in their order, for all attributes or for single ones."""
+
+    by: tuple[Question, ...] = ("verified", "source_priority", "most_recent", "most_frequent")
+    sources: tuple[str, ...] = ()
+    attributes: dict[str, tuple[Question, ...]] = Field(default_factory=dict)
+
+    def order_of(self, attribute: str) -> tuple[Question, ...]:
+        """Give the questions an attribute's statements are asked."""
+        return self.attributes.get(attribute, self.by)
+
+
 class RulesFile(_Strict):
     """The file as written."""
 
@@ -127,6 +147,7 @@ class RulesFile(_Strict):
     contacts_from_age: int | None = Field(default=None, ge=0, le=30)
     never_merge: tuple[NeverMerge, ...] | None = None
     largest_person: LargestPerson | None = None
+    golden: GoldenRules | None = None
 
 
 class Rules(_Strict):
@@ -139,6 +160,7 @@ class Rules(_Strict):
     contacts_from_age: int
     never_merge: tuple[NeverMerge, ...] = ()
     largest_person: LargestPerson = Field(default_factory=LargestPerson)
+    golden: GoldenRules = Field(default_factory=GoldenRules)
 
     def rule(self, namespace: str) -> NamespaceRule | None:
         """Give the rule of a concrete namespace: its own, else that of the pattern ``name@*``."""
@@ -158,7 +180,8 @@ class Rules(_Strict):
     @cached_property
     def version(self) -> str:
         """Short hash of everything that decides who is joined; equal rules have equal versions."""
-        text = json.dumps([_CODE_VERSION, self.model_dump(mode="json")], sort_keys=True, ensure_ascii=True)
+        deciding = self.model_dump(mode="json", exclude={"golden"})
+        text = json.dumps([_CODE_VERSION, deciding], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -229,6 +252,7 @@ def _read(file: Path, *, base: Rules | None) -> Rules:
         if written.never_merge is not None
         else (kept.never_merge if kept else ()),
         largest_person=written.largest_person or (kept.largest_person if kept else LargestPerson()),
+        golden=written.golden or (kept.golden if kept else GoldenRules()),
     )
     _check(rules, tree, file)
     return rules
@@ -301,6 +325,13 @@ def _check_people(rules: Rules, tree: Any, file: Path) -> None:
             file=file,
             line=line_of(tree, "largest_person"),
         )
+    for name in rules.golden.attributes:
+        if name not in ATTRIBUTES:
+            raise SettingsInvalid(
+                f"'{name}' is no attribute of a golden record{did_you_mean(name, list(ATTRIBUTES))}",
+                file=file,
+                line=line_of(tree, "golden", "attributes", name),
+            )
     for place, never in enumerate(rules.never_merge):
         line = line_of(tree, "never_merge", place)
         if bool(never.namespace) == bool(never.source):

@@ -42,22 +42,7 @@ def find_one_id(published: Published, *, identifier: str | None = None, profile:
     repeats the value.
     """
     if profile is not None:
-        source, slash, key = profile.partition("/")
-        if not slash:
-            raise UsageError(f"write a profile as source/key, not '{profile}'")
-        rows = _rows(
-            published,
-            "SELECT one_id FROM identity.memberships WHERE valid_to IS NULL AND source = ? AND source_key = ?",
-            [source, key],
-        )
-        if not rows:
-            sources = [
-                r["source"]
-                for r in _rows(published, "SELECT DISTINCT source FROM identity.memberships ORDER BY 1")
-            ]
-            hint = "" if source in sources else did_you_mean(source, sources)
-            raise UsageError(f"no published profile of source '{source}' has that key{hint}")
-        return int(rows[0]["one_id"])
+        return _one_id_of(published, profile)[0]
     namespace, equals, value = (identifier or "").partition("=")
     if not equals:
         raise UsageError("write an identifier as namespace=value, for example phone=13812345678")
@@ -79,6 +64,30 @@ def find_one_id(published: Published, *, identifier: str | None = None, profile:
         listed = ", ".join(map(str, found[:10]))
         raise UsageError(f"{len(found)} people carry that {namespace}; show one of {listed}")
     return found[0]
+
+
+def known_profile(published: Published, profile: str) -> tuple[str, str]:
+    """Give (source, source_key) of a published profile written as ``source/key``; an unknown one raises ``UsageError``."""
+    return _one_id_of(published, profile)[1]
+
+
+def _one_id_of(published: Published, profile: str) -> tuple[int, tuple[str, str]]:
+    source, slash, key = profile.partition("/")
+    if not slash:
+        raise UsageError(f"write a profile as source/key, not '{profile}'")
+    rows = _rows(
+        published,
+        "SELECT one_id FROM identity.memberships WHERE valid_to IS NULL AND source = ? AND source_key = ?",
+        [source, key],
+    )
+    if not rows:
+        sources = [
+            r["source"]
+            for r in _rows(published, "SELECT DISTINCT source FROM identity.memberships ORDER BY 1")
+        ]
+        hint = "" if source in sources else did_you_mean(source, sources)
+        raise UsageError(f"no published profile of source '{source}' has that key{hint}")
+    return int(rows[0]["one_id"]), (source, key)
 
 
 def _stored(published: Published, rules: Rules, namespace: str, value: str) -> str:
@@ -129,14 +138,7 @@ def show_person(published: Published, one_id: int) -> Person:
         """,
         [one_id],
     )
-    events = _rows(
-        published,
-        """
-        SELECT happened_on, event, from_one_id, to_one_id, profile_count, cause FROM identity.lineage_events
-        WHERE from_one_id = ? OR to_one_id = ? ORDER BY happened_on, event, from_one_id, to_one_id
-        """,
-        [one_id, one_id],
-    )
+    events = events_of(published, one_id)
     earlier = _rows(
         published,
         """
@@ -160,6 +162,27 @@ def show_person(published: Published, one_id: int) -> Person:
     )
 
 
+def events_of(published: Published, one_id: int) -> list[dict[str, Any]]:
+    """Give what became of a OneID, night by night."""
+    return _rows(
+        published,
+        """
+        SELECT happened_on, event, from_one_id, to_one_id, profile_count, cause FROM identity.lineage_events
+        WHERE from_one_id = ? OR to_one_id = ? ORDER BY happened_on, event, from_one_id, to_one_id
+        """,
+        [one_id, one_id],
+    )
+
+
+def line_of_event(event: dict[str, Any]) -> str:
+    """Give the line a terminal shows of an event."""
+    from_id, to_id = event["from_one_id"] or "-", event["to_one_id"] or "-"
+    return (
+        f"  {event['happened_on']}  {event['event']:<9} {from_id} → {to_id}  {event['profile_count']} profiles "
+        f"({event['cause']})"
+    )
+
+
 def describe(person: Person) -> list[str]:
     """Give the lines a terminal shows."""
     facts = person.facts
@@ -179,11 +202,7 @@ def describe(person: Person) -> list[str]:
             )
             why = f", {link['state']}: {link['reason']}" if link["state"] else ""
             lines.append(f"    {link['namespace']:<26} {link['masked']:<26} {sure:<13} {joins}{why}")
-    for event in person.events:
-        from_id, to_id = event["from_one_id"] or "-", event["to_one_id"] or "-"
-        lines.append(
-            f"  {event['happened_on']}  {event['event']:<9} {from_id} → {to_id}  {event['profile_count']} profiles ({event['cause']})"
-        )
+    lines += [line_of_event(event) for event in person.events]
     for member in person.earlier_members:
         lines.append(
             f"  earlier: {member['source']}/{member['source_key']}  {member['valid_from']} to {member['valid_to']}"

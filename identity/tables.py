@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import duckdb
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from lakehouse.lake import Lake
-
 _NAMED = re.compile(r"\b(identity|trusted)\.([a-z_]+)\b")
+
+
+class Relations(Protocol):
+    """Whoever knows where the rows of a table are: a lake its newest ones, a publication those it names."""
+
+    def relation(self, table: str, connection: duckdb.DuckDBPyConnection) -> str:
+        """Give SQL that reads the rows of a table."""
 
 
 class Tables:
     """Reads tables by name in SQL; what was written after a table was first named is not seen."""
 
-    def __init__(self, lake: Lake, business_date: date) -> None:
+    def __init__(self, lake: Relations, business_date: date) -> None:
         self.lake = lake
         self.connection = duckdb.connect()
         self.connection.execute("SET TimeZone = 'UTC'")

@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import SettingsInvalid
-from lakehouse.settings import FILE_NAME
+from lakehouse.settings import FILE_NAME, Settings
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -24,15 +24,20 @@ def fingerprint(key: bytes) -> str:
 
 def workspace_key(lake: Lake, business_date: date) -> bytes:
     """Give the key of the workspace; one that differs from the key of earlier nights raises ``SettingsInvalid``."""
-    key = lake.settings.secret(SECRET)
-    mine = fingerprint(key)
     known = lake.read_arrow("identity.keys", columns=["fingerprint"])["fingerprint"].to_pylist()
-    if known and mine not in known:
+    key = known_key(lake.settings, known)
+    if not known:
+        lake.append_rows("identity.keys", [{"fingerprint": fingerprint(key), "first_used_on": business_date}])
+    return key
+
+
+def known_key(settings: Settings, known: list[str]) -> bytes:
+    """Give the key of the workspace; ``SettingsInvalid`` where it has none of the ``known`` fingerprints."""
+    key = settings.secret(SECRET)
+    if known and fingerprint(key) not in known:
         raise SettingsInvalid(
             f"the secret '{SECRET}' is not the one this lake's identifiers were hashed with: bring the old key back "
             f"(CDP_SECRET_{SECRET.upper()} or secrets/{SECRET}.key); with another key nobody would be recognised",
-            file=lake.settings.workspace / FILE_NAME,
+            file=settings.workspace / FILE_NAME,
         )
-    if not known:
-        lake.append_rows("identity.keys", [{"fingerprint": mine, "first_used_on": business_date}])
     return key

@@ -148,18 +148,23 @@ class Published:
     def view(self, table: str) -> str:
         """Make ``table`` known to the connection at its published version and give its name."""
         if table not in self._made:
-            if table not in self.publication.tables:
-                from lakehouse.yaml_files import did_you_mean
-
-                raise UsageError(
-                    f"no published table is called '{table}'{did_you_mean(table, sorted(self.publication.tables))}"
-                )
             database = table.partition(".")[0]
             self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{database}"')
-            body = relation_sql(self.settings, table, self.publication.tables[table])
-            self.connection.execute(f"CREATE OR REPLACE VIEW {table} AS {body}")
+            self.connection.execute(
+                f"CREATE OR REPLACE VIEW {table} AS {self.relation(table, self.connection)}"
+            )
             self._made.add(table)
         return table
+
+    def relation(self, table: str, connection: duckdb.DuckDBPyConnection) -> str:
+        """Give SQL for any connection that reads ``table`` at its published version."""
+        if table not in self.publication.tables:
+            from lakehouse.yaml_files import did_you_mean
+
+            raise UsageError(
+                f"no published table is called '{table}'{did_you_mean(table, sorted(self.publication.tables))}"
+            )
+        return relation_sql(self.settings, table, self.publication.tables[table])
 
     def views(self, tables: Iterable[str]) -> None:
         """Make several tables known."""

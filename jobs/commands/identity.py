@@ -62,11 +62,49 @@ def show(
     if one_id is None:
         one_id = find_one_id(published, identifier=identifier, profile=profile)
     person = show_person(published, one_id)
-    click.echo(
-        json.dumps(person.summary(), ensure_ascii=False, default=str)
-        if as_json
-        else "\n".join(describe(person))
-    )
+    _print(person.summary(), describe(person), as_json=as_json)
+
+
+def _explained(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = workspace_option(command)
+    command = click.option(
+        "--as-of", type=DAY, default=None, help="Read the publication of this business date."
+    )(command)
+    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+    command = click.argument("profile_b", metavar="SOURCE/KEY")(command)
+    return click.argument("profile_a", metavar="SOURCE/KEY")(command)
+
+
+@group.command("why")
+@_explained
+def why(profile_a: str, profile_b: str, as_json: bool, as_of: date | None, workspace: Path | None) -> None:
+    """Tell why two records are one person: statement by statement, with file and record. Needs no JVM."""
+    from identity.explain import describe_why
+    from identity.explain import why as told_why
+    from lakehouse.published import open_published
+    from lakehouse.settings import load_settings
+
+    told = told_why(open_published(load_settings(workspace), as_of), profile_a, profile_b)
+    _print(told.summary(), describe_why(told), as_json=as_json)
+
+
+@group.command("why-not")
+@_explained
+def why_not(
+    profile_a: str, profile_b: str, as_json: bool, as_of: date | None, workspace: Path | None
+) -> None:
+    """Tell why two records are two people: what did not join them, and what forbids it. Needs no JVM."""
+    from identity.explain import describe_why_not
+    from identity.explain import why_not as told_why_not
+    from lakehouse.published import open_published
+    from lakehouse.settings import load_settings
+
+    told = told_why_not(open_published(load_settings(workspace), as_of), profile_a, profile_b)
+    _print(told.summary(), describe_why_not(told), as_json=as_json)
+
+
+def _print(summary: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    click.echo(json.dumps(summary, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
 
 
 @group.command("evaluate")

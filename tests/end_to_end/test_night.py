@@ -109,6 +109,40 @@ def test_no_personal_value_is_in_the_report_the_ledger_or_the_audiences(bank, fi
     assert [value for (value,) in values if value in lake_text] == []
 
 
+def test_people_and_strangers_of_the_bank_are_explained_by_its_own_files(bank, first_night):
+    from identity.explain import why, why_not
+
+    published = open_published(bank)
+    ends = published.sql(
+        """
+        SELECT min_by(profile, source_key), max_by(profile, source_key) FROM (
+          SELECT one_id, source_key, source || '/' || source_key AS profile FROM identity.memberships
+          WHERE valid_to IS NULL) GROUP BY one_id HAVING count(*) > 2 ORDER BY one_id LIMIT 12
+        """
+    ).fetchall()
+    delivered = {path.name for path in bank.inbox.rglob("*") if path.is_file()}
+    for a, b in ends:
+        told = why(published, a, b)
+        assert told.steps
+        records = [r for step in told.steps for said in step["statements"] for r in said["records"]]
+        assert records and {Path(record["file"]).name for record in records} <= delivered
+    strangers = published.sql(
+        """
+        WITH carried AS (
+          SELECT l.identifier_id, m.one_id, m.source || '/' || m.source_key AS profile FROM identity.links l
+          JOIN identity.memberships m ON m.profile_id = l.profile_id AND m.valid_to IS NULL WHERE l.valid_to IS NULL)
+        SELECT min(a.profile), max(b.profile) FROM carried a JOIN carried b USING (identifier_id)
+        WHERE a.one_id < b.one_id GROUP BY identifier_id ORDER BY identifier_id LIMIT 12
+        """
+    ).fetchall()
+    rules = set()
+    for a, b in strangers:
+        told = why_not(published, a, b)
+        assert told.obstacles, "they carry one identifier, so something kept them apart"
+        rules |= {said["rule"] for obstacle in told.obstacles for said in obstacle["refused"]}
+    assert "shared" in rules
+
+
 def test_the_same_night_again_does_nothing_and_by_force_gives_the_same_rows(bank, first_night):
     from jobs.nightly import run_night
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pytest
-from identity_records import deliver
+from identity_records import deliver, publish
 
 from identity import resolve
 from jobs.cli import run
@@ -30,15 +30,7 @@ def published(make_workspace, monkeypatch):
     lake = open_lake(load_settings(folder))
     deliver(lake, NIGHT, RECORDS)
     resolve(lake, NIGHT)
-    tables = ("memberships", "one_ids", "links", "nodes", "node_states", "lineage_events", "redirects")
-    lake.append_rows(
-        "ops.publications",
-        [
-            {"seq": 1, "business_date": NIGHT, "run_id": "r", "published_at": datetime(2026, 11, 19, tzinfo=UTC),
-             "fingerprint": "f", "summary": "{}",
-             "tables": [{"table": f"identity.{t}", "version": lake.version(f"identity.{t}")} for t in tables]}
-        ],
-    )  # fmt: skip
+    publish(lake, NIGHT)
     monkeypatch.setenv("CDP_WORKSPACE", str(folder))
     return folder
 

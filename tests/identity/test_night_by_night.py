@@ -49,11 +49,12 @@ RULES = [
     "largest_person: {cut_above: 2, stop_above: 500}",
     "namespaces: {phone: {kind: attribute}}",
     "disagree: []",
+    "golden: {by: [most_recent], attributes: {full_name: [most_frequent], birth_date: []}}",
 ]
 # What a partial and a full night must agree in; `computed_on` and causes tell how it was done.
 COMPARED = {
     "memberships": (), "links": (), "node_states": (), "components": ("computed_on",), "refused_links": (),
-    "one_ids": (), "redirects": (), "nodes": (), "lineage_events": ("cause",),
+    "one_ids": (), "redirects": (), "nodes": (), "lineage_events": ("cause",), "golden_records": (),
 }  # fmt: skip
 DICTIONARIES = {"identity.nodes", "identity.keys", "identity.one_ids", "identity.decisions"}
 
