@@ -107,6 +107,26 @@ def _print(summary: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     click.echo(json.dumps(summary, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
 
 
+@group.command("try")
+@click.option(
+    "--rules",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The identity.yml to be tried.",
+)
+@click.option("--only-identity", is_flag=True, help="Leave tags and audiences out; needs no JVM.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@workspace_option
+def try_(rules: Path, only_identity: bool, as_json: bool, workspace: Path | None) -> int:
+    """Show what other rules would have made of the newest night: people, tags, audiences. Changes nothing."""
+    from jobs.try_rules import describe, try_rules
+    from lakehouse.settings import load_settings
+
+    trial = try_rules(load_settings(workspace), rules, only_identity=only_identity)
+    _print(trial.summary(), describe(trial), as_json=as_json)
+    return 3 if trial.refused else 0
+
+
 @group.command("evaluate")
 @click.option(
     "--truth",

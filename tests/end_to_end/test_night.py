@@ -143,6 +143,33 @@ def test_people_and_strangers_of_the_bank_are_explained_by_its_own_files(bank, f
     assert "shared" in rules
 
 
+def test_other_rules_are_tried_on_a_clone_and_nothing_of_the_lake_changes(bank, first_night, tmp_path):
+    from jobs.try_rules import describe, try_rules
+
+    before = contents(bank)
+    same = try_rules(bank, bank.workspace / "identity.yml", only_identity=True)
+    assert (same.people.merges, same.people.splits, same.people.moved) == (0, 0, 0)
+    strict = tmp_path / "strict.yml"
+    strict.write_text("namespaces: {phone: {kind: attribute}, email: {kind: attribute}}\n", encoding="utf-8")
+    tried = try_rules(bank, strict)
+    assert tried.people.splits > 20 and tried.people.merges == 0
+    assert tried.people.people_after - tried.people.people_before == tried.people.splits
+    assert tried.truth["recall"][1] < tried.truth["recall"][0]
+    held = {tag["tag"]: (tag["before"], tag["after"]) for tag in tried.tags}
+    assert held["aum_eod"][0] < held["aum_eod"][1]
+    sizes = {a["audience"]: a["before"] for a in tried.audiences}
+    assert sizes == {code: counts["published"] for code, counts in first_night.summary["segments"].items()}
+    assert all(a["after"] == a["before"] + a["enter"] - a["leave"] for a in tried.audiences)
+    assert f"{tried.people.splits:,}" in "\n".join(describe(tried))
+    loose = tmp_path / "loose.yml"
+    loose.write_text(
+        "extends: nothing\nnamespaces: {phone: {kind: person}}\nlargest_person: {cut_above: 2, stop_above: 3}\n"
+    )
+    assert "one person would have" in try_rules(bank, loose).refused
+    assert differing(before, contents(bank)) == []
+    assert not list((bank.lake / "_exchange").iterdir())
+
+
 def test_the_same_night_again_does_nothing_and_by_force_gives_the_same_rows(bank, first_night):
     from jobs.nightly import run_night
 
