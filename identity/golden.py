@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 TABLE = "identity.golden_records"
 FEED = "identity"
+_FIRST = "first_said"
+# How, of the records that state what survives, the one is found that is named.
+_NAMED_BY = ("verified", "source_priority", _FIRST)
 
 
 def write_golden_records(
@@ -54,66 +57,72 @@ def golden_records(said: pa.Table, rules: GoldenRules) -> pa.Table:
     """Give one row per ``one_id``: each attribute that somebody states, and ``<attribute>_profile_id`` who does.
 
     ``said`` has one row per record (several where several feeds describe it): ``one_id``, ``profile_id``, ``source``,
-    ``source_key``, ``is_verified``, ``valid_from`` and the attributes.
+    ``source_key``, ``_feed``, ``is_verified``, ``valid_from`` and the attributes. Of the records that state what survives, a
+    verified one is named, then the most trusted, then the one that said it first: who repeats it changes nothing.
     """
     one_ids, person = np.unique(said["one_id"].to_numpy(), return_inverse=True)
     questions = _answers(said, rules.sources)
     columns: dict[str, pa.Array | pa.ChunkedArray | np.ndarray] = {"one_id": one_ids}
     profiles = said["profile_id"].to_numpy()
     for name in ATTRIBUTES:
-        stated = np.flatnonzero(pc.is_valid(said[name]).to_numpy(zero_copy_only=False))
-        chosen = stated[_first_of_each(person, stated, said[name], rules.order_of(name), questions)]
         place = np.full(len(one_ids), -1, dtype=np.int64)
-        place[person[chosen]] = chosen
-        at = pa.array(place, mask=place < 0)
-        columns[name] = said[name].take(at)
-        columns[f"{name}_profile_id"] = pa.array(profiles[place], mask=place < 0) if len(profiles) else at
+        whose = place.copy()
+        stated = np.flatnonzero(pc.is_valid(said[name]).to_numpy(zero_copy_only=False))
+        mine = person[stated]
+        several = np.bincount(mine, minlength=len(one_ids))[mine] > 1
+        place[mine[~several]] = whose[mine[~several]] = stated[~several]
+        if several.any():
+            rows = stated[several]
+            codes = pc.dictionary_encode(said[name].take(pa.array(rows)).combine_chunks()).indices.to_numpy()
+            best = _best(
+                person[rows], codes, rules.order_of(name), {n: a[rows] for n, a in questions.items()}
+            )
+            place[person[rows[best]]] = rows[best]
+            survived = np.zeros(len(one_ids), dtype=np.int64)
+            survived[person[rows[best]]] = codes[best]
+            agree = rows[codes == survived[person[rows]]]
+            first = _best(person[agree], agree, _NAMED_BY, {n: a[agree] for n, a in questions.items()})
+            whose[person[agree[first]]] = agree[first]
+        columns[name] = said[name].take(pa.array(place, mask=place < 0))
+        known = pa.array(whose, mask=whose < 0)
+        columns[f"{name}_profile_id"] = pa.array(profiles).take(known)
     return pa.table(columns)
 
 
 def _answers(said: pa.Table, sources: Sequence[str]) -> dict[str, np.ndarray]:
     """Give, per question, a number for each record, the smaller the better; ``key`` tells any two apart."""
     place = pc.fill_null(pc.index_in(said["source"], value_set=pa.array(sources, pa.string())), len(sources))
-    # Several feeds may describe one record: then what they say ends the order.
+    # Several feeds may describe one record: then the feed ends the order.
     names = ["source", "source_key", "_feed"]
     order = pc.sort_indices(said.select(names), sort_keys=[(name, "ascending") for name in names]).to_numpy()
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
+    days = said["valid_from"].cast(pa.int32()).to_numpy().astype(np.int64)
     return {
         "verified": (~said["is_verified"].to_numpy(zero_copy_only=False)).astype(np.int64),
         "source_priority": place.to_numpy().astype(np.int64),
-        "most_recent": -said["valid_from"].cast(pa.int32()).to_numpy().astype(np.int64),
+        "most_recent": -days,
+        _FIRST: days,
         "key": rank,
     }
 
 
-def _first_of_each(
-    person: np.ndarray,
-    stated: np.ndarray,
-    values: pa.ChunkedArray,
-    order: Sequence[str],
-    questions: dict[str, np.ndarray],
+def _best(
+    person: np.ndarray, codes: np.ndarray, order: Sequence[str], answers: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """Give the places in ``stated`` of the best statement of each person."""
-    mine = person[stated]
-    is_alone = np.bincount(mine, minlength=1)[mine] == 1 if len(mine) else np.zeros(0, dtype=bool)
-    several = np.flatnonzero(~is_alone)
-    if not len(several):
-        return np.flatnonzero(is_alone)
-    rows = stated[several]
+    """Give the place of the best statement of each person; ``codes`` are equal where statements are."""
     keys = []
     for question in (*order, "key"):
         if question == "most_frequent":
-            codes = pc.dictionary_encode(values.take(pa.array(rows)).combine_chunks()).indices.to_numpy()
-            pairs = mine[several] * (int(codes.max()) + 1) + codes
-            _, at, counts = np.unique(pairs, return_inverse=True, return_counts=True)
+            _, at, counts = np.unique(
+                person * (int(codes.max()) + 1) + codes, return_inverse=True, return_counts=True
+            )
             keys.append(-counts[at])
         else:
-            keys.append(questions[question][rows])
-    best = np.lexsort((*reversed(keys), mine[several]))
-    ordered = mine[several][best]
-    first = best[np.r_[True, ordered[1:] != ordered[:-1]]]
-    return np.concatenate([np.flatnonzero(is_alone), several[first]])
+            keys.append(answers[question])
+    best = np.lexsort((*reversed(keys), person))
+    ordered = person[best]
+    return best[np.r_[True, ordered[1:] != ordered[:-1]]]
 
 
 def _changed_people(tables: Tables) -> None:

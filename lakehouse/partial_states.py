@@ -11,6 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse.contracts import Contract
+from lakehouse.published import sql_of
 from lakehouse.small_states import apply_actions, state_actions
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def change_part(
 
     told = [field for field in found.arrow_schema() if field.name not in ("_feed", "valid_from", "valid_to")]
     incoming = rows.select([field.name for field in told]).cast(pa.schema(told))
-    if not lake.row_count(found.name):
+    table = lake.delta(found.name)
+    if not table.file_uris():
         if incoming.num_rows:
             lake.append(found.name, _opened(incoming, feed, business_date))
         return
@@ -45,7 +47,7 @@ def change_part(
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET VARIABLE day = ?::DATE", [business_date])
     connection.register("incoming", incoming)
-    source = lake.relation(found.name, connection)
+    source = sql_of(table, found.name)
     meant = ""
     if within is not None:
         connection.register("meant", pa.table({"one": within[1]}))
@@ -79,7 +81,7 @@ def change_part(
         key=found.key,
     )
     if actions.num_rows:
-        apply_actions(lake, found, actions, found.key)
+        apply_actions(lake, found, actions, found.key, table=table)
 
 
 def _opened(incoming: pa.Table, feed: str, business_date: date) -> pa.Table:

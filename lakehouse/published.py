@@ -18,6 +18,7 @@ from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
+    from deltalake import DeltaTable
 
 PUBLICATIONS = "ops.publications"
 
@@ -34,12 +35,8 @@ class Publication:
     summary: dict[str, Any]
 
 
-def _delta_columns(settings: Settings, table: str, version: int | None) -> tuple[list[str], dict[str, str]]:
+def _delta_columns(source: DeltaTable, table: str) -> tuple[list[str], dict[str, str]]:
     """Give file URIs and column types of a Delta table version, refusing what Parquet readers would misread."""
-    from deltalake import DeltaTable
-
-    database, _, name = table.partition(".")
-    source = DeltaTable(settings.lake / database / name, version=version)
     if source.protocol().min_reader_version > 1:
         raise StepFailed(
             f"{table} needs Delta reader version {source.protocol().min_reader_version}; it cannot be read as files"
@@ -63,9 +60,17 @@ _DUCK_TYPES = {
 
 def relation_sql(settings: Settings, table: str, version: int | None = None) -> str:
     """Give DuckDB SQL that reads one version of a table from its Parquet files."""
-    uris, partitioned = _delta_columns(settings, table, version)
+    from deltalake import DeltaTable
+
+    database, _, name = table.partition(".")
+    return sql_of(DeltaTable(settings.lake / database / name, version=version), table)
+
+
+def sql_of(source: DeltaTable, table: str) -> str:
+    """Give DuckDB SQL that reads an opened table, called ``table``, from its Parquet files."""
+    uris, partitioned = _delta_columns(source, table)
     if not uris:
-        return _empty_sql(settings, table, version)
+        return _empty_sql(source)
     files = ", ".join("'" + uri.replace("'", "''") + "'" for uri in sorted(uris))
     casts = ", ".join(
         f'CAST("{n}" AS {_DUCK_TYPES.get(t, "VARCHAR")}) AS "{n}"' for n, t in partitioned.items()
@@ -77,13 +82,9 @@ def relation_sql(settings: Settings, table: str, version: int | None = None) -> 
     )
 
 
-def _empty_sql(settings: Settings, table: str, version: int | None) -> str:
+def _empty_sql(source: DeltaTable) -> str:
     """Give SQL for an empty relation with the table's columns."""
-    from deltalake import DeltaTable
-
-    database, _, name = table.partition(".")
-    schema = DeltaTable(settings.lake / database / name, version=version).schema()
-    fields = json.loads(schema.to_json())["fields"]
+    fields = json.loads(source.schema().to_json())["fields"]
     columns = ", ".join(f'CAST(NULL AS {_duck_type(field["type"])}) AS "{field["name"]}"' for field in fields)
     return f"SELECT {columns} WHERE false"
 

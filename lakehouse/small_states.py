@@ -15,6 +15,7 @@ from lakehouse.packing import packed
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from deltalake import DeltaTable
 
     from lakehouse.lake import Lake
 
@@ -90,14 +91,16 @@ def state_actions(
     return changes.select(schema.names).cast(schema)
 
 
-def apply_actions(lake: Lake, found: Contract, actions: pa.Table, key: Sequence[str]) -> None:
-    """Write the changes in one commit: a plain append where rows are only added."""
+def apply_actions(
+    lake: Lake, found: Contract, actions: pa.Table, key: Sequence[str], *, table: DeltaTable | None = None
+) -> None:
+    """Write the changes in one commit: a plain append where rows are only added. ``table`` is the newest one, if opened."""
     from deltalake import CommitProperties, write_deltalake
 
     metadata = CommitProperties(custom_metadata={"userMetadata": lake.run_id})
     if set(actions["_action"].to_pylist()) == {"insert"}:
         write_deltalake(
-            lake.path(found.name),
+            table or lake.path(found.name),
             actions.drop_columns(["_action"]),
             mode="append",
             commit_properties=metadata,
@@ -107,7 +110,7 @@ def apply_actions(lake: Lake, found: Contract, actions: pa.Table, key: Sequence[
     on = " AND ".join(f't."{name}" = s."{name}"' for name in ("_feed", "valid_from", *key))
     values = {f'"{name}"': f's."{name}"' for name in found.columns}
     (
-        lake.delta(found.name)
+        (table or lake.delta(found.name))
         .merge(
             actions,
             predicate=on,
