@@ -27,6 +27,7 @@ class LastNight:
     rules: str
     decisions: frozenset[str]
     profiles: int
+    joined_profiles: int
 
 
 @dataclass
@@ -51,6 +52,9 @@ class NightRow:
     moved: str = "{}"
     moved_quietly: int = 0
     moved_untouched: int = 0
+    uncovered: int = 0
+    joined_profiles: int = 0
+    joined_share_lost: float = 0.0
 
 
 def last_night(rows: pa.Table, business_date: date) -> LastNight | None:
@@ -65,6 +69,7 @@ def last_night(rows: pa.Table, business_date: date) -> LastNight | None:
         rules=row["rules"],
         decisions=frozenset(json.loads(row["decisions"])),
         profiles=row["profiles"],
+        joined_profiles=row["joined_profiles"] or 0,
     )
 
 

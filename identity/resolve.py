@@ -26,11 +26,11 @@ from identity.golden import write_golden_records
 from identity.graph import Graph, Grouping
 from identity.mint import Assignment, assign_one_ids, claimable, places_of
 from identity.nights import TABLE as NIGHTS
-from identity.nights import NightRow, forget_night, last_night, rules_as_text, write_night
+from identity.nights import LastNight, NightRow, forget_night, last_night, rules_as_text, write_night
 from identity.observe import Observed, observe
 from identity.rules import Rules, load_rules
 from identity.stability import Moves, causes_of, count_violations, moves_of, refuse_strangers
-from identity.tables import KINDS, LEFT, Tables
+from identity.tables import KINDS, KNOWN, LEFT, Tables
 from identity.touched import Plan, carriers_outside, identifiers_let_go, known_nodes, plan_night, rows_of
 from identity.workspace_key import workspace_key
 from identity.write import (
@@ -140,6 +140,7 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityR
     moves = replace(moves, known_profiles=_known_before(tables))
     night = _night_row(plan, rules, observed, grouping, moves, living, [d.decision_id for d in decisions])
     night.kinds = after.one(KINDS)
+    _measure_coverage(night, after, before, living)
     write_night(lake, night, business_date)
     clock.lap("write_derived")
     result = IdentityResult(
@@ -227,6 +228,29 @@ def _held_elsewhere(tables: Tables, one_ids: np.ndarray) -> np.ndarray:
         """
     )
     return rows["one_id"].to_numpy()
+
+
+def _measure_coverage(night: NightRow, after: Tables, before: LastNight | None, living: pa.Table) -> None:
+    """Count records that came and are in no map, and how many profiles share their person with another record."""
+    since = ""
+    if before is not None:
+        after.since(before.business_date)
+        since = "AND valid_from > $before"
+    came = " UNION ".join(
+        f"SELECT source, source_key FROM trusted.{table} WHERE {KNOWN} {since}"
+        for table in ("customers", "identifier_observations")
+    )
+    night.uncovered = after.one(
+        f"""
+        SELECT count(*) FROM ({came})
+        ANTI JOIN (SELECT source, source_key FROM identity.memberships WHERE valid_to IS NULL) USING (source, source_key)
+        """
+    )
+    sizes = living["n"].to_numpy()
+    night.joined_profiles = int(sizes[sizes > 1].sum())
+    if before is not None and before.profiles and night.profiles:
+        lost = before.joined_profiles / before.profiles - night.joined_profiles / night.profiles
+        night.joined_share_lost = round(max(0.0, lost), 6)
 
 
 def _kinds_of_everybody(

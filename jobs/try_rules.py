@@ -7,6 +7,7 @@ the lake, the ledger or the audiences changes. What the clone says is held again
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from lakehouse.settings import Settings
 
 DATABASES = ("trusted", "identity", "tags", "segments", "quality", "ops")
 TAGS = "tags.customer_tags"
+_FOLDER = "try_"
 # Values of a text shown to people; the JSON has all.
 _VALUES = 5
 _MAP = "SELECT source, source_key, one_id FROM identity.memberships WHERE valid_to IS NULL"
@@ -60,11 +62,23 @@ def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -
     published = open_published(settings)
     day = published.publication.business_date
     trial = Trial(day.isoformat(), (load_rules(settings).version, wanted.version))
-    with Lake(settings).exchange(f"try_{os.getpid()}") as folder:
+    _forget_killed(settings)
+    with Lake(settings).exchange(f"{_FOLDER}{os.getpid()}") as folder:
         clone_lake(settings, folder / "lake", published.publication.tables, DATABASES)
         lake = open_lake(_workspace(settings, rules, folder))
         _run(lake, published, trial, only_identity=only_identity)
     return trial
+
+
+def _forget_killed(settings: Settings) -> None:
+    """Remove clones of trials whose process is gone."""
+    for left in (settings.lake / "_exchange").glob(f"{_FOLDER}*"):
+        try:
+            os.kill(int(left.name.removeprefix(_FOLDER)), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, PermissionError):
+            continue
 
 
 def _workspace(settings: Settings, rules: Path, folder: Path) -> Settings:

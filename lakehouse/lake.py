@@ -31,11 +31,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from pyspark.sql import DataFrame, SparkSession
 
-
 DBT_DATABASE = "tags_work"
-# What Spark's in-memory catalog of this process knows: table → folder.
 # From here on the files of a write are made by several cores; fewer rows are written by `deltalake`, in one.
 _MANY_ROWS = 500_000
+# What Spark's in-memory catalog of this process knows: table → folder.
 _catalog: dict[str, str] = {}
 
 

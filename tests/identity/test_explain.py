@@ -158,3 +158,41 @@ def test_what_cannot_be_told_again_is_said_and_not_invented(published, monkeypat
     monkeypatch.setattr(evidence, "decisions_of", lambda rows, **_: [])
     assert run(["identity", "why", "web/20", "core/3"]) == 1
     assert "cannot be told again" in capsys.readouterr().err
+
+
+def test_rules_are_tried_without_a_jvm_and_what_cannot_be_tried_is_one_sentence(
+    published, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setenv("CDP_WORKSPACE", str(published))
+    left = published / "lake" / "_exchange" / "try_999999999"
+    left.mkdir(parents=True)
+    rules = tmp_path / "rules.yml"
+
+    def tried(text):
+        rules.write_text(text, encoding="utf-8")
+        code = run(["identity", "try", "--rules", str(rules), "--only-identity", "--json"])
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if out else err
+
+    code, told = tried("{}\n")
+    assert (code, told["rules"][0] == told["rules"][1]) == (0, True)
+    assert [told["people"][name] for name in ("merges", "splits", "moved")] == [0, 0, 0]
+    assert not left.exists(), "what a killed trial left behind is gone"
+    code, told = tried("namespaces: {'app_user_id@app': {kind: attribute}}\n")
+    assert (code, told["people"]["splits"], told["people"]["split"][0]["between"]) == (
+        0,
+        1,
+        ["app/9", "web/7"],
+    )
+    assert run(["identity", "try", "--rules", str(rules), "--only-identity"]) == 0
+    assert "parted: " in capsys.readouterr().out
+    loose = "extends: nothing\nnamespaces: {phone: {kind: person, normaliser: china_mobile}}\n"
+    code, told = tried(loose + "largest_person: {cut_above: 2, stop_above: 2}\n")
+    assert code == 3 and "one person would have 3 profiles, at most 2" in told["refused"]
+    assert tried("namspaces: {}\n") == (
+        2,
+        f"cdp: {rules}:1: unknown key 'namspaces'; did you mean 'namespaces'?\n",
+    )
+    rules.unlink()
+    assert run(["identity", "try", "--rules", str(rules)]) == 2
+    assert "there is no file" in capsys.readouterr().err

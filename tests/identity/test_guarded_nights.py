@@ -310,11 +310,34 @@ def test_the_gate_judges_how_stable_the_night_was(lake):
         ({"moved_untouched": 1}, "moved_untouched"),
         ({"violations": 1}, "violations"),
         ({"largest_growth": 101}, "largest_growth"),
+        ({"uncovered": 1}, "uncovered"),
     ]:
         bad = pa.Table.from_pylist([quiet | wrong], schema=contract("identity.nights").arrow_schema())
         lake.replace_partition("identity.nights", bad, _arrived_on=N1)
         with pytest.raises(GateStopped, match=name):
             check_tables(lake, "identity", ["identity.nights"], N1)
+
+
+def test_a_record_that_is_in_no_map_and_joins_that_go_missing_are_counted(lake, monkeypatch):
+    night(lake, N1, [ZHANG, APP, LI])
+    row = row_of(lake, N1)
+    assert (row["uncovered"], row["joined_profiles"], row["joined_share_lost"]) == (0, 2, 0.0)
+    night(lake, N2, [ZHANG, {**APP, "phone": "0086-not-a-number"}, LI])
+    row = row_of(lake, N2)
+    assert (row["uncovered"], row["joined_profiles"], row["joined_share_lost"]) == (0, 0, 0.666667)
+    verdicts = check_tables(lake, "identity", ["identity.nights"], N2)
+    assert [v.bound.name for v in verdicts if not v.is_passed] == ["joined_share_lost"], "a warning, no stop"
+    whole = lake.change_part
+
+    def loses_one(table, rows, **more):
+        kept = rows.slice(0, rows.num_rows - 1) if table == "identity.memberships" else rows
+        whole(table, kept, **more)
+
+    monkeypatch.setattr(lake, "change_part", loses_one)
+    night(lake, N3, [ZHANG, APP, LI, LONE])
+    assert row_of(lake, N3)["uncovered"] == 1
+    with pytest.raises(GateStopped, match="uncovered"):
+        check_tables(lake, "identity", ["identity.nights"], N3)
 
 
 def test_a_night_without_a_key_writes_nothing(lake, monkeypatch):
