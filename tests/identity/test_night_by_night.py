@@ -227,3 +227,24 @@ def test_two_hundred_histories_give_what_full_rebuilds_give(seed, tmp_path):
         check_history(history, tmp_path)
 
     check()
+
+
+def test_a_record_that_returns_after_a_rebuild_is_not_given_a_number_somebody_holds(tmp_path):
+    """The number was minted for the record; without the old map only the dictionary knows, and others hold it now."""
+    two = [{"id": "app/1", "app_user_id@app": "u1"}, {"id": "app/2", "app_user_id@app": "u1"}]
+    lake = MemoryLake(tmp_path)
+    deliver(lake, FIRST, two)
+    resolve(lake, FIRST)
+    deliver(lake, FIRST + timedelta(days=1), two[1:])
+    resolve(lake, FIRST + timedelta(days=1))
+    held = numbers(lake)["app/2"]
+    assert lake.read_arrow("identity.one_ids")["one_id"].to_pylist() == [held], (
+        "minted for app/1, kept by app/2"
+    )
+    rebuilt = MemoryLake(tmp_path)
+    rebuilt.rows = {n: rows for n, rows in lake.rows.items() if n.startswith("trusted.") or n in DICTIONARIES}
+    resolve(rebuilt, FIRST + timedelta(days=1))
+    deliver(rebuilt, FIRST + timedelta(days=2), [{"id": "app/1", "app_user_id@app": "u7"}, two[1]])
+    result = resolve(rebuilt, FIRST + timedelta(days=2))
+    assert (result.mode, result.minted) == ("changes", 1)
+    assert numbers(rebuilt) == {"app/1": held + 1, "app/2": held}
