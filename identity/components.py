@@ -98,7 +98,7 @@ class Forest:
 
 
 class NamedForest:
-    """A forest in which only the nodes stand that links name, out of 0…n-1; four bytes a node where they do."""
+    """A forest in which only the nodes stand that links name, out of 0…n-1; four bytes a node, five by scipy, up to two billion."""
 
     def __init__(self, n: int, kernel: Kernel) -> None:
         kind = np.int32 if n <= _INT32_NODES else np.int64
