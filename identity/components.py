@@ -7,9 +7,12 @@ loading it, else scipy in chunks. ``identity.engine`` does the same for links in
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import accumulate, pairwise
 from types import ModuleType
 from typing import Literal
 
@@ -23,6 +26,9 @@ _WORTH_NUMBA = 2_000_000
 _WORTH_LOADED_NUMBA = 10_000
 _CHUNK = 8_000_000
 _INT32_NODES = 2**31 - 1
+_MOST_STRETCHES = 8
+# Below that the parents lie in the processor's own memory, and what another core writes there has to travel.
+_NODES_OF_A_STRETCH = 2_000_000
 
 
 def components(
@@ -83,10 +89,12 @@ class Forest:
 
     def join(self, sources: np.ndarray, targets: np.ndarray) -> None:
         """Take links; ends outside the forest raise ``ValueError``."""
-        for s, t in _checked(sources, targets, len(self.parent)):
-            if self.kernel == "numba":
-                _kernels().union(self.parent, s, t)
-            else:
+        if self.kernel == "numba":
+            _joined(_kernels().union, self.parent, sources, targets)
+        else:
+            for s, t in _chunks(sources, targets):
+                if min(s.min(), t.min()) < 0 or max(s.max(), t.max()) >= len(self.parent):
+                    raise _outside(self.parent)
                 _scipy_union(self.parent, s, t)
 
     def flatten(self) -> None:
@@ -112,8 +120,7 @@ class NamedForest:
     def join(self, sources: np.ndarray, targets: np.ndarray) -> None:
         """Take links; ends outside the forest raise ``ValueError``."""
         if self.kernel == "numba":
-            for s, t in _checked(sources, targets, len(self._parent)):
-                _kernels().union_seen(self._parent, s, t)
+            _joined(_kernels().union_seen, self._parent, sources, targets)
         else:
             self._forest.join(sources, targets)
             self._is_named[sources] = self._is_named[targets] = True
@@ -121,22 +128,43 @@ class NamedForest:
     def answer(self) -> tuple[np.ndarray, np.ndarray]:
         """Give the nodes that links named, ascending, and the root of each (both int64)."""
         if self.kernel == "numba":
-            # Made at once, and here and not by the kernel: numpy asks for large pages, which saves most of the first touch.
-            nodes, roots = np.empty((2, len(self._parent)), dtype=np.int64)
-            size = _kernels().answer(self._parent, nodes, roots)
-            return nodes[:size], roots[:size]
+            return self._answer_of_stretches()
         self._forest.flatten()
         named = np.flatnonzero(self._is_named)
         return named, self._forest.parent[named].astype(np.int64, copy=False)
 
+    def _answer_of_stretches(self) -> tuple[np.ndarray, np.ndarray]:
+        n = len(self._parent)
+        count = max(1, min(os.cpu_count() or 1, _MOST_STRETCHES, n // _NODES_OF_A_STRETCH))
+        edges = [n * at // count for at in range(count + 1)]
+        sizes = [_kernels().count_seen(self._parent, a, b) for a, b in pairwise(edges)]
+        ends = list(accumulate(sizes, initial=0))
+        # Made at once, and by numpy, which asks for large pages: that saves most of the first touch.
+        nodes, roots = np.empty((2, ends[-1]), dtype=np.int64)
 
-def _checked(sources: np.ndarray, targets: np.ndarray, n: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give links in chunks of 64-bit ends after holding them against 0…n-1: a kernel writes where they point."""
+        def answer(at: int) -> None:
+            part = slice(ends[at], ends[at + 1])
+            _kernels().answer(self._parent, edges[at], edges[at + 1], nodes[part], roots[part])
+
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(answer, range(count)))
+        return nodes, roots
+
+
+def _joined(union: Callable[..., bool], parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -> None:
+    if not all(union(parent, s, t) for s, t in _chunks(sources, targets)):
+        raise _outside(parent)
+
+
+def _outside(parent: np.ndarray) -> ValueError:
+    return ValueError(f"a link names a node outside 0…{len(parent) - 1}")
+
+
+def _chunks(sources: np.ndarray, targets: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give links in chunks of 64-bit ends."""
     for first in range(0, len(sources), _CHUNK):
         s = np.ascontiguousarray(sources[first : first + _CHUNK], dtype=np.int64)
         t = np.ascontiguousarray(targets[first : first + _CHUNK], dtype=np.int64)
-        if min(s.min(), t.min()) < 0 or max(s.max(), t.max()) >= n:
-            raise ValueError(f"a link names a node outside 0…{n - 1}")
         yield s, t
 
 

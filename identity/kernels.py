@@ -22,10 +22,15 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return numba.njit(nogil=True)(function)
 
 
-def _union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -> None:
-    """Join the trees of every link's ends under the smaller root, halving paths on the way; a root is its own parent."""
+def _union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -> bool:
+    """Join the trees of every link's ends under the smaller root, halving paths on the way; a root is its own parent.
+
+    False as soon as a link ends outside the forest: what stands there is not ours to write on.
+    """
     for i in range(len(sources)):
         a, b = sources[i], targets[i]
+        if min(a, b) < 0 or max(a, b) >= len(parent):
+            return False
         while parent[a] != a:
             parent[a] = parent[parent[a]]
             a = parent[a]
@@ -35,6 +40,7 @@ def _union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -> None
         # Written without asking: which root is smaller, or whether they are one, no processor can foretell, and the
         # question took a quarter of the whole.
         parent[max(a, b)] = min(a, b)
+    return True
 
 
 def _flatten(parent: np.ndarray) -> None:
@@ -43,10 +49,12 @@ def _flatten(parent: np.ndarray) -> None:
         parent[node] = parent[parent[node]]
 
 
-def _union_seen(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -> None:
+def _union_seen(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -> bool:
     """Like ``union`` where a root has no parent but -2, and a node no link has named -1: one question finds either."""
     for i in range(len(sources)):
         a, b = sources[i], targets[i]
+        if min(a, b) < 0 or max(a, b) >= len(parent):
+            return False
         above = parent[a]
         while above >= 0:
             further = parent[above]
@@ -66,26 +74,41 @@ def _union_seen(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) ->
         smaller = min(a, b)
         parent[max(a, b)] = smaller
         parent[smaller] = ROOT
+    return True
 
 
-def _answer(parent: np.ndarray, nodes: np.ndarray, roots: np.ndarray) -> int:
-    """Write the nodes links named (see ``union_seen``), ascending, with their roots, and give how many there are."""
+def _count_seen(parent: np.ndarray, low: int, high: int) -> int:
+    """Count the nodes of low…high-1 that links named (see ``union_seen``)."""
+    count = 0
+    for node in range(low, high):
+        count += parent[node] != UNSEEN
+    return count
+
+
+def _answer(parent: np.ndarray, low: int, high: int, nodes: np.ndarray, roots: np.ndarray) -> None:
+    """Write the nodes of low…high-1 that links named (see ``union_seen``), ascending, with their roots.
+
+    Stretches may be answered at once: whatever another one has written by then, a way down ends at the same root.
+    """
     at = 0
-    for node in range(len(parent)):
+    for node in range(low, high):
         above = parent[node]
         if above == UNSEEN:
             continue
         root = node
-        if above >= 0:  # smaller, so what stands there is its root, or that it is one
-            root = above if parent[above] < 0 else parent[above]
+        if above >= 0:
+            further = parent[above]
+            root = above if further < 0 else further
+            while root < low and parent[root] >= 0:  # of a stretch that may not be answered yet
+                root = parent[root]
             parent[node] = root
         nodes[at] = node
         roots[at] = root
         at += 1
-    return at
 
 
 union = _compiled(_union)
 flatten = _compiled(_flatten)
 union_seen = _compiled(_union_seen)
+count_seen = _compiled(_count_seen)
 answer = _compiled(_answer)

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from lakehouse.contracts import Contract
 
+# Spark's own default; `deltalake` would wait for 100 commits, and to open a table takes ten milliseconds after 50.
+CHECKPOINT_INTERVAL = 10
+
 
 def create_table(contract: Contract, folder: Path) -> bool:
     """Create the table of ``contract`` at ``folder`` unless it is there; tell whether it was created.
@@ -37,7 +40,7 @@ def create_table(contract: Contract, folder: Path) -> bool:
                 "format": {"provider": "parquet", "options": {}},
                 "schemaString": Schema.from_arrow(contract.arrow_schema()).to_json(),
                 "partitionColumns": list(contract.partition_by),
-                "configuration": checks,
+                "configuration": {"delta.checkpointInterval": str(CHECKPOINT_INTERVAL), **checks},
             }
         },
     ]

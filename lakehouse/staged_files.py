@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.clock import now
 from lakehouse.contracts import Contract
+from lakehouse.creation import CHECKPOINT_INTERVAL
 from lakehouse.errors import ContractBroken
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def take_files(
     Files without rows are left out. A file stays where it was too, for whoever still reads it there. ``ContractBroken`` names the rule a row breaks, before
     anything is linked.
     """
-    from deltalake import CommitProperties
+    from deltalake import CommitProperties, PostCommitHookProperties
     from deltalake.transaction import AddAction, RemoveAction
 
     measured = [one for one in (_measured(file, found) for file in files) if one.rows]
@@ -92,6 +93,10 @@ def take_files(
             schema=table.schema(),
             partition_by=list(found.partition_by) or None,
             commit_properties=CommitProperties(custom_metadata={"userMetadata": run_id}),
+            # Looking for logs that may go takes longer than the commit, and finds some after a checkpoint only.
+            post_commithook_properties=PostCommitHookProperties(
+                cleanup_expired_logs=None if (table.version() + 2) % CHECKPOINT_INTERVAL == 0 else False
+            ),
         )
     except BaseException:
         for path in linked:

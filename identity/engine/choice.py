@@ -53,12 +53,13 @@ def components(
     """
     chosen = settings or ComponentSettings()
     session = (lambda: links.sparkSession) if is_spark(links) else spark
-    bounds = bounds_of_frame(named(links)) if is_spark(links) else links_of(links, folder).bounds
+    given = None if is_spark(links) else links_of(links, folder)
+    bounds = bounds_of_frame(named(links)) if given is None else given.bounds
     mode = _mode(bounds, chosen, has_spark=session is not None)
     log.info("components: %d links, at most %d nodes, mode %s", bounds.links, bounds.nodes, mode)
     if mode == "driver" or session is None:
-        return Components(components_on_driver(links_of(links, folder)), "driver")
-    frame = named(links) if is_spark(links) else links_of(links, folder).frame(session(), folder)
+        return Components(components_on_driver(given or links_of(links, folder)), "driver")
+    frame = named(links) if given is None else given.frame(session(), folder)
     work = _Work(folder, chosen)
     if mode == "rounds":
         return Components(work.rounds(frame), mode)

@@ -7,6 +7,7 @@ way, 12 s as an Arrow table given to ``createDataFrame``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as fs
 import pyarrow.parquet as pq
 
 from lakehouse.errors import ContractBroken
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 SOURCE, TARGET = "source", "target"
-_BATCH = 1 << 20
+_BATCH = 1 << 17
+_HELD = 1 << 22
 LINK_SCHEMA = pa.schema([(SOURCE, pa.int64()), (TARGET, pa.int64())])
 
 
@@ -50,17 +53,41 @@ class Links:
     @cached_property
     def bounds(self) -> Bounds:
         """What the files' own statistics say, or where they say nothing, one pass over the columns."""
-        return _told_by_files(self.dataset, self._names) or self._counted()
+        return (self._files and _told_by_files(self._files, self._names)) or self._counted()
+
+    @cached_property
+    def _files(self) -> list[ds.ParquetFileFragment] | None:
+        """The Parquet files on disk that hold these links and nothing else, or None: rows in memory, or filtered."""
+        if not isinstance(self.dataset, ds.FileSystemDataset):
+            return None
+        try:
+            found = list(self.dataset.get_fragments())
+        except ValueError:  # a filtered dataset
+            return None
+        is_plain = isinstance(self.dataset.filesystem, fs.LocalFileSystem) and all(
+            isinstance(file, ds.ParquetFileFragment) and {*self._names} <= {*file.physical_schema.names}
+            for file in found
+        )
+        return found if is_plain else None
 
     @property
     def _names(self) -> list[str]:
         return self.dataset.schema.names[:2]
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give (sources, targets) in batches of about a million; a link without an end is refused."""
-        for batch in self.dataset.to_batches(columns=self._names, batch_size=_BATCH):
+        """Give (sources, targets) in batches, the next one being read meanwhile; a link without an end is refused."""
+        for batch in _read_ahead(self._batches()):
             if batch.num_rows:
                 yield _ends(batch.column(0), self._names[0]), _ends(batch.column(1), self._names[1])
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        if self._files is None:
+            yield from self.dataset.to_batches(columns=self._names, batch_size=_BATCH)
+            return
+        # A scan of the dataset would take as long, but would not go on while a batch is worked on.
+        for file in self._files:
+            with pq.ParquetFile(file.path, memory_map=True) as opened:
+                yield from opened.iter_batches(_BATCH, columns=self._names, use_threads=False)
 
     def frame(self, spark: SparkSession, folder: Path) -> DataFrame:
         """Give the links as a Spark frame of ``source`` and ``target``, handed over in ``folder``."""
@@ -135,16 +162,18 @@ def _ends(column: pa.Array, name: str) -> np.ndarray:
     return column.to_numpy(zero_copy_only=False)
 
 
-def _told_by_files(dataset: ds.Dataset, names: list[str]) -> Bounds | None:
-    if not isinstance(dataset, ds.FileSystemDataset):
-        return None
-    try:
-        fragments = list(dataset.get_fragments())
-    except ValueError:  # a filtered dataset: its files hold more than it gives
-        return None
+def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
+
+
+def _told_by_files(files: list[ds.ParquetFileFragment], names: list[str]) -> Bounds | None:
     links, lows, highs = 0, [], []
-    for fragment in fragments:
-        facts = fragment.metadata
+    for file in files:
+        facts = file.metadata
         places = [facts.schema.to_arrow_schema().get_field_index(name) for name in names]
         for at in range(facts.num_row_groups):
             group = facts.row_group(at)
@@ -167,6 +196,6 @@ def distinct_ends(links: Links) -> np.ndarray:
     for sources, targets in links.batches():
         waiting += [sources.astype(np.int64, copy=False), targets.astype(np.int64, copy=False)]
         held += 2 * len(sources)
-        if held > max(4 * _BATCH, len(found)):
+        if held > max(_HELD, len(found)):
             found, waiting, held = distinct(np.concatenate([found, *waiting])), [], 0
     return distinct(np.concatenate([found, *waiting])) if waiting else found

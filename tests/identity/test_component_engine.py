@@ -99,6 +99,13 @@ def test_bounds_come_from_the_files_and_equal_a_count(tmp_path):
     assert links_of(table([]), tmp_path).bounds.nodes == 0
 
 
+def test_a_file_that_lacks_a_column_is_refused(tmp_path):
+    pq.write_table(table([(5, 9), (3, 3)]), tmp_path / "a.parquet")
+    pq.write_table(table([(7, 12)]).drop_columns("identifier_id"), tmp_path / "b.parquet")
+    with pytest.raises(ContractBroken, match="1 links have no end in column 'identifier_id'"):
+        components(ds.dataset(tmp_path), tmp_path)
+
+
 def test_a_partition_gives_one_star_per_node():
     halves = [table([(8, 2), (5, 8)]).to_batches()[0], table([(9, 9), (2, 8)]).to_batches()[0]]
     stars = pa.Table.from_batches(stars_of_batches(iter(halves)), STARS)

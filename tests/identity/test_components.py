@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from identity.components import components, components_of_batches
+from identity.components import NamedForest, components, components_of_batches
 
 KERNELS = ["scipy", "numba"]
 NOTHING = np.zeros(0, dtype=np.int64)
@@ -75,7 +75,34 @@ def test_a_start_may_point_upwards(kernel):
     assert components(NOTHING, NOTHING, 5, start=start, kernel=kernel).tolist() == [4, 1, 2, 4, 4]
 
 
-@pytest.mark.parametrize("link", [(0, 5), (-1, 0)])
-def test_a_link_to_a_node_that_is_not_there_is_refused(link):
-    with pytest.raises(ValueError, match="outside"):
-        components(np.array([link[0]]), np.array([link[1]]), 5)
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("link", [(0, 5), (5, 0), (-1, 0), (0, -1), (2**33, 2**33)])
+def test_a_link_to_a_node_that_is_not_there_is_refused(kernel, link):
+    ends = np.array([link[0]]), np.array([link[1]])
+    with pytest.raises(ValueError, match="outside 0…4"):
+        components(*ends, 5, kernel=kernel)
+    with pytest.raises(ValueError, match="outside 0…4"):
+        NamedForest(5, kernel).join(*ends)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_stretches_answered_at_once_equal_one_answered_alone(seed, monkeypatch):
+    monkeypatch.setattr("identity.components._NODES_OF_A_STRETCH", 30)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    sources, targets, n = shapes(seed)
+    forest = NamedForest(n + 7, "numba")
+    forest.join(sources, targets)
+    nodes, roots = forest.answer()
+    assert np.array_equal(nodes, np.unique(np.concatenate([sources, targets]))), f"seed {seed}"
+    assert np.array_equal(roots, oracle(sources, targets, n)[nodes]), f"seed {seed}"
+
+
+def test_a_way_down_through_other_stretches_is_followed_to_its_end(monkeypatch):
+    monkeypatch.setattr("identity.components._NODES_OF_A_STRETCH", 1000)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    forest = NamedForest(8000, "numba")
+    downwards = np.arange(7999, 0, -1)  # the deepest trees there can be: no link finds a path to halve
+    forest.join(downwards - 1, downwards)
+    nodes, roots = forest.answer()
+    assert np.array_equal(nodes, np.arange(8000))
+    assert not roots.any()

@@ -210,6 +210,17 @@ def test_a_commit_that_fails_leaves_no_file_behind(lake, monkeypatch):
     assert list(Path(lake.path("quality.scratch_facts")).rglob("*.parquet")) == []
 
 
+def test_a_table_of_many_commits_opens_from_a_checkpoint(lake, spark):
+    table = "quality.scratch_facts"
+    for at in range(12):
+        lake.take_files(table, [staged(lake, f"n{at}", (str(at), "A", at))])
+    assert [file.name for file in (Path(lake.path(table)) / "_delta_log").glob("*.checkpoint.parquet")] == [
+        f"{9:020d}.checkpoint.parquet"
+    ]
+    assert lake.row_count(table) == lake.read(table).count() == 12
+    assert lake.read_arrow(table, version=4).num_rows == 4
+
+
 def test_many_rows_become_files_of_several_cores_and_read_like_few(lake, spark, monkeypatch):
     from lakehouse import contracts, packing
     from lakehouse import lake as writing
