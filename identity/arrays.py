@@ -28,3 +28,8 @@ def above(values: np.ndarray, limit: int) -> np.ndarray:
         return values[:0]
     ordered = np.sort(values)
     return distinct(ordered[limit:][ordered[limit:] == ordered[:-limit]])
+
+
+def is_among(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Tell which values are among the wanted ones: ids without large holes, looked up in a table as long as their range."""
+    return np.isin(values, wanted, kind="table")

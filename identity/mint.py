@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from identity.arrays import distinct
+from identity.arrays import distinct, is_among
 
 FIRST_ONE_ID = 1_000_000_000_001
 _NONE = 0
@@ -95,7 +95,7 @@ def claimable(
 
     Only these, and those of the profiles' own history, can be given to a person who has none.
     """
-    return known_ids[np.isin(known_anchors, profile_ids) | np.isin(known_places.profiles, profile_ids)]
+    return known_ids[is_among(known_anchors, profile_ids) | is_among(known_places.profiles, profile_ids)]
 
 
 @dataclass(frozen=True)
@@ -206,8 +206,8 @@ def _claim_or_mint(
     claimed: set[int] = set()
     tonight = set(known_ids[created_tonight].tolist())
     held = _held_before(orphans, component, profile_ids, weights, history_profiles, history_one_ids)
-    taken = set(history_one_ids[np.isin(history_one_ids, live)].tolist()) if held else set()
-    is_dead = ~np.isin(known_ids, live)
+    taken = set(history_one_ids[is_among(history_one_ids, live)].tolist()) if held else set()
+    is_dead = ~is_among(known_ids, live)
     wanted = anchors[orphans]
     last = _by_profile(known_places.profiles, known_ids, wanted, is_dead, order=known_places.order)
     minted_at = _by_profile(known_anchors, known_ids, wanted, is_dead, order=known_ids)
@@ -246,7 +246,7 @@ def _by_profile(
     profiles: np.ndarray, one_ids: np.ndarray, wanted: np.ndarray, usable: np.ndarray, *, order: np.ndarray
 ) -> dict[int, list[int]]:
     """Give per wanted profile the usable ids that name it, in ascending ``order``."""
-    at = np.flatnonzero(usable & np.isin(profiles, wanted))
+    at = np.flatnonzero(usable & is_among(profiles, wanted))
     at = at[np.argsort(order[at], kind="stable")]
     found: dict[int, list[int]] = {}
     for profile, one_id in zip(profiles[at].tolist(), one_ids[at].tolist(), strict=True):
@@ -263,9 +263,9 @@ def _held_before(
     history_one_ids: np.ndarray,
 ) -> dict[int, list[tuple[int, int]]]:
     """Give per component the ids its profiles held on earlier nights, heaviest first, as (weight, id)."""
-    wanted = np.isin(component, orphans)
+    wanted = is_among(component, orphans)
     places = {int(p): i for i, p in zip(np.flatnonzero(wanted), profile_ids[wanted], strict=True)}
-    mine = np.isin(history_profiles, profile_ids[wanted])
+    mine = is_among(history_profiles, profile_ids[wanted])
     found: dict[int, dict[int, int]] = {}
     for profile, one_id in set(
         zip(history_profiles[mine].tolist(), history_one_ids[mine].tolist(), strict=True)

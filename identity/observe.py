@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from identity.arrays import distinct_pairs
 from identity.facts import come_of_age, common_names, days_of, facts_of_profiles, look_up
 from identity.graph import ABSENT, UNDATED, Graph, Identifiers, Links, Profiles
 from identity.normalise import NORMALISERS, facts_of_national_ids, keyed, masked
@@ -65,6 +67,46 @@ class Observed:
         return str(masked(namespace, clear)[0].as_py())
 
 
+@dataclass(frozen=True)
+class Hashes:
+    """Values of one sensitive namespace, in clear and as stored: what was hashed once need not be hashed again."""
+
+    clear: pa.StringArray
+    stored: pa.StringArray
+
+
+def carried_values(observations: pa.Table, rules: Rules, key: bytes) -> tuple[pa.Table, dict[str, Hashes]]:
+    """Give the identifiers that records carry, ``namespace, value, carriers``, and what was hashed for it, by namespace.
+
+    ``value`` is as stored, ``carriers`` the number of records with it; no dictionary is asked or added to.
+    """
+    usable = observations.filter(pc.equal(observations["role"], "identity"))
+    records = _distinct_profiles(usable)
+    found = [
+        pa.table(
+            {
+                "namespace": pa.array([], pa.string()),
+                "value": pa.array([], pa.string()),
+                "carriers": np.zeros(0, dtype=np.int64),
+            }
+        )
+    ]
+    hashes: dict[str, Hashes] = {}
+    for values, profiles, places, *_ in _judge_all(usable, records, rules, key, {}):
+        if values.stored is not values.clear:
+            hashes[values.namespace] = Hashes(values.clear, values.stored)
+        known = places != ABSENT
+        carried, _ = distinct_pairs(places[known], profiles[known])
+        size = len(values.stored)
+        counts = np.bincount(carried, minlength=size).astype(np.int64)
+        found.append(
+            pa.table(
+                {"namespace": pa.repeat(values.namespace, size), "value": values.stored, "carriers": counts}
+            )
+        )
+    return pa.concat_tables(found), hashes
+
+
 def observe(
     *,
     customers: pa.Table,
@@ -75,12 +117,14 @@ def observe(
     business_date: date,
     common: pa.Table | None = None,
     highest: int | None = None,
+    hashes: Mapping[str, Hashes] | None = None,
 ) -> Observed:
     """Give the identity graph of the open rows of customers and observations (columns as in their contracts).
 
     ``nodes`` is the dictionary so far, or the part of it that these rows may name; ``highest`` its largest number. New
     nodes get ``max + rank`` in the order of (source, source_key), then (namespace, value), so input order never
-    matters. ``common`` are the names that are nobody's (``common_names`` of all customers; by default of these).
+    matters. ``common`` are the names that are nobody's (``common_names`` of all customers; by default of these),
+    ``hashes`` what the key has made of values before (see ``carried_values``).
     """
     profile_rows = _distinct_profiles(customers, observations)
     known = nodes.filter(pc.equal(nodes["kind"], "profile"))
@@ -99,12 +143,8 @@ def observe(
     highest += int(fresh.sum())
 
     usable = observations.filter(pc.equal(observations["role"], "identity"))
-    at = look_up(
-        usable["source"], usable["source_key"], profile_rows["source"], profile_rows["source_key"],
-        pa.array(np.arange(len(ids))),
-    )  # fmt: skip
-    namespaces = sorted(n for n in pc.unique(usable["namespace"]).to_pylist())
-    by_namespace = [_judge(namespace, usable, at, rules, key) for namespace in namespaces]
+    by_namespace = _judge_all(usable, profile_rows, rules, key, hashes or {})
+    namespaces = [values.namespace for values, *_ in by_namespace]
 
     known = nodes.filter(pc.equal(nodes["kind"], "identifier"))
     builder = _Identifiers(highest, business_date)
@@ -150,13 +190,13 @@ def observe(
     )  # fmt: skip
 
 
-def _distinct_profiles(customers: pa.Table, observations: pa.Table) -> pa.Table:
+def _distinct_profiles(*tables: pa.Table) -> pa.Table:
     both = pa.concat_tables(
         [
             t.select(["source", "source_key"]).cast(
                 pa.schema([("source", pa.string()), ("source_key", pa.string())])
             )
-            for t in (customers, observations)
+            for t in tables
         ]
     )
     return (
@@ -190,7 +230,26 @@ def _repeated(text: str, size: int) -> pa.Array:
 _Judged = tuple[Values, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _judge(namespace: str, observations: pa.Table, at: np.ndarray, rules: Rules, key: bytes) -> _Judged:
+def _judge_all(
+    observations: pa.Table, records: pa.Table, rules: Rules, key: bytes, hashes: Mapping[str, Hashes]
+) -> list[_Judged]:
+    """Judge every namespace that observations name, in the order of names; profiles are places in ``records``."""
+    at = look_up(
+        observations["source"], observations["source_key"], records["source"], records["source_key"],
+        pa.array(np.arange(records.num_rows)),
+    )  # fmt: skip
+    namespaces = sorted(pc.unique(observations["namespace"]).to_pylist())
+    return [_judge(name, observations, at, rules, key, hashes.get(name)) for name in namespaces]
+
+
+def _judge(
+    namespace: str,
+    observations: pa.Table,
+    at: np.ndarray,
+    rules: Rules,
+    key: bytes,
+    hashes: Hashes | None,
+) -> _Judged:
     """Normalise and judge the distinct values of a namespace; give them with (profile, value place, verified, day) per row."""
     mine = pc.equal(observations["namespace"], namespace)
     rows = observations.filter(mine)
@@ -225,11 +284,19 @@ def _judge(namespace: str, observations: pa.Table, at: np.ndarray, rules: Rules,
     )
     if rule is not None and rule.normaliser == "national_id" and len(distinct):
         births, genders = facts_of_national_ids(distinct)
-    stored = keyed(namespace, distinct, key) if rule is not None and rule.sensitive else distinct
+    stored = _stored(namespace, distinct, key, hashes) if rule is not None and rule.sensitive else distinct
     values = Values(namespace, stored, distinct, states, why, births, genders, raw_reasons)
     verified = pc.fill_null(rows["verified"], False).to_numpy(zero_copy_only=False)
     observed = pc.fill_null(rows["observed_on"].cast(pa.date32()).cast(pa.int32()), int(UNDATED)).to_numpy()
     return values, at[mine.to_numpy(zero_copy_only=False)], places, verified, observed
+
+
+def _stored(namespace: str, clear: pa.StringArray, key: bytes, hashes: Hashes | None) -> pa.StringArray:
+    if hashes is None:
+        return keyed(namespace, clear, key)
+    at = pc.index_in(clear, value_set=hashes.clear)
+    fresh = keyed(namespace, clear.filter(pc.is_null(at)), key)
+    return pc.replace_with_mask(hashes.stored.take(at), pc.is_null(at), fresh)
 
 
 def block_states(

@@ -19,7 +19,7 @@ import pyarrow as pa
 from identity.decisions import Decision
 from identity.facts import common_among
 from identity.nights import LastNight
-from identity.observe import NODE_SCHEMA, observe
+from identity.observe import NODE_SCHEMA, Hashes, carried_values
 from identity.rule_changes import reach_of_rules, why_all
 from identity.rules import Rules
 from identity.tables import KINDS, KINDS_LEFT, KNOWN, LEFT, WAS_KNOWN, Tables
@@ -47,7 +47,8 @@ class Plan:
 
     ``reached`` counts the profiles something reached, by cause. ``changed`` (profiles whose records changed) and
     ``reached_ids`` and ``touched_ids`` are node ids, known also for full nights where there was a night before.
-    ``are_kinds_left`` tells whether the dictionary has the kinds of everybody else as the night before left them.
+    ``are_kinds_left`` tells whether the dictionary has the kinds of everybody else as the night before left them, ``hashes``
+    what was hashed of changed records.
     """
 
     why_full: str
@@ -55,6 +56,7 @@ class Plan:
     causes: pa.Table | None = None
     touched_ids: np.ndarray | None = None
     are_kinds_left: bool = True
+    hashes: dict[str, Hashes] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
@@ -93,7 +95,7 @@ def plan_night(
     _earlier_attempt(tables)
     if not why:
         reach_of_rules(tables, before, rules, key)
-    _crowds_dissolved(tables, rules, key, business_date)
+    hashes = _crowds_dissolved(tables, rules, key)
     _whole_components(tables)
     rows = tables.sql("SELECT node_id, cause FROM reached WHERE node_id IS NOT NULL")
     counts = tables.sql(
@@ -101,7 +103,7 @@ def plan_night(
     )
     reached = dict(zip(counts["cause"].to_pylist(), counts["n"].to_pylist(), strict=True))
     touched = tables.sql("SELECT node_id FROM touched WHERE node_id IS NOT NULL")["node_id"].to_numpy()
-    return Plan(why, reached, rows, touched, _are_kinds_left(tables))
+    return Plan(why, reached, rows, touched, _are_kinds_left(tables), hashes)
 
 
 def _cut_off(tables: Tables, before: LastNight) -> str:
@@ -153,10 +155,10 @@ def _changed_records(tables: Tables) -> None:
         tables.keep("ended", was)
         tables.keep("begun", now)
         tables.run(
-            """
+            f"""
             INSERT INTO reached_keys SELECT DISTINCT source, source_key, 'records' FROM (
-              (SELECT * FROM ended EXCEPT ALL SELECT * FROM begun) UNION ALL
-              (SELECT * FROM begun EXCEPT ALL SELECT * FROM ended))
+              SELECT {listed} FROM (SELECT *, -1 AS rows FROM ended UNION ALL SELECT *, 1 FROM begun)
+              GROUP BY ALL HAVING sum(rows) <> 0)
             """
         )
     tables.run("CREATE OR REPLACE TEMP TABLE reached_ids (node_id BIGINT, cause VARCHAR)")
@@ -228,8 +230,11 @@ def _earlier_attempt(tables: Tables) -> None:
     )
 
 
-def _crowds_dissolved(tables: Tables, rules: Rules, key: bytes, business_date: date) -> None:
-    """Find identifiers of changed records; values that too many carried, and no longer do, reach all their carriers."""
+def _crowds_dissolved(tables: Tables, rules: Rules, key: bytes) -> dict[str, Hashes]:
+    """Find identifiers of changed records; values that too many carried, and no longer do, reach all their carriers.
+
+    Gives what was hashed for it.
+    """
     tables.keep(
         "reached",
         """
@@ -242,7 +247,8 @@ def _crowds_dissolved(tables: Tables, rules: Rules, key: bytes, business_date: d
     )
     # Keys that rules reach are records of a namespace that is read anew: they carry other identifiers than before.
     tables.keep("changed_keys", "SELECT DISTINCT source, source_key FROM reached_keys")
-    carried = _values_carried(tables, rules, key, business_date)
+    _, observations = rows_of(tables, "changed_keys")
+    carried, hashes = carried_values(observations, rules, key)
     tables.take("carried", carried)  # namespace, value, carriers among the changed records
     tables.keep(
         "carried_nodes",
@@ -263,7 +269,7 @@ def _crowds_dissolved(tables: Tables, rules: Rules, key: bytes, business_date: d
         ),
     )
     if not capped:
-        return
+        return hashes
     # Not materialized: every use reads few of the links, and keeping them all took longer than the rest.
     tables.run(
         f"""
@@ -289,29 +295,12 @@ def _crowds_dissolved(tables: Tables, rules: Rules, key: bytes, business_date: d
         JOIN dissolved USING (identifier_id) JOIN identity.nodes n ON n.node_id = l.profile_id
         """
     )
+    return hashes
 
 
 def _namespaces_left(tables: Tables) -> set[str]:
     rows = tables.sql(f"SELECT DISTINCT namespace FROM identity.links WHERE {LEFT}")
     return set(rows["namespace"].to_pylist())
-
-
-def _values_carried(tables: Tables, rules: Rules, key: bytes, business_date: date) -> pa.Table:
-    """Give (namespace, stored value, carriers) of what changed records carry now."""
-    customers, observations = rows_of(tables, "changed_keys")
-    seen = observe(
-        customers=customers, observations=observations, nodes=NODE_SCHEMA.empty_table(), rules=rules, key=key,
-        business_date=business_date,
-    )  # fmt: skip
-    identifiers, links = seen.graph.identifiers, seen.graph.links
-    names = pa.array(seen.graph.namespaces, pa.string())
-    return pa.table(
-        {
-            "namespace": names.take(pa.array(identifiers.namespaces, pa.int64())),
-            "value": identifiers.stored,
-            "carriers": np.bincount(links.identifiers, minlength=len(identifiers)),
-        }
-    )
 
 
 def _whole_components(tables: Tables) -> None:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from lakehouse.contracts import Contract
 from lakehouse.published import sql_of
+from lakehouse.scratch import scratch
 from lakehouse.small_states import apply_actions, state_actions
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
     from lakehouse.lake import Lake
 
@@ -33,21 +35,38 @@ def change_part(
 
     ``rows`` have the contract's business columns, ``_file`` and ``_row``, one row per key, all of them ``within``.
     """
-    import duckdb
     import pyarrow as pa
 
     told = [field for field in found.arrow_schema() if field.name not in ("_feed", "valid_from", "valid_to")]
     incoming = rows.select([field.name for field in told]).cast(pa.schema(told))
     table = lake.delta(found.name)
-    if not table.file_uris():
+    moved = None
+    if table.file_uris():
+        with scratch() as connection:
+            connection.execute("SET VARIABLE day = ?::DATE", [business_date])
+            connection.register("incoming", incoming)
+            moved, incoming = _differing(connection, sql_of(table, found.name), found, feed, within)
+    if moved is None or not moved.num_rows:
         if incoming.num_rows:
             lake.append(found.name, _opened(incoming, feed, business_date))
         return
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET VARIABLE day = ?::DATE", [business_date])
-    connection.register("incoming", incoming)
-    source = sql_of(table, found.name)
+    actions = state_actions(
+        moved, incoming, found, feed=feed, business_date=business_date, mode="snapshot", key=found.key
+    )
+    if actions.num_rows:
+        apply_actions(lake, found, actions, found.key, table=table)
+
+
+def _differing(
+    connection: DuckDBPyConnection,
+    source: str,
+    found: Contract,
+    feed: str,
+    within: tuple[str, pa.Array] | None,
+) -> tuple[pa.Table, pa.Table]:
+    """Give the stored rows that may not stay as they are, and of the ``incoming`` ones those that are not there already."""
+    import pyarrow as pa
+
     meant = ""
     if within is not None:
         connection.register("meant", pa.table({"one": within[1]}))
@@ -67,21 +86,15 @@ def change_part(
         f"""
         CREATE TEMP TABLE stays AS
         SELECT {", ".join(f's."{k}"' for k in found.key)} FROM stored s JOIN incoming i USING ({keys})
+        ANTI JOIN (SELECT {keys} FROM stored WHERE valid_from = getvariable('day')) tried USING ({keys})
         WHERE s.valid_from < getvariable('day') AND s.valid_to IS NULL AND {equal or "true"}
-        EXCEPT SELECT {keys} FROM stored WHERE valid_from = getvariable('day')
         """
     )
-    actions = state_actions(
-        connection.sql(f"SELECT * FROM stored ANTI JOIN stays USING ({keys})").to_arrow_table(),
-        connection.sql(f"SELECT * FROM incoming ANTI JOIN stays USING ({keys})").to_arrow_table(),
-        found,
-        feed=feed,
-        business_date=business_date,
-        mode="snapshot",
-        key=found.key,
+    moved, fresh = (
+        connection.sql(f"SELECT * FROM {rows} ANTI JOIN stays USING ({keys})").to_arrow_table()
+        for rows in ("stored", "incoming")
     )
-    if actions.num_rows:
-        apply_actions(lake, found, actions, found.key, table=table)
+    return moved, fresh
 
 
 def _opened(incoming: pa.Table, feed: str, business_date: date) -> pa.Table:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lakehouse.contracts import Contract
 from lakehouse.packing import packed
+from lakehouse.scratch import scratch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,8 +39,6 @@ def state_actions(
     ``stored`` are the feed's rows of the table, ``incoming`` what it says now, with business columns, ``_file`` and
     ``_row``, one row per key.
     """
-    import duckdb
-
     names = list(found.columns)
     business = list(found.business_columns)
     opened = {"_feed": f"'{feed}'", "valid_from": "getvariable('day')", "valid_to": "NULL::DATE"}
@@ -52,11 +51,6 @@ def state_actions(
         return f"struct_pack({fields})"
 
     keys = ", ".join(f'"{name}"' for name in key)
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET VARIABLE day = ?::DATE", [business_date])
-    connection.register("stored", stored)
-    connection.register("incoming", incoming)
     same = f"(i IS NOT NULL AND b IS NOT NULL AND {packed(business, 'i')} IS NOT DISTINCT FROM {packed(business, 'b')})"
     stays = f"({same} OR (i IS NULL AND {'true' if mode == 'delta' else 'false'}))"
     opens = f"(i IS NOT NULL AND NOT {same})"
@@ -84,7 +78,11 @@ def state_actions(
     )
     SELECT _action, {", ".join(f'c."{name}" AS "{name}"' for name in names)} FROM changes
     """
-    changes = connection.sql(query).to_arrow_table()
+    with scratch() as connection:
+        connection.execute("SET VARIABLE day = ?::DATE", [business_date])
+        connection.register("stored", stored)
+        connection.register("incoming", incoming)
+        changes = connection.sql(query).to_arrow_table()
     import pyarrow as pa
 
     schema = pa.schema([pa.field("_action", pa.string()), *found.arrow_schema()])

@@ -20,6 +20,7 @@ from lakehouse.clock import now
 from lakehouse.contracts import Contract
 from lakehouse.creation import CHECKPOINT_INTERVAL
 from lakehouse.errors import ContractBroken
+from lakehouse.scratch import scratch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -209,9 +210,7 @@ def _check(measured: Sequence[_Measured], found: Contract) -> None:
 
 
 def _is_broken(rule: str, paths: Sequence[str]) -> bool:
-    import duckdb
-
-    with duckdb.connect() as connection:
+    with scratch() as connection:
         query = f"SELECT count(*) FROM read_parquet($1, hive_partitioning = false) WHERE NOT coalesce({rule}, false)"
         return bool(connection.execute(query, [list(paths)]).fetchall()[0][0])
 

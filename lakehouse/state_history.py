@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lakehouse.contracts import Contract
 from lakehouse.errors import ContractBroken
+from lakehouse.scratch import scratch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,16 +52,11 @@ def state_intervals(
     A key told again with the same content stays as it is, with the file it first came from. In mode ``snapshot`` a
     key absent on a night ends there; in mode ``delta`` it stays until it is told otherwise.
     """
-    import duckdb
     import pyarrow as pa
 
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.register("told", rows)
     nights = pa.table(
         {"night": pa.array(told_on, pa.date32()), "nth": pa.array(range(len(told_on)), pa.int64())}
     )
-    connection.register("nights", nights)
     keys = ", ".join(f'"{name}"' for name in found.key)
     content = ", ".join(f'"{name}" := "{name}"' for name in found.business_columns)
     gap = "nth <> before_nth + 1" if mode == "snapshot" else "false"
@@ -87,4 +83,7 @@ def state_intervals(
     SELECT unnest(opened.content), opened._file, opened._row, '{feed}' AS _feed, valid_from, {ends} AS valid_to FROM spans
     """
     schema = found.arrow_schema()
-    return connection.sql(query).to_arrow_table().select(schema.names).cast(schema)
+    with scratch() as connection:
+        connection.register("told", rows)
+        connection.register("nights", nights)
+        return connection.sql(query).to_arrow_table().select(schema.names).cast(schema)
