@@ -9,7 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
+from lakehouse.clone import clone_lake
 from lakehouse.contracts import build_contract, contract, contract_names, register_contract
 from lakehouse.errors import ContractBroken, GateStopped
 from lakehouse.gates import check_tables
@@ -219,6 +221,11 @@ def test_a_table_of_many_commits_opens_from_a_checkpoint(lake, spark):
     ]
     assert lake.row_count(table) == lake.read(table).count() == 12
     assert lake.read_arrow(table, version=4).num_rows == 4
+    for version in (4, 9, 12):  # clones from before, at and after the checkpoint
+        folder = lake.settings.lake.parent / f"clone-{version}"
+        clone_lake(lake.settings, folder, {table: version}, ("quality",))
+        cloned = DeltaTable(folder / "quality" / "scratch_facts")
+        assert (cloned.version(), cloned.to_pyarrow_table().num_rows) == (version, version)
 
 
 def test_many_rows_become_files_of_several_cores_and_read_like_few(lake, spark, monkeypatch):
