@@ -39,8 +39,9 @@ def in_process(module: str, way: str, folder: Path, *, limit: float) -> dict[str
         _end(process)
         return {"wrong": f"not ended in {limit:.0f} s"}
     if not said.exists():
-        last = (folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
-        return {"wrong": f"failed: {' '.join(last)[:120]}"}
+        lines = (folder / "log").read_text(errors="replace").strip().splitlines()
+        told = [line for line in lines if "Error" in line or "Exception" in line] or lines[-1:]
+        return {"wrong": f"failed: {' '.join(told[:1]).strip()[:120]}"}
     return {**json.loads(said.read_text()), "peak_mb": peak / 2**20}
 
 
