@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +40,10 @@ def parse_yaml(text: str, *, file: str | Path) -> Any:
     except MarkedYAMLError as wrong:
         mark = wrong.problem_mark or wrong.context_mark
         problem = (wrong.problem or "is not YAML").split("\n")[0].strip()
+        # The parser would show what stands under both keys, which may be values of people.
+        problem = re.sub(
+            r'^found duplicate key "(.*?)" with value .*$', r"the key '\1' is written twice", problem
+        )
         raise SettingsInvalid(problem, file=file, line=mark.line + 1 if mark else None) from None
 
 

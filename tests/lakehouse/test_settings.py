@@ -26,7 +26,7 @@ from lakehouse.settings import load_settings
         ),
         ("time_zone: Mars/Olympus\n", r"cdp.yml:1: 'time_zone': unknown time zone 'Mars/Olympus'"),
         ("currency: yuan\n", r"cdp.yml:1: 'currency': "),
-        ("lake: a\nlake: b\n", r"cdp.yml:2: found duplicate key"),
+        ("lake: a\nlake: b\n", r"cdp.yml:2: the key 'lake' is written twice$"),
         ("lake: [a\n", r"cdp.yml:2: "),
         (
             "spark:\n  driver_memory: lots\n",
