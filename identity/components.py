@@ -90,7 +90,7 @@ class Forest:
     def join(self, sources: np.ndarray, targets: np.ndarray) -> None:
         """Take links; ends outside the forest raise ``ValueError``."""
         if self.kernel == "numba":
-            _joined(_kernels().union, self.parent, sources, targets)
+            _join_all(_kernels().union, self.parent, sources, targets)
         else:
             for s, t in _chunks(sources, targets):
                 if min(s.min(), t.min()) < 0 or max(s.max(), t.max()) >= len(self.parent):
@@ -120,7 +120,7 @@ class NamedForest:
     def join(self, sources: np.ndarray, targets: np.ndarray) -> None:
         """Take links; ends outside the forest raise ``ValueError``."""
         if self.kernel == "numba":
-            _joined(_kernels().union_seen, self._parent, sources, targets)
+            _join_all(_kernels().union_seen, self._parent, sources, targets)
         else:
             self._forest.join(sources, targets)
             self._is_named[sources] = self._is_named[targets] = True
@@ -151,7 +151,9 @@ class NamedForest:
         return nodes, roots
 
 
-def _joined(union: Callable[..., bool], parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -> None:
+def _join_all(
+    union: Callable[..., bool], parent: np.ndarray, sources: np.ndarray, targets: np.ndarray
+) -> None:
     if not all(union(parent, s, t) for s, t in _chunks(sources, targets)):
         raise _outside(parent)
 

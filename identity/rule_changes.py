@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from identity.nights import LastNight
 from identity.normalise import NORMALISERS, keyed
-from identity.observe import block_states
 from identity.rules import NamespaceRule, Rules
 from identity.tables import KNOWN, LEFT, Tables
+from identity.values import block_states
 
 # Keys of a namespace after whose change every record that carries it is read anew.
 _READ_ANEW = ("kind", "normaliser", "sensitive", "window_days")

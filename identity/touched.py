@@ -19,10 +19,11 @@ import pyarrow as pa
 from identity.decisions import Decision
 from identity.facts import common_among
 from identity.nights import LastNight
-from identity.observe import NODE_SCHEMA, Hashes, carried_values
+from identity.observe import NODE_SCHEMA
 from identity.rule_changes import reach_of_rules, why_all
 from identity.rules import Rules
 from identity.tables import KINDS, KINDS_LEFT, KNOWN, LEFT, WAS_KNOWN, Tables
+from identity.values import Hashes, carried_values
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -45,8 +46,8 @@ _READ = (("trusted.customers", CUSTOMERS), ("trusted.identifier_observations", O
 class Plan:
     """What a night decides: everything (``why_full`` says why), or the profiles kept in ``touched``.
 
-    ``reached`` counts the profiles something reached, by cause. ``changed`` (profiles whose records changed) and
-    ``reached_ids`` and ``touched_ids`` are node ids, known also for full nights where there was a night before.
+    ``reached`` counts the profiles something reached, by cause, ``causes`` names them; ``touched_ids`` are node ids of
+    profiles. All three are known also for full nights where there was a night before.
     ``are_kinds_left`` tells whether the dictionary has the kinds of everybody else as the night before left them, ``hashes``
     what was hashed of changed records.
     """
@@ -56,7 +57,7 @@ class Plan:
     causes: pa.Table | None = None
     touched_ids: np.ndarray | None = None
     are_kinds_left: bool = True
-    hashes: dict[str, Hashes] = field(default_factory=dict)
+    hashes: dict[str, Hashes] = field(default_factory=dict, repr=False)
 
     @property
     def is_full(self) -> bool:

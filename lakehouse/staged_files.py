@@ -72,10 +72,12 @@ def take_files(
         return
     actions: list[Any] = []
     linked: list[Path] = []
+    coming = table.version() + 1
+    is_checkpoint_due = (coming + 1) % CHECKPOINT_INTERVAL == 0
     try:
         for at, one in enumerate(measured):
             # A version is committed once, so only a file that no version names can be there already.
-            place = _partition_folder(one.file, found) / f"part-{table.version() + 1:08d}-{at:05d}.parquet"
+            place = _partition_folder(one.file, found) / f"part-{coming:08d}-{at:05d}.parquet"
             (root / place).parent.mkdir(exist_ok=True)
             linked.append(root / place)
             _link(one.file.path, root / place)
@@ -96,7 +98,7 @@ def take_files(
             commit_properties=CommitProperties(custom_metadata={"userMetadata": run_id}),
             # Looking for logs that may go takes longer than the commit, and finds some after a checkpoint only.
             post_commithook_properties=PostCommitHookProperties(
-                cleanup_expired_logs=None if (table.version() + 2) % CHECKPOINT_INTERVAL == 0 else False
+                cleanup_expired_logs=None if is_checkpoint_due else False
             ),
         )
     except BaseException:

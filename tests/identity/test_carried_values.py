@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from identity import observe as observing
-from identity.observe import NODE_SCHEMA, carried_values, observe
+from identity import values as valuing
+from identity.observe import NODE_SCHEMA, observe
+from identity.values import carried_values
 from tests.identity.identity_records import DAY, KEY, observed, shipped_rules, tables
 
 RECORDS = [
@@ -50,8 +51,8 @@ def test_values_hashed_before_are_not_hashed_again_and_give_the_same_graph(monke
     customers, observations = tables(RECORDS)
     _, hashes = carried_values(observations.slice(0, 2), shipped_rules(), KEY)
     hashed = []
-    keyed = observing.keyed
-    monkeypatch.setattr(observing, "keyed", lambda n, v, k: (hashed.extend(v.to_pylist()), keyed(n, v, k))[1])
+    keyed = valuing.keyed
+    monkeypatch.setattr(valuing, "keyed", lambda n, v, k: (hashed.extend(v.to_pylist()), keyed(n, v, k))[1])
 
     def nodes(**given):
         seen = observe(
