@@ -237,12 +237,14 @@ def _measure_coverage(night: NightRow, after: Tables, before: LastNight | None, 
         for table in ("customers", "identifier_observations")
     )
     after.keep("came", came)
-    night.uncovered = after.one(
+    after.keep(
+        "covered",
         """
-        SELECT (SELECT count(*) FROM came) - count(*)
-        FROM identity.memberships SEMI JOIN came USING (source, source_key) WHERE valid_to IS NULL
-        """
+        SELECT source, source_key FROM identity.memberships SEMI JOIN came USING (source, source_key)
+        WHERE valid_to IS NULL
+        """,
     )
+    night.uncovered = after.one("SELECT count(*) FROM came ANTI JOIN covered USING (source, source_key)")
     sizes = living["n"].to_numpy()
     night.joined_profiles = int(sizes[sizes > 1].sum())
     if before is not None and before.profiles and night.profiles:
