@@ -36,7 +36,7 @@ bench: $(VENV)/.ready-bench ## measure speed and quality against alternatives; r
 	$(VENV)/bin/python -m benchmarks
 
 docs: $(VENV)/.ready ## regenerate reference pages, dbt sources and the compiled dbt project
-	$(VENV)/bin/python -m jobs.generate
+	$(VENV)/bin/python -m jobs.report.generate
 
 clean: ## remove what runs have made; the environment and the JARs stay
 	rm -rf $(BANK)/{lake,inbox,truth,reports,published,.cdp} examples/berka/{lake,reports,published,.cdp}
@@ -47,7 +47,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: name one with make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.ready: requirements.txt pyproject.toml lakehouse/jars.sha256 | $(VENV)/bin/python
+$(VENV)/.ready: requirements.txt pyproject.toml lakehouse/session/jars.sha256 | $(VENV)/bin/python
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	$(CDP) jars fetch

@@ -37,8 +37,8 @@ QUERIES = {
 
 def run(repeats: int) -> Outcome:
     """Measure each query both ways and compare the answers."""
-    from lakehouse.published import newest_publication
-    from lakehouse.settings import load_settings
+    from lakehouse.query.published import newest_publication
+    from lakehouse.settings.settings import load_settings
 
     publication = newest_publication(load_settings(WORKSPACE))
     if publication is None:
@@ -70,7 +70,7 @@ def run(repeats: int) -> Outcome:
                 is_equal=equal,
             )
         )
-    from lakehouse.published import open_published
+    from lakehouse.query.published import open_published
 
     published = open_published(load_settings(WORKSPACE))
     sizes = {

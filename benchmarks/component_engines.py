@@ -117,7 +117,7 @@ def _kept(links: np.ndarray, folder: Path) -> None:
     import pyarrow as pa
     from deltalake import write_deltalake
 
-    from lakehouse.packing import packed
+    from lakehouse.tables.packing import packed
 
     np.save(folder / "links.npy", np.ascontiguousarray(links.T))
     table = pa.table({"profile_id": links[:, 0].copy(), "identifier_id": links[:, 1].copy()})

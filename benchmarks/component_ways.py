@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from lakehouse.lake import Lake
+    from lakehouse.tables.lake import Lake
 
 ENGINE = "identity.engine, driver, Delta to Delta"
 FLOOR = "opening and commit alone, Delta to Delta"
@@ -35,8 +35,8 @@ def _engine(folder: Path) -> Timed:
     import pyarrow.dataset as ds
     from deltalake import DeltaTable
 
-    from identity.components import components
-    from identity.engine import components as engine
+    from identity.components import components as engine
+    from identity.components.union_find import components
 
     lake = _lake(folder)
     components(np.array([0]), np.array([1]), 2, kernel="numba")
@@ -57,9 +57,9 @@ def _floor(folder: Path) -> Timed:
     import pyarrow.dataset as ds
     from deltalake import DeltaTable
 
-    from identity.engine import components as engine
-    from lakehouse.packing import write_packed
-    from lakehouse.staged_files import StagedFile
+    from identity.components import components as engine
+    from lakehouse.tables.packing import write_packed
+    from lakehouse.tables.staged_files import StagedFile
 
     lake = _lake(folder)
     links = ds.dataset(DeltaTable(str(folder / "links")).file_uris())
@@ -75,9 +75,9 @@ def _floor(folder: Path) -> Timed:
 
 
 def _lake(folder: Path) -> Lake:
-    from lakehouse.contracts import build_contract, register_contract
-    from lakehouse.lake import Lake
-    from lakehouse.settings import load_settings
+    from lakehouse.contracts.contract import build_contract, register_contract
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.tables.lake import Lake
 
     workspace = folder / "workspace"
     shutil.rmtree(workspace, ignore_errors=True)
@@ -97,7 +97,7 @@ def _answered(lake: Lake) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _warm() -> None:
-    from identity.components import NamedForest
+    from identity.components.union_find import NamedForest
 
     forest = NamedForest(2, "numba")
     # Arrow's columns cannot be written to, and numba compiles for that by itself.
@@ -140,7 +140,7 @@ def _bare_numba(folder: Path) -> Timed:
 
 def _our_kernel(folder: Path) -> Timed:
     """Join with the kernel a night uses, as bare as the textbook's."""
-    from identity import kernels
+    from identity.components import kernels
 
     sources, targets = np.load(folder / "links.npy")
     kernels.union(np.arange(2), np.array([0]), np.array([1]))
@@ -205,8 +205,8 @@ def _splink(folder: Path) -> Timed:
 
 
 def _session(folder: Path) -> Any:
-    from lakehouse.session import start_session
-    from lakehouse.settings import load_settings
+    from lakehouse.session.session import start_session
+    from lakehouse.settings.settings import load_settings
 
     workspace = folder / "workspace"
     workspace.mkdir(exist_ok=True)
@@ -224,8 +224,8 @@ def _read(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rounds(folder: Path) -> Timed:
-    from identity.engine import components
-    from lakehouse.settings import ComponentSettings
+    from identity.components import components
+    from lakehouse.settings.settings import ComponentSettings
 
     spark = _session(folder)
     place = folder / "rounds"

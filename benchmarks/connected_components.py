@@ -139,13 +139,13 @@ def _file(way: str) -> str:
 
 
 def _by_numba(sources: np.ndarray, targets: np.ndarray, nodes: int) -> np.ndarray:
-    from identity.components import components
+    from identity.components.union_find import components
 
     return components(sources, targets, nodes, kernel="numba")
 
 
 def _by_scipy_kernel(sources: np.ndarray, targets: np.ndarray, nodes: int) -> np.ndarray:
-    from identity.components import components
+    from identity.components.union_find import components
 
     return components(sources, targets, nodes, kernel="scipy")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-    from tags.registry import Entry
+    from vocabulary.registry import Entry
 
 NAME = "fused_scan"
 QUESTION = "What does it cost to compute twenty tags over one relation?"
@@ -59,8 +59,8 @@ TAGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def run(repeats: int) -> Outcome:
     """Measure both ways in one Spark session and compare every cell."""
-    from lakehouse.session import start_session, stop_session
-    from lakehouse.settings import load_settings
+    from lakehouse.session.session import start_session, stop_session
+    from lakehouse.settings.settings import load_settings
 
     with tempfile.TemporaryDirectory() as name:
         workspace = Path(name)
@@ -83,10 +83,10 @@ def run(repeats: int) -> Outcome:
 
 def compiled_queries() -> tuple[str, list[str]]:
     """Give the compiler's SQL for all entries in one scan, and for each entry alone."""
-    from tags.compiler import Writer
-    from tags.plan import Plan, Scan
-    from tags.registry import Place, Registry
-    from tags.relations import trusted_relation
+    from tags.compile.compiler import Writer
+    from tags.compile.plan import Plan, Scan
+    from tags.compile.relations import trusted_relation
+    from vocabulary.registry import Place, Registry
 
     entries = tuple(_entry(code, kind, form) for code, (kind, form) in TAGS.items())
     relation = trusted_relation("trusted.transactions")
@@ -99,7 +99,7 @@ def compiled_queries() -> tuple[str, list[str]]:
 
 
 def _entry(code: str, kind: str, form: dict[str, Any]) -> Entry:
-    from tags.registry import Entry
+    from vocabulary.registry import Entry
 
     words = {"zh": code, "en": code}
     return Entry.model_validate(
@@ -204,7 +204,7 @@ def _jvm_seconds() -> float:
     """Give the processor time this process's JVM has used; garbage collection and compiling included."""
     import psutil
 
-    from lakehouse.session import jvm_pid
+    from lakehouse.session.session import jvm_pid
 
     used = psutil.Process(jvm_pid()).cpu_times()
     return used.user + used.system

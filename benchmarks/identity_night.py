@@ -25,7 +25,7 @@ from benchmarks.measure import Outcome, Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakehouse.lake import Lake
+    from lakehouse.tables.lake import Lake
 
 NAME = "identity_night"
 QUESTION = "How long does a night of identity take, and the next one with 1 % new records?"
@@ -165,7 +165,7 @@ def deliver(lake: Lake, day: date, *, first: int, profiles: int, only_source: st
 def _append(lake: Lake, table: str, columns: dict[str, pa.Array], size: int, day: date) -> None:
     import pyarrow as pa
 
-    from lakehouse.contracts import contract
+    from lakehouse.contracts.contract import contract
 
     given = {
         **columns,
@@ -182,8 +182,8 @@ def main(size: int, folder: Path) -> None:
     """Make the tables, resolve three nights, and print what they took as one JSON object."""
     from benchmarks.connected_components import _peak_mb
     from identity import resolve
-    from lakehouse.lake import open_lake
-    from lakehouse.settings import load_settings
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.tables.lake import open_lake
 
     (folder / "cdp.yml").write_text("generate_secrets: true\n")
     lake = open_lake(load_settings(folder))

@@ -21,7 +21,7 @@ from benchmarks.processes import ROOT, in_process
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakehouse.lake import Lake
+    from lakehouse.tables.lake import Lake
 
 NAME = "identity_quality"
 QUESTION = "How right is the map of OneIDs, how steady over nights, and how right would simpler ways be?"
@@ -76,15 +76,15 @@ def measure(mess: str, people: int, nights: int, seed: int, folder: Path) -> dic
     import time
 
     from identity import resolve
-    from identity.baselines import baselines
-    from identity.evaluate import evaluate
-    from identity.rules import load_rules
+    from identity.measuring.baselines import baselines
+    from identity.measuring.evaluate import evaluate
+    from identity.rules.rules import load_rules
     from ingestion import ingest
-    from ingestion.feeds import load_feeds
-    from lakehouse.lake import open_lake
-    from lakehouse.ledger import publish
-    from lakehouse.published import open_published
-    from lakehouse.settings import load_settings
+    from ingestion.feeds.feeds import load_feeds
+    from lakehouse.ledger.ledger import publish
+    from lakehouse.query.published import open_published
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.tables.lake import open_lake
     from simulator.bank import Plan, simulate
     from simulator.rates import rates_of
 

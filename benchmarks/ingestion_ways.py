@@ -70,9 +70,9 @@ def ours(form: str, folder: Path) -> dict[str, Any]:
     import shutil
 
     import ingestion
-    from ingestion.inbox import NOTES
-    from lakehouse.lake import open_lake
-    from lakehouse.settings import load_settings
+    from ingestion.inbox.inbox import NOTES
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.tables.lake import open_lake
 
     logging.disable(logging.CRITICAL)
     workspace = folder / "workspace"
@@ -115,8 +115,8 @@ def by_spark(form: str, folder: Path) -> dict[str, Any]:
     """Read by Spark's own reader with a schema, into a Delta table; broken lines are dropped, nobody knows which."""
     import shutil
 
-    from lakehouse.session import start_session
-    from lakehouse.settings import load_settings
+    from lakehouse.session.session import start_session
+    from lakehouse.settings.settings import load_settings
 
     spark = start_session(load_settings(folder / "workspace"))
     spark.range(1000).selectExpr("sum(id)").collect()

@@ -27,7 +27,7 @@ def machine_facts() -> dict[str, Any]:
     """Give cores, memory, versions, the commit measured, and how busy the machine was."""
     import psutil
 
-    from lakehouse.session import java_version
+    from lakehouse.session.session import java_version
 
     return {
         "processor": _processor(),

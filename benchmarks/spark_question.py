@@ -11,9 +11,9 @@ from benchmarks.cold_read import WORKSPACE
 
 def main(query: str) -> None:
     """Print the first answer, then the seconds of the second, one JSON object a line."""
-    from lakehouse.published import named_tables, newest_publication
-    from lakehouse.session import start_session, stop_session
-    from lakehouse.settings import load_settings
+    from lakehouse.query.published import named_tables, newest_publication
+    from lakehouse.session.session import start_session, stop_session
+    from lakehouse.settings.settings import load_settings
 
     settings = load_settings(WORKSPACE)
     publication = newest_publication(settings)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from identity.evaluate import Measures, evaluate
-from identity.resolve import IdentityResult, resolve
-from identity.rules import Rules, load_rules
+from identity.measuring.evaluate import Measures, evaluate
+from identity.nights.resolve import IdentityResult, resolve
+from identity.rules.rules import Rules, load_rules
 
 __all__ = ["IdentityResult", "Measures", "Rules", "evaluate", "load_rules", "resolve"]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import date
 
-    from ingestion.feeds import Feed
-    from ingestion.history import ingest_history, inputs_of_history
-    from ingestion.night import IngestResult, ingest, inputs_of_night
-    from lakehouse.lake import Lake
-    from lakehouse.settings import Settings
+    from ingestion.feeds.feeds import Feed
+    from ingestion.nights.history import ingest_history, inputs_of_history
+    from ingestion.nights.night import IngestResult, ingest, inputs_of_night
+    from lakehouse.settings.settings import Settings
+    from lakehouse.tables.lake import Lake
 
 __all__ = [
     "IngestResult",
@@ -29,8 +29,8 @@ def load_feeds(settings: Settings) -> list[Feed]:
 
     The contracts of their landing tables are known afterwards.
     """
-    from ingestion.feeds import load_feeds as load
-    from ingestion.landing import landing_contract
+    from ingestion.feeds.feeds import load_feeds as load
+    from ingestion.records.landing import landing_contract
 
     feeds = load(settings.workspace)
     for feed in feeds:
@@ -40,8 +40,8 @@ def load_feeds(settings: Settings) -> list[Feed]:
 
 def extract_tables(lake: Lake, business_date: date) -> None:
     """Read the tables that feeds name into the inbox, once for each night; a night that has them reads no table."""
-    from ingestion.extract import extract_tables as extract
-    from ingestion.feeds import load_feeds as load
+    from ingestion.feeds.feeds import load_feeds as load
+    from ingestion.inbox.extract import extract_tables as extract
 
     feeds = [feed for feed in load(lake.settings.workspace) if feed.extract is not None]
     if feeds:
@@ -53,6 +53,6 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from importlib import import_module
 
-        room = "ingestion.history" if "history" in name else "ingestion.night"
+        room = "ingestion.nights.history" if "history" in name else "ingestion.nights.night"
         return getattr(import_module(room), name)
     raise AttributeError(name)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from lakehouse.errors import SettingsInvalid, UsageError
-from lakehouse.yaml_files import did_you_mean, line_of, load_yaml
+from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml
 
 
 @dataclass(frozen=True)

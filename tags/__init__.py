@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import datetime as dt
 
-    from lakehouse.lake import Lake
-    from lakehouse.settings import Settings
-    from tags.computation import TagsResult
-    from tags.project import Compiled
+    from lakehouse.settings.settings import Settings
+    from lakehouse.tables.lake import Lake
+    from tags.build.computation import TagsResult
+    from tags.build.project import Compiled
 
 __all__ = ["build", "load_registry"]
 
 
 def build(lake: Lake, business_date: dt.date) -> TagsResult:
-    """Compute every online tag as of ``business_date`` (see ``tags.computation.build_tags``)."""
-    from tags.computation import build_tags
+    """Compute every online tag as of ``business_date`` (see ``tags.build.computation.build_tags``)."""
+    from tags.build.computation import build_tags
 
     return build_tags(lake, business_date)
 
@@ -27,8 +27,8 @@ def load_registry(settings: Settings) -> Compiled:
 
     The contracts of the wide tag tables are known afterwards, so that they can be read before they are rebuilt.
     """
-    from lakehouse.contracts import register_contract
-    from tags.project import compile_tags, wide_contracts
+    from lakehouse.contracts.contract import register_contract
+    from tags.build.project import compile_tags, wide_contracts
 
     compiled = compile_tags(settings.workspace)
     for derived in wide_contracts(compiled):

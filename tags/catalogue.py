@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from tags.project import Compiled
-from tags.registry import Entry, Owner, Registry
-from tags.sql_text import literal
+from tags.build.project import Compiled
+from tags.compile.sql_text import literal
+from vocabulary.registry import Entry, Owner, Registry
 
 
 def catalogue_rows(compiled: Compiled) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tags.registry import Entry
+from vocabulary.registry import Entry
 
 if TYPE_CHECKING:
     import duckdb

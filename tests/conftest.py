@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="module", autouse=True)
 def contracts_end_with_their_module():
     """Let the wide tables' contracts that a module's workspaces register not reach the next module."""
-    from lakehouse import contracts
+    from lakehouse.contracts import contract as contracts
 
     before = dict(contracts._registered)
     yield
@@ -67,8 +67,8 @@ def make_workspace(tmp_path):
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
     """The one Spark session: two cores, few partitions, since every test's data is small."""
-    from lakehouse.session import start_session, stop_session
-    from lakehouse.settings import load_settings
+    from lakehouse.session.session import start_session, stop_session
+    from lakehouse.settings.settings import load_settings
 
     folder = tmp_path_factory.mktemp("session")
     (folder / "cdp.yml").write_text("spark: {cores: 2, driver_memory: 2g, shuffle_partitions: 2}\n")
@@ -79,8 +79,8 @@ def spark(tmp_path_factory):
 @pytest.fixture
 def lake(spark, make_workspace):
     """An empty lake with every contracted table created, in its own workspace."""
-    from lakehouse.lake import open_lake
-    from lakehouse.settings import load_settings
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.tables.lake import open_lake
 
     return open_lake(load_settings(make_workspace()), spark=spark)
 

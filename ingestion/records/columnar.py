@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingestion.records.layout import BATCH_ROWS, DeliveredText, record_schema
-from lakehouse.yaml_files import did_you_mean
+from lakehouse.settings.yaml_files import did_you_mean
 
 
 def parquet_batches(text: DeliveredText) -> Iterator[pa.RecordBatch]:

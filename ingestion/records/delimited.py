@@ -14,7 +14,7 @@ import pyarrow.csv
 from ingestion.records.careful import iter_records
 from ingestion.records.layout import BATCH_ROWS, ROW, DeliveredText, Record, record_schema, wrong_width
 from ingestion.records.opening import Utf8Stream, open_bytes
-from lakehouse.yaml_files import did_you_mean
+from lakehouse.settings.yaml_files import did_you_mean
 
 BLOCK_BYTES = 8 << 20
 

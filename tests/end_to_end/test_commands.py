@@ -44,7 +44,7 @@ def test_a_wrong_feed_stops_before_anything_is_written(make_workspace, capsys):
 
 
 def test_a_machine_without_java_is_told_what_to_install(make_workspace, capsys, monkeypatch):
-    from lakehouse import session
+    from lakehouse.session import session
 
     monkeypatch.setenv("JAVA_HOME", "/nowhere")
     session.java_version.cache_clear()

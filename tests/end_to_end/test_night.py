@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.contracts import contract, contract_names
+from lakehouse.contracts.contract import contract, contract_names
 from lakehouse.errors import GateStopped, LockHeld, StepFailed, UsageError
-from lakehouse.hashing import file_hash, table_hash
-from lakehouse.lock import hold_lock
-from lakehouse.published import newest_publication, open_published
-from lakehouse.settings import load_settings
+from lakehouse.ledger.lock import hold_lock
+from lakehouse.query.hashing import file_hash, table_hash
+from lakehouse.query.published import newest_publication, open_published
+from lakehouse.settings.settings import load_settings
 
 BANK = Path(__file__).resolve().parents[2] / "examples" / "bank"
 D1, D2 = date(2026, 11, 18), date(2026, 11, 19)
@@ -35,7 +35,7 @@ def bank(tmp_path_factory, spark):
 
 @pytest.fixture(scope="module")
 def first_night(bank):
-    from jobs.nightly import run_night
+    from jobs.night.nightly import run_night
 
     return run_night(bank, D1)
 
@@ -110,7 +110,7 @@ def test_no_personal_value_is_in_the_report_the_ledger_or_the_audiences(bank, fi
 
 
 def test_people_and_strangers_of_the_bank_are_explained_by_its_own_files(bank, first_night):
-    from identity.explain import why, why_not
+    from identity.explaining.explain import why, why_not
 
     published = open_published(bank)
     ends = published.sql(
@@ -144,7 +144,7 @@ def test_people_and_strangers_of_the_bank_are_explained_by_its_own_files(bank, f
 
 
 def test_other_rules_are_tried_on_a_clone_and_nothing_of_the_lake_changes(bank, first_night, tmp_path):
-    from jobs.try_rules import describe, try_rules
+    from jobs.night.try_rules import describe, try_rules
 
     before = contents(bank)
     same = try_rules(bank, bank.workspace / "identity.yml", only_identity=True)
@@ -171,7 +171,7 @@ def test_other_rules_are_tried_on_a_clone_and_nothing_of_the_lake_changes(bank, 
 
 
 def test_the_same_night_again_does_nothing_and_by_force_gives_the_same_rows(bank, first_night):
-    from jobs.nightly import run_night
+    from jobs.night.nightly import run_night
 
     before = contents(bank)
     again = run_night(bank, D1)
@@ -189,7 +189,7 @@ def test_the_same_night_again_does_nothing_and_by_force_gives_the_same_rows(bank
 def test_a_night_that_fails_is_not_seen_and_goes_on_where_it_failed(bank, first_night, monkeypatch):
     import ingestion
     import tags
-    from jobs.nightly import run_night
+    from jobs.night.nightly import run_night
 
     seen = open_published(bank).sql("SELECT count(*) FROM tags.customer_tags").fetchone()
 
@@ -216,7 +216,7 @@ def newest_known(settings, table: str) -> date:
 
 
 def test_a_gate_that_stops_brings_every_table_back_and_publishes_nothing(bank):
-    from jobs.nightly import run_night
+    from jobs.night.nightly import run_night
 
     before = {n: h for n, h in contents(bank).items() if not n.startswith("quality.")}
     cdp_yml = bank.workspace / "cdp.yml"
@@ -236,7 +236,7 @@ def test_a_gate_that_stops_brings_every_table_back_and_publishes_nothing(bank):
 
 
 def test_an_older_night_and_a_second_writer_are_told_what_to_do(bank):
-    from jobs.nightly import run_night
+    from jobs.night.nightly import run_night
 
     with pytest.raises(UsageError, match="cdp backfill --from 2026-11-18"):
         run_night(bank, D1)
@@ -256,7 +256,7 @@ def test_what_is_published_opens_with_any_delta_reader(bank):
 
 @pytest.mark.slow
 def test_a_replay_from_the_first_night_gives_the_same_rows(bank):
-    from jobs.backfill import run_backfill
+    from jobs.night.backfill import run_backfill
 
     # Alone there is no night yet; after the tests above the verdict of a night they had refused is left.
     list(run_backfill(bank, D1 if newest_publication(bank) is None else D2, D2))

@@ -9,12 +9,11 @@ from datetime import date
 import pytest
 from ruamel.yaml import YAML
 
-from jobs.cli import run
-from jobs.commands import doctor
-from jobs.commands.init import TEMPLATES
-from jobs.schemas import schemas, texts
-from lakehouse.settings import SettingsFile, load_settings
-from lakehouse.yaml_files import load_yaml, plain
+from jobs.cli import doctor, run
+from jobs.cli.init import TEMPLATES
+from jobs.report.schemas import schemas, texts
+from lakehouse.settings.settings import SettingsFile, load_settings
+from lakehouse.settings.yaml_files import load_yaml, plain
 
 MEMBERS = "member_no,name,mobile,amount\n" + "".join(
     f"M{n},人{n},138123456{n:02d},{n}.5\n" for n in range(20)

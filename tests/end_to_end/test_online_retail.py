@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.backfill import run_backfill
-from jobs.history import run_history
-from lakehouse.published import open_published
-from lakehouse.settings import load_settings
+from jobs.night.backfill import run_backfill
+from jobs.night.history import run_history
+from lakehouse.query.published import open_published
+from lakehouse.settings.settings import load_settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "online-retail"
 

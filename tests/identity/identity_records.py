@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from identity.connect import connect
-from identity.graph import Grouping
-from identity.observe import NODE_SCHEMA, Observed, observe
-from identity.rules import Rules, read_rules
-from lakehouse.contracts import contract
+from identity.joining.connect import connect
+from identity.reading.graph import Grouping
+from identity.reading.observe import NODE_SCHEMA, Observed, observe
+from identity.rules.rules import Rules, read_rules
+from lakehouse.contracts.contract import contract
 
 DAY = date(2026, 11, 18)
 KEY = b"a key for tests only, 32 letters"
@@ -99,7 +99,7 @@ def deliver(lake, day, records):
 
 def publish(lake, day):
     """Let readers see what a night of identity left, and the trusted tables it left them from."""
-    from identity.resolve import TABLES
+    from identity.nights.resolve import TABLES
 
     tables = [*TABLES, "trusted.customers", "trusted.identifier_observations"]
     seen = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.contracts import contract
+from lakehouse.contracts.contract import contract
 
 
 class MemoryLake:
-    """Tables as Arrow rows; states change by the rules of ``lakehouse.states``."""
+    """Tables as Arrow rows; states change by the rules of ``lakehouse.states.states``."""
 
     def __init__(self, workspace):
         self.settings = SimpleNamespace(
@@ -58,7 +58,7 @@ class MemoryLake:
         self.change_part(table, rows, feed=feed, business_date=business_date, within=None)
 
     def change_part(self, table, rows, *, feed, business_date, within):
-        """The rules of ``lakehouse.states`` once more, row by row."""
+        """The rules of ``lakehouse.states.states`` once more, row by row."""
         found, day = contract(table), business_date
         meant = None if within is None else set(within[1].to_pylist())
         told = [n for n in found.columns if n not in ("_feed", "valid_from", "valid_to")]

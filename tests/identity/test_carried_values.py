@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from identity import values as valuing
-from identity.observe import NODE_SCHEMA, observe
-from identity.values import carried_values
+from identity.reading import values as valuing
+from identity.reading.observe import NODE_SCHEMA, observe
+from identity.reading.values import carried_values
 from tests.identity.identity_records import DAY, KEY, observed, shipped_rules, tables
 
 RECORDS = [

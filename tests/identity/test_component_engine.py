@@ -15,12 +15,12 @@ from hypothesis import given, note
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from identity.engine import choice, components
-from identity.engine.contract import STARS, stars_of_batches
-from identity.engine.driver import components_on_driver
-from identity.engine.links import links_of
+from identity.components import choice, components
+from identity.components.contract import STARS, stars_of_batches
+from identity.components.driver import components_on_driver
+from identity.components.links import links_of
 from lakehouse.errors import ContractBroken, SettingsInvalid
-from lakehouse.settings import ComponentSettings, load_settings
+from lakehouse.settings.settings import ComponentSettings, load_settings
 
 KERNELS = ["scipy", "numba"]
 

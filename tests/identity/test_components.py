@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from identity.components import NamedForest, components, components_of_batches
+from identity.components.union_find import NamedForest, components, components_of_batches
 
 KERNELS = ["scipy", "numba"]
 NOTHING = np.zeros(0, dtype=np.int64)
@@ -87,7 +87,7 @@ def test_a_link_to_a_node_that_is_not_there_is_refused(kernel, link):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_stretches_answered_at_once_equal_one_answered_alone(seed, monkeypatch):
-    monkeypatch.setattr("identity.components._NODES_OF_A_STRETCH", 30)
+    monkeypatch.setattr("identity.components.union_find._NODES_OF_A_STRETCH", 30)
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     sources, targets, n = shapes(seed)
     forest = NamedForest(n + 7, "numba")
@@ -98,7 +98,7 @@ def test_stretches_answered_at_once_equal_one_answered_alone(seed, monkeypatch):
 
 
 def test_a_way_down_through_other_stretches_is_followed_to_its_end(monkeypatch):
-    monkeypatch.setattr("identity.components._NODES_OF_A_STRETCH", 1000)
+    monkeypatch.setattr("identity.components.union_find._NODES_OF_A_STRETCH", 1000)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     forest = NamedForest(8000, "numba")
     downwards = np.arange(7999, 0, -1)  # the deepest trees there can be: no link finds a path to halve

@@ -8,11 +8,11 @@ import pyarrow as pa
 from identity_records import deliver
 
 from identity import resolve
-from identity.difference import difference
-from lakehouse.clone import clone_lake
-from lakehouse.hashing import table_hash
-from lakehouse.lake import open_lake
-from lakehouse.settings import load_settings
+from identity.measuring.difference import difference
+from lakehouse.query.hashing import table_hash
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.clone import clone_lake
+from lakehouse.tables.lake import open_lake
 
 D1, D2 = date(2026, 11, 18), date(2026, 11, 19)
 # record, person before, person after

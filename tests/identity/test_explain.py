@@ -9,10 +9,10 @@ import pytest
 from identity_records import deliver, publish
 
 from identity import resolve
-from identity.decisions import decide
+from identity.reading.decisions import decide
 from jobs.cli import run
-from lakehouse.lake import open_lake
-from lakehouse.settings import load_settings
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
 
 NIGHT, NEXT = date(2026, 11, 18), date(2026, 11, 19)
 NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)
@@ -152,7 +152,7 @@ def test_a_question_that_has_no_answer_is_one_sentence(published, monkeypatch, c
 
 
 def test_what_cannot_be_told_again_is_said_and_not_invented(published, monkeypatch, capsys):
-    import identity.evidence as evidence
+    import identity.explaining.evidence as evidence
 
     monkeypatch.setenv("CDP_WORKSPACE", str(published))
     monkeypatch.setattr(evidence, "decisions_of", lambda rows, **_: [])

@@ -10,8 +10,8 @@ from identity_records import deliver
 from memory_lake import MemoryLake
 
 from identity import resolve
-from identity.golden import golden_records
-from identity.rules import ATTRIBUTES, GoldenRules, read_rules
+from identity.nights.golden import golden_records
+from identity.rules.rules import ATTRIBUTES, GoldenRules, read_rules
 from lakehouse.errors import SettingsInvalid
 
 N1 = date(2026, 11, 18)

@@ -10,13 +10,13 @@ import pytest
 from identity_records import deliver
 
 from identity import resolve
-from identity.decisions import decide, revoke
-from lakehouse.contracts import contract
+from identity.reading.decisions import decide, revoke
+from lakehouse.contracts.contract import contract
 from lakehouse.errors import GateStopped, SettingsInvalid, UsageError
-from lakehouse.gates import check_tables
-from lakehouse.hashing import frame_hash, table_hash
-from lakehouse.lake import Lake
-from lakehouse.settings import load_settings
+from lakehouse.gates.gates import check_tables
+from lakehouse.query.hashing import frame_hash, table_hash
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import Lake
 
 N1, N2, N3, N4 = (date(2026, 11, 18) + timedelta(days=n) for n in range(4))
 NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)

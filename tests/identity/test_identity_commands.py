@@ -10,8 +10,8 @@ from identity_records import deliver, publish
 
 from identity import resolve
 from jobs.cli import run
-from lakehouse.lake import open_lake
-from lakehouse.settings import load_settings
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
 
 NIGHT = date(2026, 11, 18)
 RECORDS = [

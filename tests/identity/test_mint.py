@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from identity.mint import FIRST_ONE_ID, assign_one_ids, closed_redirects, places_of
+from identity.nights.mint import FIRST_ONE_ID, assign_one_ids, closed_redirects, places_of
 
 A, B, C, D = (FIRST_ONE_ID + i for i in range(4))
 

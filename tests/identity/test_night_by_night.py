@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from identity_records import deliver
 from memory_lake import MemoryLake
 
-from identity import facts, resolve
-from identity.decisions import decide, decisions_of, revoke
+from identity import resolve
+from identity.reading import facts
+from identity.reading.decisions import decide, decisions_of, revoke
 from lakehouse.errors import UsageError
 
 FIRST = date(2026, 11, 18)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from identity.names import comparable_names
-from identity.normalise import NORMALISERS, facts_of_national_ids, keyed, masked
-from identity.rules import read_rules
+from identity.rules.names import comparable_names
+from identity.rules.normalise import NORMALISERS, facts_of_national_ids, keyed, masked
+from identity.rules.rules import read_rules
 
 # normaliser | delivered | canonical | reason
 VECTORS = [

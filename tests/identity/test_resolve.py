@@ -10,9 +10,9 @@ from identity_records import deliver
 
 from identity import evaluate, resolve
 from lakehouse.errors import SettingsInvalid
-from lakehouse.hashing import table_hash
-from lakehouse.lake import open_lake
-from lakehouse.settings import load_settings
+from lakehouse.query.hashing import table_hash
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
 
 NIGHT_1, NIGHT_2, NIGHT_3 = date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)
 STABLE = (

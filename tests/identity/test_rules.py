@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from identity.rules import read_rules
+from identity.rules.rules import read_rules
 from lakehouse.errors import SettingsInvalid
 
 

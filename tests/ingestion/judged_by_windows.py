@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 
-from ingestion.expressions import parse_expression
-from ingestion.feeds import Feed, key_policy
-from ingestion.mapping import TableMap, table_maps
-from lakehouse.contracts import Column
+from ingestion.feeds.expressions import parse_expression
+from ingestion.feeds.feeds import Feed, key_policy
+from ingestion.judging.mapping import TableMap, table_maps
+from lakehouse.contracts.contract import Column
 
 DELIVERED_ORDER = "_business_date, _file, _row"
 

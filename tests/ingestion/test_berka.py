@@ -11,8 +11,8 @@ import duckdb
 import pytest
 
 import ingestion
-from lakehouse.lake import open_lake
-from lakehouse.settings import load_settings
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
 
 D = date(1994, 3, 30)
 

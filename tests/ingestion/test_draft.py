@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.data_dictionary import ColumnMeaning, read_dictionary
-from ingestion.draft import draft_feed
-from ingestion.feeds import Feed, feed_of
-from ingestion.sampling import read_sample
-from ingestion.shapes import identifier_of, is_luhn, is_national_id, shape_of
-from ingestion.suggestions import identifier_named, score_of, suggestions
+from ingestion.feeds.feeds import Feed, feed_of
+from ingestion.onboarding.data_dictionary import ColumnMeaning, read_dictionary
+from ingestion.onboarding.draft import draft_feed
+from ingestion.onboarding.sampling import read_sample
+from ingestion.onboarding.shapes import identifier_of, is_luhn, is_national_id, shape_of
+from ingestion.onboarding.suggestions import identifier_named, score_of, suggestions
 from lakehouse.errors import InputInvalid, SettingsInvalid, UsageError
-from lakehouse.yaml_files import parse_yaml
+from lakehouse.settings.yaml_files import parse_yaml
 
 CUSTOMERS = """\
 客户号,姓名,性别,出生日期,证件号码,手机号码,邮箱,开户日期,支付密码

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from ingestion.draft_expressions import expression_for
-from ingestion.shapes import shape_of
-from lakehouse.contracts import Column
+from ingestion.onboarding.draft_expressions import expression_for
+from ingestion.onboarding.shapes import shape_of
+from lakehouse.contracts.contract import Column
 
 DAY, LATER = date(2024, 1, 31), date(1999, 12, 1)
 CASES = [

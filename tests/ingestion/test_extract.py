@@ -8,11 +8,11 @@ from decimal import Decimal
 import pytest
 
 import ingestion
-from ingestion.extract import extract_tables
-from ingestion.feeds import read_feed
+from ingestion.feeds.feeds import read_feed
+from ingestion.inbox.extract import extract_tables
 from lakehouse.errors import EnvironmentUnready, InputInvalid, SettingsInvalid
-from lakehouse.lake import open_lake
-from lakehouse.settings import load_settings
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
 
 D18, D19 = date(2026, 11, 18), date(2026, 11, 19)
 DERBY = "org.apache.derby.iapi.jdbc.AutoloadedDriver"

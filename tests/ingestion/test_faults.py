@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 import ingestion
-from ingestion.feeds import load_feeds
+from ingestion.feeds.feeds import load_feeds
 from lakehouse.errors import CdpError
-from lakehouse.lake import Lake, open_lake
-from lakehouse.settings import load_settings
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import Lake, open_lake
 
 D = date(2026, 11, 18)
 CASES = yaml.safe_load(

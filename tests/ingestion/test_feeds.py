@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.expressions import ExpressionInvalid, parse_expression
-from ingestion.feeds import key_policy, load_feeds, read_feed
+from ingestion.feeds.expressions import ExpressionInvalid, parse_expression
+from ingestion.feeds.feeds import key_policy, load_feeds, read_feed
 from lakehouse.errors import SettingsInvalid
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -168,7 +168,7 @@ def test_what_is_no_expression_over_one_row_is_refused(text):
 
 def test_a_feed_that_maps_to_a_refused_level_is_refused(feed_file, monkeypatch):
     """No trusted table has a column of level C3 today; here the names are taken for one."""
-    monkeypatch.setattr("ingestion.feeds.REFUSED_LEVEL", "C2")
+    monkeypatch.setattr("ingestion.feeds.feeds.REFUSED_LEVEL", "C2")
     with pytest.raises(
         SettingsInvalid,
         match=r"clients.yml:13: trusted.customers.source_key is of level C2, which no feed may fill",

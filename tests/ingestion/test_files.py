@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.feeds import read_feed
-from ingestion.files import LedgerRow, choose_files
-from ingestion.inbox import DeliveredFile, Hashes, find_files
-from ingestion.reading import FileReading, unpacked
-from ingestion.volume import check_volume
+from ingestion.feeds.feeds import read_feed
+from ingestion.inbox.files import LedgerRow, choose_files
+from ingestion.inbox.inbox import DeliveredFile, Hashes, find_files
+from ingestion.judging.volume import check_volume
+from ingestion.records.reading import FileReading, unpacked
 from lakehouse.errors import GateStopped, InputInvalid
 
 
@@ -258,7 +258,9 @@ def test_a_member_may_take_its_date_from_the_archive(feed, tmp_path):
 
 def test_a_file_is_hashed_again_only_when_it_changed(tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr("ingestion.inbox.file_hash", lambda path: read.append(path.name) or path.read_text())
+    monkeypatch.setattr(
+        "ingestion.inbox.inbox.file_hash", lambda path: read.append(path.name) or path.read_text()
+    )
     file = tmp_path / "a.csv"
     file.write_text("one")
     time.sleep(0.02)

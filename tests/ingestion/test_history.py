@@ -7,11 +7,11 @@ from datetime import date
 import pytest
 
 import ingestion
-from ingestion.history import ingest_history
+from ingestion.nights.history import ingest_history
 from lakehouse.errors import InputInvalid, UsageError
-from lakehouse.hashing import table_hash
-from lakehouse.lake import open_lake
-from lakehouse.settings import load_settings
+from lakehouse.query.hashing import table_hash
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
 
 FEEDS = {
     "feeds/clients.yml": """\

@@ -9,15 +9,16 @@ import duckdb
 import pytest
 
 import ingestion
-from ingestion import night, reading
-from ingestion.feeds import read_feed
-from ingestion.inbox import find_files
-from ingestion.landing import Nights
-from ingestion.record_files import RecordFiles
+from ingestion.feeds.feeds import read_feed
+from ingestion.inbox.inbox import find_files
+from ingestion.nights import night
+from ingestion.records import reading
+from ingestion.records.landing import Nights
+from ingestion.records.record_files import RecordFiles
 from lakehouse.errors import InputInvalid, SettingsInvalid
-from lakehouse.hashing import frame_hash, table_hash
-from lakehouse.lake import open_lake
-from lakehouse.settings import load_settings
+from lakehouse.query.hashing import frame_hash, table_hash
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
 
 FEEDS = {
     "feeds/clients.yml": """\
@@ -301,7 +302,7 @@ def test_sparks_workers_read_the_same_records(bank, spark, tmp_path):
 
 
 def test_a_sample_is_checked_without_writing_and_personal_values_keep_their_shape_only(bank, spark):
-    from ingestion.sample import check_sample, newest_file
+    from ingestion.onboarding.sample import check_sample, newest_file
 
     feed = read_feed(bank.settings.workspace / "feeds" / "clients.yml")
     path = newest_file(feed, bank.settings)

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from judged_by_windows import explode_rows, judge_records
 
-from ingestion import judging, mapping
-from ingestion.feeds import read_feed
-from ingestion.landing import Nights
-from ingestion.record_files import RecordFiles
+from ingestion.feeds.feeds import read_feed
+from ingestion.judging import judging, mapping
+from ingestion.nights.work import map_into_parquet
 from ingestion.records import record_schema
-from ingestion.work import map_into_parquet
+from ingestion.records.landing import Nights
+from ingestion.records.record_files import RecordFiles
 
 D = date(2026, 11, 18)
 BOOKING = """

@@ -7,10 +7,10 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
-from ingestion.feeds import read_feed
-from ingestion.landing import Nights, landing_names
-from ingestion.record_files import RecordFiles, whole_schema
+from ingestion.feeds.feeds import read_feed
 from ingestion.records import record_schema
+from ingestion.records.landing import Nights, landing_names
+from ingestion.records.record_files import RecordFiles, whole_schema
 
 D = date(2026, 11, 18)
 COLUMNS = ("id", "_other", "a b", "a,b", 'q"x', "it;s", "c1", "客户 号")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.translation import STRING, Translator, Untranslatable
+from ingestion.feeds.translation import STRING, Translator, Untranslatable
 
 TRICKY = [
     None, "", " ", "  x ", "\t", "\u00a0", "\u3000", "x", "X", "é", "É", "ß", "İ", "ı", "名", "😀a", "x\x00y", "a'b", "%", "_",

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from lakehouse.clone import clone_lake
-from lakehouse.contracts import build_contract, contract, contract_names, register_contract
+from lakehouse.contracts.contract import build_contract, contract, contract_names, register_contract
 from lakehouse.errors import ContractBroken, GateStopped
-from lakehouse.gates import check_tables
-from lakehouse.hashing import table_hash
-from lakehouse.lake import Lake
-from lakehouse.staged_files import StagedFile
+from lakehouse.gates.gates import check_tables
+from lakehouse.query.hashing import table_hash
+from lakehouse.tables.clone import clone_lake
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.staged_files import StagedFile
 
 MON, TUE, WED = date(2026, 11, 16), date(2026, 11, 17), date(2026, 11, 18)
 
@@ -38,7 +38,7 @@ def _contract(name: str, shape: str, key: list[str], **more):
 
 @pytest.fixture(scope="module", autouse=True)
 def scratch_contracts():
-    from lakehouse import contracts
+    from lakehouse.contracts import contract as contracts
 
     _contract("quality.scratch_states", "state", ["id"])
     _contract("quality.scratch_facts", "fact", ["id"], bounds=[
@@ -229,8 +229,9 @@ def test_a_table_of_many_commits_opens_from_a_checkpoint(lake, spark):
 
 
 def test_many_rows_become_files_of_several_cores_and_read_like_few(lake, spark, monkeypatch):
-    from lakehouse import contracts, packing
-    from lakehouse import lake as writing
+    from lakehouse.contracts import contract as contracts
+    from lakehouse.tables import lake as writing
+    from lakehouse.tables import packing
 
     # What the test makes of the contract below is undone with the rest.
     monkeypatch.setitem(contracts._registered, "quality.scratch_words", contract("quality.scratch_words"))
@@ -319,7 +320,7 @@ def test_a_gate_measures_judges_keeps_and_stops(lake, spark):
 
 
 def test_small_and_large_tables_are_measured_alike(lake, spark):
-    from lakehouse.gates import bounds_of, measure
+    from lakehouse.gates.gates import bounds_of, measure
 
     rows = [("1", "A", 10), ("1", "A", -4), ("2", None, 1)]
     lake.append("quality.scratch_facts", facts(spark, MON, *rows))
@@ -337,8 +338,8 @@ def test_small_and_large_tables_are_measured_alike(lake, spark):
 
 @pytest.mark.parametrize("table", contract_names())
 def test_every_bound_can_be_measured_in_the_process(table, make_workspace):
-    from lakehouse.gates import bounds_of, measure
-    from lakehouse.settings import load_settings
+    from lakehouse.gates.gates import bounds_of, measure
+    from lakehouse.settings.settings import load_settings
 
     empty = Lake(load_settings(make_workspace()))
     empty.create([table])
@@ -373,8 +374,8 @@ def test_a_row_that_breaks_the_contract_is_refused_in_one_sentence_without_its_v
 
 
 def test_a_table_follows_its_contract_when_that_gains_columns_and_values(make_workspace):
-    from lakehouse.contracts import register_contract
-    from lakehouse.settings import load_settings
+    from lakehouse.contracts.contract import register_contract
+    from lakehouse.settings.settings import load_settings
 
     grown = Lake(load_settings(make_workspace()))
     name = "quality.scratch_words"

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakehouse.contracts import contract
-from lakehouse.lake import Lake
-from lakehouse.settings import load_settings
+from lakehouse.contracts.contract import contract
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import Lake
 
 TABLE = "identity.memberships"
 D1 = date(2026, 11, 18)

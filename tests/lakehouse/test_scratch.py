@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from lakehouse.scratch import scratch
+from lakehouse.query.scratch import scratch
 
 
 def test_connections_open_at_once_do_not_see_each_others_rows():

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from lakehouse.errors import LockHeld, SettingsInvalid
-from lakehouse.lock import hold_lock
-from lakehouse.settings import load_settings
+from lakehouse.ledger.lock import hold_lock
+from lakehouse.settings.settings import load_settings
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_second_writer_is_told_who_holds_the_lock(tmp_path):
 def test_the_next_writer_waits_for_the_jvm_of_one_that_died_and_not_of_one_that_ended_well(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("lakehouse.lock.JVM_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("lakehouse.ledger.lock.JVM_PATIENCE_SECONDS", 0.1)
     jvm = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!"], stdout=subprocess.PIPE, text=True)
     assert jvm.stdout is not None
     orphan = int(jvm.stdout.readline())

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakehouse import small_states
-from lakehouse.contracts import contract
+from lakehouse.contracts.contract import contract
 from lakehouse.errors import ContractBroken
-from lakehouse.hashing import frame_hash
-from lakehouse.lake import Lake
+from lakehouse.query.hashing import frame_hash
+from lakehouse.states import small_states
+from lakehouse.tables.lake import Lake
 
 TABLE = "trusted.employees"
 

@@ -14,16 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from segment_bank import DESTINATIONS_YML, TAGS_YML, D, spec
 
-from lakehouse.errors import GateStopped, StepFailed, UsageError
-from lakehouse.settings import load_settings
-from segments.audience_files import as_read, read_rows, write_rows
-from segments.buckets import bucket
-from segments.catalogue import read_catalogue
-from segments.compile import compile_leaf_table, value_column
-from segments.decide import decide_segment
-from segments.manifest import MANIFEST, MANIFEST_SUM, read_latest, read_manifest
-from segments.policy import Policy
-from segments.publishing import (
+from delivery.audience_files import as_read, read_rows, write_rows
+from delivery.manifest import MANIFEST, MANIFEST_SUM, read_latest, read_manifest
+from delivery.publishing import (
     STAGING,
     delivery_rows,
     discard_audience,
@@ -31,7 +24,14 @@ from segments.publishing import (
     release_audience,
     stage_audience,
 )
-from segments.verify import verify
+from delivery.verification import verify
+from lakehouse.errors import GateStopped, StepFailed, UsageError
+from lakehouse.settings.settings import load_settings
+from segments.choosing.compile import compile_leaf_table, value_column
+from segments.choosing.decide import decide_segment
+from segments.language.buckets import bucket
+from segments.language.catalogue import read_catalogue
+from segments.language.policy import Policy
 
 RULE = (
     "where: {tag: tier, eq: T3}\nholdout: {global: GCG-2026H2, local_percent: 10}\nrollout: {percent: 80}\n"

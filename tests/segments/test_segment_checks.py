@@ -8,9 +8,9 @@ import pytest
 from segment_bank import DESTINATIONS_YML, TAGS_YML, spec
 
 from lakehouse.errors import SettingsInvalid
-from lakehouse.settings import load_settings
-from segments.catalogue import read_catalogue
-from segments.spec import read_segment
+from lakehouse.settings.settings import load_settings
+from segments.language.catalogue import read_catalogue
+from segments.language.spec import read_segment
 
 
 @pytest.fixture
@@ -164,8 +164,8 @@ def test_marketing_consent_and_grade_h_cannot_be_switched_off(findings_of):
 
 
 def test_a_bad_line_of_a_list_is_named_without_its_value(make_workspace):
-    from segments.conditions import ListLeaf
-    from segments.lists import read_list
+    from segments.language.conditions import ListLeaf
+    from segments.language.lists import read_list
 
     folder = make_workspace({"lists/l@1.csv": "one_id,expires_on\n1,2026-01-01\nzhang san,\n"})
     with pytest.raises(SettingsInvalid) as refused:

@@ -18,13 +18,13 @@ from segment_bank import (
     spec,
 )
 
-from jobs.commands.segments import group
+from jobs.cli.segments import group
 from lakehouse.errors import UsageError
-from lakehouse.lake import open_lake
-from lakehouse.ledger import publish as make_visible
-from lakehouse.settings import load_settings
-from segments.explain import explain
-from segments.spec import read_segment
+from lakehouse.ledger.ledger import publish as make_visible
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
+from segments.explaining.explain import explain
+from segments.language.spec import read_segment
 
 RICH = spec(
     "rich",

@@ -9,10 +9,10 @@ import duckdb
 import pytest
 from segment_bank import spec
 
-from segments.buckets import BUCKETS, bucket, bucket_duckdb_sql
-from segments.conditions import All, Any_, ListLeaf, Not, decide, logic_sql
-from segments.operators import Test, answer, literal, type_fault
-from segments.spec import read_segment, version_matches
+from segments.language.buckets import BUCKETS, bucket, bucket_duckdb_sql
+from segments.language.conditions import All, Any_, ListLeaf, Not, decide, logic_sql
+from segments.language.operators import Test, answer, literal, type_fault
+from segments.language.spec import read_segment, version_matches
 
 D = dt.date(2026, 11, 18)
 A, B = ListLeaf("a", "1"), ListLeaf("b", "1")

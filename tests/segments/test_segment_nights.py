@@ -21,22 +21,22 @@ from segment_bank import (
     write_tags,
 )
 
-from lakehouse.hashing import table_hash
-from lakehouse.lake import open_lake
-from lakehouse.settings import load_settings
+from delivery.manifest import read_latest, read_manifest
+from delivery.verification import verify
+from lakehouse.query.hashing import table_hash
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
 from segments import publish
-from segments.buckets import bucket
-from segments.checks import all_leaves
-from segments.compile import compile_leaf_table
-from segments.conditions import EventLeaf, ListLeaf, TagLeaf, kleene_all
-from segments.evaluation import evaluate
-from segments.leaf_tables import make_leaf_table
-from segments.lists import read_list
-from segments.manifest import read_latest, read_manifest
-from segments.operators import answer, compare_number
-from segments.policy import Policy
-from segments.spec import read_segment
-from segments.verify import verify
+from segments.choosing.compile import compile_leaf_table
+from segments.choosing.evaluation import evaluate
+from segments.choosing.leaf_tables import make_leaf_table
+from segments.language.buckets import bucket
+from segments.language.checks import all_leaves
+from segments.language.conditions import EventLeaf, ListLeaf, TagLeaf, kleene_all
+from segments.language.lists import read_list
+from segments.language.operators import answer, compare_number
+from segments.language.policy import Policy
+from segments.language.spec import read_segment
 
 RICH = spec(
     "rich",

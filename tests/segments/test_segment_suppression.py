@@ -18,12 +18,12 @@ from segment_bank import (
     write_tags,
 )
 
-from lakehouse.lake import open_lake
-from lakehouse.settings import load_settings
-from segments.compile import compile_leaf_table
-from segments.leaf_tables import make_leaf_table
-from segments.policy import ChannelRule, Policy, PurposeRule
-from segments.spec import read_segment
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
+from segments.choosing.compile import compile_leaf_table
+from segments.choosing.leaf_tables import make_leaf_table
+from segments.language.policy import ChannelRule, Policy, PurposeRule
+from segments.language.spec import read_segment
 
 
 @pytest.fixture

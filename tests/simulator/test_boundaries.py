@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 from delivered import content
-
 from lakehouse.yaml_files import load_yaml
+
 from simulator.bank import Plan, simulate
 
 REGISTRY = Path(__file__).resolve().parents[2] / "tags" / "registry"

@@ -7,8 +7,8 @@ import json
 import pytest
 from click.testing import CliRunner
 from delivered import files, rows
-
 from jobs.commands.simulate import command
+
 from lakehouse.errors import SettingsInvalid, UsageError
 from simulator.rates import HEAVY, LIGHT, Rates, rates_of
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakehouse.contracts import contract
+from lakehouse.contracts.contract import contract
 
 EARLY = dt.date(2020, 1, 1)
 

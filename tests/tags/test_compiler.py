@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lakehouse.errors import SettingsInvalid
-from tags.project import PROJECT, compile_tags, product_files, project_files, wide_contracts
+from tags.build.project import PROJECT, compile_tags, product_files, project_files, wide_contracts
 
 ROOT = PROJECT.parent
 TAG = """
@@ -89,8 +89,8 @@ def test_a_rule_stands_in_a_layer_above_every_tag_it_reads():
 
 
 def test_a_parameter_follows_the_day_it_takes_effect():
-    from tags.registry import Param
-    from tags.sql_text import param_sql
+    from tags.compile.sql_text import param_sql
+    from vocabulary.registry import Param
 
     history = [Param(name="x", value=1), Param(name="x", value=2, since="2026-07-01")]
     assert param_sql(history[:1]) == "1"

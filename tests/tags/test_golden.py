@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from lakehouse.hashing import table_hash
+from lakehouse.query.hashing import table_hash
 from tests.tags.drawn import draw
 
 D = dt.date(2026, 3, 31)
@@ -22,8 +22,8 @@ ONE = {name: 1_000_000_000_001 + at for at, name in enumerate(PEOPLE)}
 def answers(spark, tmp_path_factory):
     """The wide table by person, after two builds of the same date; the second must not change anything."""
     import tags
-    from lakehouse.lake import open_lake
-    from lakehouse.settings import load_settings
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.tables.lake import open_lake
 
     workspace = tmp_path_factory.mktemp("golden")
     (workspace / "cdp.yml").write_text("time_zone: Asia/Shanghai\n")
@@ -479,7 +479,7 @@ def test_everyone_is_in_the_bucket_of_the_vectors(answers):
 
 @pytest.mark.slow
 def test_many_people_are_answered_as_few_are(answers, monkeypatch):
-    import tags.computation
+    import tags.build.computation
 
     monkeypatch.setattr(tags.computation, "SMALL_PEOPLE", 0)
     tags.build(answers["lake"], D)
@@ -489,8 +489,8 @@ def test_many_people_are_answered_as_few_are(answers, monkeypatch):
 
 @pytest.mark.slow
 def test_every_model_keeps_its_key_and_passes_its_unit_test(answers):
-    from tags.computation import run_dbt
-    from tags.project import compile_tags, source_tables
+    from tags.build.computation import run_dbt
+    from tags.build.project import compile_tags, source_tables
 
     lake = answers["lake"]
     project = lake.settings.generated / "dbt"

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from lakehouse.contracts import contract, contract_names
-from tags.registry import Entry, load_registry
+from lakehouse.contracts.contract import contract, contract_names
+from vocabulary.registry import Entry, load_registry
 
 RANK = {"C1": 1, "C2": 2}
 

@@ -1,0 +1,1 @@
+"""An audience on its way out: files, manifest, destinations, verification."""

@@ -1,0 +1,1 @@
+"""From links to people, purely: join tier by tier, apply limits, check, replay where a limit breaks."""

@@ -1,0 +1,208 @@
+"""From links to people: tier by tier, guarded, connected, checked, replayed where a limit breaks. Pure.
+
+Stronger evidence comes first (people's decisions, documents and accounts, then contacts, then devices), so that a
+contact is judged by the people it touches and not by the records. Each tier is one pass of union-find on arrays; only
+components that break a limit are replayed link by link.
+
+Nothing here looks beyond a raw component (what unblocked links and must-links connect): restricted to whole raw
+components, the answer is the same. Nights that decide only what changed rest on it; a property test holds it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from identity.components.union_find import components
+from identity.joining.constraints import Constraints, constraints_of, find_violators
+from identity.joining.cut import cut_large_people
+from identity.joining.guards import judge_holders
+from identity.joining.replay import join_decided, order_of_evidence, replay
+from identity.reading.graph import ABSENT, UNDATED, Graph, Grouping, Refusal
+from identity.rules.rules import TIERS, Rules
+
+
+def connect(graph: Graph, rules: Rules) -> Grouping:
+    """Give who is one person. Same graph and rules, in any input order, give the same answer."""
+    return _Run(graph, rules).grouping()
+
+
+class _Run:
+    """The people found so far, and what became of every link."""
+
+    def __init__(self, graph: Graph, rules: Rules) -> None:
+        self.graph, self.rules = graph, rules
+        self.size, self.links = len(graph.profiles), graph.links
+        self.places = self.size + len(graph.identifiers)
+        self.labels = np.arange(self.places, dtype=np.int64)
+        self.states = graph.identifiers.states.copy()
+        self.reasons = graph.identifiers.reasons.copy()
+        self.owned: dict[int, str] = {}
+        self.link_states = np.full(len(self.links), "idle", dtype=object)
+        self.ended_on = np.full(len(self.links), UNDATED, dtype=np.int32)
+        self.due_on = np.full(len(self.links), UNDATED, dtype=np.int32)
+        self.ends = self.links.identifiers.astype(np.int64) + self.size
+        self.used = np.zeros(0, dtype=np.int64)
+        self.refusals: list[Refusal] = []
+        self.codes = graph.identifiers.namespaces[self.links.identifiers]
+        self.tier_of = np.array(rules.tiers_of(graph.namespaces), dtype=np.int64)
+        self.link_tiers = self.tier_of[self.codes] if len(self.links) else np.zeros(0, dtype=np.int64)
+        self.constraints: Constraints = constraints_of(graph, rules)
+
+    def grouping(self) -> Grouping:
+        self._share_crowds()
+        self._end_windows()
+        open_links = np.flatnonzero(
+            (self.link_tiers >= 0)
+            & (self.states == "active")[self.links.identifiers]
+            & (self.link_states != "expired")
+        )
+        raw = self._raw_components(open_links)
+        self._join_decided(open_links)
+        strong = self.labels
+        for tier in range(len(TIERS)):
+            mine = open_links[self.link_tiers[open_links] == tier]
+            if tier == 1:
+                mine = self._refuse_minors(mine)
+            if tier > 0:
+                mine = self._judge(tier, mine)
+            if len(mine):
+                self._connect(mine, with_facts=tier > 0)
+            if tier == 0:
+                strong = self.labels[: self.size]
+        cut = cut_large_people(
+            self.graph, self.rules, people=self.labels[: self.size], strong=strong, links=self.used, ends=self.ends
+        )  # fmt: skip
+        for refusal in cut.refusals:
+            self.link_states[refusal.link] = "refused"
+        self.refusals += cut.refusals
+        return Grouping(
+            cut.people,
+            raw,
+            self.states,
+            self.reasons,
+            self.owned,
+            self.link_states,
+            self.ended_on,
+            self.due_on,
+            self.refusals,
+            cut.kept_oversized,
+            self.ends,
+        )
+
+    def _share_crowds(self) -> None:
+        """Take out values on more records than the rules allow before anything is connected by them."""
+        identifiers = self.graph.identifiers
+        carriers = np.bincount(self.links.identifiers, minlength=len(identifiers)) + identifiers.outside
+        for code, name in enumerate(self.graph.namespaces):
+            limit = getattr(self.rules.rule(name), "carriers", None)
+            if limit is not None:
+                crowd = (identifiers.namespaces == code) & (carriers > limit) & (self.states == "active")
+                self.states[crowd], self.reasons[crowd] = "shared", f"on more than {limit} records"
+
+    def _end_windows(self) -> None:
+        """End links whose window is over; note for the others when theirs will be."""
+        for code, name in enumerate(self.graph.namespaces):
+            days = getattr(self.rules.rule(name), "window_days", None)
+            if days is None:
+                continue
+            dated = np.flatnonzero((self.codes == code) & (self.links.observed != UNDATED))
+            last = self.links.observed[dated] + np.int32(days)
+            over = last <= self.graph.day
+            self.link_states[dated[over]] = "expired"
+            self.ended_on[dated[over]] = last[over]
+            self.due_on[dated[~over]] = last[~over]
+
+    def _raw_components(self, open_links: np.ndarray) -> np.ndarray:
+        decided = self.graph.decided
+        return components(
+            np.concatenate([self.links.profiles[open_links], decided.must_a]),
+            np.concatenate([self.ends[open_links], decided.must_b]),
+            self.places,
+        )
+
+    def _join_decided(self, open_links: np.ndarray) -> None:
+        one, other, refusals = join_decided(self.graph, self.constraints, open_links)
+        self.refusals += refusals
+        if len(one):
+            self.labels = components(one, other, self.places)
+
+    def _refuse_minors(self, links: np.ndarray) -> np.ndarray:
+        """Refuse contacts of people who are too young to have any, until the first of their records comes of age."""
+        of_age = self.graph.profiles.of_age_on
+        minors = np.flatnonzero(of_age != UNDATED)
+        if not len(minors):
+            return links
+        first = np.full(self.places, np.iinfo(np.int32).max, dtype=np.int32)
+        np.minimum.at(first, self.labels[minors], of_age[minors])
+        until = first[self.labels[self.links.profiles[links]]]
+        young = until != np.iinfo(np.int32).max
+        refused = links[young]
+        self.link_states[refused] = "refused"
+        dated = self.due_on[refused]
+        self.due_on[refused] = np.where(dated == UNDATED, until[young], np.minimum(dated, until[young]))
+        reason = f"below {self.rules.contacts_from_age}"
+        self.refusals += [
+            Refusal(link, "minor", reason, int(self.links.profiles[link]), ABSENT)
+            for link in refused.tolist()
+        ]
+        return links[~young]
+
+    def _judge(self, tier: int, links: np.ndarray) -> np.ndarray:
+        """Take out links on identifiers that several people hold; give those that may join."""
+        wanted = np.flatnonzero(self.tier_of == tier).tolist()
+        verdict = judge_holders(
+            self.graph,
+            self.rules,
+            links=links,
+            groups=self.labels[: self.size],
+            used=self.used,
+            namespaces=wanted,
+        )
+        self.owned |= verdict.owned
+        for node, reason in verdict.shared.items():
+            self.states[node], self.reasons[node] = "shared", reason
+        for link, day in verdict.expired:
+            self.link_states[link], self.ended_on[link] = "expired", day
+        numbers = dict(verdict.sub_nodes)
+        for link, number in numbers.items():
+            self.ends[link] = self.places + number
+            self.link_states[link] = "corroborated"
+        alone = np.arange(self.places, self.places + len(set(numbers.values())), dtype=np.int64)
+        self.labels, self.places = np.concatenate([self.labels, alone]), self.places + len(alone)
+        usable = (self.states == "active")[self.links.identifiers[links]]
+        kept = (usable & (self.link_states[links] != "expired")) | (self.link_states[links] == "corroborated")
+        return links[kept]
+
+    def _connect(self, links: np.ndarray, *, with_facts: bool) -> None:
+        """Join along the links of one tier; replay the components that hold more than one person may."""
+        graph, labels = self.graph, self.labels
+        self.link_states[links[self.link_states[links] == "idle"]] = "active"
+        joined = components(
+            labels[self.links.profiles[links]], labels[self.ends[links]], self.places, start=labels
+        )
+        usable = np.concatenate([self.used, links])
+        violators = find_violators(
+            graph, self.constraints, labels=joined, usable=usable, with_facts=with_facts
+        )
+        if len(violators):
+            touched = np.flatnonzero(np.isin(joined, violators))
+            within = links[np.isin(joined[self.links.profiles[links]], violators)]
+            ordered = order_of_evidence(graph, self.rules, within)
+            after, refused = replay(
+                graph,
+                self.constraints,
+                links=ordered,
+                ends=self.ends[ordered],
+                labels=labels,
+                places=touched,
+                with_facts=with_facts,
+            )
+            before = np.fromiter(after, dtype=np.int64, count=len(after))
+            target = np.fromiter(after.values(), dtype=np.int64, count=len(after))
+            order = np.argsort(before)
+            joined[touched] = target[order][np.searchsorted(before[order], labels[touched])]
+            for refusal in refused:
+                self.link_states[refusal.link] = "refused"
+            self.refusals += refused
+        self.labels = joined
+        self.used = np.concatenate([self.used, links[self.link_states[links] != "refused"]])

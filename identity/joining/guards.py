@@ -1,0 +1,222 @@
+"""Guards: which identifiers join nobody because several people hold them.
+
+A guard counts *people found by stronger evidence*, not records: a phone on five records of one person is fine,
+a phone on two records of two people is shared. Nothing here looks at values, only at who carries what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from identity.components.arrays import above, distinct, distinct_pairs
+from identity.reading.graph import ABSENT, UNDATED, Graph
+from identity.rules.rules import FACTS, HolderLimit, NamespaceRule, Rules
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What guards found in one tier.
+
+    ``shared``: places of identifiers with their reason; ``owned``: those that belong to their newest or last holder.
+    ``expired``: links a newer holder ended, with the day. ``sub_nodes``: (link, group number) of links on shared
+    identifiers that carriers of one same name may still use together.
+    """
+
+    shared: dict[int, str]
+    owned: dict[int, str]
+    expired: list[tuple[int, int]]
+    sub_nodes: list[tuple[int, int]]
+
+
+def judge_holders(
+    graph: Graph,
+    rules: Rules,
+    *,
+    links: np.ndarray,
+    groups: np.ndarray,
+    used: np.ndarray,
+    namespaces: list[int],
+) -> Verdict:
+    """Judge the identifiers of ``namespaces`` (one tier) by the people that carry them.
+
+    ``links`` are the tier's usable links, ``groups`` the person of each profile by stronger evidence, ``used`` the
+    links (of stronger tiers) that made those people.
+    """
+    shared: dict[int, str] = {}
+    owned: dict[int, str] = {}
+    expired: list[tuple[int, int]] = []
+    sub_nodes: list[tuple[int, int]] = []
+    for code in namespaces:
+        rule = rules.rule(graph.namespaces[code])
+        if rule is None:
+            continue
+        mine = links[graph.identifiers.namespaces[graph.links.identifiers[links]] == code]
+        if not len(mine):
+            continue
+        crowded = _crowded(graph, rule, mine, groups)
+        contested = _contested(graph, rules, rule, mine, groups, used)
+        contested = {node: why for node, why in contested.items() if node not in crowded}
+        if rule.when_exceeded != "shared" and contested:
+            ended, undecided = _end_old_links(graph, rules, rule, mine, groups, used, contested)
+            expired += ended
+            decided = contested.keys() - set(undecided)
+            owned |= dict.fromkeys(decided, f"{rule.when_exceeded} holder")
+            contested = {node: contested[node] for node in undecided}
+        if rule.corroborate == "full_name" and contested:
+            sub_nodes += _corroborated(
+                graph, mine, groups, contested, first=1 + max((number for _, number in sub_nodes), default=-1)
+            )
+        shared |= crowded | contested
+    return Verdict(shared, owned, expired, sub_nodes)
+
+
+def _crowded(graph: Graph, rule: NamespaceRule, links: np.ndarray, groups: np.ndarray) -> dict[int, str]:
+    """Find values on more records of one source than a person would leave there."""
+    if rule.fan_out is None:
+        return {}
+    profiles, nodes = graph.links.profiles[links], graph.links.identifiers[links].astype(np.int64)
+    sources = int(graph.profiles.sources.max(initial=0)) + 1
+    keys, _ = distinct_pairs(nodes * sources + graph.profiles.sources[profiles], groups[profiles])
+    crowded = above(keys, rule.fan_out) // sources
+    return {int(node): f"fan_out above {rule.fan_out}" for node in distinct(crowded)}
+
+
+def _bearers(
+    graph: Graph, rules: Rules, limit: HolderLimit, groups: np.ndarray, used: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Give, per thing a limit counts, a code per profile place of a *group*: who holds it (ABSENT: does not).
+
+    For namespaces the code is the group itself; for facts it is the fact, so that two groups of one name count once.
+    """
+    size = len(graph.profiles)
+    places = np.arange(size)
+    if limit.each in FACTS:
+        for label, codes in fact_codes(graph, limit.each):
+            yield label, _one_per_group(groups, codes)
+        return
+    patterns = limit.any or (limit.each or "",)
+    concrete = [c for c, name in enumerate(graph.namespaces) if any(rules.matches(p, name) for p in patterns)]
+    batches = (
+        [(" or ".join(patterns), concrete)] if limit.any else [(graph.namespaces[c], [c]) for c in concrete]
+    )
+    for label, codes_wanted in batches:
+        holds = np.zeros(size, dtype=bool)
+        by = used[np.isin(graph.identifiers.namespaces[graph.links.identifiers[used]], codes_wanted)]
+        holds[groups[graph.links.profiles[by]]] = True
+        yield label, np.where(holds, places, ABSENT)
+
+
+def fact_codes(graph: Graph, fact: str) -> list[tuple[str, np.ndarray]]:
+    """Give what profiles say about a fact as codes, ABSENT where they say nothing."""
+    people = graph.profiles
+    if fact == "full_name":
+        return [(f"full_name ({writing})", codes) for writing, codes in sorted(people.legal_names.items())]
+    if fact == "birth_date":
+        # Shifted, since a day before 1970 is a negative number and ABSENT is -1.
+        shifted = people.birth_dates.astype(np.int64) + 1_000_000
+        return [("birth_date", np.where(people.birth_dates == UNDATED, ABSENT, shifted))]
+    return [("gender", people.genders.astype(np.int64))]
+
+
+def _contested(
+    graph: Graph, rules: Rules, rule: NamespaceRule, links: np.ndarray, groups: np.ndarray, used: np.ndarray
+) -> dict[int, str]:
+    """Find values that more people hold than the namespace allows."""
+    nodes, holders = distinct_pairs(graph.links.identifiers[links], groups[graph.links.profiles[links]])
+    found: dict[int, str] = {}
+    for limit in rule.at_most:
+        for label, codes in _bearers(graph, rules, limit, groups, used):
+            known = codes[holders] != ABSENT
+            several, _ = distinct_pairs(nodes[known], codes[holders][known])
+            for node in above(several, limit.people).tolist():
+                found.setdefault(int(node), f"held by more than {limit.people}: {label}")
+    return found
+
+
+def _end_old_links(
+    graph: Graph,
+    rules: Rules,
+    rule: NamespaceRule,
+    links: np.ndarray,
+    groups: np.ndarray,
+    used: np.ndarray,
+    contested: dict[int, str],
+) -> tuple[list[tuple[int, int]], list[int]]:
+    """Let one verified holder keep a value.
+
+    ``when_exceeded: newest``: older statements of others expire (a number given to somebody else); ``last``: every
+    statement of other holders does (a device belongs to who was last seen on it; who holds nothing stays with it).
+    Gives the expired links with the day they ended, and the identifiers that more people than allowed hold even
+    then, which stay shared.
+    """
+    counted = [
+        (limit.people, codes)
+        for limit in rule.at_most
+        for _, codes in _bearers(graph, rules, limit, groups, used)
+    ]
+    expired: list[tuple[int, int]] = []
+    undecided: list[int] = []
+    order = links[np.argsort(graph.links.identifiers[links], kind="stable")]
+    nodes = graph.links.identifiers[order]
+    for node in contested:
+        first, last = np.searchsorted(nodes, [node, node + 1])
+        kept = order[first:last]
+        ended: list[tuple[int, int]] = []
+        for people, codes in counted:
+            person = groups[graph.links.profiles[kept]]
+            when = graph.links.observed[kept].astype(np.int64)
+            holds = codes[person] != ABSENT
+            if len(np.unique(codes[person][holds])) <= people:
+                continue
+            sure = graph.links.verified[kept] & holds & (when != UNDATED)
+            winners = np.unique(person[sure & (when == when[sure].max(initial=UNDATED))])
+            if len(winners) == 1:
+                since = when[sure & (person == winners[0])].min()
+                others = person != winners[0]
+                old = others & (holds if rule.when_exceeded == "last" else when < since)
+                ended += [(link, int(since)) for link in kept[old].tolist()]
+                kept = kept[~old]
+            left = codes[groups[graph.links.profiles[kept]]]
+            if len(np.unique(left[left != ABSENT])) > people:
+                undecided.append(node)
+                break
+        else:
+            expired += ended
+    return expired, undecided
+
+
+def _corroborated(
+    graph: Graph, links: np.ndarray, groups: np.ndarray, contested: dict[int, str], *, first: int
+) -> list[tuple[int, int]]:
+    """Give links on contested values whose carriers agree in the name: value and name together do identify."""
+    names = _one_per_group(groups, _full_names(graph))
+    person = groups[graph.links.profiles[links]]
+    nodes = graph.links.identifiers[links]
+    told = np.isin(nodes, np.fromiter(contested, dtype=np.int64)) & (names[person] != ABSENT)
+    mine, person, nodes = links[told], person[told], nodes[told]
+    if not len(mine):
+        return []
+    _, together = np.unique(
+        nodes.astype(np.int64) * (int(names.max()) + 1) + names[person], return_inverse=True
+    )
+    several = above(distinct_pairs(together, person)[0], 1)
+    kept = np.isin(together, several)
+    _, numbers = np.unique(together[kept], return_inverse=True)
+    return list(zip(mine[kept].tolist(), (numbers + first).tolist(), strict=True))
+
+
+def _full_names(graph: Graph) -> np.ndarray:
+    """Give one code per full name, of either writing."""
+    han, latin = graph.profiles.legal_names["han"], graph.profiles.legal_names["latin"]
+    return np.where(han != ABSENT, han * 2, np.where(latin != ABSENT, latin * 2 + 1, ABSENT))
+
+
+def _one_per_group(groups: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Give the smallest known code of each group, at the place of the group; the order of records does not matter."""
+    known = codes != ABSENT
+    lowest = np.full(len(groups), np.iinfo(np.int64).max)
+    np.minimum.at(lowest, groups[known], codes[known])
+    return np.where(lowest == np.iinfo(np.int64).max, ABSENT, lowest)

@@ -1,0 +1,210 @@
+"""Replay: inside a component that breaks a limit, join link by link, best evidence first, and refuse what breaks it.
+
+Only violating components come here. In a component without a violation no union would ever be refused, so the
+result equals a replay of everything, at the cost of the few. A refused union stays refused: later links are weaker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow.compute as pc
+
+from identity.components.arrays import distinct
+from identity.joining.constraints import Constraints, Key
+from identity.reading.graph import ABSENT, Graph, Refusal
+from identity.rules.rules import Rules
+
+_NOBODY = -1
+
+
+@dataclass
+class _Side:
+    """What one growing person holds: values per limit, whom it must not meet, and the smallest profile in it."""
+
+    values: dict[Key, set[int]] = field(default_factory=dict)
+    decided: set[int] = field(default_factory=set)
+    enemies: dict[int, str] = field(default_factory=dict)
+    profile: int = _NOBODY
+
+    def take(self, other: _Side) -> None:
+        for key, values in other.values.items():
+            self.values.setdefault(key, set()).update(values)
+        self.decided |= other.decided
+        self.enemies |= other.enemies
+        known = [p for p in (self.profile, other.profile) if p != _NOBODY]
+        self.profile = min(known, default=_NOBODY)
+
+
+def order_of_evidence(graph: Graph, rules: Rules, links: np.ndarray) -> np.ndarray:
+    """Give links sorted by strength of namespace, verified, recency, then keys of profile and identifier.
+
+    Keys and not numbers of nodes end the order: who is one person must not depend on which night met a record first.
+    """
+    strengths = np.array(
+        [getattr(rules.rule(name), "strength", 0) for name in graph.namespaces], dtype=np.int64
+    )
+    by = graph.links
+    identifiers = by.identifiers[links]
+    strength = strengths[graph.identifiers.namespaces[identifiers]]
+    met = distinct(identifiers)
+    rank_of_met = np.empty(len(met), dtype=np.int64)
+    rank_of_met[pc.sort_indices(graph.identifiers.stored.take(met)).to_numpy()] = np.arange(len(met))
+    keys = (
+        rank_of_met[np.searchsorted(met, identifiers)],
+        graph.identifiers.namespaces[identifiers],
+        graph.profiles.ranks[by.profiles[links]],
+        -by.observed[links].astype(np.int64),
+        ~by.verified[links],
+        -strength,
+    )
+    return links[np.lexsort(keys)]
+
+
+class Replay:
+    """Joins sides one union at a time and refuses the ones that would break a limit."""
+
+    def __init__(self, graph: Graph, constraints: Constraints, *, with_facts: bool) -> None:
+        self.graph = graph
+        self.constraints = constraints
+        self.held = [*constraints.never, *(constraints.facts if with_facts else [])]
+        self.limits: dict[Key, int] = {
+            ("unique", graph.namespaces[code]): limit for code, limit in constraints.unique.items()
+        } | {held.key: held.limit for held in self.held}
+        self.sides: dict[int, _Side] = {}
+        self.parent: dict[int, int] = {}
+
+    def start(self, labels: np.ndarray, places: np.ndarray) -> None:
+        """Begin with the people ``labels`` among the node ``places`` of violating components."""
+        size, total = len(self.graph.profiles), len(self.graph.profiles) + len(self.graph.identifiers)
+        self.parent = {int(label): int(label) for label in distinct(labels[places])}
+        self.sides = {label: _Side() for label in self.parent}
+        for place in places[places < size].tolist():
+            side = self.sides[int(labels[place])]
+            side.profile = place if side.profile == _NOBODY else min(side.profile, place)
+        for place in places[(places >= size) & (places < total)].tolist():
+            code = int(self.graph.identifiers.namespaces[place - size])
+            if code in self.constraints.unique:
+                self.hold(int(labels[place]), ("unique", self.graph.namespaces[code]), place - size)
+        for held in self.held:
+            mine = np.isin(held.places, places)
+            for place, value in zip(held.places[mine].tolist(), held.codes[mine].tolist(), strict=True):
+                self.hold(int(labels[place]), held.key, value)
+        self._part(labels)
+
+    def hold(self, label: int, key: Key, value: int) -> None:
+        """Let a person hold one more value of something."""
+        self.sides[label].values.setdefault(key, set()).add(value)
+
+    def _part(self, labels: np.ndarray) -> None:
+        decided = self.graph.decided
+        for a, b, decision in zip(
+            decided.cannot_a.tolist(), decided.cannot_b.tolist(), decided.cannot_ids, strict=True
+        ):
+            for one, other in ((a, b), (b, a)):
+                side = self.sides.get(int(labels[one]))
+                if side is not None:
+                    side.decided.add(one)
+                    side.enemies[other] = decision
+
+    def root(self, label: int) -> int:
+        """Give the person a label belongs to by now."""
+        parent = self.parent
+        while parent[label] != label:
+            parent[label] = parent[parent[label]]
+            label = parent[label]
+        return label
+
+    def join(self, a: int, b: int) -> tuple[Key, int] | None:
+        """Join two labels; give what forbids it and a profile of the second side, None when it was done."""
+        a, b = self.root(a), self.root(b)
+        if a == b:
+            return None
+        one, other = self.sides[a], self.sides[b]
+        broken = self._broken(one, other)
+        if broken is not None:
+            return broken, other.profile
+        low, high = min(a, b), max(a, b)
+        self.parent[high] = low
+        self.sides[low].take(self.sides.pop(high))
+        return None
+
+    def _broken(self, one: _Side, other: _Side) -> Key | None:
+        small, large = (one, other) if len(one.enemies) <= len(other.enemies) else (other, one)
+        for enemy, decision in small.enemies.items():
+            if enemy in large.decided:
+                return ("cannot_link", f"decision {decision}")
+        for key, values in one.values.items():
+            others = other.values.get(key)
+            if not others:
+                continue
+            if key[0] == "disagree":
+                if values.isdisjoint(others):
+                    return key
+            elif len(values | others) > max(self.limits[key], len(values), len(others)):
+                return key
+        return None
+
+
+def replay(
+    graph: Graph,
+    constraints: Constraints,
+    *,
+    links: np.ndarray,
+    ends: np.ndarray,
+    labels: np.ndarray,
+    places: np.ndarray,
+    with_facts: bool,
+) -> tuple[dict[int, int], list[Refusal]]:
+    """Join the people of violating components again, refusing unions that would break a limit.
+
+    ``links`` in order of evidence, ``ends`` the node place each of them leads to, ``labels`` the people before this
+    tier, ``places`` all node places of the violating components. Gives label before → smallest place after, and the
+    refusals.
+    """
+    run = Replay(graph, constraints, with_facts=with_facts)
+    run.start(labels, places)
+    refusals: list[Refusal] = []
+    for link, end in zip(links.tolist(), ends.tolist(), strict=True):
+        profile = int(graph.links.profiles[link])
+        refused = run.join(int(labels[profile]), int(labels[end]))
+        if refused is not None:
+            (rule, reason), other = refused
+            refusals.append(Refusal(link, rule, reason, profile, other))
+    return {label: run.root(label) for label in run.parent}, refusals
+
+
+def join_decided(
+    graph: Graph, constraints: Constraints, usable: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[Refusal]]:
+    """Give the pairs of profiles that must-links join, and those a limit refuses.
+
+    A person's word stands above all links, but not above what two records carry themselves: two identity numbers, a
+    never-merge key or a later cannot-link refuse it, for somebody to look at. ``usable`` are links of good identifiers.
+    """
+    decided = graph.decided
+    if not len(decided.must_a):
+        return decided.must_a, decided.must_b, []
+    labels = np.arange(len(graph.profiles) + len(graph.identifiers), dtype=np.int64)
+    run = Replay(graph, constraints, with_facts=False)
+    met = distinct(np.concatenate([decided.must_a, decided.must_b]))
+    run.start(labels, met)
+    links = graph.links
+    for link in usable[np.isin(links.profiles[usable], met)].tolist():
+        code = int(graph.identifiers.namespaces[links.identifiers[link]])
+        if code in constraints.unique:
+            key = ("unique", graph.namespaces[code])
+            run.hold(int(links.profiles[link]), key, int(links.identifiers[link]))
+    kept, refusals = [], []
+    pairs = zip(decided.must_a.tolist(), decided.must_b.tolist(), decided.must_ids, strict=True)
+    for place, (a, b, decision) in enumerate(pairs):
+        refused = run.join(a, b)
+        if refused is None:
+            kept.append(place)
+        else:
+            (rule, reason), _ = refused
+            refusals.append(
+                Refusal(ABSENT, "must_link", f"{rule} {reason}: conflict with decision {decision}", a, b)
+            )
+    return decided.must_a[kept], decided.must_b[kept], refusals

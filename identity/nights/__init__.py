@@ -1,0 +1,1 @@
+"""One night of identity: what it decides anew, the numbers people keep, the tables it writes."""

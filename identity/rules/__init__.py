@@ -1,0 +1,1 @@
+"""What ``identity.yml`` says: namespaces, normalisers, names, limits, link rules; and the workspace's key."""

@@ -1,0 +1,1 @@
+"""What a feed's YAML says, and its Spark SQL expressions."""

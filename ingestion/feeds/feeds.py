@@ -1,0 +1,449 @@
+"""Feeds: what a YAML file says about one kind of delivered file, checked without Spark, with file and line."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from ingestion.feeds.expressions import Expression, ExpressionInvalid, parse_expression, unknown_column
+from lakehouse.contracts.contract import Contract, contract, contract_names
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
+
+# Columns every expression may read beside the delivered ones.
+GIVEN = ("_file", "_row", "_business_date")
+PIPELINE = {*GIVEN, "_feed", "_arrived_on", "_extra", "_problem", "_raw", "_night"}
+DEFAULT_DEDUPE_DAYS = 7
+DATE_MARKS = ("{date}", "{yyyymmdd}")
+REFUSED_LEVEL = "C3"
+
+
+def _as_sql(value: Any) -> Any:
+    """YAML's own true, 1 and 1.5 are meant as the SQL of the same look."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+Sql = Annotated[str, BeforeValidator(_as_sql), Field(min_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Files(_Strict):
+    """Where the files lie below the inbox; ``{date}`` and ``{yyyymmdd}`` stand for the business date.
+
+    With ``member`` they are zip or tar archives (.gz, .bz2, .xz too), and each matching member is a file of its own.
+    """
+
+    path: str = Field(min_length=1)
+    member: str | None = Field(default=None, min_length=1)
+    business_date: date | None = None
+
+    @model_validator(mode="after")
+    def _dated(self) -> Files:
+        for key, text in (("path", self.path), ("member", self.member or "")):
+            unknown = set(re.findall(r"\{([^}]*)\}", text)) - {"date", "yyyymmdd"}
+            if unknown:
+                raise ValueError(f"{key} knows {{date}} and {{yyyymmdd}}, not {{{sorted(unknown)[0]}}}")
+        if not self.has_date and self.business_date is None:
+            raise ValueError("a path without {date} or {yyyymmdd} needs 'business_date'")
+        return self
+
+    @property
+    def member_has_date(self) -> bool:
+        """Whether the member's name says the business date."""
+        return any(mark in (self.member or "") for mark in DATE_MARKS)
+
+    @property
+    def has_date(self) -> bool:
+        """Whether the path or the member itself says the business date."""
+        return self.member_has_date or any(mark in self.path for mark in DATE_MARKS)
+
+
+class DeltaTable(_Strict):
+    """A Delta table of another system: its folder or URI, rows as of the night that reads it."""
+
+    path: str = Field(min_length=1)
+    version: int | None = Field(default=None, ge=0)
+    where: Sql | None = None
+
+
+class JdbcTable(_Strict):
+    """A table of a database; the password comes from the secret ``password_secret``, never from the YAML."""
+
+    url: str = Field(pattern=r"^jdbc:[a-z0-9]+:")
+    table: str = Field(min_length=1)
+    where: Sql | None = None
+    user: str | None = None
+    password_secret: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]*$")
+    driver: str | None = None
+    fetch_rows: int = Field(default=10_000, ge=1)
+
+
+class Extract(_Strict):
+    """A table to read instead of a delivered file: each night it is written to the inbox once, as Parquet.
+
+    In ``where`` (SQL of the source) ``{date}`` stands for the business date.
+    """
+
+    delta: DeltaTable | None = None
+    jdbc: JdbcTable | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Extract:
+        if (self.delta is None) == (self.jdbc is None):
+            raise ValueError("extract reads either 'delta' or 'jdbc'")
+        return self
+
+
+class Format(_Strict):
+    """How records are written. Compression follows from the file's suffix (.gz)."""
+
+    type: Literal["csv", "json_lines", "parquet"] = "csv"
+    separator: str = ","
+    quote: str | None = '"'
+    escape: str | None = None
+    encoding: str = "utf-8"
+    header: bool = True
+
+    @field_validator("separator")
+    @classmethod
+    def _one_sign(cls, value: str) -> str:
+        value = {"tab": "\t", "\\t": "\t"}.get(value, value)
+        if len(value) != 1:
+            raise ValueError('separator is one sign; write "\\t" or tab for a tab')
+        return value
+
+    @field_validator("quote", "escape")
+    @classmethod
+    def _one_or_none(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and len(value) != 1:
+            raise ValueError(f"{info.field_name} is one sign, or null for none")
+        return value or None
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        import codecs
+
+        try:
+            codecs.lookup(value)
+        except LookupError:
+            raise ValueError(f"unknown encoding '{value}'; usual are utf-8, gb18030, latin-1") from None
+        return value
+
+
+class Volume(_Strict):
+    """How far the records of a delivery may be from the median of the last ones."""
+
+    factor: float = Field(default=10, gt=1)
+    deliveries: int = Field(default=14, ge=1, le=400)
+    needs: int = Field(default=3, ge=1)
+    from_records: int = Field(default=1000, ge=1)
+
+
+class RowRule(_Strict):
+    """A reason to refuse a whole source row: ``refuse_when`` is true."""
+
+    rule: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    refuse_when: Sql
+    why: str = Field(min_length=1)
+
+
+class Target(_Strict):
+    """Which rows of a trusted table a source row becomes: one by ``columns``, or several by ``each``."""
+
+    table: str
+    where: Sql | None = None
+    same_key: str | None = None
+    dedupe_days: int | None = Field(default=None, ge=0, le=400)
+    columns: dict[str, Sql] | None = None
+    each: tuple[dict[str, Sql], ...] | None = None
+
+    @field_validator("same_key")
+    @classmethod
+    def _policy(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"refuse|(first|last)( by \S.*)?", value):
+            raise ValueError("same_key is refuse, first, last, first by <expression> or last by <expression>")
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Target:
+        if (self.columns is None) == (self.each is None):
+            raise ValueError("a target has either 'columns' or 'each'")
+        if not (self.columns or self.each):
+            raise ValueError("a target maps at least one column")
+        if self.each is not None and self.same_key == "refuse":
+            raise ValueError("same_key: refuse is for 'columns'; with 'each' write first or last")
+        return self
+
+    @property
+    def entries(self) -> tuple[dict[str, str], ...]:
+        """The mappings of the target, one for ``columns``."""
+        return self.each if self.each is not None else (self.columns or {},)
+
+
+class Feed(_Strict):
+    """One feed, as its YAML file says it; ``file`` is where it stands. Without targets it is landed only."""
+
+    feed: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    source: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    description: str = Field(min_length=1)
+    mode: Literal["snapshot", "delta", "events"]
+    required: bool = False
+    late_after_days: int | None = Field(default=None, ge=0, le=400)
+    volume: Volume | Literal["any"] = Volume()
+    order: int = 50
+    extract: Extract | None = None
+    files: Files
+    format: Format = Format()
+    columns: tuple[str, ...] = Field(min_length=1)
+    exact_duplicates: Literal["drop", "keep"] = "drop"
+    dedupe_days: int | None = Field(default=None, ge=0, le=400)
+    row_rules: tuple[RowRule, ...] = ()
+    targets: tuple[Target, ...]
+    _file: Path = PrivateAttr(default=Path("feed.yml"))
+    _tree: Any = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _extracted(cls, value: Any) -> Any:
+        """Say where an extracted table lies: in the inbox, as Parquet; that is not for the feed to choose."""
+        if not isinstance(value, dict) or value.get("extract") is None:
+            return value
+        for key in ("files", "format"):
+            if key in value:
+                raise ValueError(
+                    f"with 'extract' the feed has no '{key}': the table is written to the inbox as Parquet"
+                )
+        path = f"{value.get('feed')}/{{date}}/extract.parquet"
+        return {**value, "files": {"path": path}, "format": {"type": "parquet"}}
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        return (
+            [str(v) if isinstance(v, (int, float)) else v for v in value]
+            if isinstance(value, list)
+            else value
+        )
+
+    @property
+    def file(self) -> Path:
+        """The YAML file of the feed."""
+        return self._file
+
+    @property
+    def landing_table(self) -> str:
+        """The table that keeps the rows as delivered."""
+        return f"landing.{self.feed}"
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The trusted tables the feed fills, each once, in the order of the file."""
+        return tuple(dict.fromkeys(target.table for target in self.targets))
+
+    def targets_of(self, table: str) -> tuple[Target, ...]:
+        """Give the targets that fill one table."""
+        return tuple(target for target in self.targets if target.table == table)
+
+    def fault(self, message: str, *path: str | int) -> SettingsInvalid:
+        """Give the error that points at ``path`` in the feed's file."""
+        return SettingsInvalid(message, file=self._file, line=line_of(self._tree, *path))
+
+    def dedupe_window(self, table: str) -> int:
+        """Give over how many days of arrivals key duplicates of a fact are looked for.
+
+        Where the key holds the event date (balances), a later arrival restates the day and wins, so it is no
+        duplicate unless the feed says so for the target.
+        """
+        stated = next((t.dedupe_days for t in self.targets_of(table) if t.dedupe_days is not None), None)
+        if stated is not None:
+            return stated
+        found = contract(table)
+        if found.event_date in found.key:
+            return 0
+        return DEFAULT_DEDUPE_DAYS if self.dedupe_days is None else self.dedupe_days
+
+
+def load_feeds(workspace: Path) -> list[Feed]:
+    """Give the feeds of a workspace in the order they are ingested; any fault raises ``SettingsInvalid``."""
+    folder = Path(workspace) / "feeds"
+    files = sorted(folder.glob("*.yml")) if folder.is_dir() else []
+    if not files:
+        raise SettingsInvalid(f"the workspace has no feeds; write one to {folder}/<feed>.yml")
+    feeds: dict[str, Feed] = {}
+    for file in files:
+        feed = read_feed(file)
+        if feed.feed in feeds:
+            raise feed.fault(f"feed '{feed.feed}' is also named by {feeds[feed.feed].file.name}", "feed")
+        feeds[feed.feed] = feed
+    for feed in feeds.values():
+        if feed.feed != feed.file.stem:
+            raise feed.fault(
+                f"the feed is named '{feed.feed}' but its file is {feed.file.name}; make them equal", "feed"
+            )
+    return sorted(feeds.values(), key=lambda feed: (feed.order, feed.feed))
+
+
+def read_feed(file: Path) -> Feed:
+    """Give one feed, checked by itself and against the contracts of the tables it fills."""
+    return feed_of(load_yaml(file), file)
+
+
+def feed_of(tree: Any, file: Path) -> Feed:
+    """Give the feed a YAML tree says, checked as ``read_feed`` does; ``file`` is the name errors carry."""
+    if not isinstance(tree, dict):
+        raise SettingsInvalid("the file holds no feed (keys and values are expected)", file=file)
+    feed = parse_model(Feed, tree, file=file)
+    feed._file, feed._tree = file, tree
+    _check_columns(feed)
+    for at, rule in enumerate(feed.row_rules):
+        _check_expression(feed, rule.refuse_when, f"row rule {rule.rule}", "row_rules", at, "refuse_when")
+    rules = [rule.rule for rule in feed.row_rules]
+    for at, rule_name in enumerate(rules):
+        if rule_name in rules[:at]:
+            raise feed.fault(f"row rule '{rule_name}' stands twice", "row_rules", at, "rule")
+    for at, target in enumerate(feed.targets):
+        _check_target(feed, target, at)
+    for table in feed.tables:
+        _check_together(feed, table)
+    return feed
+
+
+def key_policy(feed: Feed, table: str) -> tuple[Literal["refuse", "first", "last"], str | None]:
+    """Give what happens to rows of one key: the policy and the expression that orders them, if any."""
+    targets = feed.targets_of(table)
+    stated = next((t.same_key for t in targets if t.same_key), None)
+    if stated is None:
+        several = len(targets) > 1 or targets[0].each is not None
+        restated = feed.mode == "events" and contract(table).shape == "state"
+        return ("last" if restated and not several else "first" if several else "refuse"), None
+    policy, _, order = stated.partition(" by ")
+    return policy, (order.strip() or None)  # type: ignore[return-value]
+
+
+def _check_columns(feed: Feed) -> None:
+    seen: dict[str, str] = {}
+    for at, name in enumerate(feed.columns):
+        if name.lower() in seen:
+            raise feed.fault(
+                f"delivered column '{name}' stands twice (letters' case does not count)", "columns", at
+            )
+        if name.lower() in PIPELINE:
+            raise feed.fault(f"'{name}' is the name of a pipeline column", "columns", at)
+        seen[name.lower()] = name
+
+
+def _check_expression(feed: Feed, text: str, what: str, *path: str | int) -> Expression:
+    if re.match(r"TODO\b", text):
+        left = text[4:].strip(" :") or "an expression"
+        raise feed.fault(f"{what} still waits for a person: write {left} in place of TODO", *path)
+    try:
+        expression = parse_expression(text)
+    except ExpressionInvalid as wrong:
+        raise feed.fault(f"the expression of {what} {wrong}", *path) from None
+    known = [*feed.columns, *GIVEN]
+    unknown = unknown_column(expression, known)
+    if unknown is not None:
+        if unknown in feed.columns or any(c.lower() == unknown.lower() for c in feed.columns):
+            hint = f"; write `{unknown}` in backticks"
+        else:
+            hint = did_you_mean(unknown, known)
+        raise feed.fault(
+            f"the expression of {what} reads '{unknown}', which is no delivered column{hint}", *path
+        )
+    if "." in unknown_dotted(text, feed.columns):
+        name = unknown_dotted(text, feed.columns)
+        raise feed.fault(f"the expression of {what} reads {name}; write `{name}` in backticks", *path)
+    return expression
+
+
+def unknown_dotted(text: str, columns: tuple[str, ...]) -> str:
+    """Give a dotted delivered column that ``text`` names without backticks, which Spark takes for a table's column."""
+    import sqlglot
+
+    tree = sqlglot.parse_one(text, dialect="spark")
+    dotted = {name.lower() for name in columns if "." in name}
+    for column in tree.find_all(sqlglot.exp.Column):
+        name = ".".join(part.name for part in column.parts)
+        if len(column.parts) > 1 and name.lower() in dotted:
+            return name
+    return ""
+
+
+def _check_target(feed: Feed, target: Target, at: int) -> None:
+    tables = contract_names("trusted")
+    if target.table not in tables:
+        raise feed.fault(
+            f"unknown table '{target.table}'{did_you_mean(target.table, tables)}", "targets", at, "table"
+        )
+    found = contract(target.table)
+    if target.where is not None:
+        _check_expression(feed, target.where, f"'where' of {target.table}", "targets", at, "where")
+    if target.same_key and " by " in target.same_key:
+        order = target.same_key.split(" by ", 1)[1]
+        _check_expression(feed, order, f"'same_key' of {target.table}", "targets", at, "same_key")
+    if target.dedupe_days and found.shape != "fact":
+        raise feed.fault(
+            f"dedupe_days is for facts; {target.table} keeps states", "targets", at, "dedupe_days"
+        )
+    for number, entry in enumerate(target.entries):
+        path: tuple[str | int, ...] = (
+            ("targets", at, "columns") if target.each is None else ("targets", at, "each", number)
+        )
+        _check_entry(feed, found, entry, path)
+
+
+def _check_entry(feed: Feed, found: Contract, entry: dict[str, str], path: tuple[str | int, ...]) -> None:
+    known = [name for name in found.business_columns if name != "source"]
+    for name, text in entry.items():
+        if name == "source" and "source" in found.business_columns:
+            raise feed.fault("column 'source' is filled from the feed's source; take it out", *path, name)
+        if name not in known:
+            raise feed.fault(f"{found.name} has no column '{name}'{did_you_mean(name, known)}", *path, name)
+        if found.columns[name].level == REFUSED_LEVEL:
+            raise feed.fault(
+                f"{found.name}.{name} is of level {REFUSED_LEVEL}, which no feed may fill", *path, name
+            )
+        expression = _check_expression(feed, text, f"{found.name}.{name}", *path, name)
+        allowed = found.columns[name].allowed
+        literal = re.fullmatch(r"'([^']*)'", text.strip())
+        if allowed and literal and literal[1] not in allowed:
+            hint = did_you_mean(literal[1], list(allowed))
+            raise feed.fault(f"{found.name}.{name} does not allow '{literal[1]}'{hint}", *path, name)
+        if expression.is_constant and text.strip().lower() == "null" and found.columns[name].required:
+            raise feed.fault(f"{found.name}.{name} is required and cannot be null", *path, name)
+    for name in dict.fromkeys([*found.key, *(c.name for c in found.business_columns.values() if c.required)]):
+        if name in known and name not in entry:
+            raise feed.fault(f"{found.name} needs column '{name}', which the feed does not map", *path)
+
+
+def _check_together(feed: Feed, table: str) -> None:
+    targets = feed.targets_of(table)
+    at = next(i for i, t in enumerate(feed.targets) if t.table == table)
+    found = contract(table)
+    if found.shape not in ("fact", "state"):
+        raise feed.fault(f"{table} is not filled by feeds", "targets", at, "table")
+    if len({t.same_key for t in targets}) > 1:
+        raise feed.fault(f"the targets that fill {table} must agree on same_key", "targets", at)
+    if len(targets) > 1 and targets[0].same_key == "refuse":
+        raise feed.fault(
+            f"same_key: refuse needs {table} to be filled by one target only", "targets", at, "same_key"
+        )

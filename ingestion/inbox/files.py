@@ -1,0 +1,234 @@
+"""Which files a night takes: the ledger of files, what is new, repeated, corrected, superseded, or still to come.
+
+Everything here is decided from names, bytes and the ledger, before anything is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from ingestion.feeds.feeds import Feed
+from ingestion.inbox.inbox import DeliveredFile, calendar_day
+from lakehouse.errors import InputInvalid
+
+Status = Literal["loaded", "repeated", "superseded", "corrected", "needs_backfill"]
+_PLACEHOLDERS = {"{date}": ("????-??-??", r"(\d{4}-\d{2}-\d{2})"), "{yyyymmdd}": ("????????", r"(\d{8})")}
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What the ledger knows of one file's content on one night."""
+
+    feed: str
+    path: str
+    sha256: str
+    business_date: date
+    arrived_on: date
+    status: str
+    bytes: int
+    records: int | None = None
+    extra_columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a night does with one feed's files."""
+
+    load: tuple[DeliveredFile, ...] = ()
+    decided: tuple[tuple[DeliveredFile, Status], ...] = ()
+    kept: tuple[LedgerRow, ...] = ()
+    waiting: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    is_rerun: bool = False
+
+
+@dataclass
+class _Draft:
+    decided: dict[str, tuple[DeliveredFile, Status]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def put(self, file: DeliveredFile, status: Status) -> None:
+        self.decided[file.path] = (file, status)
+
+
+def choose_files(
+    feed: Feed,
+    found: Sequence[DeliveredFile],
+    waiting: Iterable[str],
+    ledger: Sequence[LedgerRow],
+    business_date: date,
+) -> Choice:
+    """Decide what night ``business_date`` does with the files found, given all ledger rows of the feed.
+
+    Rows of this very night are decided anew (a rerun); rows of later nights stand, so that a replay keeps every
+    file with the night that first met it. A required feed without a file, or a file of an earlier attempt that is
+    gone, raises ``InputInvalid``.
+    """
+    before = [row for row in ledger if row.arrived_on < business_date]
+    attempt = [row for row in ledger if row.arrived_on == business_date]
+    later = {
+        (r.path, r.sha256) for r in ledger if r.arrived_on > business_date and r.status != "needs_backfill"
+    }
+    here = {file.path for file in found}
+    late = _check_due(feed, found, business_date)
+    for row in attempt:
+        if row.status == "loaded" and row.path not in here:
+            raise InputInvalid(
+                f"the file {row.path}, taken by the night of {business_date}, is no longer in the inbox; put it back"
+            )
+    last_of = {row.path: row for row in sorted(before, key=lambda r: r.arrived_on)}
+    fresh = [
+        file
+        for file in found
+        if (file.path, file.sha256) not in later
+        and not (file.path in last_of and last_of[file.path].sha256 == file.sha256)
+    ]
+    for file in fresh:
+        _refuse_other_date(feed, file)
+        if file.bytes == 0:
+            raise InputInvalid("is empty; have it delivered again", file=file.path)
+    draft = _Draft(warnings=late)
+    loaded_before = [row for row in before if row.status in ("loaded", "corrected")]
+    if feed.mode == "snapshot":
+        load = _choose_snapshot(feed, found, fresh, loaded_before, draft)
+    else:
+        load = _choose_increments(feed, fresh, loaded_before, last_of, draft)
+    was_loaded = any(row.status == "loaded" for row in attempt)
+    if was_loaded and not load and feed.mode == "snapshot":
+        # The earlier attempt of this night changed states; what is repeated now must be told again to undo that.
+        load = [file for file, status in draft.decided.values() if status == "repeated"]
+    kept = tuple(
+        LedgerRow(
+            r.feed,
+            r.path,
+            r.sha256,
+            r.business_date,
+            r.arrived_on,
+            "corrected",
+            r.bytes,
+            r.records,
+            r.extra_columns,
+        )
+        for r in attempt
+        if r.status in ("loaded", "corrected") and r.path in here and not _is_decided(r, draft)
+    )
+    return Choice(
+        load=tuple(sorted(load, key=lambda f: f.position)),
+        decided=tuple(draft.decided[path] for path in sorted(draft.decided)),
+        kept=kept,
+        waiting=tuple(waiting),
+        warnings=tuple(draft.warnings),
+        is_rerun=was_loaded,
+    )
+
+
+def _choose_snapshot(
+    feed: Feed,
+    found: Sequence[DeliveredFile],
+    fresh: Sequence[DeliveredFile],
+    loaded_before: Sequence[LedgerRow],
+    draft: _Draft,
+) -> list[DeliveredFile]:
+    """Only the newest whole delivery counts; all its files are taken together, a part that came late included."""
+    newest_loaded = max((row.business_date for row in loaded_before), default=None)
+    newest = max((file.business_date for file in fresh), default=None)
+    for file in fresh:
+        if file.business_date != newest or (newest_loaded is not None and newest < newest_loaded):
+            draft.put(file, "superseded")
+    current = [file for file in fresh if file.path not in draft.decided]
+    if not current:
+        return []
+    load: list[DeliveredFile] = []
+    contents: set[str] = set()
+    for file in (f for f in found if f.business_date == newest):
+        status: Status = "repeated" if file.sha256 in contents else "loaded"
+        contents.add(file.sha256)
+        if file in current:
+            draft.put(file, status)
+        if status == "loaded":
+            load.append(file)
+    last_night = max((row.arrived_on for row in loaded_before), default=None)
+    last_contents = {
+        row.sha256 for row in loaded_before if row.arrived_on == last_night and row.status == "loaded"
+    }
+    if contents == last_contents:
+        for file in current:
+            draft.put(file, "repeated")
+        return []
+    return load
+
+
+def _choose_increments(
+    feed: Feed,
+    fresh: Sequence[DeliveredFile],
+    loaded_before: Sequence[LedgerRow],
+    last_of: dict[str, LedgerRow],
+    draft: _Draft,
+) -> list[DeliveredFile]:
+    contents = {row.sha256 for row in loaded_before}
+    newest = max(loaded_before, key=lambda r: (r.business_date, r.path), default=None)
+    last_content = newest.sha256 if newest else None
+    load: list[DeliveredFile] = []
+    for file in fresh:
+        # An event that is told twice is told twice; a changed row may well change back, so there only the last counts.
+        if file.sha256 in contents if feed.mode == "events" else file.sha256 == last_content:
+            draft.put(file, "repeated")
+            continue
+        earlier = last_of.get(file.path)
+        built_upon = newest is not None and newest.business_date > file.business_date
+        if earlier is not None and earlier.status == "loaded" and (feed.mode == "events" or built_upon):
+            draft.put(file, "needs_backfill")
+            draft.warnings.append(
+                f"{file.path} changed after the night of {earlier.arrived_on} had taken it; "
+                f"load it with: cdp backfill --from {earlier.arrived_on}"
+            )
+            continue
+        contents.add(file.sha256)
+        last_content = file.sha256
+        draft.put(file, "loaded")
+        load.append(file)
+    return load
+
+
+def _is_decided(row: LedgerRow, draft: _Draft) -> bool:
+    decided = draft.decided.get(row.path)
+    return decided is not None and decided[0].sha256 == row.sha256
+
+
+def _check_due(feed: Feed, found: Sequence[DeliveredFile], business_date: date) -> list[str]:
+    """Refuse a night without a required file that is due, or warn of one that is late but may still come."""
+    due = business_date if feed.files.has_date else feed.files.business_date
+    if due is None or due > business_date or any(file.business_date == due for file in found):
+        return []
+    newest = max((file.business_date for file in found), default=None)
+    allowed = feed.late_after_days
+    is_late = allowed is None or newest is None or (due - newest).days > allowed
+    if feed.required and is_late:
+        expected = feed.files.path.replace("{date}", str(due)).replace("{yyyymmdd}", f"{due:%Y%m%d}")
+        raise InputInvalid(
+            f"feed '{feed.feed}' is required and its file of {due} is missing (looked for {expected} below the "
+            "inbox); deliver it and run the same command again"
+        )
+    if allowed is None or (not is_late and not feed.required):
+        return []
+    known = f"its newest file is of {newest}" if newest else "it has brought no file yet"
+    return [f"feed '{feed.feed}' is late: {known}, expected within {allowed} days"]
+
+
+def _refuse_other_date(feed: Feed, file: DeliveredFile) -> None:
+    """Refuse a file whose own name tells another day than the folder it lies in."""
+    if not feed.files.has_date:
+        return
+    for text in re.findall(r"(?<!\d)((?:19|20)\d{2}-?\d{2}-?\d{2})(?!\d)", Path(file.path).name):
+        day = calendar_day(text)
+        if day is not None and day != file.business_date:
+            raise InputInvalid(
+                f"is delivered for {file.business_date} but its name tells {day}; "
+                "move it to the folder of its own date or rename it",
+                file=file.path,
+            )

@@ -1,0 +1,1 @@
+"""What becomes of every record: mapped to rows, refused with reasons, or a duplicate."""

@@ -1,0 +1,238 @@
+"""The books of ingestion: what became of every delivered record, per file and table, and the ledger of files.
+
+Conservation: per file and table, delivered = accepted + refused + exact duplicates + key duplicates + excluded.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ingestion.feeds.feeds import Feed
+from ingestion.inbox.files import LedgerRow
+from ingestion.judging.judging import Judgement
+from ingestion.judging.mapping import table_maps
+from ingestion.records import raw_texts
+from ingestion.records.landing import Nights
+from ingestion.records.reading import FileReading, layout_of
+from lakehouse.contracts.contract import contract
+from lakehouse.errors import ContractBroken
+
+if TYPE_CHECKING:
+    from lakehouse.tables.lake import Lake
+
+LEDGER, LOADS, REFUSED = "landing.files", "landing.loads", "quality.refused_rows"
+
+
+@dataclass(frozen=True)
+class FeedCounts:
+    """Records of a feed's files: delivered = accepted + refused + duplicates.
+
+    A duplicate repeats another record to the letter, or its key in the first table the feed fills.
+    """
+
+    delivered: int = 0
+    accepted: int = 0
+    refused: int = 0
+    duplicates: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Give the counts by name."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {name}" for name, count in self.as_dict().items())
+
+
+@dataclass(frozen=True)
+class Load:
+    """What became of one file's records in one table; counted in entries (rows a record may become there)."""
+
+    path: str
+    table_name: str
+    entries: int
+    delivered: int
+    accepted: int
+    refused: int
+    exact_duplicates: int
+    key_duplicates: int
+    excluded: int
+
+
+@dataclass
+class Book:
+    """The loads of a feed's night and its refused records."""
+
+    loads: list[Load] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+
+    def feed_counts(self) -> FeedCounts:
+        """Give the feed's counts in records, by the first table it fills."""
+        if not self.loads:
+            return FeedCounts()
+        first = [load for load in self.loads if load.table_name == self.loads[0].table_name]
+        entries = first[0].entries
+        delivered = sum(load.delivered for load in first) // entries
+        refused = sum(load.refused for load in first) // entries
+        twins = sum(load.exact_duplicates for load in first) // entries
+        keys = sum(load.key_duplicates for load in first) if entries == 1 else 0
+        return FeedCounts(delivered, delivered - refused - twins - keys, refused, twins + keys)
+
+
+def count_records(judgement: Judgement, readings: Sequence[FileReading]) -> Book:
+    """Count what became of every record; a sum that does not balance is a bug and raises ``ContractBroken``."""
+    feed, maps = judgement.feed, judgement.maps
+    judged = judgement.counts()
+    book = Book()
+    for reading in readings:
+        path = reading.file.path
+        counts = judged.get(path, defaultdict(int))
+        if counts["records"] != reading.records:
+            raise ContractBroken(
+                f"{path}: {reading.records} records were read but {counts['records']} were judged"
+            )
+        if not maps:
+            kept = reading.records - counts["refused"] - counts["twins"]
+            book.loads.append(
+                Load(
+                    path,
+                    feed.landing_table,
+                    1,
+                    reading.records,
+                    kept,
+                    counts["refused"],
+                    counts["twins"],
+                    0,
+                    0,
+                )
+            )
+        for table in maps:
+            n = len(table.entries)
+            emitted, doubled = counts[f"in{table.index}"], counts[f"dup{table.index}"]
+            load = Load(
+                path=path,
+                table_name=table.name,
+                entries=n,
+                delivered=reading.records * n,
+                accepted=emitted - doubled,
+                refused=counts["refused"] * n,
+                exact_duplicates=counts["twins"] * n,
+                key_duplicates=doubled,
+                excluded=counts["stands"] * n - emitted,
+            )
+            _balanced(load)
+            book.loads.append(load)
+    book.refused = _refused(feed, judgement.refused(), readings)
+    return book
+
+
+def _balanced(load: Load) -> None:
+    parts = (load.accepted, load.refused, load.exact_duplicates, load.key_duplicates, load.excluded)
+    if load.delivered != sum(parts) or min(parts) < 0:
+        raise ContractBroken(
+            f"the books of {load.path} for {load.table_name} do not balance: {load.delivered} delivered, "
+            f"{' + '.join(map(str, parts))} accounted for"
+        )
+
+
+def check_written(lake: Lake, feed: Feed, book: Book, nights: Nights) -> None:
+    """Compare what fact tables now hold of these nights with what the books say was accepted."""
+    for table in table_maps(feed):
+        if table.contract.shape != "fact":
+            continue
+        filters = [
+            ("_arrived_on", ">=", nights.first),
+            ("_arrived_on", "<=", nights.last),
+            ("_feed", "=", feed.feed),
+        ]
+        held = lake.read_arrow(table.name, columns=["_row"], filters=filters).num_rows
+        accepted = sum(load.accepted for load in book.loads if load.table_name == table.name)
+        if held != accepted:
+            raise ContractBroken(
+                f"{table.name} holds {held} rows of {feed.feed} for what was loaded now, {accepted} were accepted"
+            )
+
+
+def _refused(
+    feed: Feed, found: list[dict[str, Any]], readings: Sequence[FileReading]
+) -> list[dict[str, Any]]:
+    """Give the refused records with their raw text; the files are read again for those that could be split."""
+    whole: dict[str, list[int]] = defaultdict(list)
+    for row in found:
+        if row["_raw"] is None:
+            whole[row["_file"]].append(row["_row"])
+    layout, texts = layout_of(feed), {}
+    for reading in readings:
+        if whole.get(reading.file.path):
+            width = (len(feed.columns) + len(reading.extra_columns)) if feed.format.type == "csv" else None
+            texts[reading.file.path] = raw_texts(
+                reading.file.location, layout, whole[reading.file.path], width=width
+            )
+    return [
+        {
+            "feed": feed.feed,
+            "path": row["_file"],
+            "row_number": row["_row"],
+            "raw_text": row["_raw"] if row["_raw"] is not None else texts[row["_file"]].get(row["_row"]),
+            "reasons": row["reasons"],
+        }
+        for row in found
+    ]
+
+
+def write_books(
+    lake: Lake, told: Mapping[str, tuple[Book, Mapping[str, date]]], feeds: Sequence[str], nights: Nights
+) -> None:
+    """Write the loads and the refused records of ``feeds``, in place of an earlier attempt's, in one commit a table.
+
+    ``told`` gives by feed its book and the night each file arrived on. A history has no earlier attempt, so it is added.
+    """
+    for table in (LOADS, REFUSED):
+        rows = []
+        for feed, (book, night_of) in told.items():
+            entries = book.refused if table == REFUSED else [asdict(load) for load in book.loads]
+            rows += [{**row, "feed": feed, "arrived_on": night_of[row["path"]]} for row in entries]
+        _replace(lake, table, rows, feeds, nights)
+
+
+def _replace(
+    lake: Lake, table: str, rows: list[dict[str, Any]], feeds: Sequence[str], nights: Nights
+) -> None:
+    """Put rows of ``feeds`` in place of those an earlier attempt of the night entered for them; others stay."""
+    if nights.is_history:
+        lake.append_rows(table, rows)
+        return
+    if not feeds:
+        return
+    night, schema = nights.last, contract(table).arrow_schema()
+    others = lake.read_arrow(table, filters=[("arrived_on", "=", night), ("feed", "not in", list(feeds))])
+    made = pa.Table.from_pylist(rows, schema=schema)
+    lake.replace_partition(
+        table, pa.concat_tables([others.select(schema.names).cast(schema), made]), arrived_on=night
+    )
+
+
+def read_ledger(lake: Lake) -> dict[str, list[LedgerRow]]:
+    """Give the ledger of files by feed."""
+    known: dict[str, list[LedgerRow]] = defaultdict(list)
+    if lake.exists(LEDGER):
+        for row in lake.read_arrow(LEDGER).to_pylist():
+            extra = row.pop("extra_columns")
+            known[row["feed"]].append(
+                LedgerRow(**row, extra_columns=tuple(extra) if extra is not None else None)
+            )
+    return known
+
+
+def write_ledger(lake: Lake, rows: Sequence[LedgerRow], feeds: Sequence[str], nights: Nights) -> None:
+    """Write what the nights met of ``feeds``, in place of an earlier attempt's entries for them."""
+    _replace(lake, LEDGER, [_as_row(row) for row in rows], feeds, nights)
+
+
+def _as_row(row: LedgerRow) -> dict[str, Any]:
+    return {**asdict(row), "extra_columns": None if row.extra_columns is None else list(row.extra_columns)}

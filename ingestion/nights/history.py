@@ -1,0 +1,156 @@
+"""A long history in one pass: every file arrives on its own business date, as if its night had taken it.
+
+Which night takes which file is decided night by night, as always; then each feed is read, judged and written once.
+Every table, the books and the ledger hold afterwards what the nights would have left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from ingestion.feeds.feeds import Feed, load_feeds
+from ingestion.inbox.files import Choice, LedgerRow, choose_files
+from ingestion.inbox.inbox import Hashes, find_files
+from ingestion.judging.judging import Judgement
+from ingestion.judging.mapping import TableMap
+from ingestion.nights import books
+from ingestion.nights.night import (
+    FeedResult,
+    IngestResult,
+    require_inbox,
+    told,
+    write_books,
+    write_feed,
+    write_ledger,
+)
+from ingestion.nights.work import Work, plan_all, read_all
+from ingestion.records import landing
+from lakehouse.contracts.contract import contract
+from lakehouse.errors import InputInvalid, UsageError
+from lakehouse.states.history import load_state_history
+
+if TYPE_CHECKING:
+    from lakehouse.tables.lake import Lake
+
+log = logging.getLogger("cdp.ingestion")
+
+
+def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
+    """Take what was delivered for the nights ``first`` to ``last`` into landing and trusted tables, in one pass.
+
+    A file older than ``first`` arrives on ``first``. Only feeds that were never loaded can be given a history:
+    ``UsageError`` otherwise. Errors of feeds and deliveries are those of a single night.
+    """
+    feeds = load_feeds(lake.settings.workspace)
+    nights = landing.Nights(first, last)
+    choices = _choices(lake, feeds, nights)
+    _refuse_shared_keys([feed for feed in feeds if choices[feed.feed].load])
+    for feed in feeds:
+        landing.landing_contract(feed)
+    lake.create([feed.landing_table for feed in feeds])
+    results: dict[str, FeedResult] = {}
+    works = [Work(feed, choices[feed.feed], lake.settings.lake, nights) for feed in feeds]
+    for work in works:
+        if not work.choice.load:
+            continue
+        # One feed at a time: a history may fill the exchange folder with more than a night's Parquet.
+        with ExitStack() as stack:
+            work.folder = stack.enter_context(lake.exchange(f"history_{work.feed.feed}"))
+            read_all(lake, [work])
+            plan_all(lake, [work])
+            results[work.feed.feed] = _take(lake, work)
+    write_books(lake, [work for work in works if work.choice.load], nights)
+    write_ledger(lake, works, nights)
+    return told(works, results)
+
+
+def inputs_of_history(lake: Lake, first: date, last: date) -> list[tuple[str, str]]:
+    """Give (path, sha256) of every file a history would take; needs no JVM."""
+    feeds = load_feeds(lake.settings.workspace)
+    choices = _choices(lake, feeds, landing.Nights(first, last))
+    return sorted({(f.path, f.sha256) for choice in choices.values() for f, _ in choice.decided})
+
+
+def _choices(lake: Lake, feeds: Sequence[Feed], nights: landing.Nights) -> dict[str, Choice]:
+    require_inbox(lake.settings)
+    known = books.read_ledger(lake)
+    hashes = Hashes(lake.settings.generated)
+    choices = {}
+    for feed in feeds:
+        if known.get(feed.feed):
+            newest = max(row.arrived_on for row in known[feed.feed])
+            raise UsageError(
+                f"feed '{feed.feed}' was loaded up to {newest}, and a history goes before the first night; "
+                f"use `cdp backfill --from {nights.first}` to load more nights in order"
+            )
+        choices[feed.feed] = _choice(feed, lake, nights, hashes)
+    hashes.save()
+    return choices
+
+
+def _choice(feed: Feed, lake: Lake, nights: landing.Nights, hashes: Hashes) -> Choice:
+    """Decide night by night what becomes of a feed's files, and give all of it as one choice."""
+    found, waiting = find_files(feed, lake.settings.inbox, until=nights.last, hashes=hashes)
+    ledger: list[LedgerRow] = []
+    whole = Choice(waiting=tuple(waiting))
+    for night in _nights_to_decide(feed, nights, {file.business_date for file in found}):
+        here = [file for file in found if file.business_date <= night]
+        choice = choose_files(feed, here, (), ledger, night)
+        ledger += [
+            LedgerRow(f.feed, f.path, f.sha256, f.business_date, night, status, f.bytes)
+            for f, status in choice.decided
+        ]
+        whole = replace(
+            whole,
+            load=(*whole.load, *choice.load),
+            decided=(*whole.decided, *choice.decided),
+            warnings=(*whole.warnings, *choice.warnings),
+        )
+    return whole
+
+
+def _nights_to_decide(feed: Feed, nights: landing.Nights, days: set[date]) -> list[date]:
+    """Give the nights on which something may have to be decided: all where a file is due each night."""
+    if feed.required:
+        return [nights.first + timedelta(days=n) for n in range((nights.last - nights.first).days + 1)]
+    return sorted({nights.of(day) for day in days})
+
+
+def _refuse_shared_keys(feeds: Sequence[Feed]) -> None:
+    """Refuse two feeds that look for each other's keys night by night, which one feed at a time cannot."""
+    filled: dict[tuple[str, str], Feed] = {}
+    for feed in feeds:
+        for table in feed.tables:
+            if contract(table).shape != "fact" or not feed.dedupe_window(table):
+                continue
+            other = filled.setdefault((feed.source, table), feed)
+            if other is not feed:
+                raise InputInvalid(
+                    f"feeds '{other.feed}' and '{feed.feed}' of one source both fill {table} and look for each other's "
+                    "duplicates; load their history in order with `cdp backfill --from … --to …`"
+                )
+
+
+def _take(lake: Lake, work: Work) -> FeedResult:
+    feed = work.feed
+
+    def land() -> None:
+        lake.take_files(feed.landing_table, work.records.staged(work.nights))
+
+    return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
+
+
+def _write_table(lake: Lake, work: Work, judgement: Judgement, table: TableMap) -> None:
+    feed = work.feed
+    if table.contract.shape == "state":
+        told_on = sorted({work.nights.of(file.business_date) for file in work.choice.load})
+        mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
+        rows = judgement.accepted(table).read_all().drop_columns(["_feed"])
+        load_state_history(lake, table.contract, rows, feed=feed.feed, told_on=told_on, mode=mode)
+    else:
+        lake.take_files(table.name, judgement.accepted_files(table, work.folder / f"accepted{table.index}"))

@@ -1,0 +1,257 @@
+"""One night of ingestion: choose files, read them all, then judge, land and write feed by feed.
+
+Everything that can be wrong with a delivery as a whole is found before the first row is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal
+
+from ingestion.feeds.feeds import Feed, load_feeds
+from ingestion.inbox.files import Choice, LedgerRow, choose_files
+from ingestion.inbox.inbox import Hashes, find_files
+from ingestion.judging import mapping, volume
+from ingestion.judging.judging import Judgement
+from ingestion.nights import books
+from ingestion.nights.work import Work, judge, plan_all, read_all, side_by_side
+from ingestion.records import landing
+from lakehouse.errors import InputInvalid
+from lakehouse.settings.settings import Settings
+from lakehouse.states.small_states import MOST_ROWS
+
+if TYPE_CHECKING:
+    from lakehouse.tables.lake import Lake
+
+log = logging.getLogger("cdp.ingestion")
+
+
+@dataclass(frozen=True)
+class FeedResult:
+    """What a night did with one feed, in records of its files, and where the seconds went."""
+
+    feed: str
+    counts: books.FeedCounts
+    seconds: dict[str, float]
+    touched: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What was taken in: results per feed, the files taken (path, sha256), tables written, what to look at."""
+
+    feeds: dict[str, FeedResult]
+    inputs: tuple[tuple[str, str], ...]
+    touched: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Give ``{feed: {delivered, accepted, refused, duplicates}}`` in records; the first is the sum of the rest."""
+        return {name: result.counts.as_dict() for name, result in self.feeds.items()}
+
+
+def ingest(lake: Lake, business_date: date, only: Sequence[str] | None = None) -> IngestResult:
+    """Take what was delivered for night ``business_date`` into landing and trusted tables.
+
+    ``only`` names feeds to restrict to. Before anything is written it raises ``SettingsInvalid`` for a faulty feed,
+    ``InputInvalid`` for an unusable delivery, ``GateStopped`` for one whose size cannot be right; an expression that
+    fails on a value is only found while rows are computed.
+    """
+    feeds = [feed for feed in load_feeds(lake.settings.workspace) if only is None or feed.feed in only]
+    nights = landing.Nights(business_date, business_date)
+    choices = choose(lake, feeds, business_date)
+    for feed in feeds:
+        landing.landing_contract(feed)
+    lake.create([feed.landing_table for feed in feeds])
+    results: dict[str, FeedResult] = {}
+    with ExitStack() as stack:
+        works = [
+            Work(feed, choices[feed.feed], stack.enter_context(lake.exchange(f"ingest_{feed.feed}")), nights)
+            for feed in feeds
+        ]
+        active = [work for work in works if work.choice.load or work.choice.is_rerun]
+        read_all(lake, active)
+        known = books.read_ledger(lake)
+        for work in active:
+            volume.check_volume(work.feed, work.readings, known.get(work.feed.feed, []), business_date)
+        plan_all(lake, active)
+        for _, group in groupby(active, key=lambda work: work.feed.order):
+            for result in side_by_side(lambda work: _take(lake, work), list(group)):
+                results[result.feed] = result
+        write_books(lake, active, nights)
+        write_ledger(lake, works, nights)
+    return told(works, results)
+
+
+def told(works: Sequence[Work], results: dict[str, FeedResult]) -> IngestResult:
+    """Give what was taken in, and log what somebody should look at."""
+    warnings = tuple(said for work in works for said in (*work.choice.warnings, *work.warnings))
+    for warning in warnings:
+        log.warning("%s", warning)
+    waiting = tuple(name for work in works for name in work.choice.waiting)
+    if waiting:
+        log.info("%d delivered files are of later dates and wait", len(waiting))
+    names = [work.feed.feed for work in works]
+    found = {name: results.get(name, FeedResult(name, books.FeedCounts(), {}, ())) for name in names}
+    return IngestResult(
+        feeds=found,
+        inputs=tuple(_inputs(work.choice for work in works)),
+        touched=tuple(sorted({name for result in found.values() for name in result.touched})),
+        waiting=waiting,
+        warnings=warnings,
+    )
+
+
+def inputs_of_night(lake: Lake, business_date: date) -> list[tuple[str, str]]:
+    """Give (path, sha256) of every file night ``business_date`` takes or has taken; needs no JVM."""
+    feeds = load_feeds(lake.settings.workspace)
+    return _inputs(choose(lake, feeds, business_date).values())
+
+
+def choose(lake: Lake, feeds: Iterable[Feed], business_date: date) -> dict[str, Choice]:
+    """Give what the night does with each feed's files; a fault of a delivery raises ``InputInvalid``."""
+    settings: Settings = lake.settings
+    require_inbox(settings)
+    known = books.read_ledger(lake)
+    hashes = Hashes(settings.generated)
+    choices = {}
+    for feed in feeds:
+        found, waiting = find_files(feed, settings.inbox, until=business_date, hashes=hashes)
+        choices[feed.feed] = choose_files(feed, found, waiting, known.get(feed.feed, []), business_date)
+    hashes.save()
+    return choices
+
+
+def require_inbox(settings: Settings) -> None:
+    """Refuse a workspace without an inbox."""
+    if not settings.inbox.is_dir():
+        raise InputInvalid(
+            f"the inbox {settings.inbox} does not exist; deliver files there or name it in cdp.yml"
+        )
+
+
+def _inputs(choices: Iterable[Choice]) -> list[tuple[str, str]]:
+    return sorted(
+        {(f.path, f.sha256) for choice in choices for f in (*choice.load, *(d for d, _ in choice.decided))}
+    )
+
+
+def _take(lake: Lake, work: Work) -> FeedResult:
+    """Judge, land and write one feed; its books must balance."""
+    feed = work.feed
+    if not work.choice.load:
+        return _withdraw(lake, work)
+
+    def land() -> None:
+        night = work.nights.last
+        lake.take_files(feed.landing_table, work.records.staged(work.nights), _arrived_on=night)
+
+    return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
+
+
+def write_feed(
+    lake: Lake,
+    work: Work,
+    land: Callable[[], None],
+    write_table: Callable[[Judgement, mapping.TableMap], None],
+) -> FeedResult:
+    """Judge a feed and count; then land its records beside writing its tables, and close the books."""
+    with closing(judge(lake, work)) as judgement, ThreadPoolExecutor(max_workers=1) as other:
+        began = time.monotonic()
+        book = books.count_records(judgement, work.readings)
+        work.timed("count", began)
+        landing_began = time.monotonic()
+        landed = other.submit(land)
+        landed.add_done_callback(lambda _: work.timed("land", landing_began))
+        for table in judgement.maps:
+            began = time.monotonic()
+            write_table(judgement, table)
+            work.timed(table.name, began)
+        landed.result()
+    return close_books(lake, work, book)
+
+
+def close_books(lake: Lake, work: Work, book: books.Book) -> FeedResult:
+    """Hold a feed's books against the tables, keep them for the end of the night, and give the result."""
+    began = time.monotonic()
+    feed, work.book = work.feed, book
+    books.check_written(lake, feed, book, work.nights)
+    work.timed("books", began)
+    log.info("%s: %s", feed.feed, book.feed_counts())
+    log.debug("%s: seconds %s", feed.feed, work.seconds)
+    touched = (feed.landing_table, *feed.tables, "landing.loads", "landing.files", "quality.refused_rows")
+    return FeedResult(feed.feed, book.feed_counts(), work.seconds, touched)
+
+
+def _write_table(lake: Lake, work: Work, judgement: Judgement, table: mapping.TableMap) -> None:
+    feed, found, night = work.feed, table.contract, work.nights.last
+    if found.shape != "state":
+        files = judgement.accepted_files(table, work.folder / f"accepted{table.index}")
+        lake.take_files(found.name, files, _arrived_on=night, _feed=feed.feed)
+        return
+    mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
+    rows: Any
+    if work.record_count * len(table.entries) <= MOST_ROWS:
+        rows = judgement.accepted(table).read_all().drop_columns(["_feed"])
+    else:
+        files = judgement.accepted_files(table, work.folder / f"states{table.index}")
+        rows = lake.spark.read.parquet(*(str(file.path) for file in files))
+    lake.change_states(found.name, rows, feed=feed.feed, business_date=night, mode=mode)
+
+
+def _withdraw(lake: Lake, work: Work) -> FeedResult:
+    """Take back what an earlier attempt of this night wrote for a feed that now brings nothing new."""
+    feed, night = work.feed, work.nights.last
+    equals = {"_arrived_on": night, "_feed": feed.feed}
+    for table in mapping.table_maps(feed):
+        empty = table.contract.arrow_schema().empty_table()
+        if table.contract.shape == "fact":
+            lake.replace_partition(table.name, empty, **equals)
+        else:
+            rows = empty.drop_columns(["_feed", "valid_from", "valid_to"])
+            lake.change_states(table.name, rows, feed=feed.feed, business_date=night, mode="delta")
+    lake.replace_partition(
+        feed.landing_table, landing.landing_contract(feed).arrow_schema().empty_table(), **equals
+    )
+    return FeedResult(feed.feed, books.FeedCounts(), work.seconds, (feed.landing_table, *feed.tables))
+
+
+def write_books(lake: Lake, works: Sequence[Work], nights: landing.Nights) -> None:
+    """Enter what became of every record, after all feeds: thirty feeds are a commit a table, not thirty."""
+    told = {}
+    for work in works:
+        night_of = {reading.file.path: nights.of(reading.file.business_date) for reading in work.readings}
+        told[work.feed.feed] = (work.book or books.Book(), night_of)
+    books.write_books(lake, told, list(told), nights)
+
+
+def write_ledger(lake: Lake, works: Sequence[Work], nights: landing.Nights) -> None:
+    """Enter what became of every file that was met, last of all: an attempt that failed has met none."""
+    rows: list[LedgerRow] = []
+    for work in works:
+        read = {reading.file.path: reading for reading in work.readings}
+        rows += work.choice.kept
+        for file, status in work.choice.decided:
+            reading = read.get(file.path)
+            rows.append(
+                LedgerRow(
+                    feed=file.feed,
+                    path=file.path,
+                    sha256=file.sha256,
+                    business_date=file.business_date,
+                    arrived_on=nights.of(file.business_date),
+                    status=status,
+                    bytes=file.bytes,
+                    records=reading.records if reading else None,
+                    extra_columns=reading.extra_columns if reading else None,
+                )
+            )
+    books.write_ledger(lake, rows, [work.feed.feed for work in works], nights)

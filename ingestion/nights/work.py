@@ -1,0 +1,221 @@
+"""One feed on its way through a night or a history: read, plan, judge; and the same for several at once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingestion.feeds.feeds import Feed
+from ingestion.inbox.files import Choice
+from ingestion.judging import judging, mapping
+from ingestion.records import reading
+from ingestion.records.landing import Nights
+from ingestion.records.record_files import RecordFiles
+from lakehouse.contracts.contract import contract
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from ingestion.nights.books import Book
+    from lakehouse.tables.lake import Lake
+
+log = logging.getLogger("cdp.ingestion")
+
+FEEDS_AT_ONCE = 3
+# Feeds up to here are judged by interpreted expressions in one partition (a third of the time, measured on 5,000).
+QUICK_RECORDS = 100_000
+
+
+@dataclass
+class Work:
+    """One feed's files, what was read of them, and the frames planned over it; its Parquet lies in ``folder``."""
+
+    feed: Feed
+    choice: Choice
+    folder: Path
+    nights: Nights
+    readings: list[reading.FileReading] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    book: Book | None = None
+
+    @property
+    def records(self) -> RecordFiles:
+        """What was read of the files."""
+        return RecordFiles(self.feed, self.folder / "records")
+
+    @property
+    def record_count(self) -> int:
+        """The number of records read."""
+        return sum(found.records for found in self.readings)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a cluster's workers read the files, if there are any."""
+        return sum(file.bytes for file in self.choice.load) >= reading.SPARK_READS_FROM_BYTES
+
+    def timed(self, name: str, began: float) -> None:
+        """Add the seconds since ``began`` to a phase."""
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - began, 2)
+
+
+def side_by_side(do: Callable[[Work], Any], works: Sequence[Work]) -> list[Any]:
+    """Do the same for several feeds, a few at once; the first failure is raised after the running ones ended."""
+    with ThreadPoolExecutor(max_workers=FEEDS_AT_ONCE) as pool:
+        futures = [pool.submit(do, work) for work in works]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+
+def read_all(lake: Lake, works: Sequence[Work]) -> None:
+    """Read every feed's files into Parquet; a file that cannot be used raises ``InputInvalid``."""
+
+    def read(work: Work) -> None:
+        began = time.monotonic()
+        if work.is_large and lake.is_on_cluster:
+            work.readings = reading.read_files_by_spark(lake.spark, work.records, work.choice.load)
+        elif work.choice.load:
+            work.readings = reading.read_files(work.records, work.choice.load)
+        _warn_of_columns(work)
+        work.timed("read", began)
+
+    side_by_side(read, works)
+
+
+def _warn_of_columns(work: Work) -> None:
+    """Say once per feed what its files bring beyond its columns, and what no record carries."""
+    extra: dict[tuple[str, ...], list[str]] = {}
+    unseen: dict[tuple[str, ...], list[str]] = {}
+    for found in work.readings:
+        if found.extra_columns:
+            extra.setdefault(found.extra_columns, []).append(found.file.path)
+        if found.unseen_columns:
+            unseen.setdefault(found.unseen_columns, []).append(found.file.path)
+    for names, paths in extra.items():
+        work.warnings.append(
+            f"{_some(paths)} columns the feed does not name, kept in landing: {', '.join(names)}"
+        )
+    for names, paths in unseen.items():
+        work.warnings.append(f"{paths[0]}: no record carries {', '.join(names)}")
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - 1} more bring" if len(paths) > 1 else " brings"
+    return f"{paths[0]}{more}"
+
+
+def plan_all(lake: Lake, works: Sequence[Work]) -> None:
+    """Have Spark analyse what it will be asked for, before the first row is written."""
+    loading = [work for work in works if work.choice.load]
+    by_spark = [work for work in loading if not is_in_process(lake, work)]
+
+    def plan(work: Work) -> None:
+        began = time.monotonic()
+        session = quick if work.record_count <= QUICK_RECORDS else lake.spark
+        plan_by_spark(session, work.records, work.nights)
+        work.timed("plan", began)
+
+    if by_spark:
+        quick = _quick_session(lake)
+        side_by_side(plan, by_spark)
+
+
+def plan_by_spark(session: SparkSession, files: RecordFiles, nights: Nights) -> DataFrame:
+    """Give the mapped records as Spark will compute them; ``SettingsInvalid`` where it refuses to."""
+    from pyspark.errors import AnalysisException, ParseException
+
+    records = files.frame(session, nights)
+    try:
+        return mapping.map_by_spark(records, files.feed)
+    except (AnalysisException, ParseException):
+        mapping.blame_analysis(records, files.feed)
+        raise
+
+
+def is_in_process(lake: Lake, work: Work) -> bool:
+    """Tell whether this process maps what it can: not so much of it that a cluster would rather do it."""
+    if mapping.map_in_process(work.feed) is None:
+        return False
+    return not (work.is_large and lake.is_on_cluster)
+
+
+def _quick_session(lake: Lake) -> SparkSession:
+    """Give a session on the same context for frames of some thousand rows.
+
+    Compiling code for each feed's own expressions would take longer than interpreting them, and one partition will do.
+    """
+    spark = lake.spark
+    session = spark.newSession()
+    session.conf.set("spark.sql.session.timeZone", str(spark.conf.get("spark.sql.session.timeZone")))
+    session.conf.set("spark.sql.codegen.wholeStage", "false")
+    session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    session.conf.set("spark.sql.shuffle.partitions", "1")
+    return session
+
+
+def judge(lake: Lake, work: Work) -> judging.Judgement:
+    """Judge the records of a feed; the caller closes what is given."""
+    began = time.monotonic()
+    known = {}
+    for table in work.feed.tables:
+        keys = known_keys(lake, work, table)
+        if keys is not None:
+            known[table] = keys
+
+    def by_spark(records: RecordFiles, into: Path) -> None:
+        session = _quick_session(lake) if records.count() <= QUICK_RECORDS else lake.spark
+        map_into_parquet(session, records, into, work.nights)
+
+    judgement = judging.judge_records(
+        work.feed, work.folder, work.nights,
+        by_spark=by_spark, known=known, in_process=is_in_process(lake, work),
+    )  # fmt: skip
+    work.timed("judge", began)
+    return judgement
+
+
+def map_into_parquet(session: SparkSession, records: RecordFiles, into: Path, nights: Nights) -> None:
+    """Have Spark map records into Parquet; ``InputInvalid`` names an expression that fails on a value."""
+    from pyspark.errors import PySparkException
+
+    mapped = plan_by_spark(session, records, nights)
+    try:
+        mapped.write.parquet(str(into))
+    except PySparkException as wrong:
+        fault = mapping.blame_expression(records.frame(session, nights), records.feed)
+        if fault is None:
+            raise
+        raise fault from wrong
+
+
+def known_keys(lake: Lake, work: Work, table: str) -> str | None:
+    """Give, as DuckDB SQL, the keys of a fact that earlier nights brought within the days the feed looks back, if any."""
+    feed, night = work.feed, work.nights.first
+    found = contract(table)
+    days = feed.dedupe_window(table) if found.shape == "fact" else 0
+    if not days:
+        return None
+    wanted = [(night - timedelta(days=n)).isoformat() for n in range(1, days + 1)]
+    files = lake.delta(table).file_uris(partition_filters=[("_arrived_on", "in", wanted)])
+    if not files:
+        return None
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in sorted(files))
+    keys = ", ".join(
+        f"CAST({name} AS {mapping.duck_type(found.columns[name].type)}) AS {name}"
+        for name in found.key
+        if name != "source"
+    )
+    return (
+        f"SELECT {keys} FROM read_parquet([{listed}], hive_partitioning = false, union_by_name = true) "
+        f"WHERE source = '{feed.source}'"
+    )

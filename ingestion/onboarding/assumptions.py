@@ -1,0 +1,90 @@
+"""What a draft writes for a required column that no delivered one fills: a stated assumption, or a TODO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ingestion.onboarding.draft_expressions import TODO, Mapped, day_expression, instant_expression, quoted
+from ingestion.onboarding.shapes import ColumnShape
+from lakehouse.contracts.contract import Column, contract
+
+# Words that hold for most deliveries; each is written with a note, so that a person sees it was not delivered.
+_USUAL = {
+    "trusted.customers.kind": ("customer", "prospect and anonymous are the other words"),
+    "trusted.accounts.status": ("open", "closed, frozen and dormant are the other words"),
+    "trusted.holdings.status": ("active", "redeemed is the other word"),
+    "trusted.balances.product_class": ("demand", "time, wealth, fund … are other words; see the contract"),
+    "trusted.transactions.initiator": ("C", "C is the customer, B the bank, S a system"),
+    "trusted.products.product_class": (
+        "goods",
+        "right for shops; a bank's products have classes of their own",
+    ),
+}
+
+
+def assumed(
+    table: str, column: Column, fits: Sequence[Mapped], shapes: Sequence[ColumnShape], currency: str
+) -> Mapped:
+    """Give an expression for a required column that nothing delivered fills; ``TODO …`` when nobody can guess."""
+    name = column.name
+    made = _from_others(table, column, {m.column: m for m in fits}, shapes, currency)
+    if made:
+        return Mapped(name, *made)
+    if name == "currency":
+        return Mapped(name, f"'{currency}'", "assumed: the workspace's currency, none is delivered")
+    usual = _USUAL.get(f"{table}.{name}")
+    if usual:
+        return Mapped(name, f"'{usual[0]}'", f"assumed, it is not delivered; {usual[1]}")
+    other = next((word for word in column.allowed if word.lower() == "other"), None)
+    if other:
+        return Mapped(name, f"'{other}'", f"assumed; the words are {', '.join(column.allowed)}")
+    if column.allowed:
+        return Mapped(name, f"{TODO} one of {', '.join(column.allowed)}")
+    return Mapped(name, f"{TODO} {column.description}")
+
+
+def _from_others(
+    table: str, column: Column, fits: dict[str, Mapped], shapes: Sequence[ColumnShape], currency: str
+) -> tuple[str, str] | None:
+    """Give what follows from the columns that are filled: base amounts, days of instants, made keys."""
+    name = column.name
+    plain = fits.get(name.removesuffix("_base"))
+    if name.endswith("_base") and plain and not plain.waits:
+        told = next((s for s in shapes if "currency" in fits and s.name == fits["currency"].delivered), None)
+        if told is None or set(told.codes) == {currency}:
+            return plain.expression, "equal, because every amount is in the workspace's currency"
+        own = f"case when {fits['currency'].expression} = '{currency}' then {plain.expression} end"
+        return own, "records of other currencies are refused until a rate is written here"
+    twin = fits.get(name[:-3] + ("_at" if name.endswith("_on") else "_on"))
+    if twin and name.endswith("_on"):
+        return f"cast({twin.expression} as date)", ""
+    if twin and name.endswith("_at"):
+        return f"cast({twin.expression} as timestamp)", "only the day is delivered"
+    if table == "trusted.order_lines" and name == "line_number":
+        return "cast(_row as int)", "no line number is delivered, so the place in the file numbers the lines"
+    if table == "trusted.order_lines" and name == "amount" and {"quantity", "unit_price"} <= fits.keys():
+        product = f"{fits['quantity'].expression} * {fits['unit_price'].expression}"
+        return f"cast({product} as decimal(18,2))", "quantity times price, before any discount"
+    found = contract(table)
+    if name == found.event_date or (name.endswith("_at") and found.event_date and table == "trusted.events"):
+        return _only_day(name, shapes)
+    if found.shape == "fact" and found.key == ("source", name) and len(_read(fits)) >= 2:
+        parts = ", ".join(f"coalesce({quoted(read)}, '')" for read in _read(fits))
+        note = (
+            "no column is unique, so the key is made of the mapped columns; records equal in them count once"
+        )
+        return f"sha2(concat_ws('|', {parts}), 256)", note
+    return None
+
+
+def _read(fits: dict[str, Mapped]) -> list[str]:
+    return list(dict.fromkeys(mapped.delivered for mapped in fits.values() if mapped.delivered))
+
+
+def _only_day(name: str, shapes: Sequence[ColumnShape]) -> tuple[str, str] | None:
+    """Give the one delivered day or instant as the event's, when there is exactly one."""
+    timed = [shape for shape in shapes if shape.type in ("date", "timestamp")]
+    if len(timed) != 1:
+        return None
+    made = (instant_expression if name.endswith("_at") else day_expression)(timed[0], utc=False)
+    return None if made is None else (made[0], made[1] or f"{timed[0].name} is the only day delivered")

@@ -1,0 +1,386 @@
+"""Which trusted tables a file of unknown columns probably fills, and how: names and shapes against the contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from ingestion.onboarding.assumptions import assumed
+from ingestion.onboarding.data_dictionary import ColumnMeaning
+from ingestion.onboarding.draft_expressions import TODO, Mapped, expression_for, quoted
+from ingestion.onboarding.shapes import ColumnShape
+from ingestion.onboarding.suggestions import (
+    CERTAIN,
+    fillable_tables,
+    identifier_named,
+    is_personal_name,
+    is_secret_name,
+    score_of,
+    words_of,
+)
+from lakehouse.contracts.contract import Contract, contract
+
+PERSONS, OBSERVATIONS = "trusted.customers", "trusted.identifier_observations"
+# A table is proposed by itself only when its columns say so clearly; below, a person names it.
+LEAST_SCORE = 2.0
+LEAST_SHOWN = 1.0
+_OF_A_SOURCE = {"openid", "external_userid", "app_user_id", "push_token"}
+
+
+@dataclass(frozen=True)
+class TargetProposal:
+    """One target of a drafted feed: columns, or entries of observations, with the reason for the table."""
+
+    table: str
+    reason: str
+    columns: tuple[Mapped, ...] = ()
+    each: tuple[dict[str, str], ...] = ()
+    same_key: str | None = None
+    note: str = ""
+    where: str | None = None
+    undecided: tuple[str, ...] = ()
+
+    @property
+    def read(self) -> set[str]:
+        """The delivered columns it maps by name."""
+        return {mapped.delivered for mapped in self.columns if mapped.delivered}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a feed could fill; ``runners_up`` are (table, score, columns that fit) of the tables not chosen."""
+
+    targets: tuple[TargetProposal, ...]
+    identifiers: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    runners_up: tuple[tuple[str, float, tuple[str, ...]], ...] = ()
+
+    @property
+    def mode(self) -> str:
+        """How the file is delivered: facts as events, states as snapshots."""
+        return "events" if self.targets and contract(self.targets[0].table).shape == "fact" else "snapshot"
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """What a person must fill in, as ``table.column``."""
+        return tuple(f"{t.table}.{m.column}" for t in self.targets for m in t.columns if m.waits)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What proposing needs beside the shapes: names of feed and source, the workspace's currency, hints."""
+
+    feed: str
+    source: str
+    currency: str
+    utc: bool = False
+    meanings: Mapping[str, ColumnMeaning] = field(default_factory=dict)
+    tables: tuple[str, ...] = ()
+    fills_persons: bool = True
+
+    def meaning(self, delivered: str) -> str:
+        """Give what a delivered column is called for the comparison: its meaning where a dictionary tells one."""
+        found = self.meanings.get(delivered)
+        return delivered if found is None else found.name
+
+    def codes(self, delivered: str) -> Mapping[str, str]:
+        """Give what the dictionary says of a column's codes."""
+        found = self.meanings.get(delivered)
+        return {} if found is None else found.codes
+
+
+def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
+    """Give the targets that fit best; with ``guess.tables`` exactly those (and what identifies people beside)."""
+    usable = [shape for shape in shapes if shape.filled and not is_secret_name(guess.meaning(shape.name))]
+    identifiers = _identifiers(usable, guess)
+    scored = sorted(
+        (
+            (_score(table, usable, guess, identifiers), table)
+            for table in fillable_tables()
+            if table != OBSERVATIONS
+        ),
+        key=lambda found: (-found[0][0], found[1]),
+    )
+    chosen = list(guess.tables) or [table for (score, _), table in scored[:1] if score >= LEAST_SCORE]
+    if OBSERVATIONS in chosen and PERSONS not in chosen:
+        chosen[chosen.index(OBSERVATIONS)] = PERSONS
+    targets = [_target(table, usable, guess, identifiers) for table in chosen if table != OBSERVATIONS]
+    targets += _people_beside(targets, usable, guess, identifiers)
+    targets = [_with_person(target, targets) for target in targets]
+    read = {name for target in targets for name in target.read}
+    runners_up = tuple(
+        (
+            table,
+            round(score, 1),
+            tuple(f"{m.delivered} → {m.column}" for m in fits if m.delivered not in read),
+        )
+        for (score, fits), table in scored
+        if score >= LEAST_SHOWN
+        and table not in [target.table for target in targets]
+        and any(m.delivered not in read for m in fits)
+    )
+    return Proposal(tuple(targets), identifiers, runners_up[:3])
+
+
+def level_of(shape: ColumnShape, guess: Guess, proposal: Proposal) -> str:
+    """Give the personal level of a delivered column: that of the column it fills, else by name and shape."""
+    if is_secret_name(guess.meaning(shape.name)):
+        return "C3"
+    levels = [
+        contract(target.table).columns[mapped.column].level
+        for target in proposal.targets
+        for mapped in target.columns
+        if mapped.delivered == shape.name
+    ]
+    if (
+        shape.name in proposal.identifiers
+        or shape.identifier
+        or is_personal_name(guess.meaning(shape.name))
+        or (not levels and shape.type == "text" and not shape.codes and shape.filled)
+    ):
+        levels.append("C2")
+    return max(levels, default="C1")
+
+
+def _identifiers(shapes: Sequence[ColumnShape], guess: Guess) -> dict[str, tuple[str, str | None]]:
+    """Give the namespace and hash method of columns that identify people, by shape first, then by name."""
+    found: dict[str, tuple[str, str | None]] = {}
+    for shape in shapes:
+        named, _ = identifier_named(guess.meaning(shape.name))
+        kind = {"imei": "device_id"}.get(shape.identifier or "", shape.identifier)
+        if kind == "openid" and named == "unionid":
+            kind = "unionid"
+        if kind == "device_id" and named != "device_id":
+            # A UUID may number anything: only the name tells a device.
+            kind = None
+        if kind is None and shape.hash_method and named in ("phone", "national_id", "email", "device_id"):
+            kind = named
+        if kind is None and not shape.hash_method and shape.type in ("text", "integer"):
+            kind = (
+                named if named in ("device_id", "openid", "unionid", "passport") and not shape.codes else None
+            )
+        if kind:
+            found[shape.name] = (_namespace(kind, guess.source), shape.hash_method)
+    return found
+
+
+def _namespace(kind: str, source: str) -> str:
+    if kind == "unionid":
+        return "unionid@wechat"
+    return f"{kind}@{source}" if kind in _OF_A_SOURCE else kind
+
+
+def _assigned(
+    table: str, shapes: Sequence[ColumnShape], guess: Guess, identifiers: Mapping[str, object]
+) -> list[tuple[float, Mapped]]:
+    """Give which delivered column fills which trusted one, best names first, each used once per table."""
+    found = contract(table)
+    candidates = []
+    for place, shape in enumerate(shapes):
+        for column in found.business_columns.values():
+            if column.name == "source" or column.level == "C3":
+                continue
+            if shape.name in identifiers and column.name not in ("device_id", "source_key"):
+                continue
+            score = score_of(guess.meaning(shape.name), table, column.name)
+            score += 0.01 * (shape.name.lower() == column.name)
+            if score >= CERTAIN and (
+                made := expression_for(shape, table, column, utc=guess.utc, legend=guess.codes(shape.name))
+            ):
+                candidates.append((score, place, made))
+    taken: dict[str, tuple[float, Mapped]] = {}
+    used: set[str] = set()
+    for score, _, made in sorted(candidates, key=lambda c: (-c[0], c[1], c[2].column)):
+        if made.column not in taken and made.delivered not in used:
+            taken[made.column] = (score, made)
+            used.add(str(made.delivered))
+    own_key = _own_key(found)
+    fallback = _unique_id(shapes, guess, used) if own_key and own_key not in taken else None
+    if (
+        own_key
+        and fallback
+        and (made := expression_for(fallback, table, found.columns[own_key], utc=guess.utc))
+    ):
+        taken[own_key] = (0.8, made)
+    return list(taken.values())
+
+
+def _own_key(found: Contract) -> str | None:
+    """Give the one key column beside ``source`` that numbers the rows, if there is one."""
+    keys = [name for name in found.key if name != "source"]
+    return keys[0] if len(keys) == 1 else None
+
+
+def _unique_id(shapes: Sequence[ColumnShape], guess: Guess, used: set[str]) -> ColumnShape | None:
+    """Give the first column that numbers the records, when its name says no more than that."""
+    return next(
+        (
+            s
+            for s in shapes
+            if s.name not in used and s.is_nearly_unique and words_of(guess.meaning(s.name)) == ("id",)
+        ),
+        None,
+    )
+
+
+@cache
+def _tables_with(column: str) -> int:
+    return sum(column in contract(table).business_columns for table in fillable_tables())
+
+
+def _score(
+    table: str, shapes: Sequence[ColumnShape], guess: Guess, identifiers: Mapping[str, object]
+) -> tuple[float, list[Mapped]]:
+    """Give how well a table fits: its own columns count most, what every table has little, what is missing against it."""
+    found = contract(table)
+    fits = _assigned(table, shapes, guess, identifiers)
+    filled = {mapped.column for _, mapped in fits}
+    score = sum(points * 2 / _tables_with(mapped.column) ** 0.7 for points, mapped in fits)
+    if (key := _own_key(found)) and key in filled and _tables_with(key) == 1:
+        score += 1
+    noun = set(words_of(found.table.rstrip("s")))
+    if noun <= {word.rstrip("s") for name in (guess.feed, guess.source) for word in words_of(name)}:
+        score += 2
+    if table == PERSONS:
+        score += 0.5 * len(identifiers) if "source_key" in filled else 0
+    missing = [
+        column.name
+        for column in found.business_columns.values()
+        if (column.required or column.name in found.key)
+        and column.name not in filled | {"source"}
+        and assumed(table, column, [m for _, m in fits], shapes, guess.currency).waits
+    ]
+    # A fact that says no day is none.
+    score -= 1.5 * len(missing) + (5 if found.event_date in missing else 0)
+    return score, [mapped for _, mapped in fits]
+
+
+def _target(
+    table: str, shapes: Sequence[ColumnShape], guess: Guess, identifiers: Mapping[str, object]
+) -> TargetProposal:
+    found = contract(table)
+    fits = {mapped.column: mapped for _, mapped in _assigned(table, shapes, guess, identifiers)}
+    codes = _unknown_codes(found, shapes, guess, fits)
+    for column in found.business_columns.values():
+        needed = column.required or column.name in found.key
+        if needed and column.name not in fits and column.name != "source":
+            made = assumed(table, column, list(fits.values()), shapes, guess.currency)
+            told = codes.pop(column.name, None)
+            fits[column.name] = Mapped(column.name, f"{TODO} {told}") if told else made
+    ordered = tuple(fits[name] for name in found.business_columns if name in fits)
+    by_name = [mapped.column for mapped in ordered if mapped.delivered]
+    stated = "named with --table; " if table in guess.tables else ""
+    reason = f"{stated}{len(by_name)} of its {len(found.business_columns) - 1} columns are delivered"
+    same_key, note = _key_policy(found, ordered, shapes)
+    undecided = tuple(f"{name}: {told}" for name, told in codes.items())
+    return TargetProposal(table, reason, ordered, same_key=same_key, note=note, undecided=undecided)
+
+
+def _unknown_codes(
+    found: Contract, shapes: Sequence[ColumnShape], guess: Guess, fits: Mapping[str, Mapped]
+) -> dict[str, str]:
+    """Give, for columns with words of their own, the delivered codes that a person must translate."""
+    told = {}
+    for column in found.business_columns.values():
+        if not column.allowed or column.name in fits:
+            continue
+        named = [
+            s
+            for s in shapes
+            if score_of(guess.meaning(s.name), found.name, column.name) >= CERTAIN and s.codes
+        ]
+        if named:
+            codes = ", ".join(f"{code} ({times})" for code, times in list(named[0].codes.items())[:12])
+            told[column.name] = (
+                f"case {quoted(named[0].name)} when … then … end; its codes (records) are {codes}; "
+                f"the words are {', '.join(column.allowed)}"
+            )
+    return told
+
+
+def _key_policy(found: Contract, columns: Sequence[Mapped], shapes: Sequence[ColumnShape]) -> tuple[str, str]:
+    key = _own_key(found)
+    delivered = next((m.delivered for m in columns if m.column == key), None)
+    shape = next((s for s in shapes if s.name == delivered), None)
+    if shape is None or shape.is_unique:
+        return "refuse", ""
+    repeated = shape.filled - shape.distinct
+    return "first", (
+        f"{repeated} of {shape.filled} sampled records repeat a {shape.name} seen before; the first is kept. "
+        "Write 'last by <column>' to keep the newest, or 'refuse' to keep none that differ"
+    )
+
+
+def _people_beside(
+    targets: Sequence[TargetProposal],
+    shapes: Sequence[ColumnShape],
+    guess: Guess,
+    identifiers: Mapping[str, tuple[str, str | None]],
+) -> list[TargetProposal]:
+    """Give the people a file names beside its main table, and what identifies them."""
+    keyed = next((t for t in targets if t.table == PERSONS), None) or next(
+        (t for t in targets if any(m.column == "source_key" and m.delivered for m in t.columns)), None
+    )
+    if keyed is None:
+        return []
+    key = next(m for m in keyed.columns if m.column == "source_key")
+    if key.waits:
+        return []
+    beside: list[TargetProposal] = []
+    shape = next(s for s in shapes if s.name == key.delivered)
+    is_anonymous = bool(shape.hash_method) or bool(
+        {"cookie", "visitor", "userid"} & set(words_of(shape.name))
+    )
+    if keyed.table != PERSONS and guess.fills_persons:
+        people = _target(PERSONS, shapes, guess, identifiers)
+        kind = "'anonymous'" if is_anonymous else "'customer'"
+        columns = tuple(
+            Mapped("kind", kind, "assumed; prospect is the third word") if m.column == "kind" else m
+            for m in people.columns
+        )
+        # A record of nobody stays a row of the main table; it only makes no profile.
+        where = f"{key.expression} is not null" if shape.filled < shape.records else None
+        reason = "the records name people; without a profile nobody gets a OneID or a tag"
+        beside.append(TargetProposal(PERSONS, reason, columns, same_key="last", where=where))
+    each = []
+    if not is_anonymous:
+        space = "app_user_id" if {"user", "uid"} & set(words_of(guess.meaning(shape.name))) else "customer_no"
+        each.append(
+            _observation(key.expression, f"{space}@{guess.source}", key.expression, None, verified=True)
+        )
+    for name, (namespace, method) in identifiers.items():
+        each.append(_observation(key.expression, namespace, quoted(name), method, verified=False))
+    if each:
+        reason = (
+            "columns that identify people, by their shape or name"
+            if identifiers
+            else "the person's own number"
+        )
+        beside.append(TargetProposal(OBSERVATIONS, reason, each=tuple(each), same_key="first"))
+    return beside
+
+
+def _with_person(target: TargetProposal, targets: Sequence[TargetProposal]) -> TargetProposal:
+    """Give a target that names the person of the record, where the same file tells who that is."""
+    found = contract(target.table)
+    people = next((t for t in targets if t.table == PERSONS), None)
+    key = (
+        next((m for m in people.columns if m.column == "source_key" and not m.waits), None)
+        if people
+        else None
+    )
+    filled = {mapped.column for mapped in target.columns}
+    if key is None or target.each or "source_key" in filled or "source_key" not in found.business_columns:
+        return target
+    added = (*target.columns, replace(key, note="the person of the same record"))
+    order = list(found.business_columns)
+    return replace(target, columns=tuple(sorted(added, key=lambda m: order.index(m.column))))
+
+
+def _observation(
+    key: str, namespace: str, value: str, method: str | None, *, verified: bool
+) -> dict[str, str]:
+    role = "attribute" if namespace == "bank_card" else "identity"
+    entry = {"source_key": key, "namespace": f"'{namespace}'", "value": value, "role": f"'{role}'",
+             "verified": "true" if verified else "false"}  # fmt: skip
+    return entry | ({"hash_method": f"'{method}'"} if method else {})

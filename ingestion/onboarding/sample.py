@@ -1,0 +1,153 @@
+"""What a sample file would become, without writing anything: for whoever onboards a source."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingestion.feeds.feeds import Feed
+from ingestion.inbox.archives import is_archive
+from ingestion.inbox.inbox import DeliveredFile, find_files, newest_member
+from ingestion.judging import judging
+from ingestion.nights import books
+from ingestion.nights.work import map_into_parquet
+from ingestion.onboarding.masking import masked_text
+from ingestion.onboarding.suggestions import fillable_tables, suggestions
+from ingestion.records import reading
+from ingestion.records.landing import Nights
+from ingestion.records.record_files import RecordFiles
+from lakehouse.errors import InputInvalid
+from lakehouse.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+MASKED_LEVELS = ("C2", "C3")
+
+
+@dataclass(frozen=True)
+class TableSample:
+    """Mapped rows of one table (column → value) and what became of the sample's records there."""
+
+    table: str
+    rows: list[dict[str, Any]]
+    load: books.Load
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a sample became: mapped rows per table, refused records, columns nobody asked for."""
+
+    path: str
+    counts: books.FeedCounts
+    tables: list[TableSample]
+    refused: list[dict[str, Any]]
+    extra_columns: tuple[str, ...] = ()
+    unseen_columns: tuple[str, ...] = ()
+    unmapped_columns: tuple[str, ...] = field(default=())
+    suggestions: tuple[str, ...] = field(default=())
+
+
+def newest_file(feed: Feed, settings: Settings) -> Path:
+    """Give the newest delivered file of a feed (or the archive it is in), for a check without a named sample."""
+    found, _ = find_files(feed, settings.inbox, until=date.max)
+    if not found:
+        raise InputInvalid(f"the inbox holds no file of feed '{feed.feed}' yet; name a sample with --file")
+    return found[-1].location
+
+
+def check_sample(
+    spark: SparkSession, feed: Feed, path: Path, *, rows: int = 10, show_values: bool = False
+) -> Sample:
+    """Read and map ``path`` as the feed says; give up to ``rows`` rows per table, personal values masked.
+
+    Duplicates are looked for in the sample only. A file without a business date of its own counts as of 2000-01-01.
+    """
+    if not path.is_file():
+        raise InputInvalid("the sample file does not exist", file=path)
+    file = _as_delivered(feed, path)
+    with tempfile.TemporaryDirectory(prefix="cdp-feeds-check-") as scratch, ExitStack() as stack:
+        folder = Path(scratch)
+        readings = reading.read_files(RecordFiles(feed, folder / "records"), [file])
+        judgement = stack.enter_context(closing(_judge(spark, feed, folder)))
+        book = books.count_records(judgement, readings)
+        loads = {load.table_name: load for load in book.loads}
+        tables = []
+        for table in judgement.maps:
+            made = judgement.first_accepted(table, rows).drop_columns(["_feed", "_arrived_on"])
+            masked = (
+                set()
+                if show_values
+                else {c.name for c in table.contract.columns.values() if c.level in MASKED_LEVELS}
+            )
+            tables.append(
+                TableSample(table.name, [_shown(row, masked) for row in made.to_pylist()], loads[table.name])
+            )
+        refused = [
+            {**row, "raw_text": row["raw_text"] if show_values else masked_text(row["raw_text"])}
+            for row in book.refused[:rows]
+        ]
+    return Sample(
+        path=str(path),
+        counts=book.feed_counts(),
+        tables=tables,
+        refused=refused,
+        extra_columns=readings[0].extra_columns,
+        unseen_columns=readings[0].unseen_columns,
+        unmapped_columns=_unmapped(feed),
+        suggestions=_suggested(feed, (*readings[0].extra_columns, *_unmapped(feed))),
+    )
+
+
+def _as_delivered(feed: Feed, path: Path) -> DeliveredFile:
+    """Give the sample as if it had been delivered; of an archive the newest member the feed reads."""
+    if feed.files.member is not None and is_archive(path):
+        return newest_member(feed, path)
+    day = feed.files.business_date or _day_in(path)
+    return DeliveredFile(feed.feed, path.name, path, day, "", path.stat().st_size)
+
+
+def _day_in(path: Path) -> date:
+    """Give the day a sample's path tells, or a fixed day of the past."""
+    found = re.findall(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)", str(path))
+    return date.fromisoformat(found[-1]) if found else date(2000, 1, 1)
+
+
+def _judge(spark: SparkSession, feed: Feed, folder: Path) -> judging.Judgement:
+    nights = Nights(date.max, date.max)
+
+    def by_spark(records: RecordFiles, into: Path) -> None:
+        map_into_parquet(spark, records, into, nights)
+
+    return judging.judge_records(feed, folder, nights, by_spark=by_spark, known={})
+
+
+def _unmapped(feed: Feed) -> tuple[str, ...]:
+    """Give the named columns that no expression reads."""
+    from ingestion.feeds.expressions import parse_expression
+
+    texts = [rule.refuse_when for rule in feed.row_rules]
+    for target in feed.targets:
+        texts += [text for entry in target.entries for text in entry.values()]
+        texts += [target.where] if target.where else []
+    read = {name.lower() for text in texts for name in parse_expression(text).columns}
+    return tuple(name for name in feed.columns if name.lower() not in read)
+
+
+def _suggested(feed: Feed, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give, for delivered columns nobody reads, what they may be, as sentences."""
+    mapped = {f"{t.table}.{name}" for t in feed.targets for entry in t.entries for name in entry}
+    found = suggestions(names, feed.tables or fillable_tables(), mapped=mapped)
+    return tuple(f"'{s.delivered}' may be {s.meant}" for s in found)
+
+
+def _shown(row: dict[str, Any], masked: set[str]) -> dict[str, Any]:
+    given = {
+        name: value for name, value in row.items() if value is not None and name not in ("_file", "_row")
+    }
+    return {name: masked_text(value) if name in masked else value for name, value in given.items()}

@@ -1,0 +1,136 @@
+"""Which trusted column a delivered name probably means: English and Chinese names, abbreviations, near misses."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lakehouse.contracts.contract import contract, contract_names
+
+SYNONYMS = Path(__file__).parent / "synonyms.yml"
+# From here on a name is taken for the column; from the lower mark on it is worth showing to a person.
+CERTAIN, NEAR = 0.84, 0.6
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A delivered name, the trusted column (or ``phone`` … for an identifier) it is near to, and how near (0…1)."""
+
+    delivered: str
+    meant: str
+    score: float
+
+
+@cache
+def synonyms() -> dict[str, Any]:
+    """Give the content of ``synonyms.yml``."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found: dict[str, Any] = yaml.load(SYNONYMS.read_text(encoding="utf-8"), Loader=loader)
+    return found
+
+
+@cache
+def words_of(name: str) -> tuple[str, ...]:
+    """Give the words of a name in a common form: ``custNo`` and ``CUST_NO`` are ``customer, id``."""
+    last = re.sub(r"([a-z\d])([A-Z])", r"\1 \2", name.rsplit(".", 1)[-1] if "." in name else name)
+    parts = re.findall(r"[a-z]+\d*|\d+|[^\W\d_a-z]+", last.lower())
+    replaced = [synonyms()["words"].get(part, part) for part in parts]
+    return tuple(replaced)
+
+
+@cache
+def likeness(delivered: str, name: str) -> float:
+    """Give how near two names are, 1 for equal ones: by words, by containment (Chinese), by letters."""
+    first, second = words_of(delivered), words_of(name)
+    if not first or not second:
+        return 0.0
+    if first == second or "".join(first) == "".join(second):
+        return 1.0
+    if sorted(first) == sorted(second):
+        return 0.97
+    if any(ord(sign) > 0x2E80 for sign in delivered + name):
+        return _likeness_of_chinese(delivered, name)
+    shared = len(set(first) & set(second)) / len(set(first) | set(second))
+    letters = difflib.SequenceMatcher(None, "".join(first), "".join(second)).ratio()
+    return max(0.9 * shared, 0.95 * letters if letters > 0.8 else 0.0)
+
+
+def _likeness_of_chinese(delivered: str, name: str) -> float:
+    if min(len(delivered), len(name)) >= 2 and (delivered in name or name in delivered):
+        # 客户手机号码 contains 手机号码; the longer the shared part, the surer.
+        return 0.6 + 0.38 * min(len(delivered), len(name)) / max(len(delivered), len(name))
+    return 0.9 * difflib.SequenceMatcher(None, delivered, name).ratio()
+
+
+def names_of(table: str, column: str) -> tuple[str, ...]:
+    """Give the names a trusted column goes by, its own first."""
+    known = synonyms()["names"]
+    return (column, *known.get(f"{table}.{column}", ()), *known.get(column, ()))
+
+
+@cache
+def score_of(delivered: str, table: str, column: str) -> float:
+    """Give how near a delivered name is to a column of a trusted table."""
+    return max(likeness(delivered, name) for name in names_of(table, column))
+
+
+@cache
+def identifier_named(delivered: str) -> tuple[str | None, float]:
+    """Give the kind of identifier a name speaks of, and how surely. ``mobile_md5`` speaks of a phone."""
+    bare = re.sub(r"(?i)[_ ]?(md5|sha256|sha|hash|sm3)$", "", delivered) or delivered
+    best = max(
+        ((likeness(bare, name), kind) for kind, names in synonyms()["identifiers"].items() for name in names)
+    )
+    return (best[1], best[0]) if best[0] >= 0.8 else (None, best[0])
+
+
+def is_secret_name(delivered: str) -> bool:
+    """Tell whether a name speaks of a credential, which is of level C3."""
+    secrets = synonyms()["secrets"]
+    words = set(words_of(delivered))
+    return any(likeness(delivered, name) >= 0.97 or name in words for name in secrets) or any(
+        name in delivered for name in secrets if not name.isascii()
+    )
+
+
+def is_personal_name(delivered: str) -> bool:
+    """Tell whether a name speaks of something personal that no trusted table takes."""
+    return any(likeness(delivered, name) >= CERTAIN for name in synonyms()["personal"])
+
+
+def fillable_tables() -> tuple[str, ...]:
+    """Give the trusted tables that feeds fill."""
+    return tuple(name for name in contract_names("trusted") if contract(name).shape in ("fact", "state"))
+
+
+def suggestions(
+    delivered: Iterable[str], tables: Iterable[str], *, mapped: Iterable[str] = ()
+) -> list[Suggestion]:
+    """Give, for delivered names nobody reads, the column of ``tables`` each is nearest to; near ones only.
+
+    ``mapped`` are the ``table.column`` that are filled already.
+    """
+    taken = set(mapped)
+    found = []
+    for name in delivered:
+        kind, surely = identifier_named(name)
+        if kind:
+            found.append(Suggestion(name, f"an identifier of namespace {kind}", surely))
+            continue
+        candidates = [
+            Suggestion(name, f"{table}.{column}", score_of(name, table, column))
+            for table in tables
+            for column in contract(table).business_columns
+            if column != "source" and f"{table}.{column}" not in taken
+        ]
+        best = max(candidates, key=lambda s: (s.score, s.meant), default=None)
+        if best is not None and best.score >= NEAR:
+            found.append(best)
+    return sorted(found, key=lambda s: -s.score)

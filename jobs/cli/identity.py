@@ -1,0 +1,290 @@
+"""``cdp identity``: resolve a date, show a person, decide about records, correct others, measure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobs.cli.options import DAY, workspace_option
+from lakehouse.clock import now
+
+
+@click.group("identity")
+def group() -> None:
+    """Resolve, show, decide, correct and evaluate OneIDs."""
+
+
+@group.command("run")
+@click.option("--date", "business_date", type=DAY, required=True, help="The business date D.")
+@click.option("--full", is_flag=True, help="Decide every record again, not only what something reached.")
+@workspace_option
+def run(business_date: date, full: bool, workspace: Path | None) -> int:
+    """Run only the identity step; nothing becomes visible before the night is published."""
+    from jobs.night.single import run_single
+    from lakehouse.settings.settings import load_settings
+
+    click.echo(run_single(load_settings(workspace), "resolve", business_date, full=full))
+    return 0
+
+
+@group.command("show")
+@click.argument("one_id", type=int, required=False)
+@click.option("--identifier", metavar="NAMESPACE=VALUE", help="The person that carries this identifier.")
+@click.option("--profile", metavar="SOURCE/KEY", help="The person this record belongs to.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--as-of", type=DAY, default=None, help="Read the publication of this business date.")
+@workspace_option
+def show(
+    one_id: int | None,
+    identifier: str | None,
+    profile: str | None,
+    as_json: bool,
+    as_of: date | None,
+    workspace: Path | None,
+) -> None:
+    """Show a person's profiles, links and history; values are masked. Needs no JVM.
+
+    Name the person by ONE_ID, by --identifier or by --profile.
+    """
+    from identity.explaining.show import describe, find_one_id, show_person
+    from lakehouse.errors import UsageError
+    from lakehouse.query.published import open_published
+    from lakehouse.settings.settings import load_settings
+
+    if sum(given is not None for given in (one_id, identifier, profile)) != 1:
+        raise UsageError("name one person: a OneID, --identifier NAMESPACE=VALUE or --profile SOURCE/KEY")
+    published = open_published(load_settings(workspace), as_of)
+    if one_id is None:
+        one_id = find_one_id(published, identifier=identifier, profile=profile)
+    person = show_person(published, one_id)
+    _print(person.summary(), describe(person), as_json=as_json)
+
+
+def _explained(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = workspace_option(command)
+    command = click.option(
+        "--as-of", type=DAY, default=None, help="Read the publication of this business date."
+    )(command)
+    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+    command = click.argument("profile_b", metavar="SOURCE/KEY")(command)
+    return click.argument("profile_a", metavar="SOURCE/KEY")(command)
+
+
+@group.command("why")
+@_explained
+def why(profile_a: str, profile_b: str, as_json: bool, as_of: date | None, workspace: Path | None) -> None:
+    """Tell why two records are one person: statement by statement, with file and record. Needs no JVM."""
+    from identity.explaining.explain import describe_why
+    from identity.explaining.explain import why as told_why
+    from lakehouse.query.published import open_published
+    from lakehouse.settings.settings import load_settings
+
+    told = told_why(open_published(load_settings(workspace), as_of), profile_a, profile_b)
+    _print(told.summary(), describe_why(told), as_json=as_json)
+
+
+@group.command("why-not")
+@_explained
+def why_not(
+    profile_a: str, profile_b: str, as_json: bool, as_of: date | None, workspace: Path | None
+) -> None:
+    """Tell why two records are two people: what did not join them, and what forbids it. Needs no JVM."""
+    from identity.explaining.explain import describe_why_not
+    from identity.explaining.explain import why_not as told_why_not
+    from lakehouse.query.published import open_published
+    from lakehouse.settings.settings import load_settings
+
+    told = told_why_not(open_published(load_settings(workspace), as_of), profile_a, profile_b)
+    _print(told.summary(), describe_why_not(told), as_json=as_json)
+
+
+def _print(summary: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    click.echo(json.dumps(summary, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
+
+
+@group.command("try")
+@click.option(
+    "--rules",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The identity.yml to be tried.",
+)
+@click.option("--only-identity", is_flag=True, help="Leave tags and audiences out; needs no JVM.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@workspace_option
+def try_(rules: Path, only_identity: bool, as_json: bool, workspace: Path | None) -> int:
+    """Show what other rules would have made of the newest night: people, tags, audiences. Changes nothing."""
+    from jobs.night.try_rules import describe, try_rules
+    from lakehouse.settings.settings import load_settings
+
+    trial = try_rules(load_settings(workspace), rules, only_identity=only_identity)
+    _print(trial.summary(), describe(trial), as_json=as_json)
+    return 3 if trial.refused else 0
+
+
+@group.command("evaluate")
+@click.option(
+    "--truth",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="CSV with source, source_key, person (default: `truth` of cdp.yml).",
+)
+@click.option("--allow-missing", is_flag=True, help="Leave out truth about profiles that are not in the map.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Also write the JSON here."
+)
+@click.option("--baselines", is_flag=True, help="Also measure connected components and average linkage.")
+@click.option("--as-of", type=DAY, default=None, help="Read the publication of this business date.")
+@workspace_option
+def evaluate(
+    truth: Path | None,
+    allow_missing: bool,
+    out: Path | None,
+    baselines: bool,
+    as_of: date | None,
+    workspace: Path | None,
+) -> None:
+    """Measure the published map against known truth; the last line is a JSON object. Needs no JVM."""
+    import pyarrow as pa
+
+    from identity.measuring.baselines import baselines as measured_baselines
+    from identity.measuring.evaluate import evaluate as measured
+    from identity.measuring.shape import night_of, shape_of
+    from identity.rules.rules import load_rules
+    from lakehouse.errors import UsageError
+    from lakehouse.query.published import open_published
+    from lakehouse.settings.settings import load_settings
+
+    settings = load_settings(workspace)
+    truth = truth or settings.truth
+    if truth is None:
+        raise UsageError("there is no truth to measure against: name one with --truth FILE or in cdp.yml")
+    published, rules = open_published(settings, as_of), load_rules(settings)
+    statement = "SELECT source, source_key, one_id FROM identity.memberships WHERE valid_to IS NULL"
+    rows = pa.table(published.sql(statement).fetchnumpy())
+    numbers = measured(rows, truth, allow_missing=allow_missing).summary()
+    shape, night = shape_of(published, rules), night_of(published)
+    for name, value in numbers.items():
+        click.echo(f"{name.replace('_', ' '):<24}{value:>14}")
+    for name, value in {**shape, **night}.items():
+        click.echo(
+            f"{name.replace('_', ' '):<24}{value if not isinstance(value, dict) else json.dumps(value):>14}"
+        )
+    line = {"date": str(published.publication.business_date), **numbers, "shape": shape, "night": night}
+    if baselines:
+        line["baselines"] = measured_baselines(published, rules, truth, allow_missing=allow_missing)
+        for name, told in line["baselines"].items():
+            click.echo(
+                f"{name.replace('_', ' '):<24}precision {told['precision']}, recall {told['recall']}, "
+                f"b cubed f1 {told['b_cubed_f1']}, largest {told['largest']}"
+            )
+    text = json.dumps(line)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
+    click.echo(text)
+
+
+@group.command("changes")
+@click.option("--since", type=DAY, required=True, help="The first night whose changes are told.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+)
+@click.option("--as-of", type=DAY, default=None, help="Read the publication of this business date.")
+@workspace_option
+def changes(since: date, form: str, as_of: date | None, workspace: Path | None) -> None:
+    """List records whose OneID became another one: the correction feed for systems that keep OneIDs. Needs no JVM."""
+    from identity.explaining.changes import COLUMNS, changes_since
+    from jobs.cli.sql import print_rows
+    from lakehouse.query.published import open_published
+    from lakehouse.settings.settings import load_settings
+
+    rows = changes_since(open_published(load_settings(workspace), as_of), since)
+    print_rows(list(COLUMNS), rows, form)
+
+
+@group.command("caps")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Also draw it as SVG here.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--as-of", type=DAY, default=None, help="Read the publication of this business date.")
+@workspace_option
+def caps(picture: Path | None, as_json: bool, as_of: date | None, workspace: Path | None) -> None:
+    """Suggest how many records may carry one value, per namespace, from the published links; nothing is set."""
+    from identity.measuring.carriers import describe_caps, draw_caps, suggest_caps
+    from identity.rules.rules import load_rules
+    from lakehouse.query.published import open_published
+    from lakehouse.settings.settings import load_settings
+
+    settings = load_settings(workspace)
+    found = suggest_caps(open_published(settings, as_of), load_rules(settings))
+    if picture is not None:
+        draw_caps(found, picture)
+    click.echo(json.dumps([cap.summary() for cap in found]) if as_json else "\n".join(describe_caps(found)))
+
+
+@group.group("decide")
+def decide() -> None:
+    """Say that two records are, or are not, one person; it holds from the next night that is run."""
+
+
+def _said(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option("--reason", required=True, help="Why, for whoever asks years later.")(command)
+    return click.option("--author", required=True, help="Who decides.")(command)
+
+
+def _decide(kind: Any, a: str, b: str, author: str, reason: str, workspace: Path | None) -> None:
+    from identity.reading.decisions import decide as decided
+
+    # A decision is one append to a table no night writes: it need not wait for the lock.
+    made = decided(_decisions_lake(workspace), kind, a, b, author=author, reason=reason, decided_at=now())
+    click.echo(json.dumps({"decision_id": made.decision_id, "kind": made.kind}))
+
+
+def _decisions_lake(workspace: Path | None) -> Any:
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.tables.lake import Lake
+
+    lake = Lake(load_settings(workspace))
+    lake.create(["identity.decisions", "identity.nodes"])
+    return lake
+
+
+@decide.command("must-link")
+@click.argument("profile_a", metavar="SOURCE/KEY")
+@click.argument("profile_b", metavar="SOURCE/KEY")
+@_said
+@workspace_option
+def must_link(profile_a: str, profile_b: str, author: str, reason: str, workspace: Path | None) -> None:
+    """Say that two records are one person, above all links; a limit may still refuse it (identity.refused_links)."""
+    _decide("must_link", profile_a, profile_b, author, reason, workspace)
+
+
+@decide.command("cannot-link")
+@click.argument("profile_a", metavar="SOURCE/KEY")
+@click.argument("profile_b", metavar="SOURCE/KEY")
+@_said
+@workspace_option
+def cannot_link(profile_a: str, profile_b: str, author: str, reason: str, workspace: Path | None) -> None:
+    """Say that two records are two persons, whatever joins them."""
+    _decide("cannot_link", profile_a, profile_b, author, reason, workspace)
+
+
+@decide.command("revoke")
+@click.argument("decision_id")
+@_said
+@workspace_option
+def revoke(decision_id: str, author: str, reason: str, workspace: Path | None) -> None:
+    """Take a decision back; the log keeps both."""
+    from identity.reading.decisions import revoke as revoked
+
+    made = revoked(_decisions_lake(workspace), decision_id, author=author, reason=reason, decided_at=now())
+    click.echo(json.dumps({"decision_id": made, "kind": "revoke", "revokes": decision_id}))

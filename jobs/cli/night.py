@@ -1,0 +1,113 @@
+"""``cdp nightly``, ``backfill``, ``ingest`` and ``runs``."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import click
+
+from jobs.cli.options import DAY, workspace_option
+
+
+@click.command("nightly")
+@click.option("--date", "business_date", type=DAY, required=True, help="The business date D.")
+@click.option(
+    "--force", is_flag=True, help="Recompute although files and settings are those of the published night."
+)
+@workspace_option
+def nightly(business_date: date, force: bool, workspace: Path | None) -> int:
+    """Run the night of one business date: ingest, resolve, build tags, publish.
+
+    The last line on stdout is a JSON object. The newest date may be rerun; an older one needs backfill.
+    """
+    from jobs.night.nightly import run_night, summary_line
+    from lakehouse.settings.settings import load_settings
+
+    night = run_night(load_settings(workspace), business_date, force=force)
+    click.echo(summary_line(night))
+    return night.exit_code
+
+
+@click.command("backfill")
+@click.option("--from", "first", type=DAY, required=True, help="The first business date to (re)play.")
+@click.option("--to", "last", type=DAY, default=None, help="The last one (default: the newest known).")
+@workspace_option
+def backfill(first: date, last: date | None, workspace: Path | None) -> int:
+    """Replay nights in order, from one business date to another; prints one JSON line per night."""
+    from jobs.night.backfill import run_backfill
+    from jobs.night.nightly import summary_line
+    from lakehouse.settings.settings import load_settings
+
+    for night in run_backfill(load_settings(workspace), first, last):
+        click.echo(summary_line(night))
+    return 0
+
+
+@click.command("ingest")
+@click.option("--date", "business_date", type=DAY, default=None, help="The business date D.")
+@click.option("--from", "first", type=DAY, default=None, help="The first business date of a history.")
+@click.option("--to", "last", type=DAY, default=None, help="The last business date of a history.")
+@workspace_option
+def ingest(business_date: date | None, first: date | None, last: date | None, workspace: Path | None) -> int:
+    """Run only the ingestion step, of one night (--date) or of a long history in one pass (--from, --to).
+
+    Of a night nothing becomes visible before the night is published; a history is published as a whole, each file
+    with its own business date as the day of its arrival.
+    """
+    from lakehouse.errors import UsageError
+
+    if business_date is not None and first is None and last is None:
+        return _single("ingest", business_date, workspace)
+    if business_date is not None or first is None or last is None:
+        raise UsageError("say either --date D, or --from D --to D for a history")
+    from jobs.night.history import run_history
+    from lakehouse.settings.settings import load_settings
+
+    click.echo(run_history(load_settings(workspace), first, last))
+    return 0
+
+
+@click.command("build-tags")
+@click.option("--date", "business_date", type=DAY, required=True, help="The business date D.")
+@workspace_option
+def build_tags(business_date: date, workspace: Path | None) -> int:
+    """Run only the tag step on what was ingested and resolved."""
+    return _single("build_tags", business_date, workspace)
+
+
+@click.command("publish")
+@click.option("--date", "business_date", type=DAY, required=True, help="The business date D.")
+@workspace_option
+def publish(business_date: date, workspace: Path | None) -> int:
+    """Run only the publishing step on the tags that were built."""
+    return _single("publish", business_date, workspace)
+
+
+def _single(step: str, business_date: date, workspace: Path | None) -> int:
+    from jobs.night.single import run_single
+    from lakehouse.settings.settings import load_settings
+
+    click.echo(run_single(load_settings(workspace), step, business_date))
+    return 0
+
+
+@click.command("runs")
+@click.option("--last", default=20, show_default=True, help="How many rows.")
+@workspace_option
+def runs(last: int, workspace: Path | None) -> None:
+    """Show the ledger of attempts, newest last."""
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.tables.lake import Lake
+
+    lake = Lake(load_settings(workspace))
+    if not lake.exists("ops.runs"):
+        click.echo("no night was attempted yet")
+        return
+    rows = sorted(lake.read_arrow("ops.runs").to_pylist(), key=lambda row: row["written_at"])
+    for row in rows[-last:]:
+        seconds = f"{row['seconds']:7.1f} s" if row["seconds"] is not None else " " * 9
+        when = row["written_at"].strftime("%Y-%m-%d %H:%M:%S")
+        click.echo(
+            f"{when}  {row['business_date']}  {row['step']:<11} {row['status']:<8} {seconds}  {row['message'] or ''}".rstrip()
+        )

@@ -1,0 +1,188 @@
+"""``cdp segments``: check, show, explain and verify segments and audiences. No JVM."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+from jobs.cli.options import DAY, workspace_option
+
+
+@click.group("segments")
+def group() -> None:
+    """List segments, check their definitions, explain a person's case, verify published audiences."""
+
+
+@group.command("list")
+@workspace_option
+def list_segments(workspace: Path | None) -> None:
+    """List the segments of the workspace with the numbers of their newest published run."""
+    from lakehouse.query.published import newest_publication, open_published
+    from lakehouse.settings.settings import load_settings
+    from segments.language.spec import read_segments
+
+    settings = load_settings(workspace)
+    counts = {}
+    if newest_publication(settings) is not None:
+        rows = (
+            open_published(settings)
+            .sql("SELECT code, as_of, counts FROM segments.runs ORDER BY as_of")
+            .fetchall()
+        )
+        counts = {code: (as_of, json.loads(numbers)) for code, as_of, numbers in rows}
+    for segment in read_segments(settings.workspace):
+        found = counts.get(segment.code)
+        numbers = (
+            f"{found[1]['published']:>8} published of {found[1]['candidates']} as of {found[0]}"
+            if found
+            else "not run yet"
+        )
+        click.echo(
+            f"{segment.code:<34} {segment.version:<8} {segment.spec.purpose:<10} {numbers:<44} {segment.spec.name.en}"
+        )
+
+
+@group.command("check")
+@workspace_option
+def check(workspace: Path | None) -> int:
+    """Check every definition of the workspace: exit 2 with file, line, code and a hint for each fault."""
+    from lakehouse.settings.settings import load_settings
+    from segments.language.catalogue import read_catalogue
+
+    catalogue = read_catalogue(load_settings(workspace))
+    findings = catalogue.findings()
+    for finding in findings:
+        click.echo(str(finding), err=True)
+    faulty = len({finding.file for finding in findings})
+    click.echo(f"{len(catalogue.segments)} segments checked, {faulty} with faults")
+    return 2 if findings else 0
+
+
+@group.command("sql")
+@click.argument("code")
+@click.option("--date", "day", type=DAY, default=None, help="Business date (default: the newest published).")
+@workspace_option
+def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
+    """Show the Spark SQL a segment is compiled to: its leaf table, then its logic."""
+    from lakehouse.errors import UsageError
+    from lakehouse.query.published import newest_publication
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.settings.yaml_files import did_you_mean
+    from segments.choosing.compile import segment_sql
+    from segments.language.catalogue import read_catalogue
+
+    settings = load_settings(workspace)
+    catalogue = read_catalogue(settings)
+    segment = next((s for s in catalogue.segments if s.code == code), None)
+    if segment is None:
+        raise UsageError(
+            f"there is no segment '{code}'{did_you_mean(code, [s.code for s in catalogue.segments])}"
+        )
+    newest = newest_publication(settings)
+    if day is None and newest is None:
+        raise UsageError("nothing was published yet; say the business date with --date")
+    business_date = day or newest.business_date  # type: ignore[union-attr]
+    click.echo(segment_sql(segment, business_date=business_date, policy=catalogue.around.policy))
+
+
+@group.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--all", "is_all", is_flag=True, help="Verify every audience the workspace published.")
+@click.option(
+    "--at",
+    "at",
+    default=None,
+    help="Also fail an audience that is over by then: now, or an instant with its offset.",
+)
+@workspace_option
+def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | None) -> int:
+    """Verify published audiences from their files alone: bytes, rows, equations, sequence, pointer.
+
+    Exit 0 when all is as the manifests say, 1 with one sentence for each failure.
+    """
+    from delivery.verification import verify as verify_folder
+    from lakehouse.errors import UsageError
+
+    if (folder is None) == (not is_all):
+        raise UsageError("name one folder, or say --all")
+    instant = _instant(at)
+    verdicts = []
+    for root in [folder] if folder is not None else _published_roots(workspace):
+        verdicts += verify_folder(root, at=instant)
+    for verdict in verdicts:
+        for failure in verdict.failures:
+            click.echo(f"{verdict.folder}: {failure}", err=True)
+        if not verdict.failures and verdict.published is not None:
+            click.echo(
+                f"good  {verdict.published:>8} people, valid until {verdict.valid_until}  {verdict.folder}"
+            )
+    return 1 if any(verdict.failures for verdict in verdicts) else 0
+
+
+@group.command("explain")
+@click.argument("code")
+@click.option("--one-id", type=int, required=True, help="The person.")
+@click.option("--date", "day", type=DAY, default=None, help="Business date (default: the newest published).")
+@workspace_option
+def explain(code: str, one_id: int, day: date | None, workspace: Path | None) -> None:
+    """Explain why a person is, or is not, in a segment's audience."""
+    from lakehouse.settings.settings import load_settings
+    from segments.explaining.explain import explain as explain_person
+
+    found = explain_person(load_settings(workspace), code, one_id, day)
+    click.echo(f"{found.code} {found.version}, OneID {found.one_id}, as of {found.business_date}")
+    if found.redirected_from is not None:
+        click.echo(f"OneID {found.redirected_from} was merged into {found.one_id}")
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    words = {True: "true", False: "false", None: "unknown"}
+    for line in found.lines:
+        value = f"   [{line.found}]" if line.found else ""
+        click.echo(f"  {words[line.answer]:<8} {'  ' * line.depth}{line.text}{value}")
+    click.echo(f"rule: {words[found.chosen]} (unknown means {found.unknown_means})")
+    if found.suppressed:
+        click.echo(f"suppressed: {found.suppressed}")
+    if found.is_member:
+        click.echo(
+            f"arm: {found.variant or '-'}  control group: {found.holdout}  channel: {found.channel or '-'}"
+        )
+    for delivery in found.deliveries:
+        click.echo(
+            f"published: {delivery['destination']} run {delivery['run_id']} as {delivery['recipient_key']}"
+        )
+    click.echo(f"outcome: {found.outcome}")
+
+
+def _instant(text: str | None) -> datetime | None:
+    from lakehouse.clock import now
+    from lakehouse.errors import UsageError
+
+    if text is None:
+        return None
+    if text == "now":
+        return now()
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"'{text}' is no instant; write one like 2026-11-21T09:00:00+08:00") from None
+    if instant.tzinfo is None:
+        raise UsageError("the instant needs its offset, like +08:00")
+    return instant
+
+
+def _published_roots(workspace: Path | None) -> list[Path]:
+    """Give the folders of all destinations that have received something."""
+    from lakehouse.errors import UsageError
+    from lakehouse.settings.settings import load_settings
+    from segments.language.policy import destination_folder, read_destinations
+
+    settings = load_settings(workspace)
+    destinations = read_destinations(settings.workspace)
+    folders = [destination_folder(settings, name, found) for name, found in destinations.items()]
+    present = [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]
+    if not present:
+        raise UsageError(f"nothing was published yet in {settings.workspace}")
+    return present

@@ -1,0 +1,114 @@
+"""`cdp simulate` and `cdp simulate-receipts`: files of a bank whose truth is known, and an engine's answers."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import click
+
+from jobs.cli.options import DAY
+
+
+@click.command("simulate")
+@click.option(
+    "--people", default=5_000, show_default=True, help="People the bank may know on the first night."
+)
+@click.option("--nights", default=3, show_default=True, help="Business dates to deliver.")
+@click.option("--seed", default=7, show_default=True, help="The same seed gives the same bytes.")
+@click.option(
+    "--history-months",
+    default=6,
+    show_default=True,
+    help="Months of balances, bookings and events before the first night.",
+)
+@click.option(
+    "--from", "first", type=DAY, default=date(2026, 11, 18), show_default=True, help="First business date."
+)
+@click.option(
+    "--mess",
+    type=click.Choice(["light", "default", "heavy"]),
+    default="default",
+    show_default=True,
+    help="How untidy the bank is.",
+)
+@click.option(
+    "--rates",
+    "rates_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML of single rates (name: share) that change the mess; docs/simulator.md lists them.",
+)
+@click.option(
+    "--faults/--no-faults",
+    default=False,
+    show_default=True,
+    help="Make files of the last night unusable as a whole; each such file stops a night.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder that gets inbox/ and truth/.",
+)
+def command(
+    people: int, nights: int, seed: int, history_months: int, first: date, mess: str, rates_file: Path | None, faults: bool, out: Path
+) -> None:  # fmt: skip
+    """Write the simulated bank's files and its truth."""
+    from simulator.bank import Plan, simulate
+    from simulator.faults import spoil
+    from simulator.rates import rates_of
+
+    plan = Plan(
+        people=people, nights=nights, seed=seed, history_months=history_months, first=first,
+        rates=rates_of(mess, rates_file),
+    )  # fmt: skip
+    made = simulate(plan, out)
+    if faults:
+        made["faults"] = spoil(out, plan.business_date(nights - 1))
+    click.echo(json.dumps(made))
+
+
+@click.command("simulate-receipts")
+@click.option(
+    "--published",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Root of the published audiences.",
+)
+@click.option(
+    "--inbox",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The inbox that gets the receipts.",
+)
+@click.option(
+    "--date",
+    "business_date",
+    type=DAY,
+    required=True,
+    help="Business date of the audiences; receipts are of the day after.",
+)
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The workspace that published: its recipients also buy in the app, by the known effect of each channel.",
+)
+def receipts_command(published: Path, inbox: Path, business_date: date, workspace: Path | None) -> None:
+    """Answer published audiences as an engine would."""
+    from simulator.engine import answer
+
+    if workspace is None:
+        click.echo(json.dumps(answer(published, inbox, business_date).summary()))
+        return
+    from jobs.night.demo import app_users_of_recipients
+    from lakehouse.settings.settings import load_settings
+
+    settings = load_settings(workspace)
+    users = app_users_of_recipients(settings)
+    answers = answer(published, inbox, business_date, users=users, truth=settings.workspace / "truth")
+    click.echo(json.dumps(answers.summary()))
+
+
+if __name__ == "__main__":
+    command()

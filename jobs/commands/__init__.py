@@ -1,1 +1,0 @@
-"""One module per command group; loaded only when its command is called."""

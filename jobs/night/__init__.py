@@ -1,0 +1,1 @@
+"""The night: the order of steps, each also a module that spark-submit runs."""

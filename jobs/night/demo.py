@@ -1,0 +1,78 @@
+"""The demo: a simulated bank, its nights, and an engine that answers the audiences between them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+
+from jobs.night.nightly import Night, run_night
+from lakehouse.errors import UsageError
+from lakehouse.query.published import open_published, publications
+from lakehouse.settings.settings import Settings
+from simulator.bank import Plan, simulate
+from simulator.engine import answer
+
+log = logging.getLogger("cdp.demo")
+
+PLAN_FILE = ".plan.json"
+
+
+def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history_months: int) -> Night:
+    """Give the last night of the simulated bank, running those that were not published yet.
+
+    A workspace holds one simulated bank: other numbers than those it was made with are refused, nothing is mixed.
+    """
+    plan = Plan(people=people, nights=nights, seed=seed, history_months=history_months)
+    _simulate_once(settings, plan)
+    last = plan.business_date(nights - 1)
+    known = {p.business_date for p in publications(settings)}
+    night: Night | None = None
+    for number in range(nights):
+        day = plan.business_date(number)
+        if day in known and day != last:
+            log.info("the night of %s was published before", day)
+        else:
+            night = run_night(settings, day)
+        if day != last:
+            # The same audiences give the same answers, so asking again after an interrupted demo changes nothing.
+            truth = settings.workspace / "truth"
+            answers = answer(
+                settings.published, settings.inbox, day, users=app_users_of_recipients(settings), truth=truth
+            )
+            log.info("the simulated engine answered for %s: %s", day + timedelta(days=1), answers)
+    if night is None:
+        raise UsageError("there was no night to run")
+    return night
+
+
+def app_users_of_recipients(settings: Settings) -> dict[str, str]:
+    """Give one app user per recipient key, as an engine's own address book would."""
+    rows = open_published(settings).sql(
+        "SELECT r.recipient_key, min(m.source_key) FROM segments.recipients r JOIN identity.memberships m USING (one_id)"
+        " WHERE m.valid_to IS NULL AND m.source = 'mobile_app' GROUP BY 1 ORDER BY 1"
+    )
+    return dict(rows.fetchall())
+
+
+def _simulate_once(settings: Settings, plan: Plan) -> None:
+    note = settings.inbox / PLAN_FILE
+    wanted = {
+        "people": plan.people, "nights": plan.nights, "seed": plan.seed,
+        "history_months": plan.history_months, "first": plan.first.isoformat(),
+    }  # fmt: skip
+    if note.exists():
+        made = json.loads(note.read_text(encoding="utf-8"))
+        if made != wanted:
+            said = ", ".join(f"{key} {value}" for key, value in made.items())
+            raise UsageError(
+                f"{settings.workspace} holds another simulated bank ({said}); run `make clean` first"
+            )
+        return
+    if settings.inbox.exists() and any(settings.inbox.iterdir()):
+        raise UsageError(
+            f"{settings.inbox} already holds files that the demo did not write; name another workspace"
+        )
+    made_by = simulate(plan, settings.workspace)
+    log.info("simulated a bank of %s people: %s", plan.people, made_by)
+    note.write_text(json.dumps(wanted), encoding="utf-8")

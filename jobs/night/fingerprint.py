@@ -1,0 +1,74 @@
+"""What a night depends on: delivered files, the workspace's settings, and the product itself.
+
+Two attempts with the same fingerprint give the same rows, so the second has nothing to do.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+from lakehouse.query.hashing import file_hash, text_hash
+from lakehouse.settings.settings import Settings
+from lakehouse.tables.lake import Lake
+
+log = logging.getLogger("cdp.nightly")
+
+ROOMS = (
+    "lakehouse",
+    "vocabulary",
+    "ingestion",
+    "identity",
+    "tags",
+    "segments",
+    "delivery",
+    "jobs",
+    "dbt_project",
+)
+SETTINGS_SUFFIXES = (".yml", ".yaml", ".sql", ".csv")
+NOT_SETTINGS = {".cdp", "lake", "inbox", "published", "reports", "truth", "secrets"}
+
+
+def fingerprint_of(lake: Lake, business_date: date) -> str:
+    """Give the hash of everything the night of ``business_date`` would compute from."""
+    import ingestion
+
+    inputs = ingestion.inputs_of_night(lake, business_date)
+    decisions = lake.version("identity.decisions") if lake.exists("identity.decisions") else 0
+    parts = [f"{path}={digest}" for path, digest in sorted(inputs)]
+    settings, product = workspace_hash(lake.settings), product_hash()
+    log.debug(
+        "%s depends on %d files (%s), settings %s, product %s, decisions %d",
+        business_date, len(parts), text_hash(*parts)[:12], settings[:12], product[:12], decisions,
+    )  # fmt: skip
+    return text_hash(business_date, settings, product, decisions, *parts)
+
+
+def workspace_hash(settings: Settings) -> str:
+    """Give the hash of every settings file of the workspace, by relative name and content."""
+    generated = {settings.lake, settings.inbox, settings.published, settings.reports}
+    files = sorted(
+        file
+        for file in settings.workspace.rglob("*")
+        if file.is_file()
+        and file.suffix in SETTINGS_SUFFIXES
+        and file.relative_to(settings.workspace).parts[0] not in NOT_SETTINGS
+        and not any(folder in file.parents for folder in generated)
+    )
+    return text_hash(*(f"{file.relative_to(settings.workspace)}={file_hash(file)}" for file in files))
+
+
+@cache
+def product_hash() -> str:
+    """Give the hash of the product's own code and definitions."""
+    root = Path(__file__).resolve().parents[2]
+    suffixes = {".py", ".yml", ".sql"}
+    files = sorted(
+        file
+        for room in ROOMS
+        for file in (root / room).rglob("*")
+        if file.is_file() and file.suffix in suffixes and "__pycache__" not in file.parts
+    )
+    return text_hash(*(f"{file.relative_to(root)}={file_hash(file)}" for file in files))

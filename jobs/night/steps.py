@@ -1,0 +1,84 @@
+"""The steps of a night, in order. Each is one function of a room, gated by what it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from lakehouse.contracts.contract import contract_names
+from lakehouse.errors import GateStopped
+from lakehouse.gates.gates import check_tables
+from lakehouse.tables.lake import Lake
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step: its name in the ledger, what it does, and the databases its gate measures."""
+
+    name: str
+    run: Callable[..., dict[str, Any]]
+    gate: str
+
+
+def ingest(lake: Lake, business_date: date) -> dict[str, Any]:
+    """Read every delivered file into trusted tables."""
+    import ingestion
+
+    result = ingestion.ingest(lake, business_date)
+    return {"feeds": result.summary(), "warnings": list(result.warnings)}
+
+
+def resolve(lake: Lake, business_date: date, *, full: bool = False) -> dict[str, Any]:
+    """Decide which records are one person; measure it against the truth where the workspace has one."""
+    import identity
+
+    counts = identity.resolve(lake, business_date, full=full).summary()
+    if lake.settings.truth is not None and lake.settings.truth.exists():
+        measures = identity.evaluate(lake, lake.settings.truth)
+        counts |= {"precision": round(measures.precision, 6), "recall": round(measures.recall, 6)}
+    return counts
+
+
+def build_tags(lake: Lake, business_date: date) -> dict[str, Any]:
+    """Compute every tag about every person."""
+    import tags
+
+    return tags.build(lake, business_date).summary()
+
+
+def publish(lake: Lake, business_date: date) -> dict[str, Any]:
+    """Select, suppress and assign people; put the audiences where engines find them."""
+    import segments
+
+    staged = segments.evaluate(lake, business_date)
+    try:
+        check_gate(lake, "segments", business_date)
+    except GateStopped:
+        segments.discard(staged)
+        raise
+    segments.release(lake, staged)
+    return staged.summary()
+
+
+STEPS = (
+    Step("ingest", ingest, gate="trusted"),
+    Step("resolve", resolve, gate="identity"),
+    Step("build_tags", build_tags, gate="tags"),
+    Step("publish", publish, gate=""),
+)
+
+
+def check_gate(lake: Lake, database: str, business_date: date) -> None:
+    """Judge every table of a database against its contract's bounds, filled or not, so that reruns judge alike."""
+    check_tables(lake, database, [n for n in contract_names(database) if lake.exists(n)], business_date)
+
+
+def run_step(name: str, lake: Lake, business_date: date, **options: Any) -> dict[str, Any]:
+    """Run one step, with its own options, and its gate; give its counts."""
+    step = next(step for step in STEPS if step.name == name)
+    counts = step.run(lake, business_date, **options)
+    if step.gate:
+        check_gate(lake, step.gate, business_date)
+    return counts

@@ -1,0 +1,239 @@
+"""What other identity rules would do: the newest published night once more, on a clone of the lake that is thrown away.
+
+Identity, tags and segments run as they would tonight, on the same records and under the rules to be tried; nothing of
+the lake, the ledger or the audiences changes. What the clone says is held against what is published.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from identity.measuring.difference import Difference, difference
+from identity.rules.rules import FILE_NAME as RULES
+from identity.rules.rules import load_rules, read_rules
+from jobs.night.steps import build_tags, check_gate, resolve
+from lakehouse.errors import GateStopped, UsageError
+from lakehouse.query.published import Published, open_published
+from lakehouse.settings.settings import Settings
+from lakehouse.tables.clone import clone_lake
+from lakehouse.tables.lake import Lake, open_lake
+
+DATABASES = ("trusted", "identity", "tags", "segments", "quality", "ops")
+TAGS = "tags.customer_tags"
+_FOLDER = "try_"
+# Values of a text shown to people; the JSON has all.
+_VALUES = 5
+_MAP = "SELECT source, source_key, one_id FROM identity.memberships WHERE valid_to IS NULL"
+
+
+@dataclass
+class Trial:
+    """What would change. ``refused`` is the gate that would stop the night; what comes after it is then not known.
+
+    ``tags`` are those that other numbers of people would have (a boolean tag counts who is), ``audiences`` all of them,
+    with who would enter and who would leave by OneID. ``truth`` has precision and recall where the workspace knows it.
+    """
+
+    business_date: str
+    rules: tuple[str, str]
+    refused: str = ""
+    people: Difference | None = None
+    truth: dict[str, tuple[float, float]] = field(default_factory=dict)
+    tags: list[dict[str, Any]] | None = None
+    audiences: list[dict[str, Any]] | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Give all of it as plain values, for JSON."""
+        return asdict(self)
+
+
+def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -> Trial:
+    """Run the newest published night under the rules of a file and compare; wrong rules raise before anything else."""
+    if not rules.is_file():
+        raise UsageError(f"there is no file {rules}")
+    wanted = read_rules(rules)
+    published = open_published(settings)
+    day = published.publication.business_date
+    trial = Trial(day.isoformat(), (load_rules(settings).version, wanted.version))
+    _forget_killed(settings)
+    with Lake(settings).exchange(f"{_FOLDER}{os.getpid()}") as folder:
+        clone_lake(settings, folder / "lake", published.publication.tables, DATABASES)
+        lake = open_lake(_workspace(settings, rules, folder))
+        _run(lake, published, trial, only_identity=only_identity)
+    return trial
+
+
+def _forget_killed(settings: Settings) -> None:
+    """Remove clones of trials whose process is gone."""
+    for left in (settings.lake / "_exchange").glob(f"{_FOLDER}*"):
+        try:
+            os.kill(int(left.name.removeprefix(_FOLDER)), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, PermissionError):
+            continue
+
+
+def _workspace(settings: Settings, rules: Path, folder: Path) -> Settings:
+    """Make a workspace like the one of ``settings`` but for its rules, its lake and where it publishes."""
+    workspace = folder / "workspace"
+    workspace.mkdir()
+    own = {settings.lake, settings.published, settings.reports, settings.inbox, settings.generated}
+    for entry in settings.workspace.iterdir():
+        if entry.name != RULES and entry.resolve() not in own:
+            (workspace / entry.name).symlink_to(entry.resolve())
+    (workspace / RULES).write_bytes(rules.read_bytes())
+    paths = {"lake": folder / "lake", "published": folder / "published", "reports": folder / "reports"}
+    return settings.model_copy(update={"workspace": workspace, **paths})
+
+
+def _run(lake: Lake, published: Published, trial: Trial, *, only_identity: bool) -> None:
+    day = published.publication.business_date
+    try:
+        counts = resolve(lake, day)
+        check_gate(lake, "identity", day)
+    except GateStopped as stopped:
+        trial.refused = str(stopped)
+        return
+    rows = lake.read_arrow("identity.memberships", columns=["source", "source_key", "one_id", "valid_to"])
+    after = rows.filter(rows["valid_to"].is_null()).drop_columns(["valid_to"])
+    trial.people = difference(pa.table(published.sql(_MAP).fetchnumpy()), after)
+    known = published.publication.summary.get("identity", {})
+    trial.truth = {
+        name: (known[name], counts[name])
+        for name in ("precision", "recall")
+        if name in known and name in counts
+    }
+    if only_identity:
+        return
+    try:
+        build_tags(lake, day)
+        check_gate(lake, "tags", day)
+        trial.tags = _tags(published, lake)
+        trial.audiences = _audiences(published, lake)
+    except GateStopped as stopped:
+        trial.refused = str(stopped)
+
+
+def _tags(published: Published, lake: Lake) -> list[dict[str, Any]]:
+    """Count who has each tag, before and after; of boolean tags who is, of texts also by value."""
+    import duckdb
+
+    codes = {code for (code,) in published.sql("SELECT code FROM tags.catalogue").fetchall()}
+    connection = duckdb.connect()
+    connection.execute("CREATE SCHEMA tags")
+    connection.execute(f"CREATE VIEW {TAGS} AS {lake.relation(TAGS, connection)}")
+    before = _holders(lambda sql: published.sql(sql).fetchall(), codes)
+    after = _holders(lambda sql: connection.execute(sql).fetchall(), codes)
+    found = []
+    for tag in sorted({*before, *after}):
+        was, becomes = before.get(tag, {}), after.get(tag, {})
+        if was != becomes:
+            values = sorted({*was, *becomes})
+            changed = {v: (was.get(v, 0), becomes.get(v, 0)) for v in values if was.get(v) != becomes.get(v)}
+            found.append(
+                {"tag": tag, "before": sum(was.values()), "after": sum(becomes.values()), "values": changed}
+            )
+    return found
+
+
+def _holders(ask: Callable[[str], list[Any]], codes: set[str]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for name, kind, *_ in ask(f"DESCRIBE SELECT * FROM {TAGS}"):
+        if name not in codes:
+            continue
+        if kind == "VARCHAR":
+            rows = ask(f'SELECT "{name}", count(*) FROM {TAGS} WHERE "{name}" IS NOT NULL GROUP BY ALL')
+            found[name] = {str(value): n for value, n in rows}
+        else:
+            held = f'count(*) FILTER (WHERE "{name}")' if kind == "BOOLEAN" else f'count("{name}")'
+            found[name] = {"": int(ask(f"SELECT {held} FROM {TAGS}")[0][0])}
+    return found
+
+
+def _audiences(published: Published, lake: Lake) -> list[dict[str, Any]]:
+    import duckdb
+
+    import segments
+
+    day = published.publication.business_date
+    members = f"SELECT code, one_id FROM segments.members WHERE as_of = DATE '{day}' AND holdout = 'NONE'"
+    decided = segments.evaluate(lake, day)
+    segments.discard(decided)
+    connection = duckdb.connect()
+    connection.register("was", pa.table(published.sql(members).fetchnumpy()))
+    body = lake.relation("segments.members", connection)
+    connection.execute(f"CREATE VIEW becomes AS {members.replace('segments.members', f'({body})')}")
+    rows = connection.execute(
+        """
+        SELECT code, count(w.one_id), count(b.one_id), count(*) FILTER (WHERE w.one_id IS NULL),
+               count(*) FILTER (WHERE b.one_id IS NULL)
+        FROM was w FULL JOIN becomes b USING (code, one_id) GROUP BY code
+        """
+    ).fetchall()
+    found = dict.fromkeys((*decided.summary(), *published.publication.summary["segments"]), (0, 0, 0, 0))
+    found |= {code: tuple(counts) for code, *counts in rows}
+    names = ("before", "after", "enter", "leave")
+    return [{"audience": code, **dict(zip(names, found[code], strict=True))} for code in sorted(found)]
+
+
+def describe(trial: Trial) -> list[str]:
+    """Give the lines a terminal shows."""
+    lines = [
+        f"the night of {trial.business_date} under rules {trial.rules[1]}, published under {trial.rules[0]}"
+    ]
+    people = trial.people
+    if people is not None:
+        lines += [
+            f"  people          {people.people_before:>9,} → {people.people_after:,}",
+            f"  merges          {people.merges:>9,}",
+            f"  splits          {people.splits:>9,}",
+            f"  records moved   {people.moved:>9,} of {people.records:,}",
+        ]
+        lines += [f"  {name:<15} {was:>9} → {becomes}" for name, (was, becomes) in trial.truth.items()]
+        for word, examples in (("joined", people.merged), ("parted", people.split)):
+            for example in examples:
+                parts = ", ".join(f"{part['one_id']} ({part['records']})" for part in example["parts"])
+                lines.append(f"  {word}: {parts}; for example {' and '.join(example['between'])}")
+    if trial.tags is not None:
+        lines += _lines_of_tags(trial.tags)
+    if trial.audiences is not None:
+        lines.append("  audiences")
+        lines += [
+            f"    {a['audience']:<40} {a['before']:>9,} → {a['after']:,}  ({a['enter']:,} enter, {a['leave']:,} leave)"
+            for a in trial.audiences
+        ]
+    if trial.refused:
+        lines.append(f"  the night would be refused: {trial.refused}")
+    return lines
+
+
+def _lines_of_tags(tags: list[dict[str, Any]]) -> list[str]:
+    """Give a line per tag; tags of everybody, which all change alike, share one."""
+    if not tags:
+        return ["  every tag has as many people as now"]
+    alike: dict[tuple[int, int], list[str]] = {}
+    for tag in tags:
+        if list(tag["values"]) == [""]:
+            alike.setdefault((tag["before"], tag["after"]), []).append(tag["tag"])
+    lines = ["  tags"]
+    for (before, after), names in sorted(alike.items(), key=lambda found: found[1]):
+        shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        lines.append(f"    {shown:<40} {before:>9,} → {after:,}")
+    for tag in tags:
+        if list(tag["values"]) != [""]:
+            lines.append(f"    {tag['tag']:<40} {tag['before']:>9,} → {tag['after']:,}")
+            by_size = sorted(
+                tag["values"].items(), key=lambda found: (-abs(found[1][1] - found[1][0]), found[0])
+            )
+            lines += [
+                f"      {value:<38} {was:>9,} → {becomes:,}" for value, (was, becomes) in by_size[:_VALUES]
+            ]
+    return lines

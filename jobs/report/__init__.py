@@ -1,0 +1,1 @@
+"""What is generated: the night's report, schemas, reference pages."""

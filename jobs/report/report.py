@@ -1,0 +1,173 @@
+"""The static HTML report of a night: one file, pictures inside, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import io
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from lakehouse.query.published import Published, open_published
+from lakehouse.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, ACCENT, QUIET, WARN = "#22303c", "#2f6f8f", "#b8c7d1", "#c2553a"
+
+
+def render_report(settings: Settings, business_date: date, summary: dict[str, Any]) -> Path:
+    """Write ``reports/<D>.html`` from the summary and the published tables; give its path.
+
+    It shows counts and shares only: no name, no identifier, no single person.
+    """
+    published = open_published(settings)
+    feeds = summary["feeds"]
+    context = {
+        "business_date": business_date,
+        "workspace": settings.workspace.name,
+        "language": settings.language,
+        "summary": summary,
+        "totals": {
+            key: sum(feed.get(key, 0) for feed in feeds.values())
+            for key in ("delivered", "accepted", "refused", "duplicates")
+        },
+        "refusals": _refusals(published, business_date),
+        "gates": _gates(published, business_date),
+        "tag_names": _tag_names(published),
+        "pictures": {
+            "feeds": _feeds_picture(feeds),
+            "clusters": _clusters_picture(published),
+            "coverage": _coverage_picture(summary["tags"]),
+            "segments": _segments_picture(summary["segments"]),
+        },
+    }
+    environment = Environment(
+        loader=PackageLoader("jobs"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+    )
+    settings.reports.mkdir(parents=True, exist_ok=True)
+    path = settings.reports / f"{business_date}.html"
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(environment.get_template("report.html.j2").render(context), encoding="utf-8")
+    unfinished.rename(path)
+    return path
+
+
+def _rows(published: Published, statement: str, *parameters: Any) -> list[dict[str, Any]]:
+    result = published.sql(statement, list(parameters))
+    names = [column[0] for column in result.description]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _refusals(published: Published, business_date: date) -> list[dict[str, Any]]:
+    """Give refused rows per feed, file and reason of this night."""
+    return _rows(
+        published,
+        "SELECT feed, path AS file, reason, count(*) AS row_count FROM "
+        "(SELECT feed, path, unnest(reasons) AS reason FROM quality.refused_rows WHERE arrived_on = ?) "
+        "GROUP BY ALL ORDER BY row_count DESC, feed, file, reason LIMIT 30",
+        business_date,
+    )
+
+
+def _gates(published: Published, business_date: date) -> list[dict[str, Any]]:
+    """Give the bounds of this night, broken ones first."""
+    return _rows(
+        published,
+        "SELECT gate, table_name, measure, value, low, high, severity, is_passed, why FROM quality.gate_results "
+        "WHERE business_date = ? ORDER BY is_passed, severity, gate, table_name, measure",
+        business_date,
+    )
+
+
+def _tag_names(published: Published) -> dict[str, dict[str, Any]]:
+    rows = _rows(published, "SELECT * FROM tags.catalogue ORDER BY 1")
+    return {row["code"]: row for row in rows if "code" in row}
+
+
+def _picture(width: float, height: float) -> tuple[Any, Axes]:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "report"
+    matplotlib.rcParams["font.size"] = 9
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(width, height))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(colors=INK)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib.pyplot as plt
+
+    text = io.StringIO()
+    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _feeds_picture(feeds: dict[str, dict[str, int]]) -> str:
+    """Rows accepted, duplicate and refused per feed; the scale is logarithmic, since a feed has 5 or 500,000 rows."""
+    names = sorted(feeds, key=lambda name: feeds[name]["delivered"])
+    figure, axes = _picture(7.5, 0.26 * len(names) + 0.9)
+    height = 0.26
+    for offset, (key, colour) in enumerate((("accepted", ACCENT), ("duplicates", QUIET), ("refused", WARN))):
+        places = [at + (1 - offset) * height for at in range(len(names))]
+        axes.barh(places, [feeds[name][key] for name in names], height=height, color=colour, label=key)
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("rows (logarithmic)")
+    axes.legend(frameon=False, loc="lower right")
+    return _svg(figure)
+
+
+def _clusters_picture(published: Published) -> str:
+    """How many OneIDs hold 1, 2, 3 … profiles."""
+    rows = _rows(
+        published,
+        "SELECT least(profile_count, 12) AS size, count(*) AS one_id_count FROM (SELECT one_id, count(*) AS profile_count "
+        "FROM identity.memberships WHERE valid_to IS NULL GROUP BY one_id) GROUP BY ALL ORDER BY 1",
+    )
+    figure, axes = _picture(7.5, 2.6)
+    labels = ["12+" if row["size"] == 12 else str(row["size"]) for row in rows]
+    bars = axes.bar(labels, [row["one_id_count"] for row in rows], color=ACCENT)
+    axes.bar_label(bars, fmt="{:,.0f}", color=INK, fontsize=8)
+    axes.set_xlabel("profiles of one person")
+    axes.set_ylabel("OneIDs")
+    return _svg(figure)
+
+
+def _coverage_picture(tags: dict[str, dict[str, float]]) -> str:
+    """Share of people with a value, per tag."""
+    names = sorted(tags, key=lambda code: (tags[code]["coverage"] or 0, code))
+    figure, axes = _picture(7.5, 0.2 * len(names) + 0.8)
+    axes.barh(names, [tags[code]["coverage"] or 0 for code in names], color=ACCENT)
+    axes.margins(y=0.01)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of people with a value")
+    return _svg(figure)
+
+
+def _segments_picture(segments: dict[str, dict[str, int]]) -> str:
+    """From candidates to published, per segment."""
+    names = sorted(segments, reverse=True)
+    figure, axes = _picture(7.5, 0.62 * len(names) + 0.9)
+    height = 0.26
+    stages = (("candidates", QUIET), ("eligible", ACCENT), ("published", INK))
+    for offset, (stage, colour) in enumerate(stages):
+        counts = []
+        for name in names:
+            found = segments[name]
+            counts.append(found["candidates"] - found["suppressed"] if stage == "eligible" else found[stage])
+        places = [at + (1 - offset) * height for at in range(len(names))]
+        bars = axes.barh(places, counts, height=height, color=colour, label=stage)
+        axes.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=3, color=INK)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("people")
+    axes.legend(frameon=False, loc="lower right")
+    return _svg(figure)

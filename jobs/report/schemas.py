@@ -1,0 +1,171 @@
+"""JSON Schemas of a workspace's YAML files, for editors: from the models that read them, never written by hand."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+TEXTS = Path(__file__).parent / "schema_texts.yml"
+FOLDER = ".cdp-schema"
+_DIALECT = "http://json-schema.org/draft-07/schema#"
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, tags, consent, destinations."""
+    from identity.rules.rules import RulesFile
+    from ingestion.feeds.feeds import Feed
+    from lakehouse.settings.settings import SettingsFile
+    from segments.language.policy import DestinationsFile, Policy
+    from segments.language.spec import SpecFile
+    from vocabulary.registry import _File
+
+    models: dict[str, type[BaseModel]] = {
+        "cdp": SettingsFile,
+        "feed": Feed,
+        "identity": RulesFile,
+        "segment": SpecFile,
+        "tags": _File,
+        "consent": Policy,
+        "destinations": DestinationsFile,
+    }
+    found = {
+        name: _described(model.model_json_schema(by_alias=True), model.__name__)
+        for name, model in models.items()
+    }
+    _complete_feed(found["feed"])
+    _complete_identity(found["identity"])
+    _complete_segment(found["segment"])
+    # A site's entry may name only what differs from the shipped tag.
+    found["tags"]["definitions"]["Entry"]["required"] = ["code"]
+    return found
+
+
+def schema_files() -> dict[str, str]:
+    """Give the text of each schema by file name."""
+    return {
+        f"{name}.json": json.dumps(schema, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+        for name, schema in schemas().items()
+    }
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Write every schema into a folder; give the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in schema_files().items():
+        (folder / name).write_text(text, encoding="utf-8")
+        written.append(folder / name)
+    return written
+
+
+@cache
+def texts() -> dict[str, str]:
+    """Give ``Model.field`` → what editors show."""
+    found: dict[str, str] = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
+    return found
+
+
+def _described(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    """Give a model's schema with a text on every key; definitions stand where draft 7 looks for them."""
+    text = json.dumps(schema).replace("#/$defs/", "#/definitions/")
+    schema = json.loads(text)
+    definitions = schema.pop("$defs", {})
+    for owner, body in [(name, schema), *definitions.items()]:
+        for field, shown in body.get("properties", {}).items():
+            shown.pop("title", None)
+            told = texts().get(f"{owner}.{field}")
+            if told:
+                shown["description"] = told
+    return {"$schema": _DIALECT, **schema, "definitions": definitions}
+
+
+def _complete_feed(schema: dict[str, Any]) -> None:
+    """Add what the validators of feeds allow beside, and the columns of each trusted table."""
+    from ingestion.onboarding.suggestions import fillable_tables
+
+    sql = {"type": ["string", "boolean", "number"]}
+    definitions = schema["definitions"]
+    # A feed that extracts a table says nothing of files.
+    schema["required"].remove("files")
+    schema["anyOf"] = [{"required": ["files"]}, {"required": ["extract"]}]
+    target, rule = definitions["Target"]["properties"], definitions["RowRule"]["properties"]
+    rule["refuse_when"]["type"] = target["where"]["anyOf"][0]["type"] = sql["type"]
+    schema["properties"]["columns"]["items"] = {"type": ["string", "number"]}
+    for at in ("columns", "each"):
+        target[at].pop("anyOf")
+    target["columns"] |= {"type": ["object", "null"], "additionalProperties": sql}
+    target["each"] |= {"type": ["array", "null"], "items": {"type": "object", "additionalProperties": sql}}
+    target["table"]["enum"] = list(fillable_tables())
+    definitions["Target"]["allOf"] = []
+    for table in fillable_tables():
+        definitions[table] = _columns_of(table, sql)
+        mapping = {"$ref": f"#/definitions/{table}"}
+        definitions["Target"]["allOf"].append(
+            {
+                "if": {"properties": {"table": {"const": table}}, "required": ["table"]},
+                "then": {"properties": {"columns": mapping, "each": {"items": mapping}}},
+            }
+        )
+
+
+def _columns_of(table: str, sql: dict[str, Any]) -> dict[str, Any]:
+    """Give the schema of a mapping to one table: its columns with their meaning, and no other."""
+    from lakehouse.contracts.contract import contract
+
+    columns = {}
+    for column in contract(table).business_columns.values():
+        if column.name != "source":
+            allowed = f" One of {', '.join(column.allowed)}." if column.allowed else ""
+            needed = " Required." if column.required else ""
+            told = f"{column.description} ({column.type}, {column.level}).{needed}{allowed}"
+            columns[column.name] = sql | {"description": told}
+    return {"type": "object", "properties": columns, "additionalProperties": False}
+
+
+def _complete_identity(schema: dict[str, Any]) -> None:
+    from identity.rules.normalise import NORMALISERS
+
+    schema["definitions"]["NamespaceChange"]["properties"]["normaliser"]["anyOf"] = [
+        {"enum": sorted(NORMALISERS)},
+        {"type": "null"},
+    ]
+
+
+def _complete_segment(schema: dict[str, Any]) -> None:
+    """Say what a condition is, and offer the shipped tags where one is named."""
+    from vocabulary.registry import load_registry
+
+    tag_codes = sorted(load_registry().entries)
+    condition = {"$ref": "#/definitions/Condition"}
+    several = {"type": "array", "items": condition}
+    schema["definitions"]["Condition"] = {
+        "type": "object",
+        "description": "One of all, any, not, tag, event, list, segment; operators stand beside tag.",
+        "properties": {
+            "all": several | {"description": "Every one of these."},
+            "any": several | {"description": "At least one of these."},
+            "not": {"allOf": [condition], "description": "The opposite; unknown stays unknown."},
+            "tag": {"anyOf": [{"enum": tag_codes}, {"type": "string"}], "description": "Code of a tag."},
+            "event": {
+                "type": "object",
+                "description": "name, count, within_days, channel, app_id, item_class.",
+            },
+            "list": {"type": "string", "description": "A list as name@version."},
+            "segment": {"type": "string", "description": "Code of another segment."},
+        },
+    }
+    for key in ("base", "where"):
+        schema["properties"][key] = {
+            "description": texts()[f"SpecFile.{key}"],
+            "anyOf": [condition, {"type": "null"}],
+        }
+    for key in ("include", "exclude"):
+        schema["properties"][key] = {
+            "description": texts()[f"SpecFile.{key}"],
+            "anyOf": [several, {"type": "null"}],
+        }

@@ -1,0 +1,1 @@
+"""Gates at the hand-overs: measures, bounds, verdicts."""

@@ -1,0 +1,263 @@
+"""Gates at the hand-overs: measures from the contracts, judged by Great Expectations, before anything is visible.
+
+One SQL aggregate per table gives its row of measures. Great Expectations then judges the frame of measures, which costs a second, where a suite on each table costs several.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.contracts.contract import Bound, Contract, contract
+from lakehouse.errors import GateStopped
+
+if TYPE_CHECKING:
+    from lakehouse.settings.settings import Settings
+    from lakehouse.tables.lake import Lake
+
+log = logging.getLogger("cdp.gates")
+
+# Up to so many rows DuckDB measures a table in this process: 0.05 s where a Spark query takes a second.
+IN_PROCESS_ROWS = 50_000_000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One measure against its bound."""
+
+    table: str
+    bound: Bound
+    value: float | None
+    is_passed: bool
+
+    def sentence(self) -> str:
+        """Name table, rule, number and bound."""
+        low, high = self.bound.min, self.bound.max
+        limit = f"between {low:g} and {high:g}" if low is not None and high is not None else (
+            f"at least {low:g}" if low is not None else f"at most {high:g}"
+        )  # fmt: skip
+        shown = "nothing" if self.value is None else f"{self.value:g}"
+        return f"{self.table}: {self.bound.name} is {shown}, must be {limit} ({self.bound.why})"
+
+
+def check_tables(lake: Lake, gate: str, tables: Iterable[str], business_date: date) -> list[Verdict]:
+    """Measure and judge ``tables`` for ``business_date``; a breached ``stop`` bound raises ``GateStopped``.
+
+    Measures and verdicts of the gate are kept either way, in ``quality.measures`` and ``quality.gate_results``.
+    """
+    bounds = {table: bounds_of(contract(table), lake.settings) for table in sorted(set(tables))}
+    measured = measure(lake, {t: b for t, b in bounds.items() if b}, business_date)
+    return judge_measures(lake, gate, bounds, measured, business_date)
+
+
+def judge_measures(
+    lake: Lake,
+    gate: str,
+    bounds: dict[str, list[Bound]],
+    measured: dict[tuple[str, str], float | None],
+    business_date: date,
+) -> list[Verdict]:
+    """Judge numbers that were already measured; keep them; raise ``GateStopped`` on a breached ``stop`` bound."""
+    pairs = [(table, bound) for table, found in bounds.items() for bound in found]
+    passed = _judged_by_great_expectations(
+        [(f"{t}.{b.name}", b, measured.get((t, b.name))) for t, b in pairs]
+    )
+    verdicts = [
+        Verdict(table, bound, measured.get((table, bound.name)), passed[f"{table}.{bound.name}"])
+        for table, bound in pairs
+    ]
+    _keep(lake, gate, verdicts, business_date)
+    for verdict in verdicts:
+        if not verdict.is_passed and verdict.bound.severity == "warn":
+            log.warning("%s", verdict.sentence())
+    broken = [verdict for verdict in verdicts if not verdict.is_passed and verdict.bound.severity == "stop"]
+    if broken:
+        more = f" (and {len(broken) - 1} more, see quality.gate_results)" if len(broken) > 1 else ""
+        raise GateStopped(f"the gate after {gate} stopped: {broken[0].sentence()}{more}")
+    return verdicts
+
+
+def bounds_of(found: Contract, settings: Settings) -> list[Bound]:
+    """Give the bounds of a contract with the workspace's own thresholds laid over, and the key's uniqueness."""
+    bounds = list(found.bounds)
+    if found.shape in ("state", "derived", "dictionary"):
+        bounds.append(
+            Bound(
+                name="duplicate_keys",
+                measure=_duplicate_keys(found),
+                why="a key names one row",
+                over="all",
+                max=0,
+            )
+        )
+    overlaid = []
+    for bound in bounds:
+        own = settings.thresholds.get(f"{found.name}.{bound.name}")
+        if own is not None:
+            bound = Bound(
+                name=bound.name, measure=bound.measure, over=bound.over, min=own.min, max=own.max,
+                severity=own.severity or bound.severity, why=own.why,
+            )  # fmt: skip
+        overlaid.append(bound)
+    return overlaid
+
+
+def _duplicate_keys(found: Contract) -> str:
+    """Give SQL that counts surplus rows per key; of a state table among the open rows of a feed."""
+    fields = ", ".join(found.key)
+    if found.shape != "state":
+        return f"count(*) - count(DISTINCT struct({fields}))"
+    return (
+        "count(CASE WHEN valid_to IS NULL THEN 1 END) - "
+        f"count(DISTINCT CASE WHEN valid_to IS NULL THEN struct(_feed, {fields}) END)"
+    )
+
+
+def measure(
+    lake: Lake, bounds: dict[str, list[Bound]], business_date: date, *, in_process_rows: int = IN_PROCESS_ROWS
+) -> dict[tuple[str, str], float | None]:
+    """Give the value of every bound's measure by (table, name).
+
+    Tables of up to ``in_process_rows`` rows are measured by DuckDB in this process, larger ones by Spark; the
+    expressions are Spark SQL either way (sqlglot translates them).
+    """
+    small: list[_Selection] = []
+    large: list[_Selection] = []
+    for selected in _selections(bounds, business_date):
+        (small if lake.row_count(selected.table) <= in_process_rows else large).append(selected)
+    return _measured_in_process(lake, small) | _measured_by_spark(lake, large)
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """Measures of one table over the same rows."""
+
+    table: str
+    bounds: tuple[Bound, ...]
+    where: str
+
+
+def _selections(bounds: dict[str, list[Bound]], business_date: date) -> list[_Selection]:
+    found = []
+    for table, given in bounds.items():
+        for over in ("all", "arrived"):
+            chosen = tuple(bound for bound in given if bound.over == over)
+            where = _arrived(contract(table), business_date) if over == "arrived" else "true"
+            if chosen:
+                found.append(_Selection(table, chosen, where))
+    return found
+
+
+def _measured_in_process(lake: Lake, selections: list[_Selection]) -> dict[tuple[str, str], float | None]:
+    import duckdb
+    import sqlglot
+
+    from lakehouse.query.published import relation_sql
+
+    connection = duckdb.connect()
+    connection.execute(f"SET TimeZone = '{lake.settings.time_zone}'")
+    values: dict[tuple[str, str], float | None] = {}
+    for selected in selections:
+        columns = ", ".join(f"try_cast({bound.measure} AS DOUBLE)" for bound in selected.bounds)
+        text = f"SELECT {columns} FROM measured_rows WHERE {selected.where}"
+        statement = sqlglot.parse_one(text, read="spark").transform(_countable).sql(dialect="duckdb")
+        relation = relation_sql(lake.settings, selected.table)
+        row = connection.execute(f"WITH measured_rows AS ({relation}) {statement}").fetchone() or ()
+        values |= {
+            (selected.table, bound.name): value for bound, value in zip(selected.bounds, row, strict=True)
+        }
+    return values
+
+
+def _countable(node: Any) -> Any:
+    """Write ``count_if`` as a count, since sqlglot's sum of ones is null over no rows where Spark says 0."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.CountIf):
+        return exp.Count(this=exp.Case().when(node.this, exp.Literal.number(1)))
+    return node
+
+
+def _measured_by_spark(lake: Lake, selections: list[_Selection]) -> dict[tuple[str, str], float | None]:
+    values: dict[tuple[str, str], float | None] = {}
+    for selected in selections:
+        columns = [
+            f"try_cast({bound.measure} AS DOUBLE) AS m{number}"
+            for number, bound in enumerate(selected.bounds)
+        ]
+        relation = f"delta.`{lake.path(selected.table)}`"
+        row = lake.spark.sql(f"SELECT {', '.join(columns)} FROM {relation} WHERE {selected.where}").collect()[
+            0
+        ]
+        values |= {
+            (selected.table, bound.name): value for bound, value in zip(selected.bounds, row, strict=True)
+        }
+    return values
+
+
+def _arrived(found: Contract, business_date: date) -> str:
+    column = {"fact": "_arrived_on", "state": "valid_from"}.get(found.shape)
+    return f"{column} = DATE '{business_date.isoformat()}'" if column else "true"
+
+
+def _judged_by_great_expectations(judged: list[tuple[str, Bound, float | None]]) -> dict[str, bool]:
+    """Give per name whether the value lies within the bound; a missing value never passes a ``min``."""
+    if not judged:
+        return {}
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+    import pandas as pd
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    # Its modules set their own levels and would chat through the root logger.
+    logging.getLogger("great_expectations").propagate = False
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    frame = pd.DataFrame({name: [value] for name, _, value in judged}, dtype="float64")
+    batch = (
+        context.data_sources.add_pandas("measures")
+        .add_dataframe_asset("measures")
+        .add_batch_definition_whole_dataframe("measures")
+    )
+    suite = gx.ExpectationSuite(name="bounds")
+    for name, bound, _ in judged:
+        suite.add_expectation(
+            gx.expectations.ExpectColumnValuesToBeBetween(
+                column=name, min_value=bound.min, max_value=bound.max
+            )
+        )
+    suite = context.suites.add(suite)
+    definition = gx.ValidationDefinition(name="bounds", data=batch, suite=suite)
+    result = context.validation_definitions.add(definition).run(
+        batch_parameters={"dataframe": frame}, result_format="BOOLEAN_ONLY"
+    )
+    passed = {
+        r.expectation_config.kwargs["column"]: bool(r.success) for r in result.results if r.expectation_config
+    }
+    for name, bound, value in judged:
+        # Great Expectations skips nulls; a bound with a minimum must not pass because nothing was there.
+        if value is None and bound.min is not None:
+            passed[name] = False
+    return passed
+
+
+def _keep(lake: Lake, gate: str, verdicts: list[Verdict], business_date: date) -> None:
+    import pyarrow as pa
+
+    base: list[dict[str, Any]] = [
+        {
+            "business_date": business_date, "gate": gate, "table_name": v.table, "measure": v.bound.name,
+            "value": v.value, "low": v.bound.min, "high": v.bound.max, "severity": v.bound.severity,
+            "is_passed": v.is_passed, "why": v.bound.why,
+        }
+        for v in verdicts
+    ]  # fmt: skip
+    for table in ("quality.measures", "quality.gate_results"):
+        names = contract(table).columns
+        rows = [{name: row[name] for name in names} for row in base]
+        kept = pa.Table.from_pylist(rows, schema=contract(table).arrow_schema())
+        lake.replace_partition(table, kept, business_date=business_date, gate=gate)

@@ -1,0 +1,1 @@
+"""The ledger of attempts, publications, the one writer's lock, and progress."""

@@ -1,0 +1,137 @@
+"""The ledger of attempts (``ops.runs``) and the act of publishing (``ops.publications``).
+
+Both are small and written without a JVM, so that a night whose JVM died can still say so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from lakehouse.clock import now
+from lakehouse.contracts.contract import contract, contract_names
+from lakehouse.errors import CdpError, GateStopped
+from lakehouse.ledger.progress import step_log
+from lakehouse.query.published import PUBLICATIONS, newest_publication, publications
+from lakehouse.tables.lake import Lake
+
+RUNS = "ops.runs"
+# Steps that hold others and end in a publication, or take everything back.
+WHOLE_RUNS = ("nightly", "history")
+# What people decided and what was measured is never taken back with a night.
+KEPT_ON_RESTORE = ("ops.", "quality.measures", "quality.gate_results", "identity.decisions")
+
+
+@dataclass
+class StepRecord:
+    """What a step leaves in the ledger: its counts, set by the step, and how long it took."""
+
+    counts: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    is_resumed: bool = False
+
+
+class Ledger:
+    """The attempts of one run of one night."""
+
+    def __init__(self, lake: Lake, business_date: date, fingerprint: str) -> None:
+        self.lake = lake
+        self.business_date = business_date
+        self.fingerprint = fingerprint
+
+    def write(
+        self, step: str, status: str, *, record: StepRecord | None = None, message: str | None = None
+    ) -> None:
+        """Add one row."""
+        row = {
+            "run_id": self.lake.run_id, "step": step, "business_date": self.business_date, "status": status,
+            "written_at": now(), "fingerprint": self.fingerprint, "message": message,
+            "seconds": record.seconds if record else None,
+            "counts": json.dumps(record.counts, ensure_ascii=False, default=str) if record else None,
+        }  # fmt: skip
+        self.lake.append_rows(RUNS, [row])
+
+    def done_since_restart(self) -> dict[str, StepRecord]:
+        """Give the steps this run finished in attempts that were neither stopped by a gate nor published."""
+        rows = self.lake.read_arrow(RUNS, filters=[("run_id", "=", self.lake.run_id)]).to_pylist()
+        done: dict[str, StepRecord] = {}
+        for row in sorted(rows, key=lambda r: r["written_at"]):
+            if row["status"] == "stopped" or (row["step"] in WHOLE_RUNS and row["status"] == "done"):
+                done.clear()
+            elif row["status"] == "done":
+                done[row["step"]] = StepRecord(json.loads(row["counts"] or "{}"), row["seconds"] or 0.0, True)
+        return done
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[StepRecord]:
+        """Write ``started`` before and ``done``, ``stopped`` or ``failed`` after the block."""
+        record = StepRecord()
+        self.write(name, "started")
+        try:
+            with step_log(name) as taken:
+                yield record
+        except BaseException as wrong:
+            status = "stopped" if isinstance(wrong, GateStopped) else "failed"
+            # A bug's text may hold values of rows; only our own sentences go into the ledger.
+            message = str(wrong) if isinstance(wrong, CdpError) else f"{type(wrong).__name__} (see the log)"
+            self.write(name, status, message=message)
+            raise
+        record.seconds = taken["seconds"]
+        self.write(name, "done", record=record)
+
+
+def unfinished_night(lake: Lake) -> date | None:
+    """Give the business date whose attempt neither published nor was refused; None where the last one ended well.
+
+    Such a night failed, was killed, or ran single steps only: its tables hold more than what is published.
+    """
+    columns = ["business_date", "step", "status", "written_at"]
+    rows = lake.read_arrow(RUNS, columns=columns).to_pylist()
+    last = max(rows, key=lambda row: row["written_at"], default=None)
+    if last is None or (last["step"] in WHOLE_RUNS and last["status"] in ("done", "stopped")):
+        return None
+    found: date = last["business_date"]
+    return found
+
+
+def publish(lake: Lake, business_date: date, fingerprint: str, summary: dict[str, Any]) -> int:
+    """Make the newest version of every table visible, by one row; give the publication's number."""
+    tables = [
+        {"table": name, "version": lake.version(name)}
+        for name in contract_names()
+        if not name.startswith("ops.") and lake.exists(name)
+    ]
+    seq = len(publications(lake.settings)) + 1
+    row = {
+        "seq": seq, "business_date": business_date, "run_id": lake.run_id, "published_at": now(),
+        "fingerprint": fingerprint, "tables": tables, "summary": json.dumps(summary, ensure_ascii=False, default=str),
+    }  # fmt: skip
+    lake.append_rows(PUBLICATIONS, [row])
+    return seq
+
+
+def restore_published(lake: Lake) -> list[str]:
+    """Bring every table a refused night wrote back to its published version; give those that moved.
+
+    Dictionaries only grow: an id once given is never given to another, so they are left as they are.
+    """
+    newest = newest_publication(lake.settings)
+    return restore_versions(lake, newest.tables if newest else {})
+
+
+def restore_versions(lake: Lake, versions: dict[str, int], *, keep: tuple[str, ...] = ()) -> list[str]:
+    """Bring tables to ``versions``, but not those in ``keep``; one without a version there goes back to empty."""
+    moved = []
+    for name in contract_names():
+        found = contract(name)
+        if found.shape == "dictionary" or name.startswith((*KEPT_ON_RESTORE, *keep)) or not lake.exists(name):
+            continue
+        wanted = versions.get(name, 0)
+        if lake.version(name) != wanted:
+            lake.restore(name, wanted)
+            moved.append(name)
+    return moved

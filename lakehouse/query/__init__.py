@@ -1,0 +1,1 @@
+"""SQL without a JVM: the one place that connects to DuckDB."""

@@ -1,0 +1,272 @@
+"""The Spark session: embedded by default, a cluster's own where one is configured.
+
+Delta's JARs come, in this order, from the class path (a cluster image has them), from a ``jars/`` folder
+(filled by ``cdp jars fetch``), or from the Maven resolver inside Spark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import EnvironmentUnready
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.settings.settings import Settings
+
+log = logging.getLogger("cdp.lakehouse")
+
+DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
+# pyspark brings these itself; a second copy on the class path wins by accident.
+DELTA_EXCLUDES = (
+    "org.apache.hadoop:*,org.apache.parquet:*,com.fasterxml.jackson.core:*,com.fasterxml.jackson.datatype:*,"
+    "org.slf4j:*,org.apache.logging.log4j:*,org.roaringbitmap:*,org.antlr:*"
+)
+JAVA_VERSIONS = (17, 21)
+
+
+@cache
+def java_version() -> int | None:
+    """Give the major version of the Java that Spark would start, or None where there is none."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    if not java or not Path(java).exists():
+        return None
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
+    match = re.search(r'version "(\d+)(?:\.(\d+))?', said.stderr + said.stdout)
+    if not match:
+        return None
+    return int(match[2]) if match[1] == "1" and match[2] else int(match[1])
+
+
+def require_java() -> None:
+    """Raise ``EnvironmentUnready`` unless a Java that Spark 4 runs on is there."""
+    version = java_version()
+    if version is None:
+        raise EnvironmentUnready(
+            "Java was not found: install a JDK 17 or 21 (Debian: apt install openjdk-17-jre-headless) "
+            "and set JAVA_HOME if it is not on the PATH"
+        )
+    if version not in JAVA_VERSIONS and version < JAVA_VERSIONS[-1]:
+        raise EnvironmentUnready(
+            f"Java {version} cannot run Spark 4: install a JDK 17 or 21 and set JAVA_HOME to it"
+        )
+
+
+def jars_folder(settings: Settings | None = None) -> Path:
+    """Give the folder of Delta's JARs: the setting, ``CDP_JARS``, else ``jars/`` beside the product."""
+    if settings is not None and settings.jars is not None:
+        return settings.jars
+    return Path(os.environ.get("CDP_JARS") or Path(__file__).resolve().parents[2] / "jars")
+
+
+def fetch_jars(folder: Path) -> list[Path]:
+    """Resolve Delta's JARs by Spark's own Maven resolver into ``folder`` and check them against the known sums."""
+    require_java()
+    folder.mkdir(parents=True, exist_ok=True)
+    ivy = folder / ".ivy"
+    script = (
+        "from pyspark.sql import SparkSession\n"
+        "SparkSession.builder.master('local[1]').config('spark.ui.enabled','false')"
+        f".config('spark.jars.packages','{DELTA_PACKAGE}').config('spark.jars.excludes','{DELTA_EXCLUDES}')"
+        f".config('spark.jars.ivy',{str(ivy)!r}).config('spark.driver.host','127.0.0.1')"
+        ".config('spark.driver.bindAddress','127.0.0.1').getOrCreate().stop()\n"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    if said.returncode != 0:
+        raise EnvironmentUnready(
+            "Delta's JARs could not be fetched: check the network or the Maven mirror (ivysettings via "
+            "spark.jars.ivySettings), or copy them into the folder by hand and name it with `jars:` in cdp.yml"
+        )
+    for jar in (ivy / "jars").glob("*.jar"):
+        shutil.move(jar, folder / jar.name)
+    shutil.rmtree(ivy, ignore_errors=True)
+    wrong = [name for name, good in verify_jars(folder).items() if not good]
+    if wrong:
+        raise EnvironmentUnready(
+            f"{wrong[0]} in {folder} differs from its known sha256; remove the folder and fetch again"
+        )
+    return sorted(folder.glob("*.jar"))
+
+
+def known_sums() -> dict[str, str]:
+    """Give the sha256 of every JAR the product is tested with, by file name."""
+    lines = (Path(__file__).parent / "jars.sha256").read_text().splitlines()
+    return {name: digest for digest, name in (line.split() for line in lines if line.strip())}
+
+
+def verify_jars(folder: Path) -> dict[str, bool]:
+    """Give per known JAR whether it is in ``folder`` with the right content."""
+    return {
+        name: (folder / name).is_file() and hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+        for name, digest in known_sums().items()
+    }
+
+
+def _spark_home_jars() -> Path:
+    if os.environ.get("SPARK_HOME"):
+        return Path(os.environ["SPARK_HOME"]) / "jars"
+    import pyspark
+
+    return Path(pyspark.__file__).parent / "jars"
+
+
+def _jar_conf(settings: Settings | None) -> dict[str, str]:
+    if any(_spark_home_jars().glob("delta-spark*.jar")):
+        return {}
+    found = sorted(jars_folder(settings).glob("*.jar"))
+    if any("delta-spark" in jar.name for jar in found):
+        return {"spark.jars": ",".join(str(jar) for jar in found)}
+    return {"spark.jars.packages": DELTA_PACKAGE, "spark.jars.excludes": DELTA_EXCLUDES}
+
+
+def cache_folder() -> Path:
+    """Give the folder of what may be lost and rebuilt (class data archives)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oneid-cdp"
+
+
+def _class_data_options(jars: dict[str, str]) -> str:
+    """Give JVM options that use the class data archive, or that write one when the JVM ends.
+
+    The archive is named by Java version and JARs, since a mismatch is silently ignored by the JVM.
+    A JVM writes its archive while it ends, under this process's pid; it is taken only once it has rested for a
+    minute, so a half-written one is never read.
+    """
+    parts = [str(java_version())]
+    for jar in sorted(
+        [*_spark_home_jars().glob("*.jar"), *map(Path, filter(None, jars.get("spark.jars", "").split(",")))]
+    ):
+        facts = jar.stat()
+        parts.append(f"{jar}:{facts.st_size}:{int(facts.st_mtime)}")
+    name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    folder = cache_folder()
+    archive = folder / f"classes-{name}.jsa"
+    if not archive.exists():
+        for candidate in sorted(folder.glob(f"classes-{name}.jsa.*")):
+            if time.time() - candidate.stat().st_mtime > 60:
+                candidate.rename(archive)
+                break
+    if archive.exists():
+        return f"-XX:SharedArchiveFile={archive} -Xlog:disable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ""
+    return f"-XX:ArchiveClassesAtExit={folder}/classes-{name}.jsa.{os.getpid()} -Xlog:disable"
+
+
+def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
+    """Give the Spark session of this process, started on first use with Delta and the product's settings."""
+    require_java()
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    size = settings.spark
+    jars = _jar_conf(settings)
+    java_options = (
+        f"-Duser.timezone=UTC -Dderby.system.home={settings.generated} "
+        f"-Dlog4j2.configurationFile={Path(__file__).parent / 'log4j2.properties'}"
+    )
+    if size.class_data_sharing and "spark.jars.packages" not in jars:
+        java_options += " " + _class_data_options(jars)
+    conf = {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(settings.generated / "warehouse"),
+        "spark.sql.session.timeZone": settings.time_zone,
+        "spark.sql.shuffle.partitions": str(size.shuffle_partitions),
+        "spark.sql.adaptive.enabled": "true",
+        # The default of 50 makes reading the log of every small table take 50 tasks.
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.databricks.delta.stats.collect": "true",
+        # Every commit would otherwise list its files again to check a checkpoint nobody needs yet.
+        "spark.databricks.delta.checkpoint.partSize": "1000000",
+        # Inferring filters from constraints grows exponentially with aliased expressions (a feed's mapping has 40).
+        "spark.sql.constraintPropagation.enabled": "false",
+        # A night's tags generate some 450 classes; with the default of 100 kept, the next night of the
+        # same process compiles all of them again.
+        "spark.sql.codegen.cache.maxEntries": "2000",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.ansi.enabled": "true",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.memory": size.driver_memory,
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraJavaOptions": java_options,
+        # Two feeds' jobs run side by side; fair shares keep a small one from waiting behind a large one.
+        "spark.scheduler.mode": "FAIR",
+        **jars,
+        **size.conf,
+    }
+    builder = SparkSession.builder.appName(name)
+    if "spark.master" not in size.conf and not os.environ.get("CDP_SPARK_MASTER"):
+        cores = "*" if size.cores == "all" else str(size.cores)
+        builder = builder.master(f"local[{cores}]")
+    elif os.environ.get("CDP_SPARK_MASTER"):
+        builder = builder.master(os.environ["CDP_SPARK_MASTER"])
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+    try:
+        session = builder.getOrCreate()
+    except (PySparkRuntimeError, Py4JError, RuntimeError) as wrong:
+        if "JAVA_GATEWAY_EXITED" in str(wrong) or "Java gateway" in str(wrong):
+            raise EnvironmentUnready(
+                "Spark could not start, most often because Delta's JARs could not be resolved or memory is short: "
+                "run `cdp jars fetch` once with a network, lower spark.driver_memory in cdp.yml, or see `cdp doctor`"
+            ) from wrong
+        raise
+    _keep_values_out_of_logs()
+    return session
+
+
+def _keep_values_out_of_logs() -> None:
+    """Silence PySpark's own copy of every SQL error on stderr: a page of JSON that quotes delivered values."""
+    from pyspark.logger import PySparkLogger
+
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def stop_session(*, wait: bool = False) -> None:
+    """Stop this process's Spark session, if one runs; with ``wait``, until its JVM is gone."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession() or SparkSession._instantiatedSession
+    gateway = SparkContext._gateway
+    if active is not None:
+        active.stop()
+    if gateway is not None:
+        process = getattr(gateway, "proc", None)
+        gateway.shutdown()
+        SparkContext._gateway = None
+        SparkContext._jvm = None
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+            if wait:
+                process.wait(timeout=60)
+
+
+def jvm_pid() -> int | None:
+    """Give the process id of this process's JVM, or None where none runs."""
+    from pyspark import SparkContext
+
+    process = getattr(SparkContext._gateway, "proc", None)
+    return process.pid if process is not None else None

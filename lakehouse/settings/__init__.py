@@ -1,0 +1,1 @@
+"""The settings of a workspace, and YAML that remembers its lines."""

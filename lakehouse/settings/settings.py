@@ -1,0 +1,191 @@
+"""The settings of a workspace: one frozen object read from ``cdp.yml``; unknown keys are refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets as _secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.yaml_files import load_yaml, parse_model
+
+FILE_NAME = "cdp.yml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SparkSettings(_Strict):
+    """How the embedded Spark session is sized; a cluster's own configuration wins where it is set."""
+
+    driver_memory: str = "3g"
+    cores: int | Literal["all"] = "all"
+    shuffle_partitions: int = Field(default=4, ge=1)
+    class_data_sharing: bool = True
+    conf: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("driver_memory")
+    @classmethod
+    def _size(cls, value: str) -> str:
+        if not re.fullmatch(r"\d+[gm]", value):
+            raise ValueError("write a size like 3g or 1500m")
+        return value
+
+
+class ComponentSettings(_Strict):
+    """How connected components are found: by size, or always in the named mode; see ``identity.components``.
+
+    ``driver_nodes`` bounds the driver's memory, about 20 bytes a node; ``partition_links`` that of a Spark worker
+    in ``contract``, about 60 bytes a link.
+    """
+
+    mode: Literal["auto", "driver", "contract", "rounds"] = "auto"
+    driver_nodes: int = Field(default=200_000_000, ge=1)
+    partition_links: int = Field(default=5_000_000, ge=1)
+
+
+class Threshold(_Strict):
+    """A workspace's own bound for a contract's measure, with the reason for the number."""
+
+    min: float | None = None
+    max: float | None = None
+    severity: Literal["stop", "warn"] | None = None
+    why: str
+
+
+class SettingsFile(_Strict):
+    """What ``cdp.yml`` may say; every key has a default but the workspace's currency and time zone matter."""
+
+    lake: str = "lake"
+    inbox: str = "inbox"
+    published: str = "published"
+    reports: str = "reports"
+    truth: str | None = None
+    lock_dir: str | None = None
+    jars: str | None = None
+    time_zone: str = "Asia/Shanghai"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "CNY"
+    language: Literal["zh", "en"] = "zh"
+    generate_secrets: bool = False
+    spark: SparkSettings = Field(default_factory=SparkSettings)
+    components: ComponentSettings = Field(default_factory=ComponentSettings)
+    thresholds: dict[str, Threshold] = Field(default_factory=dict)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"unknown time zone '{value}'; write one like Asia/Shanghai or Europe/Prague")
+        return value
+
+    @field_validator("lake", "published")
+    @classmethod
+    def _local(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("object stores are not supported yet; name a folder all writers share")
+        return value
+
+
+class Settings(BaseModel):
+    """One workspace's settings with every path resolved against the workspace folder."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    workspace: Path
+    lake: Path
+    inbox: Path
+    published: Path
+    reports: Path
+    truth: Path | None
+    lock_dir: Path
+    jars: Path | None
+    time_zone: str
+    currency: str
+    language: str
+    generate_secrets: bool
+    spark: SparkSettings
+    components: ComponentSettings = ComponentSettings()
+    thresholds: dict[str, Threshold]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone in which a business date begins and ends."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def generated(self) -> Path:
+        """The folder for what the product generates beside the workspace: dbt project, logs, caches."""
+        return self.workspace / ".cdp"
+
+    def secret(self, name: str) -> bytes:
+        """Give the secret ``name`` from ``CDP_SECRET_<NAME>`` or from ``secrets/<name>.key``.
+
+        With ``generate_secrets: true`` (demo workspaces) a missing one is made once, readable by its owner only.
+        """
+        value = os.environ.get(f"CDP_SECRET_{name.upper()}")
+        if value:
+            return value.encode()
+        file = self.workspace / "secrets" / f"{name}.key"
+        if file.exists():
+            text = file.read_bytes().strip()
+            if len(text) < 16:
+                raise SettingsInvalid("the key is shorter than 16 characters; make a longer one", file=file)
+            return text
+        if not self.generate_secrets:
+            raise SettingsInvalid(
+                f"the secret '{name}' is missing: set CDP_SECRET_{name.upper()} or write at least 16 random "
+                f"characters to {file} (mode 0600); keep it, the stored keys cannot be matched without it",
+                file=self.workspace / FILE_NAME,
+            )
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as out:
+            out.write(_secrets.token_hex(32) + "\n")
+        return file.read_bytes().strip()
+
+
+def find_workspace(folder: str | Path | None = None) -> Path:
+    """Give the workspace folder: ``folder``, else ``CDP_WORKSPACE``, else the current folder.
+
+    A folder that is absent or holds no ``cdp.yml`` is refused.
+    """
+    path = Path(folder or os.environ.get("CDP_WORKSPACE") or ".").resolve()
+    if not path.is_dir():
+        raise SettingsInvalid(f"the workspace folder {path} does not exist")
+    if not (path / FILE_NAME).is_file():
+        raise SettingsInvalid(
+            f"{path} is not a workspace (it has no {FILE_NAME}); name one with --workspace or CDP_WORKSPACE"
+        )
+    return path
+
+
+def load_settings(workspace: str | Path | None = None) -> Settings:
+    """Read ``cdp.yml`` of the workspace (see ``find_workspace``)."""
+    root = find_workspace(workspace)
+    file = root / FILE_NAME
+    written = parse_model(SettingsFile, load_yaml(file), file=file)
+
+    def resolved(value: str) -> Path:
+        return (root / Path(value).expanduser()).resolve()
+
+    def optional(value: str | None) -> Path | None:
+        return resolved(value) if value else None
+
+    values: dict[str, Any] = {
+        "workspace": root,
+        "lake": resolved(written.lake),
+        "inbox": resolved(written.inbox),
+        "published": resolved(written.published),
+        "reports": resolved(written.reports),
+        "truth": optional(written.truth),
+        "lock_dir": optional(written.lock_dir) or resolved(written.lake),
+        "jars": optional(written.jars),
+    }
+    kept = ("time_zone", "currency", "language", "generate_secrets", "spark", "components", "thresholds")
+    return Settings(**values, **{name: getattr(written, name) for name in kept})

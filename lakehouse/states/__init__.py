@@ -1,0 +1,1 @@
+"""States: what is known from when to when, changed by one rule."""

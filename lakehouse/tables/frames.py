@@ -1,0 +1,81 @@
+"""Frames on their way into a table: rows in Spark, in Arrow memory or as a stream, brought to the contract's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.contracts.contract import Contract
+from lakehouse.errors import ContractBroken
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Frame = Any  # a Spark DataFrame, a pyarrow.Table or a pyarrow.RecordBatchReader
+
+
+def is_arrow(frame: Frame) -> bool:
+    """Tell whether a frame is written without a JVM."""
+    return type(frame).__module__.startswith("pyarrow")
+
+
+def is_reader(frame: Frame) -> bool:
+    """Tell whether a frame is a stream of batches, to be read once."""
+    return is_arrow(frame) and hasattr(frame, "read_next_batch")
+
+
+def fit(frame: Frame, found: Contract) -> Any:
+    """Give the frame with exactly the contract's columns, in its order and types."""
+    names = (
+        frame.schema.names if is_reader(frame) else frame.column_names if is_arrow(frame) else frame.columns
+    )
+    missing = [name for name in found.columns if name not in names]
+    unknown = [name for name in names if name not in found.columns]
+    if missing or unknown:
+        what = (
+            f"lack column '{missing[0]}'"
+            if missing
+            else f"have a column '{unknown[0]}' the contract does not know"
+        )
+        raise ContractBroken(f"rows for {found.name} {what}")
+    if is_reader(frame):
+        return _fit_reader(frame, found)
+    if is_arrow(frame):
+        return frame.select(list(found.columns)).cast(found.arrow_schema())
+    from pyspark.sql import functions as F
+
+    return frame.select(*[F.col(f"`{c.name}`").cast(c.type).alias(c.name) for c in found.columns.values()])
+
+
+def with_lost_columns(rows: Frame, fields: Sequence[Any]) -> Any:
+    """Give Arrow rows with nulls in the columns of a table's ``fields`` that its contract has lost; older rows have them."""
+    import pyarrow as pa
+
+    names = rows.schema.names
+    lost = [pa.field(field.to_arrow()) for field in fields if field.name not in names]
+    if not lost:
+        return rows
+    if is_reader(rows):
+        return _with_nulls(rows, lost)
+    for field in lost:
+        rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+    return rows
+
+
+def _fit_reader(reader: Any, found: Contract) -> Any:
+    import pyarrow as pa
+
+    schema = found.arrow_schema()
+    batches = (batch.select(schema.names).cast(schema) for batch in reader)
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _with_nulls(reader: Any, fields: list[pa.Field]) -> Any:
+    import pyarrow as pa
+
+    schema = pa.schema([*reader.schema, *fields])
+    batches = (
+        pa.record_batch([*b.columns, *(pa.nulls(b.num_rows, f.type) for f in fields)], schema=schema)
+        for b in reader
+    )
+    return pa.RecordBatchReader.from_batches(schema, batches)

@@ -1,0 +1,415 @@
+"""The lake as its one writer sees it: tables by contract name, and the few kinds of write a night needs.
+
+Every write checks names and types against the contract; CHECK constraints are part of the tables themselves.
+A frame is a Spark ``DataFrame``, a ``pyarrow.Table`` or, to append or replace a partition, a ``pyarrow.RecordBatchReader``;
+what is Arrow is written without a JVM, and of a reader no more than a few batches are held.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lakehouse.contracts.contract import Contract, contract, written_contract_names
+from lakehouse.errors import ContractBroken
+from lakehouse.query.published import relation_sql
+from lakehouse.settings.settings import Settings
+from lakehouse.tables.creation import create_table
+from lakehouse.tables.frames import Frame, fit, is_arrow, is_reader, with_lost_columns
+from lakehouse.tables.packing import packed, write_packed
+from lakehouse.tables.staged_files import StagedFile, holds_only, staged_rows, take_files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+    from duckdb import DuckDBPyConnection
+    from pyspark.sql import DataFrame, SparkSession
+
+DBT_DATABASE = "tags_work"
+# From here on the files of a write are made by several cores; fewer rows are written by `deltalake`, in one.
+_MANY_ROWS = 500_000
+# What Spark's in-memory catalog of this process knows: table → folder.
+_catalog: dict[str, str] = {}
+
+
+class Lake:
+    """Tables of one lake for one writer; open it with ``open_lake`` and hold the lock while writing."""
+
+    def __init__(
+        self, settings: Settings, *, run_id: str = "adhoc", spark: SparkSession | None = None
+    ) -> None:
+        self.settings = settings
+        self.run_id = run_id
+        self._spark = spark
+        self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._starting = threading.Lock()
+
+    # -- where and what ------------------------------------------------------------------------------------
+
+    @property
+    def spark(self) -> SparkSession:
+        """The Spark session of this process, started when first asked for."""
+        with self._starting:
+            if self._spark is None:
+                from lakehouse.session.session import start_session
+
+                self._spark = start_session(self.settings)
+                self._spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", self.run_id)
+            return self._spark
+
+    @property
+    def is_on_cluster(self) -> bool:
+        """Whether Spark's workers are other machines than this process's."""
+        return not str(self.spark.sparkContext.master).startswith("local")
+
+    def path(self, table: str) -> str:
+        """Give the folder of a table; ``tags_work`` tables belong to dbt and have no contract."""
+        database, _, name = table.partition(".")
+        if database != DBT_DATABASE:
+            contract(table)
+        return str(self.settings.lake / database / name)
+
+    def exists(self, table: str) -> bool:
+        """Tell whether the table has been created on disk."""
+        return (Path(self.path(table)) / "_delta_log").is_dir()
+
+    def create(self, tables: Iterable[str] | None = None) -> None:
+        """Create every table that has a written contract (or those named) and is not there yet, empty; bring older ones to their contract."""
+        for name in tables if tables is not None else written_contract_names():
+            found = contract(name)
+            if not create_table(found, Path(self.path(name))):
+                self._align(found)
+
+    def _align(self, found: Contract) -> None:
+        """Bring an older table to its contract: columns it has gained, CHECKs that have changed."""
+        table = self.delta(found.name)
+        known = {field.name for field in table.schema().fields}
+        missing = [field for field in found.arrow_schema() if field.name not in known]
+        if missing and found.shape != "derived":
+            import pyarrow as pa
+            from deltalake import Field, Schema
+
+            added = Schema.from_arrow(pa.schema(missing)).fields
+            table.alter.add_columns([Field(f.name, f.type, nullable=True) for f in added])
+        prefix = "delta.constraints."
+        configuration = table.metadata().configuration
+        now = {k.removeprefix(prefix): v for k, v in configuration.items() if k.startswith(prefix)}
+        wanted = found.checks()
+        if now == wanted:
+            return
+        with _contract_errors(found.name):
+            for name in [name for name, rule in now.items() if wanted.get(name) != rule]:
+                table.alter.drop_constraint(name)
+            for name in [name for name, rule in wanted.items() if now.get(name) != rule]:
+                table.alter.add_constraint({name: wanted[name]})
+
+    def register(self, tables: Iterable[str]) -> None:
+        """Make tables known to Spark SQL by name (dbt and SQL text need it; ``read`` does not).
+
+        The catalog lives as long as the JVM: a name that another lake of this process holds is taken over.
+        """
+        for name in tables:
+            path = self.path(name)
+            if _catalog.get(name) == path or not self.exists(name):
+                continue
+            database = name.partition(".")[0]
+            self.spark.sql(f"CREATE DATABASE IF NOT EXISTS {database}")
+            if name in _catalog:
+                self.spark.sql(f"DROP TABLE IF EXISTS {name}")
+            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION '{path}'")
+            _catalog[name] = path
+
+    def version(self, table: str) -> int:
+        """Give the newest Delta version of the table."""
+        return self.delta(table).version()
+
+    def row_count(self, table: str) -> int:
+        """Give the number of rows from the Delta log alone."""
+        import pyarrow as pa
+
+        files = pa.table(self.delta(table).get_add_actions(flatten=True))
+        return sum(files.column("num_records").to_pylist())
+
+    def delta(self, table: str, version: int | None = None) -> DeltaTable:
+        """Give the table as ``deltalake`` sees it (no JVM)."""
+        from deltalake import DeltaTable
+
+        return DeltaTable(self.path(table), version=version)
+
+    @contextmanager
+    def exchange(self, name: str) -> Iterator[Path]:
+        """Give an empty folder to pass Parquet between the JVM and Python; it is gone after the block."""
+        folder = self.settings.lake / "_exchange" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def relation(self, table: str, connection: DuckDBPyConnection) -> str:
+        """Give SQL for ``connection`` that reads the newest version of a table from its files (no JVM)."""
+        return relation_sql(self.settings, table)
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def read(self, table: str, version: int | None = None) -> DataFrame:
+        """Give the table's rows as this night left them so far, or as of a Delta version."""
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.path(table))
+
+    def read_arrow(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        version: int | None = None,
+        filters: list[tuple[str, str, Any]] | None = None,
+    ) -> pa.Table:
+        """Give the table's rows as an Arrow table without a JVM; ``filters`` as ``deltalake`` takes them."""
+        source = self.delta(table, version)
+        return source.to_pyarrow_table(columns=list(columns) if columns else None, filters=filters)
+
+    # -- writing -------------------------------------------------------------------------------------------
+
+    def append(self, table: str, frame: Frame) -> None:
+        """Add rows; columns are matched to the contract by name and cast."""
+        with self._locks[table], _contract_errors(table):
+            fitted = fit(frame, contract(table))
+            if is_arrow(fitted):
+                self._write_arrow(table, fitted, mode="append")
+            else:
+                fitted.write.format("delta").mode("append").save(self.path(table))
+
+    def append_rows(self, table: str, rows: list[dict[str, Any]]) -> None:
+        """Add a few rows without a JVM; columns that a row does not name are null."""
+        import pyarrow as pa
+
+        if rows:
+            self.append(table, pa.Table.from_pylist(rows, schema=contract(table).arrow_schema()))
+
+    def replace_partition(self, table: str, frame: Frame, **equals: Any) -> None:
+        """Replace exactly the rows whose columns equal ``equals`` by ``frame``, in one commit.
+
+        Where nothing is there to be replaced this is a plain append, which costs a third, or nothing at all.
+        """
+        with self._locks[table], _contract_errors(table):
+            fitted = fit(frame, contract(table))
+            condition = _condition(equals)
+            nothing_there = not self._may_hold(table, equals)
+            if is_arrow(fitted):
+                if nothing_there and not is_reader(fitted) and not fitted.num_rows:
+                    return
+                if nothing_there:
+                    self._write_arrow(table, fitted, mode="append")
+                else:
+                    self._write_arrow(table, fitted, mode="overwrite", predicate=condition)
+            elif nothing_there:
+                fitted.write.format("delta").mode("append").save(self.path(table))
+            else:
+                writer = fitted.write.format("delta").mode("overwrite").option("replaceWhere", condition)
+                writer.save(self.path(table))
+
+    def take_files(self, table: str, files: Sequence[StagedFile], **equals: Any) -> None:
+        """Replace exactly the rows whose columns equal ``equals`` by those of Parquet files, which become the table's own.
+
+        In one commit; without ``equals`` the rows are added. The files must lie on the lake's disk, best in an ``exchange``
+        folder, and must not be changed any more; only where a file of the table also holds other rows is anything written
+        again.
+        """
+        with self._locks[table], _contract_errors(table):
+            found = contract(table)
+            old = self._may_hold(table, equals) if equals else []
+            if all(holds_only(file, equals) for file in old):
+                take_files(
+                    self.delta(table),
+                    Path(self.path(table)),
+                    found,
+                    files,
+                    in_place_of=old,
+                    run_id=self.run_id,
+                )
+            else:
+                rows = staged_rows(files, found)
+                self._write_arrow(table, rows, mode="overwrite", predicate=_condition(equals))
+
+    def overwrite(self, table: str, frame: Frame) -> None:
+        """Replace the whole table, its columns included; for derived tables and small current ones."""
+        with self._locks[table], _contract_errors(table):
+            fitted = fit(frame, contract(table))
+            if is_arrow(fitted):
+                self._write_arrow(table, fitted, mode="overwrite", schema_mode="overwrite")
+            else:
+                writer = fitted.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+                writer.save(self.path(table))
+
+    def extend_dictionary(self, table: str, frame: Frame) -> None:
+        """Add the rows whose key the dictionary does not hold yet; never change or remove one."""
+        key = list(contract(table).key)
+        with self._locks[table], _contract_errors(table):
+            fitted = fit(frame, contract(table))
+            if is_arrow(fitted):
+                known = self.read_arrow(table, columns=key)
+                fresh = fitted.join(known, keys=key, join_type="left anti") if known.num_rows else fitted
+                if fresh.num_rows:
+                    self._write_arrow(table, fresh.select(fitted.column_names), mode="append")
+            else:
+                fresh = fitted.join(self.read(table).select(*key), on=key, how="left_anti")
+                fresh.select(*fitted.columns).write.format("delta").mode("append").save(self.path(table))
+
+    def change_states(
+        self,
+        table: str,
+        frame: Frame,
+        *,
+        feed: str,
+        business_date: date,
+        mode: Literal["snapshot", "delta"],
+        key: Sequence[str] | None = None,
+    ) -> Any:
+        """Bring a state table to what ``feed`` says on ``business_date``, in one commit; see ``lakehouse.states.states``."""
+        from lakehouse.states.states import change_states
+
+        with self._locks[table], _contract_errors(table):
+            return change_states(
+                self, contract(table), frame, feed=feed, business_date=business_date, mode=mode, key=key
+            )
+
+    def change_part(
+        self,
+        table: str,
+        rows: pa.Table,
+        *,
+        feed: str,
+        business_date: date,
+        within: tuple[str, pa.Array] | None,
+    ) -> None:
+        """Bring a part of a state table to ``rows``, at any size and without a JVM; see ``lakehouse.states.partial_states``."""
+        from lakehouse.states.partial_states import change_part
+
+        with self._locks[table], _contract_errors(table):
+            change_part(self, contract(table), rows, feed=feed, business_date=business_date, within=within)
+
+    def restore(self, table: str, version: int) -> None:
+        """Bring a table back to an earlier version by a new commit, unless it is there already."""
+        delta = self.delta(table)
+        if delta.version() != version:
+            delta.restore(version)
+
+    def _write_arrow(self, table: str, rows: pa.Table, **options: Any) -> None:
+        from deltalake import CommitProperties, write_deltalake
+
+        delta = self.delta(table)
+        if _is_worth_parts(rows, delta, contract(table)) and not options.get("predicate"):
+            self._write_parts(table, delta, rows, is_whole=options["mode"] == "overwrite")
+            return
+        if options.get("schema_mode") != "overwrite":
+            rows = with_lost_columns(rows, delta.schema().fields)
+        metadata = CommitProperties(custom_metadata={"userMetadata": self.run_id})
+        partition_by = list(contract(table).partition_by) or None
+        write_deltalake(
+            delta,
+            rows,
+            partition_by=partition_by,
+            commit_properties=metadata,
+            writer_properties=packed(rows.schema),
+            **options,
+        )
+
+    def _write_parts(self, table: str, delta: DeltaTable, rows: pa.Table, *, is_whole: bool) -> None:
+        old = _add_actions(delta) if is_whole else []
+        with self.exchange(f"{table}.parts") as folder:
+            files = [StagedFile(file, {}) for file in write_packed(rows, folder)]
+            take_files(
+                delta, Path(self.path(table)), contract(table), files, in_place_of=old, run_id=self.run_id
+            )
+
+    def _may_hold(self, table: str, equals: dict[str, Any]) -> list[dict[str, Any]]:
+        """Give from the Delta log alone the files that may hold rows that equal ``equals``."""
+        return [
+            file
+            for file in _add_actions(self.delta(table))
+            if all(_may_equal(file, column, value) for column, value in equals.items())
+        ]
+
+
+def open_lake(settings: Settings, *, run_id: str = "adhoc", spark: SparkSession | None = None) -> Lake:
+    """Give the lake of a workspace with every contracted table created."""
+    lake = Lake(settings, run_id=run_id, spark=spark)
+    lake.create()
+    return lake
+
+
+def _add_actions(delta: DeltaTable) -> list[dict[str, Any]]:
+    import pyarrow as pa
+
+    return pa.table(delta.get_add_actions(flatten=True)).to_pylist()  # type: ignore[no-any-return]
+
+
+def _is_worth_parts(rows: Frame, delta: DeltaTable, found: Contract) -> bool:
+    """Tell whether rows are so many that several cores should write them, as files of the columns the table has."""
+    if is_reader(rows) or rows.num_rows < _MANY_ROWS or found.partition_by:
+        return False
+    from deltalake import Schema
+
+    has, gets = delta.schema().fields, Schema.from_arrow(rows.schema).fields
+    return [(field.name, field.type) for field in has] == [(field.name, field.type) for field in gets]
+
+
+def _condition(equals: dict[str, Any]) -> str:
+    return " AND ".join(f"{column} = {_literal(value)}" for column, value in equals.items())
+
+
+def _may_equal(file: dict[str, Any], column: str, value: Any) -> bool:
+    if f"partition.{column}" in file:
+        return str(file[f"partition.{column}"]) == str(value)
+    low, high = file.get(f"min.{column}"), file.get(f"max.{column}")
+    if low is None or high is None:
+        return True
+    return str(low) <= str(value) <= str(high) if isinstance(low, str) else low <= value <= high
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, date):
+        return f"DATE '{value.isoformat()}'"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+@contextmanager
+def _contract_errors(table: str) -> Iterator[None]:
+    """Turn a violated CHECK into one sentence that names table and rule, and no value of the row."""
+    from deltalake.exceptions import DeltaError
+
+    def broken(text: str) -> str | None:
+        for name, rule in contract(table).checks().items():
+            if name in text or rule in text:
+                return f"a row for {table} breaks the contract: {rule}"
+        return None
+
+    try:
+        yield
+    except ContractBroken:
+        raise
+    except DeltaError as wrong:
+        if "validation check" not in str(wrong) and "CHECK" not in str(wrong):
+            raise
+        said = (
+            broken(str(wrong))
+            or f"a row for {table} breaks one of: {'; '.join(contract(table).checks().values())}"
+        )
+        raise ContractBroken(said) from None
+    except Exception as wrong:
+        if "DELTA_VIOLATE_CONSTRAINT" not in str(wrong) and "CHECK constraint" not in str(wrong):
+            raise
+        raise ContractBroken(broken(str(wrong)) or f"a row for {table} breaks its contract") from None

@@ -1,0 +1,1 @@
+"""Who is chosen, who is kept out, and in which arm."""

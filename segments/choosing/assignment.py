@@ -1,0 +1,106 @@
+"""Rollout, control groups and arms as DuckDB SQL over ``c.one_id``: by bucket, and sticky once given.
+
+Rollout is by bucket alone, so that growing a percentage only adds people. Control groups and arms stick: what
+``held_arms`` says (salt, one_id, arm, arms) wins over the bucket. A person whose merged predecessors were given
+different arms is torn (``arms > 1``), is not contacted and stays out of the estimate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from segments.language.buckets import BUCKETS, bucket_duckdb_sql
+from segments.language.policy import Policy
+from segments.language.spec import DEFAULT_ARM, Segment, Split
+
+
+@dataclass(frozen=True)
+class ArmSql:
+    """SQL of one assignment: its arm, the join it needs, when it is torn, and whom it concerns."""
+
+    salt: str = ""
+    arm: str = "'TREATED'"
+    join: str = ""
+    torn: str = ""
+    bucket: str = "0"
+    held: str = ""
+    in_range: str = "true"
+
+
+def rollout_salt(segment: Segment) -> str:
+    """Give the salt of a segment's rollout."""
+    return f"rollout:{segment.code}"
+
+
+def local_salt(segment: Segment) -> str:
+    """Give the salt of a segment's local hold-out."""
+    return f"holdout:{segment.code}"
+
+
+def experiment_salt(split: Split) -> str:
+    """Give the name arms are kept under; the bucket is the layer's, so that experiments of a layer do not mix."""
+    return f"{split.layer}/{split.experiment}"
+
+
+def share(percent: float) -> int:
+    """Give how many of the 10,000 buckets a percentage is."""
+    return round(percent * BUCKETS / 100)
+
+
+def rollout_sql(segment: Segment) -> str:
+    """Give the condition of being inside the rollout."""
+    buckets = share(segment.spec.rollout.percent)
+    if buckets >= BUCKETS:
+        return "true"
+    return f"{bucket_duckdb_sql(rollout_salt(segment), 'c.one_id')} < {buckets}"
+
+
+def control_sql(group: Segment | str | None, policy: Policy) -> ArmSql:
+    """Give the arm (CONTROL or TREATED) of the global group named by its salt, or of a segment's local hold-out."""
+    if group is None:
+        return ArmSql()
+    if isinstance(group, Segment):
+        salt, buckets, held = local_salt(group), share(group.spec.holdout.local_percent), "held_local"
+    else:
+        salt, buckets, held = group, policy.global_buckets(group), "held_global"
+    if not buckets:
+        return ArmSql()
+    bucket = bucket_duckdb_sql(salt, "c.one_id")
+    arm = f"CASE WHEN {bucket} < {buckets} THEN 'CONTROL' ELSE 'TREATED' END"
+    return _sticky(salt, held, bucket, arm, "true")
+
+
+def arm_sql(segment: Segment) -> ArmSql:
+    """Give the arm of the segment's experiment; DEFAULT without a split and outside its range."""
+    split = segment.spec.split
+    if split is None:
+        return ArmSql(arm=f"'{DEFAULT_ARM}'")
+    bucket = bucket_duckdb_sql(split.layer, "c.one_id")
+    begin, end = split.range
+    in_range = f"{bucket} >= {begin} AND {bucket} < {end}"
+    total, upto, cases = sum(split.arms.values()), 0, []
+    for name, weight in split.arms.items():
+        upto += weight
+        cases.append(f"WHEN {bucket} < {begin + round((end - begin) * upto / total)} THEN '{name}'")
+    arm = f"CASE WHEN NOT ({in_range}) THEN '{DEFAULT_ARM}' {' '.join(cases)} END"
+    return _sticky(experiment_salt(split), "held_arm", bucket, arm, in_range)
+
+
+def _sticky(salt: str, held: str, bucket: str, arm: str, in_range: str) -> ArmSql:
+    return ArmSql(
+        salt=salt,
+        arm=f"coalesce({held}.arm, {arm})",
+        join=f"LEFT JOIN held_arms {held} ON {held}.salt = '{salt}' AND {held}.one_id = c.one_id",
+        torn=f"coalesce({held}.arms > 1, false)",
+        bucket=bucket,
+        held=held,
+        in_range=in_range,
+    )
+
+
+HELD_ARMS_SQL = """
+CREATE OR REPLACE TEMP TABLE held_arms AS
+SELECT a.salt, coalesce(r.to_one_id, a.one_id) AS one_id, min(a.arm) AS arm, count(DISTINCT a.arm) AS arms
+FROM earlier_assignments a LEFT JOIN redirects r ON r.from_one_id = a.one_id
+GROUP BY ALL
+"""

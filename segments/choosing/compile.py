@@ -1,0 +1,173 @@
+"""From specifications to Spark SQL: one leaf table (person × leaf) for all segments of a night together.
+
+The wide tag table is read once, each event relation once. Logic runs on the leaf table by dependency level
+(see ``segments.choosing.decide``); SQL's AND, OR and NOT are Kleene's, so the unknown is simply null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from segments.choosing.suppression import channel_sql, person_facts_sql, reason_sql
+from segments.language.checks import OFFER_TAG, all_leaves
+from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
+from segments.language.operators import comparison_sql, literal, test_sql
+from segments.language.policy import Policy
+from segments.language.spec import Segment
+
+LIST_VIEW = "segment_lists"
+TAG_TABLE = "tags.customer_tags"
+DAILY_TABLE = "tags.customer_tags_daily"
+
+
+@dataclass(frozen=True)
+class LeafTable:
+    """The compiled query, the tables it reads, and what each part of it is based on."""
+
+    sql: str
+    tables: tuple[str, ...]
+    columns_of: dict[str, tuple[str, ...]]
+
+
+def value_column(tag: str) -> str:
+    """Give the leaf table's column that holds a tag's value, for publishing."""
+    return f"value_{tag}"
+
+
+def published_tags(segment: Segment) -> list[str]:
+    """Give the tags whose values a segment publishes or judges suitability by, sorted."""
+    wanted = {c for c in segment.spec.publish.columns if c not in ("variant", "channel")}
+    return sorted(wanted | ({OFFER_TAG} if segment.spec.offer else set()))
+
+
+def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, policy: Policy) -> LeafTable:
+    """Give the Spark SQL of the leaf table of several segments.
+
+    One row per OneID with a tag row; columns: ``one_id``, the facts suppression needs, ``leaf_…`` (boolean, null
+    is unknown) and ``value_<tag>``. Lists are read from the temporary view ``segment_lists``.
+    """
+    chosen = list(segments)
+    leaves: dict[str, Leaf] = {leaf.column: leaf for s in chosen for leaf in all_leaves(s)}
+    tag_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, TagLeaf)}
+    event_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, EventLeaf)}
+    list_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, ListLeaf)}
+    values = sorted({tag for s in chosen for tag in published_tags(s)})
+    today = literal(business_date)
+    facts = person_facts_sql(chosen, policy=policy, business_date=business_date)
+    parts = list(facts.parts)
+    joins, tables = list(facts.joins), list(facts.tables)
+    columns_of = dict(facts.columns_of)
+    if event_leaves:
+        parts.append(_events_part(event_leaves, business_date))
+        joins.append("LEFT JOIN event_counts ON event_counts.one_id = t.one_id")
+        tables.append("trusted.events")
+        columns_of["trusted.events"] = tuple(sorted(event_leaves))
+    if list_leaves:
+        parts.append(_lists_part(list_leaves))
+        joins.append("LEFT JOIN list_members ON list_members.one_id = t.one_id")
+    for days in _looking_back(tag_leaves.values()):
+        tags = sorted({leaf.tag for leaf in tag_leaves.values() if days in _days_of(leaf)})
+        parts.append(_snapshot_part(days, tags, business_date))
+        joins.append(f"LEFT JOIN before_{days} ON before_{days}.one_id = t.one_id")
+        tables.append(DAILY_TABLE)
+    columns_of[TAG_TABLE] = tuple(sorted([*tag_leaves, *(value_column(tag) for tag in values)]))
+    selected = [
+        "t.one_id",
+        *facts.columns,
+        *(f"{_tag_sql(leaf, today)} AS {column}" for column, leaf in sorted(tag_leaves.items())),
+        *(f"{_event_sql(column, leaf)} AS {column}" for column, leaf in sorted(event_leaves.items())),
+        *(f"coalesce(list_members.{column}, false) AS {column}" for column in sorted(list_leaves)),
+        *(f"t.`{tag}` AS {value_column(tag)}" for tag in values),
+    ]
+    head = f"-- Leaf table of {', '.join(s.code + ' ' + s.version for s in chosen)} as of {business_date}\n"
+    text = (
+        f"{head}WITH "
+        + ",\n".join(parts)
+        + "\nSELECT\n  "
+        + ",\n  ".join(selected)
+        + f"\nFROM {TAG_TABLE} t\n"
+        + "\n".join(joins)
+    )
+    return LeafTable(text, tuple(dict.fromkeys([TAG_TABLE, *tables])), columns_of)
+
+
+def _tag_sql(leaf: TagLeaf, today: str) -> str:
+    column = f"t.`{leaf.tag}`"
+    tests = []
+    for test in leaf.tests:
+        before = f"before_{test.operand}.`{leaf.tag}`" if test.operator == "changed_since" else ""
+        tests.append(test_sql(test, column, business_date=today, before=before))
+    return "(" + " AND ".join(tests) + ")"
+
+
+def _event_sql(column: str, leaf: EventLeaf) -> str:
+    return "(" + comparison_sql(f"coalesce(event_counts.{column}, 0)", leaf.count) + ")"
+
+
+def _events_part(leaves: dict[str, EventLeaf], business_date: date) -> str:
+    names = sorted({name for leaf in leaves.values() for name in leaf.names})
+    longest = max(leaf.within_days for leaf in leaves.values())
+    today, first = literal(business_date), literal(business_date - timedelta(days=longest - 1))
+    counts = []
+    for column, leaf in sorted(leaves.items()):
+        begins = literal(business_date - timedelta(days=leaf.within_days - 1))
+        listed = ", ".join(literal(name) for name in sorted(leaf.names))
+        conditions = [f"e.event_name IN ({listed})", f"e.occurred_on >= {begins}"]
+        conditions += [f"e.{key} = {literal(value)}" for key, value in leaf.filters]
+        counts.append(f"count(CASE WHEN {' AND '.join(conditions)} THEN 1 END) AS {column}")
+    wanted = ", ".join(literal(name) for name in names)
+    return (
+        "event_counts AS (\n  SELECT p.one_id,\n    "
+        + ",\n    ".join(counts)
+        + "\n  FROM trusted.events e JOIN persons p ON p.source = e.source AND p.source_key = e.source_key\n"
+        f"  WHERE e._arrived_on <= {today} AND e.occurred_on BETWEEN {first} AND {today}\n"
+        f"    AND e.event_name IN ({wanted})\n  GROUP BY p.one_id)"
+    )
+
+
+def _lists_part(leaves: dict[str, ListLeaf]) -> str:
+    flags = ",\n    ".join(
+        f"bool_or(l.list = {literal(leaf.reference)}) AS {column}" for column, leaf in sorted(leaves.items())
+    )
+    return (
+        "list_members AS (\n  SELECT coalesce(l.one_id, p.one_id) AS one_id,\n    "
+        + flags
+        + f"\n  FROM {LIST_VIEW} l LEFT JOIN persons p ON p.source = l.source AND p.source_key = l.source_key\n"
+        "  WHERE coalesce(l.one_id, p.one_id) IS NOT NULL\n  GROUP BY 1)"
+    )
+
+
+def _snapshot_part(days: int, tags: list[str], business_date: date) -> str:
+    values = ", ".join(f"struct(`{tag}` AS value) AS `{tag}`" for tag in tags)
+    earlier = literal(business_date - timedelta(days=days))
+    return f"before_{days} AS (\n  SELECT one_id, {values} FROM {DAILY_TABLE} WHERE as_of = {earlier})"
+
+
+def _days_of(leaf: TagLeaf) -> set[int]:
+    return {test.operand for test in leaf.tests if test.operator == "changed_since"}
+
+
+def _looking_back(leaves: Iterable[TagLeaf]) -> list[int]:
+    return sorted({days for leaf in leaves for days in _days_of(leaf)})
+
+
+def segment_sql(segment: Segment, *, business_date: date, policy: Policy) -> str:
+    """Give one segment's SQL to read: its own leaf table, then the logic on it."""
+    leaf_table = compile_leaf_table([segment], business_date=business_date, policy=policy)
+
+    def column_of(leaf: Leaf) -> str:
+        return (
+            f"one_id IN (SELECT one_id FROM members_{leaf.segment})"
+            if isinstance(leaf, SegmentLeaf)
+            else leaf.column
+        )
+
+    rule = logic_sql(segment.rule, column_of)
+    wanted = {"include": "coalesce(answer, true)"}.get(segment.unknown, "answer")
+    return (
+        f"{leaf_table.sql};\n\n-- Rule and suppression, on the leaf table\nSELECT one_id,\n"
+        f"  {reason_sql(segment)} AS reason,\n  {channel_sql(segment)} AS channel\n"
+        f"FROM (SELECT *, {rule} AS answer FROM leaf_table)\nWHERE {wanted}"
+    )

@@ -1,0 +1,306 @@
+"""Why a person is, or is not, in a segment's audience: every leaf's answer, suppression, arm, delivery. No JVM.
+
+Read from the publication of the business date. Restricted tags are shown as RESTRICTED and never by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from lakehouse.errors import UsageError
+from lakehouse.query.published import Published, open_published
+from lakehouse.settings.settings import Settings
+from lakehouse.settings.yaml_files import did_you_mean
+from segments.language.catalogue import Catalogue, read_catalogue
+from segments.language.conditions import (
+    All,
+    Answer,
+    Any_,
+    EventLeaf,
+    Leaf,
+    ListLeaf,
+    Node,
+    Not,
+    SegmentLeaf,
+    TagLeaf,
+    decide,
+    kleene_all,
+)
+from segments.language.lists import list_file, read_list
+from segments.language.operators import answer, compare_number
+from segments.language.spec import Segment
+
+RESTRICTED = "RESTRICTED"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One condition of the rule with its answer and, for a leaf, what was found."""
+
+    depth: int
+    text: str
+    answer: Answer
+    found: str = ""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All there is to say about one person and one segment on one business date."""
+
+    code: str
+    version: str
+    one_id: int
+    business_date: date
+    lines: list[Line]
+    chosen: Answer
+    unknown_means: str
+    suppressed: str | None
+    variant: str | None
+    holdout: str | None
+    channel: str | None
+    is_member: bool
+    deliveries: list[dict[str, Any]] = field(default_factory=list)
+    redirected_from: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> str:
+        """One sentence: what became of the person."""
+        if self.suppressed:
+            return f"chosen, but suppressed: {self.suppressed}"
+        if not self.is_member:
+            treated_as = (
+                self.chosen if self.chosen is not None else {"include": True}.get(self.unknown_means, False)
+            )
+            return "chosen, but outside the rollout" if treated_as else "not chosen by the rule"
+        if self.holdout != "NONE":
+            return f"member, kept as control group ({self.holdout})"
+        if self.variant == "CONTAMINATED":
+            return "member, not contacted: two merged people were given different arms"
+        return "member, published" if self.deliveries else "member, to be published"
+
+
+def explain(settings: Settings, code: str, one_id: int, business_date: date | None = None) -> Explanation:
+    """Explain one person and one segment from the newest publication, or from that of ``business_date``.
+
+    Unknown codes and people without a tag row raise ``UsageError``.
+    """
+    published = open_published(settings, business_date)
+    day = published.publication.business_date
+    catalogue = read_catalogue(settings, known_hashes={})
+    segment = next((s for s in catalogue.segments if s.code == code), None)
+    if segment is None:
+        raise UsageError(
+            f"there is no segment '{code}'{did_you_mean(code, [s.code for s in catalogue.segments])}"
+        )
+    person = _redirected(published, one_id)
+    row = _tag_row(published, person)
+    if row is None:
+        raise UsageError(f"OneID {one_id} has no tags as of {day}: it is unknown, anonymous or retired")
+    facts = _Facts(published, catalogue, segment, person, day, row)
+    lines = list(_lines(segment, facts))
+    return Explanation(
+        code=code,
+        version=segment.version,
+        one_id=person,
+        business_date=day,
+        lines=lines,
+        chosen=decide(segment.rule, facts.answer),
+        unknown_means=segment.unknown,
+        suppressed=_one(published, "segments.suppressions", "reason", code, day, person),
+        variant=_one(published, "segments.members", "variant", code, day, person),
+        holdout=_one(published, "segments.members", "holdout", code, day, person),
+        channel=_one(published, "segments.members", "channel", code, day, person),
+        is_member=_one(published, "segments.members", "one_id", code, day, person) is not None,
+        deliveries=_deliveries(published, code, day, person),
+        redirected_from=one_id if person != one_id else None,
+        notes=_notes(published, segment, day),
+    )
+
+
+class _Facts:
+    """Answers leaves for one person from published tables, each leaf once."""
+
+    def __init__(
+        self,
+        published: Published,
+        catalogue: Catalogue,
+        segment: Segment,
+        one_id: int,
+        day: date,
+        tags: dict[str, Any],
+    ) -> None:
+        self.published, self.catalogue, self.segment = published, catalogue, segment
+        self.one_id, self.day, self.tags = one_id, day, tags
+        self._known: dict[str, tuple[Answer, str]] = {}
+
+    def answer(self, leaf: Leaf) -> Answer:
+        return self.look_up(leaf)[0]
+
+    def look_up(self, leaf: Leaf) -> tuple[Answer, str]:
+        """Give a leaf's answer and what it rests on."""
+        if leaf.column not in self._known:
+            kinds: dict[type[Leaf], Callable[[Any], tuple[Answer, str]]] = {
+                TagLeaf: self._tag, EventLeaf: self._event, ListLeaf: self._list, SegmentLeaf: self._segment,
+            }  # fmt: skip
+            self._known[leaf.column] = kinds[type(leaf)](leaf)
+        return self._known[leaf.column]
+
+    def _tag(self, leaf: TagLeaf) -> tuple[Answer, str]:
+        fact = self.catalogue.around.tags.get(leaf.tag)
+        if leaf.tag not in self.tags:
+            return None, "not in the tag table of that day"
+        value = self.tags[leaf.tag]
+        answers = []
+        for test in leaf.tests:
+            before = self._before(leaf.tag, test.operand) if test.operator == "changed_since" else []
+            answers.append(
+                answer(
+                    test,
+                    value,
+                    business_date=self.day,
+                    before=before[0] if before else None,
+                    has_before=bool(before),
+                )
+            )
+        if fact is not None and fact.is_restricted:
+            return kleene_all(answers), RESTRICTED
+        return kleene_all(answers), "null" if value is None else _shown(value)
+
+    def _before(self, tag: str, days: int) -> list[Any]:
+        found = self.published.sql(
+            f'SELECT "{tag}" FROM tags.customer_tags_daily WHERE one_id = ? AND as_of = ?',
+            [self.one_id, self.day - timedelta(days=days)],
+        ).fetchall()
+        return [row[0] for row in found]
+
+    def _event(self, leaf: EventLeaf) -> tuple[Answer, str]:
+        filters = "".join(f' AND e."{key}" = ?' for key, _ in leaf.filters)
+        names = ", ".join("?" for _ in leaf.names)
+        rows = self.published.sql(
+            "SELECT count(*) FROM trusted.events e JOIN identity.memberships m"
+            " ON m.source = e.source AND m.source_key = e.source_key AND m.valid_to IS NULL"
+            f" WHERE m.one_id = ? AND e._arrived_on <= ? AND e.occurred_on BETWEEN ? AND ? AND e.event_name IN ({names}){filters}",
+            [self.one_id, self.day, self.day - timedelta(days=leaf.within_days - 1), self.day, *leaf.names]
+            + [value for _, value in leaf.filters],
+        ).fetchall()
+        return compare_number(int(rows[0][0]), leaf.count), str(rows[0][0])
+
+    def _list(self, leaf: ListLeaf) -> tuple[Answer, str]:
+        if not list_file(self.catalogue.around.workspace, leaf).is_file():
+            return None, "the list is gone"
+        entries = read_list(self.catalogue.around.workspace, leaf).holding(self.day)
+        profiles = self.published.sql(
+            "SELECT source, source_key FROM identity.memberships WHERE one_id = ? AND valid_to IS NULL",
+            [self.one_id],
+        ).fetchall()
+        named = {(e.source, e.source_key) for e in entries}
+        listed = any(e.one_id == self.one_id for e in entries) or any(tuple(p) in named for p in profiles)
+        return listed, "on the list" if listed else "not on the list"
+
+    def _segment(self, leaf: SegmentLeaf) -> tuple[Answer, str]:
+        found = (
+            _one(self.published, "segments.members", "one_id", leaf.segment, self.day, self.one_id)
+            is not None
+        )
+        return found, "member" if found else "no member"
+
+
+def _lines(segment: Segment, facts: _Facts) -> list[Line]:
+    lines: list[Line] = []
+
+    def add(node: Node, depth: int) -> None:
+        found = decide(node, facts.answer)
+        if isinstance(node, (All, Any_)):
+            lines.append(Line(depth, "all of" if isinstance(node, All) else "any of", found))
+            for part in node.parts:
+                add(part, depth + 1)
+        elif isinstance(node, Not):
+            lines.append(Line(depth, "not", found))
+            add(node.part, depth + 1)
+        else:
+            text = _leaf_text(node)
+            if node.include_unknown is not None:
+                text += f" (unknown counts as {str(node.include_unknown).lower()})"
+            lines.append(Line(depth, text, facts.answer(node), facts.look_up(node)[1]))
+
+    for name, nodes in (
+        ("base", [segment.base] if segment.base is not None else []),
+        ("where", [segment.where] if segment.where is not None else []),
+        ("include", list(segment.include)),
+        ("exclude", list(segment.exclude)),
+    ):
+        for node in nodes:
+            lines.append(Line(0, name, decide(node, facts.answer)))
+            add(node, 1)
+    return lines
+
+
+def _leaf_text(leaf: Leaf) -> str:
+    if isinstance(leaf, TagLeaf):
+        tests = ", ".join(f"{t.operator} {_shown(t.operand)}" for t in leaf.tests)
+        return f"tag {leaf.tag}: {tests}"
+    if isinstance(leaf, EventLeaf):
+        count = ", ".join(f"{sign} {bound}" for sign, bound in sorted(leaf.count.items()))
+        return f"event {' or '.join(leaf.names)}: count {count} within {leaf.within_days} days"
+    if isinstance(leaf, ListLeaf):
+        return f"list {leaf.reference}"
+    return f"segment {getattr(leaf, 'segment', '')}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(_shown(member) for member in value) + "]"
+    return str(value)
+
+
+def _redirected(published: Published, one_id: int) -> int:
+    rows = published.sql(
+        "SELECT to_one_id FROM identity.redirects WHERE from_one_id = ?", [one_id]
+    ).fetchall()
+    return int(rows[0][0]) if rows else one_id
+
+
+def _tag_row(published: Published, one_id: int) -> dict[str, Any] | None:
+    result = published.sql("SELECT * FROM tags.customer_tags WHERE one_id = ?", [one_id])
+    names = [column[0] for column in result.description]
+    row = result.fetchone()
+    return dict(zip(names, row, strict=True)) if row else None
+
+
+def _one(published: Published, table: str, column: str, code: str, day: date, one_id: int) -> Any:
+    rows = published.sql(
+        f"SELECT {column} FROM {table} WHERE code = ? AND as_of = ? AND one_id = ?", [code, day, one_id]
+    ).fetchall()
+    return rows[0][0] if rows else None
+
+
+def _deliveries(published: Published, code: str, day: date, one_id: int) -> list[dict[str, Any]]:
+    """Give the deliveries of that day that hold the person, with the key it has there."""
+    rows = published.sql(
+        "SELECT d.destination, d.run_id, d.seq, r.recipient_key FROM segments.deliveries d"
+        " JOIN segments.recipients r ON r.destination = d.destination AND r.one_id = ?"
+        " JOIN segments.members m ON m.code = d.code AND m.as_of = d.as_of AND m.one_id = r.one_id"
+        " WHERE d.code = ? AND d.as_of = ? AND m.holdout = 'NONE' AND coalesce(m.variant, '') <> 'CONTAMINATED'"
+        " AND starts_with(d.run_id, m.run_id) ORDER BY d.destination, d.seq",
+        [one_id, code, day],
+    ).fetchall()
+    return [dict(zip(("destination", "run_id", "seq", "recipient_key"), row, strict=True)) for row in rows]
+
+
+def _notes(published: Published, segment: Segment, day: date) -> list[str]:
+    rows = published.sql(
+        "SELECT version, definition_hash FROM segments.runs WHERE code = ? AND as_of = ?", [segment.code, day]
+    ).fetchall()
+    if not rows:
+        return [f"the segment was not evaluated on {day}; the answers are those it would give"]
+    if rows[0] != (segment.version, segment.definition_hash):
+        return [
+            f"the file has version {segment.version}, but {rows[0][0]} was evaluated on {day}: answers may differ"
+        ]
+    return []

@@ -1,0 +1,1 @@
+"""What a specification says: conditions, operators, lists, policy; read and checked without data."""

@@ -1,0 +1,53 @@
+"""The segments of a workspace with all that is needed to check them: tags, destinations, policy, known definitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lakehouse.query.published import newest_publication
+from lakehouse.settings.settings import Settings
+from segments.language.checks import Finding, Surroundings, check_segments
+from segments.language.policy import read_destinations, read_policy
+from segments.language.spec import Segment, read_segments
+from segments.language.tag_facts import read_tag_facts
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All specifications of a workspace and what surrounds them."""
+
+    segments: list[Segment]
+    around: Surroundings
+
+    def findings(self) -> list[Finding]:
+        """Give every finding over all specifications."""
+        return check_segments(self.segments, self.around)
+
+
+def read_catalogue(settings: Settings, known_hashes: dict[tuple[str, str], str] | None = None) -> Catalogue:
+    """Read and parse everything segments need from a workspace (no Spark, no JVM).
+
+    ``known_hashes`` are the definitions already used, by (code, version); by default those last published.
+    """
+    workspace = settings.workspace
+    around = Surroundings(
+        workspace=workspace,
+        tags=read_tag_facts(workspace),
+        destinations=read_destinations(workspace),
+        policy=read_policy(workspace),
+        known_hashes=published_hashes(settings) if known_hashes is None else known_hashes,
+    )
+    return Catalogue(read_segments(workspace), around)
+
+
+def published_hashes(settings: Settings) -> dict[tuple[str, str], str]:
+    """Give the definition hashes the newest publication holds, by (code, version); none before the first night."""
+    publication = newest_publication(settings)
+    version = publication.tables.get("segments.definitions") if publication else None
+    if version is None:
+        return {}
+    from deltalake import DeltaTable
+
+    table = DeltaTable(settings.lake / "segments" / "definitions", version=version)
+    rows = table.to_pyarrow_table(columns=["code", "version", "definition_hash"]).to_pylist()
+    return {(row["code"], row["version"]): row["definition_hash"] for row in rows}

@@ -1,0 +1,340 @@
+"""Checks of specifications before any data is read: every finding names code, file, line and a hint.
+
+E01 unknown tag, list, segment or version · E02 value outside the domain · E03 operator or type mismatch ·
+E04 cycle · E05 tag not online · E06 purpose not allowed · E07 level above the destination's ceiling ·
+E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer ·
+E13 negation of a nullable tag without a stated policy · E16 changed definition under an old version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lakehouse.contracts.contract import contract
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.yaml_files import did_you_mean
+from segments.language.conditions import EventLeaf, Leaf, ListLeaf, Node, SegmentLeaf, TagLeaf, leaves
+from segments.language.lists import known_lists, list_file
+from segments.language.operators import OPERATORS, Test, type_fault
+from segments.language.policy import Destination, Policy
+from segments.language.spec import Segment, version_matches
+from segments.language.tag_facts import TagFacts
+
+LEVELS = ("C1", "C2", "C3")
+GIVEN_COLUMNS = ("variant", "channel")
+OFFER_TAG = "max_sellable_risk"
+DAILY_DAYS_KEPT = 32
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault of a specification."""
+
+    code: str
+    message: str
+    file: Path
+    line: int | None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else str(self.file)
+        return f"{place}: {self.code} {self.message}"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What specifications are checked against."""
+
+    workspace: Path
+    tags: Mapping[str, TagFacts]
+    destinations: Mapping[str, Destination]
+    policy: Policy
+    known_hashes: Mapping[tuple[str, str], str]
+
+
+def check_segments(segments: list[Segment], around: Surroundings) -> list[Finding]:
+    """Give every finding over all specifications of a workspace, in order of file and line."""
+    by_code = {segment.code: segment for segment in segments}
+    found = [finding for segment in segments for finding in _check_one(segment, by_code, around)]
+    found += _cycles(segments, by_code)
+    found += _overlaps(segments)
+    return sorted(found, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
+
+
+def refuse_findings(findings: Iterable[Finding]) -> None:
+    """Raise ``SettingsInvalid`` with the first finding and the number of further ones, if there is any."""
+    listed = list(findings)
+    if listed:
+        first = listed[0]
+        more = f" ({len(listed) - 1} more; see `cdp segments check`)" if len(listed) > 1 else ""
+        raise SettingsInvalid(f"{first.code} {first.message}{more}", file=first.file, line=first.line)
+
+
+def levels_of(segments: list[Segment]) -> list[list[Segment]]:
+    """Give the segments by dependency level: those of a level name only segments of earlier ones."""
+    remaining = {segment.code: segment for segment in segments}
+    levels: list[list[Segment]] = []
+    while remaining:
+        ready = [s for s in remaining.values() if not _named_segments(s) & set(remaining)]
+        if not ready:
+            cyclic = min(remaining)
+            raise SettingsInvalid(f"E04 the segments {', '.join(sorted(remaining))} name each other in a circle",
+                                  file=remaining[cyclic].file, line=1)  # fmt: skip
+        levels.append(sorted(ready, key=lambda s: s.code))
+        for segment in ready:
+            del remaining[segment.code]
+    return levels
+
+
+def _check_one(segment: Segment, by_code: dict[str, Segment], around: Surroundings) -> Iterator[Finding]:
+    parts = [(part, False) for part in _chosen_parts(segment)] + [(part, True) for part in segment.exclude]
+    for part, excluding in parts:
+        for leaf, denied in leaves(part, denied=excluding):
+            if isinstance(leaf, TagLeaf):
+                yield from _check_tag(segment, leaf, denied, excluding and denied, around)
+            elif isinstance(leaf, ListLeaf):
+                yield from _check_list(segment, leaf, around)
+            elif isinstance(leaf, SegmentLeaf):
+                yield from _check_nested(segment, leaf, by_code)
+            elif isinstance(leaf, EventLeaf):
+                yield from _check_window(segment, leaf)
+            if segment.spec.kind == "static" and not isinstance(leaf, ListLeaf):
+                yield _finding(
+                    segment, "E03", "a static segment is made of lists only; use kind: dynamic", leaf.line
+                )
+    yield from _check_columns(segment, around)
+    yield from _check_version(segment, around)
+    if segment.spec.offer:
+        yield from _check_offer_tag(segment, around)
+
+
+def _check_tag(
+    segment: Segment, leaf: TagLeaf, denied: bool, excluding: bool, around: Surroundings
+) -> Iterator[Finding]:
+    fact = around.tags.get(leaf.tag)
+    if fact is None:
+        yield _finding(
+            segment,
+            "E01",
+            f"there is no tag '{leaf.tag}'{did_you_mean(leaf.tag, list(around.tags))}",
+            leaf.line,
+        )
+        return
+    yield from _check_wish(segment, f"tag '{leaf.tag}'", fact.version, leaf.version, leaf.line)
+    if fact.status not in ("online", "deprecated"):
+        yield _finding(segment, "E05", f"tag '{leaf.tag}' is {fact.status}, not online", leaf.line)
+    if fact.level == "C3":
+        yield _finding(segment, "E08", f"tag '{leaf.tag}' is C3; nothing of level C3 may be used", leaf.line)
+    if fact.is_restricted and not excluding:
+        yield _finding(segment, "E06", f"tag '{leaf.tag}' may only exclude; move it to 'exclude'", leaf.line)
+    elif not fact.is_restricted and fact.purposes and segment.spec.purpose not in fact.purposes:
+        yield _finding(
+            segment,
+            "E06",
+            f"tag '{leaf.tag}' may be used for {', '.join(fact.purposes)}, not for {segment.spec.purpose}",
+            leaf.line,
+        )
+    for test in leaf.tests:
+        yield from _check_test(segment, leaf, fact, test)
+    negating = denied or any(OPERATORS[test.operator].denies for test in leaf.tests)
+    asks_null = all(test.operator == "is_null" for test in leaf.tests)
+    stated = segment.spec.unknown is not None or leaf.include_unknown is not None
+    if negating and fact.is_nullable and not stated and not asks_null:
+        yield _finding(
+            segment,
+            "E13",
+            f"tag '{leaf.tag}' can be null and is negated here; say what unknown means with "
+            "'unknown: exclude|include|error' or 'include_unknown' on the condition",
+            leaf.line,
+        )
+
+
+def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> Iterator[Finding]:
+    line = leaf.line
+    fault = type_fault(test.operator, fact.value_type, test.operand)
+    if fault:
+        fitting = [name for name, operator in OPERATORS.items() if fact.value_type in operator.types]
+        yield _finding(
+            segment, "E03", f"tag '{leaf.tag}': {fault}; operators for it: {', '.join(fitting)}", line
+        )
+        return
+    if test.operator == "changed_since" and test.operand > DAILY_DAYS_KEPT:
+        yield _finding(
+            segment,
+            "E09",
+            f"'changed_since: {test.operand}' looks back further than the {DAILY_DAYS_KEPT} days kept",
+            line,
+        )
+    for value in test.operands():
+        if fact.domain and str(value) not in fact.domain:
+            hint = did_you_mean(str(value), list(fact.domain))
+            yield _finding(segment, "E02", f"tag '{leaf.tag}' has no value '{value}'{hint}", line)
+        elif fact.value_type == "number" and _outside(value, fact):
+            yield _finding(
+                segment,
+                "E02",
+                f"tag '{leaf.tag}' runs from {_shown(fact.minimum)} to {_shown(fact.maximum)}, not to {value}",
+                line,
+            )
+
+
+def _check_list(segment: Segment, leaf: ListLeaf, around: Surroundings) -> Iterator[Finding]:
+    file = list_file(around.workspace, leaf)
+    if not file.is_file():
+        hint = did_you_mean(leaf.reference, known_lists(around.workspace))
+        yield _finding(segment, "E01", f"there is no list '{leaf.reference}' ({file}){hint}", leaf.line)
+
+
+def _check_nested(segment: Segment, leaf: SegmentLeaf, by_code: dict[str, Segment]) -> Iterator[Finding]:
+    other = by_code.get(leaf.segment)
+    if other is None:
+        hint = did_you_mean(leaf.segment, [code for code in by_code if code != segment.code])
+        yield _finding(segment, "E01", f"there is no segment '{leaf.segment}'{hint}", leaf.line)
+        return
+    yield from _check_wish(segment, f"segment '{leaf.segment}'", other.version, leaf.version, leaf.line)
+
+
+def _check_wish(segment: Segment, what: str, held: str, wanted: str, line: int | None) -> Iterator[Finding]:
+    try:
+        matches = version_matches(held, wanted)
+    except ValueError as wrong:
+        yield _finding(segment, "E01", str(wrong), line)
+        return
+    if not matches:
+        yield _finding(segment, "E01", f"{what} has version {held}, which is not '{wanted}'", line)
+
+
+def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[Finding]:
+    kept = contract("trusted.events").retention_days
+    if kept is not None and leaf.within_days > kept:
+        yield _finding(segment, "E09", f"events are kept {kept} days, not {leaf.within_days}", leaf.line)
+
+
+def _check_columns(segment: Segment, around: Surroundings) -> Iterator[Finding]:
+    line = segment.line("publish", "columns")
+    facts = []
+    for position, column in enumerate(segment.spec.publish.columns):
+        line = segment.line("publish", "columns", position) or line
+        if column in GIVEN_COLUMNS:
+            continue
+        fact = around.tags.get(column)
+        if fact is None:
+            hint = did_you_mean(column, [*GIVEN_COLUMNS, *around.tags])
+            yield _finding(
+                segment, "E01", f"column '{column}' is neither variant, channel nor a tag{hint}", line
+            )
+        elif fact.level == "C3":
+            yield _finding(
+                segment, "E08", f"column '{column}' is C3; nothing of level C3 may be published", line
+            )
+        elif fact.is_restricted:
+            yield _finding(segment, "E06", f"column '{column}' may only exclude and is never published", line)
+        elif fact.purposes and segment.spec.purpose not in fact.purposes:
+            yield _finding(
+                segment, "E06", f"column '{column}' may not be published for {segment.spec.purpose}", line
+            )
+        elif fact.status not in ("online", "deprecated"):
+            yield _finding(segment, "E05", f"column '{column}' is {fact.status}, not online", line)
+        else:
+            facts.append((fact, line))
+    for position, name in enumerate(segment.spec.publish.destinations):
+        place = segment.line("publish", "destinations", position)
+        destination = around.destinations.get(name)
+        if destination is None:
+            hint = did_you_mean(name, list(around.destinations))
+            yield _finding(
+                segment, "E01", f"there is no destination '{name}' in destinations.yml{hint}", place
+            )
+            continue
+        for fact, where in facts:
+            if LEVELS.index(fact.level) > LEVELS.index(destination.ceiling):
+                text = f"column '{fact.code}' is {fact.level}, above the ceiling {destination.ceiling} of '{name}'"
+                yield _finding(segment, "E07", text, where)
+
+
+def _check_version(segment: Segment, around: Surroundings) -> Iterator[Finding]:
+    known = around.known_hashes.get((segment.code, segment.version))
+    if known is not None and known != segment.definition_hash:
+        text = f"version {segment.version} was published with another definition; raise the version"
+        yield _finding(segment, "E16", text, segment.line("version"))
+
+
+def _check_offer_tag(segment: Segment, around: Surroundings) -> Iterator[Finding]:
+    fact = around.tags.get(OFFER_TAG)
+    if fact is None or fact.status not in ("online", "deprecated"):
+        text = f"an offer needs the tag '{OFFER_TAG}', which is not online"
+        yield _finding(segment, "E05", text, segment.line("offer"))
+
+
+def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[Finding]:
+    """Report each circle once, at the segment of the circle that comes first in the alphabet."""
+    reported: set[frozenset[str]] = set()
+    for segment in sorted(segments, key=lambda s: s.code):
+        circle = _circle(segment.code, by_code)
+        if circle and frozenset(circle) not in reported and segment.code == min(circle):
+            reported.add(frozenset(circle))
+            following = circle[1] if len(circle) > 1 else circle[0]
+            line = next(leaf.line for leaf in _nested_leaves(segment) if leaf.segment == following)
+            yield _finding(
+                segment, "E04", f"the segments go in a circle: {' → '.join([*circle, circle[0]])}", line
+            )
+
+
+def _overlaps(segments: list[Segment]) -> Iterator[Finding]:
+    """Two experiments of one layer must not claim the same buckets."""
+    splits = [(s, s.spec.split) for s in segments if s.spec.split]
+    for position, (segment, split) in enumerate(splits):
+        for other, earlier in splits[:position]:
+            same = split.layer == earlier.layer and split.experiment != earlier.experiment
+            if same and split.range[0] < earlier.range[1] and earlier.range[0] < split.range[1]:
+                text = f"layer '{split.layer}': the range overlaps with experiment '{earlier.experiment}' of '{other.code}'"
+                yield _finding(segment, "E11", text, segment.line("split", "range"))
+
+
+def _circle(start: str, by_code: dict[str, Segment]) -> list[str]:
+    """Give the shortest way from ``start`` back to itself, empty when there is none (breadth first)."""
+    paths, seen = [[start]], {start}
+    while paths:
+        longer: list[list[str]] = []
+        for path in paths:
+            for following in sorted(_named_segments(by_code[path[-1]])):
+                if following == start:
+                    return path
+                if following in by_code and following not in seen:
+                    seen.add(following)
+                    longer.append([*path, following])
+        paths = longer
+    return []
+
+
+def _nested_leaves(segment: Segment) -> list[SegmentLeaf]:
+    return [leaf for leaf in all_leaves(segment) if isinstance(leaf, SegmentLeaf)]
+
+
+def _named_segments(segment: Segment) -> set[str]:
+    return {leaf.segment for leaf in _nested_leaves(segment)}
+
+
+def all_leaves(segment: Segment) -> list[Leaf]:
+    """Give every leaf of a segment's rule, in the order of the file's sections."""
+    return [leaf for part in (*_chosen_parts(segment), *segment.exclude) for leaf, _ in leaves(part)]
+
+
+def _chosen_parts(segment: Segment) -> list[Node]:
+    return [node for node in (segment.base, segment.where, *segment.include) if node is not None]
+
+
+def _outside(value: Any, fact: TagFacts) -> bool:
+    return (fact.minimum is not None and value < fact.minimum) or (
+        fact.maximum is not None and value > fact.maximum
+    )
+
+
+def _shown(bound: Any) -> str:
+    return "…" if bound is None else str(bound)
+
+
+def _finding(segment: Segment, code: str, message: str, line: int | None) -> Finding:
+    return Finding(code, message, segment.file, line)

@@ -1,0 +1,310 @@
+"""One night's tags: compile, one ``dbt build`` into ``tags_work``, measure, and only then the tables readers see."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.contracts.contract import Bound, contract, register_contract
+from lakehouse.errors import GateStopped, StepFailed
+from tags.catalogue import catalogue_rows
+from tags.build.project import CURRENT, DAILY, Compiled, compile_tags, source_tables, wide_contracts, write_project
+from tags.quality import measure_tags
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.tables.lake import Lake
+
+log = logging.getLogger("cdp.tags")
+
+WORK = "tags_work.customer_tags"
+CATALOGUE = "tags.catalogue"
+QUALITY = "quality.tag_quality"
+# Up to this many OneIDs every tag's answers fit into memory several times over, and the wide model's joins send
+# them to every task. Above, Spark plans from what it measures while running.
+SMALL_PEOPLE = 200_000
+# A table of up to this many rows is read by one task: aggregating it then needs no exchange, and a third fewer stages.
+SMALL_ROWS = 1_000_000
+# With small people, planning anew after each of some sixty stages (32 against 25 CPU seconds for a handful of them)
+# and asking Delta's statistics which files to skip cost more than they save.
+_SMALL_CONF = {"spark.sql.adaptive.enabled": "false", "spark.databricks.delta.stats.skipping": "false"}
+
+
+@dataclass(frozen=True)
+class TagsResult:
+    """What a night's tags came to: people with a row, and per tag how well it is filled."""
+
+    people: int
+    coverage: dict[str, Decimal | None]
+    nodes: int
+    reconciliation: dict[str, Decimal]
+
+    def summary(self) -> dict[str, Any]:
+        """Give ``{code: {coverage}}``; coverage is null where the tag applies to nobody."""
+        return {
+            code: {"coverage": None if ratio is None else float(ratio)}
+            for code, ratio in self.coverage.items()
+        }
+
+
+def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
+    """Compute every online tag as of ``business_date`` and write the wide tables, the catalogue and quality.
+
+    ``tags.customer_tags`` gets one row per OneID of kind customer or prospect, ``tags.customer_tags_daily`` the
+    same under ``as_of``. A value outside its domain, a null nobody can explain, or money that does not reconcile
+    raises ``GateStopped`` before any of them is touched; a failing model raises ``StepFailed`` with its message.
+    """
+    compiled = compile_tags(lake.settings.workspace)
+    for derived in wide_contracts(compiled):
+        register_contract(derived)
+    lake.create([CURRENT, DAILY, CATALOGUE, QUALITY])
+    project = lake.settings.generated / "dbt"
+    write_project(compiled, project)
+    nodes = run_dbt(lake, project, business_date, source_tables(compiled))
+    log.info("%d tags in %d dbt nodes", len(compiled.plan.entries), nodes)
+
+    quality = _measured(lake, compiled, business_date)
+    money = reconcile(lake) if _has_assets(compiled) else {}
+    _judge(lake, quality, money, business_date)
+
+    frame = _work_rows(lake)
+    lake.overwrite(CURRENT, frame)
+    lake.replace_partition(DAILY, frame, as_of=business_date)
+    _write_rows(lake, CATALOGUE, catalogue_rows(compiled))
+    _write_rows(lake, QUALITY, quality, as_of=business_date)
+    people = quality[0]["people_count"] if quality else 0
+    return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, nodes, money)
+
+
+def _work_rows(lake: Lake) -> Any:
+    """Give what dbt computed: in memory while the people are few, which spares two Spark jobs, else as Spark's frame."""
+    import pyarrow.parquet as pq
+
+    if _is_small(lake):
+        return pq.read_table(lake.path(WORK))
+    return lake.spark.read.parquet(lake.path(WORK))
+
+
+def _is_small(lake: Lake) -> bool:
+    return lake.row_count("identity.one_ids") <= SMALL_PEOPLE
+
+
+# ---------------------------------------------------------------------------- dbt
+
+
+@contextmanager
+def child_session(spark: SparkSession, conf: dict[str, str]) -> Iterator[SparkSession]:
+    """Lend dbt a session of its own: it turns ANSI off and changes the overwrite mode of the one it uses."""
+    from pyspark.sql import SparkSession
+
+    child = spark.newSession()
+    for name, value in conf.items():
+        child.conf.set(name, value)
+    before = SparkSession._instantiatedSession
+    folder = Path.cwd()
+    SparkSession._instantiatedSession = child
+    try:
+        yield child
+    finally:
+        SparkSession._instantiatedSession = before
+        os.chdir(folder)  # dbt moves into its project
+
+
+def run_dbt(
+    lake: Lake, project: Path, business_date: dt.date, sources: list[str], *, command: tuple[str, ...] = ()
+) -> int:
+    """Run ``dbt build`` (or ``command``) inside this process and give the number of nodes; quiet but for its log file.
+
+    A build starts from an empty ``tags_work``: what dbt leaves there is plain Parquet, read once and then copied.
+    """
+    from dbt.cli.main import dbtRunner
+
+    logs = lake.settings.generated / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    small = not command and _is_small(lake)
+    work = lake.settings.lake / "tags_work"
+    given = {"business_date": business_date.isoformat(), "work_root": str(work), "small": small}
+    arguments = [
+        *(command or ("build", "--exclude", "tag:deep", "test_type:unit")),
+        *("--project-dir", str(project), "--profiles-dir", str(project)),
+        *("--target-path", str(project / "target"), "--log-path", str(logs)),
+        *("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-version-check"),
+        *("--vars", json.dumps(given)),
+    ]
+    if not command:
+        lake.spark.sql("DROP DATABASE IF EXISTS tags_work CASCADE")
+        shutil.rmtree(work, ignore_errors=True)
+    if not small:
+        lake.register(sources)
+    with child_session(lake.spark, _SMALL_CONF if small else {}) as child:
+        if small:
+            _view_files(lake, child, sources)
+        outcome = dbtRunner().invoke(arguments)
+    results = list(getattr(outcome.result, "results", None) or [])
+    for result in results:
+        if str(result.status) in ("error", "fail", "runtime error"):
+            raise StepFailed(
+                f"the dbt node '{result.node.name}' failed: {_sentence(result.message)}; see {logs / 'dbt.log'}"
+            )
+    if not outcome.success:
+        raise StepFailed(f"dbt could not run: {_sentence(str(outcome.exception))}; see {logs / 'dbt.log'}")
+    return len(results)
+
+
+def _view_files(lake: Lake, child: SparkSession, sources: list[str]) -> None:
+    """Make a temporary view ``<database>__<table>`` over the files of each table's newest version."""
+    for name in sources:
+        found = contract(name)
+        files = lake.delta(name).file_uris()
+        reader = child.read.schema(found.spark_schema()).option("basePath", lake.path(name))
+        rows = reader.parquet(*files) if files else child.createDataFrame([], found.spark_schema())
+        if lake.row_count(name) <= SMALL_ROWS:
+            rows = rows.coalesce(1)
+        rows.createOrReplaceTempView(name.replace(".", "__"))
+
+
+def _sentence(message: str | None) -> str:
+    """Give the first line of a message that says something, without Spark's plan after it."""
+    lines = [line.strip() for line in (message or "no reason given").splitlines()]
+    spoken = [line for line in lines if line and not re.match(r"(\w+ )?Error( in .*)?$", line)]
+    return (spoken[0] if spoken else lines[0])[:300].rstrip(". ")
+
+
+# ---------------------------------------------------------------------------- judging
+
+
+def _measured(lake: Lake, compiled: Compiled, business_date: dt.date) -> list[dict[str, Any]]:
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute(f"CREATE VIEW wide AS {_work_sql(lake, WORK)}")
+    return measure_tags(connection, "wide", list(compiled.plan.entries), business_date)
+
+
+def _work_sql(lake: Lake, table: str) -> str:
+    """Give DuckDB SQL over the Parquet files that dbt left of a table."""
+    files = sorted(Path(lake.path(table)).glob("*.parquet"))
+    named = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    return f"SELECT * FROM read_parquet([{named}])"
+
+
+def _has_assets(compiled: Compiled) -> bool:
+    return any(entry.code == "aum_eod" for entry in compiled.plan.entries)
+
+
+def reconcile(lake: Lake) -> dict[str, Decimal]:
+    """Give the totals that must agree: what tags say people own, what nobody known owns, and what the accounts hold.
+
+    ``balances`` is summed from the trusted balances (latest day, then latest arrival, per account and class), not
+    from the spans that the tags read, and by another engine, so that the two ways check one another.
+    """
+    import duckdb
+
+    connection = duckdb.connect()
+    for view, sql in (
+        ("tagged", _work_sql(lake, WORK)),
+        ("owners", _work_sql(lake, "tags_work.int_account_owners")),
+        ("balances", lake.relation("trusted.balances", connection)),
+    ):
+        connection.execute(f"CREATE VIEW {view} AS {sql}")
+    row = connection.execute(
+        """
+        WITH latest AS (
+            SELECT source, account_id, product_class,
+                   arg_max_null(balance_base, row(balance_on, _arrived_on, _file, _row)) AS balance
+            FROM balances CROSS JOIN (SELECT max(as_of) AS as_of FROM tagged)
+            WHERE _arrived_on <= as_of AND balance_on <= as_of AND product_class NOT IN ('custody', 'loan')
+            GROUP BY source, account_id, product_class
+        ),
+        owned AS (
+            SELECT latest.balance, people.one_id
+            FROM latest
+            LEFT JOIN owners ON owners.source = latest.source AND owners.account_id = latest.account_id
+            LEFT JOIN tagged people ON people.one_id = owners.one_id
+        )
+        SELECT (SELECT coalesce(sum(aum_eod), 0) FROM tagged),
+               coalesce(sum(CASE WHEN one_id IS NULL THEN balance END), 0),
+               coalesce(sum(balance), 0)
+        FROM owned
+        """
+    ).fetchone()
+    assert row is not None
+    return {
+        name: Decimal(value) for name, value in zip(("tagged", "unassigned", "balances"), row, strict=True)
+    }
+
+
+def _judge(
+    lake: Lake, quality: list[dict[str, Any]], money: dict[str, Decimal], business_date: dt.date
+) -> None:
+    """Stop the night on values nobody defined or money that does not add up, and keep the numbers either way."""
+    from lakehouse.gates.gates import judge_measures
+
+    outside = [row["tag"] for row in quality if row["outside_domain_count"]]
+    unexplained = [row["tag"] for row in quality if row["unexplained_count"]]
+    bounds = [
+        Bound(
+            "outside_domain",
+            "tags.quality",
+            "a value outside the registry's domain means something nobody defined",
+            max=0,
+        ),
+        Bound(
+            "unexplained_nulls",
+            "tags.quality",
+            "a null has a reason: that of its rule or a recorded one",
+            max=0,
+        ),
+    ]
+    measured: dict[tuple[str, str], float | None] = {
+        (CURRENT, "outside_domain"): float(sum(row["outside_domain_count"] for row in quality)),
+        (CURRENT, "unexplained_nulls"): float(sum(row["unexplained_count"] for row in quality)),
+    }
+    if money:
+        bounds.append(
+            Bound(
+                "aum_difference",
+                "tags.computation.reconcile",
+                "people's assets and unassigned money are all the money",
+                min=0,
+                max=0,
+            )
+        )
+        bounds.append(
+            Bound("aum_unassigned_ratio", "tags.computation.reconcile", "money of accounts without a known owner is in nobody's tags",
+                  max=0.2, severity="warn")
+        )  # fmt: skip
+        difference = money["tagged"] + money["unassigned"] - money["balances"]
+        measured[CURRENT, "aum_difference"] = float(difference)
+        whole = money["balances"]
+        measured[CURRENT, "aum_unassigned_ratio"] = float(money["unassigned"] / whole) if whole else 0.0
+    try:
+        judge_measures(lake, "tag_values", {CURRENT: bounds}, measured, business_date)
+    except GateStopped as stopped:
+        where = "; ".join(
+            f"{what}: {', '.join(codes[:5])}"
+            for what, codes in (("outside", outside), ("unexplained", unexplained))
+            if codes
+        )
+        raise GateStopped(f"{stopped.message}{f' [{where}]' if where else ''}") from None
+
+
+def _write_rows(lake: Lake, table: str, rows: list[dict[str, Any]], **equals: Any) -> None:
+    import pyarrow as pa
+
+    frame = pa.Table.from_pylist(rows, schema=contract(table).arrow_schema())
+    if equals:
+        lake.replace_partition(table, frame, **equals)
+    else:
+        lake.overwrite(table, frame)

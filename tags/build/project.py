@@ -1,0 +1,254 @@
+"""Writes the whole dbt project of a workspace: the product's models, the generated ones and the site's own.
+
+Paths are relative and texts depend on the registry, the contracts and nothing else, so that what is written for
+the demo bank can be committed (``dbt_project/compiled``) and compared.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lakehouse.contracts.contract import Contract, build_contract, contract, contract_names
+from tags.compile.compiler import WIDE_MODEL, Writer
+from tags.compile.plan import Plan, make_plan
+from vocabulary.registry import SHIPPED, Registry, load_registry
+from tags.compile.relations import PROJECT, Relations
+
+CURRENT = "tags.customer_tags"
+DAILY = "tags.customer_tags_daily"
+COMPILED = PROJECT / "compiled"
+LINKED = "linked"
+CONTRACTS = Path(__file__).parents[2] / "lakehouse" / "contracts" / "tags"
+_SOURCE = re.compile(r"source\(\s*'(\w+)'\s*,\s*'(\w+)'\s*\)")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a workspace's tags compile to."""
+
+    registry: Registry
+    plan: Plan
+    writer: Writer
+    model_folders: tuple[Path, ...]
+
+
+def compile_tags(workspace: Path | None, *, shipped: Path = SHIPPED, checked: bool = True) -> Compiled:
+    """Give the compiled tags of a workspace; without ``checked`` nothing but lookups of names is verified."""
+    registry = load_registry(workspace, shipped=shipped)
+    folders = [PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"]
+    if workspace and (workspace / "models").is_dir():
+        folders.append(workspace / "models")
+    plan = make_plan(registry, Relations(folders))
+    if checked:
+        from tags.compile.checks import check
+
+        check(registry, plan)
+    return Compiled(registry, plan, Writer(registry, plan), tuple(folders))
+
+
+def write_project(compiled: Compiled, folder: Path) -> list[Path]:
+    """Write the dbt project into ``folder`` and give its files; files of tags that are gone are removed.
+
+    The product's and the site's own models are linked, not named by ``../`` paths: dbt repeats a model's path below
+    its target folder, and from there ``../`` would lead out of the workspace.
+    """
+    texts = project_files(compiled)
+    (folder / LINKED).mkdir(parents=True, exist_ok=True)
+    for name, source in _links(compiled).items():
+        link = folder / LINKED / name
+        if not link.is_symlink() or link.readlink() != source:
+            link.unlink(missing_ok=True)
+            link.symlink_to(source, target_is_directory=True)
+    generated = folder / "models"
+    for old in sorted(generated.rglob("*")) if generated.is_dir() else []:
+        if old.is_file() and old.relative_to(folder).as_posix() not in texts:
+            old.unlink()
+    for name, text in texts.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
+
+
+def project_files(compiled: Compiled) -> dict[str, str]:
+    """Give the text of every file of the dbt project by its path below the project."""
+    files = {
+        "dbt_project.yml": _yaml(_project(compiled)),
+        "profiles.yml": _yaml(_profile()),
+        "models/sources.yml": _yaml(_sources(compiled)),
+        "models/tags.yml": _yaml(_documentation(compiled)),
+        f"models/{WIDE_MODEL}.sql": compiled.writer.wide_sql(),
+    }
+    for scan in compiled.plan.scans:
+        if scan.aggregated:
+            files[f"models/{scan.model}.sql"] = compiled.writer.scan_sql(scan)
+    return dict(sorted(files.items()))
+
+
+def _yaml(tree: Any) -> str:
+    note = "# Written by `cdp tags compile`. Edit the registry or the contracts, not this file.\n"
+    return note + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _links(compiled: Compiled) -> dict[str, Path]:
+    """Give the folders the project reads from elsewhere, by the name of their link."""
+    models = {("site" if f.name == "models" else f.name): f.resolve() for f in compiled.model_folders}
+    return models | {"macros": (PROJECT / "macros").resolve()}
+
+
+def _project(compiled: Compiled) -> dict[str, Any]:
+    return {
+        "name": "cdp",
+        "version": "1.0.0",
+        "config-version": 2,
+        "profile": "cdp",
+        "model-paths": ["models", *(f"{LINKED}/{name}" for name in _links(compiled) if name != "macros")],
+        "macro-paths": [f"{LINKED}/macros"],
+        "test-paths": [],
+        "seed-paths": [],
+        "snapshot-paths": [],
+        "analysis-paths": [],
+        "models": {"cdp": {"+file_format": "parquet", "+location_root": "{{ var('work_root') }}"}},
+        "flags": {"send_anonymous_usage_stats": False, "use_colors": False, "printer_width": 110},
+    }
+
+
+def _profile() -> dict[str, Any]:
+    session = {"type": "spark", "method": "session", "schema": "tags_work", "host": "NA", "threads": 2}
+    return {"cdp": {"target": "night", "outputs": {"night": session}}}
+
+
+def _sources(compiled: Compiled) -> dict[str, Any]:
+    """Every trusted table, and of the other databases what the models name; all from the contracts."""
+    named = {f"{database}.{table}" for database, table in _named_sources(compiled)} | set(
+        contract_names("trusted")
+    )
+    blocks: dict[str, list[dict[str, Any]]] = {}
+    for name in sorted(named):
+        found = contract(name)
+        about = {"name": found.table, "description": f"{found.description} Grain: {found.grain}."}
+        blocks.setdefault(found.database, []).append(about)
+    return {
+        "version": 2,
+        "sources": [{"name": db, "schema": db, "tables": tables} for db, tables in sorted(blocks.items())],
+    }
+
+
+def _named_sources(compiled: Compiled) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    for folder in compiled.model_folders:
+        for file in sorted(folder.rglob("*.sql")):
+            found |= set(_SOURCE.findall(file.read_text(encoding="utf-8")))
+    return found
+
+
+def source_tables(compiled: Compiled) -> list[str]:
+    """Give the tables dbt reads, to be registered with Spark before it runs."""
+    return sorted(
+        {f"{db}.{table}" for db, table in _named_sources(compiled)} | set(contract_names("trusted"))
+    )
+
+
+def _documentation(compiled: Compiled) -> dict[str, Any]:
+    columns: list[dict[str, Any]] = [
+        {"name": "one_id", "description": "the person"},
+        {"name": "kind", "description": "customer or prospect"},
+    ]
+    columns += [{"name": e.code, "description": f"{e.name.zh} · {e.name.en}"} for e in compiled.plan.entries]
+    models: list[dict[str, Any]] = [
+        {
+            "name": WIDE_MODEL,
+            "description": "One row per OneID of kind customer or prospect, with every online tag as of D.",
+            "config": {"meta": {"owner": "data_platform"}},
+            "columns": columns,
+            "data_tests": [{"one_row_per": {"arguments": {"columns": ["one_id"]}}}],
+        }
+    ]
+    models += [
+        {
+            "name": scan.model,
+            "description": f"One row per OneID that has rows in {scan.relation.name}.",
+            "config": {"meta": {"owner": "data_platform"}},
+        }
+        for scan in compiled.plan.scans
+        if scan.aggregated
+    ]
+    return {"version": 2, "models": models}
+
+
+# ---------------------------------------------------------------------------- contracts of the wide tables
+
+
+def wide_contract(compiled: Compiled, name: str) -> dict[str, Any]:
+    """Give the contract tree of ``tags.customer_tags`` or ``tags.customer_tags_daily`` as the registry implies it."""
+    daily = name == DAILY
+    columns: dict[str, dict[str, Any]] = {
+        "one_id": {"type": "bigint", "required": True, "level": "C1", "description": "the person"},
+        "kind": {
+            "type": "string", "required": True, "level": "C1",
+            "description": "customer (has or had a contract) or prospect",
+        },
+    }  # fmt: skip
+    for entry in compiled.plan.entries:
+        columns[entry.code] = {
+            "type": entry.value.spark_type,
+            "level": entry.level,
+            "description": f"{entry.name.en} ({entry.name.zh})",
+        }
+    columns["null_exceptions"] = {
+        "type": "array<struct<tag:string,reason:string>>",
+        "level": "C1",
+        "description": "nulls whose reason is not the one of the tag's null rule, sorted by tag",
+    }
+    columns["as_of"] = {"type": "date", "required": True, "level": "C1", "description": "the business date"}
+    every = "day and OneID" if daily else "OneID"
+    retention = {"days": 32, "why": "a month of daily snapshots; older days can be rebuilt from facts"}
+    return {
+        "table": name,
+        "description": "Every online tag of every known person"
+        + (", by business date." if daily else " as of the last business date."),
+        "grain": f"one row per {every} of kind customer or prospect",
+        "shape": "log" if daily else "derived",
+        "key": ["as_of", "one_id"] if daily else ["one_id"],
+        "owner": "data_platform",
+        "partition_by": ["as_of"] if daily else [],
+        "checked": False,
+        **({"retention": retention} if daily else {}),
+        "not_covered": ["anonymous devices and cookies", "tags that are not online"],
+        "columns": columns,
+    }
+
+
+def wide_contracts(compiled: Compiled) -> list[Contract]:
+    """Give the contracts of both wide tables for a workspace's registry."""
+    return [build_contract(wide_contract(compiled, name), file="tags/registry") for name in (CURRENT, DAILY)]
+
+
+def product_files() -> dict[Path, str]:
+    """Give what is committed of the compiler's output: the demo bank's project and the wide tables' contracts."""
+    compiled = compile_tags(PROJECT.parent / "examples" / "bank")
+    files = {COMPILED / name: text for name, text in project_files(compiled).items()}
+    for name in (CURRENT, DAILY):
+        files[CONTRACTS / f"{name.split('.')[1]}.yml"] = _yaml(wide_contract(compiled, name))
+    return files
+
+
+def refresh_product_files() -> list[Path]:
+    """Rewrite the committed output of the compiler and give the files."""
+    shutil.rmtree(COMPILED, ignore_errors=True)
+    files = product_files()
+    for file, text in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return list(files)
+
+
+if __name__ == "__main__":
+    refresh_product_files()

@@ -1,0 +1,1 @@
+"""From registry entries to SQL: plan, relations, checks, compiler."""

@@ -1,0 +1,252 @@
+"""What can be wrong with a registry entry, found before anything runs and reported with file and line.
+
+Checked here: SQL that does not parse, columns and relations that are not there, tags read without being listed as
+inputs, values outside a domain, levels below those of the inputs, purposes wider than those of the inputs,
+windows longer than data is kept, and tags that ask the same question twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlglot
+from sqlglot import exp
+
+from lakehouse.contracts.contract import contract, contract_names
+from lakehouse.errors import ContractBroken
+from lakehouse.settings.yaml_files import did_you_mean
+from tags.compile.compiler import PERSON_COLUMNS
+from tags.compile.plan import Plan
+from tags.compile.relations import Relation
+from vocabulary.registry import LEVELS, Aggregate, Entry, Registry
+
+_PIPELINE = {"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "valid_to"}
+Keys = tuple[str | int, ...]
+
+
+def check(registry: Registry, plan: Plan) -> None:
+    """Raise ``SettingsInvalid`` for the first fault of any online tag."""
+    relations = {entry.code: scan.relation for scan in plan.scans for entry in scan.entries}
+    for entry in plan.entries:
+        _check_inputs(registry, entry)
+        _check_level(registry, entry)
+        _check_purposes(registry, entry)
+        for keys, text, over_rows in _texts(entry):
+            tree = _parsed(registry, entry, text, keys)
+            _check_params(registry, entry, tree, keys)
+            if over_rows:
+                _check_columns(registry, entry, tree, relations[entry.code], keys)
+            else:
+                _check_tags(registry, entry, tree, keys)
+                _check_compared(registry, entry, tree, keys)
+        _check_results(registry, entry)
+        if entry.code in relations:
+            _check_window(registry, entry, relations[entry.code])
+    _check_duplicates(registry, plan)
+
+
+def _texts(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
+    """Give every expression of an entry with its keys and whether it speaks about rows (else about tags)."""
+    compute = entry.compute
+    assert compute is not None
+    form = compute.aggregate or compute.latest or compute.column
+    if form:
+        for name in ("of", "where", "per", "at_least"):
+            if text := getattr(form, name, None):
+                yield ("compute", compute.kind, name), text, True
+        for text in getattr(form, "order_by", None) or []:
+            yield ("compute", compute.kind, "order_by"), text, True
+    if compute.expression:
+        yield ("compute", "expression"), compute.expression, False
+    for at, case in enumerate(compute.cases or []):
+        for text in (case.when, case.then, case.otherwise):
+            if text is not None:
+                yield ("compute", "cases", at), text, False
+    for at, exception in enumerate(entry.null_when):
+        yield ("null_when", at, "when"), exception.when, False
+
+
+def _parsed(registry: Registry, entry: Entry, text: str, keys: Keys) -> exp.Expression:
+    try:
+        tree = sqlglot.parse_one(text, dialect="spark")
+    except sqlglot.errors.SqlglotError as wrong:
+        said = str(wrong).split("\n")[0].rstrip(".")
+        raise registry.fault(entry.code, f"'{text}' is not Spark SQL: {said}", *keys) from None
+    return tree  # type: ignore[return-value]
+
+
+def _names(tree: exp.Expression) -> list[str]:
+    """Names of columns an expression reads, without the variables of lambdas."""
+    bound = {v.name for node in tree.find_all(exp.Lambda) for v in node.expressions}
+    return [column.parts[0].name for column in tree.find_all(exp.Column) if column.parts[0].name not in bound]
+
+
+def _check_params(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
+    known = {param.name for param in entry.params} | {"business_date"}
+    for placeholder in tree.find_all(exp.Placeholder):
+        if placeholder.name not in known:
+            hint = did_you_mean(placeholder.name, sorted(known))
+            raise registry.fault(entry.code, f"unknown parameter ':{placeholder.name}'{hint}", *keys)
+
+
+def _check_columns(
+    registry: Registry, entry: Entry, tree: exp.Expression, relation: Relation, keys: Keys
+) -> None:
+    for name in _names(tree):
+        if name not in relation.columns:
+            hint = did_you_mean(name, list(relation.columns))
+            raise registry.fault(entry.code, f"{relation.name} has no column '{name}'{hint}", *keys)
+        if relation.name.startswith("trusted.") and name not in _PIPELINE:
+            column = f"{relation.name}.{name}"
+            if column not in entry.inputs:
+                raise registry.fault(entry.code, f"reads {column}, which 'inputs' does not list", *keys)
+
+
+def _check_tags(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
+    for name in _names(tree):
+        if name in PERSON_COLUMNS or name in entry.tag_inputs:
+            continue
+        if name in registry.entries:
+            raise registry.fault(entry.code, f"reads the tag '{name}', which 'inputs' does not list", *keys)
+        raise registry.fault(
+            entry.code, f"unknown tag '{name}'{did_you_mean(name, list(registry.entries))}", *keys
+        )
+
+
+def _check_compared(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
+    """Refuse to compare a tag with a value that it can never have: a typing mistake."""
+    for node in tree.find_all(exp.EQ, exp.NEQ, exp.In):
+        column = node.this if isinstance(node.this, exp.Column) else None
+        if column is None or column.name not in registry.entries:
+            continue
+        domain = registry[column.name].value.domain
+        values = node.expressions if isinstance(node, exp.In) else [node.expression]
+        for value in values:
+            if domain and isinstance(value, exp.Literal) and value.is_string and value.name not in domain:
+                hint = did_you_mean(value.name, domain)
+                raise registry.fault(entry.code, f"'{column.name}' never is '{value.name}'{hint}", *keys)
+
+
+def _check_results(registry: Registry, entry: Entry) -> None:
+    domain = entry.value.domain
+    if not domain or entry.compute is None:
+        return
+    defaults: list[object] = [*entry.default] if isinstance(entry.default, list) else [entry.default]
+    for value in defaults:
+        if isinstance(value, str) and value not in domain:
+            raise registry.fault(
+                entry.code, f"'{value}' is outside the domain{did_you_mean(value, domain)}", "default"
+            )
+    for at, case in enumerate(entry.compute.cases or []):
+        text = case.then if case.then is not None else case.otherwise
+        tree = _parsed(registry, entry, str(text), ("compute", "cases", at))
+        if isinstance(tree, exp.Literal) and tree.is_string and tree.name not in domain:
+            hint = did_you_mean(tree.name, domain)
+            raise registry.fault(
+                entry.code, f"'{tree.name}' is outside the domain{hint}", "compute", "cases", at
+            )
+
+
+def _column_level(registry: Registry, entry: Entry, column: str) -> str:
+    table, _, name = column.rpartition(".")
+    if table not in contract_names():
+        raise registry.fault(
+            entry.code, f"unknown table '{table}'{did_you_mean(table, contract_names('trusted'))}", "inputs"
+        )
+    columns = contract(table).columns
+    if name not in columns:
+        raise registry.fault(
+            entry.code, f"{table} has no column '{name}'{did_you_mean(name, list(columns))}", "inputs"
+        )
+    return columns[name].level
+
+
+def _check_inputs(registry: Registry, entry: Entry) -> None:
+    known = {param.name for param in entry.params}
+    for text in entry.inputs:
+        if text.startswith("param:") and text.removeprefix("param:") not in known:
+            hint = did_you_mean(text.removeprefix("param:"), sorted(known))
+            raise registry.fault(entry.code, f"'inputs' names an unknown parameter '{text}'{hint}", "inputs")
+    for column in entry.column_inputs:
+        try:
+            _column_level(registry, entry, column)
+        except ContractBroken as wrong:
+            raise registry.fault(entry.code, wrong.message, "inputs") from None
+
+
+def _check_level(registry: Registry, entry: Entry) -> None:
+    """Refuse a level below the highest of what the tag reads, unless it says why it reveals less."""
+    levels = {column: _column_level(registry, entry, column) for column in entry.column_inputs}
+    levels |= {f"tag:{code}": registry[code].level for code in entry.tag_inputs}
+    for name, level in levels.items():
+        if level == "C3":
+            raise registry.fault(entry.code, f"reads {name} of level C3, which never enters a tag", "inputs")
+    if entry.level == "C3":
+        raise registry.fault(entry.code, "a tag cannot be of level C3", "level")
+    if not levels:
+        return
+    name = max(levels, key=lambda n: (LEVELS.index(levels[n]), n))
+    if LEVELS.index(levels[name]) <= LEVELS.index(entry.level):
+        return
+    if entry.declassified is None:
+        raise registry.fault(
+            entry.code,
+            f"level {entry.level} is lower than that of {name} ({levels[name]}); raise it or state 'declassified'",
+            "level",
+        )
+    if entry.declassified.to != entry.level:
+        raise registry.fault(
+            entry.code,
+            f"is declassified to {entry.declassified.to} but its level is {entry.level}",
+            "declassified",
+        )
+
+
+def _check_purposes(registry: Registry, entry: Entry) -> None:
+    """Refuse wider purposes: what may only serve one does not become free by being combined."""
+    for code in entry.tag_inputs:
+        wider = [purpose for purpose in entry.purposes if purpose not in registry[code].purposes]
+        if wider and entry.declassified is None:
+            raise registry.fault(
+                entry.code, f"purpose '{wider[0]}' is wider than those of '{code}'", "purposes"
+            )
+
+
+def _check_window(registry: Registry, entry: Entry, relation: Relation) -> None:
+    form = entry.compute.aggregate if entry.compute else None
+    if not isinstance(form, Aggregate) or not relation.name.startswith("trusted."):
+        return
+    kept = contract(relation.name).retention_days
+    asked = form.window_days or 31 * ((form.months or 0) + 1)
+    if kept and (form.window_days or form.months) and asked > kept:
+        raise registry.fault(
+            entry.code,
+            f"looks back {asked} days, but {relation.name} is kept for {kept}",
+            "compute",
+            "aggregate",
+            "window_days" if form.window_days else "months",
+        )
+
+
+def _check_duplicates(registry: Registry, plan: Plan) -> None:
+    """Two online tags with one normalised expression are one tag with two names."""
+    seen: dict[str, str] = {}
+    for entry in plan.entries:
+        assert entry.compute is not None
+        form = entry.compute.aggregate or entry.compute.latest or entry.compute.column
+        rows = form.model_dump(include={"from_", "measure", "window_days", "months"}) if form else {}
+        texts = [
+            (
+                str(keys),
+                _parsed(registry, entry, text, keys).sql(dialect="spark", normalize=True, comments=False),
+            )
+            for keys, text, _ in _texts(entry)
+        ]
+        params = sorted((p.name, str(p.value), str(p.since)) for p in entry.params)
+        asked = repr((entry.compute.kind, sorted(rows.items()), texts, params, entry.null_rule,
+                      entry.value.spark_type))  # fmt: skip
+        if asked in seen:
+            raise registry.fault(
+                entry.code, f"asks the same as the tag '{seen[asked]}'; use that one", "compute"
+            )
+        seen[asked] = entry.code

@@ -1,0 +1,303 @@
+"""From registry entries to SQL: one scan per relation for everything read, one select per layer of rules.
+
+Thousand tags stay a handful of scans: all aggregates over a relation become conditional aggregation
+(``CASE``, since ``FILTER`` on many aggregates is many times slower) over one pass; rules become columns of one
+select per dependency layer; everything is joined on ``one_id`` once. This module only writes text; what can be
+wrong with an entry is found by ``tags.compile.checks``.
+"""
+
+from __future__ import annotations
+
+from lakehouse.settings.yaml_files import did_you_mean
+from tags.compile.plan import Plan, Scan
+from tags.compile.relations import Relation
+from tags.compile.sql_text import BUSINESS_DATE, literal, resolved
+from vocabulary.registry import Aggregate, Entry, Latest, Param, Registry
+
+WIDE_MODEL = "customer_tags"
+PERSON_COLUMNS = ("one_id", "kind")
+GENERATED = "-- Written by `cdp tags compile` from the registry. Edit the registry, not this file.\n"
+_ZERO = {"int": "0", "decimal": "0", "ratio": "0", "boolean": "false"}
+
+
+class Writer:
+    """Writes the SQL of single tags and of whole models for one plan."""
+
+    def __init__(self, registry: Registry, plan: Plan) -> None:
+        self.registry = registry
+        self.plan = plan
+
+    def text(self, entry: Entry, text: str, *keys: str | int) -> str:
+        """Give an entry's expression as SQL; a parameter it does not define raises with its line."""
+        params: dict[str, list[Param]] = {}
+        for param in entry.params:
+            params.setdefault(param.name, []).append(param)
+
+        def missing(name: str) -> Exception:
+            hint = did_you_mean(name, [*params, "business_date"])
+            return self.registry.fault(entry.code, f"unknown parameter ':{name}'{hint}", *keys)
+
+        return resolved(text, params, missing)
+
+    # ------------------------------------------------------------------ what is read
+
+    def measure(self, entry: Entry, relation: Relation) -> str:
+        """Give the aggregate expression of a tag over its relation's rows."""
+        compute = entry.compute
+        assert compute is not None
+        form = compute.aggregate or compute.latest
+        assert form is not None
+        key = compute.kind
+        conditions = []
+        if form.where:
+            conditions.append(f"({self.text(entry, form.where, 'compute', key, 'where')})")
+        of = self.text(entry, form.of, "compute", key, "of") if form.of else "1"
+        if isinstance(form, Latest):
+            return self._picked("max_by", entry, of, form.order_by, conditions, relation)
+        conditions += self._window(entry, form, relation)
+        if form.measure in ("first", "last"):
+            picker = "min_by" if form.measure == "first" else "max_by"
+            return self._picked(picker, entry, of, form.order_by or [], conditions, relation)
+        chosen = f"case when {' and '.join(conditions)} then {of} end" if conditions else of
+        if form.measure == "any":
+            return f"max({' and '.join([*conditions, of] if form.of else conditions) or 'true'})"
+        sql = {
+            "sum": f"sum({chosen})",
+            "count": f"count({chosen})",
+            # collect_set once per group: several COUNT(DISTINCT) make Spark copy every row once per tag.
+            "count_distinct": f"size(collect_set({chosen}))",
+            "min": f"min({chosen})",
+            "max": f"max({chosen})",
+            "avg": f"sum({chosen}) / nullif({self._divisor(entry, form, conditions) or f'count({chosen})'}, 0)",
+            "ratio": f"sum({chosen}) / nullif({self._divisor(entry, form, conditions)}, 0)",
+            "set": f"array_sort(collect_set({chosen}))",
+        }[form.measure]
+        if form.at_least:
+            sql = f"{sql} >= {self.text(entry, form.at_least, 'compute', key, 'at_least')}"
+        return sql
+
+    def _divisor(self, entry: Entry, form: Aggregate, conditions: list[str]) -> str | None:
+        if form.per is None:
+            return None
+        per = self.text(entry, form.per, "compute", "aggregate", "per")
+        chosen = f"case when {' and '.join(conditions)} then {per} end" if conditions else per
+        return f"sum({chosen})" if form.measure == "ratio" else f"size(collect_set({chosen}))"
+
+    def _window(self, entry: Entry, form: Aggregate, relation: Relation) -> list[str]:
+        if not (form.window_days or form.months):
+            return []
+        if relation.event_date is None:
+            raise self.registry.fault(
+                entry.code,
+                f"'{relation.name}' has no event date, so a window cannot be cut",
+                "compute",
+                "aggregate",
+            )
+        day = relation.event_date
+        if form.window_days:
+            return [f"{day} > date_sub({BUSINESS_DATE}, {form.window_days})"]
+        return [
+            f"{day} >= add_months(trunc({BUSINESS_DATE}, 'MM'), -{form.months})",
+            f"{day} < trunc({BUSINESS_DATE}, 'MM')",
+        ]
+
+    def _picked(
+        self,
+        picker: str,
+        entry: Entry,
+        of: str,
+        order_by: list[str],
+        conditions: list[str],
+        relation: Relation,
+    ) -> str:
+        """Give the value of the row that wins; rows without a value do not stand, and ties end in the key."""
+        order = [self.text(entry, part, "compute") for part in order_by]
+        order += [column for column in relation.key if column not in order]
+        if relation.event_date and "_arrived_on" in relation.columns:
+            order += ["_arrived_on", "_file", "_row"]
+        stands = " and ".join([*conditions, f"{of} is not null"])
+        return f"{picker}({of}, case when {stands} then struct({', '.join(order)}) end)"
+
+    def scan_sql(self, scan: Scan) -> str:
+        """Give the model that answers all tags over one relation in one pass."""
+        relation = scan.relation
+        lines = [
+            GENERATED + f"-- One row per OneID that has rows in {relation.name}.",
+            "{{ config(materialized='ephemeral') }}\n",
+            "with attributed as (",
+            *("    " + line for line in self._attributed(relation)),
+            ")\n",
+            "select",
+            "    one_id,",
+        ]
+        for at, entry in enumerate(scan.entries):
+            comma = "," if at + 1 < len(scan.entries) else ""
+            lines.append(f"    -- {entry.code}: {entry.name.zh} · {entry.name.en} ({self.origin(entry)})")
+            lines.append(f"    {self.measure(entry, relation)} as {entry.code}{comma}")
+        lines.append("from attributed")
+        if widest := self._widest(scan):
+            lines.append(f"where {widest}")
+        lines.append("group by one_id")
+        return "\n".join(lines) + "\n"
+
+    def _attributed(self, relation: Relation) -> list[str]:
+        model = f"{{{{ ref('{relation.model}') }}}}"
+        if relation.attribution == "one_id":
+            return ["select * from " + model, "where one_id is not null"]
+        if relation.attribution == "profile":
+            return [
+                "select people.one_id, facts.*",
+                f"from {model} facts",
+                "join {{ ref('int_profiles_keyed') }} people",
+                "    on people.source = facts.source and people.source_key = facts.source_key",
+            ]
+        return [
+            "select owners.one_id, facts.*",
+            f"from {model} facts",
+            "join {{ ref('int_account_owners') }} owners",
+            "    on owners.source = facts.source and owners.account_id = facts.account_id",
+            "where owners.one_id is not null",
+        ]
+
+    def _widest(self, scan: Scan) -> str | None:
+        """Give the day before which no tag of the scan looks, so that old rows are not even read."""
+        forms = [entry.compute.aggregate for entry in scan.entries if entry.compute]
+        if not scan.relation.event_date or any(f is None or not (f.window_days or f.months) for f in forms):
+            return None
+        days = max((f.window_days or 0) for f in forms if f)
+        months = max((f.months or 0) for f in forms if f)
+        bounds = [f"date_sub({BUSINESS_DATE}, {days - 1})"] if days else []
+        bounds += [f"add_months(trunc({BUSINESS_DATE}, 'MM'), -{months})"] if months else []
+        earliest = bounds[0] if len(bounds) == 1 else f"least({', '.join(bounds)})"
+        return f"{scan.relation.event_date} >= {earliest}"
+
+    # ------------------------------------------------------------------ what is derived
+
+    def default(self, entry: Entry) -> str | None:
+        """Give the SQL of the value that stands for absence (null rule Z), or None."""
+        if entry.null_rule not in ("Z", "NEVER"):
+            return None
+        if entry.value.cardinality == "set":
+            values = entry.default if isinstance(entry.default, list) else []
+            return f"cast(array({', '.join(literal(v) for v in values)}) as {entry.value.spark_type})"
+        if entry.default is not None:
+            return literal(entry.default)
+        if entry.value.type in _ZERO:
+            return _ZERO[entry.value.type]
+        if entry.null_rule == "NEVER":
+            return None
+        raise self.registry.fault(
+            entry.code, f"null rule Z of a {entry.value.type} needs a 'default'", "null_rule"
+        )
+
+    def typed(self, entry: Entry, sql: str) -> str:
+        """Give a value cast to its type, sorted if it is a set, with its null rule applied."""
+        if entry.value.cardinality == "set":
+            sql = f"array_sort(array_compact({sql}))"
+        if (default := self.default(entry)) is not None:
+            sql = f"coalesce({sql}, {default})"
+        return f"cast({sql} as {entry.value.spark_type})"
+
+    def rule(self, entry: Entry) -> str:
+        """Give the expression of a rule over the layer below it."""
+        compute = entry.compute
+        assert compute is not None
+        if compute.relation:
+            sql = f"{entry.code}__read"
+        else:
+            if compute.expression:
+                sql = self.text(entry, compute.expression, "compute", "expression")
+            else:
+                lines = []
+                for at, case in enumerate(compute.cases or []):
+                    if case.when is not None and case.then is not None:
+                        when = self.text(entry, case.when, "compute", "cases", at)
+                        lines.append(
+                            f"when {when} then {self.text(entry, case.then, 'compute', 'cases', at)}"
+                        )
+                    else:
+                        lines.append(f"else {self.text(entry, str(case.otherwise), 'compute', 'cases', at)}")
+                sql = "case\n            " + "\n            ".join(lines) + "\n        end"
+            sql = self.typed(entry, sql)
+        for at, exception in enumerate(entry.null_when):
+            when = self.text(entry, exception.when, "null_when", at)
+            sql = f"case when {when} then null else {sql} end"
+        return sql
+
+    def wide_sql(self) -> str:
+        """Give the model that joins every scan on ``one_id`` once and adds the rules layer by layer."""
+        plan = self.plan
+        lines = [
+            GENERATED + "-- One row per OneID of kind customer or prospect.",
+            "{{ config(materialized='table') }}\n",
+            "with read as (",
+            f"    select {{{{ sent_to_every_task({[_alias(scan) for scan in plan.scans]}) }}}}",
+        ]
+        columns = ["people.one_id", "people.kind"]
+        for scan in plan.scans:
+            for entry in scan.entries:
+                name = f"{entry.code}__read" if entry.null_when else entry.code
+                source = entry.code if scan.aggregated else entry.compute.column.of  # type: ignore[union-attr]
+                columns.append(f"{self.typed(entry, f'{_alias(scan)}.{source}')} as {name}")
+        lines += [f"        {column}," for column in columns[:-1]] + [f"        {columns[-1]}"]
+        lines.append("    from {{ ref('int_people') }} people")
+        for scan in plan.scans:
+            lines.append(f"    left join {{{{ ref('{scan.model}') }}}} {_alias(scan)}")
+            lines.append(f"        on {_alias(scan)}.one_id = people.one_id")
+        lines.append(")")
+        below = "read"
+        for number, layer in enumerate(plan.layers[1:], start=1):
+            lines[-1] += ","
+            lines += ["", f"layer_{number} as (", "    select", "        *,"]
+            for at, entry in enumerate(layer):
+                comma = "," if at + 1 < len(layer) else ""
+                lines.append(
+                    f"        -- {entry.code}: {entry.name.zh} · {entry.name.en} ({self.origin(entry)})"
+                )
+                lines.append(f"        {self.rule(entry)} as {entry.code}{comma}")
+            lines += [f"    from {below}", ")"]
+            below = f"layer_{number}"
+        lines += ["", "select", "    one_id,", "    kind,"]
+        lines += [f"    {entry.code}," for entry in plan.entries]
+        lines += [
+            f"    {self.exceptions()} as null_exceptions,",
+            f"    {BUSINESS_DATE} as as_of",
+            f"from {below}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def exceptions(self) -> str:
+        """Give the array of nulls whose reason is not the null rule's own, sorted by tag."""
+        found = []
+        for entry in sorted(self.plan.entries, key=lambda e: e.code):
+            for at, exception in enumerate(entry.null_when):
+                if exception.reason == entry.default_reason:
+                    continue
+                when = self.text(entry, exception.when, "null_when", at)
+                found.append(
+                    f"        case when {entry.code} is null and ({when})\n"
+                    f"            then named_struct('tag', '{entry.code}', 'reason', '{exception.reason}') end"
+                )
+        kind = "array<struct<tag:string,reason:string>>"
+        if not found:
+            return f"cast(array() as {kind})"
+        return "cast(array_compact(array(\n" + ",\n".join(found) + f"\n    )) as {kind})"
+
+    def origin(self, entry: Entry) -> str:
+        """Give the file an entry stands in, the same on every machine."""
+        folder = "workspace tags" if entry.code in self.registry.site else "tags/registry"
+        return f"{folder}/{self.registry.places[entry.code].file.name}"
+
+    def tag_sql(self, entry: Entry) -> str:
+        """Give the SQL that answers one tag, for people to read."""
+        for scan in self.plan.scans:
+            if entry in scan.entries and scan.aggregated:
+                read = f"{self.measure(entry, scan.relation)}\nfrom {scan.relation.name} group by one_id"
+                return read if not entry.null_when else f"{read}\n-- then: {self.rule(entry)}"
+            if entry in scan.entries:
+                return f"{entry.compute.column.of}\nfrom {scan.relation.name}"  # type: ignore[union-attr]
+        return self.rule(entry)
+
+
+def _alias(scan: Scan) -> str:
+    return scan.relation.noun

@@ -1,0 +1,111 @@
+"""What is read once and what is derived from it: the scans and the layers of rules of all online tags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lakehouse.errors import CdpError
+from lakehouse.settings.yaml_files import did_you_mean
+from tags.compile.relations import Relation, Relations
+from vocabulary.registry import Entry, Registry
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One pass over a relation and the tags it answers; a ``column`` source has one row per person already."""
+
+    relation: Relation
+    entries: tuple[Entry, ...]
+    aggregated: bool
+
+    @property
+    def model(self) -> str:
+        """The dbt model to join: the generated scan, or the hand-written model itself."""
+        return f"tag_customer__{self.relation.noun}" if self.aggregated else self.relation.model
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be generated: scans, layers of rules, and the order of columns."""
+
+    entries: tuple[Entry, ...]
+    scans: tuple[Scan, ...]
+    layers: tuple[tuple[Entry, ...], ...]
+
+
+def make_plan(registry: Registry, relations: Relations) -> Plan:
+    """Give the scans and layers for every online tag; a cycle or a tag that is not computed raises."""
+    entries = tuple(registry.online())
+    read: dict[tuple[str, bool], list[Entry]] = {}
+    for entry in entries:
+        if entry.entity != "customer":
+            raise registry.fault(
+                entry.code, f"entity '{entry.entity}' is not computed yet; keep the tag as draft", "entity"
+            )
+        if entry.compute is None:
+            raise registry.fault(
+                entry.code, f"the tag '{entry.code}' is online and has no 'compute'", "status"
+            )
+        if entry.compute.kind == "model":
+            raise registry.fault(
+                entry.code, "model tags are not computed yet; keep the tag as draft", "compute"
+            )
+        if entry.compute.relation:
+            read.setdefault((entry.compute.relation, entry.compute.kind != "column"), []).append(entry)
+    scans = []
+    for (name, aggregated), found in read.items():
+        try:
+            relation = relations.find(name)
+        except CdpError as wrong:
+            first = found[0]
+            raise registry.fault(
+                first.code,
+                wrong.message,
+                "compute",
+                first.compute.kind if first.compute else "aggregate",
+                "from",
+            ) from None
+        scans.append(Scan(relation, tuple(found), aggregated))
+    return Plan(entries, tuple(scans), _layers(registry, entries))
+
+
+def _layers(registry: Registry, entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], ...]:
+    """Layer 0 is what is only read; a rule stands one layer above the highest tag it reads."""
+    online = {entry.code: entry for entry in entries}
+    depth: dict[str, int] = {}
+
+    def visit(code: str, path: tuple[str, ...]) -> int:
+        if code in path:
+            circle = " → ".join([*path[path.index(code) :], code])
+            raise registry.fault(path[-1], f"the tags read one another in a circle: {circle}", "inputs")
+        if code not in depth:
+            entry = online[code]
+            needed = entry.tag_inputs if _is_rule(entry) else []
+            for other in needed:
+                if other not in online:
+                    raise _unread(registry, entry, other)
+            depth[code] = (
+                1 + max((visit(o, (*path, code)) for o in needed), default=0) if _is_rule(entry) else 0
+            )
+        return depth[code]
+
+    for entry in entries:
+        visit(entry.code, ())
+    return tuple(
+        tuple(e for e in entries if depth[e.code] == level)
+        for level in range(1 + max(depth.values(), default=0))
+    )
+
+
+def _unread(registry: Registry, entry: Entry, other: str) -> Exception:
+    if other in registry.entries:
+        state = registry.entries[other].status
+        return registry.fault(
+            entry.code, f"'{entry.code}' reads the tag '{other}', which is {state}", "inputs"
+        )
+    hint = did_you_mean(other, list(registry.entries))
+    return registry.fault(entry.code, f"'{entry.code}' reads the unknown tag '{other}'{hint}", "inputs")
+
+
+def _is_rule(entry: Entry) -> bool:
+    return bool(entry.null_when) or entry.compute is None or entry.compute.relation is None

@@ -1,0 +1,113 @@
+"""Relations that tags may read: trusted tables (through their as-of staging models) and intermediate models.
+
+A relation is attributed to a person in one of three ways: it carries ``one_id`` itself, it carries the profile
+(``source``, ``source_key``), or it carries the account (``source``, ``account_id``), whose owner gets the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from lakehouse.contracts.contract import contract, contract_names
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.yaml_files import did_you_mean, load_yaml, plain
+
+PROJECT = Path(__file__).parents[2] / "dbt_project"
+Attribution = Literal["one_id", "profile", "account"]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A readable relation: its dbt model, columns, key, event date and how a row finds its person."""
+
+    name: str
+    model: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    attribution: Attribution | None
+    event_date: str | None
+    levels: dict[str, str]
+
+    @property
+    def noun(self) -> str:
+        """The name without its layer, for the generated model that scans it."""
+        return self.name.removeprefix("trusted.").removeprefix("int_").removeprefix("stg_trusted__")
+
+
+def trusted_relation(name: str) -> Relation:
+    """Give the relation of a trusted table, read through ``stg_trusted__<table>``."""
+    found = contract(name)
+    columns = tuple(found.columns)
+    if "one_id" in columns:
+        attribution: Attribution | None = "one_id"
+    elif "source_key" in columns:
+        attribution = "profile"
+    elif "account_id" in columns:
+        attribution = "account"
+    else:
+        attribution = None
+    return Relation(
+        name=name,
+        model=f"stg_trusted__{found.table}",
+        columns=columns,
+        key=found.key,
+        attribution=attribution,
+        event_date=found.event_date,
+        levels={column.name: column.level for column in found.columns.values()},
+    )
+
+
+def model_relations(folders: list[Path]) -> dict[str, Relation]:
+    """Give the relations of dbt models whose YAML lists columns, from folders of models.
+
+    A model's ``config.meta`` says ``key`` (list) and, if rows have one, ``event_date``.
+    """
+    found: dict[str, Relation] = {}
+    for folder in folders:
+        for file in sorted(folder.rglob("*.yml")):
+            for model in _models(file):
+                meta = (model.get("config") or {}).get("meta") or {}
+                listed = model.get("columns") or []
+                columns = tuple(str(column["name"]) for column in listed)
+                found[model["name"]] = Relation(
+                    name=model["name"],
+                    model=model["name"],
+                    columns=columns,
+                    key=tuple(meta.get("key") or ()),
+                    attribution=_attribution(columns),
+                    event_date=meta.get("event_date"),
+                    levels={},
+                )
+    return found
+
+
+@cache
+def _models(file: Path) -> tuple[dict[str, Any], ...]:
+    return tuple(plain(load_yaml(file)).get("models") or ())
+
+
+def _attribution(columns: tuple[str, ...]) -> Attribution | None:
+    if "one_id" in columns:
+        return "one_id"
+    if {"source", "source_key"} <= set(columns):
+        return "profile"
+    return "account" if {"source", "account_id"} <= set(columns) else None
+
+
+class Relations:
+    """Every relation the tags of one workspace may name."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.models = model_relations(folders)
+
+    def find(self, name: str) -> Relation:
+        """Give a relation by name; an unknown one raises ``SettingsInvalid`` with the nearest known name."""
+        if name in self.models:
+            return self.models[name]
+        if name.startswith("trusted.") and name in contract_names("trusted"):
+            return trusted_relation(name)
+        known = [*contract_names("trusted"), *(n for n in self.models if not n.startswith("stg_"))]
+        raise SettingsInvalid(f"unknown relation '{name}'{did_you_mean(name, known)}")

@@ -1,0 +1,1 @@
+"""The words two rooms share, and nothing else."""

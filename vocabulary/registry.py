@@ -1,0 +1,364 @@
+"""The registry: every tag's meaning, read from the product's ``tags/registry`` and the workspace's ``tags``.
+
+Reading must stay cheap (``cdp tags list`` answers in under a second), so files are parsed by the C loader and
+only a faulty file is read again with line numbers. No Spark, pandas, dbt or sqlglot is imported here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
+
+SHIPPED = Path(__file__).parents[1] / "tags" / "registry"
+LEVELS = ("C1", "C2", "C3")
+Status = Literal["draft", "review", "online", "deprecated", "offline"]
+Reason = Literal["unknown", "not_applicable", "late", "expired"]
+Scalar = bool | int | Decimal | dt.date | str
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Bilingual(_Strict):
+    """A text in Chinese and English."""
+
+    zh: str
+    en: str
+
+
+class Value(_Strict):
+    """What an answer looks like; money is decimal(18,2), a ratio decimal(18,6)."""
+
+    type: Literal["string", "int", "boolean", "decimal", "ratio", "date"]
+    domain: list[str] | None = None
+    min: Decimal | None = None
+    max: Decimal | None = None
+    scale: int | None = None
+    unit: str | None = None
+    cardinality: Literal["single", "set"] = "single"
+
+    @property
+    def spark_type(self) -> str:
+        """The column's Spark SQL type."""
+        scalar = {"decimal": "decimal(18,2)", "ratio": "decimal(18,6)"}.get(self.type, self.type)
+        return f"array<{scalar}>" if self.cardinality == "set" else scalar
+
+
+class Param(_Strict):
+    """A threshold with the day it takes effect; several of one name follow one another."""
+
+    name: str
+    value: Scalar | list[str]
+    since: dt.date = dt.date(1900, 1, 1)
+    why: str | None = None
+
+
+class Declassified(_Strict):
+    """Why an aggregate of more personal columns may carry a lower level."""
+
+    to: Literal["C1", "C2"]
+    why: str
+    approver: str
+
+
+class NullWhen(_Strict):
+    """A condition over tags under which the value is null, and the reason recorded for it."""
+
+    when: str
+    reason: Reason
+
+
+class Owner(_Strict):
+    """Who answers for the meaning and who for the computation."""
+
+    business: str
+    tech: str
+
+
+class Aggregate(_Strict):
+    """A measure over the rows of one relation, grouped by person.
+
+    ``per`` divides: ``avg`` by the number of its distinct values (an average per month), ``ratio`` by its sum.
+    ``at_least`` turns the measure into a yes or no.
+    """
+
+    from_: str = Field(alias="from")
+    measure: Literal[
+        "sum", "count", "count_distinct", "min", "max", "avg", "ratio", "any", "set", "first", "last"
+    ]
+    of: str | None = None
+    where: str | None = None
+    window_days: Annotated[int, Field(ge=1)] | None = None
+    months: Annotated[int, Field(ge=1)] | None = None
+    per: str | None = None
+    at_least: str | None = None
+    order_by: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Aggregate:
+        if self.measure not in ("count", "any") and not self.of:
+            raise ValueError(f"measure '{self.measure}' needs 'of'")
+        if self.measure == "ratio" and not self.per:
+            raise ValueError("measure 'ratio' needs 'per', the sum it divides by")
+        if self.window_days and self.months:
+            raise ValueError("give either window_days or months")
+        if self.measure in ("first", "last") and not self.order_by:
+            raise ValueError(f"measure '{self.measure}' needs 'order_by'")
+        return self
+
+
+class Latest(_Strict):
+    """The value of the row that stands highest in ``order_by``; ties end in the relation's key."""
+
+    from_: str = Field(alias="from")
+    of: str
+    order_by: list[str]
+    where: str | None = None
+
+
+class Case(_Strict):
+    """One line of an ordered list: the first ``when`` that is true decides; the last may be ``else``."""
+
+    when: str | None = None
+    then: str | None = None
+    otherwise: str | None = Field(default=None, alias="else")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Case:
+        if (self.otherwise is None) == (self.when is None or self.then is None):
+            raise ValueError("write either {when, then} or {else}")
+        return self
+
+
+class FromColumn(_Strict):
+    """A column of a dbt model that has one row per person."""
+
+    from_: str = Field(alias="from")
+    of: str
+
+
+class ModelScore(_Strict):
+    """A score of a registered model."""
+
+    name: str
+    version: str
+
+
+class Compute(_Strict):
+    """Exactly one way to find the answer."""
+
+    aggregate: Aggregate | None = None
+    latest: Latest | None = None
+    expression: str | None = None
+    cases: list[Case] | None = None
+    column: FromColumn | None = None
+    model: ModelScore | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Compute:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(type(self).model_fields)}")
+        if self.cases and any(case.otherwise is not None for case in self.cases[:-1]):
+            raise ValueError("only the last of 'cases' may be 'else'")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The name of the form that was given."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @property
+    def relation(self) -> str | None:
+        """The relation the answer is read from, if it is read from one."""
+        form = self.aggregate or self.latest or self.column
+        return form.from_ if form else None
+
+
+class Entry(_Strict):
+    """One tag: its meaning, its values, its nulls, and how it is computed."""
+
+    code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    name: Bilingual
+    definition: Bilingual
+    family: str
+    entity: str = "customer"
+    kind: Literal["fact", "rule", "model"]
+    value: Value
+    null_rule: Annotated[str, Field(pattern=r"^(Z|U|NA|H\(\d+\)|NEVER)$")]
+    null_when: list[NullWhen] = Field(default_factory=list)
+    default: Scalar | list[str] | None = None
+    tie_rule: str | None = None
+    level: Literal["C1", "C2", "C3"]
+    declassified: Declassified | None = None
+    purposes: list[str]
+    params: list[Param] = Field(default_factory=list)
+    inputs: list[str]
+    compute: Compute | None = None
+    refresh: str = "nightly"
+    max_staleness_days: int = 2
+    owner: Owner | str
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    status: Status
+    history: bool | None = None
+    replaces: str | None = None
+    deprecated_on: dt.date | None = None
+
+    @property
+    def default_reason(self) -> str | None:
+        """The reason a null has when nothing else is recorded; None where a null is an exception."""
+        return {"U": "unknown", "NA": "not_applicable", "H": "unknown"}.get(self.null_rule.split("(")[0])
+
+    @property
+    def tag_inputs(self) -> list[str]:
+        """Codes of the tags this one reads."""
+        return [text.removeprefix("tag:") for text in self.inputs if text.startswith("tag:")]
+
+    @property
+    def column_inputs(self) -> list[str]:
+        """Columns (``trusted.table.column``) this tag reads."""
+        return [text for text in self.inputs if not text.startswith(("tag:", "param:"))]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an entry stands; ``line`` of a key is looked up only when something has to be said about it."""
+
+    file: Path
+    index: int
+
+    def line(self, *keys: str | int) -> int | None:
+        """Give the line of a key below the entry, or of the entry."""
+        return line_of(load_yaml(self.file), "tags", self.index, *keys)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All entries in the order of the files, each with the places it was written at (last one decides)."""
+
+    entries: dict[str, Entry]
+    places: dict[str, Place]
+    site: frozenset[str] = field(default_factory=frozenset)
+
+    def __getitem__(self, code: str) -> Entry:
+        if code not in self.entries:
+            raise SettingsInvalid(f"there is no tag '{code}'{did_you_mean(code, list(self.entries))}")
+        return self.entries[code]
+
+    def online(self) -> list[Entry]:
+        """Give the entries that are computed, in registry order."""
+        return [entry for entry in self.entries.values() if entry.status in ("online", "deprecated")]
+
+    def fault(self, code: str, message: str, *keys: str | int) -> SettingsInvalid:
+        """Give an error that names the file and line of a key of an entry."""
+        place = self.places[code]
+        return SettingsInvalid(message, file=place.file, line=place.line(*keys))
+
+
+class _File(_Strict):
+    family: str
+    description: str | None = None
+    tags: list[Entry]
+
+
+def load_registry(workspace: Path | None = None, *, shipped: Path = SHIPPED) -> Registry:
+    """Read the shipped registry and, over it, the workspace's ``tags/*.yml``.
+
+    A workspace entry whose code is shipped replaces the keys it names and keeps the others; one with a new code
+    stands by itself. Anything missing, unknown or given twice raises ``SettingsInvalid`` with file and line.
+    """
+    raw: dict[str, dict[str, Any]] = {}
+    places: dict[str, Place] = {}
+    for file in sorted(shipped.glob("*.yml")):
+        for index, tree in _entries(file):
+            code = _code(tree, file, index)
+            if code in raw:
+                raise SettingsInvalid(
+                    f"the tag '{code}' is also in {places[code].file.name}",
+                    file=file,
+                    line=Place(file, index).line(),
+                )
+            raw[code], places[code] = tree, Place(file, index)
+    site: set[str] = set()
+    for file in sorted((workspace / "tags").glob("*.yml")) if workspace else []:
+        for index, tree in _entries(file):
+            code = _code(tree, file, index)
+            if code in site:
+                raise SettingsInvalid(
+                    f"the tag '{code}' is also in {places[code].file.name}",
+                    file=file,
+                    line=Place(file, index).line(),
+                )
+            raw[code] = {**raw.get(code, {}), **tree}
+            places[code] = Place(file, index)
+            site.add(code)
+    return Registry(_validated(raw, places), places, frozenset(site))
+
+
+def _entries(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
+    with file.open(encoding="utf-8") as text:
+        try:
+            tree = yaml.load(text, Loader=_UniqueLoader)
+        except (yaml.YAMLError, UnicodeDecodeError):
+            load_yaml(file)  # says what is wrong and on which line
+            raise
+    allowed = list(_File.model_fields)
+    if not isinstance(tree, dict) or not isinstance(tree.get("tags"), list) or not tree.get("family"):
+        raise SettingsInvalid("a tag file has the keys 'family' and 'tags' (a list)", file=file, line=1)
+    for key in tree:
+        if key not in allowed:
+            line = line_of(load_yaml(file), key)
+            raise SettingsInvalid(f"unknown key '{key}'{did_you_mean(key, allowed)}", file=file, line=line)
+    for index, entry in enumerate(tree["tags"]):
+        if not isinstance(entry, dict):
+            raise SettingsInvalid("a tag is a mapping", file=file, line=Place(file, index).line())
+        yield index, {"family": tree["family"], **entry}
+
+
+def _code(tree: dict[str, Any], file: Path, index: int) -> str:
+    code = tree.get("code")
+    if not isinstance(code, str):
+        raise SettingsInvalid("key 'code' is missing", file=file, line=Place(file, index).line())
+    return code
+
+
+def _validated(raw: dict[str, dict[str, Any]], places: dict[str, Place]) -> dict[str, Entry]:
+    entries: dict[str, Entry] = {}
+    for code, tree in raw.items():
+        try:
+            entries[code] = Entry.model_validate(tree)
+        except ValidationError:
+            _explain(tree, places[code])
+            raise
+    return entries
+
+
+def _explain(tree: dict[str, Any], place: Place) -> None:
+    """Raise the located error of a faulty entry: from its own lines where they hold the fault."""
+    written = load_yaml(place.file)["tags"][place.index]
+    for key, value in tree.items():
+        if key not in written:
+            written[key] = value
+    parse_model(Entry, written, file=place.file)
+
+
+class _UniqueLoader(_LOADER):  # type: ignore[misc,valid-type]
+    """The C loader, refusing a key given twice (YAML takes the last one silently)."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        if len(found) != len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
+            raise yaml.constructor.ConstructorError(None, None, "a key is given twice", node.start_mark)
+        return found
