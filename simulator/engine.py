@@ -17,21 +17,12 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from lakehouse.errors import InputInvalid
-from simulator.draws import joined, moments, put, strings_of, taken
-from simulator.effects import caused_purchases, write_purchases
+from simulator.truth.effects import OPENS, caused_purchases, write_purchases
+from simulator.world.draws import joined, moments, put, strings_of, taken
 
 FEED = "marketing_receipts"
 STATUSES = ["SENT", "DELIVERED", "OPENED", "CLICKED", "BOUNCED_HARD", "BOUNCED_SOFT", "COMPLAINED", "REFUSED"]
 SENT, DELIVERED, OPENED, CLICKED, BOUNCED_HARD, BOUNCED_SOFT, COMPLAINED, REFUSED = range(8)
-# by channel: share opened of delivered, clicked of opened; other channels as SMS
-OPENS = {
-    "PUSH": (0.22, 0.30),
-    "WECHAT": (0.35, 0.35),
-    "INAPP": (0.45, 0.25),
-    "SMS": (0.10, 0.20),
-    "EMAIL": (0.15, 0.15),
-    "CALL": (0.5, 0.1),
-}
 HARD, SOFT, COMPLAINS, REFUSES = 0.02, 0.03, 0.003, 0.004
 # minutes after the sending (from 09:00 on the day after the business date)
 AFTER = np.array([0, 1, 30, 34, 1, 1, 180, 240])
@@ -61,7 +52,7 @@ def answer(
 ) -> Answers:  # fmt: skip
     """Send the audiences published for a business date and write the receipts of the next day into the inbox.
 
-    Given the app user of each recipient and a truth folder, delivered messages also cause purchases (see `simulator.effects`).
+    Given the app user of each recipient and a truth folder, delivered messages also cause purchases (see `simulator.truth.effects`).
 
     Reads the newest complete run (`_SUCCESS` present, highest `seq`) of every segment and destination. Every outcome depends only on
     recipient and run, so that the same audiences give the same bytes. Raises `InputInvalid` where a manifest names an absent file.

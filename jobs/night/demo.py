@@ -10,8 +10,9 @@ from jobs.night.nightly import Night, run_night
 from lakehouse.errors import UsageError
 from lakehouse.query.published import open_publication, publications
 from lakehouse.settings.settings import Settings
-from simulator.bank import Plan, simulate
 from simulator.engine import answer
+from simulator.simulation import simulate
+from simulator.world.bank import Plan
 
 log = logging.getLogger("cdp.demo")
 

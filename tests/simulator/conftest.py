@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.bank import Bank, Plan, simulate
+from simulator.simulation import simulate
+from simulator.world.bank import Bank, Plan
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ from pathlib import Path
 import duckdb
 import pytest
 from delivered import content
-from lakehouse.yaml_files import load_yaml
 
-from simulator.bank import Plan, simulate
+from lakehouse.settings.yaml_files import load_yaml
+from simulator.simulation import simulate
+from simulator.world.bank import Plan
 
 REGISTRY = Path(__file__).resolve().parents[2] / "tags" / "registry"
 CHINESE = {

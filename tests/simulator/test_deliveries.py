@@ -9,8 +9,9 @@ import pytest
 from delivered import content, files, has_right_check, lines, narrow, rows
 
 from lakehouse.errors import UsageError
-from simulator.bank import Plan, simulate
-from simulator.rates import Rates
+from simulator.simulation import simulate
+from simulator.world.bank import Plan
+from simulator.world.rates import Rates
 
 D1, D2, D3 = "2026-11-18", "2026-11-19", "2026-11-20"
 
@@ -118,7 +119,7 @@ def test_nobody_shares_a_right_identity_number_with_a_stranger(delivery):
     ],
 )
 def test_each_trouble_of_core_records_occurs_at_about_its_rate(bank, trouble, rate):
-    from simulator.truth import troubles_of
+    from simulator.truth.troubles import troubles_of
 
     carries = next(
         mask for source, name, mask in troubles_of(bank) if (source, name) == ("core_banking", trouble)

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from delivered import content, lines, rows
 
-from simulator.bank import Bank, Plan, simulate
-from simulator.rates import Rates
+from simulator.simulation import simulate
+from simulator.world.bank import Bank, Plan
+from simulator.world.rates import Rates
 
 NIGHTS = ("2026-11-18", "2026-11-19", "2026-11-20")
 OFTEN = replace(

@@ -7,10 +7,10 @@ import json
 import pytest
 from click.testing import CliRunner
 from delivered import files, rows
-from jobs.commands.simulate import command
 
+from jobs.cli.simulate import command
 from lakehouse.errors import SettingsInvalid, UsageError
-from simulator.rates import HEAVY, LIGHT, Rates, rates_of
+from simulator.world.rates import HEAVY, LIGHT, Rates, rates_of
 
 
 def test_a_light_mess_has_less_of_each_trouble_and_a_heavy_one_more():

@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 import pytest
 from delivered import content, has_right_check, lines, narrow, rows
 
-from simulator.bank import Bank, Plan
-from simulator.evidence import judged, records_of
-from simulator.rates import rates_of
+from simulator.truth.evidence import judged, records_of
+from simulator.world.bank import Bank, Plan
+from simulator.world.rates import rates_of
 
 NIGHTS = ("2026-11-18", "2026-11-19", "2026-11-20")
 

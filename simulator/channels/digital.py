@@ -8,12 +8,12 @@ from dataclasses import fields
 import numpy as np
 import pyarrow as pa
 
-from simulator import events as ev
-from simulator.bank import Bank
-from simulator.draws import days, generator, joined, moments, put, taken, tokens
-from simulator.files import Inbox, Shape
-from simulator.identifiers import written_names, written_phones
-from simulator.keys import app_user_ids, device_ids, kiosk_devices
+from simulator.channels import events as ev
+from simulator.channels.files import Inbox, Shape
+from simulator.world.bank import Bank
+from simulator.world.draws import days, generator, joined, moments, put, taken, tokens
+from simulator.world.identifiers import written_names, written_phones
+from simulator.world.keys import app_user_ids, device_ids, kiosk_devices
 
 EVENT_CHUNK = 30_000  # app users whose history stands in memory at once
 PLAIN_STYLE = 0

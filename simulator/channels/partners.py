@@ -7,13 +7,13 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 
-from simulator import codes
-from simulator.bank import Bank
-from simulator.contacts import PARTNERS
-from simulator.draws import days, generator, joined, moments, money, numbered, put, taken
-from simulator.files import Inbox, Shape
-from simulator.keys import contact_keys
-from simulator.service_files import full_names, held_phones
+from simulator.channels.files import Inbox, Shape
+from simulator.channels.service import full_names, held_phones
+from simulator.world import codes
+from simulator.world.bank import Bank
+from simulator.world.contacts import PARTNERS
+from simulator.world.draws import days, generator, joined, moments, money, numbered, put, taken
+from simulator.world.keys import contact_keys
 
 HISTORY_DAYS = 180
 EVENTS_A_MONTH = 2.0

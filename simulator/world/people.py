@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from simulator import codes
-from simulator.draws import chosen, generator
-from simulator.identifiers import unique_sequences
-from simulator.rates import Rates
+from simulator.world import codes
+from simulator.world.draws import chosen, generator
+from simulator.world.identifiers import unique_sequences
+from simulator.world.rates import Rates
 
 HEAD, SPOUSE, CHILD, ELDER = range(4)
 ROLE_NAMES = ["head", "spouse", "child", "elder"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from simulator import codes
-from simulator.bank import Bank
-from simulator.contacts import MALL
-from simulator.draws import days, generator, joined, moments, money, numbered, put, taken
-from simulator.files import Inbox, Shape
-from simulator.keys import contact_keys, customer_numbers
-from simulator.service_files import held_phones
+from simulator.channels.files import Inbox, Shape
+from simulator.channels.service import held_phones
+from simulator.world import codes
+from simulator.world.bank import Bank
+from simulator.world.contacts import MALL
+from simulator.world.draws import days, generator, joined, moments, money, numbered, put, taken
+from simulator.world.keys import contact_keys, customer_numbers
 
 LASTS = 365  # days until points expire
 EARN, SPEND, EXPIRE = range(3)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from simulator import accounts as acc
-from simulator import codes
-from simulator.bank import Bank
-from simulator.draws import (
+from simulator.channels.files import Inbox, Shape
+from simulator.channels.lists import write_lists
+from simulator.world import accounts as acc
+from simulator.world import codes
+from simulator.world.bank import Bank
+from simulator.world.draws import (
     clock_text,
     compact_days,
     days,
@@ -21,11 +23,9 @@ from simulator.draws import (
     strings_of,
     taken,
 )  # fmt: skip
-from simulator.files import Inbox, Shape
-from simulator.identifiers import ID_FOREIGN, id_characters, written_ids, written_names, written_phones
-from simulator.keys import account_numbers, branch_ids, customer_numbers
-from simulator.lists import write_lists
-from simulator.people import CHILD, ELDER, HEAD, SPOUSE
+from simulator.world.identifiers import ID_FOREIGN, id_characters, written_ids, written_names, written_phones
+from simulator.world.keys import account_numbers, branch_ids, customer_numbers
+from simulator.world.people import CHILD, ELDER, HEAD, SPOUSE
 
 PIPE, SEMICOLON, CHINESE = Shape("|"), Shape(";"), Shape(encoding="gb18030")
 

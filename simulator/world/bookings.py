@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from simulator.accounts import ACTIVE, MODERATE, MONTHLY_BOOKINGS, Holdings, Loans, Money
-from simulator.draws import calendar, generator
-from simulator.profiles import Core, chosen_by
+from simulator.world.accounts import ACTIVE, MODERATE, MONTHLY_BOOKINGS, Holdings, Loans, Money
+from simulator.world.draws import calendar, generator
+from simulator.world.profiles import Core, chosen_by
 
 TYPES = ["PURCHASE", "PAYMENT", "TRANSFER", "TRANSFER", "CASH", "CASH", "HOUSEHOLD", "TAX", "CARD_REPAY", "INSURANCE",
          "PAYROLL", "PENSION", "INTEREST", "FEE", "LOAN_REPAY", "PENALTY_INTEREST", "WEALTH_BUY", "WEALTH_REDEEM", "FUND_BUY", "LOAN_PREPAY"]  # fmt: skip

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator import codes
-from simulator import identifiers as ids
-from simulator.draws import generator
-from simulator.people import PHONES_PER_PERSON, People
-from simulator.profiles import App, Core
-from simulator.rates import Rates
+from simulator.world import codes
+from simulator.world import identifiers as ids
+from simulator.world.draws import generator
+from simulator.world.people import PHONES_PER_PERSON, People
+from simulator.world.profiles import App, Core
+from simulator.world.rates import Rates
 
 CRM, CALLS, WECOM, PARTNERS, MALL = "branch_crm", "call_centre", "wecom", "partner_list", "mall"
 SERVICE_SOURCES = (CRM, CALLS, WECOM, PARTNERS, MALL)

@@ -1,4 +1,4 @@
-"""`python -m simulator.pictures`: the simulated bank's distributions as pictures, so that a banker can say what is unreal."""
+"""`python -m simulator.truth.pictures`: the simulated bank's distributions as pictures, so that a banker can say what is unreal."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from simulator.accounts import first_holdings
-from simulator.bank import Bank, Plan
-from simulator.bookings import history
-from simulator.effects import UPLIFT
-from simulator.engine import OPENS
-from simulator.evidence import carried, records_of
-from simulator.truth import troubles_of
+from simulator.truth.effects import OPENS, UPLIFT
+from simulator.truth.evidence import carried, records_of
+from simulator.truth.troubles import troubles_of
+from simulator.world.accounts import first_holdings
+from simulator.world.bank import Bank, Plan
+from simulator.world.bookings import history
 
-FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
+FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 PLAN = Plan(people=20_000, nights=1, history_months=1)
 INK = "#2f5d8a"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pyarrow as pa
 
-from simulator import codes
-from simulator.draws import generator, joined, moments, numbered, put, taken
-from simulator.profiles import App, Web
+from simulator.world import codes
+from simulator.world.draws import generator, joined, moments, numbered, put, taken
+from simulator.world.profiles import App, Web
 
 NAMES = ["login", "content_view", "product_search", "transfer_ok", "bill_pay_ok", "wallet_bind",
          "activity_view", "activity_join", "activity_done",

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from simulator import codes
-from simulator.draws import calendar, digits_of, joined, put, scattered, strings_of, taken
+from simulator.world import codes
+from simulator.world.draws import calendar, digits_of, joined, put, scattered, strings_of, taken
 
 # GB 11643: weights of the first 17 digits, and the check character for each remainder
 WEIGHTS = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2], dtype=np.int64)

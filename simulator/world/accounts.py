@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator import codes
-from simulator.draws import generator
-from simulator.people import People
-from simulator.profiles import Core, chosen_by
-from simulator.rates import Rates
+from simulator.world import codes
+from simulator.world.draws import generator
+from simulator.world.people import People
+from simulator.world.profiles import Core, chosen_by
+from simulator.world.rates import Rates
 
 SAVINGS, CURRENT, TIME, SECURITIES, LOAN, CARD, SOCIAL = range(7)
 KINDS = ["储蓄", "活期", "定期", "理财", "贷款", "信用卡", "社保"]

@@ -7,8 +7,8 @@ from datetime import date
 
 import pyarrow as pa
 
-from simulator import codes
-from simulator.files import Inbox, Shape
+from simulator.channels.files import Inbox, Shape
+from simulator.world import codes
 
 
 def _table(names: list[str], rows: Sequence[tuple[str | None, ...]]) -> pa.Table:

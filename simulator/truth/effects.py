@@ -1,6 +1,6 @@
 """What a delivered message causes: purchases in the app that would not have been made without it, at rates that are known.
 
-Everybody buys now and then without being asked (the funnels of `simulator.events`), treated or not. A delivered message adds a
+Everybody buys now and then without being asked (the funnels of `simulator.channels.events`), treated or not. A delivered message adds a
 purchase on the next day with the chance of its channel, whoever the recipient is. So the true effect of a campaign is known twice:
 as the chance per channel (`truth/effects.csv`), and person by person (`truth/responses/<date>.csv`).
 """
@@ -15,9 +15,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from simulator.draws import joined, moments, taken
-from simulator.files import Inbox
+from simulator.channels.files import Inbox
+from simulator.world.draws import joined, moments, taken
 
+# by channel: share opened of delivered, clicked of opened; other channels as SMS
+OPENS = {
+    "PUSH": (0.22, 0.30),
+    "WECHAT": (0.35, 0.35),
+    "INAPP": (0.45, 0.25),
+    "SMS": (0.10, 0.20),
+    "EMAIL": (0.15, 0.15),
+    "CALL": (0.5, 0.1),
+}
 # chance that a delivered message of the channel makes its recipient buy who would not have bought
 UPLIFT = {
     "PUSH": 0.03,
@@ -33,10 +42,10 @@ FEED = "app_events"
 FILE = "events_campaigns.jsonl.gz"
 
 
-def write_effects(path: Path, opens: Mapping[str, tuple[float, float]]) -> None:
+def write_effects(path: Path) -> None:
     """Write the true chances per channel: opened of delivered, clicked of opened, and the purchase a delivery causes."""
     channels = sorted(UPLIFT)
-    chances = [opens.get(c, opens["SMS"]) for c in channels]
+    chances = [OPENS.get(c, OPENS["SMS"]) for c in channels]
     table = pa.table({
         "channel": channels,
         "opened_of_delivered": [c[0] for c in chances],

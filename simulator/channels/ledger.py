@@ -8,13 +8,13 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 
-from simulator import codes
-from simulator.accounts import CARD, LOAN, SAVINGS, SECURITIES
-from simulator.bank import Bank
-from simulator.bookings import months_between
-from simulator.draws import calendar, days, generator, money, numbered, taken
-from simulator.files import Inbox, Shape
-from simulator.keys import account_numbers
+from simulator.channels.files import Inbox, Shape
+from simulator.world import codes
+from simulator.world.accounts import CARD, LOAN, SAVINGS, SECURITIES
+from simulator.world.bank import Bank
+from simulator.world.bookings import months_between
+from simulator.world.draws import calendar, days, generator, money, numbered, taken
+from simulator.world.keys import account_numbers
 
 PIPE = Shape("|")
 MONTHLY_MARGIN, MONTHLY_COST = 0.012 / 12, 210  # of the balance aimed at; cents a record

@@ -1,24 +1,22 @@
-"""The whole simulation: people, their profiles and money, the files of each night, and the truth beside them."""
+"""The simulated bank: its plan, and the people, profiles and money that exist before a file is written."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from lakehouse.errors import UsageError
-from simulator.accounts import SECURITIES, Loans, Money, livings, loans_of
-from simulator.contacts import Contacts, service_contacts
-from simulator.draws import put, taken, tokens
-from simulator.keys import app_user_ids, customer_numbers, device_ids, kiosk_devices
-from simulator.lives import Lives, lives_of
-from simulator.people import PHONES_PER_PERSON, People, people
-from simulator.profiles import (
+from simulator.world.accounts import SECURITIES, Loans, Money, livings, loans_of
+from simulator.world.contacts import Contacts, service_contacts
+from simulator.world.draws import put, taken, tokens
+from simulator.world.keys import app_user_ids, customer_numbers, device_ids, kiosk_devices
+from simulator.world.lives import Lives, lives_of
+from simulator.world.people import PHONES_PER_PERSON, People, people
+from simulator.world.profiles import (
     KIOSK_DEVICE,
     App,
     Core,
@@ -32,7 +30,7 @@ from simulator.profiles import (
     wechat_users,
     with_kiosks,
 )
-from simulator.rates import Rates
+from simulator.world.rates import Rates
 
 EPOCH = date(1970, 1, 1)
 MOST_PEOPLE = 30_000_000  # eight-digit phone suffixes, three numbers a person
@@ -184,46 +182,3 @@ class Bank:
             np.where(now, person * PHONES_PER_PERSON + 1, phone),
             np.where(now, self.plan.first_day + self.change[person], -1),
         )
-
-
-def simulate(plan: Plan, out: Path) -> dict[str, int | str]:
-    """Write inbox and truth of a plan below `out`; gives counts. The same plan writes the same bytes.
-
-    Files of other plans that are already there stay, so simulate into an empty folder unless only `nights` grew.
-    """
-    from simulator.channel_files import write_channels
-    from simulator.core_files import write_core
-    from simulator.files import Inbox
-    from simulator.ledger_files import write_ledger
-    from simulator.mall_files import write_mall
-    from simulator.money_files import write_money
-    from simulator.partner_files import write_partners
-    from simulator.service_files import write_service
-    from simulator.truth import write_truth
-
-    bank = Bank(plan)
-    inbox = Inbox(out / "inbox", plan.seed)
-    write_core(bank, inbox)
-    write_money(bank, inbox)
-    write_channels(bank, inbox)
-    write_service(bank, inbox)
-    write_partners(bank, inbox)
-    write_mall(bank, inbox)
-    write_ledger(bank, inbox)
-    profiles = write_truth(bank, inbox, out / "truth")
-    summary: dict[str, int | str] = {
-        "people": plan.people,
-        "nights": plan.nights,
-        "profiles": profiles,
-        "files": len(inbox.notes),
-        "rows": sum(note.rows for note in inbox.notes),
-        "inbox": str(inbox.root),
-        "truth": str(out / "truth"),
-    }
-    (out / "truth" / "plan.json").write_text(
-        json.dumps(
-            {k: summary[k] for k in ("people", "nights", "profiles", "rows")} | {"seed": plan.seed}, indent=1
-        )
-        + "\n"
-    )
-    return summary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from simulator.draws import HEX, numbered, scattered, strings_of, tokens
+from simulator.world.draws import HEX, numbered, scattered, strings_of, tokens
 
 
 def account_numbers(number: np.ndarray, kind: np.ndarray | int) -> pa.Array:

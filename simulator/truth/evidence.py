@@ -13,10 +13,10 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from simulator import identifiers as ids
-from simulator.bank import Bank
-from simulator.contacts import PARTNERS
-from simulator.profiles import KEYS_PER_PERSON
+from simulator.world import identifiers as ids
+from simulator.world.bank import Bank
+from simulator.world.contacts import PARTNERS
+from simulator.world.profiles import KEYS_PER_PERSON
 
 (DOCUMENT, PASSPORT, CUSTOMER, PHONE, EMAIL, APP_USER, UNIONID, DEVICE, HASHED_PHONE) = range(9)
 # These tell who a record is about; a device, a cookie or an id some platform gave does not.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from simulator import codes
-from simulator import identifiers as ids
-from simulator.bank import Bank
-from simulator.contacts import CALLS, CRM, NO_COMPANY, WECOM, Contacts
-from simulator.draws import (
+from simulator.channels.files import Inbox, Shape
+from simulator.world import codes
+from simulator.world import identifiers as ids
+from simulator.world.bank import Bank
+from simulator.world.contacts import CALLS, CRM, NO_COMPANY, WECOM, Contacts
+from simulator.world.draws import (
     days,
     digits_of,
     generator,
@@ -22,10 +23,9 @@ from simulator.draws import (
     taken,
     tokens,
 )
-from simulator.files import Inbox, Shape
-from simulator.keys import branch_ids, contact_keys, customer_numbers
-from simulator.people import ROLE_NAMES
-from simulator.profiles import chosen_by
+from simulator.world.keys import branch_ids, contact_keys, customer_numbers
+from simulator.world.people import ROLE_NAMES
+from simulator.world.profiles import chosen_by
 
 CHINESE_PIPE, SEMICOLON = Shape("|", encoding="gb18030"), Shape(";")
 CREDIT_SIGNS = np.frombuffer(b"0123456789ABCDEFGHJKLMNPQRTUWXY", dtype=np.uint8)

@@ -8,11 +8,12 @@ from dataclasses import fields
 import numpy as np
 import pyarrow as pa
 
-from simulator import accounts as acc
-from simulator import bookings as bk
-from simulator import codes
-from simulator.bank import Bank
-from simulator.draws import (
+from simulator.channels.files import Inbox, Shape
+from simulator.world import accounts as acc
+from simulator.world import bookings as bk
+from simulator.world import codes
+from simulator.world.bank import Bank
+from simulator.world.draws import (
     calendar,
     clock_text,
     compact_days,
@@ -25,8 +26,7 @@ from simulator.draws import (
     strings_of,
     taken,
 )  # fmt: skip
-from simulator.files import Inbox, Shape
-from simulator.keys import account_numbers, card_numbers
+from simulator.world.keys import account_numbers, card_numbers
 
 CHUNK = 40_000  # core records whose history stands in memory at once
 PIPE, SEMICOLON, BARE = Shape("|"), Shape(";"), Shape(header=False)

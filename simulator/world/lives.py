@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator import codes
-from simulator.draws import chosen, generator
-from simulator.people import HEAD, People
-from simulator.rates import Rates
+from simulator.world import codes
+from simulator.world.draws import chosen, generator
+from simulator.world.people import HEAD, People
+from simulator.world.rates import Rates
 
 NEVER = 9_999
 LIFE_NAMES = ("moved", "married", "died", "asked_for_erasure")

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from simulator import identifiers as ids
-from simulator.draws import generator
-from simulator.people import SPOUSE, People
-from simulator.rates import Rates
+from simulator.world import identifiers as ids
+from simulator.world.draws import generator
+from simulator.world.people import SPOUSE, People
+from simulator.world.rates import Rates
 
 NEVER = 9_999
 KEYS_PER_PERSON = 2  # core records, app users and cookies of one person: at most two each

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from simulator.draws import generator
+from simulator.world.draws import generator
 
 
 @dataclass(frozen=True)
