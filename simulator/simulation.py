@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from simulator.channels.digital import write_channels
+from simulator.channels.digital import write_digital
 from simulator.channels.files import Inbox
 from simulator.channels.ledger import write_ledger
 from simulator.channels.mall import write_mall
-from simulator.channels.masters import write_core
+from simulator.channels.masters import write_masters
 from simulator.channels.money import write_money
 from simulator.channels.partners import write_partners
 from simulator.channels.service import write_service
@@ -18,15 +18,15 @@ from simulator.world.bank import Bank, Plan
 
 
 def simulate(plan: Plan, out: Path) -> dict[str, int | str]:
-    """Write inbox and truth of a plan below `out`; gives counts. The same plan writes the same bytes.
+    """Write inbox and truth of a plan below `out` and give the counts. The same plan writes the same bytes.
 
-    Files of other plans that are already there stay, so simulate into an empty folder unless only `nights` grew.
+    Files of another plan in the folder stay there. So use an empty folder, or the folder of a plan that differs only in fewer `nights`.
     """
     bank = Bank(plan)
     inbox = Inbox(out / "inbox", plan.seed)
-    write_core(bank, inbox)
+    write_masters(bank, inbox)
     write_money(bank, inbox)
-    write_channels(bank, inbox)
+    write_digital(bank, inbox)
     write_service(bank, inbox)
     write_partners(bank, inbox)
     write_mall(bank, inbox)

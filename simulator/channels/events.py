@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from simulator.world import codes
-from simulator.world.draws import generator, joined, moments, numbered, put, taken
-from simulator.world.profiles import App, Web
+from simulator.world.draws import generator, join_texts, moments, numbered_texts, replace_where, texts_at
+from simulator.world.profiles import AppUsers, WebCookies
 
 NAMES = ["login", "content_view", "product_search", "transfer_ok", "bill_pay_ok", "wallet_bind",
          "activity_view", "activity_join", "activity_done",
@@ -17,8 +17,8 @@ NAMES = ["login", "content_view", "product_search", "transfer_ok", "bill_pay_ok"
 ITEM_CLASSES = [None, "content", None, None, None, "wallet", "activity", "activity", "activity"] + [
     "wealth"
 ] * 5
-# chance of each event after a login; −1 = chance after the event before it
-AFTER = [0.30, 0.12, 0.20, 0.10, 0.01, 0.06, -0.40, -0.50, 0.0, -0.40, -0.60, -0.60, -0.70]
+# chance of each event after a login; a negative number is the chance after the event before it
+CHANCES_AFTER = [0.30, 0.12, 0.20, 0.10, 0.01, 0.06, -0.40, -0.50, 0.0, -0.40, -0.60, -0.60, -0.70]
 WEALTH_VIEW = NAMES.index("wealth_detail_view")
 WEALTH_ITEMS = [p[0] for p in codes.PRODUCTS if p[2] == "WEALTH"]
 
@@ -32,23 +32,25 @@ class Events:
     day: np.ndarray
     second: np.ndarray
     name: np.ndarray
-    ok: np.ndarray
+    is_ok: np.ndarray
     item: np.ndarray
 
 
-def _sessions(rng: np.random.Generator, user: np.ndarray, day: np.ndarray, keen: np.ndarray) -> Events:
-    """Give a login each, and what follows it; `keen` is the chance of looking at wealth products."""
+def _sessions(
+    rng: np.random.Generator, user: np.ndarray, day: np.ndarray, wealth_interest: np.ndarray
+) -> Events:
+    """Give one login for each entry and the events after it; `wealth_interest` is the chance of a look at wealth products."""
     count = len(user)
     second = ((6.5 + 16.5 * rng.beta(1.6, 1.3, count)) * 3600).astype(np.int64)
-    ok = rng.random(count) >= 0.03
+    is_ok = rng.random(count) >= 0.03
     parts = [(np.arange(count), np.zeros(count, dtype=np.int64))]
-    before = ok
-    for place, chance in enumerate(AFTER, start=1):
+    has_event = is_ok
+    for place, chance in enumerate(CHANCES_AFTER, start=1):
         draw = rng.random(count)
-        likely = keen if place == WEALTH_VIEW else np.full(count, abs(chance))
-        before = (before if chance < 0 else ok) & (draw < likely)
-        at = np.flatnonzero(before)
-        parts.append((at, np.full(len(at), place)))
+        chances = wealth_interest if place == WEALTH_VIEW else np.full(count, abs(chance))
+        has_event = (has_event if chance < 0 else is_ok) & (draw < chances)
+        rows = np.flatnonzero(has_event)
+        parts.append((rows, np.full(len(rows), place)))
     session = np.concatenate([p[0] for p in parts])
     name = np.concatenate([p[1] for p in parts])
     order = np.lexsort((name, session))
@@ -59,56 +61,59 @@ def _sessions(rng: np.random.Generator, user: np.ndarray, day: np.ndarray, keen:
         day=day[session],
         second=second[session] + name * 17 + session % 13,
         name=name,
-        ok=(name > 0) | ok[session],
+        is_ok=(name > 0) | is_ok[session],
         item=rng.integers(0, 40, len(session)),
     )
 
 
 def app_history(
-    seed: int, chunk: int, rows: slice, app: App, keen: np.ndarray, first_day: int, start: int
+    seed: int, chunk: int, rows: slice, app: AppUsers, wealth_interest: np.ndarray, first_day: int, start: int
 ) -> Events:
-    """Events of the users `rows` up to the day of their last login before the first night."""
+    """Give the events of the users `rows` up to the day of their last login before the first night."""
     rng = generator(seed, "app events", chunk)
-    here = np.arange(rows.start, rows.stop)
-    here = here[(app.since[rows] == 0) & (app.registered[rows] < first_day)]
-    last = first_day - 1 - app.silent_days[here]
-    last = np.maximum(last, app.registered[here])
-    low = np.maximum(start, app.registered[here])
-    span = np.maximum(last - low, 0)
-    counts = rng.poisson(app.monthly_logins[here] * span / 30)
-    who = np.repeat(np.arange(len(here)), counts)
-    day = low[who] + (rng.random(len(who)) * span[who]).astype(np.int64)
-    user = np.concatenate([here[who], here])  # everybody's last login is there, however long ago
-    return _sessions(rng, user, np.concatenate([day, last]), keen[user])
+    users = np.arange(rows.start, rows.stop)
+    users = users[(app.first_night[rows] == 0) & (app.registered_on[rows] < first_day)]
+    last_login_day = first_day - 1 - app.silent_days[users]
+    last_login_day = np.maximum(last_login_day, app.registered_on[users])
+    low = np.maximum(start, app.registered_on[users])
+    span = np.maximum(last_login_day - low, 0)
+    counts = rng.poisson(app.monthly_logins[users] * span / 30)
+    places = np.repeat(np.arange(len(users)), counts)
+    day = low[places] + (rng.random(len(places)) * span[places]).astype(np.int64)
+    # the last login of each user is in the file, even after a long silence
+    user = np.concatenate([users[places], users])
+    return _sessions(rng, user, np.concatenate([day, last_login_day]), wealth_interest[user])
 
 
-def app_night(seed: int, night: int, day: int, app: App, keen: np.ndarray, acts: np.ndarray) -> Events:
-    """Events of one day: users by their habit, new ones for sure, silent ones seldom; only those who `acts` (not the dead)."""
+def app_night(
+    seed: int, night: int, day: int, app: AppUsers, wealth_interest: np.ndarray, can_act: np.ndarray
+) -> Events:
+    """Give the events of one day: of users by their habit, of new users always, of silent users seldom; only where `can_act` is true."""
     rng = generator(seed, "app night", night)
-    arrived = np.flatnonzero(app.since <= night)
-    fresh = app.since[arrived] == night if night else np.zeros(len(arrived), dtype=bool)
-    silent = app.silent_days[arrived] > 30
-    chance = np.where(silent, 0.002, app.monthly_logins[arrived] / 30)
-    user = arrived[((rng.random(len(arrived)) < chance) | fresh) & acts[arrived]]
-    return _sessions(rng, user, np.full(len(user), day), keen[user])
+    users = np.flatnonzero(app.first_night <= night)
+    is_new = app.first_night[users] == night if night else np.zeros(len(users), dtype=bool)
+    is_silent = app.silent_days[users] > 30
+    chance = np.where(is_silent, 0.002, app.monthly_logins[users] / 30)
+    user = users[((rng.random(len(users)) < chance) | is_new) & can_act[users]]
+    return _sessions(rng, user, np.full(len(user), day), wealth_interest[user])
 
 
-def as_written(seed: int, night: int, happened: Events, share: float) -> tuple[Events, int]:
-    """Give the events in the order a collector writes them: by time, but for a share that comes later in the file, and how many."""
+def events_in_file_order(seed: int, night: int, events: Events, share: float) -> tuple[Events, int]:
+    """Give the events in file order and the number of late ones: the order is by time, but a share comes later in the file."""
     rng = generator(seed, "out of order", night)
-    count = len(happened.user)
-    late = rng.random(count) < share
-    place = happened.second + np.where(late, rng.integers(600, 36_000, count), 0)
-    order = np.lexsort((happened.name, happened.session, place))
-    written = Events(*(getattr(happened, f.name)[order] for f in fields(Events)))
-    passed = np.maximum.accumulate(written.second) if count else written.second
-    return written, int((written.second < passed).sum())
+    count = len(events.user)
+    is_late = rng.random(count) < share
+    place = events.second + np.where(is_late, rng.integers(600, 36_000, count), 0)
+    order = np.lexsort((events.name, events.session, place))
+    file_events = Events(*(getattr(events, f.name)[order] for f in fields(Events)))
+    latest_second = np.maximum.accumulate(file_events.second) if count else file_events.second
+    return file_events, int((file_events.second < latest_second).sum())
 
 
 def app_lines(
     events: Events,
-    app_user: pa.Array,
-    device: pa.Array,
+    user_ids: pa.Array,
+    device_ids: pa.Array,
     device_os: np.ndarray,
     prefix: str,
     first_number: int,
@@ -117,16 +122,18 @@ def app_lines(
     user = pa.array(events.user)
     number = np.arange(len(events.user)) + first_number
     classes = [f'"{c}"' if c else "null" for c in ITEM_CLASSES]
-    item = joined('"', numbered("N", events.item, 4), '"')
+    item = join_texts('"', numbered_texts("N", events.item, 4), '"')
     wealth = events.name >= WEALTH_VIEW
-    item = put(item, wealth, joined('"', taken(WEALTH_ITEMS, events.item[wealth] % len(WEALTH_ITEMS)), '"'))
-    item = put(item, np.array([c is None for c in ITEM_CLASSES])[events.name], "null")
-    return joined(
-        '{"event_id":"', numbered(prefix, number, 11), '","user":{"id":"', app_user.take(user),
-        '"},"event":{"name":"', taken(NAMES, events.name), '","ok":', taken(["false", "true"], events.ok.astype(np.int64)),
-        ',"at":"', moments(events.day, events.second), '"},"session":"', numbered(prefix + "S", events.session + first_number, 11),
-        '","device":{"id":"', device.take(user), '","os":"', taken(["android", "ios", "harmony"], device_os[events.user]),
-        '"},"item":{"id":', item, ',"class":', taken(classes, events.name), '},"props":{"version":"8.3"}}\n',
+    item = replace_where(
+        item, wealth, join_texts('"', texts_at(WEALTH_ITEMS, events.item[wealth] % len(WEALTH_ITEMS)), '"')
+    )
+    item = replace_where(item, np.array([c is None for c in ITEM_CLASSES])[events.name], "null")
+    return join_texts(
+        '{"event_id":"', numbered_texts(prefix, number, 11), '","user":{"id":"', user_ids.take(user),
+        '"},"event":{"name":"', texts_at(NAMES, events.name), '","ok":', texts_at(["false", "true"], events.is_ok.astype(np.int64)),
+        ',"at":"', moments(events.day, events.second), '"},"session":"', numbered_texts(prefix + "S", events.session + first_number, 11),
+        '","device":{"id":"', device_ids.take(user), '","os":"', texts_at(["android", "ios", "harmony"], device_os[events.user]),
+        '"},"item":{"id":', item, ',"class":', texts_at(classes, events.name), '},"props":{"version":"8.3"}}\n',
     )  # fmt: skip
 
 
@@ -135,24 +142,30 @@ WEB_PATHS = ["/", "/products", "/wealth", "/contact"]
 
 
 def web_lines(
-    seed: int, night: int, day: int, past_days: int, web: Web, cookie: pa.Array, prefix: str
+    seed: int, night: int, day: int, past_days: int, web: WebCookies, cookie_ids: pa.Array, prefix: str
 ) -> tuple[pa.Array, np.ndarray]:
-    """Web events of `day`, or of the `past_days` before it when that is above zero, and the day of each."""
+    """Give the web events of `day`, or of the `past_days` before it if that is above zero, and the day of each."""
     rng = generator(seed, "web events", night, past_days)
-    arrived = np.flatnonzero(web.since <= (night if not past_days else 0))
-    views = rng.poisson(1.5 * past_days / 30 if past_days else 0.05, len(arrived))
-    views = np.where((web.since[arrived] == night) & (night > 0), np.maximum(views, 1), views)
-    who = np.repeat(arrived, views)
+    cookies = np.flatnonzero(web.first_night <= (night if not past_days else 0))
+    views = rng.poisson(1.5 * past_days / 30 if past_days else 0.05, len(cookies))
+    views = np.where((web.first_night[cookies] == night) & (night > 0), np.maximum(views, 1), views)
+    places = np.repeat(cookies, views)
     days = (
-        day - 1 - (rng.random(len(who)) * past_days).astype(np.int64) if past_days else np.full(len(who), day)
+        day - 1 - (rng.random(len(places)) * past_days).astype(np.int64)
+        if past_days
+        else np.full(len(places), day)
     )
-    days = np.where(days < web.first_seen[who], np.minimum(web.first_seen[who], day - bool(past_days)), days)
-    second = ((7 + 16 * rng.random(len(who))) * 3600).astype(np.int64)
-    name = np.searchsorted(np.cumsum([0.6, 0.25, 0.12]), rng.random(len(who)), side="right")
-    item = put(taken(WEALTH_ITEMS, rng.integers(0, len(WEALTH_ITEMS), len(who))), name == 0, "")
-    lines = joined(
-        '{"id":"', numbered(prefix, np.arange(len(who)), 11), '","cookie":"', cookie.take(pa.array(who)),
-        '","name":"', taken(WEB_NAMES, name), '","at":"', moments(days, second),
-        '","page":{"path":"', taken(WEB_PATHS, name), '","item":"', item, '"}}\n',
+    days = np.where(
+        days < web.first_visit_on[places], np.minimum(web.first_visit_on[places], day - bool(past_days)), days
+    )
+    second = ((7 + 16 * rng.random(len(places))) * 3600).astype(np.int64)
+    name = np.searchsorted(np.cumsum([0.6, 0.25, 0.12]), rng.random(len(places)), side="right")
+    item = replace_where(
+        texts_at(WEALTH_ITEMS, rng.integers(0, len(WEALTH_ITEMS), len(places))), name == 0, ""
+    )
+    lines = join_texts(
+        '{"id":"', numbered_texts(prefix, np.arange(len(places)), 11), '","cookie":"', cookie_ids.take(pa.array(places)),
+        '","name":"', texts_at(WEB_NAMES, name), '","at":"', moments(days, second),
+        '","page":{"path":"', texts_at(WEB_PATHS, name), '","item":"', item, '"}}\n',
     )  # fmt: skip
     return lines, days

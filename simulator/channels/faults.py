@@ -1,4 +1,4 @@
-"""Files that are unusable as a whole: each of them stops a night, with one sentence that says what to do."""
+"""Files that are unusable as a whole: each one stops a night, and the night says in one sentence what to do."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 
-def _other_encoding(path: Path) -> None:
+def _change_encoding(path: Path) -> None:
     path.write_bytes(path.read_bytes().decode("gb18030").encode("utf-16"))
 
 
-def _no_content(path: Path) -> None:
+def _remove_content(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def _half_an_archive(path: Path) -> None:
+def _remove_second_half(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
 
 
-def _lost_column(path: Path) -> None:
+def _remove_first_column(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(line.partition(",")[2] for line in lines), encoding="utf-8")
 
 
-# fault → file below the inbox folder of its feed, and what is done to it
+# fault → feed, file, and the function that spoils the file
 FAULTS: dict[str, tuple[str, str, Callable[[Path], None]]] = {
-    "wrong_encoding": ("core_products", "products.csv", _other_encoding),
-    "empty_file": ("core_managers", "managers.csv", _no_content),
-    "damaged_archive": ("core_cards", "cards.csv.gz", _half_an_archive),
-    "missing_column": ("core_branches", "branches.csv", _lost_column),
+    "wrong_encoding": ("core_products", "products.csv", _change_encoding),
+    "empty_file": ("core_managers", "managers.csv", _remove_content),
+    "damaged_archive": ("core_cards", "cards.csv.gz", _remove_second_half),
+    "missing_column": ("core_branches", "branches.csv", _remove_first_column),
 }
 
 
 def spoil(out: Path, business_date: date) -> int:
-    """Spoil one file of a night for each fault, and list them in `truth/faults.csv`; gives how many."""
+    """Spoil one file of a night for each fault, list the files in `truth/faults.csv`, and give their number."""
     for feed, name, fault in FAULTS.values():
         fault(out / "inbox" / feed / business_date.isoformat() / name)
     table = pa.table({

@@ -13,11 +13,11 @@ from simulator.world import codes
 from simulator.world.accounts import CARD, LOAN, SAVINGS, SECURITIES
 from simulator.world.bank import Bank
 from simulator.world.bookings import months_between
-from simulator.world.draws import calendar, days, generator, money, numbered, taken
+from simulator.world.draws import amounts, calendar, days, generator, numbered_texts, texts_at
 from simulator.world.keys import account_numbers
 
 PIPE = Shape("|")
-MONTHLY_MARGIN, MONTHLY_COST = 0.012 / 12, 210  # of the balance aimed at; cents a record
+MONTHLY_MARGIN, MONTHLY_COST = 0.012 / 12, 210  # of the target balance; cents a record
 OFFERS = [
     ("OF001", "WM090", "R2", "加息0.2%", 20),
     ("OF002", "CC001", None, "首刷立减50元", 50),
@@ -26,7 +26,7 @@ OFFERS = [
 
 
 def write_ledger(bank: Bank, inbox: Inbox) -> None:
-    """Write the ledger month by month before the first night, and what a night brings; and the marketing plan."""
+    """Write the ledger month by month before the first night and then night by night; and the marketing plan."""
     plan = bank.plan
     for night in range(plan.nights):
         day = plan.first_day + night
@@ -34,47 +34,51 @@ def write_ledger(bank: Bank, inbox: Inbox) -> None:
         firsts, lengths = months_between(low, day)
         ends = [int(e) for e in firsts + lengths - 1 if low <= e <= day]
         if ends:
-            tables = (_month(bank, end, night) for end in ends)
-            inbox.csv("core_ledger", plan.business_date(night), "ledger.csv.gz", tables, PIPE)
+            tables = (_ledger_of_month(bank, end, night) for end in ends)
+            inbox.write_csv("core_ledger", plan.business_date(night), "ledger.csv.gz", tables, PIPE)
         _write_plan(bank, inbox, night)
 
 
-def _month(bank: Bank, end: int, night: int) -> pa.Table:
-    """Margin, fees and cost of every record that had its account then."""
-    core, living = bank.core, bank.money
-    here = np.flatnonzero((core.since <= night) & (core.opened <= end))
+def _ledger_of_month(bank: Bank, end: int, night: int) -> pa.Table:
+    """Give margin, fees and cost of every record that has its account at the end of the month."""
+    core, finances = bank.core, bank.finances
+    records = np.flatnonzero((core.first_night <= night) & (core.opened_on <= end))
     year, month, _ = calendar(np.array([end]))
     stamp = int(year[0]) % 100 * 100 + int(month[0])
-    noise = 0.8 + 0.4 * generator(bank.plan.seed, "ledger", stamp).random(len(core.person))[here]
+    noise = 0.8 + 0.4 * generator(bank.plan.seed, "ledger", stamp).random(len(core.person))[records]
     parts = []
-    for account, entry, cents in (
-        (SAVINGS, 0, (living.demand[here] * MONTHLY_MARGIN * noise).astype(np.int64)),
-        (SECURITIES, 1, ((living.total - living.demand)[here] * 0.004 / 12 * noise).astype(np.int64)),
-        (LOAN, 0, (living.income[here] * 0.05 * noise).astype(np.int64)),
-        (CARD, 1, (living.income[here] * 0.006 * noise).astype(np.int64)),
+    for account, kind_index, cents in (
+        (SAVINGS, 0, (finances.demand[records] * MONTHLY_MARGIN * noise).astype(np.int64)),
+        (SECURITIES, 1, ((finances.total - finances.demand)[records] * 0.004 / 12 * noise).astype(np.int64)),
+        (LOAN, 0, (finances.income[records] * 0.05 * noise).astype(np.int64)),
+        (CARD, 1, (finances.income[records] * 0.006 * noise).astype(np.int64)),
         (SAVINGS, 2, (MONTHLY_COST * noise).astype(np.int64)),
     ):
-        rows = np.flatnonzero(living.has[here, account] & (cents > 0) & (living.opened[here, account] <= end))
-        parts.append((here[rows], account, entry, cents[rows]))
+        rows = np.flatnonzero(
+            finances.has_account[records, account]
+            & (cents > 0)
+            & (finances.opened_on[records, account] <= end)
+        )
+        parts.append((records[rows], account, kind_index, cents[rows]))
     owner = np.concatenate([p[0] for p in parts])
     kind = np.concatenate([np.full(len(p[0]), p[1]) for p in parts])
-    sort = np.concatenate([np.full(len(p[0]), p[2]) for p in parts])
-    same = np.zeros(len(owner), dtype=np.int64)
+    entry_kind = np.concatenate([np.full(len(p[0]), p[2]) for p in parts])
+    zeros = np.zeros(len(owner), dtype=np.int64)
     return pa.table({
-        "entry_no": numbered(f"LG{stamp:04d}", core.number[owner] * 64 + kind * 8 + sort, 12),
+        "entry_no": numbered_texts(f"LG{stamp:04d}", core.number[owner] * 64 + kind * 8 + entry_kind, 12),
         "account_no": account_numbers(core.number[owner], kind),
         "booked": days(np.full(len(owner), end)),
-        "kind": taken(["FTP_MARGIN", "FEE", "COST"], sort),
-        "amount": money(np.concatenate([p[3] for p in parts])),
-        "currency": taken(["CNY"], same),
+        "kind": texts_at(["FTP_MARGIN", "FEE", "COST"], entry_kind),
+        "amount": amounts(np.concatenate([p[3] for p in parts])),
+        "currency": texts_at(["CNY"], zeros),
     })  # fmt: skip
 
 
 def _write_plan(bank: Bank, inbox: Inbox, night: int) -> None:
     first = bank.plan.first
     lines: list[dict[str, str | int | None]] = []
-    for number, (key, name, channel, ago, length) in enumerate(codes.CAMPAIGNS):
-        start = first - timedelta(days=ago)
+    for number, (key, name, channel, days_before, length) in enumerate(codes.CAMPAIGNS):
+        start = first - timedelta(days=days_before)
         lines.append(
             {
                 "kind": "campaign",
@@ -95,4 +99,4 @@ def _write_plan(bank: Bank, inbox: Inbox, night: int) -> None:
             "stock": 5000, "from": f"{first - timedelta(days=90)}", "to": f"{first + timedelta(days=90)}",
         })  # fmt: skip
     text = pa.array([json.dumps(line, ensure_ascii=False) + "\n" for line in lines], pa.large_string())
-    inbox.lines("marketing_plans", bank.plan.business_date(night), "plans.jsonl", [text])
+    inbox.write_lines("marketing_plans", bank.plan.business_date(night), "plans.jsonl", [text])

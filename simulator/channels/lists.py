@@ -15,14 +15,16 @@ def _table(names: list[str], rows: Sequence[tuple[str | None, ...]]) -> pa.Table
     return pa.table({n: pa.array([row[i] for row in rows], pa.large_string()) for i, n in enumerate(names)})
 
 
-def write_lists(inbox: Inbox, on: date) -> None:
-    """Products, branches, employees and code lists of one business date."""
+def write_lists(inbox: Inbox, business_date: date) -> None:
+    """Write products, branches, employees and code lists of one business date."""
     products = [
         (key, name, group, risk, str(term) if term else None, "CNY", "停售" if key == "TD1095" else "在售")
         for key, name, group, risk, term in codes.PRODUCTS
     ]
     names = ["产品代码", "产品名称", "产品大类", "风险等级", "期限天数", "币种", "状态"]
-    inbox.csv("core_products", on, "products.csv", [_table(names, products)], Shape(encoding="gb18030"))
+    inbox.write_csv(
+        "core_products", business_date, "products.csv", [_table(names, products)], Shape(encoding="gb18030")
+    )
 
     branches: list[tuple[str | None, ...]] = [("B0001", "总行", None, "310100", "OPEN")]
     employees: list[tuple[str | None, ...]] = []
@@ -34,14 +36,17 @@ def write_lists(inbox: Inbox, on: date) -> None:
                 (f"B{100 + key:04d}", f"{name}第{'一二三'[number]}支行", f"B{10 + place:04d}", city, "OPEN")
             )
             employees.append((f"E{key:04d}", f"B{100 + key:04d}", "RELATIONSHIP_MANAGER", "ACTIVE"))
-    inbox.csv(
+    inbox.write_csv(
         "core_branches",
-        on,
+        business_date,
         "branches.csv",
         [_table(["branch", "name", "parent", "city", "status"], branches)],
     )
-    inbox.csv(
-        "core_employees", on, "employees.csv", [_table(["employee", "branch", "role", "status"], employees)]
+    inbox.write_csv(
+        "core_employees",
+        business_date,
+        "employees.csv",
+        [_table(["employee", "branch", "role", "status"], employees)],
     )
 
     values: list[tuple[str | None, ...]] = [
@@ -59,4 +64,4 @@ def write_lists(inbox: Inbox, on: date) -> None:
     values += [("income_band", b, None, b, None, None) for b in codes.INCOME_BANDS]
     values += [("fx_rate", "CNY", "人民币", "Renminbi", None, "1")]
     columns = ["code_set", "code", "name_zh", "name_en", "parent", "number"]
-    inbox.csv("core_reference_values", on, "codes.csv", [_table(columns, values)])
+    inbox.write_csv("core_reference_values", business_date, "codes.csv", [_table(columns, values)])

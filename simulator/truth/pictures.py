@@ -1,4 +1,4 @@
-"""`python -m simulator.truth.pictures`: the simulated bank's distributions as pictures, so that a banker can say what is unreal."""
+"""`python -m simulator.truth.pictures` draws the distributions of the simulated bank; a banker can say what is unreal."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from simulator.truth.effects import OPENS, UPLIFT
-from simulator.truth.evidence import carried, records_of
+from simulator.truth.evidence import identifier_pairs, records_of
 from simulator.truth.troubles import troubles_of
 from simulator.world.accounts import first_holdings
 from simulator.world.bank import Bank, Plan
-from simulator.world.bookings import history
+from simulator.world.bookings import history_bookings
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 PLAN = Plan(people=20_000, nights=1, history_months=1)
@@ -47,11 +47,11 @@ def draw_all(folder: Path = FOLDER, plan: Plan = PLAN) -> list[Path]:
     return paths
 
 
-def _ages(bank: Bank, axes: Any) -> None:
-    customers = bank.world.is_customer
+def _draw_ages(bank: Bank, axes: Any) -> None:
+    customers = bank.people.is_customer
     bins = np.arange(0, 101, 5)
     axes.hist(
-        [bank.world.age[customers], bank.world.age[~customers]],
+        [bank.people.age[customers], bank.people.age[~customers]],
         bins=bins,
         stacked=True,
         color=[INK, "#c8d6e5"],
@@ -61,36 +61,36 @@ def _ages(bank: Bank, axes: Any) -> None:
     axes.set_ylabel("people")
 
 
-def _money(cents: np.ndarray, axes: Any) -> None:
+def _draw_money(cents: np.ndarray, axes: Any) -> None:
     axes.hist(np.log10(np.maximum(cents / 100, 1)), bins=np.arange(0, 8.01, 0.25), color=INK)
     axes.set_xticks(range(9), ["≤1", "10", "100", "1k", "10k", "100k", "1M", "10M", "100M"])
     axes.set_xlabel("CNY")
     axes.set_ylabel("core records")
 
 
-def _aum(bank: Bank, axes: Any) -> None:
-    _money(bank.money.total, axes)
+def _draw_aum(bank: Bank, axes: Any) -> None:
+    _draw_money(bank.finances.total, axes)
     for tier in (1e4, 5e4, 5e5, 6e6):
         axes.axvline(np.log10(tier), color="#b0413e", linewidth=0.8)
 
 
-def _demand(bank: Bank, axes: Any) -> None:
-    _money(bank.money.demand, axes)
+def _draw_demand(bank: Bank, axes: Any) -> None:
+    _draw_money(bank.finances.demand, axes)
 
 
-def _bookings(bank: Bank, axes: Any) -> None:
-    plan, rows = bank.plan, slice(0, int((bank.core.since == 0).sum()))
-    holdings = first_holdings(plan.seed, bank.core, bank.money, plan.first_day)
-    booked, _, _ = history(
-        plan.seed, 0, rows, bank.core, bank.money, holdings, bank.loans, plan.first_day, plan.start, plan.rates.overdrawn
+def _draw_bookings(bank: Bank, axes: Any) -> None:
+    plan, rows = bank.plan, slice(0, int((bank.core.first_night == 0).sum()))
+    holdings = first_holdings(plan.seed, bank.core, bank.finances, plan.first_day)
+    bookings, _, _ = history_bookings(
+        plan.seed, 0, rows, bank.core, bank.finances, holdings, bank.loans, plan.first_day, plan.start, plan.rates.overdrawn
     )  # fmt: skip
-    counts = np.bincount(booked.owner, minlength=rows.stop) * 30 / (plan.first_day - plan.start)
+    counts = np.bincount(bookings.owner, minlength=rows.stop) * 30 / (plan.first_day - plan.start)
     axes.hist(np.minimum(counts, 30), bins=np.arange(0, 31), color=INK)
     axes.set_xlabel("bookings in 30 days (30 = 30 or more)")
     axes.set_ylabel("core records")
 
 
-def _counts(numbers: np.ndarray, label: str, axes: Any) -> None:
+def _draw_counts(numbers: np.ndarray, label: str, axes: Any) -> None:
     values, counts = np.unique(numbers, return_counts=True)
     axes.bar(values, counts, color=INK)
     axes.set_xticks(values)
@@ -98,34 +98,36 @@ def _counts(numbers: np.ndarray, label: str, axes: Any) -> None:
     axes.set_ylabel("count")
 
 
-def _records(bank: Bank, axes: Any) -> None:
-    _counts(np.unique(records_of(bank).person, return_counts=True)[1], "delivered records of a person", axes)
+def _draw_records(bank: Bank, axes: Any) -> None:
+    _draw_counts(
+        np.unique(records_of(bank).person, return_counts=True)[1], "delivered records of a person", axes
+    )
 
 
-def _identifiers(bank: Bank, axes: Any) -> None:
+def _draw_identifiers(bank: Bank, axes: Any) -> None:
     records = records_of(bank)
-    place, _ = carried(bank, records)
+    place, _ = identifier_pairs(bank, records)
     numbers = np.bincount(place, minlength=len(records.person))
-    _counts(numbers, "identifiers of a record that say something, beside its own key", axes)
+    _draw_counts(numbers, "identifiers of a record that say something, beside its own key", axes)
 
 
-def _troubles(bank: Bank, axes: Any) -> None:
+def _draw_troubles(bank: Bank, axes: Any) -> None:
     sizes = {
         "core_banking": len(bank.core.person), "mobile_app": len(bank.app.person), "web": len(bank.web.person),
         "wechat_account": len(bank.followers.person), "wechat_mini": len(bank.minis.person),
     } | {name: len(records) for name, records in bank.contacts.items()}  # fmt: skip
-    found = sorted(
+    shares = sorted(
         (float(mask.sum()) / max(sizes[source], 1), f"{source}: {trouble}")
         for source, trouble, mask in troubles_of(bank)
     )
-    found = [pair for pair in found if pair[0] > 0]
+    shares = [pair for pair in shares if pair[0] > 0]
     axes.figure.set_size_inches(6, 7)
-    axes.barh([name for _, name in found], [100 * share for share, _ in found], color=INK)
+    axes.barh([name for _, name in shares], [100 * share for share, _ in shares], color=INK)
     axes.set_xlabel("% of the source's records")
     axes.tick_params(axis="y", labelsize=7)
 
 
-def _responses(bank: Bank, axes: Any) -> None:
+def _draw_responses(bank: Bank, axes: Any) -> None:
     del bank
     channels = sorted(UPLIFT)
     place = np.arange(len(channels))
@@ -137,16 +139,16 @@ def _responses(bank: Bank, axes: Any) -> None:
 
 
 PICTURES: dict[str, tuple[str, Callable[[Bank, Any], None]]] = {
-    "ages": ("Ages", _ages),
-    "aum": ("Money in all classes aimed at; lines: tiers", _aum),
-    "demand": ("Demand balance aimed at", _demand),
-    "bookings": ("Bookings on the savings account", _bookings),
-    "records": ("Records per person", _records),
-    "identifiers": ("Identifiers per record", _identifiers),
-    "troubles": ("How often each trouble occurs", _troubles),
-    "responses": ("What messages do, by channel", _responses),
+    "ages": ("Ages", _draw_ages),
+    "aum": ("Money in all classes aimed at; lines: tiers", _draw_aum),
+    "demand": ("Demand balance aimed at", _draw_demand),
+    "bookings": ("Bookings on the savings account", _draw_bookings),
+    "records": ("Records per person", _draw_records),
+    "identifiers": ("Identifiers per record", _draw_identifiers),
+    "troubles": ("How often each trouble occurs", _draw_troubles),
+    "responses": ("What messages do, by channel", _draw_responses),
 }
 
 if __name__ == "__main__":
-    for drawn in draw_all(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER):
-        sys.stdout.write(f"{drawn}\n")
+    for picture in draw_all(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER):
+        sys.stdout.write(f"{picture}\n")

@@ -64,8 +64,8 @@ SURNAME_PINYIN = [
     "wang",
     "fan",
 ]
-GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰建国文红梅林志云海波鑫宇婷欣雨晨浩然子涵梓轩佳怡思远博嘉琪瑞宁凯航晓彤可心一诺俊熙天翔春燕学东永健德福长庚"
-GIVEN_PINYIN = [
+GIVEN_NAMES = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰建国文红梅林志云海波鑫宇婷欣雨晨浩然子涵梓轩佳怡思远博嘉琪瑞宁凯航晓彤可心一诺俊熙天翔春燕学东永健德福长庚"
+GIVEN_NAME_PINYIN = [
     "wei",
     "fang",
     "na",
@@ -205,8 +205,6 @@ PLACEHOLDER_PHONES = ["13800138000", "13888888888", "11111111111", "00000000000"
 PLACEHOLDER_IDS = ["000000000000000000", "111111111111111111", "123456789012345678", "无"]
 PLACEHOLDER_DEVICES = ["00000000-0000-0000-0000-000000000000", "02:00:00:00:00:00", "unknown"]
 
-SOURCES = ("core_banking", "mobile_app", "web", "wechat_account", "wechat_mini")
-
 # Scenes of daily life at partners: (code, Chinese, English, rung)
 SCENES = [
     ("PARKING", "停车缴费", "Parking", "NON_FINANCIAL"), ("CANTEEN", "食堂", "Canteen", "CASH_FLOW"), ("CLINIC", "诊所", "Clinic", "NON_FINANCIAL"),
@@ -234,7 +232,7 @@ ARTICLES = [
     ("S008", "影票兑换券", "LEISURE", 3_500), ("S009", "体检套餐", "HEALTH", 59_900), ("S010", "婴儿湿巾", "BABY", 2_990),
 ]  # fmt: skip
 
-# Campaigns the bank planned: (campaign, Chinese name, channel, first day before the first night, length in days)
+# The bank's campaigns: (campaign, Chinese name, channel, first day before the first night, length in days)
 CAMPAIGNS = [
     ("CMP000", "开门红存款", "SMS", 320, 60), ("CMP001", "首投礼遇", "PUSH", 200, 90), ("CMP002", "信用卡激活", "SMS", 150, 45), ("CMP003", "养老金专享", "BRANCH", 140, 120),
     ("CMP004", "理财到期接续", "WECHAT", 90, 180), ("CMP005", "沉默唤醒", "WECHAT", 60, 90), ("CMP006", "积分商城周年", "INAPP", 40, 30), ("CMP007", "企微关怀", "WECOM", 30, 60),

@@ -1,4 +1,4 @@
-"""What happens to people from night to night: they move, marry, die, and some ask to be forgotten."""
+"""What happens to people from night to night: they move, marry, die, and some ask for erasure."""
 
 from __future__ import annotations
 
@@ -7,58 +7,70 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.world import codes
-from simulator.world.draws import chosen, generator
+from simulator.world.draws import generator, weighted_choices
 from simulator.world.people import HEAD, People
 from simulator.world.rates import Rates
 
 NEVER = 9_999
-LIFE_NAMES = ("moved", "married", "died", "asked_for_erasure")
+EVENT_NAMES = ("moved", "married", "died", "asked_for_erasure")
 
 
 @dataclass
 class Lives:
-    """One entry per person: the night of each turn (NEVER for nearly all), and the city after a move."""
+    """One entry per person: the night of each event (NEVER for nearly all), and the city after a move."""
 
-    moves: np.ndarray
-    marries: np.ndarray
-    dies: np.ndarray
-    asks_erasure: np.ndarray
+    move_night: np.ndarray
+    marriage_night: np.ndarray
+    death_night: np.ndarray
+    erasure_night: np.ndarray
     next_city: np.ndarray
 
-    def turns(self) -> dict[str, np.ndarray]:
-        """Give the night of each turn by its name in the truth."""
-        return dict(zip(LIFE_NAMES, (self.moves, self.marries, self.dies, self.asks_erasure), strict=True))
+    def nights_by_event(self) -> dict[str, np.ndarray]:
+        """Give the night of each event by its name in the truth."""
+        return dict(
+            zip(
+                EVENT_NAMES,
+                (self.move_night, self.marriage_night, self.death_night, self.erasure_night),
+                strict=True,
+            )
+        )
 
 
-def lives_of(seed: int, world: People, nights: int, rates: Rates) -> Lives:
-    """Draw the turns of everybody's life; a further night changes no earlier one."""
-    count, adult = len(world), world.age >= 18
-    single = adult & (world.role == HEAD) & (world.family_size == 1) & (world.age >= 22) & (world.age <= 50)
-    frail = np.where(world.age >= 65, rates.deaths_per_night, rates.deaths_per_night / 20)
+def lives_of(seed: int, people: People, nights: int, rates: Rates) -> Lives:
+    """Draw the events of everybody's life; a further night changes no earlier one."""
+    count, is_adult = len(people), people.age >= 18
+    is_single = (
+        is_adult & (people.role == HEAD) & (people.family_size == 1) & (people.age >= 22) & (people.age <= 50)
+    )
+    death_chance = np.where(people.age >= 65, rates.deaths_per_night, rates.deaths_per_night / 20)
     everybody = np.ones(count, dtype=bool)
     return Lives(
-        moves=_nights(seed, "moves", world, nights, adult, np.full(count, rates.moves_per_night)),
-        marries=_nights(seed, "marriages", world, nights, single, np.full(count, rates.marriages_per_night)),
-        dies=_nights(seed, "deaths", world, nights, everybody, frail),
-        asks_erasure=_nights(
-            seed, "erasures", world, nights, adult & world.is_customer, np.full(count, rates.erasures_per_night)
+        move_night=_event_nights(seed, "moves", people, nights, is_adult, np.full(count, rates.moves_per_night)),
+        marriage_night=_event_nights(seed, "marriages", people, nights, is_single, np.full(count, rates.marriages_per_night)),
+        death_night=_event_nights(seed, "deaths", people, nights, everybody, death_chance),
+        erasure_night=_event_nights(
+            seed, "erasures", people, nights, is_adult & people.is_customer, np.full(count, rates.erasures_per_night)
         ),
-        next_city=_cities(seed, world),
+        next_city=_next_cities(seed, people),
     )  # fmt: skip
 
 
-def _nights(
-    seed: int, topic: str, world: People, nights: int, may: np.ndarray, chance: np.ndarray
+def _event_nights(
+    seed: int, topic: str, people: People, nights: int, can_happen: np.ndarray, chance: np.ndarray
 ) -> np.ndarray:
-    """Give the first night the turn comes to each person; who arrived that night is left alone."""
-    found = np.full(len(world), NEVER)
+    """Give the night of the event for each person; nobody has one on the night of arrival."""
+    first_nights = np.full(len(people), NEVER)
     for night in range(1, nights):
-        hit = generator(seed, topic, night).random(len(world)) < chance
-        found = np.where((found == NEVER) & may & hit & (world.arrives < night), night, found)
-    return found
+        is_hit = generator(seed, topic, night).random(len(people)) < chance
+        first_nights = np.where(
+            (first_nights == NEVER) & can_happen & is_hit & (people.arrival_night < night),
+            night,
+            first_nights,
+        )
+    return first_nights
 
 
-def _cities(seed: int, world: People) -> np.ndarray:
-    """Another city than the present one for everybody, drawn by arrival so that later people change no earlier draw."""
-    draws = chosen(generator(seed, "next city"), len(world), codes.CITY_WEIGHTS)
-    return np.where(draws == world.city, (draws + 1) % len(codes.CITIES), draws)
+def _next_cities(seed: int, people: People) -> np.ndarray:
+    """Give everybody another city than the present one, in order of arrival: later people change no earlier draw."""
+    cities = weighted_choices(generator(seed, "next city").random(len(people)), codes.CITY_WEIGHTS)
+    return np.where(cities == people.city, (cities + 1) % len(codes.CITIES), cities)

@@ -1,4 +1,4 @@
-"""The people of the simulated city: households, birth days, wealth, which phone they answer. Nothing here is delivered."""
+"""The people of the simulated country: households, birth days, wealth, the phone each one answers. No channel delivers this."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from simulator.world import codes
-from simulator.world.draws import chosen, generator
+from simulator.world.draws import generator, weighted_choices
 from simulator.world.identifiers import unique_sequences
 from simulator.world.rates import Rates
 
 HEAD, SPOUSE, CHILD, ELDER = range(4)
 ROLE_NAMES = ["head", "spouse", "child", "elder"]
-# numbers of a person: the present one, the one after a change during the nights, the one of years ago
+# phone numbers of a person: the present one, the one after a change during the nights, the one of years ago
 PHONES_PER_PERSON = 3
 
 
@@ -21,194 +21,203 @@ PHONES_PER_PERSON = 3
 class People:
     """One entry per person in every array; position = person number. Days are day numbers since 1970-01-01."""
 
-    arrives: np.ndarray  # night from which the person exists for the bank (0 = before the first)
+    arrival_night: np.ndarray  # the person exists for the bank from this night on (0 = before the first)
     household: np.ndarray
     role: np.ndarray
     family_size: np.ndarray
-    female: np.ndarray
+    is_female: np.ndarray
     birth: np.ndarray
     age: np.ndarray
     city: np.ndarray
     area: np.ndarray
     sequence: np.ndarray
     surname: np.ndarray
-    given: np.ndarray
-    given_second: np.ndarray
+    given_name: np.ndarray
+    second_given_name: np.ndarray
     wealth: np.ndarray  # latent, standard normal
     occupation: np.ndarray
     is_customer: np.ndarray
     head: np.ndarray  # person number of the household's head
-    phone: (
-        np.ndarray
-    )  # phone index the person answers (a relative's for family phones, somebody's old one if recycled)
-    has_family_phone: np.ndarray
-    has_hidden_owner: np.ndarray  # the relative whose phone it is is no customer
-    lends_phone: np.ndarray  # a relative's record carries this person's phone
-    lost_number: np.ndarray  # the old number is on the core record and belongs to a stranger
-    took_number: np.ndarray  # answers a number that stands on a stranger's record
-    took_hidden: np.ndarray  # and is no customer
+    phone: np.ndarray  # index of the person's phone (a relative's, or a stranger's old one, for some)
+    has_family_phone: np.ndarray  # a relative's phone stands on the person's records
+    has_hidden_owner: np.ndarray  # and the relative is no customer
+    is_phone_lender: np.ndarray  # a relative's record carries this person's phone
+    has_lost_number: np.ndarray  # the old number is on the core record and belongs to a stranger
+    has_recycled_number: np.ndarray  # answers a number that a stranger's record still has
+    is_hidden_taker: np.ndarray  # and is no customer
     has_stale_core_phone: np.ndarray
-    second_record: np.ndarray
-    old_form_only: np.ndarray
+    has_second_record: np.ndarray
+    has_only_old_form: np.ndarray
 
     def __len__(self) -> int:
         return len(self.household)
 
     def old_phone(self) -> np.ndarray:
-        """Phone index of years ago."""
+        """Give the index of each person's phone of years ago."""
         return np.arange(len(self), dtype=np.int64) * PHONES_PER_PERSON + 2
 
 
-def people(seed: int, count: int, nights: int, first_day: int, rates: Rates) -> People:
-    """Give the base population and the arrivals of later nights; more nights only append."""
+def population(seed: int, count: int, nights: int, first_day: int, rates: Rates) -> People:
+    """Give the people of the first night and the arrivals of later nights; more nights only append."""
     arrivals = max(2, round(count * rates.arrivals_per_night))
-    blocks = [_block(seed, 0, count, 0, 0, first_day, rates)]
+    blocks = [_people_block(seed, 0, count, 0, 0, first_day, rates)]
     for night in range(1, nights):
         start = count + (night - 1) * arrivals
         blocks.append(
-            _block(seed, night, arrivals, start, int(blocks[-1].household[-1]) + 1, first_day + night, rates)
+            _people_block(
+                seed, night, arrivals, start, int(blocks[-1].household[-1]) + 1, first_day + night, rates
+            )
         )
-    everyone = People(*(np.concatenate([getattr(b, f.name) for b in blocks]) for f in fields(People)))
-    everyone.sequence = unique_sequences(everyone.area, everyone.birth, everyone.sequence)
-    return everyone
+    everybody = People(*(np.concatenate([getattr(b, f.name) for b in blocks]) for f in fields(People)))
+    everybody.sequence = unique_sequences(everybody.area, everybody.birth, everybody.sequence)
+    return everybody
 
 
-def _block(
-    seed: int, night: int, count: int, start: int, first_household: int, today: int, rates: Rates
+def _people_block(
+    seed: int, night: int, count: int, start: int, first_household: int, this_day: int, rates: Rates
 ) -> People:
     rng = generator(seed, "people", night)
-    household, role, size, head = _households(rng, count, alone=night > 0)
-    age, female = _ages(rng, role, head)
-    birth = today - (age * 365.2425).astype(np.int64) - rng.integers(1, 360, count)
-    city = chosen(rng, count, codes.CITY_WEIGHTS)[head]
-    origin = np.where(rng.random(count) < 0.7, city, chosen(rng, count, codes.CITY_WEIGHTS))
+    household, role, size, head = _households(rng, count, is_alone=night > 0)
+    age, is_female = _ages(rng, role, head)
+    birth = this_day - (age * 365.2425).astype(np.int64) - rng.integers(1, 360, count)
+    city = weighted_choices(rng.random(count), codes.CITY_WEIGHTS)[head]
+    origin = np.where(rng.random(count) < 0.7, city, weighted_choices(rng.random(count), codes.CITY_WEIGHTS))
     prefix = np.array([int(c[0]) for c in codes.CITIES])
-    sequence = rng.integers(0, 500, count) * 2 + np.where(female, 0, 1)
+    sequence = rng.integers(0, 500, count) * 2 + np.where(is_female, 0, 1)
     surname = (rng.random(count) ** 1.7 * len(codes.SURNAMES)).astype(np.int64)
     surname = np.where(role == SPOUSE, surname, surname[head])
-    second = np.where(rng.random(count) < 0.25, -1, rng.integers(0, len(codes.GIVEN), count))
-    second = np.where(
-        rng.random(count) < 0.004, -2 - rng.integers(0, len(codes.MINORITY_NAMES), count), second
+    second_given_name = np.where(rng.random(count) < 0.25, -1, rng.integers(0, len(codes.GIVEN_NAMES), count))
+    second_given_name = np.where(
+        rng.random(count) < 0.004, -2 - rng.integers(0, len(codes.MINORITY_NAMES), count), second_given_name
     )
     wealth = 0.6 * rng.standard_normal(count)[head] + 0.8 * rng.standard_normal(count)
-    occupation = chosen(rng, count, [6, 12, 34, 10, 18, 8, 0, 0, 6])
+    occupation = weighted_choices(rng.random(count), [6, 12, 34, 10, 18, 8, 0, 0, 6])
     occupation = np.where(age >= 60, 6, np.where(age < 22, 7, occupation))
-    customer = rng.random(count) < np.where(age < 18, rates.minor_customers, rates.adult_customers)
-    customer |= night > 0
+    is_customer = rng.random(count) < np.where(age < 18, rates.minor_customers, rates.adult_customers)
+    is_customer |= night > 0
 
     numbers = np.arange(start, start + count, dtype=np.int64)
-    own = numbers * PHONES_PER_PERSON
-    with_family = size > 1
+    own_phone = numbers * PHONES_PER_PERSON
+    has_family = size > 1
     weight = (
-        np.where(role == CHILD, np.where(age < 16, 3.0, 0.5), np.where(role == ELDER, 2.0, 0.35))
-        * with_family
+        np.where(role == CHILD, np.where(age < 16, 3.0, 0.5), np.where(role == ELDER, 2.0, 0.35)) * has_family
     )
-    weight[(role == HEAD) | ~customer] = 0
-    likely = rates.family_phone * customer.sum() * weight / max(weight.sum(), 1e-9)
-    family = rng.random(count) < likely
-    phone = np.where(family, own[head], own)
-    # whose phone it is, the bank knows: a guardian is identified when the account is opened
-    hidden = family & (
+    weight[(role == HEAD) | ~is_customer] = 0
+    chances = rates.family_phone * is_customer.sum() * weight / max(weight.sum(), 1e-9)
+    has_family_phone = rng.random(count) < chances
+    phone = np.where(has_family_phone, own_phone[head], own_phone)
+    # the bank knows the owner of the phone: it identifies a guardian who opens an account for a relative
+    has_hidden_owner = has_family_phone & (
         generator(seed, "hidden owners", night).random(count)
-        < _part(rates.hidden_family_phone, rates.family_phone)
+        < _ratio(rates.hidden_family_phone, rates.family_phone)
     )
-    lends = np.zeros(count, dtype=bool)
-    lends[head[family & ~hidden]] = True
-    hidden &= ~lends[head]
-    customer |= lends
-    customer[head[hidden]] = False
+    is_phone_lender = np.zeros(count, dtype=bool)
+    is_phone_lender[head[has_family_phone & ~has_hidden_owner]] = True
+    has_hidden_owner &= ~is_phone_lender[head]
+    is_customer |= is_phone_lender
+    is_customer[head[has_hidden_owner]] = False
 
-    born_early = birth < _day(1983)
-    lost = customer & ~family & (role != HEAD) | customer & ~family & (size == 1)
-    lost &= (age >= 18) & (rng.random(count) < rates.recycled_phone * customer.sum() / max(lost.sum(), 1))
-    # Somebody known by nothing but a recycled number is the old holder as far as anyone can tell: heirs are customers.
-    heirs = np.flatnonzero(customer & ~family & ~lost & (age >= 16) & ((role != HEAD) | (size == 1)))
-    losers = np.flatnonzero(lost)
-    heirs = rng.permutation(heirs)[: len(losers)]
-    losers = losers[: len(heirs)]
-    strangers = household[heirs] != household[losers]
-    heirs, losers = heirs[strangers], losers[strangers]
-    lost = np.zeros(count, dtype=bool)
-    lost[losers] = True
-    took = np.zeros(count, dtype=bool)
-    took[heirs] = True
-    phone[heirs] = own[losers] + 2
-    more, takers = _hidden_takers(
-        generator(seed, "hidden takers", night), customer & (age >= 18) & ~family & ~lends & ~lost & ~took,
-        ~customer & (age >= 16) & ~family & ~np.isin(np.arange(count), head[hidden]), household, rates.hidden_phone_taker,
+    is_born_early = birth < _first_day_of(1983)
+    has_lost_number = is_customer & ~has_family_phone & (role != HEAD) | is_customer & ~has_family_phone & (
+        size == 1
+    )
+    has_lost_number &= (age >= 18) & (
+        rng.random(count) < rates.recycled_phone * is_customer.sum() / max(has_lost_number.sum(), 1)
+    )
+    # With nothing but a recycled number, a person looks like the old holder to anybody. So takers are customers.
+    takers = np.flatnonzero(
+        is_customer & ~has_family_phone & ~has_lost_number & (age >= 16) & ((role != HEAD) | (size == 1))
+    )
+    losers = np.flatnonzero(has_lost_number)
+    takers = rng.permutation(takers)[: len(losers)]
+    losers = losers[: len(takers)]
+    is_stranger = household[takers] != household[losers]
+    takers, losers = takers[is_stranger], losers[is_stranger]
+    has_lost_number = np.zeros(count, dtype=bool)
+    has_lost_number[losers] = True
+    has_recycled_number = np.zeros(count, dtype=bool)
+    has_recycled_number[takers] = True
+    phone[takers] = own_phone[losers] + 2
+    hidden_losers, hidden_takers = _hidden_takers(
+        generator(seed, "hidden takers", night), is_customer & (age >= 18) & ~has_family_phone & ~is_phone_lender & ~has_lost_number & ~has_recycled_number,
+        ~is_customer & (age >= 16) & ~has_family_phone & ~np.isin(np.arange(count), head[has_hidden_owner]), household, rates.hidden_phone_taker,
     )  # fmt: skip
-    lost[more] = took[takers] = True
-    phone[takers] = own[more] + 2
-    stale = (
-        customer
-        & ~family
-        & ~lends
-        & ~lost
-        & ~took
+    has_lost_number[hidden_losers] = has_recycled_number[hidden_takers] = True
+    phone[hidden_takers] = own_phone[hidden_losers] + 2
+    is_stale = (
+        is_customer
+        & ~has_family_phone
+        & ~is_phone_lender
+        & ~has_lost_number
+        & ~has_recycled_number
         & (age >= 18)
         & (rng.random(count) < rates.stale_core_phone)
     )
     draw = rng.random(count)
     return People(
-        arrives=np.full(count, night, dtype=np.int64),
+        arrival_night=np.full(count, night, dtype=np.int64),
         household=household + first_household,
         role=role,
         family_size=size,
-        female=female,
+        is_female=is_female,
         birth=birth,
         age=age,
         city=city,
         area=prefix[origin] + rng.integers(1, 21, count),
         sequence=sequence,
         surname=surname,
-        given=rng.integers(0, len(codes.GIVEN), count),
-        given_second=second,
+        given_name=rng.integers(0, len(codes.GIVEN_NAMES), count),
+        second_given_name=second_given_name,
         wealth=wealth,
         occupation=occupation,
-        is_customer=customer,
+        is_customer=is_customer,
         head=head + start,
         phone=phone,
-        has_family_phone=family,
-        has_hidden_owner=hidden,
-        lends_phone=lends,
-        lost_number=lost,
-        took_number=took,
-        took_hidden=_marked(count, takers),
-        has_stale_core_phone=stale,
-        second_record=customer & born_early & (draw < rates.second_core_record),
-        old_form_only=customer & born_early & (draw > 1 - rates.old_form_only),
+        has_family_phone=has_family_phone,
+        has_hidden_owner=has_hidden_owner,
+        is_phone_lender=is_phone_lender,
+        has_lost_number=has_lost_number,
+        has_recycled_number=has_recycled_number,
+        is_hidden_taker=_mask_of(count, hidden_takers),
+        has_stale_core_phone=is_stale,
+        has_second_record=is_customer & is_born_early & (draw < rates.second_core_record),
+        has_only_old_form=is_customer & is_born_early & (draw > 1 - rates.old_form_only),
     )
 
 
-def _part(some: float, whole: float) -> float:
-    return some / whole if whole else 0.0
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
 
 
-def _marked(count: int, rows: np.ndarray) -> np.ndarray:
+def _mask_of(count: int, rows: np.ndarray) -> np.ndarray:
     mask = np.zeros(count, dtype=bool)
     mask[rows] = True
     return mask
 
 
 def _hidden_takers(
-    rng: np.random.Generator, may_lose: np.ndarray, may_take: np.ndarray, household: np.ndarray, share: float
+    rng: np.random.Generator, can_lose: np.ndarray, can_take: np.ndarray, household: np.ndarray, share: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give customers whose old number, still on their record, is answered by somebody who is no customer, and that somebody."""
-    losers = np.flatnonzero(may_lose & (rng.random(len(may_lose)) < share))
-    takers = rng.permutation(np.flatnonzero(may_take))[: len(losers)]
+    """Give customers whose record still has an old number, and for each the person who answers it now and is no customer."""
+    losers = np.flatnonzero(can_lose & (rng.random(len(can_lose)) < share))
+    takers = rng.permutation(np.flatnonzero(can_take))[: len(losers)]
     losers = losers[: len(takers)]
-    strangers = household[losers] != household[takers]
-    return losers[strangers], takers[strangers]
+    is_stranger = household[losers] != household[takers]
+    return losers[is_stranger], takers[is_stranger]
 
 
-def _day(year: int) -> int:
+def _first_day_of(year: int) -> int:
     return int(np.datetime64(f"{year}-01-01", "D").astype(np.int64))
 
 
 def _households(
-    rng: np.random.Generator, count: int, *, alone: bool
+    rng: np.random.Generator, count: int, *, is_alone: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    sizes = np.ones(count, dtype=np.int64) if alone else 1 + chosen(rng, count, [25, 30, 28, 12, 5])
+    sizes = (
+        np.ones(count, dtype=np.int64)
+        if is_alone
+        else 1 + weighted_choices(rng.random(count), [25, 30, 28, 12, 5])
+    )
     household = np.repeat(np.arange(count), sizes)[:count]
     head = np.searchsorted(household, household, side="left")
     size = np.bincount(household, minlength=count)[household]
@@ -222,11 +231,13 @@ def _households(
 
 def _ages(rng: np.random.Generator, role: np.ndarray, head: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count = len(role)
-    heads = (22 + 58 * rng.beta(1.7, 2.2, count)).astype(np.int64)[head]
-    female = rng.random(count) < 0.42
-    female = np.where(role == SPOUSE, ~female[head], np.where(role == HEAD, female, rng.random(count) < 0.5))
-    age = heads + np.where(role == SPOUSE, rng.integers(-5, 6, count), 0)
-    age = np.where(role == CHILD, heads - rng.integers(23, 38, count), age)
-    age = np.where(role == ELDER, heads + rng.integers(22, 34, count), age)
+    head_ages = (22 + 58 * rng.beta(1.7, 2.2, count)).astype(np.int64)[head]
+    is_female = rng.random(count) < 0.42
+    is_female = np.where(
+        role == SPOUSE, ~is_female[head], np.where(role == HEAD, is_female, rng.random(count) < 0.5)
+    )
+    age = head_ages + np.where(role == SPOUSE, rng.integers(-5, 6, count), 0)
+    age = np.where(role == CHILD, head_ages - rng.integers(23, 38, count), age)
+    age = np.where(role == ELDER, head_ages + rng.integers(22, 34, count), age)
     age = np.where((role == CHILD) & (age < 0), rng.integers(0, 6, count), age)
-    return np.clip(np.where(role == SPOUSE, np.maximum(age, 20), age), 0, 97), female
+    return np.clip(np.where(role == SPOUSE, np.maximum(age, 20), age), 0, 97), is_female

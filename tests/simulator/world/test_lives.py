@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from delivered import content, lines, rows
+from delivery_files import content, lines, rows
 
 from simulator.simulation import simulate
 from simulator.world.bank import Bank, Plan
@@ -26,7 +26,7 @@ def eventful(tmp_path_factory):
     return out, Bank(plan)
 
 
-def turned(out, event):
+def days_of_event(out, event):
     return {r["person"]: r["business_date"] for r in rows(out / "truth/lives.csv") if r["event"] == event}
 
 
@@ -36,37 +36,43 @@ def customers(out, night):
         for r in rows(out / "truth/profiles.csv")
         if r["source"] == "core_banking"
     }
-    found = rows(out / f"inbox/core_customers/{night}/customers.csv.gz")
+    records = rows(out / f"inbox/core_customers/{night}/customers.csv.gz")
     return {
         r["cust_no"]: (person[r["cust_no"]], r)
-        for r in found
+        for r in records
         if r["cust_no"] and r["birth_date"] != "1987-02-31"
     }
 
 
 def test_who_died_has_the_day_on_the_record_and_does_nothing_after(eventful):
     out, _ = eventful
-    died = turned(out, "died")
-    seen = [(died[p], r["death_date"]) for p, r in customers(out, NIGHTS[2]).values() if p in died]
-    assert len(seen) > 10 and all(said == told for said, told in seen)
+    death_days = days_of_event(out, "died")
+    day_pairs = [
+        (death_days[p], r["death_date"]) for p, r in customers(out, NIGHTS[2]).values() if p in death_days
+    ]
+    assert len(day_pairs) > 10 and all(truth_day == record_day for truth_day, record_day in day_pairs)
     users = {
         r["source_key"]: r["person"] for r in rows(out / "truth/profiles.csv") if r["source"] == "mobile_app"
     }
     for night in NIGHTS[1:]:
-        acting = {
+        active_people = {
             users.get(e["user"]["id"]) for e in lines(out / f"inbox/app_events/{night}/events.jsonl.gz")
         }
-        assert not {p for p, day in died.items() if day <= night} & acting
+        assert not {p for p, day in death_days.items() if day <= night} & active_people
 
 
 def test_who_moved_has_another_city_and_branch_and_who_married_says_so(eventful):
     out, _ = eventful
-    before, after = customers(out, NIGHTS[0]), customers(out, NIGHTS[2])
-    moved, married = turned(out, "moved"), turned(out, "married")
-    changed = [(before[k][1], r) for k, (p, r) in after.items() if p in moved and k in before]
-    assert len(changed) > 30
-    assert all(old["city"] != new["city"] for old, new in changed)
-    assert {r["marital"] for p, r in after.values() if p in married} == {"MARRIED"}
+    first_customers, last_customers = customers(out, NIGHTS[0]), customers(out, NIGHTS[2])
+    move_days, marriage_days = days_of_event(out, "moved"), days_of_event(out, "married")
+    record_pairs = [
+        (first_customers[k][1], r)
+        for k, (p, r) in last_customers.items()
+        if p in move_days and k in first_customers
+    ]
+    assert len(record_pairs) > 30
+    assert all(old["city"] != new["city"] for old, new in record_pairs)
+    assert {r["marital"] for p, r in last_customers.values() if p in marriage_days} == {"MARRIED"}
 
 
 def test_who_asks_for_erasure_and_is_a_caller_is_heard_by_the_call_centre(eventful):
@@ -74,14 +80,14 @@ def test_who_asks_for_erasure_and_is_a_caller_is_heard_by_the_call_centre(eventf
     callers = {
         r["source_key"]: r["person"] for r in rows(out / "truth/profiles.csv") if r["source"] == "call_centre"
     }
-    asks = turned(out, "asked_for_erasure")
-    heard = {
+    erasure_days = days_of_event(out, "asked_for_erasure")
+    erasure_callers = {
         callers[row["caller_id"]]
         for night in NIGHTS
         for row in rows(out / f"inbox/call_centre_contacts/{night}/calls.csv", ";")
         if row["reason"] == "ERASURE_REQUEST"
     }
-    assert heard and heard <= asks.keys()
+    assert erasure_callers and erasure_callers <= erasure_days.keys()
 
 
 def test_a_cut_file_a_new_field_and_events_out_of_order_are_noted(eventful):

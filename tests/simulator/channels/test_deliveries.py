@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from datetime import date
 
 import pytest
-from delivered import content, files, has_right_check, lines, narrow, rows
+from delivery_files import content, files, has_right_check, lines, narrow_text, rows
 
 from lakehouse.errors import UsageError
 from simulator.simulation import simulate
+from simulator.truth.troubles import troubles_of
 from simulator.world.bank import Plan
 from simulator.world.rates import Rates
 
@@ -53,36 +54,36 @@ def test_numbers_that_make_no_sense_are_refused():
 
 
 def test_identity_numbers_are_right_where_truth_says_so(delivery):
-    trouble = defaultdict(set)
+    troubles = defaultdict(set)
     for row in rows(delivery / "truth/troubles.csv"):
         if row["source"] == "core_banking":
-            trouble[row["source_key"]].add(row["trouble"])
-    seen = Counter()
+            troubles[row["source_key"]].add(row["trouble"])
+    counts = Counter()
     for row in rows(delivery / f"inbox/core_customers/{D1}/customers.csv.gz"):
-        marks, number = trouble[row["cust_no"]], row["id_no"]
+        marks, number = troubles[row["cust_no"]], row["id_no"]
         if not row["cust_no"] or row["birth_date"] == "1987-02-31":
             continue
         if "id_15_digits" in marks:
             assert len(number) == 15 and number.isdigit()
-            seen["15"] += 1
+            counts["15"] += 1
         elif "id_wrong_check" in marks:
             assert len(number) == 18 and not has_right_check(number.upper())
-            seen["wrong"] += 1
+            counts["wrong"] += 1
         elif "id_missing" in marks:
             assert number == ""
-            seen["missing"] += 1
+            counts["missing"] += 1
         elif "foreign_document" in marks:
             assert row["id_type"] == "02" and number.startswith("E")
         elif "id_full_width" in marks:
-            assert not number.isascii() and has_right_check(narrow(number).upper())
+            assert not number.isascii() and has_right_check(narrow_text(number).upper())
         elif "id_placeholder" not in marks:
             assert has_right_check(number.upper())
             if row["birth_date"]:
                 assert number[6:14] == row["birth_date"].replace("-", "")
             if row["gender"]:
                 assert int(number[16]) % 2 == (1 if row["gender"] == "1" else 0)
-            seen["right"] += 1
-    assert seen["right"] > 2_500 and min(seen["15"], seen["wrong"], seen["missing"]) >= 3
+            counts["right"] += 1
+    assert counts["right"] > 2_500 and min(counts["15"], counts["wrong"], counts["missing"]) >= 3
 
 
 def test_nobody_shares_a_right_identity_number_with_a_stranger(delivery):
@@ -100,7 +101,7 @@ def test_nobody_shares_a_right_identity_number_with_a_stranger(delivery):
         ):
             people[row["id_no"].upper()].add(person[row["cust_no"]])
     assert len(people) > 2_500
-    assert all(len(found) == 1 for found in people.values())
+    assert all(len(persons) == 1 for persons in people.values())
 
 
 @pytest.mark.parametrize(
@@ -119,19 +120,17 @@ def test_nobody_shares_a_right_identity_number_with_a_stranger(delivery):
     ],
 )
 def test_each_trouble_of_core_records_occurs_at_about_its_rate(bank, trouble, rate):
-    from simulator.truth.troubles import troubles_of
-
-    carries = next(
+    has_trouble = next(
         mask for source, name, mask in troubles_of(bank) if (source, name) == ("core_banking", trouble)
     )
     expected = getattr(Rates(), rate)
     # four standard deviations, and a tenth that other troubles of the same record may take away
-    spread = 4 * (expected * (1 - expected) / len(carries)) ** 0.5
-    assert expected * 0.9 - spread < carries.mean() < expected + spread
+    spread = 4 * (expected * (1 - expected) / len(has_trouble)) ** 0.5
+    assert expected * 0.9 - spread < has_trouble.mean() < expected + spread
 
 
 def test_channel_troubles_occur(delivery):
-    seen = Counter((r["source"], r["trouble"]) for r in rows(delivery / "truth/troubles.csv"))
+    counts = Counter((r["source"], r["trouble"]) for r in rows(delivery / "truth/troubles.csv"))
     for trouble in (
         "family_phone",
         "shared_tablet",
@@ -140,11 +139,11 @@ def test_channel_troubles_occur(delivery):
         "unbound",
         "name_variant",
     ):
-        assert seen["mobile_app", trouble] >= 3, trouble
-    assert seen["core_banking", "second_core_record"] >= 3
-    assert seen["web", "anonymous"] > 10 and seen["web", "placeholder_login"] >= 1
+        assert counts["mobile_app", trouble] >= 3, trouble
+    assert counts["core_banking", "second_core_record"] >= 3
+    assert counts["web", "anonymous"] > 10 and counts["web", "placeholder_login"] >= 1
     for source in ("wechat_account", "wechat_mini"):
-        assert seen[source, "unionid_missing"] > 3 and seen[source, "unbound"] > 10
+        assert counts[source, "unionid_missing"] > 3 and counts[source, "unbound"] > 10
 
 
 def test_an_openid_differs_by_app_and_a_unionid_does_not(delivery):
@@ -166,21 +165,24 @@ def test_an_openid_differs_by_app_and_a_unionid_does_not(delivery):
 
 def test_the_first_balance_and_all_bookings_give_the_last_balance(delivery):
     """Demand accounts: opening row, plus bookings, is every later end-of-day row, over history and nights."""
-    moves, opening = defaultdict(Counter), {}
-    late = 0
+    movements, opening_balances = defaultdict(Counter), {}
+    late_count = 0
     for path in sorted((delivery / "inbox/core_transactions").glob("*/*.gz")):
         for row in rows(path):
             day = row["txn_date"]
             if day.endswith("13-45") or row["amount"] == "0.00":
                 continue
             if "late" in path.name:
-                day, late = path.parent.name, late + 1  # booked into the balance of the day they came
+                day = path.parent.name  # a late booking counts in the balance of the day of its file
+                late_count += 1
             sign = 1 if row["dc_flag"] == "C" else -1
-            moves[row["account_no"], row["txn_no"]] = Counter({day: sign * round(float(row["amount"]) * 100)})
-    assert late > 0
+            movements[row["account_no"], row["txn_no"]] = Counter(
+                {day: sign * round(float(row["amount"]) * 100)}
+            )
+    assert late_count > 0
     flow = defaultdict(Counter)
-    for (account, _), move in moves.items():
-        for day, cents in move.items():
+    for (account, _), movement in movements.items():
+        for day, cents in movement.items():
             flow[account][day] += cents
     ends = defaultdict(dict)
     for path in sorted((delivery / "inbox/core_balances").glob("*/*.gz")):
@@ -188,18 +190,18 @@ def test_the_first_balance_and_all_bookings_give_the_last_balance(delivery):
             account, group, day, amount, _ = line.split(",")
             if group == "DEMAND" and amount != "-":
                 ends[account][f"{day[:4]}-{day[4:6]}-{day[6:]}"] = round(float(amount) * 100)
-    checked = 0
+    checks = 0
     for account, days in flow.items():
-        known = sorted(ends[account])
-        first = min(known)
-        opening[account] = ends[account][first] - days.get(first, 0)
-        running = opening[account]
-        for day in sorted(set(days) | set(known)):
-            running += days[day]
+        balance_days = sorted(ends[account])
+        first = min(balance_days)
+        opening_balances[account] = ends[account][first] - days.get(first, 0)
+        balance = opening_balances[account]
+        for day in sorted(set(days) | set(balance_days)):
+            balance += days[day]
             if day in ends[account]:
-                assert running == ends[account][day], (account, day)
-                checked += 1
-    assert checked > 20_000
+                assert balance == ends[account][day], (account, day)
+                checks += 1
+    assert checks > 20_000
 
 
 def test_people_stand_on_both_sides_of_the_boundaries(delivery):
@@ -207,29 +209,29 @@ def test_people_stand_on_both_sides_of_the_boundaries(delivery):
     customers = [r for r in rows(delivery / f"inbox/core_customers/{D1}/customers.csv.gz") if r["cust_no"]]
     ages = [first.year - int(r["birth_date"][:4]) for r in customers if r["birth_date"]]
     assert sum(a < 17 for a in ages) > 50 and sum(a >= 60 for a in ages) > 100
-    tenure = [(first - date.fromisoformat(r["open_date"])).days for r in customers]
-    assert sum(t <= 100 for t in tenure) > 100 and max(t for t in tenure if t <= 100) >= 90
+    tenures = [(first - date.fromisoformat(r["open_date"])).days for r in customers]
+    assert sum(t <= 100 for t in tenures) > 100 and max(t for t in tenures if t <= 100) >= 90
     assert (
         sum(r["staff_flag"] == "Y" for r in customers) > 3
         and sum(bool(r["death_date"]) for r in customers) > 5
     )
-    maturing = [
+    maturities = [
         r for r in rows(delivery / f"inbox/core_holdings/{D1}/holdings.csv.gz", ";")
         if r["class"] == "WEALTH" and r["matures"] and 0 <= (date.fromisoformat(r["matures"]) - first).days <= 7
     ]  # fmt: skip
-    assert sum(float(r["balance"]) >= 50_000 for r in maturing) >= 5
-    assert sum(float(r["balance"]) < 50_000 for r in maturing) >= 5
+    assert sum(float(r["balance"]) >= 50_000 for r in maturities) >= 5
+    assert sum(float(r["balance"]) < 50_000 for r in maturities) >= 5
     last = {}
     for path in (delivery / f"inbox/app_events/{D1}").glob("events_history*"):
         for event in lines(path):
             if event["event"]["name"] == "login":
                 user, day = event["user"]["id"], event["event"]["at"][:10]
                 last[user] = max(last.get(user, ""), day)
-    silent = [(first - date.fromisoformat(day)).days for day in last.values()]
+    silent_days = [(first - date.fromisoformat(day)).days for day in last.values()]
     assert (
-        sum(31 <= s <= 60 for s in silent) > 50
-        and sum(s <= 30 for s in silent) > 500
-        and sum(s > 180 for s in silent) > 50
+        sum(31 <= s <= 60 for s in silent_days) > 50
+        and sum(s <= 30 for s in silent_days) > 500
+        and sum(s > 180 for s in silent_days) > 50
     )
     grades = Counter(r["grade"] for r in rows(delivery / f"inbox/core_account_controls/{D1}/controls.csv"))
     assert grades["H"] >= 3 and grades["L"] > 1_000
@@ -256,15 +258,15 @@ def test_later_nights_bring_new_people_bindings_and_phones(delivery):
 
     one, three = users(D1), users(D3)
     assert three.keys() - one.keys()
-    stayed = one.keys() & three.keys()
-    assert len(stayed) > 0.99 * len(one)
-    assert any(not one[k]["cust_no"] and three[k]["cust_no"] for k in stayed)
-    assert any(one[k]["mobile"] != three[k]["mobile"] for k in stayed)
-    before, after = (
+    common_keys = one.keys() & three.keys()
+    assert len(common_keys) > 0.99 * len(one)
+    assert any(not one[k]["cust_no"] and three[k]["cust_no"] for k in common_keys)
+    assert any(one[k]["mobile"] != three[k]["mobile"] for k in common_keys)
+    first_keys, last_keys = (
         {r["cust_no"] for r in rows(delivery / f"inbox/core_customers/{d}/customers.csv.gz")}
         for d in (D1, D3)
     )
-    assert len(after - before) >= 4
+    assert len(last_keys - first_keys) >= 4
 
 
 def test_one_file_comes_twice(delivery):

@@ -1,4 +1,4 @@
-"""Readers of delivered files for the simulator's tests; they share no code with the simulator."""
+"""Readers of delivered files for the simulator's tests; they use no code of the simulator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def has_right_check(number: str) -> bool:
     return "10X98765432"[sum(int(c) * w for c, w in zip(number, PLACES, strict=False)) % 11] == number[17]
 
 
-def narrow(text: str) -> str:
+def narrow_text(text: str) -> str:
     return "".join(chr(ord(c) - 0xFEE0) if 0xFF00 < ord(c) < 0xFF5F else c for c in text)
 
 
