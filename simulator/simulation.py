@@ -14,10 +14,10 @@ from simulator.channels.money import write_money
 from simulator.channels.partners import write_partners
 from simulator.channels.service import write_service
 from simulator.truth.truth_files import write_truth
-from simulator.world.bank import Bank, Plan
+from simulator.world.bank import Bank, BankPlan
 
 
-def simulate(plan: Plan, out: Path) -> dict[str, int | str]:
+def simulate(plan: BankPlan, out: Path) -> dict[str, int | str]:
     """Write inbox and truth of a plan below `out` and give the counts. The same plan writes the same bytes.
 
     Files of another plan in the folder stay there. So use an empty folder, or the folder of a plan that differs only in fewer `nights`.

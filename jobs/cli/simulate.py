@@ -57,10 +57,10 @@ def command(
     """Write the simulated bank's files and its truth."""
     from simulator.channels.faults import spoil
     from simulator.simulation import simulate
-    from simulator.world.bank import Plan
+    from simulator.world.bank import BankPlan
     from simulator.world.rates import rates_of
 
-    plan = Plan(
+    plan = BankPlan(
         people=people, nights=nights, seed=seed, history_months=history_months, first=first,
         rates=rates_of(mess, rates_file),
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from simulator.channels import events
-from simulator.channels.files import Inbox, Shape
+from simulator.channels.files import CsvFormat, Inbox
 from simulator.world.bank import Bank
 from simulator.world.draws import days, generator, join_texts, moments, replace_where, texts_at, tokens
 from simulator.world.identifiers import name_texts, phone_texts
@@ -226,7 +226,7 @@ def _write_followers(bank: Bank, inbox: Inbox, night: int) -> None:
     })  # fmt: skip
     business_date, rates = bank.plan.business_date(night), bank.plan.rates
     inbox.write_csv(
-        "wechat_followers", business_date, "followers.csv.gz", [table], Shape(is_quoted=True),
+        "wechat_followers", business_date, "followers.csv.gz", [table], CsvFormat(is_quoted=True),
         bad_values={"openid": ""}, bad_share=rates.bad_rows, duplicate_share=rates.duplicate_rows,
     )  # fmt: skip
 

@@ -30,8 +30,8 @@ class FileNote:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """The shape of a CSV file."""
+class CsvFormat:
+    """The format of a CSV file."""
 
     separator: str = ","
     has_header: bool = True
@@ -48,7 +48,7 @@ class Inbox:
     notes: list[FileNote] = field(default_factory=list)
 
     def write_csv(
-        self, feed: str, day: date, name: str, tables: Iterable[pa.Table], shape: Shape = Shape(), *, bad_values: dict[str, str] | None = None,
+        self, feed: str, day: date, name: str, tables: Iterable[pa.Table], csv_format: CsvFormat = CsvFormat(), *, bad_values: dict[str, str] | None = None,
         bad_share: float = 0.0, duplicate_share: float = 0.0, is_cut: bool = False, note: str = "",
     ) -> None:  # fmt: skip
         """Write one CSV file from tables of one schema; with `is_cut` it ends within a copy of its first record.
@@ -57,19 +57,19 @@ class Inbox:
         and a few exact duplicates: `bad_share` and `duplicate_share` of the rows, but at least one where there is such a value or share.
         """
         rows, bad_rows, duplicate_rows, first_half = 0, 0, 0, b""
-        with _Sink(self.root / feed / day.isoformat() / name, shape.encoding) as sink:
+        with _Sink(self.root / feed / day.isoformat() / name, csv_format.encoding) as sink:
             options = pacsv.WriteOptions(
                 include_header=False,
-                delimiter=shape.separator,
-                quoting_style="needed" if shape.is_quoted else "none",
+                delimiter=csv_format.separator,
+                quoting_style="needed" if csv_format.is_quoted else "none",
             )
             for number, table in enumerate(tables):
-                if number == 0 and shape.has_header:
-                    sink.write((shape.separator.join(table.column_names) + "\n").encode())
+                if number == 0 and csv_format.has_header:
+                    sink.write((csv_format.separator.join(table.column_names) + "\n").encode())
                 sink.write_table(table, options)
                 rows += len(table)
                 if number == 0 and len(table):
-                    first_half = _first_half_of(table, options, shape.separator)
+                    first_half = _first_half_of(table, options, csv_format.separator)
                 if number or not len(table) or not (bad_values or duplicate_share):
                     continue
                 rng = generator(self.seed, "broken rows", feed, day.toordinal(), name)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 
-from simulator.channels.files import Inbox, Shape
+from simulator.channels.files import CsvFormat, Inbox
 from simulator.world import codes
 from simulator.world.accounts import CARD, LOAN, SAVINGS, SECURITIES
 from simulator.world.bank import Bank
@@ -16,7 +16,7 @@ from simulator.world.bookings import months_between
 from simulator.world.draws import amounts, calendar, days, generator, numbered_texts, texts_at
 from simulator.world.keys import account_numbers
 
-PIPE = Shape("|")
+PIPE = CsvFormat("|")
 MONTHLY_MARGIN, MONTHLY_COST = 0.012 / 12, 210  # of the target balance; cents a record
 OFFERS = [
     ("OF001", "WM090", "R2", "加息0.2%", 20),

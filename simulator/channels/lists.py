@@ -7,7 +7,7 @@ from datetime import date
 
 import pyarrow as pa
 
-from simulator.channels.files import Inbox, Shape
+from simulator.channels.files import CsvFormat, Inbox
 from simulator.world import codes
 
 
@@ -23,7 +23,11 @@ def write_lists(inbox: Inbox, business_date: date) -> None:
     ]
     names = ["产品代码", "产品名称", "产品大类", "风险等级", "期限天数", "币种", "状态"]
     inbox.write_csv(
-        "core_products", business_date, "products.csv", [_table(names, products)], Shape(encoding="gb18030")
+        "core_products",
+        business_date,
+        "products.csv",
+        [_table(names, products)],
+        CsvFormat(encoding="gb18030"),
     )
 
     branches: list[tuple[str | None, ...]] = [("B0001", "总行", None, "310100", "OPEN")]

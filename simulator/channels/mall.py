@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from simulator.channels.files import Inbox, Shape
+from simulator.channels.files import CsvFormat, Inbox
 from simulator.channels.service import visible_phones
 from simulator.world import codes
 from simulator.world.bank import Bank
@@ -106,7 +106,7 @@ def _write_points(bank: Bank, inbox: Inbox, night: int, entries: dict[str, np.nd
         "有效期至": days(day + LIFETIME_DAYS, kind != EARNING),
     })  # fmt: skip
     inbox.write_csv(
-        "mall_points", plan.business_date(night), "points.csv", [table], Shape(encoding="gb18030")
+        "mall_points", plan.business_date(night), "points.csv", [table], CsvFormat(encoding="gb18030")
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from simulator.channels.files import Inbox, Shape
+from simulator.channels.files import CsvFormat, Inbox
 from simulator.channels.lists import write_lists
 from simulator.world import accounts, codes
 from simulator.world.bank import Bank
@@ -26,7 +26,7 @@ from simulator.world.identifiers import ID_FOREIGN, id_characters, id_texts, nam
 from simulator.world.keys import account_numbers, branch_ids, customer_numbers
 from simulator.world.people import CHILD, ELDER, HEAD, SPOUSE
 
-PIPE, SEMICOLON, CHINESE = Shape("|"), Shape(";"), Shape(encoding="gb18030")
+PIPE, SEMICOLON, CHINESE = CsvFormat("|"), CsvFormat(";"), CsvFormat(encoding="gb18030")
 
 
 def write_masters(bank: Bank, inbox: Inbox) -> None:
@@ -133,7 +133,7 @@ def _write_customers(
     ).slice(0, count)
     bad_values = {"cust_no": "", "birth_date": "1987-02-31"}
     inbox.write_csv(
-        "core_customers", bank.plan.business_date(night), "customers.csv.gz", [table], Shape(is_quoted=True),
+        "core_customers", bank.plan.business_date(night), "customers.csv.gz", [table], CsvFormat(is_quoted=True),
         bad_values=bad_values, bad_share=rates.bad_rows, duplicate_share=rates.duplicate_rows,
     )  # fmt: skip
 
@@ -218,7 +218,7 @@ def _write_accounts(
         business_date,
         f"accounts_{business_date:%Y%m%d}.csv",
         [table],
-        Shape("|", encoding="gb18030"),
+        CsvFormat("|", encoding="gb18030"),
     )
     return status
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 import numpy as np
 import pyarrow as pa
 
-from simulator.channels.files import Inbox, Shape
+from simulator.channels.files import CsvFormat, Inbox
 from simulator.world import accounts, bookings, codes
 from simulator.world.bank import Bank
 from simulator.world.draws import (
@@ -27,7 +27,7 @@ from simulator.world.draws import (
 from simulator.world.keys import account_numbers, card_numbers
 
 CHUNK = 40_000  # the history of so many core records is in memory at once
-PIPE, SEMICOLON, BARE = Shape("|"), Shape(";"), Shape(has_header=False)
+PIPE, SEMICOLON, BARE = CsvFormat("|"), CsvFormat(";"), CsvFormat(has_header=False)
 
 
 def write_money(bank: Bank, inbox: Inbox) -> None:

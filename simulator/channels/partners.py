@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 
-from simulator.channels.files import Inbox, Shape
+from simulator.channels.files import CsvFormat, Inbox
 from simulator.channels.service import full_names, visible_phones
 from simulator.world import codes
 from simulator.world.bank import Bank
@@ -70,7 +70,7 @@ def _write_leads(bank: Bank, inbox: Inbox, night: int) -> None:
     })  # fmt: skip
     bad_values = {"登记日期": "前天"} if len(table) and night == 0 else None
     inbox.write_csv(
-        "partner_leads", bank.plan.business_date(night), "leads.csv", [table], Shape(encoding="gb18030"),
+        "partner_leads", bank.plan.business_date(night), "leads.csv", [table], CsvFormat(encoding="gb18030"),
         bad_values=bad_values, bad_share=bank.plan.rates.bad_rows,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from simulator.channels.files import Inbox, Shape
+from simulator.channels.files import CsvFormat, Inbox
 from simulator.world import codes, identifiers
 from simulator.world.bank import Bank
 from simulator.world.contacts import CALLS, CRM, NO_COMPANY, WECOM, Contacts
@@ -26,7 +26,7 @@ from simulator.world.draws import (
 from simulator.world.keys import branch_ids, contact_keys, customer_numbers
 from simulator.world.people import ROLE_NAMES
 
-CHINESE_PIPE, SEMICOLON = Shape("|", encoding="gb18030"), Shape(";")
+CHINESE_PIPE, SEMICOLON = CsvFormat("|", encoding="gb18030"), CsvFormat(";")
 CREDIT_SIGNS = np.frombuffer(b"0123456789ABCDEFGHJKLMNPQRTUWXY", dtype=np.uint8)
 CREDIT_WEIGHTS = np.array([pow(3, place, 31) for place in range(17)], dtype=np.int64)
 CALLS_A_NIGHT = 0.02

@@ -13,15 +13,15 @@ from simulator.truth.effects import OPENS, UPLIFT
 from simulator.truth.evidence import identifier_pairs, records_of
 from simulator.truth.troubles import troubles_of
 from simulator.world.accounts import first_holdings
-from simulator.world.bank import Bank, Plan
+from simulator.world.bank import Bank, BankPlan
 from simulator.world.bookings import history_bookings
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
-PLAN = Plan(people=20_000, nights=1, history_months=1)
+PLAN = BankPlan(people=20_000, nights=1, history_months=1)
 INK = "#2f5d8a"
 
 
-def draw_all(folder: Path = FOLDER, plan: Plan = PLAN) -> list[Path]:
+def draw_all(folder: Path = FOLDER, plan: BankPlan = PLAN) -> list[Path]:
     """Draw every picture of a plan as SVG; the same plan gives the same bytes."""
     import matplotlib
 

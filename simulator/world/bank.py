@@ -41,7 +41,7 @@ UNIONID_SALT = 23
 
 
 @dataclass(frozen=True)
-class Plan:
+class BankPlan:
     """What to simulate: people of the first night, nights, seed, months of history before, the first business date."""
 
     people: int
@@ -83,7 +83,7 @@ class Plan:
 class Bank:
     """Everything that exists in a simulation before the first file; arrays only, and each key array is made once."""
 
-    plan: Plan
+    plan: BankPlan
 
     def __post_init__(self) -> None:
         p = self.plan

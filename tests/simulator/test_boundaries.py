@@ -14,7 +14,7 @@ from delivery_files import content
 
 from lakehouse.settings.yaml_files import load_yaml
 from simulator.simulation import simulate
-from simulator.world.bank import Plan
+from simulator.world.bank import BankPlan
 
 REGISTRY = Path(__file__).resolve().parents[2] / "tags" / "registry"
 CHINESE = {
@@ -162,7 +162,7 @@ def parameter(tag: str, name: str) -> float:
 def files(tmp_path_factory):
     """DuckDB over the files of 5,000 people and six months on the first night; all columns are text."""
     out = tmp_path_factory.mktemp("boundaries")
-    simulate(Plan(people=5_000, nights=1, history_months=6), out)
+    simulate(BankPlan(people=5_000, nights=1, history_months=6), out)
     connection = duckdb.connect()
     connection.execute("SET threads = 1")
     for folder in sorted((out / "inbox").iterdir()):

@@ -11,7 +11,7 @@ from delivery_files import content, files, has_right_check, lines, narrow_text, 
 from lakehouse.errors import UsageError
 from simulator.simulation import simulate
 from simulator.truth.troubles import troubles_of
-from simulator.world.bank import Plan
+from simulator.world.bank import BankPlan
 from simulator.world.rates import Rates
 
 D1, D2, D3 = "2026-11-18", "2026-11-19", "2026-11-20"
@@ -19,13 +19,13 @@ D1, D2, D3 = "2026-11-18", "2026-11-19", "2026-11-20"
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     for name in ("one", "two"):
-        simulate(Plan(people=300, nights=2, seed=5, history_months=1), tmp_path / name)
+        simulate(BankPlan(people=300, nights=2, seed=5, history_months=1), tmp_path / name)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
 def test_another_seed_gives_other_people(tmp_path):
     for seed in (5, 6):
-        simulate(Plan(people=300, nights=1, seed=seed, history_months=1), tmp_path / str(seed))
+        simulate(BankPlan(people=300, nights=1, seed=seed, history_months=1), tmp_path / str(seed))
     one, two = files(tmp_path / "5" / "inbox"), files(tmp_path / "6" / "inbox")
     assert one.keys() == two.keys()
     name = f"core_customers/{D1}/customers.csv.gz"
@@ -34,7 +34,7 @@ def test_another_seed_gives_other_people(tmp_path):
 
 def test_a_further_night_changes_no_earlier_file_and_brings_one_that_came_late(tmp_path):
     for nights in (1, 2):
-        simulate(Plan(people=600, nights=nights, seed=5, history_months=1), tmp_path / str(nights))
+        simulate(BankPlan(people=600, nights=nights, seed=5, history_months=1), tmp_path / str(nights))
     one, two = files(tmp_path / "1" / "inbox"), files(tmp_path / "2" / "inbox")
     assert [name for name in one if one[name] != two[name]] == []
     assert {name for name in two if D1 in name} - one.keys() == {f"web_events/{D1}/events_late.jsonl"}
@@ -48,9 +48,9 @@ def test_gz_files_carry_no_clock_and_no_name(delivery):
 
 def test_numbers_that_make_no_sense_are_refused():
     with pytest.raises(UsageError, match="--people must lie between"):
-        Plan(people=3)
+        BankPlan(people=3)
     with pytest.raises(UsageError, match="--nights"):
-        Plan(people=100, nights=0)
+        BankPlan(people=100, nights=0)
 
 
 def test_identity_numbers_are_right_where_truth_says_so(delivery):

@@ -13,7 +13,7 @@ from delivery_files import content, has_right_check, lines, narrow_text, rows
 
 from jobs.cli.simulate import command
 from simulator.truth.evidence import persons_and_ceiling, records_of
-from simulator.world.bank import Bank, Plan
+from simulator.world.bank import Bank, BankPlan
 from simulator.world.rates import rates_of
 
 NIGHTS = ("2026-11-18", "2026-11-19", "2026-11-20")
@@ -256,7 +256,7 @@ def test_the_ceiling_is_what_the_delivered_identifiers_of_one_person_join(delive
 @pytest.mark.parametrize(("mess", "least"), [("light", 0.99), ("default", 0.985), ("heavy", 0.96)])
 def test_nearly_all_pairs_can_be_found_whatever_the_mess(mess, least):
     ceiling = persons_and_ceiling(
-        *(lambda bank: (bank, records_of(bank)))(Bank(Plan(people=5_000, rates=rates_of(mess))))
+        *(lambda bank: (bank, records_of(bank)))(Bank(BankPlan(people=5_000, rates=rates_of(mess))))
     )[1].summary()
     assert ceiling["pairs"] > 10_000
     assert ceiling["ratio"] >= least

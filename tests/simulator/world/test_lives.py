@@ -8,7 +8,7 @@ import pytest
 from delivery_files import content, lines, rows
 
 from simulator.simulation import simulate
-from simulator.world.bank import Bank, Plan
+from simulator.world.bank import Bank, BankPlan
 from simulator.world.rates import Rates
 
 NIGHTS = ("2026-11-18", "2026-11-19", "2026-11-20")
@@ -21,7 +21,7 @@ OFTEN = replace(
 @pytest.fixture(scope="module")
 def eventful(tmp_path_factory):
     out = tmp_path_factory.mktemp("eventful")
-    plan = Plan(people=1_500, nights=3, history_months=0, rates=OFTEN)
+    plan = BankPlan(people=1_500, nights=3, history_months=0, rates=OFTEN)
     simulate(plan, out)
     return out, Bank(plan)
 
