@@ -70,9 +70,9 @@ def run(repeats: int) -> Outcome:
                 is_equal=equal,
             )
         )
-    from lakehouse.query.published import open_published
+    from lakehouse.query.published import open_publication
 
-    published = open_published(load_settings(WORKSPACE))
+    published = open_publication(load_settings(WORKSPACE))
     sizes = {
         table: published.sql(f"select count(*) from {table}").fetchall()[0][0]
         for table in ("tags.customer_tags", "trusted.transactions", "identity.memberships")

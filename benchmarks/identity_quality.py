@@ -82,7 +82,7 @@ def measure(mess: str, people: int, nights: int, seed: int, folder: Path) -> dic
     from ingestion import ingest
     from ingestion.feeds.feeds import load_feeds
     from lakehouse.ledger.ledger import publish
-    from lakehouse.query.published import open_published
+    from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
     from lakehouse.tables.lake import open_lake
     from simulator.bank import Plan, simulate
@@ -106,7 +106,7 @@ def measure(mess: str, people: int, nights: int, seed: int, folder: Path) -> dic
     publish(lake, day, "benchmark", {})
     truth = workspace / "truth"
     found = evaluate(lake, truth).summary()
-    others = baselines(open_published(settings), load_rules(settings), truth, allow_missing=True)
+    others = baselines(open_publication(settings), load_rules(settings), truth, allow_missing=True)
     log = lake.read_arrow("identity.nights").to_pylist()
     known = sum(row["known_profiles"] for row in log)
     before = _map(lake)

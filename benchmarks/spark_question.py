@@ -19,7 +19,7 @@ def main(query: str) -> None:
     publication = newest_publication(settings)
     assert publication is not None
     spark = start_session(settings, name="benchmarks")
-    for table in named_tables(query, list(publication.tables)):
+    for table in named_tables(query):
         database, _, name = table.partition(".")
         version = publication.tables[table]
         frame = (

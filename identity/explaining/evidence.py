@@ -28,7 +28,7 @@ from identity.rules.normalise import NORMALISERS, keyed
 from identity.rules.rules import Rules
 from identity.rules.workspace_key import known_key
 from lakehouse.errors import StepFailed, UsageError
-from lakehouse.query.published import relation_sql
+from lakehouse.query.desk import newest_sql
 
 if TYPE_CHECKING:
     from lakehouse.query.published import Published
@@ -230,7 +230,7 @@ def _decisions(published: Published, in_force: list[str]) -> tuple[list[Decision
         "decision_id", "kind", "source_a", "source_key_a", "source_b", "source_key_b", "author", "decided_at", "reason",
         "revokes",
     )  # fmt: skip
-    log = relation_sql(published.settings, DECISIONS)
+    log = newest_sql(published.settings, DECISIONS)
     told = published.connection.execute(f"SELECT {', '.join(columns)} FROM ({log})").fetchall()
     rows = [dict(zip(columns, row, strict=True)) for row in told]
     known = [d for d in decisions_of(rows, with_revoked=True) if d.decision_id in in_force]

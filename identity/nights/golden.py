@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from identity.nights.log import LastNight, rules_as_text
 from identity.reading.tables import KNOWN, Tables
 from identity.rules.rules import ATTRIBUTES, GoldenRules, Rules
+from lakehouse.states.rule import Scope
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -47,10 +48,9 @@ def write_golden_records(
     rows = rows.append_column("_file", pa.repeat(f"rules {rules.version}", size)).append_column(
         "_row", pa.array(np.zeros(size, dtype=np.int64))
     )
-    within = (
-        ("one_id", tables.sql("SELECT one_id FROM people")["one_id"].combine_chunks()) if is_part else None
-    )
-    lake.change_part(TABLE, rows, feed=FEED, business_date=business_date, within=within)
+    people = tables.sql("SELECT one_id FROM people")["one_id"].combine_chunks() if is_part else None
+    scope = None if people is None else Scope("one_id", people)
+    lake.change_states(TABLE, rows, feed=FEED, business_date=business_date, mode="snapshot", scope=scope)
 
 
 def golden_records(said: pa.Table, rules: GoldenRules) -> pa.Table:

@@ -15,6 +15,7 @@ from identity.reading.graph import ABSENT, UNDATED, Graph, Grouping
 from identity.reading.observe import Observed
 from identity.reading.tables import Tables
 from identity.rules.rules import Rules
+from lakehouse.states.rule import Scope as StateScope
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -76,15 +77,15 @@ def write_states(
         rows = rows.append_column("_file", pa.repeat(f"rules {rules.version}", size)).append_column(
             "_row", pa.array(np.zeros(size, dtype=np.int64))
         )
-        within = None
+        part = None
         if scope is not None:
             of_nodes = table == "identity.node_states"
-            within = (
-                ("node_id", pa.array(scope.identifiers))
+            part = (
+                StateScope("node_id", pa.array(scope.identifiers))
                 if of_nodes
-                else ("profile_id", pa.array(scope.profiles))
+                else StateScope("profile_id", pa.array(scope.profiles))
             )
-        lake.change_part(table, rows, feed=FEED, business_date=business_date, within=within)
+        lake.change_states(table, rows, feed=FEED, business_date=business_date, mode="snapshot", scope=part)
 
 
 def _days(days: np.ndarray) -> pa.Array:

@@ -32,7 +32,6 @@ from ingestion.nights.work import Work, plan_all, read_all
 from ingestion.records import landing
 from lakehouse.contracts.contract import contract
 from lakehouse.errors import InputInvalid, UsageError
-from lakehouse.states.history import load_state_history
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -151,6 +150,6 @@ def _write_table(lake: Lake, work: Work, judgement: Judgement, table: TableMap) 
         told_on = sorted({work.nights.of(file.business_date) for file in work.choice.load})
         mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
         rows = judgement.accepted(table).read_all().drop_columns(["_feed"])
-        load_state_history(lake, table.contract, rows, feed=feed.feed, told_on=told_on, mode=mode)
+        lake.load_states(table.name, rows, feed=feed.feed, nights=told_on, mode=mode)
     else:
         lake.take_files(table.name, judgement.accepted_files(table, work.folder / f"accepted{table.index}"))

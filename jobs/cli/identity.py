@@ -53,12 +53,12 @@ def show(
     """
     from identity.explaining.show import describe, find_one_id, show_person
     from lakehouse.errors import UsageError
-    from lakehouse.query.published import open_published
+    from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
     if sum(given is not None for given in (one_id, identifier, profile)) != 1:
         raise UsageError("name one person: a OneID, --identifier NAMESPACE=VALUE or --profile SOURCE/KEY")
-    published = open_published(load_settings(workspace), as_of)
+    published = open_publication(load_settings(workspace), as_of)
     if one_id is None:
         one_id = find_one_id(published, identifier=identifier, profile=profile)
     person = show_person(published, one_id)
@@ -81,10 +81,10 @@ def why(profile_a: str, profile_b: str, as_json: bool, as_of: date | None, works
     """Tell why two records are one person: statement by statement, with file and record. Needs no JVM."""
     from identity.explaining.explain import describe_why
     from identity.explaining.explain import why as told_why
-    from lakehouse.query.published import open_published
+    from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
-    told = told_why(open_published(load_settings(workspace), as_of), profile_a, profile_b)
+    told = told_why(open_publication(load_settings(workspace), as_of), profile_a, profile_b)
     _print(told.summary(), describe_why(told), as_json=as_json)
 
 
@@ -96,10 +96,10 @@ def why_not(
     """Tell why two records are two people: what did not join them, and what forbids it. Needs no JVM."""
     from identity.explaining.explain import describe_why_not
     from identity.explaining.explain import why_not as told_why_not
-    from lakehouse.query.published import open_published
+    from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
-    told = told_why_not(open_published(load_settings(workspace), as_of), profile_a, profile_b)
+    told = told_why_not(open_publication(load_settings(workspace), as_of), profile_a, profile_b)
     _print(told.summary(), describe_why_not(told), as_json=as_json)
 
 
@@ -157,14 +157,14 @@ def evaluate(
     from identity.measuring.shape import night_of, shape_of
     from identity.rules.rules import load_rules
     from lakehouse.errors import UsageError
-    from lakehouse.query.published import open_published
+    from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
     settings = load_settings(workspace)
     truth = truth or settings.truth
     if truth is None:
         raise UsageError("there is no truth to measure against: name one with --truth FILE or in cdp.yml")
-    published, rules = open_published(settings, as_of), load_rules(settings)
+    published, rules = open_publication(settings, as_of), load_rules(settings)
     statement = "SELECT source, source_key, one_id FROM identity.memberships WHERE valid_to IS NULL"
     rows = pa.table(published.sql(statement).fetchnumpy())
     numbers = measured(rows, truth, allow_missing=allow_missing).summary()
@@ -200,10 +200,10 @@ def changes(since: date, form: str, as_of: date | None, workspace: Path | None) 
     """List records whose OneID became another one: the correction feed for systems that keep OneIDs. Needs no JVM."""
     from identity.explaining.changes import COLUMNS, changes_since
     from jobs.cli.sql import print_rows
-    from lakehouse.query.published import open_published
+    from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
-    rows = changes_since(open_published(load_settings(workspace), as_of), since)
+    rows = changes_since(open_publication(load_settings(workspace), as_of), since)
     print_rows(list(COLUMNS), rows, form)
 
 
@@ -221,11 +221,11 @@ def caps(picture: Path | None, as_json: bool, as_of: date | None, workspace: Pat
     """Suggest how many records may carry one value, per namespace, from the published links; nothing is set."""
     from identity.measuring.carriers import describe_caps, draw_caps, suggest_caps
     from identity.rules.rules import load_rules
-    from lakehouse.query.published import open_published
+    from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
     settings = load_settings(workspace)
-    found = suggest_caps(open_published(settings, as_of), load_rules(settings))
+    found = suggest_caps(open_publication(settings, as_of), load_rules(settings))
     if picture is not None:
         draw_caps(found, picture)
     click.echo(json.dumps([cap.summary() for cap in found]) if as_json else "\n".join(describe_caps(found)))

@@ -20,7 +20,7 @@ def group() -> None:
 @workspace_option
 def list_segments(workspace: Path | None) -> None:
     """List the segments of the workspace with the numbers of their newest published run."""
-    from lakehouse.query.published import newest_publication, open_published
+    from lakehouse.query.published import newest_publication, open_publication
     from lakehouse.settings.settings import load_settings
     from segments.language.spec import read_segments
 
@@ -28,7 +28,7 @@ def list_segments(workspace: Path | None) -> None:
     counts = {}
     if newest_publication(settings) is not None:
         rows = (
-            open_published(settings)
+            open_publication(settings)
             .sql("SELECT code, as_of, counts FROM segments.runs ORDER BY as_of")
             .fetchall()
         )

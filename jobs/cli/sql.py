@@ -26,11 +26,11 @@ def command(statement: str, shape: str, as_of: date | None, workspace: Path | No
     import duckdb
 
     from lakehouse.errors import UsageError
-    from lakehouse.query.published import named_tables, newest_publication, open_published
+    from lakehouse.query.published import named_tables, newest_publication, open_publication
     from lakehouse.settings.settings import load_settings
 
     try:
-        if not named_tables(statement, []):
+        if not named_tables(statement):
             result = duckdb.connect().execute(statement)
         else:
             settings = load_settings(workspace)
@@ -38,7 +38,7 @@ def command(statement: str, shape: str, as_of: date | None, workspace: Path | No
                 raise UsageError(
                     f"nothing was published yet in {settings.workspace}; run `cdp nightly --date D` first"
                 )
-            result = open_published(settings, as_of).sql(statement)
+            result = open_publication(settings, as_of).sql(statement)
     except duckdb.Error as wrong:
         raise UsageError(f"the SQL failed: {str(wrong).splitlines()[0]}") from None
     names = [column[0] for column in result.description or []]

@@ -143,7 +143,7 @@ def _range(low: object, high: object) -> str:
 
 def _coverage(folder: Path | None, code: str) -> str:
     """Give the coverage of the last published night, or say why there is none."""
-    from lakehouse.query.published import newest_publication, open_published
+    from lakehouse.query.published import newest_publication, open_publication
     from lakehouse.settings.settings import load_settings
 
     if folder is None:
@@ -153,7 +153,7 @@ def _coverage(folder: Path | None, code: str) -> str:
     if publication is None or "quality.tag_quality" not in publication.tables:
         return "nothing was published yet"
     row = (
-        open_published(settings)
+        open_publication(settings)
         .sql(
             "SELECT filled_count, eligible_count, coverage_ratio, as_of FROM quality.tag_quality "
             "WHERE tag = ? AND as_of = ?",

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from jobs.night.nightly import Night, run_night
 from lakehouse.errors import UsageError
-from lakehouse.query.published import open_published, publications
+from lakehouse.query.published import open_publication, publications
 from lakehouse.settings.settings import Settings
 from simulator.bank import Plan, simulate
 from simulator.engine import answer
@@ -48,7 +48,7 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
 
 def app_users_of_recipients(settings: Settings) -> dict[str, str]:
     """Give one app user per recipient key, as an engine's own address book would."""
-    rows = open_published(settings).sql(
+    rows = open_publication(settings).sql(
         "SELECT r.recipient_key, min(m.source_key) FROM segments.recipients r JOIN identity.memberships m USING (one_id)"
         " WHERE m.valid_to IS NULL AND m.source = 'mobile_app' GROUP BY 1 ORDER BY 1"
     )

@@ -20,7 +20,7 @@ from identity.rules.rules import FILE_NAME as RULES
 from identity.rules.rules import load_rules, read_rules
 from jobs.night.steps import build_tags, check_gate, resolve
 from lakehouse.errors import GateStopped, UsageError
-from lakehouse.query.published import Published, open_published
+from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.tables.clone import clone_lake
 from lakehouse.tables.lake import Lake, open_lake
@@ -59,7 +59,7 @@ def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -
     if not rules.is_file():
         raise UsageError(f"there is no file {rules}")
     wanted = read_rules(rules)
-    published = open_published(settings)
+    published = open_publication(settings)
     day = published.publication.business_date
     trial = Trial(day.isoformat(), (load_rules(settings).version, wanted.version))
     _forget_killed(settings)

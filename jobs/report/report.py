@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from lakehouse.query.published import Published, open_published
+from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def render_report(settings: Settings, business_date: date, summary: dict[str, An
 
     It shows counts and shares only: no name, no identifier, no single person.
     """
-    published = open_published(settings)
+    published = open_publication(settings)
     feeds = summary["feeds"]
     context = {
         "business_date": business_date,

@@ -153,23 +153,21 @@ def _selections(bounds: dict[str, list[Bound]], business_date: date) -> list[_Se
 
 
 def _measured_in_process(lake: Lake, selections: list[_Selection]) -> dict[tuple[str, str], float | None]:
-    import duckdb
     import sqlglot
 
-    from lakehouse.query.published import relation_sql
+    from lakehouse.query.desk import newest_sql, open_scratch
 
-    connection = duckdb.connect()
-    connection.execute(f"SET TimeZone = '{lake.settings.time_zone}'")
     values: dict[tuple[str, str], float | None] = {}
-    for selected in selections:
-        columns = ", ".join(f"try_cast({bound.measure} AS DOUBLE)" for bound in selected.bounds)
-        text = f"SELECT {columns} FROM measured_rows WHERE {selected.where}"
-        statement = sqlglot.parse_one(text, read="spark").transform(_countable).sql(dialect="duckdb")
-        relation = relation_sql(lake.settings, selected.table)
-        row = connection.execute(f"WITH measured_rows AS ({relation}) {statement}").fetchone() or ()
-        values |= {
-            (selected.table, bound.name): value for bound, value in zip(selected.bounds, row, strict=True)
-        }
+    with open_scratch(lake.settings.time_zone) as desk:
+        for selected in selections:
+            columns = ", ".join(f"try_cast({bound.measure} AS DOUBLE)" for bound in selected.bounds)
+            text = f"SELECT {columns} FROM measured_rows WHERE {selected.where}"
+            statement = sqlglot.parse_one(text, read="spark").transform(_countable).sql(dialect="duckdb")
+            relation = newest_sql(lake.settings, selected.table)
+            row = desk.rows(f"WITH measured_rows AS ({relation}) {statement}")[0]
+            values |= {
+                (selected.table, bound.name): value for bound, value in zip(selected.bounds, row, strict=True)
+            }
     return values
 
 

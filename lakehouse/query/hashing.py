@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.query.published import relation_sql
+from lakehouse.query.desk import Desk, newest_sql, open_scratch
+from lakehouse.query.words import identifier
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,28 +19,24 @@ def table_hash(
     settings: Settings, table: str, version: int | None = None, *, without: Iterable[str] = ()
 ) -> str:
     """Give ``rows:hash`` of a table's content (no JVM); columns in ``without`` do not count."""
-    import duckdb
-
-    return _hash(duckdb.connect(), f"({relation_sql(settings, table, version)})", list(without))
+    with open_scratch() as desk:
+        return _hash(desk, f"({newest_sql(settings, table, version)})", list(without))
 
 
 def frame_hash(rows: pa.Table, *, without: Iterable[str] = ()) -> str:
     """Give ``rows:hash`` of an Arrow table's content."""
-    import duckdb
-
-    connection = duckdb.connect()
-    connection.register("frame_rows", rows)
-    return _hash(connection, "frame_rows", list(without))
+    with open_scratch() as desk:
+        return _hash(desk, str(desk.lend("rows to hash", rows)), list(without))
 
 
-def _hash(connection: object, relation: str, without: list[str]) -> str:
-    described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()  # type: ignore[attr-defined]
-    columns = sorted(row[0] for row in described if row[0] not in without)
+def _hash(desk: Desk, relation: str, without: list[str]) -> str:
+    fields = desk.rows(f"DESCRIBE SELECT * FROM {relation}")
+    columns = sorted(field[0] for field in fields if field[0] not in without)
     # Sums of independent 64-bit hashes over rows: duplicates count, order does not (a XOR would lose pairs).
-    row = "row(" + ", ".join(f'"{name}"::VARCHAR' for name in columns) + ")"
-    count, low, high = connection.execute(  # type: ignore[attr-defined]
+    row = "row(" + ", ".join(f"{identifier(name)}::VARCHAR" for name in columns) + ")"
+    count, low, high = desk.rows(
         f"SELECT count(*), sum(hash({row})::HUGEINT), sum(hash('2', {row})::HUGEINT) FROM {relation}"
-    ).fetchone()
+    )[0]
     text = f"{','.join(columns)}|{count}|{low}|{high}"
     return f"{count}:{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 

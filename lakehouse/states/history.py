@@ -1,89 +1,64 @@
-"""States of many nights at once: from what was told on which night to the rows the nights would have left."""
+"""States of many nights at once: from what a feed says on each night to the rows that the nights leave."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from lakehouse.contracts.contract import Contract
-from lakehouse.errors import ContractBroken
-from lakehouse.query.scratch import scratch
+from lakehouse.query.desk import open_scratch
+from lakehouse.query.words import identifier, identifiers, literal
+from lakehouse.states.rule import Mode
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakehouse.tables.lake import Lake
-
-
-def load_state_history(
-    lake: Lake,
-    found: Contract,
-    rows: pa.Table,
-    *,
-    feed: str,
-    told_on: Sequence[date],
-    mode: Literal["snapshot", "delta"],
-) -> int:
-    """Write the states that ``feed`` told on the nights ``told_on``, in one commit; give the number of rows.
-
-    ``rows`` has the contract's business columns, ``_file``, ``_row`` and ``_arrived_on`` (the night), one row per key
-    and night. The table must hold nothing of the feed: ``ContractBroken`` otherwise.
-    """
-    if lake.read_arrow(found.name, columns=["_feed"], filters=[("_feed", "=", feed)]).num_rows:
-        raise ContractBroken(
-            f"{found.name} holds states of {feed} already; a history goes before the first night"
-        )
-    states = state_intervals(rows, found, feed=feed, told_on=told_on, mode=mode)
-    lake.append(found.name, states)
-    return states.num_rows
-
 
 def state_intervals(
     rows: pa.Table,
-    found: Contract,
+    contract: Contract,
     *,
     feed: str,
-    told_on: Sequence[date],
-    mode: Literal["snapshot", "delta"],
+    nights: Sequence[date],
+    mode: Mode,
 ) -> pa.Table:
-    """Give the state rows with their validity, by the rules of ``lakehouse.states.states``.
+    """Give the state rows with their validity, by the rule of ``lakehouse.states.rule``.
 
-    A key told again with the same content stays as it is, with the file it first came from. In mode ``snapshot`` a
-    key absent on a night ends there; in mode ``delta`` it stays until it is told otherwise.
+    A key with the same content on the next night stays as it is, with the file it first came from. In mode ``snapshot``
+    a key that is absent on a night ends there; in mode ``delta`` it stays until the feed says something else.
     """
     import pyarrow as pa
 
-    nights = pa.table(
-        {"night": pa.array(told_on, pa.date32()), "nth": pa.array(range(len(told_on)), pa.int64())}
+    calendar = pa.table(
+        {"night": pa.array(nights, pa.date32()), "nth": pa.array(range(len(nights)), pa.int64())}
     )
-    keys = ", ".join(f'"{name}"' for name in found.key)
-    content = ", ".join(f'"{name}" := "{name}"' for name in found.business_columns)
+    keys = identifiers(contract.key)
+    content = ", ".join(f"{identifier(name)} := {identifier(name)}" for name in contract.business_columns)
     gap = "nth <> before_nth + 1" if mode == "snapshot" else "false"
-    ends = (
-        "(SELECT night FROM nights WHERE nights.nth = spans.ends_nth + 1)"
-        if mode == "snapshot"
-        else f"lead(valid_from) OVER (PARTITION BY {keys} ORDER BY valid_from)"
-    )
-    query = f"""
-    WITH placed AS (
-      SELECT told.*, nights.nth, struct_pack({content}) AS content FROM told JOIN nights ON told._arrived_on = nights.night
-    ), compared AS (
-      SELECT *, lag(content) OVER w AS before, lag(nth) OVER w AS before_nth FROM placed
-      WINDOW w AS (PARTITION BY {keys} ORDER BY nth)
-    ), numbered AS (
-      SELECT *, sum(CASE WHEN before_nth IS NULL OR {gap} OR content IS DISTINCT FROM before THEN 1 ELSE 0 END)
-        OVER (PARTITION BY {keys} ORDER BY nth) AS span
-      FROM compared
-    ), spans AS (
-      SELECT {keys}, arg_min(struct_pack(content := content, "_file" := "_file", "_row" := "_row"), nth) AS opened,
-        min(_arrived_on) AS valid_from, max(nth) AS ends_nth
-      FROM numbered GROUP BY {keys}, span
-    )
-    SELECT unnest(opened.content), opened._file, opened._row, '{feed}' AS _feed, valid_from, {ends} AS valid_to FROM spans
-    """
-    schema = found.arrow_schema()
-    with scratch() as connection:
-        connection.register("told", rows)
-        connection.register("nights", nights)
-        return connection.sql(query).to_arrow_table().select(schema.names).cast(schema)
+    schema = contract.arrow_schema()
+    with open_scratch() as desk:
+        news, nth_night = desk.lend("news", rows), desk.lend("nights", calendar)
+        ends = (
+            f"(SELECT night FROM {nth_night} c WHERE c.nth = spans.ends_nth + 1)"
+            if mode == "snapshot"
+            else f"lead(valid_from) OVER (PARTITION BY {keys} ORDER BY valid_from)"
+        )
+        query = f"""
+        WITH placed AS (
+          SELECT r.*, c.nth, struct_pack({content}) AS content FROM {news} r JOIN {nth_night} c ON r._arrived_on = c.night
+        ), compared AS (
+          SELECT *, lag(content) OVER w AS before, lag(nth) OVER w AS before_nth FROM placed
+          WINDOW w AS (PARTITION BY {keys} ORDER BY nth)
+        ), numbered AS (
+          SELECT *, sum(CASE WHEN before_nth IS NULL OR {gap} OR content IS DISTINCT FROM before THEN 1 ELSE 0 END)
+            OVER (PARTITION BY {keys} ORDER BY nth) AS span
+          FROM compared
+        ), spans AS (
+          SELECT {keys}, arg_min(struct_pack(content := content, "_file" := "_file", "_row" := "_row"), nth) AS opened,
+            min(_arrived_on) AS valid_from, max(nth) AS ends_nth
+          FROM numbered GROUP BY {keys}, span
+        )
+        SELECT unnest(opened.content), opened._file, opened._row, {literal(feed)} AS _feed, valid_from, {ends} AS valid_to FROM spans
+        """
+        return desk.arrow(query).select(schema.names).cast(schema)

@@ -11,7 +11,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
+
+from lakehouse.query.files import file_paths
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
@@ -33,18 +34,17 @@ def clone_lake(
             if (source / "_delta_log").is_dir():
                 name = f"{database}.{source.name}"
                 table = DeltaTable(source, version=versions.get(name))
-                _clone(source, target / database / source.name, table.version(), table.file_uris())
+                _clone(source, target / database / source.name, table.version(), file_paths(table))
 
 
-def _clone(source: Path, target: Path, version: int, uris: list[str]) -> None:
+def _clone(source: Path, target: Path, version: int, files: list[Path]) -> None:
     (target / "_delta_log").mkdir(parents=True)
     for entry in (source / "_delta_log").iterdir():
         told = _VERSION.match(entry.name)
         # A log is rewritten in place by some writers, and `_last_checkpoint` may name a later version: neither is linked.
         if told is not None and int(told.group(1)) <= version:
             shutil.copyfile(entry, target / "_delta_log" / entry.name)
-    for uri in uris:
-        file = Path(unquote(urlparse(uri).path)) if uri.startswith("file:") else Path(uri)
+    for file in files:
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         try:

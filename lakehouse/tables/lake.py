@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.contract import Contract, contract, written_contract_names
 from lakehouse.errors import ContractBroken
-from lakehouse.query.published import relation_sql
+from lakehouse.query.desk import newest_sql
+from lakehouse.query.words import literal
 from lakehouse.settings.settings import Settings
+from lakehouse.states.rule import Change, Mode, Scope, StateCounts, check_state
 from lakehouse.tables.creation import create_table
 from lakehouse.tables.frames import Frame, fit, is_arrow, is_reader, with_lost_columns
 from lakehouse.tables.packing import packed, write_packed
@@ -155,7 +157,7 @@ class Lake:
 
     def relation(self, table: str, connection: DuckDBPyConnection) -> str:
         """Give SQL for ``connection`` that reads the newest version of a table from its files (no JVM)."""
-        return relation_sql(self.settings, table)
+        return newest_sql(self.settings, table)
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -271,31 +273,118 @@ class Lake:
         *,
         feed: str,
         business_date: date,
-        mode: Literal["snapshot", "delta"],
+        mode: Mode,
         key: Sequence[str] | None = None,
-    ) -> Any:
-        """Bring a state table to what ``feed`` says on ``business_date``, in one commit; see ``lakehouse.states.states``."""
-        from lakehouse.states.states import change_states
+        scope: Scope | None = None,
+    ) -> StateCounts:
+        """Bring a state table, or the part in ``scope``, to what ``feed`` says on ``business_date``, in one commit or none.
 
+        ``frame`` has the contract's business columns, ``_file`` and ``_row``, one row per key. The rule stands in
+        ``lakehouse.states.rule``. Arrow rows are changed without a JVM, a Spark frame by Spark.
+        """
+        contract = self._contract_of_state(table, frame)
+        change = Change(contract, feed, business_date, mode, tuple(key or contract.key), scope)
         with self._locks[table], _contract_errors(table):
-            return change_states(
-                self, contract(table), frame, feed=feed, business_date=business_date, mode=mode, key=key
+            if is_arrow(frame):
+                return self._change_by_duckdb(change, frame)
+            return self._change_by_spark(change, frame)
+
+    def load_states(
+        self, table: str, rows: pa.Table, *, feed: str, nights: Sequence[date], mode: Mode
+    ) -> int:
+        """Write the states that ``feed`` said on many nights, in one commit; give the number of rows.
+
+        ``rows`` has the contract's business columns, ``_file``, ``_row`` and ``_arrived_on`` (the night), one row per key
+        and night. The table must hold nothing of the feed: ``ContractBroken`` otherwise.
+        """
+        from lakehouse.states.history import state_intervals
+
+        if self.read_arrow(table, columns=["_feed"], filters=[("_feed", "=", feed)]).num_rows:
+            raise ContractBroken(
+                f"{table} holds states of {feed} already; a history goes before the first night"
             )
+        states = state_intervals(rows, contract(table), feed=feed, nights=nights, mode=mode)
+        self.append(table, states)
+        return states.num_rows
 
-    def change_part(
-        self,
-        table: str,
-        rows: pa.Table,
-        *,
-        feed: str,
-        business_date: date,
-        within: tuple[str, pa.Array] | None,
-    ) -> None:
-        """Bring a part of a state table to ``rows``, at any size and without a JVM; see ``lakehouse.states.partial_states``."""
-        from lakehouse.states.partial_states import change_part
+    def _contract_of_state(self, table: str, frame: Frame) -> Contract:
+        contract_of_table = contract(table)
+        check_state(contract_of_table, frame.column_names if is_arrow(frame) else frame.columns)
+        return contract_of_table
 
-        with self._locks[table], _contract_errors(table):
-            change_part(self, contract(table), rows, feed=feed, business_date=business_date, within=within)
+    def _change_by_duckdb(self, change: Change, rows: pa.Table) -> StateCounts:
+        from lakehouse.query.files import table_sql
+        from lakehouse.states.duckdb import changes_by_duckdb, first_rows, incoming_rows, inserts
+
+        delta = self.delta(change.contract.name)
+        incoming = incoming_rows(change, rows)
+        if delta.file_uris():
+            changes = changes_by_duckdb(change, table_sql(delta, change.contract.name), incoming)
+        else:
+            changes = inserts(first_rows(change, incoming))
+        counts = Counter(changes["_action"].to_pylist())
+        if set(counts) == {"insert"}:
+            self._write_arrow(
+                change.contract.name, changes.drop_columns(["_action"]), delta=delta, mode="append"
+            )
+        elif counts:
+            self._merge_arrow(delta, changes, change)
+        return StateCounts(counts["insert"], counts["update"], counts["delete"])
+
+    def _merge_arrow(self, delta: DeltaTable, changes: pa.Table, change: Change) -> None:
+        from deltalake import CommitProperties
+
+        on = " AND ".join(f't."{name}" = s."{name}"' for name in ("_feed", "valid_from", *change.key))
+        values = {f'"{name}"': f's."{name}"' for name in change.contract.columns}
+        (
+            delta.merge(
+                changes,
+                predicate=on,
+                source_alias="s",
+                target_alias="t",
+                commit_properties=CommitProperties(custom_metadata={"userMetadata": self.run_id}),
+                writer_properties=packed(changes.schema),
+            )
+            .when_matched_delete(predicate="s._action = 'delete'")
+            .when_matched_update(updates=values)
+            .when_not_matched_insert(updates=values)
+            .execute()
+        )
+
+    def _change_by_spark(self, change: Change, frame: Frame) -> StateCounts:
+        from lakehouse.states.spark import changes_by_spark, incoming_frame
+
+        table, path = change.contract.name, self.path(change.contract.name)
+        incoming = incoming_frame(change, frame)
+        if not self.delta(table).file_uris():
+            incoming.write.format("delta").mode("append").save(path)
+            return StateCounts(self.row_count(table))
+        changes = changes_by_spark(change, self.read(table), incoming).persist()
+        try:
+            counts = {row["_action"]: row["count"] for row in changes.groupBy("_action").count().collect()}
+            if set(counts) == {"insert"}:
+                rows = changes.drop("_action").select(*change.contract.columns)
+                rows.write.format("delta").mode("append").save(path)
+            elif counts:
+                self._merge_frame(changes, change)
+            return StateCounts(counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
+        finally:
+            changes.unpersist()
+
+    def _merge_frame(self, changes: DataFrame, change: Change) -> None:
+        from delta.tables import DeltaTable as SparkDeltaTable
+
+        on = " AND ".join(f"t.{name} <=> s.{name}" for name in ("_feed", "valid_from", *change.key))
+        values: dict[str, Any] = {f"`{name}`": f"s.`{name}`" for name in change.contract.columns}
+        (
+            SparkDeltaTable.forPath(self.spark, self.path(change.contract.name))
+            .alias("t")
+            .merge(changes.alias("s"), on)
+            .whenMatchedDelete(condition="s._action = 'delete'")
+            .whenMatchedUpdate(set=values)
+            .whenNotMatchedInsert(values=values)
+            .execute()
+        )
 
     def restore(self, table: str, version: int) -> None:
         """Bring a table back to an earlier version by a new commit, unless it is there already."""
@@ -303,10 +392,13 @@ class Lake:
         if delta.version() != version:
             delta.restore(version)
 
-    def _write_arrow(self, table: str, rows: pa.Table, **options: Any) -> None:
+    def _write_arrow(
+        self, table: str, rows: pa.Table, *, delta: DeltaTable | None = None, **options: Any
+    ) -> None:
+        """Write Arrow rows; ``delta`` is the newest version of the table, where it is open already."""
         from deltalake import CommitProperties, write_deltalake
 
-        delta = self.delta(table)
+        delta = delta or self.delta(table)
         if _is_worth_parts(rows, delta, contract(table)) and not options.get("predicate"):
             self._write_parts(table, delta, rows, is_whole=options["mode"] == "overwrite")
             return
@@ -364,7 +456,7 @@ def _is_worth_parts(rows: Frame, delta: DeltaTable, found: Contract) -> bool:
 
 
 def _condition(equals: dict[str, Any]) -> str:
-    return " AND ".join(f"{column} = {_literal(value)}" for column, value in equals.items())
+    return " AND ".join(f"{column} = {literal(value)}" for column, value in equals.items())
 
 
 def _may_equal(file: dict[str, Any], column: str, value: Any) -> bool:
@@ -374,16 +466,6 @@ def _may_equal(file: dict[str, Any], column: str, value: Any) -> bool:
     if low is None or high is None:
         return True
     return str(low) <= str(value) <= str(high) if isinstance(low, str) else low <= value <= high
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, date):
-        return f"DATE '{value.isoformat()}'"
-    return "'" + str(value).replace("'", "''") + "'"
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.clock import now
 from lakehouse.contracts.contract import Contract
 from lakehouse.errors import ContractBroken
-from lakehouse.query.scratch import scratch
+from lakehouse.query.desk import open_scratch
+from lakehouse.query.files import parquet_sql
 from lakehouse.tables.creation import CHECKPOINT_INTERVAL
 
 if TYPE_CHECKING:
@@ -212,9 +213,9 @@ def _check(measured: Sequence[_Measured], found: Contract) -> None:
 
 
 def _is_broken(rule: str, paths: Sequence[str]) -> bool:
-    with scratch() as connection:
-        query = f"SELECT count(*) FROM read_parquet($1, hive_partitioning = false) WHERE NOT coalesce({rule}, false)"
-        return bool(connection.execute(query, [list(paths)]).fetchall()[0][0])
+    with open_scratch() as desk:
+        rows = parquet_sql(paths, "hive_partitioning = false")
+        return bool(desk.value(f"SELECT count(*) FROM ({rows}) WHERE NOT coalesce({rule}, false)"))
 
 
 def _link(source: Path, target: Path) -> None:

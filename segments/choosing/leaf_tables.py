@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lakehouse.query.published import relation_sql
+from lakehouse.query.desk import newest_sql
 from segments.choosing.compile import LIST_VIEW, LeafTable
 from segments.language.lists import StaticList
 
@@ -90,7 +90,7 @@ def _by_duckdb(
         connection.execute(macro)
     for table in leaf_table.tables:
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{table.partition(".")[0]}"')
-        connection.execute(f"CREATE OR REPLACE VIEW {table} AS {relation_sql(lake.settings, table)}")
+        connection.execute(f"CREATE OR REPLACE VIEW {table} AS {newest_sql(lake.settings, table)}")
     connection.register(LIST_VIEW, entries)
     statement = sqlglot.transpile(leaf_table.sql, read="spark", write="duckdb")[0]
     connection.execute(f"CREATE OR REPLACE TEMP TABLE leaf_table AS {statement}")

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from lakehouse.errors import UsageError
-from lakehouse.query.published import Published, open_published
+from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.catalogue import Catalogue, read_catalogue
@@ -88,7 +88,7 @@ def explain(settings: Settings, code: str, one_id: int, business_date: date | No
 
     Unknown codes and people without a tag row raise ``UsageError``.
     """
-    published = open_published(settings, business_date)
+    published = open_publication(settings, business_date)
     day = published.publication.business_date
     catalogue = read_catalogue(settings, known_hashes={})
     segment = next((s for s in catalogue.segments if s.code == code), None)

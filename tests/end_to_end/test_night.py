@@ -14,7 +14,7 @@ from lakehouse.contracts.contract import contract, contract_names
 from lakehouse.errors import GateStopped, LockHeld, StepFailed, UsageError
 from lakehouse.ledger.lock import hold_lock
 from lakehouse.query.hashing import file_hash, table_hash
-from lakehouse.query.published import newest_publication, open_published
+from lakehouse.query.published import newest_publication, open_publication
 from lakehouse.settings.settings import load_settings
 
 BANK = Path(__file__).resolve().parents[2] / "examples" / "bank"
@@ -98,7 +98,7 @@ def test_a_night_ends_with_one_summary_that_agrees_with_what_was_delivered(bank,
 
 def test_no_personal_value_is_in_the_report_the_ledger_or_the_audiences(bank, first_night):
     lake_text = Path(first_night.summary["report"]).read_text(encoding="utf-8")
-    published = open_published(bank)
+    published = open_publication(bank)
     lake_text += str(published.sql("SELECT * FROM segments.members LIMIT 500").fetchall())
     lake_text += "".join(p.read_text(errors="replace") for p in bank.published.rglob("*.json"))
     values = published.sql(
@@ -112,7 +112,7 @@ def test_no_personal_value_is_in_the_report_the_ledger_or_the_audiences(bank, fi
 def test_people_and_strangers_of_the_bank_are_explained_by_its_own_files(bank, first_night):
     from identity.explaining.explain import why, why_not
 
-    published = open_published(bank)
+    published = open_publication(bank)
     ends = published.sql(
         """
         SELECT min_by(profile, source_key), max_by(profile, source_key) FROM (
@@ -191,7 +191,7 @@ def test_a_night_that_fails_is_not_seen_and_goes_on_where_it_failed(bank, first_
     import tags
     from jobs.night.nightly import run_night
 
-    seen = open_published(bank).sql("SELECT count(*) FROM tags.customer_tags").fetchone()
+    seen = open_publication(bank).sql("SELECT count(*) FROM tags.customer_tags").fetchone()
 
     def fails(*_):
         raise StepFailed("the disk is full")
@@ -202,7 +202,7 @@ def test_a_night_that_fails_is_not_seen_and_goes_on_where_it_failed(bank, first_
             run_night(bank, D2)
     publication = newest_publication(bank)
     assert publication.business_date == D1
-    assert open_published(bank).sql("SELECT count(*) FROM tags.customer_tags").fetchone() == seen
+    assert open_publication(bank).sql("SELECT count(*) FROM tags.customer_tags").fetchone() == seen
     assert newest_known(bank, "trusted.transactions") == D1, "the half-written night is invisible"
     with monkeypatch.context() as broken:
         broken.setattr(ingestion, "ingest", fails)
@@ -212,7 +212,7 @@ def test_a_night_that_fails_is_not_seen_and_goes_on_where_it_failed(bank, first_
 
 
 def newest_known(settings, table: str) -> date:
-    return open_published(settings).sql(f"SELECT max(_arrived_on) FROM {table}").fetchone()[0]
+    return open_publication(settings).sql(f"SELECT max(_arrived_on) FROM {table}").fetchone()[0]
 
 
 def test_a_gate_that_stops_brings_every_table_back_and_publishes_nothing(bank):

@@ -11,7 +11,7 @@ import pytest
 
 from jobs.night.backfill import run_backfill
 from jobs.night.history import run_history
-from lakehouse.query.published import open_published
+from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "online-retail"
@@ -35,7 +35,7 @@ def test_the_figures_of_the_real_shop(shared_data, spark, tmp_path):
     nights = list(run_backfill(load_settings(workspace), date(2011, 12, 7), date(2011, 12, 9)))
     assert [night.status for night in nights] == ["published"] * 3
     assert nights[-1].summary["identity"]["one_ids"] == 4372
-    published = open_published(load_settings(workspace))
+    published = open_publication(load_settings(workspace))
 
     def asked(statement: str):
         return published.sql(statement).fetchone()

@@ -53,14 +53,11 @@ class MemoryLake:
         kept = known.filter(pc.not_equal(known[column], pa.scalar(value, known[column].type)))
         self.rows[table] = pa.concat_tables([kept, self._fitted(table, rows)])
 
-    def change_states(self, table, rows, *, feed, business_date, mode):
+    def change_states(self, table, rows, *, feed, business_date, mode, scope=None):
+        """The rule of ``lakehouse.states.rule`` once more, row by row."""
         assert mode == "snapshot"
-        self.change_part(table, rows, feed=feed, business_date=business_date, within=None)
-
-    def change_part(self, table, rows, *, feed, business_date, within):
-        """The rules of ``lakehouse.states.states`` once more, row by row."""
         found, day = contract(table), business_date
-        meant = None if within is None else set(within[1].to_pylist())
+        meant = None if scope is None else set(scope.values.to_pylist())
         told = [n for n in found.columns if n not in ("_feed", "valid_from", "valid_to")]
         says = {
             tuple(row[k] for k in found.key): {**row, "_feed": feed, "valid_from": day, "valid_to": None}
@@ -71,7 +68,7 @@ class MemoryLake:
         after = []
         for row in self.table(table).to_pylist():
             key = tuple(row[k] for k in found.key)
-            if meant is not None and row[within[0]] not in meant:
+            if meant is not None and row[scope.column] not in meant:
                 after.append(row)
             elif row["valid_from"] == day:
                 continue  # an earlier attempt of the day

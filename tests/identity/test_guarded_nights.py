@@ -213,7 +213,7 @@ def test_an_attempt_that_died_between_the_dictionary_and_the_map_hands_nobodys_n
         return write
 
     with monkeypatch.context() as broken:
-        for name in ("overwrite", "change_part", "replace_partition"):
+        for name in ("overwrite", "change_states", "replace_partition"):
             broken.setattr(Lake, name, dies(name))
         with pytest.raises(Died):
             resolve(lake, N2)
@@ -327,13 +327,13 @@ def test_a_record_that_is_in_no_map_and_joins_that_go_missing_are_counted(lake, 
     assert (row["uncovered"], row["joined_profiles"], row["joined_share_lost"]) == (0, 0, 0.666667)
     verdicts = check_tables(lake, "identity", ["identity.nights"], N2)
     assert [v.bound.name for v in verdicts if not v.is_passed] == ["joined_share_lost"], "a warning, no stop"
-    whole = lake.change_part
+    whole = lake.change_states
 
     def loses_one(table, rows, **more):
         kept = rows.slice(0, rows.num_rows - 1) if table == "identity.memberships" else rows
         whole(table, kept, **more)
 
-    monkeypatch.setattr(lake, "change_part", loses_one)
+    monkeypatch.setattr(lake, "change_states", loses_one)
     night(lake, N3, [ZHANG, APP, LI, LONE])
     assert row_of(lake, N3)["uncovered"] == 1
     with pytest.raises(GateStopped, match="uncovered"):

@@ -99,7 +99,7 @@ def run_attempt(lake, day, cut_off):
     """Run a night; where it is cut off, the write of that table never happens."""
     if cut_off is None:
         return resolve(lake, day)
-    for name in ("overwrite", "change_part", "replace_partition"):
+    for name in ("overwrite", "change_states", "replace_partition"):
         whole = getattr(lake, name)
 
         def write(table, rows, _whole=whole, **more):
@@ -113,7 +113,7 @@ def run_attempt(lake, day, cut_off):
     except CutOff:
         return None
     finally:
-        for name in ("overwrite", "change_part", "replace_partition"):
+        for name in ("overwrite", "change_states", "replace_partition"):
             delattr(lake, name)
 
 

@@ -1,4 +1,4 @@
-"""The change of a state table in memory gives the rows that the change by Spark gives, night after night."""
+"""The change of a state table by DuckDB gives the rows that the change by Spark gives, night after night."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ import pytest
 from lakehouse.contracts.contract import contract
 from lakehouse.errors import ContractBroken
 from lakehouse.query.hashing import frame_hash
-from lakehouse.states import small_states
 from lakehouse.tables.lake import Lake
 
 TABLE = "trusted.employees"
 
 
-def told(rows: dict[str, str | None], file: str) -> pa.Table:
+def statements(rows: dict[str, str | None], file: str) -> pa.Table:
     """What a feed says: employee → role."""
     fields = [f for f in contract(TABLE).arrow_schema() if f.name not in ("_feed", "valid_from", "valid_to")]
-    listed = [
+    records = [
         {"source": "hr", "employee_id": key, "role": role, "_file": file, "_row": number}
         for number, (key, role) in enumerate(rows.items(), start=1)
     ]
-    return pa.Table.from_pylist(listed, schema=pa.schema(fields))
+    return pa.Table.from_pylist(records, schema=pa.schema(fields))
 
 
-def test_nights_in_memory_equal_nights_by_spark(lake, tmp_path):
+def test_nights_by_duckdb_equal_nights_by_spark(lake, tmp_path):
     other = Lake(lake.settings.model_copy(update={"lake": tmp_path / "other"}), spark=lake.spark)
     other.create([TABLE])
     chance = np.random.default_rng(5)
@@ -42,7 +41,7 @@ def test_nights_in_memory_equal_nights_by_spark(lake, tmp_path):
     for attempt, (day, mode) in enumerate(nights):
         present = [f"e{n}" for n in range(12) if chance.random() < 0.7]
         roles: list[str | None] = ["branch_head", "teller", None]
-        rows = told({key: roles[int(chance.integers(3))] for key in present}, f"f{attempt}")
+        rows = statements({key: roles[int(chance.integers(3))] for key in present}, f"f{attempt}")
         arguments = {"feed": "staff", "business_date": date(2026, 11, day), "mode": mode}
         by_memory = other.change_states(TABLE, rows, **arguments)
         by_spark = lake.change_states(TABLE, _as_frame(lake, rows), **arguments)
@@ -62,19 +61,10 @@ def _as_frame(lake: Lake, rows: pa.Table):
 
 def test_a_row_that_breaks_the_contract_is_refused_in_memory_too(lake):
     lake.change_states(
-        TABLE, told({"e1": "teller"}, "f"), feed="staff", business_date=date(2026, 11, 18), mode="delta"
+        TABLE, statements({"e1": "teller"}, "f"), feed="staff", business_date=date(2026, 11, 18), mode="delta"
     )
-    broken = told({"e1": "branch_head"}, "f")
+    broken = statements({"e1": "branch_head"}, "f")
     broken = broken.set_column(broken.column_names.index("_file"), "_file", pa.nulls(1, pa.string()))
     with pytest.raises(ContractBroken):
         lake.change_states(TABLE, broken, feed="staff", business_date=date(2026, 11, 19), mode="delta")
-    assert lake.row_count(TABLE) == 1
-
-
-def test_a_large_table_goes_to_spark(lake, monkeypatch):
-    monkeypatch.setattr(small_states, "MOST_ROWS", 0)
-    monkeypatch.setattr(small_states, "apply_actions", lambda *_: pytest.fail("was done in memory"))
-    lake.change_states(
-        TABLE, told({"e1": "teller"}, "f"), feed="staff", business_date=date(2026, 11, 18), mode="snapshot"
-    )
     assert lake.row_count(TABLE) == 1

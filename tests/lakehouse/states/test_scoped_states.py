@@ -10,6 +10,7 @@ import pytest
 
 from lakehouse.contracts.contract import contract
 from lakehouse.settings.settings import load_settings
+from lakehouse.states.rule import Scope
 from lakehouse.tables.lake import Lake
 
 TABLE = "identity.memberships"
@@ -31,7 +32,7 @@ def rows_of(lake):
     return sorted(tuple(row.values()) for row in lake.read_arrow(TABLE).to_pylist())
 
 
-def told(state, profiles=None):
+def statements(state, profiles=None):
     names = [n for n in contract(TABLE).columns if n not in ("_feed", "valid_from", "valid_to")]
     rows = [
         {"one_id": one, "source": "core", "source_key": str(p), "profile_id": p, "_file": "f", "_row": 0}
@@ -48,7 +49,7 @@ def test_nights_written_in_parts_leave_the_rows_of_nights_written_whole(lakes, s
     rng = np.random.default_rng(seed)
     state = {p: p for p in range(12)}
     for lake in lakes:
-        lake.change_part(TABLE, told(state), feed="identity", business_date=D1, within=None)
+        lake.change_states(TABLE, statements(state), feed="identity", business_date=D1, mode="snapshot")
     for step in range(1, 9):
         day = D1 + timedelta(days=int(np.ceil(step / 2)))  # every day twice: the second is a rerun
         touched = set(rng.choice(14, size=5, replace=False).tolist())
@@ -58,19 +59,26 @@ def test_nights_written_in_parts_leave_the_rows_of_nights_written_whole(lakes, s
                 state.pop(profile, None)
             elif choice < 3:
                 state[profile] = int(rng.integers(1, 4))
-        within = ("profile_id", pa.array(sorted(touched), pa.int64()))
-        parts.change_part(TABLE, told(state, touched), feed="identity", business_date=day, within=within)
-        whole.change_states(TABLE, told(state), feed="identity", business_date=day, mode="snapshot")
+        scope = Scope("profile_id", pa.array(sorted(touched), pa.int64()))
+        parts.change_states(
+            TABLE,
+            statements(state, touched),
+            feed="identity",
+            business_date=day,
+            mode="snapshot",
+            scope=scope,
+        )
+        whole.change_states(TABLE, statements(state), feed="identity", business_date=day, mode="snapshot")
         assert rows_of(parts) == rows_of(whole), f"seed {seed}, step {step}"
 
 
 def test_a_part_that_did_not_change_makes_no_commit(lakes):
     lake = lakes[0]
-    lake.change_part(TABLE, told({1: 1, 2: 2}), feed="identity", business_date=D1, within=None)
+    lake.change_states(TABLE, statements({1: 1, 2: 2}), feed="identity", business_date=D1, mode="snapshot")
     version = lake.version(TABLE)
-    within = ("profile_id", pa.array([1]))
-    lake.change_part(TABLE, told({1: 1}), feed="identity", business_date=D1, within=within)
-    lake.change_part(
-        TABLE, told({1: 1}), feed="identity", business_date=D1 + timedelta(days=1), within=within
-    )
+    for day in (D1, D1 + timedelta(days=1)):
+        lake.change_states(
+            TABLE, statements({1: 1}), feed="identity", business_date=day, mode="snapshot",
+            scope=Scope("profile_id", pa.array([1])),
+        )  # fmt: skip
     assert lake.version(TABLE) == version

@@ -1,0 +1,64 @@
+"""The Parquet files of one version of a Delta table: their paths on this machine, and SQL that reads them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
+
+from lakehouse.errors import StepFailed
+from lakehouse.query.words import duck_type, identifier, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from deltalake import DeltaTable
+
+
+def file_paths(table: DeltaTable) -> list[Path]:
+    """Give the paths of the table's files, sorted.
+
+    ``deltalake`` escapes the folder of the table (a space, ``#``, ``?``, Chinese characters) and leaves the rest of a
+    path as it stands on disk, where a folder of a partition may be named ``k=a%20b``.
+    """
+    root = table.table_uri.rstrip("/")
+    escaped = urlparse(root).path if root.startswith("file:") else root
+    folder = Path(unquote(escaped))
+    return sorted(folder / uri.removeprefix("file://")[len(escaped) + 1 :] for uri in table.file_uris())
+
+
+def parquet_sql(files: Iterable[Path | str], options: str = "") -> str:
+    """Give SQL that reads exactly these Parquet files: what DuckDB takes for a pattern is escaped."""
+    listing = ", ".join(literal(_escaped_pattern(str(file))) for file in files)
+    return f"SELECT * FROM read_parquet([{listing}]{', ' + options if options else ''})"
+
+
+def _escaped_pattern(path: str) -> str:
+    return path.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")
+
+
+def table_sql(table: DeltaTable, name: str) -> str:
+    """Give SQL that reads one version of a Delta table; ``name`` stands in the error.
+
+    Columns that partition the table are cast to their types, since a path holds text. ``StepFailed`` where the table
+    needs a newer reader: deleted rows would show.
+    """
+    if table.protocol().min_reader_version > 1:
+        raise StepFailed(
+            f"{name} needs Delta reader version {table.protocol().min_reader_version}; it cannot be read as files"
+        )
+    files = file_paths(table)
+    fields = {field["name"]: field["type"] for field in json.loads(table.schema().to_json())["fields"]}
+    if not files:
+        columns = ", ".join(
+            f"CAST(NULL AS {duck_type(kind)}) AS {identifier(n)}" for n, kind in fields.items()
+        )
+        return f"SELECT {columns} WHERE false"
+    casts = ", ".join(
+        f"CAST({identifier(n)} AS {duck_type(fields[n])}) AS {identifier(n)}"
+        for n in table.metadata().partition_columns
+    )
+    hive = "true" if casts else "false"
+    sql = parquet_sql(files, f"hive_partitioning={hive}, union_by_name=true, hive_types_autocast=false")
+    return sql.replace("SELECT *", f"SELECT * REPLACE ({casts})", 1) if casts else sql

@@ -1,0 +1,71 @@
+"""Words of SQL text: literals, identifiers and types. They are written here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+_DUCK_TYPES = {
+    "date": "DATE",
+    "string": "VARCHAR",
+    "integer": "INTEGER",
+    "long": "BIGINT",
+    "boolean": "BOOLEAN",
+    "double": "DOUBLE",
+    "float": "FLOAT",
+    "short": "SMALLINT",
+    "timestamp": "TIMESTAMPTZ",
+}
+
+
+def literal(value: object) -> str:
+    """Give a value as a literal of DuckDB, Delta and standard SQL; ``TypeError`` for a type that has none."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | Decimal):
+        return str(value)
+    if isinstance(value, datetime):
+        return f"TIMESTAMP {_quoted(value.isoformat(sep=' '))}"
+    if isinstance(value, date):
+        return f"DATE {_quoted(value.isoformat())}"
+    if isinstance(value, str | Path):
+        return _quoted(str(value))
+    raise TypeError(f"a {type(value).__name__} is no SQL literal")
+
+
+def literals(values: Iterable[object]) -> str:
+    """Give literals with commas between them, for an ``IN`` list."""
+    return ", ".join(literal(value) for value in values)
+
+
+def identifier(name: str) -> str:
+    """Give the name of a column, table or schema in double quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def identifiers(names: Iterable[str]) -> str:
+    """Give quoted names with commas between them."""
+    return ", ".join(identifier(name) for name in names)
+
+
+def duck_type(kind: Any) -> str:
+    """Give DuckDB's type for a type of a Delta schema: its name, or the tree of an array or a struct."""
+    if isinstance(kind, dict):
+        if kind["type"] == "array":
+            return f"{duck_type(kind['elementType'])}[]"
+        fields = ", ".join(
+            f"{identifier(field['name'])} {duck_type(field['type'])}" for field in kind["fields"]
+        )
+        return f"STRUCT({fields})"
+    if kind.startswith("decimal"):
+        return str(kind).upper()
+    return _DUCK_TYPES.get(kind, "VARCHAR")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,69 @@
+"""The change of a state table by Spark, for rows that are a Spark frame: the same rule, in frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lakehouse.states.rule import Change
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+
+def incoming_frame(change: Change, frame: DataFrame) -> DataFrame:
+    """Give the feed's rows with exactly the contract's columns and types, valid from the business date on."""
+    from pyspark.sql import functions as F
+
+    columns = change.contract.columns
+    rows = frame.select(*[F.col(f"`{n}`").cast(columns[n].type).alias(n) for n in change.incoming_columns])
+    return (
+        rows.withColumn("_feed", F.lit(change.feed))
+        .withColumn("valid_from", F.lit(change.business_date))
+        .withColumn("valid_to", F.lit(None).cast("date"))
+        .select(*columns)
+    )
+
+
+def changes_by_spark(change: Change, stored: DataFrame, incoming: DataFrame) -> DataFrame:
+    """Give the changes (see ``lakehouse.states.rule``); ``incoming`` are the rows of ``incoming_frame``, one per key."""
+    from pyspark.sql import functions as F
+
+    names = list(change.contract.columns)
+    rows = stored.where(F.col("_feed") == change.feed)
+    if change.scope is not None:
+        rows = rows.where(F.col(change.scope.column).isin(change.scope.values.to_pylist()))
+    before = rows.where(f"valid_from < {change.day} AND (valid_to IS NULL OR valid_to = {change.day})")
+    attempt = rows.where(f"valid_from = {change.day}")
+
+    def packed(frame: DataFrame, label: str) -> DataFrame:
+        return frame.select(*[F.col(k).alias(f"_k_{k}") for k in change.key], F.struct(*names).alias(label))
+
+    on = [f"_k_{k}" for k in change.key]
+    same = (
+        f"i IS NOT NULL AND b IS NOT NULL AND {_all_equal('i', 'b', list(change.contract.business_columns))}"
+    )
+    cases = (
+        packed(before, "b")
+        .join(packed(attempt, "t"), on=on, how="full")
+        .join(packed(incoming, "i"), on=on, how="full")
+        .withColumn("is_same", F.expr(same))
+    )
+    differs = f"NOT ({_all_equal('i', 't', change.content_columns)})"
+
+    def action(text: str, row: str, ends_on: str = "CAST(NULL AS DATE)") -> Column:
+        values = [
+            F.col(f"{row}.{n}").alias(n) if n != "valid_to" else F.expr(ends_on).alias(n) for n in names
+        ]
+        return F.struct(F.expr(text).alias("_action"), *values)
+
+    actions = F.array(
+        action(change.before_action(), "b", change.ends_on),
+        action(change.attempt_action(), "t"),
+        action(change.incoming_action(differs), "i"),
+    )
+    return cases.select(F.explode(actions).alias("c")).select("c.*").where("_action IS NOT NULL")
+
+
+def _all_equal(left: str, right: str, names: Sequence[str]) -> str:
+    return " AND ".join(f"{left}.`{n}` <=> {right}.`{n}`" for n in names) or "true"

@@ -1,0 +1,101 @@
+"""The desk keeps what it is given to itself, names it, and reads tables below any folder a site may have."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import duckdb
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from lakehouse.query.desk import open_alone, open_newest, open_scratch
+from lakehouse.query.files import file_paths, table_sql
+from lakehouse.query.words import identifier, literal
+from lakehouse.settings.settings import load_settings
+
+
+def test_desks_open_at_once_do_not_see_each_others_rows():
+    with open_scratch() as one, open_scratch() as other:
+        answers = []
+        for desk, number in ((one, 1), (other, 2)):
+            desk.let(n=number)
+            lent = desk.lend("rows", pa.table({"n": [number]}))
+            answers.append(desk.keep("copy", f"SELECT n, $n AS variable FROM {lent}"))
+        assert one.rows(f"FROM {answers[0]}") == [(1, 1)]
+        assert other.rows(f"FROM {answers[1]}") == [(2, 2)]
+
+
+def test_a_relation_has_a_name_that_nobody_can_type_and_knows_its_columns():
+    with open_scratch() as desk:
+        one = desk.keep("people", "SELECT 1 AS one_id, 'a' AS source")
+        other = desk.define(
+            "people", f"SELECT one_id FROM {one} WHERE one_id > $least".replace("$least", "0")
+        )
+        assert one.name != other.name and one.columns == ("one_id", "source") and other.columns == ("one_id",)
+        with pytest.raises(duckdb.CatalogException):
+            desk.rows("FROM people")
+        desk.extend(one, "SELECT 2, 'b'")
+        assert desk.value(f"SELECT sum(one_id) FROM {other}") == 3
+        desk.drop(one)
+        with pytest.raises(duckdb.CatalogException):
+            desk.rows(f"FROM {one}")
+
+
+def test_nothing_is_left_for_the_next_desk_even_after_an_error():
+    with pytest.raises(duckdb.Error), open_scratch() as desk:
+        kept = desk.keep("rows", "SELECT 1 AS n")
+        desk.rows("SELECT nothing")
+    with open_scratch() as desk:
+        assert desk.value("SELECT current_setting('TimeZone')") == "UTC"
+        with pytest.raises(duckdb.CatalogException):
+            desk.rows(f"SELECT n FROM {kept}")
+
+
+def test_a_second_session_has_the_time_zone_and_works_beside_the_first():
+    with open_alone("Asia/Shanghai", threads=1) as desk, desk.session() as other:
+        assert desk.value("SELECT current_setting('threads')") == 1
+        assert other.value("SELECT current_setting('TimeZone')") == "Asia/Shanghai"
+
+
+@pytest.mark.parametrize("text", ["O'Brien", "'; DROP TABLE x; --", "", "张\n三", '"'])
+def test_a_literal_and_an_identifier_say_exactly_the_text(text):
+    with open_scratch() as desk:
+        assert desk.value(f"SELECT {literal(text)}") == text
+        if text:
+            assert desk.keep("named", f"SELECT 1 AS {identifier(text)}").columns == (text,)
+
+
+def test_literals_have_the_type_of_the_value():
+    with open_scratch() as desk:
+        for value in (True, 7, Decimal("1.50"), date(2026, 11, 20), None):
+            assert desk.value(f"SELECT {literal(value)}") == value
+    with pytest.raises(TypeError):
+        literal(1.5)
+
+
+@pytest.mark.parametrize("name", ["a lake", "a#lake", "a?lake", "湖 一号", "o'lake", "lake*", "a+{lake}"])
+def test_a_table_is_read_below_any_folder(tmp_path, name):
+    for folder in (tmp_path / name, tmp_path / "alake", tmp_path / "axlake"):
+        rows = pa.table(
+            {"x": [1, 2], "day": pa.array([date(2026, 1, 1), date(2026, 1, 2)]), "k": ["甲", "b c"]}
+        )
+        write_deltalake(str(folder / "t"), rows, partition_by=["day", "k"])
+    table = DeltaTable(str(tmp_path / name / "t"))
+    assert all(file.is_file() for file in file_paths(table)) and len(file_paths(table)) == 2
+    with open_scratch() as desk:
+        rows = desk.rows(f"SELECT x, day, k FROM ({table_sql(table, 'x.t')}) ORDER BY x")
+    assert rows == [(1, date(2026, 1, 1), "甲"), (2, date(2026, 1, 2), "b c")]
+
+
+def test_a_workspace_in_a_folder_of_many_signs_is_written_and_read(make_workspace):
+    from lakehouse.tables.lake import Lake
+
+    settings = load_settings(make_workspace(name="银行 #1 ?"))
+    lake = Lake(settings)
+    lake.create(["ops.runs", "identity.redirects"])
+    lake.append_rows("identity.redirects", [{"from_one_id": 1, "to_one_id": 2}])
+    with open_newest(settings) as desk:
+        assert desk.rows("SELECT from_one_id, to_one_id FROM identity.redirects") == [(1, 2)]
+        assert desk.value("SELECT count(*) FROM ops.runs") == 0
