@@ -124,7 +124,7 @@ def _judge(spark: SparkSession, feed: Feed, folder: Path) -> judging.Judgement:
     def by_spark(records: RecordFiles, into: Path) -> None:
         map_into_parquet(spark, records, into, nights)
 
-    return judging.judge_records(feed, folder, nights, by_spark=by_spark, known={})
+    return judging.judge_records(feed, folder, nights, by_spark=by_spark, earlier_keys={})
 
 
 def _unmapped(feed: Feed) -> tuple[str, ...]:

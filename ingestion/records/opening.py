@@ -29,7 +29,7 @@ def text_lines(path: Path, layout: Layout) -> Iterator[bytes]:
             yield from lines
 
 
-def shown(line: bytes, layout: Layout) -> str:
+def readable_line(line: bytes, layout: Layout) -> str:
     """Give a line for people, bytes that are no text written as escapes."""
     return line.decode(layout.line_encoding, "backslashreplace").rstrip("\r\n")
 

@@ -109,22 +109,28 @@ CASES = [
 def test_what_a_night_takes(feed, what, mode, files, known, night, loaded, decided):
     choice = choose_files(feed(mode), delivered(files), [], ledger(known), day(night))
     assert [f"{f.business_date.day}/{Path(f.path).name}" for f in choice.load] == loaded.split()
-    assert [status for _, status in choice.decided] == decided.split()
+    assert [status for _, status in choice.decisions] == decided.split()
 
 
 def test_a_changed_file_on_a_rerun_replaces_its_first_content(feed):
     known = ledger("18/p=A@18:loaded 18/q=C@18:loaded")
     choice = choose_files(feed("events"), delivered("18/p=B 18/q=C"), [], known, day(18))
     assert [(f.path[-1], f.sha256) for f in choice.load] == [("p", "B"), ("q", "C")]
-    assert [(row.path[-1], row.sha256, row.status) for row in choice.kept] == [("p", "A", "corrected")]
+    assert [(row.path[-1], row.sha256, row.status) for row in choice.earlier_rows] == [
+        ("p", "A", "corrected")
+    ]
     again = choose_files(
         feed("events"),
         delivered("18/p=B 18/q=C"),
         [],
-        [*choice.kept, *ledger("18/p=B@18:loaded 18/q=C@18:loaded")],
+        [*choice.earlier_rows, *ledger("18/p=B@18:loaded 18/q=C@18:loaded")],
         day(18),
     )
-    assert (again.load, again.decided, again.kept) == (choice.load, choice.decided, choice.kept)
+    assert (again.load, again.decisions, again.earlier_rows) == (
+        choice.load,
+        choice.decisions,
+        choice.earlier_rows,
+    )
 
 
 def test_a_rerun_that_brings_nothing_new_takes_back_what_it_wrote(feed):
