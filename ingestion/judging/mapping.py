@@ -17,7 +17,8 @@ from ingestion.feeds.expressions import parse_expression
 from ingestion.feeds.feeds import Feed, key_policy
 from ingestion.feeds.translation import DATE, LONG, STRING, Translator, Untranslatable
 from ingestion.records.record_files import numbered_column, numbered_columns
-from lakehouse.contracts.contract import Column, Contract, contract
+from lakehouse.contracts.contract import Column, Contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid
 from lakehouse.query import words
 from lakehouse.query.desk import Relation

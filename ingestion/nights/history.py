@@ -31,7 +31,7 @@ from ingestion.nights.night import (
 )
 from ingestion.nights.work import FeedWork, analyse_all, read_all
 from ingestion.records import landing
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid, UsageError
 
 if TYPE_CHECKING:

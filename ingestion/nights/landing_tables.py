@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ingestion.feeds.feeds import Feed
 from ingestion.records.landing import landing_contract
-from lakehouse.contracts.contract import register_contract
+from lakehouse.contracts.reading import register_contract
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake

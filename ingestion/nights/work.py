@@ -17,7 +17,7 @@ from ingestion.judging import judging, mapping
 from ingestion.records.landing import Nights
 from ingestion.records.reading import SPARK_READS_FROM_BYTES, FileReading, read_files, read_files_by_spark
 from ingestion.records.record_files import RecordFiles
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from lakehouse.query.words import literal, literals
 
 if TYPE_CHECKING:
