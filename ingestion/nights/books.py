@@ -150,11 +150,11 @@ def check_written(lake: Lake, feed: Feed, book: Book, nights: Nights) -> None:
             ("_arrived_on", "<=", nights.last),
             ("_feed", "=", feed.feed),
         ]
-        stored = lake.read_arrow(table.name, columns=["_row"], filters=filters).num_rows
+        row_count = lake.read_arrow(table.name, columns=["_row"], filters=filters).num_rows
         accepted = sum(load.accepted for load in book.loads if load.table_name == table.name)
-        if stored != accepted:
+        if row_count != accepted:
             raise ContractBroken(
-                f"{table.name} holds {stored} rows of {feed.feed} for what was loaded now, {accepted} were accepted"
+                f"{table.name} holds {row_count} rows of {feed.feed} for what was loaded now, {accepted} were accepted"
             )
 
 

@@ -33,14 +33,14 @@ def iter_records(
             return
         if not line.strip(b"\r\n"):
             continue
-        record, unread = _gathered(line, lines, waiting, layout, width if number > 0 else None, number)
+        record, unread = _gather(line, lines, waiting, layout, width if number > 0 else None, number)
         waiting.extendleft(reversed(unread))
         if number > 0 or with_header:
             yield record
         number += 1
 
 
-def _gathered(
+def _gather(
     line: bytes,
     lines: Iterator[bytes],
     waiting: deque[bytes],
@@ -75,9 +75,9 @@ def _gathered(
         else:
             more = None
         if more is None:
-            found = len(values) if values else 0
-            if width is not None and found != width and len(parts) == 1:
-                return Record(number, text, None, wrong_width(width, found)), []
+            width_here = len(values) if values else 0
+            if width is not None and width_here != width and len(parts) == 1:
+                return Record(number, text, None, wrong_width(width, width_here)), []
             return Record(number, readable_line(line, layout), None, OPEN_QUOTE), parts[1:]
 
 

@@ -94,12 +94,12 @@ class CutReader:
         if not self._is_cutting or not can_be_cut(block):
             return
         places = np.arange(len(block))
-        tried = 0
+        at = 0
         while len(places) >= self._fewest:
-            is_new = tried == len(self._cuts)
+            is_new = at == len(self._cuts)
             if is_new and (len(self._cuts) >= MOST_CUTS or not self._add_cut(block, places)):
                 return
-            cut = self._cuts[tried]
+            cut = self._cuts[at]
             lines = read_cut(cut, block.select(places))
             if lines is None:
                 return
@@ -108,7 +108,7 @@ class CutReader:
                 self._cuts.pop()
                 self._is_cutting = bool(self._cuts)
                 return
-            tried += 1
+            at += 1
             if len(lines.places):
                 yield CutLines(lines.shape, places[lines.places], lines.columns)
                 places = np.delete(places, lines.places)

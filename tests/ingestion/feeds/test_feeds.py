@@ -136,7 +136,7 @@ def test_reading_feeds_imports_nothing_heavy():
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from ingestion.feeds import load_feeds; "
+        "import sys; from pathlib import Path; from ingestion.feeds.feeds import load_feeds; "
         f"load_feeds(Path({str(EXAMPLES / 'berka')!r})); "
         "print(sorted({'pyspark', 'pandas', 'dbt', 'great_expectations'} & set(sys.modules)))"
     )

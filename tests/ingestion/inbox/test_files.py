@@ -18,7 +18,7 @@ from ingestion.feeds.feeds import read_feed
 from ingestion.inbox.files import LedgerRow, choose_files
 from ingestion.inbox.inbox import DeliveredFile, Hashes, find_files
 from ingestion.judging.volume import check_volume
-from ingestion.records.reading import FileReading, unpacked
+from ingestion.records.reading import FileReading, unpack_members
 from lakehouse.errors import GateStopped, InputInvalid
 
 
@@ -238,7 +238,7 @@ def test_each_matching_member_of_an_archive_is_a_file_of_its_own(feed, tmp_path,
         (f"all.{suffix}!out/p20261118.csv", day(18), 4),
     ]
     assert waiting == [f"all.{suffix}!out/p20261119.csv"]
-    placed = unpacked(found, tmp_path / "work")
+    placed = unpack_members(found, tmp_path / "work")
     assert [(f.path, f.location.read_text()) for f in placed] == [
         (found[0].path, "a\n2\n"),
         (found[1].path, "a\n1\n"),
