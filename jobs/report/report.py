@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
@@ -15,6 +15,7 @@ from lakehouse.settings.settings import Settings
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TEMPLATES = Path(__file__).resolve().parent / "templates"
 INK, ACCENT, QUIET, WARN = "#22303c", "#2f6f8f", "#b8c7d1", "#c2553a"
 
 
@@ -45,7 +46,10 @@ def render_report(settings: Settings, business_date: date, summary: dict[str, An
         },
     }
     environment = Environment(
-        loader=PackageLoader("jobs"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     settings.reports.mkdir(parents=True, exist_ok=True)
     path = settings.reports / f"{business_date}.html"
@@ -162,8 +166,10 @@ def _segments_picture(segments: dict[str, dict[str, int]]) -> str:
     for offset, (stage, colour) in enumerate(stages):
         counts = []
         for name in names:
-            found = segments[name]
-            counts.append(found["candidates"] - found["suppressed"] if stage == "eligible" else found[stage])
+            numbers = segments[name]
+            counts.append(
+                numbers["candidates"] - numbers["suppressed"] if stage == "eligible" else numbers[stage]
+            )
         places = [at + (1 - offset) * height for at in range(len(names))]
         bars = axes.barh(places, counts, height=height, color=colour, label=stage)
         axes.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=3, color=INK)

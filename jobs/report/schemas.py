@@ -33,16 +33,16 @@ def schemas() -> dict[str, dict[str, Any]]:
         "consent": Policy,
         "destinations": DestinationsFile,
     }
-    found = {
+    by_kind = {
         name: _described(model.model_json_schema(by_alias=True), model.__name__)
         for name, model in models.items()
     }
-    _complete_feed(found["feed"])
-    _complete_identity(found["identity"])
-    _complete_segment(found["segment"])
+    _complete_feed(by_kind["feed"])
+    _complete_identity(by_kind["identity"])
+    _complete_segment(by_kind["segment"])
     # A site's entry may name only what differs from the shipped tag.
-    found["tags"]["definitions"]["Entry"]["required"] = ["code"]
-    return found
+    by_kind["tags"]["definitions"]["Entry"]["required"] = ["code"]
+    return by_kind
 
 
 def schema_files() -> dict[str, str]:
@@ -56,18 +56,18 @@ def schema_files() -> dict[str, str]:
 def write_schemas(folder: Path) -> list[Path]:
     """Write every schema into a folder; give the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    files = []
     for name, text in schema_files().items():
         (folder / name).write_text(text, encoding="utf-8")
-        written.append(folder / name)
-    return written
+        files.append(folder / name)
+    return files
 
 
 @cache
 def texts() -> dict[str, str]:
     """Give ``Model.field`` → what editors show."""
-    found: dict[str, str] = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
-    return found
+    by_field: dict[str, str] = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
+    return by_field
 
 
 def _described(schema: dict[str, Any], name: str) -> dict[str, Any]:
@@ -76,11 +76,10 @@ def _described(schema: dict[str, Any], name: str) -> dict[str, Any]:
     schema = json.loads(text)
     definitions = schema.pop("$defs", {})
     for owner, body in [(name, schema), *definitions.items()]:
-        for field, shown in body.get("properties", {}).items():
-            shown.pop("title", None)
-            told = texts().get(f"{owner}.{field}")
-            if told:
-                shown["description"] = told
+        for field, key in body.get("properties", {}).items():
+            key.pop("title", None)
+            if text_of_field := texts().get(f"{owner}.{field}"):
+                key["description"] = text_of_field
     return {"$schema": _DIALECT, **schema, "definitions": definitions}
 
 
@@ -122,8 +121,8 @@ def _columns_of(table: str, sql: dict[str, Any]) -> dict[str, Any]:
         if column.name != "source":
             allowed = f" One of {', '.join(column.allowed)}." if column.allowed else ""
             needed = " Required." if column.required else ""
-            told = f"{column.description} ({column.type}, {column.level}).{needed}{allowed}"
-            columns[column.name] = sql | {"description": told}
+            meaning = f"{column.description} ({column.type}, {column.level}).{needed}{allowed}"
+            columns[column.name] = sql | {"description": meaning}
     return {"type": "object", "properties": columns, "additionalProperties": False}
 
 
