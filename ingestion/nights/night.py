@@ -15,6 +15,8 @@ from datetime import date
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
+from lakehouse.states.small_states import MOST_ROWS
+
 from ingestion.feeds.feeds import Feed, load_feeds
 from ingestion.inbox.files import Choice, LedgerRow, choose_files
 from ingestion.inbox.inbox import Hashes, find_files
@@ -25,7 +27,6 @@ from ingestion.nights.work import Work, judge, plan_all, read_all, side_by_side
 from ingestion.records import landing
 from lakehouse.errors import InputInvalid
 from lakehouse.settings.settings import Settings
-from lakehouse.states.small_states import MOST_ROWS
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake

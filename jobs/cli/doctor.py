@@ -15,9 +15,11 @@ def command(workspace: Path | None) -> int:
     """Check Java, Python, memory, disk, JARs and the workspace; say how to repair each. Exit 2 if one fails."""
     from jobs.workspace.examine import examine
 
-    findings = list(examine(workspace))
-    for finding in findings:
-        click.echo(f"{'good' if finding.is_good else 'BAD '}  {finding.subject:<10} {finding.state}")
-        if not finding.is_good:
-            click.echo(f"      → {finding.repair}")
-    return 0 if all(finding.is_good for finding in findings) else 2
+    requirements = list(examine(workspace))
+    for requirement in requirements:
+        click.echo(
+            f"{'good' if requirement.is_good else 'BAD '}  {requirement.subject:<10} {requirement.state}"
+        )
+        if not requirement.is_good:
+            click.echo(f"      → {requirement.repair}")
+    return 0 if all(requirement.is_good for requirement in requirements) else 2

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from jobs.night.nightly import Night, run_attempt
 from jobs.night.steps import make_inputs
-from jobs.night.writing import Writer, hold_lake
+from jobs.night.writing import LakeWriter, hold_lake
 from lakehouse.errors import UsageError
 from lakehouse.ledger.ledger import restore_versions
 from lakehouse.query.published import Publication
@@ -46,7 +46,7 @@ def run_backfill(settings: Settings, first: date, last: date | None = None) -> I
             yield run_attempt(writer, day, force=is_replay)
 
 
-def _rewind(writer: Writer, first: date) -> None:
+def _rewind(writer: LakeWriter, first: date) -> None:
     """Bring the tables back to what was published before ``first``."""
     before = _published_before(writer.publications, first)
     tables = restore_versions(writer.lake, before.tables if before else {}, keep=(LEDGER_OF_FILES,))

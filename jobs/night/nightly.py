@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jobs.night.steps import RECORDED_STEPS, make_inputs, run_step
-from jobs.night.writing import Writer, open_for_writing
-from lakehouse.errors import GateStopped
+from jobs.night.writing import LakeWriter, open_for_writing
+from lakehouse.errors import NOTHING_TO_DO, GateStopped
 from lakehouse.ledger.ledger import StepRecord, publish, restore_published
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
@@ -28,8 +28,8 @@ class Night:
 
     @property
     def exit_code(self) -> int:
-        """0 for a published night, 99 for one with nothing to do."""
-        return 99 if self.status == "unchanged" else 0
+        """0 for a published night, ``NOTHING_TO_DO`` for one that is unchanged."""
+        return NOTHING_TO_DO if self.status == "unchanged" else 0
 
 
 def run_night(settings: Settings, business_date: date, *, force: bool = False) -> Night:
@@ -42,7 +42,7 @@ def run_night(settings: Settings, business_date: date, *, force: bool = False) -
         return run_attempt(writer, business_date, force=force)
 
 
-def run_attempt(writer: Writer, business_date: date, *, force: bool = False) -> Night:
+def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False) -> Night:
     """Run one night on a lake that is open for writing and whose inputs are complete."""
     lake, settings = writer.lake, writer.lake.settings
     attempt = writer.attempt(business_date)
@@ -97,10 +97,11 @@ def report_path(settings: Settings, business_date: date) -> Path:
 
 def write_report(settings: Settings, business_date: date, summary: dict[str, Any]) -> None:
     """Write the static HTML report; a report that cannot be written does not undo a published night."""
-    from jobs.report.report import render_report
+    from jobs.report import report
 
+    path = report_path(settings, business_date)
     try:
-        path = render_report(settings, business_date, summary)
+        report.write_report(path, settings, business_date, summary)
         log.info("report: %s", path)
     except OSError as wrong:
         log.error("the night is published, but its report could not be written: %s", wrong.strerror)

@@ -32,7 +32,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Writer:
+class LakeWriter:
     """A lake that only this process writes to, and what was published when the lock was taken."""
 
     lake: Lake
@@ -82,16 +82,16 @@ class Writer:
 
 
 @contextmanager
-def hold_lake(settings: Settings, purpose: str) -> Iterator[Writer]:
+def hold_lake(settings: Settings, purpose: str) -> Iterator[LakeWriter]:
     """Check the workspace, take the writer's lock and open the lake; a held lock raises ``LockHeld``."""
     check_workspace(settings)
     with hold_lock(settings.lock_dir, purpose) as note_jvm:
         lake = open_lake(settings)
-        yield Writer(lake, tuple(publications(settings)), note_jvm)
+        yield LakeWriter(lake, tuple(publications(settings)), note_jvm)
 
 
 @contextmanager
-def open_for_writing(settings: Settings, business_date: date, purpose: str) -> Iterator[Writer]:
+def open_for_writing(settings: Settings, business_date: date, purpose: str) -> Iterator[LakeWriter]:
     """Hold the lake for one business date: an older date is refused, an unfinished other date is taken back."""
     with hold_lake(settings, purpose) as writer:
         writer.refuse_older_date(business_date)

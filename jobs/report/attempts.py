@@ -10,7 +10,7 @@ from lakehouse.tables.lake import Lake
 
 
 @dataclass(frozen=True)
-class LedgerRow:
+class AttemptRow:
     """One row of the ledger: a step of a business date that started, or ended in some way."""
 
     written_at: datetime
@@ -21,11 +21,11 @@ class LedgerRow:
     message: str | None
 
 
-def attempts(settings: Settings) -> list[LedgerRow] | None:
+def attempts(settings: Settings) -> list[AttemptRow] | None:
     """Give the rows of the ledger by the time they were written; None where no night was attempted."""
     lake = Lake(settings)
     if not lake.exists("ops.runs"):
         return None
-    names = list(LedgerRow.__dataclass_fields__)
+    names = list(AttemptRow.__dataclass_fields__)
     rows = lake.read_arrow("ops.runs", columns=names).to_pylist()
-    return [LedgerRow(**row) for row in sorted(rows, key=lambda row: row["written_at"])]
+    return [AttemptRow(**row) for row in sorted(rows, key=lambda row: row["written_at"])]

@@ -18,10 +18,10 @@ def generated_files() -> dict[Path, str]:
     from lakehouse.contracts.reference import reference_pages
     from tags.build.project import product_files
 
-    compiled = {file.resolve().relative_to(ROOT): text for file, text in product_files().items()}
+    models = {file.resolve().relative_to(ROOT): text for file, text in product_files().items()}
     pages = {Path("docs/reference") / name: text for name, text in reference_pages().items()}
     return (
-        compiled
+        models
         | pages
         | {Path("docs/reference/schema") / name: text for name, text in schema_files().items()}
         | {OPERATIONS: with_faults((ROOT / OPERATIONS).read_text(encoding="utf-8"))}

@@ -34,7 +34,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "destinations": DestinationsFile,
     }
     by_kind = {
-        name: _described(model.model_json_schema(by_alias=True), model.__name__)
+        name: _with_texts(model.model_json_schema(by_alias=True), model.__name__)
         for name, model in models.items()
     }
     _complete_feed(by_kind["feed"])
@@ -70,7 +70,7 @@ def texts() -> dict[str, str]:
     return by_field
 
 
-def _described(schema: dict[str, Any], name: str) -> dict[str, Any]:
+def _with_texts(schema: dict[str, Any], name: str) -> dict[str, Any]:
     """Give a model's schema with a text on every key; definitions stand where draft 7 looks for them."""
     text = json.dumps(schema).replace("#/$defs/", "#/definitions/")
     schema = json.loads(text)
@@ -119,9 +119,9 @@ def _columns_of(table: str, sql: dict[str, Any]) -> dict[str, Any]:
     columns = {}
     for column in contract(table).business_columns.values():
         if column.name != "source":
-            allowed = f" One of {', '.join(column.allowed)}." if column.allowed else ""
-            needed = " Required." if column.required else ""
-            meaning = f"{column.description} ({column.type}, {column.level}).{needed}{allowed}"
+            values = f" One of {', '.join(column.allowed)}." if column.allowed else ""
+            requirement = " Required." if column.required else ""
+            meaning = f"{column.description} ({column.type}, {column.level}).{requirement}{values}"
             columns[column.name] = sql | {"description": meaning}
     return {"type": "object", "properties": columns, "additionalProperties": False}
 
