@@ -31,8 +31,7 @@ def rows_of(statement: str, workspace: Path | None, as_of: date | None = None) -
     try:
         if named_tables(statement):
             result = open_publication(load_settings(workspace), as_of).sql(statement)
-        else:
-            result = open_alone().connection.execute(statement)
-        return Answer(tuple(column[0] for column in result.description or ()), result.fetchall())
+            return Answer(tuple(column[0] for column in result.description or ()), result.fetchall())
+        return Answer(*open_alone().named_rows(statement))
     except duckdb.Error as wrong:
         raise UsageError(f"the SQL failed: {str(wrong).splitlines()[0]}") from None
