@@ -15,8 +15,6 @@ from datetime import date
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
-from lakehouse.states.small_states import MOST_ROWS
-
 from ingestion.feeds.feeds import Feed, load_feeds
 from ingestion.inbox.files import Choice, LedgerRow, choose_files
 from ingestion.inbox.inbox import Hashes, find_files
