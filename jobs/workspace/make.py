@@ -1,4 +1,4 @@
-"""``cdp init``: a workspace to start from."""
+"""Making a workspace to start from: settings, folders, a key, the schemas of its files."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import secrets
 import shutil
 from pathlib import Path
 
-import click
+from jobs.report.schemas import FOLDER, write_schemas
+from lakehouse.errors import UsageError
+from lakehouse.settings.settings import FILE_NAME
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-EXAMPLES = ("minimal",)
 # What runs make, and what nobody may commit.
 GIT_IGNORED = ("lake/", "inbox/*", "!inbox/README.md", "published/", "reports/", "secrets/", ".cdp/")
 
 
-@click.command("init")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--example", type=click.Choice(EXAMPLES), help="Begin with a feed, its file and a segment.")
-def command(folder: Path, example: str | None) -> None:
-    """Make a workspace in DIR, a new or empty folder (a .git in it does not count)."""
-    _refuse_taken(folder)
+def make_workspace(folder: Path, example: str | None = None) -> None:
+    """Make a workspace in a new or empty folder, with the files of an example where one is named.
+
+    A folder that holds something or cannot be written raises ``UsageError``; then nothing was written.
+    """
+    _refuse_occupied(folder)
     _copy("workspace", folder)
     if example:
         _copy(example, folder)
@@ -28,18 +29,10 @@ def command(folder: Path, example: str | None) -> None:
         (folder / name).mkdir(exist_ok=True)
     (folder / ".gitignore").write_text("\n".join(GIT_IGNORED) + "\n", encoding="utf-8")
     _write_key(folder / "secrets")
-    from jobs.report.schemas import FOLDER, write_schemas
-
     write_schemas(folder / FOLDER)
-    click.echo(f"{folder} is a workspace. Next:")
-    for step in _next_steps(example):
-        click.echo(f"  {step}")
 
 
-def _refuse_taken(folder: Path) -> None:
-    from lakehouse.errors import UsageError
-    from lakehouse.settings.settings import FILE_NAME
-
+def _refuse_occupied(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a new or empty folder, nothing was written")
     if (folder / FILE_NAME).exists():
@@ -61,17 +54,3 @@ def _write_key(folder: Path) -> None:
     handle = os.open(folder / "identity_key.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as out:
         out.write(secrets.token_hex(32) + "\n")
-
-
-def _next_steps(example: str | None) -> list[str]:
-    kept = (
-        "keep a copy of secrets/identity_key.key: without it nobody is recognised any more (git ignores it)"
-    )
-    if example:
-        return ["cdp doctor", "cdp feeds check members", "cdp nightly --date 2026-01-05", kept]
-    return [
-        "look at time_zone and currency in cdp.yml",
-        "cdp doctor                        what this machine lacks",
-        "cdp feeds draft FILE --write      a feed from a delivered file",
-        kept,
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.night.single import main
+from jobs.submit.entry import run_step
 
 if __name__ == "__main__":
-    main("resolve")
+    run_step("resolve")
