@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from ingestion.records import Layout, RecordReader, json_lines
 from ingestion.records.json_cuts import can_be_cut, make_cut, read_cut
 from ingestion.records.json_shapes import shape_of
-from ingestion.records.json_templates import make_template
 from ingestion.records.line_blocks import LineBlock, line_blocks
 
 COLUMNS = ("id", "user.id", "amount", "flag", "user", "a.b.c")
@@ -26,7 +25,7 @@ LEAVES = st.one_of(
     TEXTS.map(lambda t: json.dumps(t, ensure_ascii=False)),
     TEXTS.map(json.dumps),
     NUMBERS,
-    st.sampled_from(["null", "true", "false", '"null"', '""', "[]", '["x"]', "{}", '{"id": 7}', '{"b": {"c": 1.0}}']),
+    st.sampled_from(["null", "true", "false", '"null"', '""', "[]", '["x"]', "{}", '{"id": 7}', '{"b": {}, "t": "", "n": null, "f": true}', '{"b": {"c": 1.0}}']),
 )  # fmt: skip
 KEYS = st.sampled_from(
     ["id", "user.id", "amount", "flag", "user", "a", "extra", "b", "名", "a b", 'q"x', "Id"]
@@ -125,12 +124,28 @@ def test_a_cut_takes_just_the_lines_that_are_like_its_own():
     block = lines_of("".join(f"{text}\n" for text in mixed).encode())
     shape = shape_of(line, ("id", "user.id", "amount", "flag", "a.b.c"))
     assert can_be_cut(block)
-    places, values = read_cut(make_cut(line, shape), block)
-    assert [mixed[at] for at in places] == [text for text in mixed if text in own]
-    found = list(zip(*(value.to_pylist() for value in values), strict=True))
-    assert found[0] == ("a", "7", "1.50", None, None, '{"new": "x"}')
-    assert [row[0] for row in found[1:3]] == [None, "null, {名: 1}"]
-    assert [row[2] for row in found[3:5]] == ["-2e-3", None]
+    lines = read_cut(make_cut(line, shape), block)
+    assert [mixed[place] for place in lines.places] == [text for text in mixed if text in own]
+    rows = list(zip(*(column.to_pylist() for column in lines.columns), strict=True))
+    assert rows[0] == ("a", "7", "1.50", None, None, '{"new": "x"}')
+    assert [row[0] for row in rows[1:3]] == [None, "null, {名: 1}"]
+    assert [row[2] for row in rows[3:5]] == ["-2e-3", None]
+
+
+def test_an_object_that_is_one_value_is_written_as_json():
+    line = '{"id":"a","props":{"os":"ios","n":7,"more":{}, "is":{"new":true}},"new":{"x":null}}'
+    lines = [line, line.replace("7", "null").replace('"ios"', '""').replace(":{}, ", ":{},")]
+    lines += [line.replace("7", "8").replace("true", "false").replace('"ios"', '""')]
+    block = lines_of("".join(f"{text}\n" for text in lines).encode())
+    columns = read_cut(make_cut(line, shape_of(line, ("id", "props"))), block).columns
+    assert [column.to_pylist() for column in columns] == [
+        ["a", "a"],
+        [
+            '{"os": "ios", "n": 7, "more": {}, "is": {"new": true}}',
+            '{"os": "", "n": 8, "more": {}, "is": {"new": false}}',
+        ],
+        ['{"new": {"x": null}}'] * 2,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -157,11 +172,11 @@ def test_blocks_of_any_size_hold_the_lines_of_the_file(tmp_path, data, size):
         assert found == [line + b"\n" for line in plain.removesuffix(b"\n").split(b"\n") if plain]
 
 
-def test_lines_taken_of_a_block_are_a_block():
+def test_lines_selected_of_a_block_are_a_block():
     block = lines_of(b"a\nbc\n\ndef\n")
-    taken = block.taken(np.array([1, 3]))
-    assert [taken.line(at) for at in range(len(taken))] == [b"bc\n", b"def\n"]
-    assert len(block.taken(np.array([], dtype=np.int64))) == 0
+    selected = block.select(np.array([1, 3]))
+    assert [selected.line(at) for at in range(len(selected))] == [b"bc\n", b"def\n"]
+    assert len(block.select(np.array([], dtype=np.int64))) == 0
 
 
 def test_lines_of_many_shapes_are_read_whatever_way_takes_them(tmp_path, monkeypatch):
@@ -183,17 +198,36 @@ def test_lines_of_many_shapes_are_read_whatever_way_takes_them(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("line", "is_plain"),
+    ("line", "is_cut"),
     [
         ('{"id": "x", "amount": 1.10}', True),
         ('{"id": "x", "new": "y"}', True),
+        ('{"user": {"id": 1}, "q x": {}}', True),
+        ('{"amount": 1.5, "b": {"id": 2}}', True),
         ('{"id": "x", "new": 1.10}', False),  # the rest is written as JSON, where 1.10 becomes 1.1
-        ('{"user": {"id": 1}}', False),  # a wanted value that is an object is written as JSON
+        ('{"user": {"id": 1.10}}', False),  # so is an object that is one value
         ('{"id": [1]}', False),
         ('{"id": 1, "id": 2}', False),
-        ('{"amount": 1.5, "b": {"amount": 2}}', False),  # a number is found by its key, which is not alone
+        ("{}", False),
     ],
 )
-def test_what_a_template_is_made_of(line, is_plain):
+def test_what_a_cut_is_made_of(line, is_cut):
     shape = shape_of(line, COLUMNS)
-    assert (shape is not None and make_template(shape) is not None) is is_plain
+    assert (shape is not None and make_cut(line, shape) is not None) is is_cut
+
+
+def test_app_events_are_read_by_cuts(tmp_path, monkeypatch):
+    """Events with an object of properties, and with null in two places, need no line read alone."""
+    lines = []
+    for n in range(1000):
+        item = {"id": f"WM{n}", "class": "wealth"} if n % 3 else {"id": None, "class": None}
+        event = {"id": f"E{n}", "user": {"id": f"U{n}"}, "item": item, "props": {"version": "8.3"}}
+        lines.append(json.dumps(event, separators=(",", ":")))
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    columns = ("id", "user.id", "item.id", "item.class", "props")
+    with monkeypatch.context() as patch:
+        patch.setattr(json_lines, "decode_line", None)
+        fast = read(path, columns)
+    monkeypatch.setattr(json_lines, "FEWEST_LINES", 1 << 60)
+    assert fast == read(path, columns)

@@ -113,7 +113,7 @@ def test_a_large_file_is_sampled_from_beginning_to_end_and_says_so(delivered):
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "type_", "written"),
+    ("name", "values", "type_", "notation"),
     [
         ("d", ["2024-01-31", "1999-12-01"], "date", "yyyy-mm-dd"),
         ("open_date", ["20240131", "19991201"], "date", "yyyymmdd"),
@@ -137,9 +137,9 @@ def test_a_large_file_is_sampled_from_beginning_to_end_and_says_so(delivered):
         ("nothing", ["", " "], "empty", ""),
     ],
 )
-def test_types_and_ways_of_writing_days_are_told(name, values, type_, written):
+def test_types_and_ways_of_writing_days_are_told(name, values, type_, notation):
     shape = shape_of(name, list(values))
-    assert (shape.type, shape.written) == (type_, written)
+    assert (shape.type, shape.notation) == (type_, notation)
 
 
 def test_identifiers_are_told_by_their_shape():
@@ -182,11 +182,11 @@ def test_names_are_recognised_in_english_and_chinese_and_with_a_slip(delivered_n
 
 def test_near_names_are_suggested_and_taken_columns_are_not():
     found = suggestions(["birthdate", "手机号", "zzz"], ["trusted.customers"])
-    assert [(s.delivered, s.meant) for s in found] == [
+    assert [(s.delivered, s.meaning) for s in found] == [
         ("birthdate", "trusted.customers.birth_date"),
         ("手机号", "an identifier of namespace phone"),
     ]
-    assert suggestions(["birthdate"], ["trusted.customers"], mapped=["trusted.customers.birth_date"]) == []
+    assert suggestions(["birthdate"], ["trusted.customers"], filled=["trusted.customers.birth_date"]) == []
     assert identifier_named("mobile_md5")[0] == "phone"
 
 

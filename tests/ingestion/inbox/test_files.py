@@ -18,7 +18,7 @@ from ingestion.feeds.feeds import read_feed
 from ingestion.inbox.files import LedgerRow, choose_files
 from ingestion.inbox.inbox import DeliveredFile, Hashes, find_files
 from ingestion.judging.volume import check_volume
-from ingestion.records.reading import FileReading, unpacked
+from ingestion.records.reading import FileReading, unpack_members
 from lakehouse.errors import GateStopped, InputInvalid
 
 
@@ -109,22 +109,28 @@ CASES = [
 def test_what_a_night_takes(feed, what, mode, files, known, night, loaded, decided):
     choice = choose_files(feed(mode), delivered(files), [], ledger(known), day(night))
     assert [f"{f.business_date.day}/{Path(f.path).name}" for f in choice.load] == loaded.split()
-    assert [status for _, status in choice.decided] == decided.split()
+    assert [status for _, status in choice.decisions] == decided.split()
 
 
 def test_a_changed_file_on_a_rerun_replaces_its_first_content(feed):
     known = ledger("18/p=A@18:loaded 18/q=C@18:loaded")
     choice = choose_files(feed("events"), delivered("18/p=B 18/q=C"), [], known, day(18))
     assert [(f.path[-1], f.sha256) for f in choice.load] == [("p", "B"), ("q", "C")]
-    assert [(row.path[-1], row.sha256, row.status) for row in choice.kept] == [("p", "A", "corrected")]
+    assert [(row.path[-1], row.sha256, row.status) for row in choice.earlier_rows] == [
+        ("p", "A", "corrected")
+    ]
     again = choose_files(
         feed("events"),
         delivered("18/p=B 18/q=C"),
         [],
-        [*choice.kept, *ledger("18/p=B@18:loaded 18/q=C@18:loaded")],
+        [*choice.earlier_rows, *ledger("18/p=B@18:loaded 18/q=C@18:loaded")],
         day(18),
     )
-    assert (again.load, again.decided, again.kept) == (choice.load, choice.decided, choice.kept)
+    assert (again.load, again.decisions, again.earlier_rows) == (
+        choice.load,
+        choice.decisions,
+        choice.earlier_rows,
+    )
 
 
 def test_a_rerun_that_brings_nothing_new_takes_back_what_it_wrote(feed):
@@ -232,7 +238,7 @@ def test_each_matching_member_of_an_archive_is_a_file_of_its_own(feed, tmp_path,
         (f"all.{suffix}!out/p20261118.csv", day(18), 4),
     ]
     assert waiting == [f"all.{suffix}!out/p20261119.csv"]
-    placed = unpacked(found, tmp_path / "work")
+    placed = unpack_members(found, tmp_path / "work")
     assert [(f.path, f.location.read_text()) for f in placed] == [
         (found[0].path, "a\n2\n"),
         (found[1].path, "a\n1\n"),

@@ -20,7 +20,7 @@ from lakehouse.tables.lake import Lake, open_lake
 
 D = date(2026, 11, 18)
 CASES = yaml.safe_load(
-    (Path(__file__).parents[1] / "cases" / "ingestion" / "faults.yml").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "cases" / "ingestion" / "faults.yml").read_text(encoding="utf-8")
 )
 FEED = {
     "source": "core",

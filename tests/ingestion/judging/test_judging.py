@@ -139,24 +139,25 @@ def by_hashes(spark, feed, folder, nights, known, *, in_process):
     def by_spark(records: RecordFiles, into: Path) -> None:
         map_into_parquet(spark, records, into, nights)
 
-    judged = judging.judge_records(
-        feed, folder, nights, by_spark=by_spark, known=files, in_process=in_process
+    judgement = judging.judge_records(
+        feed, folder, nights, by_spark=by_spark, earlier_keys=files, in_process=in_process
     )
-    refused = {(r["_file"], r["_row"]): r["reasons"] for r in judged.refused()}
-    twins = set(judged.connection.execute("SELECT _file, _row FROM twins").fetchall())
+    refused = {(r["_file"], r["_row"]): r["reasons"] for r in judgement.refused()}
+    twin_rows = judgement.duplicates.twins
+    twins = set(judgement.desk.rows(f"SELECT _file, _row FROM {twin_rows}")) if twin_rows else set()
     tables = {}
-    counts = judged.counts()
-    for table in judged.maps:
+    counts = judgement.counts()
+    for table in judgement.maps:
         names = list(table.contract.business_columns)
-        rows = judged.accepted(table).read_all().to_pylist()
+        rows = judgement.accepted(table).read_all().to_pylist()
         found = [(r["_file"], r["_row"], r["_arrived_on"], {n: r[n] for n in names}) for r in rows]
         tables[table.name] = sorted(found, key=str)
         k = table.index
-        assert len(rows) == sum(c[f"in{k}"] - c[f"dup{k}"] for c in counts.values())
-    assert sum(c["refused"] for c in counts.values()) == len(refused)
-    assert sum(c["twins"] for c in counts.values()) == len(twins)
-    assert all(c["records"] == c["refused"] + c["twins"] + c["stands"] for c in counts.values())
-    judged.close()
+        assert len(rows) == sum(c.rows[k] - c.repeated_rows[k] for c in counts.values())
+    assert sum(c.refused for c in counts.values()) == len(refused)
+    assert sum(c.twins for c in counts.values()) == len(twins)
+    assert all(c.records == c.refused + c.twins + c.without_fault for c in counts.values())
+    judgement.close()
     return refused, twins, tables
 
 
@@ -182,6 +183,6 @@ def test_hashes_find_what_windows_find(spark, tmp_path, monkeypatch, name):
         with monkeypatch.context() as patch:
             # Every hash collides with every other, and Spark maps all of it: dearer, and the same.
             patch.setattr(
-                mapping, "hashed", lambda values: f"coalesce(0 * length(concat({', '.join(values)})), 0)"
+                mapping, "hash_sql", lambda values: f"coalesce(0 * length(concat({', '.join(values)})), 0)"
             )
             assert by_hashes(spark, feed, folder, nights, known, in_process=False) == expected

@@ -11,7 +11,7 @@ from ingestion.feeds.expressions import ExpressionInvalid, parse_expression
 from ingestion.feeds.feeds import key_policy, load_feeds, read_feed
 from lakehouse.errors import SettingsInvalid
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 FEED = """\
 feed: clients
 source: core
@@ -136,11 +136,11 @@ def test_reading_feeds_imports_nothing_heavy():
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from ingestion.feeds import load_feeds; "
+        "import sys; from pathlib import Path; from ingestion.feeds.feeds import load_feeds; "
         f"load_feeds(Path({str(EXAMPLES / 'berka')!r})); "
         "print(sorted({'pyspark', 'pandas', 'dbt', 'great_expectations'} & set(sys.modules)))"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert said.stdout.strip() == "[]"
 

@@ -22,7 +22,7 @@ def berka(shared_data, spark, tmp_path):
     """The example workspace, copied, its inbox the third-party folder, with its night of ingestion done."""
     if not (shared_data / "berka" / "trans.asc").is_file():
         pytest.skip("the Berka files are not beside the checkout")
-    example = Path(__file__).resolve().parents[2] / "examples" / "berka"
+    example = Path(__file__).resolve().parents[3] / "examples" / "berka"
     workspace = tmp_path / "berka"
     shutil.copytree(example / "feeds", workspace / "feeds")
     settings = (
