@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ingestion_ways import FORMS, OURS, WAYS, deliver
 from benchmarks.measure import Outcome, Row
+from benchmarks.nights.ingestion_ways import FORMS, OURS, WAYS, deliver
 from benchmarks.processes import in_process
 
 NAME = "ingestion"
@@ -33,38 +33,40 @@ def run(repeats: int) -> Outcome:
     ]
     for form in FORMS:
         case = f"{ROWS:,} records of {form}"
-        seen: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+        runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
             deliver(form, ROWS, Path(name))
             for turn in range(min(repeats, 2)):
-                for way, told in seen.items():
-                    if turn == 0 or "wrong" not in told[-1]:
-                        told.append(
-                            in_process("benchmarks.ingestion_ways", f"{way}/{form}", Path(name), limit=LIMIT)
+                for way, results in runs.items():
+                    if turn == 0 or "wrong" not in results[-1]:
+                        results.append(
+                            in_process(
+                                "benchmarks.nights.ingestion_ways", f"{way}/{form}", Path(name), limit=LIMIT
+                            )
                         )
-        for way in [way for way, told in seen.items() if "wrong" in told[-1]]:
-            notes.append(f"{case}: {way} {seen.pop(way)[-1]['wrong']}.")
-        found = [_row(case, way, told) for way, told in seen.items()]
-        rows += found
-        notes += _notes(case, found, seen)
+        for way in [way for way, results in runs.items() if "wrong" in results[-1]]:
+            notes.append(f"{case}: {way} {runs.pop(way)[-1]['wrong']}.")
+        case_rows = [_row(case, way, results) for way, results in runs.items()]
+        rows += case_rows
+        notes += _notes(case, case_rows, runs)
     return Outcome(rows, notes)
 
 
-def _row(case: str, way: str, told: list[dict[str, Any]]) -> Row:
+def _row(case: str, way: str, results: list[dict[str, Any]]) -> Row:
     return Row(
         case,
         way,
-        [one["seconds"] for one in told],
-        cpu_seconds=[one["cpu_seconds"] for one in told],
-        peak_mb=max(one["peak_mb"] for one in told),
-        is_equal=all(one["answer"] == told[0]["answer"] for one in told),
+        [result["seconds"] for result in results],
+        cpu_seconds=[result["cpu_seconds"] for result in results],
+        peak_mb=max(result["peak_mb"] for result in results),
+        is_equal=all(result["answer"] == results[0]["answer"] for result in results),
     )
 
 
-def _notes(case: str, rows: list[Row], seen: dict[str, list[dict[str, Any]]]) -> list[str]:
+def _notes(case: str, rows: list[Row], runs: dict[str, list[dict[str, Any]]]) -> list[str]:
     medians = {row.way: float(np.median(row.seconds)) for row in rows}
-    notes = [f"{case}: {way} kept (rows, sum) {told[0]['answer']}." for way, told in seen.items()]
+    notes = [f"{case}: {way} kept (rows, sum) {results[0]['answer']}." for way, results in runs.items()]
     if OURS in medians:
         others = [f"{medians[OURS] / s:.1f} × {way}" for way, s in medians.items() if way != OURS]
-        notes.append(f"{case}: ours takes {', '.join(others)}; seconds by phase: {seen[OURS][-1]['phases']}.")
+        notes.append(f"{case}: ours takes {', '.join(others)}; seconds by phase: {runs[OURS][-1]['phases']}.")
     return notes

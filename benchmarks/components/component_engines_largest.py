@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from benchmarks.component_engines import measured
-from benchmarks.component_ways import ENGINE, ON_SPARK
-from benchmarks.link_graphs import CASES
+from benchmarks.components.component_engines import measure_ways
+from benchmarks.components.component_ways import ENGINE, ON_SPARK
+from benchmarks.components.link_graphs import CASES
 from benchmarks.measure import Outcome
 
 NAME = "component_engines_largest"
@@ -18,4 +18,4 @@ LIMIT = float(os.environ.get("CDP_BENCH_LARGEST_LIMIT", "900"))
 def run(repeats: int) -> Outcome:
     """Measure the engine, star rounds and GraphX on fifty million links."""
     ways = [ENGINE, *sorted(ON_SPARK, reverse=True)]
-    return measured(ways, repeats, cases={CASE: CASES[CASE]}, limit=LIMIT)
+    return measure_ways(ways, repeats, cases={CASE: CASES[CASE]}, limit=LIMIT)

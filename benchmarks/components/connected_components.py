@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import BUDGET_SECONDS, Outcome, Row, timed
+from benchmarks.measure import BUDGET_SECONDS, Outcome, Row, peak_mb, timed
 
 NAME = "connected_components"
 QUESTION = "How long does it take to find who is connected to whom?"
@@ -44,16 +44,16 @@ def identity_links(links: int, seed: int) -> tuple[np.ndarray, np.ndarray, int]:
     identifiers[counter, 2] = identifiers[
         counter[chance.integers(0, max(1, len(counter) // 200), len(counter))], 2
     ]
-    carried = chance.random((len(person), 3)) < (0.75, 0.6, 0.4)
-    carried[~carried.any(axis=1), 0] = True
-    at, kind = np.nonzero(carried)
+    carries = chance.random((len(person), 3)) < (0.75, 0.6, 0.4)
+    carries[~carries.any(axis=1), 0] = True
+    at, kind = np.nonzero(carries)
     sources, targets = profile[at], len(profile) + identifiers[person[at], kind]
-    chosen = chance.permutation(len(sources))[:links]
-    if len(chosen) < links:
-        raise ValueError(f"only {len(chosen)} of {links} links were made")
-    known, places = np.unique(np.concatenate([sources[chosen], targets[chosen]]), return_inverse=True)
-    number = chance.permutation(len(known))[places]
-    return number[:links], number[links:], len(known)
+    choice = chance.permutation(len(sources))[:links]
+    if len(choice) < links:
+        raise ValueError(f"only {len(choice)} of {links} links were made")
+    ids, places = np.unique(np.concatenate([sources[choice], targets[choice]]), return_inverse=True)
+    number = chance.permutation(len(ids))[places]
+    return number[:links], number[links:], len(ids)
 
 
 def run(repeats: int) -> Outcome:
@@ -65,17 +65,17 @@ def run(repeats: int) -> Outcome:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             np.savez(folder / "links.npz", sources=sources, targets=targets, nodes=nodes)
-            found = {way: _in_fresh_process(way, folder, repeats) for way in WAYS}
+            figures = {way: _in_fresh_process(way, folder, repeats) for way in WAYS}
             reference = np.load(folder / f"{_file(REFERENCE)}.npy")
-            for way, seen in found.items():
+            for way, numbers in figures.items():
                 rows.append(
                     Row(
                         case=f"{links:,} links, {nodes:,} nodes",
                         way=way,
-                        seconds=seen["seconds"],
-                        first_seconds=seen["first_seconds"],
-                        cpu_seconds=seen["cpu_seconds"],
-                        peak_mb=seen["peak_mb"],
+                        seconds=numbers["seconds"],
+                        first_seconds=numbers["first_seconds"],
+                        cpu_seconds=numbers["cpu_seconds"],
+                        peak_mb=numbers["peak_mb"],
                         is_equal=bool(np.array_equal(np.load(folder / f"{_file(way)}.npy"), reference)),
                     )
                 )
@@ -92,18 +92,18 @@ def run(repeats: int) -> Outcome:
 
 def _in_fresh_process(way: str, folder: Path, repeats: int) -> dict[str, Any]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (way, folder, repeats))
+        return pool.apply(_figures, (way, folder, repeats))
 
 
-def _measured(way: str, folder: Path, repeats: int) -> dict[str, Any]:
+def _figures(way: str, folder: Path, repeats: int) -> dict[str, Any]:
     links = np.load(folder / "links.npz")
     sources, targets, nodes = links["sources"], links["targets"], int(links["nodes"])
-    before = _peak_mb()
+    before = peak_mb()
     find, smallest = WAYS[way]
     began = time.perf_counter()
     answer = find(sources, targets, nodes)
     first = time.perf_counter() - began
-    after = _peak_mb()
+    after = peak_mb()
     peak = None if before is None or after is None else after - before
     np.save(folder / f"{_file(way)}.npy", smallest(answer, nodes))
     del answer
@@ -120,18 +120,6 @@ def _measured(way: str, folder: Path, repeats: int) -> dict[str, Any]:
         "first_seconds": first,
         "peak_mb": peak,
     }
-
-
-def _peak_mb() -> float | None:
-    """Give the most memory this process has held so far, None where the system does not tell.
-
-    Not ``ru_maxrss``: a child begins with what its parent had reached.
-    """
-    status = Path("/proc/self/status")
-    for line in status.read_text().splitlines() if status.exists() else ():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return None
 
 
 def _file(way: str) -> str:
@@ -177,10 +165,10 @@ def _smallest_of_labels(labels: np.ndarray, nodes: int) -> np.ndarray:
 
 
 def _smallest_of_sets(groups: list[set[int]], nodes: int) -> np.ndarray:
-    found = np.arange(nodes, dtype=np.int64)
+    smallest = np.arange(nodes, dtype=np.int64)
     for group in groups:
-        found[list(group)] = min(group)
-    return found
+        smallest[list(group)] = min(group)
+    return smallest
 
 
 WAYS: dict[str, tuple[Callable[..., Any], Callable[[Any, int], np.ndarray]]] = {

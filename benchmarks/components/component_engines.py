@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.component_ways import BARE, ENGINE, FILE_WAYS, FLOOR, ON_SPARK, OUR_KERNEL, WAYS
-from benchmarks.link_graphs import CASES, SEED
+from benchmarks.components.component_ways import BARE, ENGINE, FILE_WAYS, FLOOR, ON_SPARK, OUR_KERNEL, WAYS
+from benchmarks.components.link_graphs import CASES, SEED
 from benchmarks.measure import Outcome, Row
 from benchmarks.processes import in_process
 
@@ -32,10 +32,10 @@ REPEATED = (ENGINE, FLOOR, BARE, OUR_KERNEL, "scipy.sparse.csgraph on arrays")
 
 def run(repeats: int) -> Outcome:
     """Measure every way that needs no JVM on every case."""
-    return measured([way for way in WAYS if way not in ON_SPARK], repeats)
+    return measure_ways([way for way in WAYS if way not in ON_SPARK], repeats)
 
 
-def measured(
+def measure_ways(
     ways: list[str],
     repeats: int,
     *,
@@ -49,58 +49,57 @@ def measured(
         "Memory is the most that process and JVM held together, everything included. " + FILE_WAYS,
     ]
     began = time.monotonic()
-    lost: dict[
-        tuple[str, str], int
-    ] = {}  # a way that did not end is not asked a case of its shape with more links
+    # The fewest links of a shape on which a way did not end: it has no turn on more links of that shape.
+    limits: dict[tuple[str, str], int] = {}
     for case, make in cases.items():
-        links, asked, shape = make(), [], case.split()[0]
+        links, case_ways, shape = make(), [], case.split()[0]
         for way in ways:
-            if lost.get((shape, way), len(links)) < len(links):
+            if limits.get((shape, way), len(links)) < len(links):
                 notes.append(f"{case}: {way} not run, it did not end on fewer links.")
             elif way not in REPEATED and time.monotonic() - began > BUDGET:
                 notes.append(f"{case}: {way} not run, the benchmark's {BUDGET:.0f} s were used up.")
             else:
-                asked.append(way)
-        seen: dict[str, list[dict[str, Any]]] = {way: [] for way in asked}
+                case_ways.append(way)
+        runs: dict[str, list[dict[str, Any]]] = {way: [] for way in case_ways}
         is_stopped = False
         try:
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-                _kept(links, Path(name))
-                _in_turns(seen, Path(name), repeats, limit)
+                _write_links(links, Path(name))
+                _in_turns(runs, Path(name), repeats, limit)
         except KeyboardInterrupt:
             is_stopped = True
             notes.append(f"{case}: stopped by hand; what had ended stands here, later cases were not run.")
-        seen = {way: told for way, told in seen.items() if told}
-        for way in [way for way, told in seen.items() if "wrong" in told[-1]]:
-            notes.append(f"{case}: {way} {seen[way][-1]['wrong']}.")
-            lost[shape, way] = min(len(links), lost.get((shape, way), len(links)))
-            del seen[way]
-        found = [_row(case, way, told, seen) for way, told in seen.items()]
-        rows += found
-        notes += _ratios(case, found)
+        runs = {way: results for way, results in runs.items() if results}
+        for way in [way for way, results in runs.items() if "wrong" in results[-1]]:
+            notes.append(f"{case}: {way} {runs[way][-1]['wrong']}.")
+            limits[shape, way] = min(len(links), limits.get((shape, way), len(links)))
+            del runs[way]
+        case_rows = [_row(case, way, results, runs) for way, results in runs.items()]
+        rows += case_rows
+        notes += _ratios(case, case_rows)
         if is_stopped:
             break
     return Outcome(rows, notes)
 
 
-def _in_turns(seen: dict[str, list[dict[str, Any]]], folder: Path, repeats: int, limit: float) -> None:
+def _in_turns(runs: dict[str, list[dict[str, Any]]], folder: Path, repeats: int, limit: float) -> None:
     """Run ways in turns, those that take long once; a way that went wrong has no further turn."""
     for turn in range(repeats):
-        for way, told in seen.items():
-            if (turn == 0 or way in REPEATED) and not (told and "wrong" in told[-1]):
-                told.append(in_process("benchmarks.component_ways", way, folder, limit=limit))
-                print(f"  {way}: {told[-1]}", file=sys.stderr, flush=True)
+        for way, results in runs.items():
+            if (turn == 0 or way in REPEATED) and not (results and "wrong" in results[-1]):
+                results.append(in_process("benchmarks.components.component_ways", way, folder, limit=limit))
+                print(f"  {way}: {results[-1]}", file=sys.stderr, flush=True)
 
 
-def _row(case: str, way: str, told: list[dict[str, Any]], seen: dict[str, list[dict[str, Any]]]) -> Row:
-    reference = next(iter(seen.values()))[0]["digest"]
+def _row(case: str, way: str, results: list[dict[str, Any]], runs: dict[str, list[dict[str, Any]]]) -> Row:
+    reference = next(iter(runs.values()))[0]["digest"]
     return Row(
         case,
         way,
-        [one["seconds"] for one in told],
-        cpu_seconds=None if way in ON_SPARK else [one["cpu"] for one in told],
-        peak_mb=max(one["peak_mb"] for one in told),
-        is_equal=all(one["digest"] == reference for one in told),
+        [result["seconds"] for result in results],
+        cpu_seconds=None if way in ON_SPARK else [result["cpu"] for result in results],
+        peak_mb=max(result["peak_mb"] for result in results),
+        is_equal=all(result["digest"] == reference for result in results),
     )
 
 
@@ -109,11 +108,11 @@ def _ratios(case: str, rows: list[Row]) -> list[str]:
     ours = medians.pop(ENGINE, None)
     if ours is None or not medians:
         return []
-    told = ", ".join(f"{way} {seconds / ours:.2f} ×" for way, seconds in medians.items())
-    return [f"{case}, median seconds as a multiple of the engine's {ours:.2f}: {told}."]
+    multiples = ", ".join(f"{way} {seconds / ours:.2f} ×" for way, seconds in medians.items())
+    return [f"{case}, median seconds as a multiple of the engine's {ours:.2f}: {multiples}."]
 
 
-def _kept(links: np.ndarray, folder: Path) -> None:
+def _write_links(links: np.ndarray, folder: Path) -> None:
     import pyarrow as pa
     from deltalake import write_deltalake
 

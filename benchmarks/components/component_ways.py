@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from benchmarks.processes import write_answer
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -49,7 +50,7 @@ def _engine(folder: Path) -> Timed:
         lake.overwrite(_ANSWER, answer.rows)
     seconds = _now() - began
     assert answer.mode == "driver"
-    return seconds, *_answered(lake)
+    return seconds, *_answer_rows(lake)
 
 
 def _floor(folder: Path) -> Timed:
@@ -71,7 +72,7 @@ def _floor(folder: Path) -> Timed:
         DeltaTable(str(folder / "links")).file_uris()
         lake.take_files(_ANSWER, files)
         seconds = _now() - began
-    return seconds, *_answered(lake)
+    return seconds, *_answer_rows(lake)
 
 
 def _lake(folder: Path) -> Lake:
@@ -85,13 +86,15 @@ def _lake(folder: Path) -> Lake:
     (workspace / "cdp.yml").write_text("{}\n")
     lake = Lake(load_settings(workspace))
     columns = {name: {"type": "bigint", "required": True} for name in ("node_id", "component")}
-    found = {"table": _ANSWER, "shape": "derived", "key": ["node_id"], "columns": columns}
-    register_contract(build_contract(found | dict.fromkeys(("description", "grain", "owner"), "benchmark")))
+    contract = {"table": _ANSWER, "shape": "derived", "key": ["node_id"], "columns": columns}
+    register_contract(
+        build_contract(contract | dict.fromkeys(("description", "grain", "owner"), "benchmark"))
+    )
     lake.create([_ANSWER])
     return lake
 
 
-def _answered(lake: Lake) -> tuple[np.ndarray, np.ndarray]:
+def _answer_rows(lake: Lake) -> tuple[np.ndarray, np.ndarray]:
     rows = lake.read_arrow(_ANSWER)
     return rows["node_id"].to_numpy(), rows["component"].to_numpy()
 
@@ -130,11 +133,11 @@ def _bare_numba(folder: Path) -> Timed:
     import numba
 
     sources, targets = np.load(folder / "links.npy")
-    joined = numba.njit(_textbook)
-    joined(np.arange(2), sources[:0], targets[:0])
+    join = numba.njit(_textbook)
+    join(np.arange(2), sources[:0], targets[:0])
     began = _now()
     parent = np.arange(max(sources.max(), targets.max()) + 1)
-    joined(parent, sources, targets)
+    join(parent, sources, targets)
     return _now() - began, np.arange(len(parent)), parent
 
 
@@ -193,12 +196,12 @@ def _splink(folder: Path) -> Timed:
     began = _now()
     connection.execute(f"create view links as select * from read_parquet({files})")
     connection.execute(f"create view nodes as select * from '{folder}/nodes.parquet'")
-    found = cluster(
+    answer = cluster(
         connection.table("nodes"), connection.table("links"), DuckDBAPI(connection=connection),
         node_id_column_name="node_id", edge_id_column_name_left="profile_id",
         edge_id_column_name_right="identifier_id",
     )  # fmt: skip
-    connection.execute(f"copy (select * from {found.physical_name}) to '{folder}/splink.parquet'")
+    connection.execute(f"copy (select * from {answer.physical_name}) to '{folder}/splink.parquet'")
     seconds = _now() - began
     rows = pq.read_table(folder / "splink.parquet")
     return seconds, rows["node_id"].to_numpy(), rows["cluster_id"].to_numpy()
@@ -232,8 +235,8 @@ def _rounds(folder: Path) -> Timed:
     place.mkdir()
     began = _now()
     links = spark.read.format("delta").load(str(folder / "links"))
-    found = components(links, place, settings=ComponentSettings(mode="rounds", driver_nodes=1))
-    found.rows.write.parquet(str(folder / "rounds_answer"))
+    answer = components(links, place, settings=ComponentSettings(mode="rounds", driver_nodes=1))
+    answer.rows.write.parquet(str(folder / "rounds_answer"))
     return _now() - began, *_read(folder, "rounds_answer")
 
 
@@ -253,8 +256,8 @@ def _graphx(folder: Path) -> Timed:
     seconds = _now() - began
     parts = sorted((folder / "graphx_answer").glob("part-*"))
     text = "\n".join(part.read_text().replace("(", "").replace(")", "").strip() for part in parts)
-    found = np.fromstring(text.replace("\n", ","), dtype=np.int64, sep=",").reshape(-1, 2)
-    return seconds, found[:, 0], found[:, 1]
+    pairs = np.fromstring(text.replace("\n", ","), dtype=np.int64, sep=",").reshape(-1, 2)
+    return seconds, pairs[:, 0], pairs[:, 1]
 
 
 ON_SPARK: dict[str, Callable[[Path], Timed]] = {"GraphX": _graphx, "star rounds on PySpark": _rounds}
@@ -274,10 +277,10 @@ def digest(nodes: np.ndarray, components: np.ndarray, ends: np.ndarray) -> str:
     """Give a digest of the grouping of the nodes that ``ends`` name, whatever its components are called."""
     order = np.argsort(nodes, kind="stable")
     nodes, components = nodes[order], components[order]
-    named = np.zeros(int(ends.max()) + 1, dtype=bool)
-    named[ends[0]] = named[ends[1]] = True
-    kept = named[nodes]
-    nodes, components = nodes[kept], components[kept]
+    is_end = np.zeros(int(ends.max()) + 1, dtype=bool)
+    is_end[ends[0]] = is_end[ends[1]] = True
+    is_kept = is_end[nodes]
+    nodes, components = nodes[is_kept], components[is_kept]
     codes = np.unique(components, return_inverse=True)[1]
     first = np.full(codes.max() + 1, nodes.max())
     np.minimum.at(first, codes, nodes)
@@ -285,15 +288,15 @@ def digest(nodes: np.ndarray, components: np.ndarray, ends: np.ndarray) -> str:
 
 
 def main(way: str, name: str) -> None:
-    """Run one way over the links in a folder and write what was seen there."""
+    """Run one way over the links in a folder and write its answer there."""
     folder = Path(name)
     seconds, nodes, components = WAYS[way](folder)
-    told = {
+    answer = {
         "seconds": seconds[0],
         "cpu": seconds[1],
         "digest": digest(nodes, components, np.load(folder / "links.npy")),
     }
-    (folder / "said.json").write_text(json.dumps(told))
+    write_answer(folder, answer)
 
 
 if __name__ == "__main__":

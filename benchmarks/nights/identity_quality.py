@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Outcome, Row
-from benchmarks.processes import ROOT, in_process
+from benchmarks.processes import ROOT, in_process, write_answer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,20 +54,23 @@ def run(repeats: int) -> Outcome:
     for mess, people, nights, seed in CASES:
         case = f"{mess} mess, {people:,} people, {nights} nights, seed {seed}"
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-            told = in_process(
-                "benchmarks.identity_quality", f"{mess}/{people}/{nights}/{seed}", Path(name), limit=LIMIT
+            result = in_process(
+                "benchmarks.nights.identity_quality",
+                f"{mess}/{people}/{nights}/{seed}",
+                Path(name),
+                limit=LIMIT,
             )
-        if "wrong" in told:
-            notes.append(f"{case}: {told['wrong']}.")
+        if "wrong" in result:
+            notes.append(f"{case}: {result['wrong']}.")
             continue
-        rows.append(Row(case, "identity.resolve, all nights", [told["seconds"]], peak_mb=told["peak_mb"]))
-        measures += [{"case": case, "way": way, **found} for way, found in told["ways"].items()]
+        rows.append(Row(case, "identity.resolve, all nights", [result["seconds"]], peak_mb=result["peak_mb"]))
+        measures += [{"case": case, "way": way, **values} for way, values in result["ways"].items()]
         notes.append(
-            f"{case}: {told['profiles']:,} records of {told['people']:,} people; {told['violations']} people break a limit; "
-            f"{told['moved']} moved, {told['quietly']} quietly ({told['quiet_share']:.4%} of the records a night began with), "
-            f"{told['untouched']} untouched; {told['rebuilt_otherwise']} rebuilt otherwise, {told['minted_again']} minted again."
+            f"{case}: {result['profiles']:,} records of {result['people']:,} people; {result['violations']} people break a limit; "
+            f"{result['moved']} moved, {result['quietly']} quietly ({result['quiet_share']:.4%} of the records a night began with), "
+            f"{result['untouched']} untouched; {result['rebuilt_otherwise']} rebuilt otherwise, {result['minted_again']} minted again."
         )
-        print(f"  {case}: {told['ways']}; {notes[-1]}", file=sys.stderr, flush=True)
+        print(f"  {case}: {result['ways']}; {notes[-1]}", file=sys.stderr, flush=True)
     return Outcome(rows, notes, measures=measures)
 
 
@@ -90,8 +93,8 @@ def measure(mess: str, people: int, nights: int, seed: int, folder: Path) -> dic
     from simulator.world.rates import rates_of
 
     workspace = folder / "bank"
-    made = shutil.ignore_patterns("lake", "inbox", "truth", "reports", "published", "secrets", ".cdp")
-    shutil.copytree(ROOT / "examples" / "bank", workspace, ignore=made)
+    outputs = shutil.ignore_patterns("lake", "inbox", "truth", "reports", "published", "secrets", ".cdp")
+    shutil.copytree(ROOT / "examples" / "bank", workspace, ignore=outputs)
     plan = BankPlan(people=people, nights=nights, seed=seed, history_months=1, rates=rates_of(mess))
     simulate(plan, workspace)
     settings = load_settings(workspace)
@@ -106,10 +109,10 @@ def measure(mess: str, people: int, nights: int, seed: int, folder: Path) -> dic
         seconds += time.perf_counter() - began
     publish(lake, day, "benchmark", {})
     truth = workspace / "truth"
-    found = evaluate(lake, truth).summary()
+    quality = evaluate(lake, truth).summary()
     others = baselines(open_publication(settings), load_rules(settings), truth, allow_missing=True)
     log = lake.read_arrow("identity.nights").to_pylist()
-    known = sum(row["known_profiles"] for row in log)
+    known_profiles = sum(row["known_profiles"] for row in log)
     before = _map(lake)
     for table in (
         "node_states",
@@ -127,15 +130,15 @@ def measure(mess: str, people: int, nights: int, seed: int, folder: Path) -> dic
     return {
         "seconds": seconds,
         "ways": {
-            name: {key: told[key] for key in MEASURES}
-            for name, told in (("OneID", found), *((n.replace("_", " "), t) for n, t in others.items()))
+            name: {key: values[key] for key in MEASURES}
+            for name, values in (("OneID", quality), *((n.replace("_", " "), t) for n, t in others.items()))
         },
-        "profiles": found["profiles"],
-        "people": found["people"],
+        "profiles": quality["profiles"],
+        "people": quality["people"],
         "violations": max(row["violations"] for row in log),
         "moved": sum(sum(json.loads(row["moved"]).values()) for row in log),
         "quietly": sum(row["moved_quietly"] for row in log),
-        "quiet_share": sum(row["moved_quietly"] for row in log) / known if known else 0.0,
+        "quiet_share": sum(row["moved_quietly"] for row in log) / known_profiles if known_profiles else 0.0,
         "untouched": sum(row["moved_untouched"] for row in log),
         "rebuilt_otherwise": sum(after.get(key) != one_id for key, one_id in before.items()),
         "minted_again": rebuilt.minted,
@@ -148,11 +151,11 @@ def _map(lake: Lake) -> dict[int, int]:
 
 
 def main() -> None:
-    """Measure the case named by the first argument in the folder named by the second; say what was seen."""
+    """Measure the case named by the first argument in the folder named by the second; write the answer there."""
     mess, people, nights, seed = sys.argv[1].split("/")
     folder = Path(sys.argv[2])
-    told = measure(mess, int(people), int(nights), int(seed), folder)
-    (folder / "said.json").write_text(json.dumps(told))
+    answer = measure(mess, int(people), int(nights), int(seed), folder)
+    write_answer(folder, answer)
 
 
 if __name__ == "__main__":

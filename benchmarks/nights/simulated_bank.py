@@ -21,7 +21,7 @@ def run(repeats: int) -> Outcome:
     """Run `cdp simulate` once (it is long and the same every time) in a process of its own."""
     del repeats
     folder = Path(tempfile.mkdtemp(prefix="simulated_bank_"))
-    asked = [
+    arguments = [
         "simulate",
         "--people",
         str(PEOPLE),
@@ -35,24 +35,24 @@ def run(repeats: int) -> Outcome:
     try:
         began = time.perf_counter()
         child = subprocess.Popen(
-            [sys.executable, "-m", "jobs.cli", *asked], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "jobs.cli", *arguments], stdout=subprocess.PIPE, text=True
         )
-        told = child.stdout.read() if child.stdout else ""
-        _, status, used = os.wait4(child.pid, 0)
+        output = child.stdout.read() if child.stdout else ""
+        _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - began
         if status:
-            return Outcome(skipped="cdp simulate failed")
+            return Outcome(skip_reason="cdp simulate failed")
         return outcome(
             seconds,
-            used.ru_utime + used.ru_stime,
-            used.ru_maxrss / 1024,
-            json.loads(told.strip().splitlines()[-1]),
+            usage.ru_utime + usage.ru_stime,
+            usage.ru_maxrss / 1024,
+            json.loads(output.strip().splitlines()[-1]),
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def outcome(seconds: float, cpu_seconds: float, peak_mb: float, made: dict[str, int]) -> Outcome:
+def outcome(seconds: float, cpu_seconds: float, peak_mb: float, counts: dict[str, int]) -> Outcome:
     """Give the row and what was written."""
     row = Row(
         case=f"{PEOPLE:,} people, 1 night, 1 month before", way="cdp simulate, whole process",
@@ -60,5 +60,7 @@ def outcome(seconds: float, cpu_seconds: float, peak_mb: float, made: dict[str, 
     )  # fmt: skip
     return Outcome(
         rows=[row],
-        notes=[f"{made['profiles']:,} records of people, {made['files']} files, {made['rows']:,} rows."],
+        notes=[
+            f"{counts['profiles']:,} records of people, {counts['files']} files, {counts['rows']:,} rows."
+        ],
     )

@@ -1,14 +1,15 @@
-"""The ways of ``benchmarks.ingestion``, each run as ``python -m benchmarks.ingestion_ways WAY/FORM FOLDER``."""
+"""The ways of ``benchmarks.nights.ingestion``, each run as ``python -m benchmarks.nights.ingestion_ways WAY/FORM FOLDER``."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from benchmarks.processes import write_answer
 
 OURS, DUCKDB, SPARK = "cdp ingest", "duckdb to Parquet", "Spark's reader to Delta"
 CSV, JSON = "CSV", "JSON lines"
@@ -17,7 +18,7 @@ FILES, BROKEN = 4, 100
 D = date(2026, 11, 18)
 COLUMNS = ("id", "account", "day", "direction", "amount", "currency", "type", "channel")
 TYPES = "id VARCHAR, account VARCHAR, day DATE, direction VARCHAR, amount DECIMAL(18,2), currency VARCHAR, type VARCHAR, channel VARCHAR"
-MADE = """
+PAYMENTS = """
 SELECT printf('T%012d', i) AS id, printf('62%014d', (i * 7919) % 1000003) AS account,
   strftime(DATE '2026-11-18' - CAST(i % 30 AS INTEGER), '%Y-%m-%d') AS day,
   CASE WHEN i % 3 = 0 THEN 'credit' ELSE 'debit' END AS direction,
@@ -56,10 +57,10 @@ def deliver(form: str, rows: int, folder: Path) -> None:
     connection = duckdb.connect()
     each = rows // FILES
     for at in range(FILES):
-        made = MADE.format(first=at * each, last=(at + 1) * each)
+        query = PAYMENTS.format(first=at * each, last=(at + 1) * each)
         path = inbox / f"p{at}"
         how = "FORMAT csv, HEADER" if form == CSV else "FORMAT json"
-        connection.execute(f"COPY ({made}) TO '{path}' ({how})")
+        connection.execute(f"COPY ({query}) TO '{path}' ({how})")
         with path.open("a") as file:
             file.writelines('{"id": "cut\n' if form == JSON else "cut,1\n" for _ in range(BROKEN // FILES))
 
@@ -81,12 +82,12 @@ def ours(form: str, folder: Path) -> dict[str, Any]:
     (workspace / ".cdp" / NOTES).unlink(missing_ok=True)
     lake = open_lake(load_settings(workspace))
     lake.spark.range(1000).selectExpr("sum(id)").collect()
-    began, used = time.perf_counter(), cpu_seconds()
+    began, cpu_before = time.perf_counter(), cpu_seconds()
     result = ingestion.ingest(lake, D)
-    seconds, cpu = time.perf_counter() - began, cpu_seconds() - used
-    refused = result.summary()["payments"]["refused"]
-    assert refused == BROKEN, refused
-    answer = _summed([str(file) for file in lake.delta("trusted.transactions").file_uris()])
+    seconds, cpu = time.perf_counter() - began, cpu_seconds() - cpu_before
+    refused_rows = result.summary()["payments"]["refused"]
+    assert refused_rows == BROKEN, refused_rows
+    answer = _count_and_sum([str(file) for file in lake.delta("trusted.transactions").file_uris()])
     phases = result.feeds["payments"].seconds
     return {"seconds": seconds, "cpu_seconds": cpu, "answer": answer, "phases": phases}
 
@@ -97,18 +98,18 @@ def by_duckdb(form: str, folder: Path) -> dict[str, Any]:
 
     source = folder / "workspace" / "inbox" / "payments" / D.isoformat() / "p*"
     types = "{" + ", ".join(f"'{t.split()[0]}': '{t.split()[1]}'" for t in TYPES.split(", ")) + "}"
-    read = (
+    relation = (
         f"read_csv('{source}', header = true, columns = {types}, ignore_errors = true)"
         if form == CSV
         else f"read_json('{source}', format = 'newline_delimited', columns = {types}, ignore_errors = true)"
     )
     target = folder / "duckdb.parquet"
-    began, used = time.perf_counter(), cpu_seconds()
+    began, cpu_before = time.perf_counter(), cpu_seconds()
     duckdb.connect().execute(
-        f"COPY (SELECT * FROM {read} WHERE id IS NOT NULL) TO '{target}' (FORMAT parquet)"
+        f"COPY (SELECT * FROM {relation} WHERE id IS NOT NULL) TO '{target}' (FORMAT parquet)"
     )
-    seconds, cpu = time.perf_counter() - began, cpu_seconds() - used
-    return {"seconds": seconds, "cpu_seconds": cpu, "answer": _summed([str(target)])}
+    seconds, cpu = time.perf_counter() - began, cpu_seconds() - cpu_before
+    return {"seconds": seconds, "cpu_seconds": cpu, "answer": _count_and_sum([str(target)])}
 
 
 def by_spark(form: str, folder: Path) -> dict[str, Any]:
@@ -124,12 +125,12 @@ def by_spark(form: str, folder: Path) -> dict[str, Any]:
     schema = TYPES.replace("VARCHAR", "STRING")
     target = folder / "spark"
     shutil.rmtree(target, ignore_errors=True)
-    began, used = time.perf_counter(), cpu_seconds()
+    began, cpu_before = time.perf_counter(), cpu_seconds()
     reader = spark.read.schema(schema).option("mode", "DROPMALFORMED")
     rows = reader.option("header", True).csv(source) if form == CSV else reader.json(source)
     rows.write.format("delta").save(str(target))
-    seconds, cpu = time.perf_counter() - began, cpu_seconds() - used
-    answer = _summed([str(file) for file in target.glob("*.parquet")])
+    seconds, cpu = time.perf_counter() - began, cpu_seconds() - cpu_before
+    answer = _count_and_sum([str(file) for file in target.glob("*.parquet")])
     return {"seconds": seconds, "cpu_seconds": cpu, "answer": answer}
 
 
@@ -142,7 +143,7 @@ def cpu_seconds() -> float:
     return sum(one.user + one.system for one in times)
 
 
-def _summed(files: list[str]) -> list[str]:
+def _count_and_sum(files: list[str]) -> list[str]:
     import duckdb
 
     row = duckdb.connect().execute("SELECT count(*), sum(amount) FROM read_parquet(?)", [files]).fetchone()
@@ -153,11 +154,11 @@ WAYS: dict[str, Callable[[str, Path], dict[str, Any]]] = {OURS: ours, DUCKDB: by
 
 
 def main() -> None:
-    """Run the way and form named by the first argument in the folder named by the second; say what was seen."""
+    """Run the way and form named by the first argument in the folder named by the second; write the answer there."""
     way, _, form = sys.argv[1].partition("/")
     folder = Path(sys.argv[2])
-    said = WAYS[way](form, folder)
-    (folder / "said.json").write_text(json.dumps(said, default=str))
+    answer = WAYS[way](form, folder)
+    write_answer(folder, answer)
 
 
 if __name__ == "__main__":

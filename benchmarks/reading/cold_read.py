@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Outcome, Row, timed
+from benchmarks.processes import ROOT
 
 NAME = "cold_read"
 QUESTION = "How long does one SQL question to the published tables take, from nothing?"
-ROOT = Path(__file__).resolve().parents[1]
 WORKSPACE = Path(os.environ.get("CDP_WORKSPACE") or ROOT / "examples" / "bank").resolve()
 QUERIES = {
     "people per AUM tier": "select aum_tier, count(*) as people from tags.customer_tags group by aum_tier",
@@ -42,7 +42,7 @@ def run(repeats: int) -> Outcome:
 
     publication = newest_publication(load_settings(WORKSPACE))
     if publication is None:
-        return Outcome(skipped=f"nothing is published in {WORKSPACE.name}; run `make run` first")
+        return Outcome(skip_reason=f"nothing is published in {WORKSPACE.name}; run `make run` first")
     rows: list[Row] = []
     for case, query in QUERIES.items():
         timing = timed(lambda query=query: _by_cdp(query), repeats, cpu=_seconds_of_children)  # type: ignore[misc]
@@ -83,8 +83,8 @@ def run(repeats: int) -> Outcome:
 
 
 def _seconds_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _by_cdp(query: str) -> list[dict[str, Any]]:
@@ -97,14 +97,14 @@ def _by_cdp(query: str) -> list[dict[str, Any]]:
         "json",
         query,
     ]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in said.stdout.splitlines()]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in process.stdout.splitlines()]
 
 
 def _by_spark(query: str) -> dict[str, Any]:
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.spark_question", query],
+        [sys.executable, "-m", "benchmarks.reading.spark_question", query],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-from benchmarks.cold_read import WORKSPACE
+from benchmarks.reading.cold_read import WORKSPACE
 
 
 def main(query: str) -> None:

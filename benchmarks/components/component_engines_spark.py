@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.component_engines import measured
-from benchmarks.component_ways import ENGINE, ON_SPARK
+from benchmarks.components.component_engines import measure_ways
+from benchmarks.components.component_ways import ENGINE, ON_SPARK
 from benchmarks.measure import Outcome
 
 NAME = "component_engines_spark"
@@ -12,4 +12,4 @@ QUESTION = "The same table of links by what runs on Spark: how much longer?"
 
 def run(repeats: int) -> Outcome:
     """Measure the engine, GraphX and star rounds on every case."""
-    return measured([ENGINE, *ON_SPARK], repeats)
+    return measure_ways([ENGINE, *ON_SPARK], repeats)

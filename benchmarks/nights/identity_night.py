@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.link_graphs import SEED
-from benchmarks.measure import Outcome, Row
+from benchmarks.components.link_graphs import SEED
+from benchmarks.measure import Outcome, Row, peak_mb
+from benchmarks.processes import ROOT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,28 +47,28 @@ def run(repeats: int) -> Outcome:
         "process held so far, interpreter and trusted tables' making included."
     ]
     for size in SIZES:
-        seen = [_in_process(size) for _ in range(repeats)]
+        runs = [_in_process(size) for _ in range(repeats)]
         case = f"{size:,} profiles, {size * LINKS:,} links"
-        wrong = [one["wrong"] for one in seen if "wrong" in one]
+        wrong = [run["wrong"] for run in runs if "wrong" in run]
         if wrong:
             notes.append(f"{case}: {wrong[0]}.")
             break
-        found = [
-            _row(case, night, told)
-            for night, told in zip(NIGHTS, zip(*(one["nights"] for one in seen), strict=True), strict=True)
+        case_rows = [
+            _row(case, night, rounds)
+            for night, rounds in zip(NIGHTS, zip(*(run["nights"] for run in runs), strict=True), strict=True)
         ]
-        for row, told in zip(found, seen[-1]["nights"], strict=True):
-            stages = ", ".join(f"{name} {value}" for name, value in told["stages"].items())
+        for row, figures in zip(case_rows, runs[-1]["nights"], strict=True):
+            stages = ", ".join(f"{name} {value}" for name, value in figures["stages"].items())
             notes.append(
-                f"{case}, {row.way}: {told['one_ids']:,} people; seconds by stage, last round: {stages}."
+                f"{case}, {row.way}: {figures['one_ids']:,} people; seconds by stage, last round: {stages}."
             )
-        first, *later = (float(np.median(row.seconds)) for row in found)
+        first, *later = (float(np.median(row.seconds)) for row in case_rows)
         shares = " and ".join(f"{seconds / first:.1%}" for seconds in later)
         notes.append(
             f"{case}, medians: the next nights take {shares} of the first; a first night is {first * 1e6 / size:.0f} s "
             "per million profiles."
         )
-        rows += found
+        rows += case_rows
     return Outcome(rows, notes)
 
 
@@ -75,25 +76,25 @@ def _row(case: str, night: str, rounds: tuple[dict[str, Any], ...]) -> Row:
     return Row(
         case,
         night,
-        [told["seconds"] for told in rounds],
-        cpu_seconds=[told["cpu"] for told in rounds],
-        peak_mb=max(told["peak_mb"] for told in rounds),
+        [figures["seconds"] for figures in rounds],
+        cpu_seconds=[figures["cpu"] for figures in rounds],
+        peak_mb=max(figures["peak_mb"] for figures in rounds),
     )
 
 
 def _in_process(size: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, "-m", "benchmarks.identity_night", str(size), folder]
+        command = [sys.executable, "-m", "benchmarks.nights.identity_night", str(size), folder]
         try:
-            said = subprocess.run(
+            process = subprocess.run(
                 command, capture_output=True, text=True, timeout=LIMIT, check=False,
-                cwd=Path(__file__).resolve().parents[1],
+                cwd=ROOT,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return {"wrong": f"not ended in {LIMIT:.0f} s, the tables' making included"}
-    if said.returncode:
-        return {"wrong": f"failed with exit {said.returncode}: {said.stderr.strip().splitlines()[-1:]}"}
-    return dict(json.loads(said.stdout.splitlines()[-1]))
+    if process.returncode:
+        return {"wrong": f"failed with exit {process.returncode}: {process.stderr.strip().splitlines()[-1:]}"}
+    return dict(json.loads(process.stdout.splitlines()[-1]))
 
 
 def people(first: int, count: int) -> dict[str, np.ndarray]:
@@ -129,7 +130,7 @@ def deliver(lake: Lake, day: date, *, first: int, profiles: int, only_source: st
     import pyarrow as pa
 
     count = profiles if only_source else profiles * 2 // 5
-    told = people(first, count)
+    columns = people(first, count)
     if only_source:
         owner, is_verified = np.arange(count), np.ones(count, dtype=bool)
         sources = pa.repeat(only_source, count)
@@ -146,10 +147,10 @@ def deliver(lake: Lake, day: date, *, first: int, profiles: int, only_source: st
         "source": sources,
         "source_key": keys,
         "kind": pa.repeat("customer", size),
-        "birth_date": pa.array(told.pop("born")[owner]),
+        "birth_date": pa.array(columns.pop("born")[owner]),
     }
     _append(lake, "trusted.customers", customers, size, day)
-    for namespace, values in told.items():
+    for namespace, values in columns.items():
         observed = {
             "source": sources,
             "source_key": keys,
@@ -167,7 +168,7 @@ def _append(lake: Lake, table: str, columns: dict[str, pa.Array], size: int, day
 
     from lakehouse.contracts.reading import contract
 
-    given = {
+    known_columns = {
         **columns,
         "_feed": pa.repeat("made", size),
         "_file": pa.repeat("made.csv", size),
@@ -175,12 +176,11 @@ def _append(lake: Lake, table: str, columns: dict[str, pa.Array], size: int, day
         "valid_from": pa.repeat(pa.scalar(day, pa.date32()), size),
     }
     fields = contract(table).arrow_schema()
-    lake.append(table, pa.table({f.name: given.get(f.name, pa.nulls(size, f.type)) for f in fields}))
+    lake.append(table, pa.table({f.name: known_columns.get(f.name, pa.nulls(size, f.type)) for f in fields}))
 
 
 def main(size: int, folder: Path) -> None:
     """Make the tables, resolve three nights, and print what they took as one JSON object."""
-    from benchmarks.connected_components import _peak_mb
     from identity import resolve
     from lakehouse.settings.settings import load_settings
     from lakehouse.tables.lake import open_lake
@@ -195,11 +195,11 @@ def main(size: int, folder: Path) -> None:
         (THIRD, 0, few, NEW_SOURCE),
     ):
         deliver(lake, day, first=first, profiles=count, only_source=source)
-        began, used = time.perf_counter(), time.process_time()
+        began, cpu_before = time.perf_counter(), time.process_time()
         result = resolve(lake, day)
         nights.append(
             {
-                "seconds": time.perf_counter() - began, "cpu": time.process_time() - used, "peak_mb": _peak_mb(),
+                "seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu_before, "peak_mb": peak_mb(),
                 "stages": result.seconds, "one_ids": result.one_ids, "profiles": result.profiles,
             }
         )  # fmt: skip

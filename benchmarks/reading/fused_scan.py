@@ -69,7 +69,7 @@ def run(repeats: int) -> Outcome:
         try:
             _register(spark, workspace)
             together, alone = compiled_queries()
-            rows = _measured(spark, together, alone, repeats)
+            rows = _rows(spark, together, alone, repeats)
         finally:
             stop_session(wait=True)
             shutil.rmtree(workspace / "data", ignore_errors=True)
@@ -95,7 +95,7 @@ def compiled_queries() -> tuple[str, list[str]]:
     fused = Scan(relation, entries, aggregated=True)
     writer = Writer(registry, Plan(entries, (fused,), (entries,)))
     singles = [Scan(relation, (entry,), aggregated=True) for entry in entries]
-    return _rendered(writer.scan_sql(fused)), [_rendered(writer.scan_sql(scan)) for scan in singles]
+    return _rendered_sql(writer.scan_sql(fused)), [_rendered_sql(writer.scan_sql(scan)) for scan in singles]
 
 
 def _entry(code: str, kind: str, form: dict[str, Any]) -> Entry:
@@ -112,7 +112,7 @@ def _entry(code: str, kind: str, form: dict[str, Any]) -> Entry:
     )  # fmt: skip
 
 
-def _rendered(model: str) -> str:
+def _rendered_sql(model: str) -> str:
     """Give a dbt model's SQL as dbt would run it: names for refs, the day for the business date."""
     import jinja2
 
@@ -167,11 +167,11 @@ def _register(spark: SparkSession, workspace: Path) -> None:
     chance = np.random.default_rng(SEED)
     folder = workspace / "data"
     folder.mkdir()
-    moved = transactions(chance)
+    table = transactions(chance)
     part = TRANSACTIONS // 4
     (folder / "transactions").mkdir()
     for at in range(4):
-        pq.write_table(moved.slice(at * part, part), folder / "transactions" / f"{at}.parquet")
+        pq.write_table(table.slice(at * part, part), folder / "transactions" / f"{at}.parquet")
     owner = np.concatenate([np.arange(PEOPLE), chance.integers(0, PEOPLE, ACCOUNTS - PEOPLE)])
     owners = pa.table(
         {
@@ -185,7 +185,7 @@ def _register(spark: SparkSession, workspace: Path) -> None:
     spark.read.parquet(str(folder / "owners.parquet")).createOrReplaceTempView("int_account_owners")
 
 
-def _measured(spark: SparkSession, together: str, alone: list[str], repeats: int) -> list[Row]:
+def _rows(spark: SparkSession, together: str, alone: list[str], repeats: int) -> list[Row]:
     def compute(statements: list[str]) -> None:
         for statement in statements:
             spark.sql(statement).write.format("noop").mode("overwrite").save()
@@ -206,20 +206,20 @@ def _jvm_seconds() -> float:
 
     from lakehouse.session.session import jvm_pid
 
-    used = psutil.Process(jvm_pid()).cpu_times()
-    return used.user + used.system
+    times = psutil.Process(jvm_pid()).cpu_times()
+    return times.user + times.system
 
 
 def _same_cells(spark: SparkSession, together: str, alone: list[str]) -> bool:
-    """Compare both ways' answers, every person and tag; a person without rows in a window has no row alone."""
+    """Compare both ways' people, every person and tag; a person without rows in a window has no row alone."""
     whole = spark.sql(together).toArrow().to_pylist()
-    expected = {row["one_id"]: row for row in whole}
+    people = {row["one_id"]: row for row in whole}
     for code, statement in zip(TAGS, alone, strict=True):
-        found = {row["one_id"]: row[code] for row in spark.sql(statement).toArrow().to_pylist()}
+        cells = {row["one_id"]: row[code] for row in spark.sql(statement).toArrow().to_pylist()}
         nothing = 0 if TAGS[code][1]["measure"] in ("count", "count_distinct") else None
         if (
-            any(found.get(one_id, nothing) != row[code] for one_id, row in expected.items())
-            or not found.keys() <= expected.keys()
+            any(cells.get(one_id, nothing) != row[code] for one_id, row in people.items())
+            or not cells.keys() <= people.keys()
         ):
             return False
     return True
