@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from identity_records import grouped
 
-from identity.nights.write import refused_links
+from identity.joining.decide import refused_links
 from identity.rules.rules import read_rules
 from lakehouse.settings.yaml_files import load_yaml, plain
 
