@@ -85,13 +85,14 @@ def measure(mess: str, people: int, nights: int, seed: int, folder: Path) -> dic
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
     from lakehouse.tables.lake import open_lake
-    from simulator.bank import Plan, simulate
-    from simulator.rates import rates_of
+    from simulator.simulation import simulate
+    from simulator.world.bank import BankPlan
+    from simulator.world.rates import rates_of
 
     workspace = folder / "bank"
     made = shutil.ignore_patterns("lake", "inbox", "truth", "reports", "published", "secrets", ".cdp")
     shutil.copytree(ROOT / "examples" / "bank", workspace, ignore=made)
-    plan = Plan(people=people, nights=nights, seed=seed, history_months=1, rates=rates_of(mess))
+    plan = BankPlan(people=people, nights=nights, seed=seed, history_months=1, rates=rates_of(mess))
     simulate(plan, workspace)
     settings = load_settings(workspace)
     lake = open_lake(settings)

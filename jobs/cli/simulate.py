@@ -55,11 +55,12 @@ def command(
     people: int, nights: int, seed: int, history_months: int, first: date, mess: str, rates_file: Path | None, faults: bool, out: Path
 ) -> None:  # fmt: skip
     """Write the simulated bank's files and its truth."""
-    from simulator.bank import Plan, simulate
-    from simulator.faults import spoil
-    from simulator.rates import rates_of
+    from simulator.channels.faults import spoil
+    from simulator.simulation import simulate
+    from simulator.world.bank import BankPlan
+    from simulator.world.rates import rates_of
 
-    plan = Plan(
+    plan = BankPlan(
         people=people, nights=nights, seed=seed, history_months=history_months, first=first,
         rates=rates_of(mess, rates_file),
     )  # fmt: skip

@@ -10,8 +10,9 @@ from jobs.night.nightly import Night, run_night
 from lakehouse.errors import UsageError
 from lakehouse.query.published import open_publication, publications
 from lakehouse.settings.settings import Settings
-from simulator.bank import Plan, simulate
 from simulator.engine import answer
+from simulator.simulation import simulate
+from simulator.world.bank import BankPlan
 
 log = logging.getLogger("cdp.demo")
 
@@ -23,7 +24,7 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
 
     A workspace holds one simulated bank: other numbers than those it was made with are refused, nothing is mixed.
     """
-    plan = Plan(people=people, nights=nights, seed=seed, history_months=history_months)
+    plan = BankPlan(people=people, nights=nights, seed=seed, history_months=history_months)
     _simulate_once(settings, plan)
     last = plan.business_date(nights - 1)
     known = {p.business_date for p in publications(settings)}
@@ -55,7 +56,7 @@ def app_users_of_recipients(settings: Settings) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
-def _simulate_once(settings: Settings, plan: Plan) -> None:
+def _simulate_once(settings: Settings, plan: BankPlan) -> None:
     note = settings.inbox / PLAN_FILE
     wanted = {
         "people": plan.people, "nights": plan.nights, "seed": plan.seed,

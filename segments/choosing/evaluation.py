@@ -19,7 +19,7 @@ from delivery.publishing import (
     release_audience,
     stage_audience,
 )
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid, StepFailed
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.choosing.assignment import HELD_ARMS_SQL

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from segments.choosing.decide import Decision
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 
-from lakehouse.contracts.contract import build_contract, contract, register_contract
+from lakehouse.contracts.reading import build_contract, contract, register_contract
 
 TAGS_YML = """\
 family: test
