@@ -121,8 +121,8 @@ class Evidence:
             is_valid = values.is_valid()
             hashes = keyed(namespace, values.filter(is_valid), self.key)
             values = pc.replace_with_mask(values, is_valid, hashes)
-        stored = self.graph.identifiers.stored[identifier]
-        mine = rows.filter(pc.fill_null(pc.equal(values, stored), False))
+        value = self.graph.identifiers.stored[identifier]
+        mine = rows.filter(pc.fill_null(pc.equal(values, value), False))
         return [
             {"feed": row["_feed"], "file": row["_file"], "row": row["_row"], "observed_on": _text(row["observed_on"])}
             for row in mine.to_pylist()
@@ -173,11 +173,11 @@ def evidence_about(published: Published, profiles: Sequence[Profile]) -> Evidenc
 
 def _concerned(desk: Desk, profiles: Sequence[Profile]) -> _Concerned:
     sources, keys = zip(*profiles, strict=True)
-    wanted = desk.take("wanted", pa.table({"source": list(sources), "source_key": list(keys)}))
+    wanted_keys = desk.take("wanted", pa.table({"source": list(sources), "source_key": list(keys)}))
     nodes = desk.keep(
         "wanted_nodes",
         f"""
-        SELECT node_id FROM identity.nodes JOIN {wanted} USING (source, source_key) WHERE kind = 'profile'
+        SELECT node_id FROM identity.nodes JOIN {wanted_keys} USING (source, source_key) WHERE kind = 'profile'
         """,
     )
     members = desk.keep(

@@ -256,9 +256,9 @@ def _forbidden(evidence: Evidence, start: int, goal: int) -> list[dict[str, Any]
                     "masked": [[evidence.observed.masked_of(int(i)) for i in side] for side in values],
                 }
             )
-    for held in [*constraints.never, *constraints.facts]:
-        limit = held.limit
-        codes = [distinct(held.codes[np.isin(held.places, side)]) for side in (one, other)]
+    for limited in [*constraints.never, *constraints.facts]:
+        limit = limited.limit
+        codes = [distinct(limited.codes[np.isin(limited.places, side)]) for side in (one, other)]
         if not min(map(len, codes)):
             continue
         if limit.rule == "disagree":
@@ -317,15 +317,15 @@ def describe_why_not(answer: WhyNot) -> list[str]:
             lines.append(f"      {statement['rule']}: {statement['reason']}{other}")
     if not answer.obstacles:
         lines.append("  no statement leads from one to the other, however many records it may pass")
-        for profile, carried in zip(answer.profiles, answer.carried, strict=True):
-            lines.append(f"    {profile} carries {', '.join(carried) or 'no identifier'}")
+        for profile, namespaces in zip(answer.profiles, answer.carried, strict=True):
+            lines.append(f"    {profile} carries {', '.join(namespaces) or 'no identifier'}")
     for broken in answer.forbidden:
         if broken["rule"] == "cannot_link":
             lines.append(_line_of_decision(broken))
         elif broken["rule"] == "unique":
-            held = " and ".join(", ".join(side) for side in broken["masked"])
+            values = " and ".join(", ".join(side) for side in broken["masked"])
             lines.append(
-                f"  one person would have {broken['together']} {broken['reason']} ({held}), at most {broken['at_most']}"
+                f"  one person would have {broken['together']} {broken['reason']} ({values}), at most {broken['at_most']}"
             )
         elif broken["rule"] == "disagree":
             lines.append(f"  their records contradict: {broken['reason']}")

@@ -46,7 +46,7 @@ def find_one_id(published: Published, *, identifier: str | None = None, profile:
     namespace, equals, value = (identifier or "").partition("=")
     if not equals:
         raise UsageError("write an identifier as namespace=value, for example phone=13812345678")
-    stored = _stored(published, load_rules(published.settings), namespace, value)
+    dictionary_value = _stored(published, load_rules(published.settings), namespace, value)
     rows = _rows(
         published,
         """
@@ -55,14 +55,14 @@ def find_one_id(published: Published, *, identifier: str | None = None, profile:
         JOIN identity.memberships m ON m.profile_id = l.profile_id AND m.valid_to IS NULL
         WHERE n.namespace = ? AND n.value = ? ORDER BY m.one_id
         """,
-        [namespace, stored],
+        [namespace, dictionary_value],
     )
     one_ids = sorted({int(row["one_id"]) for row in rows})
     if not one_ids:
         raise UsageError(f"nobody carries that {namespace}")
     if len(one_ids) > 1:
-        listed = ", ".join(map(str, one_ids[:10]))
-        raise UsageError(f"{len(one_ids)} people carry that {namespace}; show one of {listed}")
+        examples = ", ".join(map(str, one_ids[:10]))
+        raise UsageError(f"{len(one_ids)} people carry that {namespace}; show one of {examples}")
     return one_ids[0]
 
 
@@ -93,12 +93,12 @@ def _one_id_of(published: Published, profile: str) -> tuple[int, tuple[str, str]
 def _stored(published: Published, rules: Rules, namespace: str, value: str) -> str:
     rule = rules.rule(namespace)
     if rule is None:
-        known = [
+        namespaces = [
             r["namespace"]
             for r in _rows(published, "SELECT DISTINCT namespace FROM identity.links ORDER BY 1")
         ]
         raise UsageError(
-            f"unknown namespace '{namespace}'{did_you_mean(namespace, [*rules.namespaces, *known])}"
+            f"unknown namespace '{namespace}'{did_you_mean(namespace, [*rules.namespaces, *namespaces])}"
         )
     normalised = NORMALISERS[rule.normaliser](pa.array([value]))
     if normalised.values[0].as_py() is None:

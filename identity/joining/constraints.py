@@ -41,8 +41,8 @@ def constraints_of(graph: Graph, rules: Rules) -> Constraints:
     facts = []
     for fact in rules.disagree:
         for label, codes in fact_codes(graph, fact):
-            known = np.flatnonzero(codes != ABSENT)
-            facts.append(LimitedValues(Limit(1, "disagree", label), known, codes[known]))
+            places = np.flatnonzero(codes != ABSENT)
+            facts.append(LimitedValues(Limit(1, "disagree", label), places, codes[places]))
     return Constraints(unique, _never(graph, rules), facts)
 
 

@@ -168,5 +168,5 @@ def _strength(graph: Graph, rules: Rules, links: list[int]) -> int:
 
 
 def _key(graph: Graph, links: list[int]) -> tuple[str, int]:
-    stored = str(graph.identifiers.stored[int(graph.links.identifiers[links[0]])].as_py())
-    return stored, int(graph.profiles.ranks[graph.links.profiles[links]].min())
+    value = str(graph.identifiers.stored[int(graph.links.identifiers[links[0]])].as_py())
+    return value, int(graph.profiles.ranks[graph.links.profiles[links]].min())

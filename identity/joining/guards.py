@@ -61,8 +61,8 @@ def judge_holders(
         contested = _contested(graph, rules, rule, mine, groups, used)
         contested = {node: why for node, why in contested.items() if node not in too_common}
         if rule.when_exceeded != "shared" and contested:
-            ended, undecided = _end_old_links(graph, rules, rule, mine, groups, used, contested)
-            expired += ended
+            ended_links, undecided = _end_old_links(graph, rules, rule, mine, groups, used, contested)
+            expired += ended_links
             single = contested.keys() - set(undecided)
             owned |= dict.fromkeys(single, f"{rule.when_exceeded} holder")
             contested = {node: contested[node] for node in undecided}
@@ -133,8 +133,8 @@ def _contested(
     for holder_limit in rule.at_most:
         for label, codes in _bearers(graph, rules, holder_limit, groups, used):
             limit = holders_limit(holder_limit.people, label)
-            known = codes[holders] != ABSENT
-            for node in limit.owners_above(nodes[known], codes[holders][known]).tolist():
+            is_holder = codes[holders] != ABSENT
+            for node in limit.owners_above(nodes[is_holder], codes[holders][is_holder]).tolist():
                 reasons.setdefault(int(node), limit.reason)
     return reasons
 
@@ -167,7 +167,7 @@ def _end_old_links(
     for node in contested:
         first, last = np.searchsorted(nodes, [node, node + 1])
         mine = order[first:last]
-        ended: list[tuple[int, int]] = []
+        ended_links: list[tuple[int, int]] = []
         for people, codes in bearers:
             person = groups[graph.links.profiles[mine]]
             when = graph.links.observed[mine].astype(np.int64)
@@ -180,14 +180,14 @@ def _end_old_links(
                 since = when[sure & (person == winners[0])].min()
                 others = person != winners[0]
                 old = others & (holds if rule.when_exceeded == "last" else when < since)
-                ended += [(link, int(since)) for link in mine[old].tolist()]
+                ended_links += [(link, int(since)) for link in mine[old].tolist()]
                 mine = mine[~old]
             remaining = codes[groups[graph.links.profiles[mine]]]
             if len(np.unique(remaining[remaining != ABSENT])) > people:
                 undecided.append(node)
                 break
         else:
-            expired += ended
+            expired += ended_links
     return expired, undecided
 
 
@@ -218,7 +218,7 @@ def _full_names(graph: Graph) -> np.ndarray:
 
 def _one_per_group(groups: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Give the smallest known code of each group, at the place of the group; the order of records does not matter."""
-    known = codes != ABSENT
+    has_code = codes != ABSENT
     lowest = np.full(len(groups), np.iinfo(np.int64).max)
-    np.minimum.at(lowest, groups[known], codes[known])
+    np.minimum.at(lowest, groups[has_code], codes[has_code])
     return np.where(lowest == np.iinfo(np.int64).max, ABSENT, lowest)

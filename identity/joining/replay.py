@@ -34,8 +34,8 @@ class _Side:
             self.values.setdefault(key, set()).update(values)
         self.decision_ends |= other.decision_ends
         self.enemies |= other.enemies
-        known = [p for p in (self.profile, other.profile) if p != _NOBODY]
-        self.profile = min(known, default=_NOBODY)
+        profiles = [p for p in (self.profile, other.profile) if p != _NOBODY]
+        self.profile = min(profiles, default=_NOBODY)
 
 
 def order_of_evidence(graph: Graph, rules: Rules, links: np.ndarray) -> np.ndarray:

@@ -73,14 +73,14 @@ def golden_records(statements: pa.Table, rules: GoldenRules) -> pa.Table:
                 person[rows], codes, rules.order_of(name), {n: a[rows] for n, a in questions.items()}
             )
             place[person[rows[best]]] = rows[best]
-            survived = np.zeros(len(one_ids), dtype=np.int64)
-            survived[person[rows[best]]] = codes[best]
-            agree = rows[codes == survived[person[rows]]]
+            surviving_codes = np.zeros(len(one_ids), dtype=np.int64)
+            surviving_codes[person[rows[best]]] = codes[best]
+            agree = rows[codes == surviving_codes[person[rows]]]
             first = _best(person[agree], agree, _NAMED_BY, {n: a[agree] for n, a in questions.items()})
             whose[person[agree[first]]] = agree[first]
         columns[name] = statements[name].take(pa.array(place, mask=place < 0))
-        known = pa.array(whose, mask=whose < 0)
-        columns[f"{name}_profile_id"] = pa.array(profiles).take(known)
+        places = pa.array(whose, mask=whose < 0)
+        columns[f"{name}_profile_id"] = pa.array(profiles).take(places)
     return pa.table(columns)
 
 

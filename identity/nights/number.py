@@ -86,11 +86,11 @@ def _map_before(desk: Desk, plan: NightPlan, night: Night) -> MapBefore:
 
 def _used_elsewhere(desk: Desk, reach: Reach, one_ids: np.ndarray) -> np.ndarray:
     """Give those of the OneIDs that people hold whom the night does not decide."""
-    wanted = desk.take("claimable_ids", pa.table({"one_id": one_ids}))
+    claims = desk.take("claimable_ids", pa.table({"one_id": one_ids}))
     rows = desk.arrow(
         f"""
         SELECT DISTINCT one_id FROM identity.memberships
-        WHERE {OWN_BEFORE} AND one_id IN (SELECT one_id FROM {wanted})
+        WHERE {OWN_BEFORE} AND one_id IN (SELECT one_id FROM {claims})
         AND profile_id NOT IN (SELECT node_id FROM {reach.profiles} WHERE node_id IS NOT NULL)
         """
     )

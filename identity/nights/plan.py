@@ -98,10 +98,10 @@ def plan_night(desk: Desk, night: Night, *, full: bool) -> NightPlan:
     add_earlier_attempt(desk, changes)
     if not reason:
         add_changed_rules(desk, changes, night)
-    reached = _reached_profiles(desk, changes)
-    identifiers, hashes = _add_freed_values(desk, reached, changes, night)
-    raw_components = _raw_components(desk, reached, identifiers)
-    profiles = _whole_components(desk, reached, raw_components)
+    reached_profiles = _reached_profiles(desk, changes)
+    identifiers, hashes = _add_freed_values(desk, reached_profiles, changes, night)
+    raw_components = _raw_components(desk, reached_profiles, identifiers)
+    profiles = _whole_components(desk, reached_profiles, raw_components)
     ids = desk.arrow(f"SELECT node_id FROM {profiles} WHERE node_id IS NOT NULL")["node_id"].to_numpy()
     reach = None
     if not reason:
@@ -110,18 +110,18 @@ def plan_night(desk: Desk, night: Night, *, full: bool) -> NightPlan:
     return NightPlan(
         reason,
         reach,
-        counts=_counts_by_cause(desk, reached),
-        causes=desk.arrow(f"SELECT node_id, cause FROM {reached} WHERE node_id IS NOT NULL"),
+        counts=_counts_by_cause(desk, reached_profiles),
+        causes=desk.arrow(f"SELECT node_id, cause FROM {reached_profiles} WHERE node_id IS NOT NULL"),
         profile_ids=ids,
         has_kinds_before=_has_kinds_before(desk),
         hashes=hashes,
     )
 
 
-def _counts_by_cause(desk: Desk, reached: Relation) -> dict[str, int]:
+def _counts_by_cause(desk: Desk, reached_profiles: Relation) -> dict[str, int]:
     return dict(
         desk.rows(
-            f"SELECT cause, count(DISTINCT (source, source_key)) FROM {reached} GROUP BY cause ORDER BY cause"
+            f"SELECT cause, count(DISTINCT (source, source_key)) FROM {reached_profiles} GROUP BY cause ORDER BY cause"
         )
     )
 
@@ -178,7 +178,7 @@ def _reached_profiles(desk: Desk, changes: Changes) -> Relation:
 
 
 def _add_freed_values(
-    desk: Desk, reached: Relation, changes: Changes, night: Night
+    desk: Desk, reached_profiles: Relation, changes: Changes, night: Night
 ) -> tuple[Relation, dict[str, Hashes]]:
     """Reach all carriers of values that were above the limit of carriers and no longer are.
 
@@ -187,11 +187,11 @@ def _add_freed_values(
     # Keys that rules reach are records of a namespace that is read anew: they carry other identifiers than before.
     changed = desk.keep("changed_keys", f"SELECT DISTINCT source, source_key FROM {changes.keys}")
     values, hashes = carried_values(records_on_day(desk, changed).observations, night.rules, night.key)
-    carried = desk.take("carried_values", values)
+    carried_rows = desk.take("carried_values", values)
     identifiers = desk.keep(
         "carried_identifiers",
         f"""
-        SELECT n.node_id, c.namespace, c.carriers FROM {carried} c
+        SELECT n.node_id, c.namespace, c.carriers FROM {carried_rows} c
         JOIN identity.nodes n ON n.kind = 'identifier' AND n.namespace = c.namespace AND n.value = c.value
         """,
     )
@@ -207,7 +207,7 @@ def _add_freed_values(
     )
     # Not materialized: every use reads few of the links, and keeping them all took longer than the rest.
     desk.extend(
-        reached,
+        reached_profiles,
         f"""
         WITH links_before AS NOT MATERIALIZED (
           SELECT profile_id, identifier_id, namespace FROM identity.links
@@ -215,7 +215,7 @@ def _add_freed_values(
         ),
         of_changed AS (
           SELECT identifier_id, count(*) AS n FROM links_before
-          WHERE profile_id IN (SELECT node_id FROM {reached} JOIN {changed} USING (source, source_key)) GROUP BY ALL
+          WHERE profile_id IN (SELECT node_id FROM {reached_profiles} JOIN {changed} USING (source, source_key)) GROUP BY ALL
         ), concerned AS (
           SELECT identifier_id FROM of_changed UNION SELECT node_id FROM {identifiers}
         ), counts AS (
@@ -237,17 +237,17 @@ def _namespaces_before(desk: Desk) -> set[str]:
     return {row[0] for row in desk.rows(f"SELECT DISTINCT namespace FROM identity.links WHERE {OWN_BEFORE}")}
 
 
-def _raw_components(desk: Desk, reached: Relation, identifiers: Relation) -> Relation:
+def _raw_components(desk: Desk, reached_profiles: Relation, identifiers: Relation) -> Relation:
     return desk.keep(
         "reached_components",
         f"""
         SELECT DISTINCT raw_component_id FROM identity.components WHERE node_id IN (
-          SELECT node_id FROM {reached} WHERE node_id IS NOT NULL UNION SELECT node_id FROM {identifiers})
+          SELECT node_id FROM {reached_profiles} WHERE node_id IS NOT NULL UNION SELECT node_id FROM {identifiers})
         """,
     )
 
 
-def _whole_components(desk: Desk, reached: Relation, raw_components: Relation) -> Relation:
+def _whole_components(desk: Desk, reached_profiles: Relation, raw_components: Relation) -> Relation:
     """Close what is reached to whole raw components of the night before."""
     return desk.keep(
         "profiles_to_decide",
@@ -255,11 +255,11 @@ def _whole_components(desk: Desk, reached: Relation, raw_components: Relation) -
         WITH ids AS (
           SELECT node_id FROM identity.components
           WHERE is_profile AND raw_component_id IN (SELECT raw_component_id FROM {raw_components})
-          UNION SELECT node_id FROM {reached} WHERE node_id IS NOT NULL
+          UNION SELECT node_id FROM {reached_profiles} WHERE node_id IS NOT NULL
         )
         SELECT n.node_id, n.source, n.source_key FROM identity.nodes n WHERE n.node_id IN (SELECT node_id FROM ids)
         UNION
-        SELECT DISTINCT node_id, source, source_key FROM {reached} WHERE node_id IS NULL
+        SELECT DISTINCT node_id, source, source_key FROM {reached_profiles} WHERE node_id IS NULL
         """,
     )
 

@@ -109,9 +109,9 @@ def _add_blocked_values(
     values, _ = NORMALISERS[now[1].normaliser](raw.combine_chunks())
     values = pa.chunked_array([values]).combine_chunks().unique().drop_null()
     before, after = (block_states(values, rule, rules)[0] for rules, rule in (was, now))
-    flipped = values.take(pa.array(np.flatnonzero(before != after)))
-    stored = keyed(namespace, flipped, key) if now[1].sensitive else flipped
-    rows = desk.take("flipped_values", pa.table({"value": pa.array(stored, pa.string())}))
+    flipped_values = values.take(pa.array(np.flatnonzero(before != after)))
+    hashes = keyed(namespace, flipped_values, key) if now[1].sensitive else flipped_values
+    rows = desk.take("flipped_values", pa.table({"value": pa.array(hashes, pa.string())}))
     desk.extend(
         changes.ids,
         f"""

@@ -155,10 +155,10 @@ def _is_common(rows: pa.Table, common: pa.Table) -> np.ndarray:
 
 def _codes(keys: pa.StringArray) -> np.ndarray:
     """Give each key's place among the sorted keys, ABSENT for null."""
-    known = pc.unique(keys.drop_null())
-    known = known.take(pc.sort_indices(known))
+    distinct_keys = pc.unique(keys.drop_null())
+    distinct_keys = distinct_keys.take(pc.sort_indices(distinct_keys))
     return (
-        pc.fill_null(pc.index_in(keys, value_set=known), ABSENT)
+        pc.fill_null(pc.index_in(keys, value_set=distinct_keys), ABSENT)
         .to_numpy(zero_copy_only=False)
         .astype(np.int64)
     )

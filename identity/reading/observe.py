@@ -74,13 +74,13 @@ def observe(
     ``hashes`` what the key has made of values before (see ``carried_values``).
     """
     profile_rows = distinct_records(customers, observations)
-    known = nodes.filter(pc.equal(nodes["kind"], "profile"))
+    known_nodes = nodes.filter(pc.equal(nodes["kind"], "profile"))
     ids = look_up(
         profile_rows["source"],
         profile_rows["source_key"],
-        known["source"],
-        known["source_key"],
-        known["node_id"],
+        known_nodes["source"],
+        known_nodes["source_key"],
+        known_nodes["node_id"],
     )
     if highest is None:
         highest = pc.max(nodes["node_id"]).as_py() or 0
@@ -93,12 +93,12 @@ def observe(
     by_namespace = judge_all(usable, profile_rows, rules, key, hashes or {})
     namespaces = [values.namespace for values, *_ in by_namespace]
 
-    known = nodes.filter(pc.equal(nodes["kind"], "identifier"))
+    known_nodes = nodes.filter(pc.equal(nodes["kind"], "identifier"))
     builder = _Identifiers(highest, business_date)
     for values, profiles, places, verified, observed in by_namespace:
         builder.add(
             values,
-            known.filter(pc.equal(known["namespace"], values.namespace)),
+            known_nodes.filter(pc.equal(known_nodes["namespace"], values.namespace)),
             profiles,
             places,
             verified,
@@ -202,17 +202,17 @@ class _Identifiers:
     def add(
         self,
         values: Values,
-        known: pa.Table,
+        known_nodes: pa.Table,
         profiles: np.ndarray,
         places: np.ndarray,
         verified: np.ndarray,
         observed: np.ndarray,
     ) -> None:
-        at = pc.fill_null(pc.index_in(values.stored, value_set=known["value"]), ABSENT).to_numpy(
+        at = pc.fill_null(pc.index_in(values.stored, value_set=known_nodes["value"]), ABSENT).to_numpy(
             zero_copy_only=False
         )
         ids = np.full(len(values.stored), ABSENT, dtype=np.int64)
-        ids[at >= 0] = known["node_id"].to_numpy()[at[at >= 0]]
+        ids[at >= 0] = known_nodes["node_id"].to_numpy()[at[at >= 0]]
         fresh = np.flatnonzero(ids == ABSENT)
         fresh = fresh[pc.sort_indices(values.stored.take(pa.array(fresh))).to_numpy()]
         ids[fresh] = self.highest + 1 + np.arange(len(fresh))

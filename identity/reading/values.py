@@ -61,10 +61,10 @@ def carried_values(observations: pa.Table, rules: Rules, key: bytes) -> tuple[pa
     for values, profiles, places, *_ in judge_all(usable, records, rules, key, {}):
         if values.stored is not values.clear:
             hashes[values.namespace] = Hashes(values.clear, values.stored)
-        known = places != ABSENT
-        carried, _ = distinct_pairs(places[known], profiles[known])
+        is_value = places != ABSENT
+        values_of_pairs, _ = distinct_pairs(places[is_value], profiles[is_value])
         size = len(values.stored)
-        counts = np.bincount(carried, minlength=size).astype(np.int64)
+        counts = np.bincount(values_of_pairs, minlength=size).astype(np.int64)
         tables.append(
             pa.table(
                 {"namespace": pa.repeat(values.namespace, size), "value": values.stored, "carriers": counts}

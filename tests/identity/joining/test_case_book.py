@@ -12,7 +12,7 @@ from identity.joining.decide import refused_links
 from identity.rules.rules import read_rules
 from lakehouse.settings.yaml_files import load_yaml, plain
 
-BOOK = Path(__file__).parents[1] / "cases" / "identity"
+BOOK = Path(__file__).parents[2] / "cases" / "identity"
 CASES = [(file.stem, case) for file in sorted(BOOK.glob("*.yml")) for case in plain(load_yaml(file))]
 
 
