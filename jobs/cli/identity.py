@@ -205,17 +205,17 @@ def changes(since: date, form: str, as_of: date | None, workspace: Path | None) 
 @workspace_option
 def caps(picture: Path | None, as_json: bool, as_of: date | None, workspace: Path | None) -> None:
     """Suggest how many records may carry one value, per namespace, from the published links; nothing is set."""
-    from identity.measuring.carriers import describe_caps, draw_caps, suggest_caps
+    from identity.measuring.suggested_limits import describe_limits, draw_limits, suggest_limits
     from identity.rules.rules import load_rules
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
     settings = load_settings(workspace)
-    limits = suggest_caps(open_publication(settings, as_of), load_rules(settings))
+    limits = suggest_limits(open_publication(settings, as_of), load_rules(settings))
     if picture is not None:
-        draw_caps(limits, picture)
+        draw_limits(limits, picture)
     click.echo(
-        json.dumps([limit.summary() for limit in limits]) if as_json else "\n".join(describe_caps(limits))
+        json.dumps([limit.summary() for limit in limits]) if as_json else "\n".join(describe_limits(limits))
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from identity_records import DAY, KEY, observed, shipped_rules, tables
 
 from identity.reading import values as valuing
 from identity.reading.observe import NODE_SCHEMA, observe
 from identity.reading.values import carried_values
-from tests.identity.identity_records import DAY, KEY, observed, shipped_rules, tables
 
 RECORDS = [
     {"id": "core/1", "phone": "13912345678", "email": "a@mail.example", "customer_no@core": "C1"},

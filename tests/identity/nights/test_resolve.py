@@ -156,7 +156,7 @@ def test_a_night_is_measured_against_its_truth(dry_lake, tmp_path):
 
 def test_every_client_of_berka_is_one_person_and_co_holders_stay_apart(dry_lake, shared_data):
     lake = dry_lake
-    rules = Path(__file__).parents[2] / "examples" / "berka" / "identity.yml"
+    rules = Path(__file__).parents[3] / "examples" / "berka" / "identity.yml"
     (lake.settings.workspace / "identity.yml").write_text(rules.read_text(encoding="utf-8"), encoding="utf-8")
     clients = [
         line.split(";")[0].strip('"')

@@ -1,7 +1,7 @@
 """A night that decides what changed gives what deciding everything gives, whatever the history before it.
 
 Histories are drawn: records come, change and go; values are blocked and free again, limits rise and fall, windows end,
-children come of age, names become common, crowds form and dissolve, decisions are made and taken back, attempts are
+children come of age, names become common, values pass limits and fall below them, decisions are made and taken back, attempts are
 repeated with other files or cut off. After every night the tables equal those of a full run on the same dictionaries,
 and the grouping equals that of an empty lake that is given the same records once, in another order; a lake that kept
 nothing but its dictionaries gives everybody the same number again.

@@ -13,14 +13,14 @@ from identity.rules.rules import Rules
 if TYPE_CHECKING:
     from lakehouse.query.published import Published
 
-# So many of a namespace's values lie at or below the suggested cap: people share a value two or three times,
+# So many of a namespace's values lie at or below the suggested limit: people share a value two or three times,
 # switchboards and agents do hundreds of times, and there are few of them.
 _COVERED = 0.999
 
 
 @dataclass(frozen=True)
-class Cap:
-    """One namespace: values in use, how many records carry one, the caps in force and the suggested ones.
+class SuggestedLimits:
+    """One namespace: values in use, how many records carry one, the limits in force and the suggested ones.
 
     ``by_source`` counts records of one source (``fan_out``), ``by_all`` those of all sources (``carriers``); each is a
     histogram from number of records to number of values. ``above_*`` are values beyond the suggestion.
@@ -43,7 +43,7 @@ class Cap:
         return asdict(self)
 
 
-def suggest_caps(published: Published, rules: Rules) -> list[Cap]:
+def suggest_limits(published: Published, rules: Rules) -> list[SuggestedLimits]:
     """Give a suggestion per namespace that joins, from the open links of a publication; blocked values are left out."""
     rows = published.sql(
         """
@@ -63,7 +63,7 @@ def suggest_caps(published: Published, rules: Rules) -> list[Cap]:
         FROM most JOIN people USING (identifier_id) GROUP BY namespace, of_source, of_all ORDER BY ALL
         """
     ).fetchall()
-    found = []
+    limits = []
     for namespace in sorted({row[0] for row in rows}):
         rule = rules.rule(namespace)
         if rule is None or rule.tier is None:
@@ -71,8 +71,8 @@ def suggest_caps(published: Published, rules: Rules) -> list[Cap]:
         mine = [row for row in rows if row[0] == namespace]
         by_source, by_all = _histogram(mine, 1), _histogram(mine, 2)
         fan_out, carriers = _suggested(by_source), _suggested(by_all)
-        found.append(
-            Cap(
+        limits.append(
+            SuggestedLimits(
                 namespace=namespace,
                 values=sum(by_all.values()),
                 people_most=max(row[4] for row in mine),
@@ -86,7 +86,7 @@ def suggest_caps(published: Published, rules: Rules) -> list[Cap]:
                 by_all=by_all,
             )
         )
-    return found
+    return limits
 
 
 def _histogram(rows: list[tuple[Any, ...]], place: int) -> dict[int, int]:
@@ -104,7 +104,7 @@ def _suggested(histogram: dict[int, int]) -> int:
     return max(2, int(records[min(at, len(records) - 1)]))
 
 
-def describe_caps(caps: list[Cap]) -> list[str]:
+def describe_limits(limits: list[SuggestedLimits]) -> list[str]:
     """Give the lines a terminal shows."""
     head = (
         "namespace",
@@ -121,7 +121,7 @@ def describe_caps(caps: list[Cap]) -> list[str]:
     body = [
         (c.namespace, c.values, max(c.by_all), c.people_most, _or_dash(c.fan_out), c.fan_out_suggested, c.above_fan_out,
          _or_dash(c.carriers), c.carriers_suggested, c.above_carriers)
-        for c in caps
+        for c in limits
     ]  # fmt: skip
     rows = [tuple(str(cell) for cell in row) for row in (head, *body)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
@@ -135,30 +135,30 @@ def _or_dash(number: int | None) -> str:
     return "-" if number is None else str(number)
 
 
-def draw_caps(caps: list[Cap], file: Path) -> None:
-    """Draw per namespace how many values so many records carry, with the cap in force and the suggested one (SVG)."""
+def draw_limits(limits: list[SuggestedLimits], file: Path) -> None:
+    """Draw per namespace how many values so many records carry, with the limit in force and the suggested one (SVG)."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    columns = min(3, max(1, len(caps)))
-    lines = max(1, -(-len(caps) // columns))
+    columns = min(3, max(1, len(limits)))
+    lines = max(1, -(-len(limits) // columns))
     with mpl.rc_context({"svg.hashsalt": "caps", "svg.fonttype": "none", "font.size": 8}):
         figure = Figure(figsize=(3.4 * columns, 2.4 * lines), layout="constrained")
         FigureCanvasSVG(figure)
-        for place, cap in enumerate(caps):
+        for place, limit in enumerate(limits):
             axes = figure.add_subplot(lines, columns, place + 1)
-            axes.bar(list(cap.by_all), list(cap.by_all.values()), width=0.8, color="#4c78a8")
+            axes.bar(list(limit.by_all), list(limit.by_all.values()), width=0.8, color="#4c78a8")
             axes.set_yscale("symlog")
-            axes.set_title(cap.namespace)
+            axes.set_title(limit.namespace)
             axes.axvline(
-                cap.carriers_suggested + 0.5, color="#f58518", label=f"suggested {cap.carriers_suggested}"
+                limit.carriers_suggested + 0.5, color="#f58518", label=f"suggested {limit.carriers_suggested}"
             )
-            if cap.carriers is not None:
+            if limit.carriers is not None:
                 axes.axvline(
-                    cap.carriers + 0.5, color="#e45756", linestyle="--", label=f"in force {cap.carriers}"
+                    limit.carriers + 0.5, color="#e45756", linestyle="--", label=f"in force {limit.carriers}"
                 )
-            axes.set_xlim(0.5, max(max(cap.by_all), cap.carriers_suggested) + 1.5)
+            axes.set_xlim(0.5, max(max(limit.by_all), limit.carriers_suggested) + 1.5)
             axes.legend(frameon=False)
             axes.set_xlabel("records that carry one value")
             axes.set_ylabel("values")

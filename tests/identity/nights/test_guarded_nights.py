@@ -1,4 +1,4 @@
-"""Guards over nights: decisions, windows, crowds, rule changes, crashes and gates, on a real lake without a JVM."""
+"""Guards over nights: decisions, windows, limits, rule changes, crashes and gates, on a real lake without a JVM."""
 
 from __future__ import annotations
 
@@ -376,7 +376,7 @@ def test_a_record_that_comes_back_brings_the_other_end_of_its_decision_along(lak
     assert people(lake)["web/7"] == people(lake)["core/2"]
 
 
-def test_a_crowd_that_dissolves_joins_those_who_are_left(lake):
+def test_a_value_that_falls_below_its_limit_joins_those_who_are_left(lake):
     write_rules(lake, "namespaces: {phone: {carriers: 2}}\n")
     visitor = {"id": "web/8", "kind": "anonymous", "phone": "13812340001"}
     night(lake, N1, [ZHANG, APP, visitor])

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from identity_records import grouped
 
-from identity.nights.write import refused_links
+from identity.joining.decide import refused_links
 from identity.rules.rules import read_rules
 from lakehouse.settings.yaml_files import load_yaml, plain
 
-BOOK = Path(__file__).parents[1] / "cases" / "identity"
+BOOK = Path(__file__).parents[2] / "cases" / "identity"
 CASES = [(file.stem, case) for file in sorted(BOOK.glob("*.yml")) for case in plain(load_yaml(file))]
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from identity.nights.mint import FIRST_ONE_ID, assign_one_ids, closed_redirects, places_of
+from identity.nights.mint import (
+    FIRST_ONE_ID,
+    Holders,
+    MapBefore,
+    OneIdDictionary,
+    PeopleTonight,
+    assign_one_ids,
+    final_redirects,
+    places_of,
+)
 
 A, B, C, D = (FIRST_ONE_ID + i for i in range(4))
 
@@ -24,22 +33,24 @@ def assigned(people, *, before=None, known=None, history=None, weights=None, ton
         return np.array(list(values), dtype=np.int64)
 
     pairs = [(p, o) for p, ids in history.items() for o in (ids if isinstance(ids, list) else [ids])]
+    ids = sorted(known)
+    places = places_of(
+        *(column(last[o][i] for o in ids) for i in (0, 1)),
+        np.array([last[o][2] for o in ids], dtype=bool),
+        day=day,
+    )
+    is_of_tonight = np.array([o in tonight for o in ids], dtype=bool)
     result = assign_one_ids(
-        profile_ids=column(profiles),
-        people=column(people[p] for p in profiles),
-        weights=column((weights or {}).get(p, 1) for p in profiles),
-        previous_profiles=column(before),
-        previous_one_ids=column(before.values()),
-        known_ids=column(sorted(known)),
-        known_anchors=column(known[o] for o in sorted(known)),
-        known_places=places_of(
-            *(column(last[o][i] for o in sorted(known)) for i in (0, 1)),
-            np.array([last[o][2] for o in sorted(known)], dtype=bool),
-            day=day,
+        PeopleTonight(
+            column(profiles),
+            column(people[p] for p in profiles),
+            column((weights or {}).get(p, 1) for p in profiles),
         ),
-        created_tonight=np.array([o in tonight for o in sorted(known)], dtype=bool),
-        history_profiles=column(p for p, _ in pairs),
-        history_one_ids=column(o for _, o in pairs),
+        MapBefore(
+            Holders(column(before), column(before.values())),
+            Holders(column(p for p, _ in pairs), column(o for _, o in pairs)),
+        ),
+        OneIdDictionary(column(ids), column(known[o] for o in ids), places, is_of_tonight),
     )
     return dict(zip(profiles, result.one_ids.tolist(), strict=True)), result
 
@@ -123,8 +134,8 @@ def test_a_person_nobody_states_any_more_is_retired():
 
 def test_redirects_are_closed_and_end_when_a_number_lives_again():
     steps = [("MERGE", C, B), ("MERGE", B, A)]
-    assert closed_redirects(steps, {A}) == {C: A, B: A}
-    assert closed_redirects([*steps, ("RESURRECT", 0, C)], {A, C}) == {B: A}
+    assert final_redirects(steps, {A}) == {C: A, B: A}
+    assert final_redirects([*steps, ("RESURRECT", 0, C)], {A, C}) == {B: A}
 
 
 @pytest.mark.parametrize("seed", range(20))
