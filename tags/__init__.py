@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from tags.build.computation import TagsResult
     from tags.build.project import Compiled
 
-__all__ = ["build", "load_registry"]
+__all__ = ["REGISTRY", "build", "load_registry"]
+
+REGISTRY = Path(__file__).parent / "registry"
+"""The folder of the shipped registry, for ``vocabulary.registry`` and ``vocabulary.tag_facts``."""
 
 
 def build(lake: Lake, business_date: dt.date) -> TagsResult:

@@ -132,10 +132,11 @@ def _workspace_without_feeds(settings: Settings) -> Finding:
     import identity
     import segments
     import tags
+    from jobs.night.surroundings import read_surroundings
 
     identity.load_rules(settings)
     tags.load_registry(settings)
-    segments.check_specs(settings)
+    segments.check_specs(settings, read_surroundings(settings))
     return Finding(
         "workspace", True, f"{settings.workspace}, without feeds yet: cdp feeds draft FILE --write"
     )

@@ -49,10 +49,12 @@ def list_segments(workspace: Path | None) -> None:
 @workspace_option
 def check(workspace: Path | None) -> int:
     """Check every definition of the workspace: exit 2 with file, line, code and a hint for each fault."""
+    from jobs.night.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
     from segments.language.catalogue import read_catalogue
 
-    catalogue = read_catalogue(load_settings(workspace))
+    settings = load_settings(workspace)
+    catalogue = read_catalogue(settings, read_surroundings(settings))
     findings = catalogue.findings()
     for finding in findings:
         click.echo(str(finding), err=True)
@@ -67,6 +69,7 @@ def check(workspace: Path | None) -> int:
 @workspace_option
 def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     """Show the Spark SQL a segment is compiled to: its leaf table, then its logic."""
+    from jobs.night.surroundings import read_surroundings
     from lakehouse.errors import UsageError
     from lakehouse.query.published import newest_publication
     from lakehouse.settings.settings import load_settings
@@ -75,7 +78,7 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     from segments.language.catalogue import read_catalogue
 
     settings = load_settings(workspace)
-    catalogue = read_catalogue(settings)
+    catalogue = read_catalogue(settings, read_surroundings(settings))
     segment = next((s for s in catalogue.segments if s.code == code), None)
     if segment is None:
         raise UsageError(
@@ -85,7 +88,7 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     if day is None and newest is None:
         raise UsageError("nothing was published yet; say the business date with --date")
     business_date = day or newest.business_date  # type: ignore[union-attr]
-    click.echo(segment_sql(segment, business_date=business_date, policy=catalogue.around.policy))
+    click.echo(segment_sql(segment, business_date=business_date, policy=catalogue.site.policy))
 
 
 @group.command("verify")
@@ -129,10 +132,12 @@ def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | 
 @workspace_option
 def explain(code: str, one_id: int, day: date | None, workspace: Path | None) -> None:
     """Explain why a person is, or is not, in a segment's audience."""
+    from jobs.night.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
     from segments.explaining.explain import explain as explain_person
 
-    found = explain_person(load_settings(workspace), code, one_id, day)
+    settings = load_settings(workspace)
+    found = explain_person(settings, read_surroundings(settings), code, one_id, day)
     click.echo(f"{found.code} {found.version}, OneID {found.one_id}, as of {found.business_date}")
     if found.redirected_from is not None:
         click.echo(f"OneID {found.redirected_from} was merged into {found.one_id}")
@@ -175,9 +180,9 @@ def _instant(text: str | None) -> datetime | None:
 
 def _published_roots(workspace: Path | None) -> list[Path]:
     """Give the folders of all destinations that have received something."""
+    from delivery.destinations import destination_folder, read_destinations
     from lakehouse.errors import UsageError
     from lakehouse.settings.settings import load_settings
-    from segments.language.policy import destination_folder, read_destinations
 
     settings = load_settings(workspace)
     destinations = read_destinations(settings.workspace)

@@ -22,9 +22,10 @@ def list_tags(family: str | None, status: str | None, workspace: Path | None) ->
     """List every registered tag: code, family, kind, status, values, null rule, level and names."""
     from lakehouse.errors import UsageError
     from lakehouse.settings.yaml_files import did_you_mean
+    from tags import REGISTRY
     from vocabulary.registry import load_registry
 
-    registry = load_registry(_folder(workspace))
+    registry = load_registry(_folder(workspace), shipped=REGISTRY)
     families = list(dict.fromkeys(entry.family for entry in registry.entries.values()))
     if family is not None and family not in families:
         raise UsageError(f"there is no family '{family}'{did_you_mean(family, families)}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from jobs.night.fingerprint import fingerprint_of
 from jobs.night.steps import STEPS, run_step
+from jobs.night.surroundings import read_surroundings
 from lakehouse.errors import CdpError, GateStopped, UsageError
 from lakehouse.ledger.ledger import Ledger, publish, restore_published, unfinished_night
 from lakehouse.ledger.lock import hold_lock
@@ -140,7 +141,7 @@ def check_workspace(settings: Settings) -> None:
     ingestion.load_feeds(settings)
     identity.load_rules(settings)
     tags.load_registry(settings)
-    segments.check_specs(settings)
+    segments.check_specs(settings, read_surroundings(settings))
 
 
 def refuse_older_date(lake: Lake, business_date: date) -> None:

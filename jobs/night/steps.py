@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from jobs.night.surroundings import read_surroundings
 from lakehouse.contracts.contract import contract_names
 from lakehouse.errors import GateStopped
 from lakehouse.gates.gates import check_tables
@@ -50,16 +51,18 @@ def build_tags(lake: Lake, business_date: date) -> dict[str, Any]:
 
 def publish(lake: Lake, business_date: date) -> dict[str, Any]:
     """Select, suppress and assign people; put the audiences where engines find them."""
+    import delivery
     import segments
 
-    staged = segments.evaluate(lake, business_date)
+    result = segments.evaluate(lake, business_date, read_surroundings(lake.settings))
+    staged = delivery.stage(lake, result.audiences, delivery.read_destinations(lake.settings))
     try:
         check_gate(lake, "segments", business_date)
     except GateStopped:
-        segments.discard(staged)
+        delivery.discard(staged)
         raise
-    segments.release(lake, staged)
-    return staged.summary()
+    delivery.release(lake, staged)
+    return result.summary()
 
 
 STEPS = (

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from lakehouse.query.desk import Relation
 from segments.choosing.suppression import channel_sql, person_facts_sql, reason_sql
 from segments.language.checks import OFFER_TAG, all_leaves
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
@@ -29,6 +30,15 @@ class LeafTable:
     sql: str
     tables: tuple[str, ...]
     columns_of: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """The rows of a leaf table: one per OneID with a tag row, with the columns of ``compile_leaf_table``."""
+
+    rows: Relation
+    columns_of: dict[str, tuple[str, ...]]
+    """The columns that rest on each table of the lake."""
 
 
 def value_column(tag: str) -> str:

@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.contract import LEVELS, contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, Node, SegmentLeaf, TagLeaf, leaves
 from segments.language.lists import known_lists, list_file
 from segments.language.operators import OPERATORS, Test, type_fault
-from segments.language.policy import Destination, Policy
+from segments.language.policy import Policy
 from segments.language.spec import Segment, version_matches
-from segments.language.tag_facts import TagFacts
+from vocabulary.tag_facts import TagFacts
 
-LEVELS = ("C1", "C2", "C3")
 GIVEN_COLUMNS = ("variant", "channel")
 OFFER_TAG = "max_sellable_risk"
 DAILY_DAYS_KEPT = 32
@@ -45,19 +44,29 @@ class Finding:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What specifications are checked against."""
+    """What specifications may name and other rooms define."""
+
+    tags: Mapping[str, TagFacts]
+    """The registered tags by code."""
+    ceilings: Mapping[str, str]
+    """The destinations by name, each with the highest personal level it may receive."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the specifications of a workspace are checked against."""
 
     workspace: Path
     tags: Mapping[str, TagFacts]
-    destinations: Mapping[str, Destination]
+    ceilings: Mapping[str, str]
     policy: Policy
     known_hashes: Mapping[tuple[str, str], str]
 
 
-def check_segments(segments: list[Segment], around: Surroundings) -> list[Finding]:
+def check_segments(segments: list[Segment], site: Site) -> list[Finding]:
     """Give every finding over all specifications of a workspace, in order of file and line."""
     by_code = {segment.code: segment for segment in segments}
-    found = [finding for segment in segments for finding in _check_one(segment, by_code, around)]
+    found = [finding for segment in segments for finding in _check_one(segment, by_code, site)]
     found += _cycles(segments, by_code)
     found += _overlaps(segments)
     return sorted(found, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
@@ -88,14 +97,14 @@ def levels_of(segments: list[Segment]) -> list[list[Segment]]:
     return levels
 
 
-def _check_one(segment: Segment, by_code: dict[str, Segment], around: Surroundings) -> Iterator[Finding]:
+def _check_one(segment: Segment, by_code: dict[str, Segment], site: Site) -> Iterator[Finding]:
     parts = [(part, False) for part in _chosen_parts(segment)] + [(part, True) for part in segment.exclude]
     for part, excluding in parts:
         for leaf, denied in leaves(part, denied=excluding):
             if isinstance(leaf, TagLeaf):
-                yield from _check_tag(segment, leaf, denied, excluding and denied, around)
+                yield from _check_tag(segment, leaf, denied, excluding and denied, site)
             elif isinstance(leaf, ListLeaf):
-                yield from _check_list(segment, leaf, around)
+                yield from _check_list(segment, leaf, site)
             elif isinstance(leaf, SegmentLeaf):
                 yield from _check_nested(segment, leaf, by_code)
             elif isinstance(leaf, EventLeaf):
@@ -104,21 +113,21 @@ def _check_one(segment: Segment, by_code: dict[str, Segment], around: Surroundin
                 yield _finding(
                     segment, "E03", "a static segment is made of lists only; use kind: dynamic", leaf.line
                 )
-    yield from _check_columns(segment, around)
-    yield from _check_version(segment, around)
+    yield from _check_columns(segment, site)
+    yield from _check_version(segment, site)
     if segment.spec.offer:
-        yield from _check_offer_tag(segment, around)
+        yield from _check_offer_tag(segment, site)
 
 
 def _check_tag(
-    segment: Segment, leaf: TagLeaf, denied: bool, excluding: bool, around: Surroundings
+    segment: Segment, leaf: TagLeaf, denied: bool, excluding: bool, site: Site
 ) -> Iterator[Finding]:
-    fact = around.tags.get(leaf.tag)
+    fact = site.tags.get(leaf.tag)
     if fact is None:
         yield _finding(
             segment,
             "E01",
-            f"there is no tag '{leaf.tag}'{did_you_mean(leaf.tag, list(around.tags))}",
+            f"there is no tag '{leaf.tag}'{did_you_mean(leaf.tag, list(site.tags))}",
             leaf.line,
         )
         return
@@ -180,10 +189,10 @@ def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> 
             )
 
 
-def _check_list(segment: Segment, leaf: ListLeaf, around: Surroundings) -> Iterator[Finding]:
-    file = list_file(around.workspace, leaf)
+def _check_list(segment: Segment, leaf: ListLeaf, site: Site) -> Iterator[Finding]:
+    file = list_file(site.workspace, leaf)
     if not file.is_file():
-        hint = did_you_mean(leaf.reference, known_lists(around.workspace))
+        hint = did_you_mean(leaf.reference, known_lists(site.workspace))
         yield _finding(segment, "E01", f"there is no list '{leaf.reference}' ({file}){hint}", leaf.line)
 
 
@@ -212,16 +221,16 @@ def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[Finding]:
         yield _finding(segment, "E09", f"events are kept {kept} days, not {leaf.within_days}", leaf.line)
 
 
-def _check_columns(segment: Segment, around: Surroundings) -> Iterator[Finding]:
+def _check_columns(segment: Segment, site: Site) -> Iterator[Finding]:
     line = segment.line("publish", "columns")
     facts = []
     for position, column in enumerate(segment.spec.publish.columns):
         line = segment.line("publish", "columns", position) or line
         if column in GIVEN_COLUMNS:
             continue
-        fact = around.tags.get(column)
+        fact = site.tags.get(column)
         if fact is None:
-            hint = did_you_mean(column, [*GIVEN_COLUMNS, *around.tags])
+            hint = did_you_mean(column, [*GIVEN_COLUMNS, *site.tags])
             yield _finding(
                 segment, "E01", f"column '{column}' is neither variant, channel nor a tag{hint}", line
             )
@@ -241,28 +250,28 @@ def _check_columns(segment: Segment, around: Surroundings) -> Iterator[Finding]:
             facts.append((fact, line))
     for position, name in enumerate(segment.spec.publish.destinations):
         place = segment.line("publish", "destinations", position)
-        destination = around.destinations.get(name)
-        if destination is None:
-            hint = did_you_mean(name, list(around.destinations))
+        ceiling = site.ceilings.get(name)
+        if ceiling is None:
+            hint = did_you_mean(name, list(site.ceilings))
             yield _finding(
                 segment, "E01", f"there is no destination '{name}' in destinations.yml{hint}", place
             )
             continue
         for fact, where in facts:
-            if LEVELS.index(fact.level) > LEVELS.index(destination.ceiling):
-                text = f"column '{fact.code}' is {fact.level}, above the ceiling {destination.ceiling} of '{name}'"
+            if LEVELS.index(fact.level) > LEVELS.index(ceiling):
+                text = f"column '{fact.code}' is {fact.level}, above the ceiling {ceiling} of '{name}'"
                 yield _finding(segment, "E07", text, where)
 
 
-def _check_version(segment: Segment, around: Surroundings) -> Iterator[Finding]:
-    known = around.known_hashes.get((segment.code, segment.version))
+def _check_version(segment: Segment, site: Site) -> Iterator[Finding]:
+    known = site.known_hashes.get((segment.code, segment.version))
     if known is not None and known != segment.definition_hash:
         text = f"version {segment.version} was published with another definition; raise the version"
         yield _finding(segment, "E16", text, segment.line("version"))
 
 
-def _check_offer_tag(segment: Segment, around: Surroundings) -> Iterator[Finding]:
-    fact = around.tags.get(OFFER_TAG)
+def _check_offer_tag(segment: Segment, site: Site) -> Iterator[Finding]:
+    fact = site.tags.get(OFFER_TAG)
     if fact is None or fact.status not in ("online", "deprecated"):
         text = f"an offer needs the tag '{OFFER_TAG}', which is not online"
         yield _finding(segment, "E05", text, segment.line("offer"))

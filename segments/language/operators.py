@@ -12,7 +12,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
-ValueType = Literal["boolean", "number", "category", "date", "set"]
+from vocabulary.tag_facts import ValueType
+
 Operand = Literal["one", "many", "range", "flag", "days", "comparison"]
 
 _ALL: tuple[ValueType, ...] = ("boolean", "number", "category", "date", "set")

@@ -5,7 +5,6 @@ What the file may say later and cannot say yet is refused by name ("not supporte
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,12 +273,6 @@ def read_segment(file: Path) -> Segment:
 def read_segments(workspace: Path) -> list[Segment]:
     """Read every ``segments/*.yml`` of the workspace, ordered by code; none is an empty list."""
     return [read_segment(file) for file in sorted((workspace / "segments").glob("*.yml"))]
-
-
-def valid_until(segment: Segment, business_date: dt.date, zone: dt.tzinfo) -> str:
-    """Give until when an audience of ``business_date`` may be used: hours from the midnight that ends the day."""
-    midnight = dt.datetime.combine(business_date + dt.timedelta(days=1), dt.time(), tzinfo=zone)
-    return (midnight + dt.timedelta(hours=segment.spec.publish.valid_hours)).isoformat()
 
 
 def version_matches(version: str, wanted: str) -> bool:

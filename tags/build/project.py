@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 
 from lakehouse.contracts.contract import Contract, build_contract, contract, contract_names
+from tags import REGISTRY
 from tags.compile.compiler import WIDE_MODEL, Writer
 from tags.compile.plan import Plan, make_plan
-from vocabulary.registry import SHIPPED, Registry, load_registry
 from tags.compile.relations import PROJECT, Relations
+from vocabulary.registry import Registry, load_registry
 
 CURRENT = "tags.customer_tags"
 DAILY = "tags.customer_tags_daily"
@@ -38,7 +39,7 @@ class Compiled:
     model_folders: tuple[Path, ...]
 
 
-def compile_tags(workspace: Path | None, *, shipped: Path = SHIPPED, checked: bool = True) -> Compiled:
+def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, checked: bool = True) -> Compiled:
     """Give the compiled tags of a workspace; without ``checked`` nothing but lookups of names is verified."""
     registry = load_registry(workspace, shipped=shipped)
     folders = [PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"]

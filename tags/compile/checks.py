@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import sqlglot
 from sqlglot import exp
 
-from lakehouse.contracts.contract import contract, contract_names
+from lakehouse.contracts.contract import LEVELS, contract, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
 from tags.compile.plan import Plan
 from tags.compile.relations import Relation
-from vocabulary.registry import LEVELS, Aggregate, Entry, Registry
+from vocabulary.registry import Aggregate, Entry, Registry
 
 _PIPELINE = {"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "valid_to"}
 Keys = tuple[str | int, ...]

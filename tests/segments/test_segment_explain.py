@@ -16,6 +16,7 @@ from segment_bank import (
     register_tag_tables,
     rows_of,
     spec,
+    surroundings,
 )
 
 from jobs.cli.segments import group
@@ -23,7 +24,7 @@ from lakehouse.errors import UsageError
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
-from segments.explaining.explain import explain
+from segments.explaining import explain as explaining
 from segments.language.spec import read_segment
 
 RICH = spec(
@@ -80,6 +81,10 @@ def settings(make_workspace):
     lake.append("identity.redirects", rows_of("identity.redirects", [{"from_one_id": 99, "to_one_id": 1}]))
     make_visible(lake, D, "fingerprint", {})
     return found
+
+
+def explain(settings, *case):
+    return explaining.explain(settings, surroundings(settings), *case)
 
 
 def test_a_published_person_is_explained_leaf_by_leaf(settings):
