@@ -75,7 +75,7 @@ def _floor(folder: Path) -> Timed:
 
 
 def _lake(folder: Path) -> Lake:
-    from lakehouse.contracts.contract import build_contract, register_contract
+    from lakehouse.contracts.reading import build_contract, register_contract
     from lakehouse.settings.settings import load_settings
     from lakehouse.tables.lake import Lake
 

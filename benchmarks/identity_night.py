@@ -165,7 +165,7 @@ def deliver(lake: Lake, day: date, *, first: int, profiles: int, only_source: st
 def _append(lake: Lake, table: str, columns: dict[str, pa.Array], size: int, day: date) -> None:
     import pyarrow as pa
 
-    from lakehouse.contracts.contract import contract
+    from lakehouse.contracts.reading import contract
 
     given = {
         **columns,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from delivery.destinations import Destination
 from delivery.releasing import discard_audience, release_audience
 from delivery.staging import StagedAudience, stage_audience
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from vocabulary.audience import Audience
 
 if TYPE_CHECKING:

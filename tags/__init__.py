@@ -31,7 +31,7 @@ def load_registry(settings: Settings) -> Compiled:
 
     The contracts of the wide tag tables are known afterwards, so that they can be read before they are rebuilt.
     """
-    from lakehouse.contracts.contract import register_contract
+    from lakehouse.contracts.reading import register_contract
     from tags.build.project import compile_tags, wide_contracts
 
     compiled = compile_tags(settings.workspace)

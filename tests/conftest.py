@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="module", autouse=True)
 def contracts_end_with_their_module():
     """Let the wide tables' contracts that a module's workspaces register not reach the next module."""
-    from lakehouse.contracts import contract as contracts
+    from lakehouse.contracts import reading as contracts
 
     before = dict(contracts._registered)
     yield

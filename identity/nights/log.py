@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from identity.rules.rules import Rules
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 
 if TYPE_CHECKING:
     import pyarrow as pa

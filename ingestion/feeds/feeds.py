@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from ingestion.feeds.expressions import Expression, ExpressionInvalid, parse_expression, unknown_column
-from lakehouse.contracts.contract import Contract, contract, contract_names
+from lakehouse.contracts.contract import Contract
+from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 

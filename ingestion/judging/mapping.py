@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from ingestion.feeds.expressions import parse_expression
 from ingestion.feeds.feeds import Feed, key_policy
 from ingestion.feeds.translation import BOOL, DATE, INSTANT, LONG, STRING, Translator, Untranslatable
-from lakehouse.contracts.contract import Column, Contract, contract
+from lakehouse.contracts.contract import Column, Contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from ingestion.judging.mapping import table_maps
 from ingestion.records import raw_texts
 from ingestion.records.landing import Nights
 from ingestion.records.reading import FileReading, layout_of
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import ContractBroken
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from ingestion.nights.night import (
 )
 from ingestion.nights.work import Work, plan_all, read_all
 from ingestion.records import landing
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid, UsageError
 
 if TYPE_CHECKING:

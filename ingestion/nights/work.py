@@ -17,7 +17,7 @@ from ingestion.judging import judging, mapping
 from ingestion.records import reading
 from ingestion.records.landing import Nights
 from ingestion.records.record_files import RecordFiles
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

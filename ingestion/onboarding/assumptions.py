@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ingestion.onboarding.draft_expressions import TODO, Mapped, day_expression, instant_expression, quoted
 from ingestion.onboarding.shapes import ColumnShape
-from lakehouse.contracts.contract import Column, contract
+from lakehouse.contracts.contract import Column
+from lakehouse.contracts.reading import contract
 
 # Words that hold for most deliveries; each is written with a note, so that a person sees it was not delivered.
 _USUAL = {

@@ -15,7 +15,7 @@ from ingestion.onboarding.proposal import Guess, Proposal, propose
 from ingestion.onboarding.sampling import FileSample, read_sample
 from ingestion.onboarding.shapes import ColumnShape, shape_of
 from ingestion.onboarding.suggestions import fillable_tables
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import UsageError
 from lakehouse.settings.yaml_files import did_you_mean, parse_yaml
 

@@ -19,7 +19,8 @@ from ingestion.onboarding.suggestions import (
     score_of,
     words_of,
 )
-from lakehouse.contracts.contract import Contract, contract
+from lakehouse.contracts.contract import Contract
+from lakehouse.contracts.reading import contract
 
 PERSONS, OBSERVATIONS = "trusted.customers", "trusted.identifier_observations"
 # A table is proposed by itself only when its columns say so clearly; below, a person names it.

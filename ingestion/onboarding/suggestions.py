@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from lakehouse.contracts.contract import contract, contract_names
+from lakehouse.contracts.reading import contract, contract_names
 
 SYNONYMS = Path(__file__).parent / "synonyms.yml"
 # From here on a name is taken for the column; from the lower mark on it is worth showing to a person.

@@ -9,7 +9,8 @@ from typing import Any
 
 from ingestion.feeds.feeds import Feed
 from ingestion.records import EXTRA, FILE, ROW
-from lakehouse.contracts.contract import Contract, build_contract, register_contract
+from lakehouse.contracts.contract import Contract
+from lakehouse.contracts.reading import build_contract, register_contract
 
 BUSINESS_DATE, FEED, ARRIVED_ON = "_business_date", "_feed", "_arrived_on"
 # Names a landing table and the files on their way to it have already.

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from jobs.night.surroundings import read_surroundings
-from lakehouse.contracts.contract import contract_names
+from lakehouse.contracts.reading import contract_names
 from lakehouse.errors import GateStopped
 from lakehouse.gates.gates import check_tables
 from lakehouse.tables.lake import Lake

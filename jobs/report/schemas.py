@@ -116,7 +116,7 @@ def _complete_feed(schema: dict[str, Any]) -> None:
 
 def _columns_of(table: str, sql: dict[str, Any]) -> dict[str, Any]:
     """Give the schema of a mapping to one table: its columns with their meaning, and no other."""
-    from lakehouse.contracts.contract import contract
+    from lakehouse.contracts.reading import contract
 
     columns = {}
     for column in contract(table).business_columns.values():

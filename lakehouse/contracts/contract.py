@@ -1,7 +1,7 @@
-"""Contracts: the one place that says what a table is. Everything else about its shape is derived from here.
+"""What a contract is: the one place that says what a table promises. Everything else about its shape follows from it.
 
-A contract file is ``lakehouse/contracts/<database>/<table>.yml``. From it come the Spark and Arrow schemas,
-CHECK constraints, measures and their bounds, the dbt source block and the reference page.
+From a contract come the Spark and Arrow schemas, CHECK constraints, measures and their bounds, the dbt source block and
+the reference page.
 """
 
 from __future__ import annotations
@@ -9,24 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
 from lakehouse.errors import ContractBroken
-from lakehouse.settings.yaml_files import did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql.types import StructType
 
 Shape = Literal["fact", "state", "dictionary", "derived", "log"]
-FOLDER = Path(__file__).parent
+Level = Literal["C1", "C2", "C3"]
 DATABASES = ("landing", "trusted", "identity", "tags", "segments", "quality", "ops")
-SHAPES: tuple[Shape, ...] = ("fact", "state", "dictionary", "derived", "log")
-LEVELS = ("C1", "C2", "C3")
 
 
 @dataclass(frozen=True)
@@ -116,143 +109,19 @@ class Contract:
 
     def rules(self) -> list[tuple[str, str]]:
         """Give what each row must satisfy, as SQL, with the column it is about."""
-        found: list[tuple[str, str]] = []
+        rules: list[tuple[str, str]] = []
         for column in self.columns.values():
             if column.required:
-                found.append((f"{column.name} IS NOT NULL", column.name))
+                rules.append((f"{column.name} IS NOT NULL", column.name))
             if column.allowed:
                 values = ", ".join("'" + value.replace("'", "''") + "'" for value in column.allowed)
-                found.append((f"{column.name} IS NULL OR {column.name} IN ({values})", column.name))
-        return found
+                rules.append((f"{column.name} IS NULL OR {column.name} IN ({values})", column.name))
+        return rules
 
 
-_FACT = (
-    Column("_feed", "string", True, "C1", "the feed that delivered the row"),
-    Column("_file", "string", True, "C1", "the delivered file, as the ledger of files names it"),
-    Column("_row", "bigint", True, "C1", "number of the record in that file, the header not counted"),
-    Column("_arrived_on", "date", True, "C1", "the business date of the night that took the file"),
-)
-_STATE = (
-    *_FACT[:3],
-    Column("valid_from", "date", True, "C1", "first business date on which we knew this, inclusive"),
-    Column(
-        "valid_to", "date", False, "C1", "first business date on which it no longer held; null while open"
-    ),
-)
-_PIPELINE: dict[str, tuple[Column, ...]] = {"fact": _FACT, "state": _STATE}
-_KEYS = {
-    "table", "description", "grain", "shape", "key", "owner", "event_date", "retention", "not_covered",
-    "columns", "bounds", "partition_by", "checked",
-}  # fmt: skip
-_registered: dict[str, Contract] = {}
-
-
-def build_contract(tree: dict[str, Any], *, file: str | Path = "(derived)") -> Contract:
-    """Give the contract a YAML tree describes; anything missing or unknown raises ``ContractBroken``."""
-    unknown = set(tree) - _KEYS
-    if unknown:
-        name = sorted(unknown)[0]
-        raise ContractBroken(f"unknown key '{name}'{did_you_mean(name, sorted(_KEYS))}", file=file)
-    for needed in ("table", "description", "grain", "shape", "key", "owner", "columns"):
-        if not tree.get(needed):
-            raise ContractBroken(f"key '{needed}' is missing", file=file)
-    shape = tree["shape"]
-    if shape not in SHAPES:
-        raise ContractBroken(f"shape '{shape}' is none of {', '.join(SHAPES)}", file=file)
-    columns: dict[str, Column] = {}
-    for name, body in tree["columns"].items():
-        body = dict(body)
-        column = Column(
-            name=name,
-            type=_normalised_type(body.pop("type")),
-            required=bool(body.pop("required", False)),
-            level=str(body.pop("level", "C1")),
-            description=str(body.pop("description", "")),
-            allowed=tuple(str(v) for v in body.pop("allowed", ())),
-        )
-        if body:
-            raise ContractBroken(f"column '{name}' has an unknown key '{sorted(body)[0]}'", file=file)
-        if column.level not in LEVELS:
-            raise ContractBroken(
-                f"column '{name}' has level '{column.level}', none of {', '.join(LEVELS)}", file=file
-            )
-        columns[name] = column
-    pipeline = _PIPELINE.get(shape, ())
-    columns |= {column.name: column for column in pipeline}
-    key = tuple(tree["key"])
-    for part in (
-        *key,
-        *tree.get("partition_by", ()),
-        *([tree["event_date"]] if tree.get("event_date") else []),
-    ):
-        if part not in columns:
-            raise ContractBroken(f"'{part}' is no column of the table", file=file)
-    retention = tree.get("retention") or {}
-    return Contract(
-        name=tree["table"],
-        description=tree["description"],
-        grain=tree["grain"],
-        shape=shape,
-        key=key,
-        owner=tree["owner"],
-        columns=columns,
-        event_date=tree.get("event_date"),
-        partition_by=tuple(tree.get("partition_by") or (("_arrived_on",) if shape == "fact" else ())),
-        bounds=tuple(Bound(**bound) for bound in tree.get("bounds") or ()),
-        retention_days=retention.get("days"),
-        retention_why=retention.get("why", ""),
-        not_covered=tuple(tree.get("not_covered") or ()),
-        checked=bool(tree.get("checked", True)),
-        pipeline_columns=tuple(column.name for column in pipeline),
-    )
-
-
-@cache
-def _read(name: str) -> Contract | None:
-    database, _, table = name.partition(".")
-    file = FOLDER / database / f"{table}.yml"
-    if not file.is_file():
-        return None
-    with file.open(encoding="utf-8") as text:
-        tree = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    found = build_contract(tree, file=file)
-    if found.name != name:
-        raise ContractBroken(f"says it is '{found.name}' but stands where '{name}' belongs", file=file)
-    return found
-
-
-def contract(name: str) -> Contract:
-    """Give the contract of ``database.table``; a table without one cannot be read or written."""
-    found = _registered.get(name) or _read(name)
-    if found is None:
-        raise ContractBroken(f"table '{name}' has no contract{did_you_mean(name, contract_names())}")
-    return found
-
-
-def register_contract(derived: Contract) -> None:
-    """Make a contract known that is derived from settings (a feed's landing table, the wide tag table)."""
-    _registered[derived.name] = derived
-
-
-def written_contract_names(database: str | None = None) -> list[str]:
-    """Give the names of the contracts that are files, sorted; feeds' landing tables are not among them."""
-    names = (f"{file.parent.name}.{file.stem}" for file in FOLDER.glob("*/*.yml"))
-    return sorted(n for n in names if database is None or n.startswith(database + "."))
-
-
-def contract_names(database: str | None = None) -> list[str]:
-    """Give the names of all written and registered contracts, sorted."""
-    registered = (n for n in _registered if database is None or n.startswith(database + "."))
-    return sorted({*written_contract_names(database), *registered})
-
-
-def contracts(database: str | None = None) -> list[Contract]:
-    """Give all contracts, of one database or of all."""
-    return [contract(name) for name in contract_names(database)]
-
-
-def _normalised_type(written: str) -> str:
-    return re.sub(r"\s+", "", str(written).lower())
+def normalised_type(type_text: str) -> str:
+    """Give a type as contracts compare it: small letters, no spaces."""
+    return re.sub(r"\s+", "", str(type_text).lower())
 
 
 def arrow_type(spark_type: str) -> pa.DataType:
@@ -263,7 +132,7 @@ def arrow_type(spark_type: str) -> pa.DataType:
         "string": pa.string(), "date": pa.date32(), "timestamp": pa.timestamp("us", tz="UTC"),
         "boolean": pa.bool_(), "int": pa.int32(), "integer": pa.int32(), "bigint": pa.int64(), "double": pa.float64(),
     }  # fmt: skip
-    text = _normalised_type(spark_type)
+    text = normalised_type(spark_type)
     if text in simple:
         return simple[text]
     if match := re.fullmatch(r"decimal\((\d+),(\d+)\)", text):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lakehouse.contracts.contract import DATABASES, Contract, contract, written_contract_names
+from lakehouse.contracts.contract import DATABASES, Contract
+from lakehouse.contracts.reading import contract, written_contract_names
 
 HEADER = "<!-- Generated from lakehouse/contracts by `make docs`; edit the contracts. -->\n\n"
 
@@ -11,45 +12,50 @@ def reference_pages() -> dict[str, str]:
     """Give Markdown text by file name (``<database>.md``), one page per database that has contracts."""
     pages = {}
     for database in DATABASES:
-        found = [contract(name) for name in written_contract_names(database)]
-        if found:
-            body = "\n".join(_section(c) for c in found)
-            pages[f"{database}.md"] = f"{HEADER}# Tables of `{database}`\n\n{_contents(found)}\n{body}"
+        contracts = [contract(name) for name in written_contract_names(database)]
+        if contracts:
+            body = "\n".join(_section(c) for c in contracts)
+            pages[f"{database}.md"] = f"{HEADER}# Tables of `{database}`\n\n{_contents(contracts)}\n{body}"
     return pages
 
 
-def _contents(found: list[Contract]) -> str:
+def _contents(contracts: list[Contract]) -> str:
     lines = ["| table | shape | one row per |", "| --- | --- | --- |"]
     lines += [
         f"| [{c.table}](#{c.name.replace('.', '')}) | {c.shape} | {c.grain.removeprefix('one row per ')} |"
-        for c in found
+        for c in contracts
     ]
     return "\n".join(lines) + "\n"
 
 
-def _section(found: Contract) -> str:
-    facts = [f"{found.shape}, key ({', '.join(found.key)}), owner {found.owner}"]
-    if found.event_date:
-        facts.append(f"as of D means `_arrived_on <= D` and `{found.event_date} <= D`")
-    if found.retention_days:
-        facts.append(f"kept {found.retention_days} days ({found.retention_why})")
-    if found.not_covered:
-        facts.append(f"does not cover: {'; '.join(found.not_covered)}")
-    lines = [f"## {found.name}", "", f"{found.description} {found.grain[0].upper()}{found.grain[1:]}.", ""]
+def _section(contract: Contract) -> str:
+    facts = [f"{contract.shape}, key ({', '.join(contract.key)}), owner {contract.owner}"]
+    if contract.event_date:
+        facts.append(f"as of D means `_arrived_on <= D` and `{contract.event_date} <= D`")
+    if contract.retention_days:
+        facts.append(f"kept {contract.retention_days} days ({contract.retention_why})")
+    if contract.not_covered:
+        facts.append(f"does not cover: {'; '.join(contract.not_covered)}")
+    lines = [
+        f"## {contract.name}",
+        "",
+        f"{contract.description} {contract.grain[0].upper()}{contract.grain[1:]}.",
+        "",
+    ]
     lines += [f"- {fact}" for fact in facts]
     lines += ["", "| column | type | level | meaning |", "| --- | --- | --- | --- |"]
-    for column in found.columns.values():
+    for column in contract.columns.values():
         allowed = f" One of {', '.join(f'`{value}`' for value in column.allowed)}." if column.allowed else ""
         mark = "" if not column.required else " (required)"
         meaning = f"{column.description}{mark}.{allowed}".replace("|", "\\|")
         lines.append(f"| {column.name} | `{column.type}` | {column.level} | {meaning} |")
-    if found.bounds:
+    if contract.bounds:
         lines += [
             "",
             "| bound | measure | over | between | breach | why |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
-        for bound in found.bounds:
+        for bound in contract.bounds:
             low, high = ("" if v is None else f"{v:g}" for v in (bound.min, bound.max))
             measure = bound.measure.replace("|", "\\|")
             lines.append(

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.contracts.contract import Bound, Contract, contract
+from lakehouse.contracts.contract import Bound, Contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import GateStopped
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class Verdict:
         limit = f"between {low:g} and {high:g}" if low is not None and high is not None else (
             f"at least {low:g}" if low is not None else f"at most {high:g}"
         )  # fmt: skip
-        shown = "nothing" if self.value is None else f"{self.value:g}"
-        return f"{self.table}: {self.bound.name} is {shown}, must be {limit} ({self.bound.why})"
+        number = "nothing" if self.value is None else f"{self.value:g}"
+        return f"{self.table}: {self.bound.name} is {number}, must be {limit} ({self.bound.why})"
 
 
 def check_tables(lake: Lake, gate: str, tables: Iterable[str], business_date: date) -> list[Verdict]:
@@ -50,45 +51,45 @@ def check_tables(lake: Lake, gate: str, tables: Iterable[str], business_date: da
     Measures and verdicts of the gate are kept either way, in ``quality.measures`` and ``quality.gate_results``.
     """
     bounds = {table: bounds_of(contract(table), lake.settings) for table in sorted(set(tables))}
-    measured = measure(lake, {t: b for t, b in bounds.items() if b}, business_date)
-    return judge_measures(lake, gate, bounds, measured, business_date)
+    values = measure(lake, {t: b for t, b in bounds.items() if b}, business_date)
+    return judge_measures(lake, gate, bounds, values, business_date)
 
 
 def judge_measures(
     lake: Lake,
     gate: str,
     bounds: dict[str, list[Bound]],
-    measured: dict[tuple[str, str], float | None],
+    values: dict[tuple[str, str], float | None],
     business_date: date,
 ) -> list[Verdict]:
     """Judge numbers that were already measured; keep them; raise ``GateStopped`` on a breached ``stop`` bound."""
-    pairs = [(table, bound) for table, found in bounds.items() for bound in found]
-    passed = _judged_by_great_expectations(
-        [(f"{t}.{b.name}", b, measured.get((t, b.name))) for t, b in pairs]
+    pairs = [(table, bound) for table, bounds_of_table in bounds.items() for bound in bounds_of_table]
+    verdict_by_name = _judged_by_great_expectations(
+        [(f"{t}.{b.name}", b, values.get((t, b.name))) for t, b in pairs]
     )
     verdicts = [
-        Verdict(table, bound, measured.get((table, bound.name)), passed[f"{table}.{bound.name}"])
+        Verdict(table, bound, values.get((table, bound.name)), verdict_by_name[f"{table}.{bound.name}"])
         for table, bound in pairs
     ]
     _keep(lake, gate, verdicts, business_date)
     for verdict in verdicts:
         if not verdict.is_passed and verdict.bound.severity == "warn":
             log.warning("%s", verdict.sentence())
-    broken = [verdict for verdict in verdicts if not verdict.is_passed and verdict.bound.severity == "stop"]
-    if broken:
-        more = f" (and {len(broken) - 1} more, see quality.gate_results)" if len(broken) > 1 else ""
-        raise GateStopped(f"the gate after {gate} stopped: {broken[0].sentence()}{more}")
+    breaches = [verdict for verdict in verdicts if not verdict.is_passed and verdict.bound.severity == "stop"]
+    if breaches:
+        more = f" (and {len(breaches) - 1} more, see quality.gate_results)" if len(breaches) > 1 else ""
+        raise GateStopped(f"the gate after {gate} stopped: {breaches[0].sentence()}{more}")
     return verdicts
 
 
-def bounds_of(found: Contract, settings: Settings) -> list[Bound]:
+def bounds_of(contract: Contract, settings: Settings) -> list[Bound]:
     """Give the bounds of a contract with the workspace's own thresholds laid over, and the key's uniqueness."""
-    bounds = list(found.bounds)
-    if found.shape in ("state", "derived", "dictionary"):
+    bounds = list(contract.bounds)
+    if contract.shape in ("state", "derived", "dictionary"):
         bounds.append(
             Bound(
                 name="duplicate_keys",
-                measure=_duplicate_keys(found),
+                measure=_duplicate_keys(contract),
                 why="a key names one row",
                 over="all",
                 max=0,
@@ -96,7 +97,7 @@ def bounds_of(found: Contract, settings: Settings) -> list[Bound]:
         )
     overlaid = []
     for bound in bounds:
-        own = settings.thresholds.get(f"{found.name}.{bound.name}")
+        own = settings.thresholds.get(f"{contract.name}.{bound.name}")
         if own is not None:
             bound = Bound(
                 name=bound.name, measure=bound.measure, over=bound.over, min=own.min, max=own.max,
@@ -106,10 +107,10 @@ def bounds_of(found: Contract, settings: Settings) -> list[Bound]:
     return overlaid
 
 
-def _duplicate_keys(found: Contract) -> str:
+def _duplicate_keys(contract: Contract) -> str:
     """Give SQL that counts surplus rows per key; of a state table among the open rows of a feed."""
-    fields = ", ".join(found.key)
-    if found.shape != "state":
+    fields = ", ".join(contract.key)
+    if contract.shape != "state":
         return f"count(*) - count(DISTINCT struct({fields}))"
     return (
         "count(CASE WHEN valid_to IS NULL THEN 1 END) - "
@@ -127,8 +128,8 @@ def measure(
     """
     small: list[_Selection] = []
     large: list[_Selection] = []
-    for selected in _selections(bounds, business_date):
-        (small if lake.row_count(selected.table) <= in_process_rows else large).append(selected)
+    for selection in _selections(bounds, business_date):
+        (small if lake.row_count(selection.table) <= in_process_rows else large).append(selection)
     return _measured_in_process(lake, small) | _measured_by_spark(lake, large)
 
 
@@ -142,14 +143,14 @@ class _Selection:
 
 
 def _selections(bounds: dict[str, list[Bound]], business_date: date) -> list[_Selection]:
-    found = []
-    for table, given in bounds.items():
+    selections = []
+    for table, bounds_of_table in bounds.items():
         for over in ("all", "arrived"):
-            chosen = tuple(bound for bound in given if bound.over == over)
+            same_rows = tuple(bound for bound in bounds_of_table if bound.over == over)
             where = _arrived(contract(table), business_date) if over == "arrived" else "true"
-            if chosen:
-                found.append(_Selection(table, chosen, where))
-    return found
+            if same_rows:
+                selections.append(_Selection(table, same_rows, where))
+    return selections
 
 
 def _measured_in_process(lake: Lake, selections: list[_Selection]) -> dict[tuple[str, str], float | None]:
@@ -159,14 +160,15 @@ def _measured_in_process(lake: Lake, selections: list[_Selection]) -> dict[tuple
 
     values: dict[tuple[str, str], float | None] = {}
     with open_scratch(lake.settings.time_zone) as desk:
-        for selected in selections:
-            columns = ", ".join(f"try_cast({bound.measure} AS DOUBLE)" for bound in selected.bounds)
-            text = f"SELECT {columns} FROM measured_rows WHERE {selected.where}"
+        for selection in selections:
+            columns = ", ".join(f"try_cast({bound.measure} AS DOUBLE)" for bound in selection.bounds)
+            text = f"SELECT {columns} FROM measured_rows WHERE {selection.where}"
             statement = sqlglot.parse_one(text, read="spark").transform(_countable).sql(dialect="duckdb")
-            relation = newest_sql(lake.settings, selected.table)
+            relation = newest_sql(lake.settings, selection.table)
             row = desk.rows(f"WITH measured_rows AS ({relation}) {statement}")[0]
             values |= {
-                (selected.table, bound.name): value for bound, value in zip(selected.bounds, row, strict=True)
+                (selection.table, bound.name): value
+                for bound, value in zip(selection.bounds, row, strict=True)
             }
     return values
 
@@ -182,23 +184,23 @@ def _countable(node: Any) -> Any:
 
 def _measured_by_spark(lake: Lake, selections: list[_Selection]) -> dict[tuple[str, str], float | None]:
     values: dict[tuple[str, str], float | None] = {}
-    for selected in selections:
+    for selection in selections:
         columns = [
             f"try_cast({bound.measure} AS DOUBLE) AS m{number}"
-            for number, bound in enumerate(selected.bounds)
+            for number, bound in enumerate(selection.bounds)
         ]
-        relation = f"delta.`{lake.path(selected.table)}`"
-        row = lake.spark.sql(f"SELECT {', '.join(columns)} FROM {relation} WHERE {selected.where}").collect()[
-            0
-        ]
+        relation = f"delta.`{lake.path(selection.table)}`"
+        row = lake.spark.sql(
+            f"SELECT {', '.join(columns)} FROM {relation} WHERE {selection.where}"
+        ).collect()[0]
         values |= {
-            (selected.table, bound.name): value for bound, value in zip(selected.bounds, row, strict=True)
+            (selection.table, bound.name): value for bound, value in zip(selection.bounds, row, strict=True)
         }
     return values
 
 
-def _arrived(found: Contract, business_date: date) -> str:
-    column = {"fact": "_arrived_on", "state": "valid_from"}.get(found.shape)
+def _arrived(contract: Contract, business_date: date) -> str:
+    column = {"fact": "_arrived_on", "state": "valid_from"}.get(contract.shape)
     return f"{column} = DATE '{business_date.isoformat()}'" if column else "true"
 
 
@@ -233,14 +235,14 @@ def _judged_by_great_expectations(judged: list[tuple[str, Bound, float | None]])
     result = context.validation_definitions.add(definition).run(
         batch_parameters={"dataframe": frame}, result_format="BOOLEAN_ONLY"
     )
-    passed = {
+    verdict_by_name = {
         r.expectation_config.kwargs["column"]: bool(r.success) for r in result.results if r.expectation_config
     }
     for name, bound, value in judged:
         # Great Expectations skips nulls; a bound with a minimum must not pass because nothing was there.
         if value is None and bound.min is not None:
-            passed[name] = False
-    return passed
+            verdict_by_name[name] = False
+    return verdict_by_name
 
 
 def _keep(lake: Lake, gate: str, verdicts: list[Verdict], business_date: date) -> None:
@@ -257,5 +259,5 @@ def _keep(lake: Lake, gate: str, verdicts: list[Verdict], business_date: date) -
     for table in ("quality.measures", "quality.gate_results"):
         names = contract(table).columns
         rows = [{name: row[name] for name in names} for row in base]
-        kept = pa.Table.from_pylist(rows, schema=contract(table).arrow_schema())
-        lake.replace_partition(table, kept, business_date=business_date, gate=gate)
+        rows_of_table = pa.Table.from_pylist(rows, schema=contract(table).arrow_schema())
+        lake.replace_partition(table, rows_of_table, business_date=business_date, gate=gate)

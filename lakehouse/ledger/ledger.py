@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any
 
 from lakehouse.clock import now
-from lakehouse.contracts.contract import contract, contract_names
+from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import CdpError, GateStopped
 from lakehouse.ledger.progress import step_log
 from lakehouse.query.published import PUBLICATIONS, newest_publication, publications
@@ -58,13 +58,15 @@ class Ledger:
     def done_since_restart(self) -> dict[str, StepRecord]:
         """Give the steps this run finished in attempts that were neither stopped by a gate nor published."""
         rows = self.lake.read_arrow(RUNS, filters=[("run_id", "=", self.lake.run_id)]).to_pylist()
-        done: dict[str, StepRecord] = {}
+        steps: dict[str, StepRecord] = {}
         for row in sorted(rows, key=lambda r: r["written_at"]):
             if row["status"] == "stopped" or (row["step"] in WHOLE_RUNS and row["status"] == "done"):
-                done.clear()
+                steps.clear()
             elif row["status"] == "done":
-                done[row["step"]] = StepRecord(json.loads(row["counts"] or "{}"), row["seconds"] or 0.0, True)
-        return done
+                steps[row["step"]] = StepRecord(
+                    json.loads(row["counts"] or "{}"), row["seconds"] or 0.0, True
+                )
+        return steps
 
     @contextmanager
     def step(self, name: str) -> Iterator[StepRecord]:
@@ -72,7 +74,7 @@ class Ledger:
         record = StepRecord()
         self.write(name, "started")
         try:
-            with step_log(name) as taken:
+            with step_log(name) as clock:
                 yield record
         except BaseException as wrong:
             status = "stopped" if isinstance(wrong, GateStopped) else "failed"
@@ -80,7 +82,7 @@ class Ledger:
             message = str(wrong) if isinstance(wrong, CdpError) else f"{type(wrong).__name__} (see the log)"
             self.write(name, status, message=message)
             raise
-        record.seconds = taken["seconds"]
+        record.seconds = clock["seconds"]
         self.write(name, "done", record=record)
 
 
@@ -94,8 +96,8 @@ def unfinished_night(lake: Lake) -> date | None:
     last = max(rows, key=lambda row: row["written_at"], default=None)
     if last is None or (last["step"] in WHOLE_RUNS and last["status"] in ("done", "stopped")):
         return None
-    found: date = last["business_date"]
-    return found
+    night: date = last["business_date"]
+    return night
 
 
 def publish(lake: Lake, business_date: date, fingerprint: str, summary: dict[str, Any]) -> int:
@@ -125,13 +127,17 @@ def restore_published(lake: Lake) -> list[str]:
 
 def restore_versions(lake: Lake, versions: dict[str, int], *, keep: tuple[str, ...] = ()) -> list[str]:
     """Bring tables to ``versions``, but not those in ``keep``; one without a version there goes back to empty."""
-    moved = []
+    names = []
     for name in contract_names():
-        found = contract(name)
-        if found.shape == "dictionary" or name.startswith((*KEPT_ON_RESTORE, *keep)) or not lake.exists(name):
+        contract_ = contract(name)
+        if (
+            contract_.shape == "dictionary"
+            or name.startswith((*KEPT_ON_RESTORE, *keep))
+            or not lake.exists(name)
+        ):
             continue
-        wanted = versions.get(name, 0)
-        if lake.version(name) != wanted:
-            lake.restore(name, wanted)
-            moved.append(name)
-    return moved
+        version = versions.get(name, 0)
+        if lake.version(name) != version:
+            lake.restore(name, version)
+            names.append(name)
+    return names

@@ -65,11 +65,11 @@ def hold_lock(folder: Path, purpose: str) -> Iterator[Callable[[int | None], Non
 
 
 def _wait_for_jvm(last: dict[str, object], file: Path) -> None:
-    pid, started = last.get("jvm_pid"), last.get("jvm_started")
+    pid, start_time = last.get("jvm_pid"), last.get("jvm_started")
     if not isinstance(pid, int):
         return
     patience = time.monotonic() + JVM_PATIENCE_SECONDS
-    while _is_same_process(pid, started):
+    while _is_same_process(pid, start_time):
         if time.monotonic() > patience:
             raise LockHeld(
                 f"the JVM {pid} of the last writer is still running; stop it, then run again", file=file
@@ -77,13 +77,13 @@ def _wait_for_jvm(last: dict[str, object], file: Path) -> None:
         time.sleep(0.2)
 
 
-def _is_same_process(pid: int, started: object) -> bool:
+def _is_same_process(pid: int, start_time: object) -> bool:
     if pid == os.getpid():
         return False
     try:
         process = psutil.Process(pid)
         # A pid may be given to another program; only the same start time means the same process.
-        same = started is None or abs(process.create_time() - float(str(started))) < 1
+        same = start_time is None or abs(process.create_time() - float(str(start_time))) < 1
         return same and process.status() != psutil.STATUS_ZOMBIE and process.ppid() != os.getpid()
     except psutil.NoSuchProcess:
         return False
@@ -93,10 +93,10 @@ def _read(handle: int) -> dict[str, object]:
     os.lseek(handle, 0, os.SEEK_SET)
     text = os.read(handle, 10_000).decode(errors="replace")
     try:
-        found = json.loads(text) if text.strip() else {}
+        holder = json.loads(text) if text.strip() else {}
     except json.JSONDecodeError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
 def _write(handle: int, holder: dict[str, object]) -> None:

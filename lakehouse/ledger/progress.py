@@ -55,11 +55,11 @@ def set_up_logging(*, verbose: bool = False) -> None:
 @contextmanager
 def step_log(name: str) -> Iterator[dict[str, float]]:
     """Say when a step begins and how long it took; gives a dict that holds ``seconds`` afterwards."""
-    taken: dict[str, float] = {}
+    clock: dict[str, float] = {}
     began = time.monotonic()
     log.info("%s …", name)
     try:
-        yield taken
+        yield clock
     finally:
-        taken["seconds"] = round(time.monotonic() - began, 2)
-    log.info("%s done in %.1f s", name, taken["seconds"])
+        clock["seconds"] = round(time.monotonic() - began, 2)
+    log.info("%s done in %.1f s", name, clock["seconds"])

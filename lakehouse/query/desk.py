@@ -162,8 +162,8 @@ class Desk:
     def _new(self, label: str, kind: str, sql: str) -> Relation:
         name = self._name(label)
         self.connection.execute(f"CREATE {kind} {identifier(name)} AS {self.text(sql)}").fetchall()
-        described = self.connection.execute(f"SELECT * FROM {identifier(name)} LIMIT 0").description
-        return Relation(name, tuple(column[0] for column in described or ()))
+        description = self.connection.execute(f"SELECT * FROM {identifier(name)} LIMIT 0").description
+        return Relation(name, tuple(column[0] for column in description or ()))
 
     def _name(self, label: str) -> str:
         return f"{label} {next(self._numbers)}"

@@ -49,5 +49,5 @@ def file_hash(path: Path) -> str:
 
 def text_hash(*parts: object) -> str:
     """Give a sha256 of parts with a separator and an explicit null mark between them."""
-    joined = "\x1f".join("\x00null" if part is None else str(part) for part in parts)
-    return hashlib.sha256(joined.encode()).hexdigest()
+    text = "\x1f".join("\x00null" if part is None else str(part) for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()

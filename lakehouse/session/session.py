@@ -43,8 +43,8 @@ def java_version() -> int | None:
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if not java or not Path(java).exists():
         return None
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
-    match = re.search(r'version "(\d+)(?:\.(\d+))?', said.stderr + said.stdout)
+    process = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
+    match = re.search(r'version "(\d+)(?:\.(\d+))?', process.stderr + process.stdout)
     if not match:
         return None
     return int(match[2]) if match[1] == "1" and match[2] else int(match[1])
@@ -83,8 +83,8 @@ def fetch_jars(folder: Path) -> list[Path]:
         f".config('spark.jars.ivy',{str(ivy)!r}).config('spark.driver.host','127.0.0.1')"
         ".config('spark.driver.bindAddress','127.0.0.1').getOrCreate().stop()\n"
     )
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    if said.returncode != 0:
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    if process.returncode != 0:
         raise EnvironmentUnready(
             "Delta's JARs could not be fetched: check the network or the Maven mirror (ivysettings via "
             "spark.jars.ivySettings), or copy them into the folder by hand and name it with `jars:` in cdp.yml"
@@ -125,9 +125,9 @@ def _spark_home_jars() -> Path:
 def _jar_conf(settings: Settings | None) -> dict[str, str]:
     if any(_spark_home_jars().glob("delta-spark*.jar")):
         return {}
-    found = sorted(jars_folder(settings).glob("*.jar"))
-    if any("delta-spark" in jar.name for jar in found):
-        return {"spark.jars": ",".join(str(jar) for jar in found)}
+    files = sorted(jars_folder(settings).glob("*.jar"))
+    if any("delta-spark" in jar.name for jar in files):
+        return {"spark.jars": ",".join(str(jar) for jar in files)}
     return {"spark.jars.packages": DELTA_PACKAGE, "spark.jars.excludes": DELTA_EXCLUDES}
 
 

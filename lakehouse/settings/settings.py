@@ -169,23 +169,23 @@ def load_settings(workspace: str | Path | None = None) -> Settings:
     """Read ``cdp.yml`` of the workspace (see ``find_workspace``)."""
     root = find_workspace(workspace)
     file = root / FILE_NAME
-    written = parse_model(SettingsFile, load_yaml(file), file=file)
+    entries = parse_model(SettingsFile, load_yaml(file), file=file)
 
-    def resolved(value: str) -> Path:
+    def path_below_root(value: str) -> Path:
         return (root / Path(value).expanduser()).resolve()
 
     def optional(value: str | None) -> Path | None:
-        return resolved(value) if value else None
+        return path_below_root(value) if value else None
 
     values: dict[str, Any] = {
         "workspace": root,
-        "lake": resolved(written.lake),
-        "inbox": resolved(written.inbox),
-        "published": resolved(written.published),
-        "reports": resolved(written.reports),
-        "truth": optional(written.truth),
-        "lock_dir": optional(written.lock_dir) or resolved(written.lake),
-        "jars": optional(written.jars),
+        "lake": path_below_root(entries.lake),
+        "inbox": path_below_root(entries.inbox),
+        "published": path_below_root(entries.published),
+        "reports": path_below_root(entries.reports),
+        "truth": optional(entries.truth),
+        "lock_dir": optional(entries.lock_dir) or path_below_root(entries.lake),
+        "jars": optional(entries.jars),
     }
-    kept = ("time_zone", "currency", "language", "generate_secrets", "spark", "components", "thresholds")
-    return Settings(**values, **{name: getattr(written, name) for name in kept})
+    names = ("time_zone", "currency", "language", "generate_secrets", "spark", "components", "thresholds")
+    return Settings(**values, **{name: getattr(entries, name) for name in names})

@@ -50,20 +50,20 @@ def parse_yaml(text: str, *, file: str | Path) -> Any:
 def line_of(tree: Any, *path: str | int) -> int | None:
     """Give the line (from 1) on which ``path`` stands below ``tree``, or of its nearest known parent."""
     line = getattr(tree, "lc", None)
-    found: int | None = line.line + 1 if line is not None and line.line is not None else None
+    line_number: int | None = line.line + 1 if line is not None and line.line is not None else None
     node = tree
     for step in path:
         try:
             if isinstance(node, CommentedMap) and step in node:
-                found = node.lc.key(step)[0] + 1
+                line_number = node.lc.key(step)[0] + 1
             elif isinstance(node, CommentedSeq) and isinstance(step, int):
-                found = node.lc.item(step)[0] + 1
+                line_number = node.lc.item(step)[0] + 1
             else:
-                return found
+                return line_number
             node = node[step]
         except (KeyError, IndexError, TypeError, AttributeError):
-            return found
-    return found
+            return line_number
+    return line_number
 
 
 def plain(tree: Any) -> Any:
@@ -83,18 +83,18 @@ def plain(tree: Any) -> Any:
     return tree
 
 
-def nearest(name: str, known: list[str]) -> str | None:
+def nearest(name: str, names: list[str]) -> str | None:
     """Give the known name that ``name`` was probably meant to be, if any is close."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name), [str(k) for k in names], n=1, cutoff=0.6)
     return close[0] if close else None
 
 
-def did_you_mean(name: str, known: list[str]) -> str:
+def did_you_mean(name: str, names: list[str]) -> str:
     """Give ``; did you mean 'x'?`` or, without a near miss, the names that are known."""
-    close = nearest(name, known)
+    close = nearest(name, names)
     if close:
         return f"; did you mean '{close}'?"
-    return f"; known are: {', '.join(sorted(map(str, known)))}" if known else ""
+    return f"; known are: {', '.join(sorted(map(str, names)))}" if names else ""
 
 
 def parse_model(model: type[Model], tree: Any, *, file: str | Path) -> Model:
@@ -110,9 +110,9 @@ def parse_model(model: type[Model], tree: Any, *, file: str | Path) -> Model:
         line = line_of(tree, *where)
         dotted = ".".join(str(step) for step in where) or "file"
         if fault["type"] == "extra_forbidden":
-            known = _known_keys(model, where[:-1])
+            names = _known_keys(model, where[:-1])
             raise SettingsInvalid(
-                f"unknown key '{where[-1]}'{did_you_mean(str(where[-1]), known)}", file=file, line=line
+                f"unknown key '{where[-1]}'{did_you_mean(str(where[-1]), names)}", file=file, line=line
             ) from None
         if fault["type"] == "missing":
             raise SettingsInvalid(f"key '{dotted}' is missing", file=file, line=line) from None
@@ -138,10 +138,10 @@ def _known_keys(model: type[BaseModel], path: list[str | int]) -> list[str]:
             field = next((f for f in getattr(current, "model_fields", {}).values() if f.alias == step), None)
         if field is None:
             continue
-        found = _model_in(field.annotation)
-        if found is None:
+        inner_model = _model_in(field.annotation)
+        if inner_model is None:
             return []
-        current = found
+        current = inner_model
     fields = getattr(current, "model_fields", {})
     return [f.alias or name for name, f in fields.items()]
 
@@ -150,7 +150,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
-        if found is not None:
-            return found
+        inner_model = _model_in(inner)
+        if inner_model is not None:
+            return inner_model
     return None

@@ -45,15 +45,15 @@ def changes_by_duckdb(change: Change, stored_sql: str, incoming: pa.Table) -> pa
     """
     with open_scratch() as desk:
         news = desk.lend("incoming", incoming)
-        stored = _stored_rows(desk, change, stored_sql)
-        steady = _steady_keys(desk, change, stored, news)
+        rows_of_feed = _stored_rows(desk, change, stored_sql)
+        steady = _steady_keys(desk, change, rows_of_feed, news)
         keys = identifiers(change.key)
-        moved = desk.keep("moved", f"SELECT * FROM {stored} ANTI JOIN {steady} USING ({keys})")
+        rows_to_judge = desk.keep("moved", f"SELECT * FROM {rows_of_feed} ANTI JOIN {steady} USING ({keys})")
         fresh = desk.keep("fresh", f"SELECT * FROM {news} ANTI JOIN {steady} USING ({keys})")
-        if desk.value(f"SELECT count(*) FROM {moved}") == 0:
+        if desk.value(f"SELECT count(*) FROM {rows_to_judge}") == 0:
             rows = first_rows(change, desk.arrow(f"SELECT * FROM {fresh}"))
             return inserts(rows)
-        return _changes(desk, change, moved, fresh)
+        return _changes(desk, change, rows_to_judge, fresh)
 
 
 def inserts(rows: pa.Table) -> pa.Table:
@@ -80,7 +80,7 @@ def _stored_rows(desk: Desk, change: Change, stored_sql: str) -> Relation:
     )
 
 
-def _steady_keys(desk: Desk, change: Change, stored: Relation, news: Relation) -> Relation:
+def _steady_keys(desk: Desk, change: Change, rows: Relation, news: Relation) -> Relation:
     """Give the keys of open rows that no attempt touched and that the feed says again as they are."""
     keys = identifiers(change.key)
     equal = " AND ".join(
@@ -91,14 +91,14 @@ def _steady_keys(desk: Desk, change: Change, stored: Relation, news: Relation) -
     return desk.keep(
         "steady",
         f"""
-        SELECT {", ".join(f"s.{identifier(k)}" for k in change.key)} FROM {stored} s JOIN {news} i USING ({keys})
-        ANTI JOIN (SELECT {keys} FROM {stored} WHERE valid_from = {change.day}) t USING ({keys})
+        SELECT {", ".join(f"s.{identifier(k)}" for k in change.key)} FROM {rows} s JOIN {news} i USING ({keys})
+        ANTI JOIN (SELECT {keys} FROM {rows} WHERE valid_from = {change.day}) t USING ({keys})
         WHERE s.valid_from < {change.day} AND s.valid_to IS NULL AND {equal or "true"}
         """,
     )
 
 
-def _changes(desk: Desk, change: Change, stored: Relation, incoming: Relation) -> pa.Table:
+def _changes(desk: Desk, change: Change, rows: Relation, incoming: Relation) -> pa.Table:
     import pyarrow as pa
 
     names = list(change.contract.columns)
@@ -106,23 +106,23 @@ def _changes(desk: Desk, change: Change, stored: Relation, incoming: Relation) -
     opening = {"_feed": literal(change.feed), "valid_from": change.day, "valid_to": "NULL::DATE"}
     business = list(change.contract.business_columns)
     differs = (
-        f"{_packed(change.content_columns, 'i')} IS DISTINCT FROM {_packed(change.content_columns, 't')}"
+        f"{_struct(change.content_columns, 'i')} IS DISTINCT FROM {_struct(change.content_columns, 't')}"
     )
-    same = f"{_packed(business, 'i')} IS NOT DISTINCT FROM {_packed(business, 'b')}"
+    same = f"{_struct(business, 'i')} IS NOT DISTINCT FROM {_struct(business, 'b')}"
     changes = desk.arrow(
         f"""
         WITH before AS (
-          SELECT {keys}, {_packed(names)} AS b FROM {stored}
+          SELECT {keys}, {_struct(names)} AS b FROM {rows}
           WHERE valid_from < {change.day} AND (valid_to IS NULL OR valid_to = {change.day})
         ), attempt AS (
-          SELECT {keys}, {_packed(names)} AS t FROM {stored} WHERE valid_from = {change.day}
+          SELECT {keys}, {_struct(names)} AS t FROM {rows} WHERE valid_from = {change.day}
         ), news AS (
-          SELECT {keys}, {_packed(names, instead=opening)} AS i FROM {incoming}
+          SELECT {keys}, {_struct(names, instead=opening)} AS i FROM {incoming}
         ), cases AS (
           SELECT b, t, i, (i IS NOT NULL AND b IS NOT NULL AND {same}) AS is_same
           FROM before FULL JOIN attempt USING ({keys}) FULL JOIN news USING ({keys})
         ), actions AS (
-          SELECT {change.before_action()} AS _action, {_packed(names, "b", {"valid_to": change.ends_on})} AS c FROM cases
+          SELECT {change.before_action()} AS _action, {_struct(names, "b", {"valid_to": change.ends_on})} AS c FROM cases
           UNION ALL SELECT {change.attempt_action()}, t FROM cases
           UNION ALL SELECT {change.incoming_action(differs)}, i FROM cases
         )
@@ -134,7 +134,7 @@ def _changes(desk: Desk, change: Change, stored: Relation, incoming: Relation) -
     return changes.select(schema.names).cast(schema)
 
 
-def _packed(columns: Sequence[str], row: str = "", instead: dict[str, str] | None = None) -> str:
+def _struct(columns: Sequence[str], row: str = "", instead: dict[str, str] | None = None) -> str:
     prefix = f"{row}." if row else ""
     fields = (f"{identifier(n)} := {(instead or {}).get(n) or prefix + identifier(n)}" for n in columns)
     return f"struct_pack({', '.join(fields)})"

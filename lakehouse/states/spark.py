@@ -25,18 +25,18 @@ def incoming_frame(change: Change, frame: DataFrame) -> DataFrame:
     )
 
 
-def changes_by_spark(change: Change, stored: DataFrame, incoming: DataFrame) -> DataFrame:
+def changes_by_spark(change: Change, rows_of_table: DataFrame, incoming: DataFrame) -> DataFrame:
     """Give the changes (see ``lakehouse.states.rule``); ``incoming`` are the rows of ``incoming_frame``, one per key."""
     from pyspark.sql import functions as F
 
     names = list(change.contract.columns)
-    rows = stored.where(F.col("_feed") == change.feed)
+    rows = rows_of_table.where(F.col("_feed") == change.feed)
     if change.scope is not None:
         rows = rows.where(F.col(change.scope.column).isin(change.scope.values.to_pylist()))
     before = rows.where(f"valid_from < {change.day} AND (valid_to IS NULL OR valid_to = {change.day})")
     attempt = rows.where(f"valid_from = {change.day}")
 
-    def packed(frame: DataFrame, label: str) -> DataFrame:
+    def row_as_struct(frame: DataFrame, label: str) -> DataFrame:
         return frame.select(*[F.col(k).alias(f"_k_{k}") for k in change.key], F.struct(*names).alias(label))
 
     on = [f"_k_{k}" for k in change.key]
@@ -44,9 +44,9 @@ def changes_by_spark(change: Change, stored: DataFrame, incoming: DataFrame) -> 
         f"i IS NOT NULL AND b IS NOT NULL AND {_all_equal('i', 'b', list(change.contract.business_columns))}"
     )
     cases = (
-        packed(before, "b")
-        .join(packed(attempt, "t"), on=on, how="full")
-        .join(packed(incoming, "i"), on=on, how="full")
+        row_as_struct(before, "b")
+        .join(row_as_struct(attempt, "t"), on=on, how="full")
+        .join(row_as_struct(incoming, "i"), on=on, how="full")
         .withColumn("is_same", F.expr(same))
     )
     differs = f"NOT ({_all_equal('i', 't', change.content_columns)})"
@@ -65,5 +65,5 @@ def changes_by_spark(change: Change, stored: DataFrame, incoming: DataFrame) -> 
     return cases.select(F.explode(actions).alias("c")).select("c.*").where("_action IS NOT NULL")
 
 
-def _all_equal(left: str, right: str, names: Sequence[str]) -> str:
-    return " AND ".join(f"{left}.`{n}` <=> {right}.`{n}`" for n in names) or "true"
+def _all_equal(one: str, other: str, names: Sequence[str]) -> str:
+    return " AND ".join(f"{one}.`{n}` <=> {other}.`{n}`" for n in names) or "true"

@@ -40,9 +40,9 @@ def clone_lake(
 def _clone(source: Path, target: Path, version: int, files: list[Path]) -> None:
     (target / "_delta_log").mkdir(parents=True)
     for entry in (source / "_delta_log").iterdir():
-        told = _VERSION.match(entry.name)
+        match = _VERSION.match(entry.name)
         # A log is rewritten in place by some writers, and `_last_checkpoint` may name a later version: neither is linked.
-        if told is not None and int(told.group(1)) <= version:
+        if match is not None and int(match.group(1)) <= version:
             shutil.copyfile(entry, target / "_delta_log" / entry.name)
     for file in files:
         place = target / file.relative_to(source)

@@ -24,27 +24,27 @@ def is_reader(frame: Frame) -> bool:
     return is_arrow(frame) and hasattr(frame, "read_next_batch")
 
 
-def fit(frame: Frame, found: Contract) -> Any:
+def fit(frame: Frame, contract: Contract) -> Any:
     """Give the frame with exactly the contract's columns, in its order and types."""
     names = (
         frame.schema.names if is_reader(frame) else frame.column_names if is_arrow(frame) else frame.columns
     )
-    missing = [name for name in found.columns if name not in names]
-    unknown = [name for name in names if name not in found.columns]
+    missing = [name for name in contract.columns if name not in names]
+    unknown = [name for name in names if name not in contract.columns]
     if missing or unknown:
         what = (
             f"lack column '{missing[0]}'"
             if missing
             else f"have a column '{unknown[0]}' the contract does not know"
         )
-        raise ContractBroken(f"rows for {found.name} {what}")
+        raise ContractBroken(f"rows for {contract.name} {what}")
     if is_reader(frame):
-        return _fit_reader(frame, found)
+        return _fit_reader(frame, contract)
     if is_arrow(frame):
-        return frame.select(list(found.columns)).cast(found.arrow_schema())
+        return frame.select(list(contract.columns)).cast(contract.arrow_schema())
     from pyspark.sql import functions as F
 
-    return frame.select(*[F.col(f"`{c.name}`").cast(c.type).alias(c.name) for c in found.columns.values()])
+    return frame.select(*[F.col(f"`{c.name}`").cast(c.type).alias(c.name) for c in contract.columns.values()])
 
 
 def with_lost_columns(rows: Frame, fields: Sequence[Any]) -> Any:
@@ -52,20 +52,20 @@ def with_lost_columns(rows: Frame, fields: Sequence[Any]) -> Any:
     import pyarrow as pa
 
     names = rows.schema.names
-    lost = [pa.field(field.to_arrow()) for field in fields if field.name not in names]
-    if not lost:
+    lost_fields = [pa.field(field.to_arrow()) for field in fields if field.name not in names]
+    if not lost_fields:
         return rows
     if is_reader(rows):
-        return _with_nulls(rows, lost)
-    for field in lost:
+        return _with_nulls(rows, lost_fields)
+    for field in lost_fields:
         rows = rows.append_column(field, pa.nulls(len(rows), field.type))
     return rows
 
 
-def _fit_reader(reader: Any, found: Contract) -> Any:
+def _fit_reader(reader: Any, contract: Contract) -> Any:
     import pyarrow as pa
 
-    schema = found.arrow_schema()
+    schema = contract.arrow_schema()
     batches = (batch.select(schema.names).cast(schema) for batch in reader)
     return pa.RecordBatchReader.from_batches(schema, batches)
 

@@ -16,7 +16,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.contracts.contract import Contract, contract, written_contract_names
+from lakehouse.contracts.contract import Contract
+from lakehouse.contracts.reading import contract, written_contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.query.desk import newest_sql
 from lakehouse.query.words import literal
@@ -84,16 +85,16 @@ class Lake:
     def create(self, tables: Iterable[str] | None = None) -> None:
         """Create every table that has a written contract (or those named) and is not there yet, empty; bring older ones to their contract."""
         for name in tables if tables is not None else written_contract_names():
-            found = contract(name)
-            if not create_table(found, Path(self.path(name))):
-                self._align(found)
+            contract_of_table = contract(name)
+            if not create_table(contract_of_table, Path(self.path(name))):
+                self._align(contract_of_table)
 
-    def _align(self, found: Contract) -> None:
+    def _align(self, contract_of_table: Contract) -> None:
         """Bring an older table to its contract: columns it has gained, CHECKs that have changed."""
-        table = self.delta(found.name)
-        known = {field.name for field in table.schema().fields}
-        missing = [field for field in found.arrow_schema() if field.name not in known]
-        if missing and found.shape != "derived":
+        table = self.delta(contract_of_table.name)
+        columns_of_table = {field.name for field in table.schema().fields}
+        missing = [field for field in contract_of_table.arrow_schema() if field.name not in columns_of_table]
+        if missing and contract_of_table.shape != "derived":
             import pyarrow as pa
             from deltalake import Field, Schema
 
@@ -102,14 +103,14 @@ class Lake:
         prefix = "delta.constraints."
         configuration = table.metadata().configuration
         now = {k.removeprefix(prefix): v for k, v in configuration.items() if k.startswith(prefix)}
-        wanted = found.checks()
-        if now == wanted:
+        rules = contract_of_table.checks()
+        if now == rules:
             return
-        with _contract_errors(found.name):
-            for name in [name for name, rule in now.items() if wanted.get(name) != rule]:
+        with _contract_errors(contract_of_table.name):
+            for name in [name for name, rule in now.items() if rules.get(name) != rule]:
                 table.alter.drop_constraint(name)
-            for name in [name for name, rule in wanted.items() if now.get(name) != rule]:
-                table.alter.add_constraint({name: wanted[name]})
+            for name in [name for name, rule in rules.items() if now.get(name) != rule]:
+                table.alter.add_constraint({name: rules[name]})
 
     def register(self, tables: Iterable[str]) -> None:
         """Make tables known to Spark SQL by name (dbt and SQL text need it; ``read`` does not).
@@ -184,11 +185,11 @@ class Lake:
     def append(self, table: str, frame: Frame) -> None:
         """Add rows; columns are matched to the contract by name and cast."""
         with self._locks[table], _contract_errors(table):
-            fitted = fit(frame, contract(table))
-            if is_arrow(fitted):
-                self._write_arrow(table, fitted, mode="append")
+            rows_of_table = fit(frame, contract(table))
+            if is_arrow(rows_of_table):
+                self._write_arrow(table, rows_of_table, mode="append")
             else:
-                fitted.write.format("delta").mode("append").save(self.path(table))
+                rows_of_table.write.format("delta").mode("append").save(self.path(table))
 
     def append_rows(self, table: str, rows: list[dict[str, Any]]) -> None:
         """Add a few rows without a JVM; columns that a row does not name are null."""
@@ -203,20 +204,22 @@ class Lake:
         Where nothing is there to be replaced this is a plain append, which costs a third, or nothing at all.
         """
         with self._locks[table], _contract_errors(table):
-            fitted = fit(frame, contract(table))
+            rows_of_table = fit(frame, contract(table))
             condition = _condition(equals)
             nothing_there = not self._may_hold(table, equals)
-            if is_arrow(fitted):
-                if nothing_there and not is_reader(fitted) and not fitted.num_rows:
+            if is_arrow(rows_of_table):
+                if nothing_there and not is_reader(rows_of_table) and not rows_of_table.num_rows:
                     return
                 if nothing_there:
-                    self._write_arrow(table, fitted, mode="append")
+                    self._write_arrow(table, rows_of_table, mode="append")
                 else:
-                    self._write_arrow(table, fitted, mode="overwrite", predicate=condition)
+                    self._write_arrow(table, rows_of_table, mode="overwrite", predicate=condition)
             elif nothing_there:
-                fitted.write.format("delta").mode("append").save(self.path(table))
+                rows_of_table.write.format("delta").mode("append").save(self.path(table))
             else:
-                writer = fitted.write.format("delta").mode("overwrite").option("replaceWhere", condition)
+                writer = (
+                    rows_of_table.write.format("delta").mode("overwrite").option("replaceWhere", condition)
+                )
                 writer.save(self.path(table))
 
     def take_files(self, table: str, files: Sequence[StagedFile], **equals: Any) -> None:
@@ -227,44 +230,52 @@ class Lake:
         again.
         """
         with self._locks[table], _contract_errors(table):
-            found = contract(table)
+            contract_of_table = contract(table)
             old = self._may_hold(table, equals) if equals else []
             if all(holds_only(file, equals) for file in old):
                 take_files(
                     self.delta(table),
                     Path(self.path(table)),
-                    found,
+                    contract_of_table,
                     files,
                     in_place_of=old,
                     run_id=self.run_id,
                 )
             else:
-                rows = staged_rows(files, found)
+                rows = staged_rows(files, contract_of_table)
                 self._write_arrow(table, rows, mode="overwrite", predicate=_condition(equals))
 
     def overwrite(self, table: str, frame: Frame) -> None:
         """Replace the whole table, its columns included; for derived tables and small current ones."""
         with self._locks[table], _contract_errors(table):
-            fitted = fit(frame, contract(table))
-            if is_arrow(fitted):
-                self._write_arrow(table, fitted, mode="overwrite", schema_mode="overwrite")
+            rows_of_table = fit(frame, contract(table))
+            if is_arrow(rows_of_table):
+                self._write_arrow(table, rows_of_table, mode="overwrite", schema_mode="overwrite")
             else:
-                writer = fitted.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+                writer = (
+                    rows_of_table.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+                )
                 writer.save(self.path(table))
 
     def extend_dictionary(self, table: str, frame: Frame) -> None:
         """Add the rows whose key the dictionary does not hold yet; never change or remove one."""
         key = list(contract(table).key)
         with self._locks[table], _contract_errors(table):
-            fitted = fit(frame, contract(table))
-            if is_arrow(fitted):
-                known = self.read_arrow(table, columns=key)
-                fresh = fitted.join(known, keys=key, join_type="left anti") if known.num_rows else fitted
+            rows_of_table = fit(frame, contract(table))
+            if is_arrow(rows_of_table):
+                keys = self.read_arrow(table, columns=key)
+                fresh = (
+                    rows_of_table.join(keys, keys=key, join_type="left anti")
+                    if keys.num_rows
+                    else rows_of_table
+                )
                 if fresh.num_rows:
-                    self._write_arrow(table, fresh.select(fitted.column_names), mode="append")
+                    self._write_arrow(table, fresh.select(rows_of_table.column_names), mode="append")
             else:
-                fresh = fitted.join(self.read(table).select(*key), on=key, how="left_anti")
-                fresh.select(*fitted.columns).write.format("delta").mode("append").save(self.path(table))
+                fresh = rows_of_table.join(self.read(table).select(*key), on=key, how="left_anti")
+                fresh.select(*rows_of_table.columns).write.format("delta").mode("append").save(
+                    self.path(table)
+                )
 
     def change_states(
         self,
@@ -445,9 +456,9 @@ def _add_actions(delta: DeltaTable) -> list[dict[str, Any]]:
     return pa.table(delta.get_add_actions(flatten=True)).to_pylist()  # type: ignore[no-any-return]
 
 
-def _is_worth_parts(rows: Frame, delta: DeltaTable, found: Contract) -> bool:
+def _is_worth_parts(rows: Frame, delta: DeltaTable, contract_of_table: Contract) -> bool:
     """Tell whether rows are so many that several cores should write them, as files of the columns the table has."""
-    if is_reader(rows) or rows.num_rows < _MANY_ROWS or found.partition_by:
+    if is_reader(rows) or rows.num_rows < _MANY_ROWS or contract_of_table.partition_by:
         return False
     from deltalake import Schema
 
@@ -473,7 +484,7 @@ def _contract_errors(table: str) -> Iterator[None]:
     """Turn a violated CHECK into one sentence that names table and rule, and no value of the row."""
     from deltalake.exceptions import DeltaError
 
-    def broken(text: str) -> str | None:
+    def sentence_of(text: str) -> str | None:
         for name, rule in contract(table).checks().items():
             if name in text or rule in text:
                 return f"a row for {table} breaks the contract: {rule}"
@@ -486,12 +497,12 @@ def _contract_errors(table: str) -> Iterator[None]:
     except DeltaError as wrong:
         if "validation check" not in str(wrong) and "CHECK" not in str(wrong):
             raise
-        said = (
-            broken(str(wrong))
+        sentence = (
+            sentence_of(str(wrong))
             or f"a row for {table} breaks one of: {'; '.join(contract(table).checks().values())}"
         )
-        raise ContractBroken(said) from None
+        raise ContractBroken(sentence) from None
     except Exception as wrong:
         if "DELTA_VIOLATE_CONSTRAINT" not in str(wrong) and "CHECK constraint" not in str(wrong):
             raise
-        raise ContractBroken(broken(str(wrong)) or f"a row for {table} breaks its contract") from None
+        raise ContractBroken(sentence_of(str(wrong)) or f"a row for {table} breaks its contract") from None

@@ -53,7 +53,7 @@ class _Measured:
 def take_files(
     table: DeltaTable,
     root: Path,
-    found: Contract,
+    contract: Contract,
     files: Sequence[StagedFile],
     *,
     in_place_of: Sequence[Mapping[str, Any]],
@@ -67,35 +67,37 @@ def take_files(
     from deltalake import CommitProperties, PostCommitHookProperties
     from deltalake.transaction import AddAction, RemoveAction
 
-    measured = [one for one in (_measured(file, found) for file in files) if one.rows]
-    _check(measured, found)
-    if not measured and not in_place_of:
+    files_with_stats = [one for one in (_with_stats(file, contract) for file in files) if one.rows]
+    _check(files_with_stats, contract)
+    if not files_with_stats and not in_place_of:
         return
     actions: list[Any] = []
     linked: list[Path] = []
     coming = table.version() + 1
     is_checkpoint_due = (coming + 1) % CHECKPOINT_INTERVAL == 0
     try:
-        for at, one in enumerate(measured):
+        for at, one in enumerate(files_with_stats):
             # A version is committed once, so only a file that no version names can be there already.
-            place = _partition_folder(one.file, found) / f"part-{coming:08d}-{at:05d}.parquet"
+            place = _partition_folder(one.file, contract) / f"part-{coming:08d}-{at:05d}.parquet"
             (root / place).parent.mkdir(exist_ok=True)
             linked.append(root / place)
             _link(one.file.path, root / place)
-            seen = (root / place).stat()
-            values: dict[str, str | None] = {n: str(one.file.partition[n]) for n in found.partition_by}
+            file_stat = (root / place).stat()
+            values: dict[str, str | None] = {n: str(one.file.partition[n]) for n in contract.partition_by}
             actions.append(
-                AddAction(str(place), seen.st_size, values, int(seen.st_mtime * 1000), True, _stats(one))
+                AddAction(
+                    str(place), file_stat.st_size, values, int(file_stat.st_mtime * 1000), True, _stats(one)
+                )
             )
         at_last = int(now().timestamp() * 1000)
         for old in in_place_of:
-            values = {n: _text(old[f"partition.{n}"]) for n in found.partition_by}
+            values = {n: _text(old[f"partition.{n}"]) for n in contract.partition_by}
             actions.append(RemoveAction(old["path"], True, at_last, old["size_bytes"], values))
         table.create_write_transaction(
             actions,
             mode="append",
             schema=table.schema(),
-            partition_by=list(found.partition_by) or None,
+            partition_by=list(contract.partition_by) or None,
             commit_properties=CommitProperties(custom_metadata={"userMetadata": run_id}),
             # Looking for logs that may go takes longer than the commit, and finds some after a checkpoint only.
             post_commithook_properties=PostCommitHookProperties(
@@ -108,23 +110,23 @@ def take_files(
         raise
 
 
-def staged_rows(files: Sequence[StagedFile], found: Contract) -> pa.RecordBatchReader:
+def staged_rows(files: Sequence[StagedFile], contract: Contract) -> pa.RecordBatchReader:
     """Give the rows of staged files, the partition columns among them, batch by batch."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = found.arrow_schema()
+    schema = contract.arrow_schema()
 
     def rows() -> Iterator[pa.RecordBatch]:
         for file in files:
             with pq.ParquetFile(file.path) as opened:
                 for batch in opened.iter_batches():
-                    given = {name: batch.column(name) for name in batch.schema.names}
-                    given |= {
+                    columns = {name: batch.column(name) for name in batch.schema.names}
+                    columns |= {
                         name: pa.repeat(pa.scalar(value, schema.field(name).type), batch.num_rows)
                         for name, value in file.partition.items()
                     }
-                    yield pa.record_batch([given[f.name].cast(f.type) for f in schema], schema=schema)
+                    yield pa.record_batch([columns[f.name].cast(f.type) for f in schema], schema=schema)
 
     return pa.RecordBatchReader.from_batches(schema, rows())
 
@@ -142,20 +144,20 @@ def holds_only(file: Mapping[str, Any], equals: Mapping[str, Any]) -> bool:
     return True
 
 
-def _measured(file: StagedFile, found: Contract) -> _Measured:
+def _with_stats(file: StagedFile, contract: Contract) -> _Measured:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file.path) as opened:
         footer, schema = opened.metadata, opened.schema_arrow
-    wanted = [field for field in found.arrow_schema() if field.name not in found.partition_by]
-    names = [field.name for field in wanted]
+    fields = [field for field in contract.arrow_schema() if field.name not in contract.partition_by]
+    names = [field.name for field in fields]
     if sorted(names) != sorted(schema.names):
-        lost = sorted({*names} ^ {*schema.names})
-        raise ContractBroken(f"rows staged for {found.name} do not have its columns: {lost[0]}")
-    for field in wanted:
+        different_names = sorted({*names} ^ {*schema.names})
+        raise ContractBroken(f"rows staged for {contract.name} do not have its columns: {different_names[0]}")
+    for field in fields:
         if not _is_same(field.type, schema.field(field.name).type):
             raise ContractBroken(
-                f"rows staged for {found.name} have {field.name} as {schema.field(field.name).type}, not {field.type}"
+                f"rows staged for {contract.name} have {field.name} as {schema.field(field.name).type}, not {field.type}"
             )
     nulls: dict[str, int] = {}
     bounds: dict[str, tuple[Any, Any]] = {}
@@ -193,23 +195,23 @@ def _is_same(one: pa.DataType, other: pa.DataType) -> bool:
     return bool(one == other)
 
 
-def _check(measured: Sequence[_Measured], found: Contract) -> None:
+def _check(files_with_stats: Sequence[_Measured], contract: Contract) -> None:
     """Hold the contract's rules against the files; those a footer answers cost nothing."""
-    if not found.checked:
+    if not contract.checked:
         return
-    asked: dict[str, list[str]] = {}
-    for one in measured:
+    rules_to_ask: dict[str, list[str]] = {}
+    for one in files_with_stats:
         rules = [
             rule
-            for rule, column in found.rules()
+            for rule, column in contract.rules()
             if not (rule == f"{column} IS NOT NULL" and one.nulls.get(column) == 0)
-            and column not in found.partition_by
+            and column not in contract.partition_by
         ]
         for rule in rules:
-            asked.setdefault(rule, []).append(str(one.file.path))
-    for rule, paths in asked.items():
+            rules_to_ask.setdefault(rule, []).append(str(one.file.path))
+    for rule, paths in rules_to_ask.items():
         if _is_broken(rule, paths):
-            raise ContractBroken(f"a row for {found.name} breaks the contract: {rule}")
+            raise ContractBroken(f"a row for {contract.name} breaks the contract: {rule}")
 
 
 def _is_broken(rule: str, paths: Sequence[str]) -> bool:
@@ -226,8 +228,8 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _partition_folder(file: StagedFile, found: Contract) -> Path:
-    return Path(*(f"{name}={file.partition[name]}" for name in found.partition_by))
+def _partition_folder(file: StagedFile, contract: Contract) -> Path:
+    return Path(*(f"{name}={file.partition[name]}" for name in contract.partition_by))
 
 
 def _stats(one: _Measured) -> str:

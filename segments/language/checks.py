@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lakehouse.contracts.contract import LEVELS, contract
+from lakehouse.contracts.contract import LEVELS
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, Node, SegmentLeaf, TagLeaf, leaves

@@ -15,7 +15,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.contracts.contract import Bound, contract, register_contract
+from lakehouse.contracts.contract import Bound
+from lakehouse.contracts.reading import contract, register_contract
 from lakehouse.errors import GateStopped, StepFailed
 from tags.catalogue import catalogue_rows
 from tags.build.project import CURRENT, DAILY, Compiled, compile_tags, source_tables, wide_contracts, write_project

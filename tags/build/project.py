@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from lakehouse.contracts.contract import Contract, build_contract, contract, contract_names
+from lakehouse.contracts.contract import Contract
+from lakehouse.contracts.reading import build_contract, contract, contract_names
 from tags import REGISTRY
 from tags.compile.compiler import WIDE_MODEL, Writer
 from tags.compile.plan import Plan, make_plan

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import sqlglot
 from sqlglot import exp
 
-from lakehouse.contracts.contract import LEVELS, contract, contract_names
+from lakehouse.contracts.contract import LEVELS
+from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from lakehouse.contracts.contract import contract, contract_names
+from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, load_yaml, plain
 

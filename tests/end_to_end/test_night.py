@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.contracts.contract import contract, contract_names
+from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import GateStopped, LockHeld, StepFailed, UsageError
 from lakehouse.ledger.lock import hold_lock
 from lakehouse.query.hashing import file_hash, table_hash

@@ -12,7 +12,7 @@ from identity.joining.connect import connect
 from identity.reading.graph import Grouping
 from identity.reading.observe import NODE_SCHEMA, Observed, observe
 from identity.rules.rules import Rules, read_rules
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 
 DAY = date(2026, 11, 18)
 KEY = b"a key for tests only, 32 letters"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 
 
 class MemoryLake:

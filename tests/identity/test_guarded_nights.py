@@ -11,7 +11,7 @@ from identity_records import deliver
 
 from identity import resolve
 from identity.reading.decisions import decide, revoke
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import GateStopped, SettingsInvalid, UsageError
 from lakehouse.gates.gates import check_tables
 from lakehouse.query.hashing import frame_hash, table_hash

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from lakehouse.contracts.contract import build_contract, contract, contract_names, register_contract
+from lakehouse.contracts.reading import build_contract, contract, contract_names, register_contract
 from lakehouse.errors import ContractBroken, GateStopped
 from lakehouse.gates.gates import check_tables
 from lakehouse.query.hashing import table_hash
@@ -38,7 +38,7 @@ def _contract(name: str, shape: str, key: list[str], **more):
 
 @pytest.fixture(scope="module", autouse=True)
 def scratch_contracts():
-    from lakehouse.contracts import contract as contracts
+    from lakehouse.contracts import reading as contracts
 
     _contract("quality.scratch_states", "state", ["id"])
     _contract("quality.scratch_facts", "fact", ["id"], bounds=[
@@ -229,7 +229,7 @@ def test_a_table_of_many_commits_opens_from_a_checkpoint(lake, spark):
 
 
 def test_many_rows_become_files_of_several_cores_and_read_like_few(lake, spark, monkeypatch):
-    from lakehouse.contracts import contract as contracts
+    from lakehouse.contracts import reading as contracts
     from lakehouse.tables import lake as writing
     from lakehouse.tables import packing
 
@@ -374,7 +374,7 @@ def test_a_row_that_breaks_the_contract_is_refused_in_one_sentence_without_its_v
 
 
 def test_a_table_follows_its_contract_when_that_gains_columns_and_values(make_workspace):
-    from lakehouse.contracts.contract import register_contract
+    from lakehouse.contracts.reading import register_contract
     from lakehouse.settings.settings import load_settings
 
     grown = Lake(load_settings(make_workspace()))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.contracts.contract import FOLDER, contract, contract_names
+from lakehouse.contracts.reading import FOLDER, contract, contract_names
 
 ROOT = Path(__file__).resolve().parents[2]
 # room → the rooms it may import

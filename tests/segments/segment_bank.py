@@ -10,7 +10,7 @@ import pyarrow as pa
 import tags
 from delivery.destinations import read_destinations
 from delivery.night import release, stage
-from lakehouse.contracts.contract import build_contract, contract, register_contract
+from lakehouse.contracts.reading import build_contract, contract, register_contract
 from segments.choosing.evaluation import evaluate
 from segments.language.catalogue import read_catalogue
 from segments.language.checks import Surroundings

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 
 EARLY = dt.date(2020, 1, 1)
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from lakehouse.contracts.contract import contract, contract_names
+from lakehouse.contracts.reading import contract, contract_names
 from tags import REGISTRY
 from vocabulary.registry import Entry, load_registry
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from lakehouse.settings.settings import load_settings
 from lakehouse.states.rule import Scope
 from lakehouse.tables.lake import Lake

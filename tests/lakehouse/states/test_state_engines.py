@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakehouse.contracts.contract import contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import ContractBroken
 from lakehouse.query.hashing import frame_hash
 from lakehouse.tables.lake import Lake

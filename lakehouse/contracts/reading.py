@@ -1,0 +1,182 @@
+"""Contract files: ``lakehouse/contracts/<database>/<table>.yml``, read, checked with file and line, and found by name."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lakehouse.contracts.contract import Bound, Column, Contract, Level, Shape, normalised_type
+from lakehouse.errors import ContractBroken, SettingsInvalid
+from lakehouse.settings.yaml_files import did_you_mean, load_yaml, parse_model
+
+FOLDER = Path(__file__).parent
+
+_FACT = (
+    Column("_feed", "string", True, "C1", "the feed that delivered the row"),
+    Column("_file", "string", True, "C1", "the delivered file, as the ledger of files names it"),
+    Column("_row", "bigint", True, "C1", "number of the record in that file, the header not counted"),
+    Column("_arrived_on", "date", True, "C1", "the business date of the night that took the file"),
+)
+_STATE = (
+    *_FACT[:3],
+    Column("valid_from", "date", True, "C1", "first business date on which we knew this, inclusive"),
+    Column(
+        "valid_to", "date", False, "C1", "first business date on which it no longer held; null while open"
+    ),
+)
+_PIPELINE: dict[str, tuple[Column, ...]] = {"fact": _FACT, "state": _STATE}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ColumnEntry(_Strict):
+    """One column of a contract file."""
+
+    type: str
+    required: bool = False
+    level: Level = "C1"
+    description: str = ""
+    allowed: tuple[str, ...] = ()
+
+    @field_validator("allowed", mode="before")
+    @classmethod
+    def _as_text(cls, values: Any) -> Any:
+        return tuple(str(value) for value in values) if isinstance(values, list | tuple) else values
+
+
+class BoundEntry(_Strict):
+    """One bound of a contract file."""
+
+    name: str
+    measure: str
+    why: str
+    over: Literal["all", "arrived"] = "all"
+    min: float | None = None
+    max: float | None = None
+    severity: Literal["stop", "warn"] = "stop"
+
+
+class RetentionEntry(_Strict):
+    """How long rows are kept, and why so long."""
+
+    days: int
+    why: str = ""
+
+
+class ContractFile(_Strict):
+    """What a contract file may say."""
+
+    table: str = Field(min_length=1)
+    description: str = Field(min_length=1)
+    grain: str = Field(min_length=1)
+    shape: Shape
+    key: tuple[str, ...] = Field(min_length=1)
+    owner: str = Field(min_length=1)
+    columns: dict[str, ColumnEntry] = Field(min_length=1)
+    event_date: str | None = None
+    partition_by: tuple[str, ...] = ()
+    bounds: tuple[BoundEntry, ...] = ()
+    retention: RetentionEntry | None = None
+    not_covered: tuple[str, ...] = ()
+    checked: bool = True
+
+    @model_validator(mode="after")
+    def _names_are_columns(self) -> ContractFile:
+        names = {*self.columns, *(column.name for column in _PIPELINE.get(self.shape, ()))}
+        for name in (*self.key, *self.partition_by, *([self.event_date] if self.event_date else [])):
+            if name not in names:
+                raise ValueError(f"'{name}' is no column of the table")
+        return self
+
+
+def build_contract(tree: dict[str, Any], *, file: str | Path = "(derived)") -> Contract:
+    """Give the contract that a YAML tree describes; anything missing or unknown raises ``ContractBroken``."""
+    try:
+        entries = ContractFile.model_validate(tree)
+    except ValidationError:
+        raise _fault(tree, file) from None
+    pipeline = _PIPELINE.get(entries.shape, ())
+    columns = {
+        name: Column(name, normalised_type(e.type), e.required, e.level, e.description, e.allowed)
+        for name, e in entries.columns.items()
+    } | {column.name: column for column in pipeline}
+    retention = entries.retention
+    return Contract(
+        name=entries.table,
+        description=entries.description,
+        grain=entries.grain,
+        shape=entries.shape,
+        key=entries.key,
+        owner=entries.owner,
+        columns=columns,
+        event_date=entries.event_date,
+        partition_by=entries.partition_by or (("_arrived_on",) if entries.shape == "fact" else ()),
+        bounds=tuple(Bound(**bound.model_dump()) for bound in entries.bounds),
+        retention_days=retention.days if retention else None,
+        retention_why=retention.why if retention else "",
+        not_covered=entries.not_covered,
+        checked=entries.checked,
+        pipeline_columns=tuple(column.name for column in pipeline),
+    )
+
+
+def _fault(tree: dict[str, Any], file: str | Path) -> ContractBroken:
+    """Give the first fault of a tree; of a file with its line, for which it is read once more, slowly."""
+    try:
+        parse_model(ContractFile, load_yaml(Path(file)) if Path(file).is_file() else tree, file=file)
+    except SettingsInvalid as fault:
+        return ContractBroken(fault.message, file=fault.file, line=fault.line)
+    raise AssertionError("a tree that is refused is refused again")
+
+
+@cache
+def _contract_file(name: str) -> Contract | None:
+    database, _, table = name.partition(".")
+    file = FOLDER / database / f"{table}.yml"
+    if not file.is_file():
+        return None
+    with file.open(encoding="utf-8") as text:
+        tree = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    result = build_contract(tree, file=file)
+    if result.name != name:
+        raise ContractBroken(f"says it is '{result.name}' but stands where '{name}' belongs", file=file)
+    return result
+
+
+_registered: dict[str, Contract] = {}
+
+
+def contract(name: str) -> Contract:
+    """Give the contract of ``database.table``; a table without one cannot be read or written."""
+    result = _registered.get(name) or _contract_file(name)
+    if result is None:
+        raise ContractBroken(f"table '{name}' has no contract{did_you_mean(name, contract_names())}")
+    return result
+
+
+def register_contract(contract: Contract) -> None:
+    """Make a contract known that is derived from settings (a feed's landing table, the wide tag table)."""
+    _registered[contract.name] = contract
+
+
+def written_contract_names(database: str | None = None) -> list[str]:
+    """Give the names of the contracts that are files, sorted; feeds' landing tables are not among them."""
+    names = (f"{file.parent.name}.{file.stem}" for file in FOLDER.glob("*/*.yml"))
+    return sorted(n for n in names if database is None or n.startswith(database + "."))
+
+
+def contract_names(database: str | None = None) -> list[str]:
+    """Give the names of all written and registered contracts, sorted."""
+    names_of_derived = (n for n in _registered if database is None or n.startswith(database + "."))
+    return sorted({*written_contract_names(database), *names_of_derived})
+
+
+def contracts(database: str | None = None) -> list[Contract]:
+    """Give all contracts, of one database or of all."""
+    return [contract(name) for name in contract_names(database)]
