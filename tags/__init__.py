@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tags.compile.places import REGISTRY
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -11,12 +12,9 @@ if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from tags.build.computation import TagsResult
-    from tags.build.project import Compiled
+    from tags.compile.compilation import Compilation
 
 __all__ = ["REGISTRY", "build", "load_registry"]
-
-REGISTRY = Path(__file__).parent / "registry"
-"""The folder of the shipped registry, for ``vocabulary.registry`` and ``vocabulary.tag_facts``."""
 
 
 def build(lake: Lake, business_date: dt.date) -> TagsResult:
@@ -26,15 +24,16 @@ def build(lake: Lake, business_date: dt.date) -> TagsResult:
     return build_tags(lake, business_date)
 
 
-def load_registry(settings: Settings) -> Compiled:
+def load_registry(settings: Settings) -> Compilation:
     """Read, check and compile a workspace's tags; the first fault raises with file and line.
 
     The contracts of the wide tag tables are known afterwards, so that they can be read before they are rebuilt.
     """
     from lakehouse.contracts.reading import register_contract
-    from tags.build.project import compile_tags, wide_contracts
+    from tags.build.project import wide_contracts
+    from tags.compile.compilation import compile_tags
 
-    compiled = compile_tags(settings.workspace)
-    for derived in wide_contracts(compiled):
-        register_contract(derived)
-    return compiled
+    compilation = compile_tags(settings.workspace)
+    for contract in wide_contracts(compilation):
+        register_contract(contract)
+    return compilation

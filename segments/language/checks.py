@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lakehouse.contracts.contract import LEVELS
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean
@@ -22,6 +21,7 @@ from segments.language.lists import known_lists, list_file
 from segments.language.operators import OPERATORS, Test, type_fault
 from segments.language.policy import Policy
 from segments.language.spec import Segment, version_matches
+from vocabulary.levels import LEVELS
 from vocabulary.tag_facts import TagFacts
 
 GIVEN_COLUMNS = ("variant", "channel")
