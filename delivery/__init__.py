@@ -33,15 +33,15 @@ def stage(
     return night.stage(lake, audiences, destinations)
 
 
-def release(lake: Lake, staged: Sequence[StagedAudience]) -> None:
+def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
     """Make staged audiences visible to their destinations; see ``delivery.night``."""
     from delivery import night
 
-    night.release(lake, staged)
+    night.release(lake, audiences)
 
 
-def discard(staged: Iterable[StagedAudience]) -> None:
+def discard(audiences: Iterable[StagedAudience]) -> None:
     """Remove what was staged and will not be released."""
     from delivery import night
 
-    night.discard(staged)
+    night.discard(audiences)

@@ -29,25 +29,25 @@ def stage(
 
     Nothing is left behind where one of them fails. The same audiences give the same bytes.
     """
-    staged: list[StagedAudience] = []
+    deliveries: list[StagedAudience] = []
     try:
         for audience in audiences:
             for name in audience.destinations:
                 one = stage_audience(audience, name, destinations[name], settings=lake.settings)
                 if one is not None:
-                    staged.append(one)
-        _write_recipients(lake, staged)
+                    deliveries.append(one)
+        _write_recipients(lake, deliveries)
     except BaseException:
-        discard(staged)
+        discard(deliveries)
         raise
-    return tuple(staged)
+    return tuple(deliveries)
 
 
-def release(lake: Lake, staged: Sequence[StagedAudience]) -> None:
+def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
     """Make staged audiences visible to their destinations and record the deliveries."""
     import pyarrow as pa
 
-    for audience in staged:
+    for audience in audiences:
         release_audience(audience)
         what = "is there already" if audience.is_repeated else "released"
         log.info(
@@ -58,12 +58,14 @@ def release(lake: Lake, staged: Sequence[StagedAudience]) -> None:
             what,
         )
     schema = contract("segments.deliveries").arrow_schema()
-    lake.extend_dictionary("segments.deliveries", pa.Table.from_pylist(delivery_rows(staged), schema=schema))
+    lake.extend_dictionary(
+        "segments.deliveries", pa.Table.from_pylist(delivery_rows(audiences), schema=schema)
+    )
 
 
-def discard(staged: Iterable[StagedAudience]) -> None:
+def discard(audiences: Iterable[StagedAudience]) -> None:
     """Remove what was staged and will not be released."""
-    for audience in staged:
+    for audience in audiences:
         discard_audience(audience)
 
 

@@ -19,10 +19,10 @@ def release_audience(audience: StagedAudience) -> None:
     if audience.is_repeated:
         return
     final = audience.root / audience.path
-    if audience.staged is not None:
+    if audience.folder is not None:
         _remove_unreleased(audience.root, keep=final)
         final.parent.mkdir(parents=True, exist_ok=True)
-        audience.staged.rename(final)
+        audience.folder.rename(final)
     shutil.rmtree(audience.root / STAGING, ignore_errors=True)
     text = json.dumps(audience.pointer, indent=2) + "\n"
     unfinished = audience.root / f".{LATEST}.unfinished"

@@ -46,7 +46,7 @@ KEY_DIGITS = 32
 
 @dataclass(frozen=True)
 class StagedAudience:
-    """One audience for one destination, complete but not visible; ``staged`` is None when the run is there already."""
+    """One audience for one destination, complete but not visible; ``folder`` is None when the run is there already."""
 
     segment: str
     destination: str
@@ -56,7 +56,7 @@ class StagedAudience:
     published: int
     root: Path
     path: str
-    staged: Path | None
+    folder: Path | None
     manifest_sha256: str
     valid_until: str
     is_repeated: bool
@@ -108,15 +108,15 @@ def stage_audience(
     seq = 1 + (latest["seq"] if latest else 0)
     run_id = audience.run_id
     if latest and latest["run_id"].partition("-")[0] == run_id:
-        return _delivered(audience, name, root, latest["path"], recipients, is_repeated=True)
+        return _delivered_run(audience, name, root, latest["path"], recipients, is_repeated=True)
     if _was_delivered(root / day / f"run={run_id}", latest):
         run_id = f"{run_id}-{seq}"
     elif (root / day / f"run={run_id}").is_dir():
-        return _delivered(audience, name, root, f"{day}/run={run_id}", recipients, is_repeated=False)
-    staged = root / STAGING / f"run={run_id}"
+        return _delivered_run(audience, name, root, f"{day}/run={run_id}", recipients, is_repeated=False)
+    folder = root / STAGING / f"run={run_id}"
     snapshot = rows.drop_columns(["one_id"])
     until = valid_until(audience.as_of, audience.valid_hours, settings.zone)
-    _write_run(audience, name, staged, snapshot, run_id=run_id, seq=seq, latest=latest, until=until, secret=secret,
+    _write_run(audience, name, folder, snapshot, run_id=run_id, seq=seq, latest=latest, until=until, secret=secret,
                previous=_previous_rows(root, latest))  # fmt: skip
     return StagedAudience(
         segment=audience.code,
@@ -127,8 +127,8 @@ def stage_audience(
         published=snapshot.num_rows,
         root=root,
         path=f"{day}/run={run_id}",
-        staged=staged,
-        manifest_sha256=file_hash(staged / MANIFEST),
+        folder=folder,
+        manifest_sha256=file_hash(folder / MANIFEST),
         valid_until=until,
         is_repeated=False,
         recipients=recipients,
@@ -151,7 +151,7 @@ def _keyed(people: pa.Table, secret: bytes) -> pa.Table:
     return rows.sort_by("recipient_key")
 
 
-def _delivered(
+def _delivered_run(
     audience: Audience, name: str, root: Path, path: str, recipients: pa.Table, *, is_repeated: bool
 ) -> StagedAudience:
     """Verify a run that is there already and give it; nothing of it is written again."""
@@ -172,7 +172,7 @@ def _delivered(
         published=manifest["counts"]["published"],
         root=root,
         path=path,
-        staged=None,
+        folder=None,
         manifest_sha256=file_hash(root / path / MANIFEST),
         valid_until=manifest["valid_until"],
         is_repeated=is_repeated,
@@ -216,7 +216,7 @@ def _delta(snapshot: pa.Table, previous: pa.Table | None, file_format: str) -> p
         f.name: type_name(f.type) for f in comparable.schema
     }
     values = [identifier(name) for name in comparable.column_names if name != "recipient_key"]
-    changed = (
+    is_changed = (
         " OR ".join(f"n.{name} IS DISTINCT FROM b.{name}" for name in values)
         if same and values
         else str(not same)
@@ -228,7 +228,7 @@ def _delta(snapshot: pa.Table, previous: pa.Table | None, file_format: str) -> p
             "SELECT CASE WHEN b.recipient_key IS NULL THEN 'ENTER' WHEN n.recipient_key IS NULL THEN 'EXIT' ELSE 'UPDATE' END"
             " AS op, trim(coalesce(n.recipient_key, b.recipient_key), '\"') AS recipient_key\n"
             f"FROM {now} n FULL JOIN {before} b ON b.recipient_key = n.recipient_key\n"
-            f"WHERE n.recipient_key IS NULL OR b.recipient_key IS NULL OR ({changed})",
+            f"WHERE n.recipient_key IS NULL OR b.recipient_key IS NULL OR ({is_changed})",
         )
         people = desk.lend("snapshot", snapshot)
         rows = desk.arrow(f"SELECT * FROM {changes} LEFT JOIN {people} USING (recipient_key)")
@@ -239,7 +239,7 @@ def _delta(snapshot: pa.Table, previous: pa.Table | None, file_format: str) -> p
 def _write_run(
     audience: Audience,
     name: str,
-    staged: Path,
+    folder: Path,
     snapshot: pa.Table,
     *,
     run_id: str,
@@ -254,7 +254,7 @@ def _write_run(
     modes = [mode for mode in ("snapshot", "delta") if mode in audience.modes]
     parts = []
     for mode in modes:
-        parts += write_rows({"snapshot": snapshot, "delta": delta}[mode], staged / mode, audience.file_format)
+        parts += write_rows({"snapshot": snapshot, "delta": delta}[mode], folder / mode, audience.file_format)
     ops = delta["op"].to_pylist()
     counts = {
         **audience.counts,
@@ -283,7 +283,7 @@ def _write_run(
         "schema": schema_of(snapshot, audience.levels),
         "files": [
             {
-                "path": str(part.relative_to(staged)),
+                "path": str(part.relative_to(folder)),
                 "rows": count_rows(part, audience.file_format),
                 "bytes": part.stat().st_size,
                 "sha256": file_hash(part),
@@ -302,6 +302,6 @@ def _write_run(
         "approvals": [],
     }
     body = manifest_bytes(manifest)
-    (staged / MANIFEST).write_bytes(body)
-    (staged / MANIFEST_SUM).write_text(f"{sha256(body).hexdigest()}  {MANIFEST}\n", encoding="utf-8")
-    (staged / SUCCESS).write_bytes(b"")
+    (folder / MANIFEST).write_bytes(body)
+    (folder / MANIFEST_SUM).write_text(f"{sha256(body).hexdigest()}  {MANIFEST}\n", encoding="utf-8")
+    (folder / SUCCESS).write_bytes(b"")

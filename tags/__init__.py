@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from tags.build.computation import TagsResult
     from tags.compile.compilation import Compilation
 
-__all__ = ["REGISTRY", "build", "load_registry"]
+__all__ = ["REGISTRY", "build_tags", "load_registry"]
 
 
-def build(lake: Lake, business_date: dt.date) -> TagsResult:
+def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     """Compute every online tag as of ``business_date`` (see ``tags.build.computation.build_tags``)."""
-    from tags.build.computation import build_tags
+    from tags.build import computation
 
-    return build_tags(lake, business_date)
+    return computation.build_tags(lake, business_date)
 
 
 def load_registry(settings: Settings) -> Compilation:

@@ -166,8 +166,8 @@ class Compute(_Strict):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Compute:
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(given) != 1:
+        forms = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(forms) != 1:
             raise ValueError(f"needs exactly one of {', '.join(type(self).model_fields)}")
         if self.cases and any(case.otherwise is not None for case in self.cases[:-1]):
             raise ValueError("only the last of 'cases' may be 'else'")
@@ -310,13 +310,13 @@ def _entries(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
         except (yaml.YAMLError, UnicodeDecodeError):
             load_yaml(file)  # says what is wrong and on which line
             raise
-    allowed = list(_File.model_fields)
+    keys = list(_File.model_fields)
     if not isinstance(tree, dict) or not isinstance(tree.get("tags"), list) or not tree.get("family"):
         raise SettingsInvalid("a tag file has the keys 'family' and 'tags' (a list)", file=file, line=1)
     for key in tree:
-        if key not in allowed:
+        if key not in keys:
             line = line_of(load_yaml(file), key)
-            raise SettingsInvalid(f"unknown key '{key}'{did_you_mean(key, allowed)}", file=file, line=line)
+            raise SettingsInvalid(f"unknown key '{key}'{did_you_mean(key, keys)}", file=file, line=line)
     for index, entry in enumerate(tree["tags"]):
         if not isinstance(entry, dict):
             raise SettingsInvalid("a tag is a mapping", file=file, line=Place(file, index).line())
@@ -343,18 +343,18 @@ def _validated(raw: dict[str, dict[str, Any]], places: dict[str, Place]) -> dict
 
 def _explain(tree: dict[str, Any], place: Place) -> None:
     """Raise the located error of a faulty entry: from its own lines where they hold the fault."""
-    written = load_yaml(place.file)["tags"][place.index]
+    entry = load_yaml(place.file)["tags"][place.index]
     for key, value in tree.items():
-        if key not in written:
-            written[key] = value
-    parse_model(Entry, written, file=place.file)
+        if key not in entry:
+            entry[key] = value
+    parse_model(Entry, entry, file=place.file)
 
 
 class _UniqueLoader(YAML_LOADER):  # type: ignore[misc,valid-type]
     """The C loader, refusing a key given twice (YAML takes the last one silently)."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        if len(found) != len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
             raise yaml.constructor.ConstructorError(None, None, "a key is given twice", node.start_mark)
-        return found
+        return mapping

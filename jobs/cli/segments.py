@@ -34,10 +34,10 @@ def list_segments(workspace: Path | None) -> None:
         )
         counts = {code: (as_of, json.loads(numbers)) for code, as_of, numbers in rows}
     for segment in read_segments(settings.workspace):
-        found = counts.get(segment.code)
+        newest = counts.get(segment.code)
         numbers = (
-            f"{found[1]['published']:>8} published of {found[1]['candidates']} as of {found[0]}"
-            if found
+            f"{newest[1]['published']:>8} published of {newest[1]['candidates']} as of {newest[0]}"
+            if newest
             else "not run yet"
         )
         click.echo(
@@ -112,17 +112,17 @@ def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | 
     if (folder is None) == (not is_all):
         raise UsageError("name one folder, or say --all")
     instant = _instant(at)
-    verdicts = []
+    verifications = []
     for root in [folder] if folder is not None else _published_roots(workspace):
-        verdicts += verify_folder(root, at=instant)
-    for verdict in verdicts:
-        for failure in verdict.failures:
-            click.echo(f"{verdict.folder}: {failure}", err=True)
-        if not verdict.failures and verdict.published is not None:
+        verifications += verify_folder(root, at=instant)
+    for verification in verifications:
+        for failure in verification.failures:
+            click.echo(f"{verification.folder}: {failure}", err=True)
+        if not verification.failures and verification.published is not None:
             click.echo(
-                f"good  {verdict.published:>8} people, valid until {verdict.valid_until}  {verdict.folder}"
+                f"good  {verification.published:>8} people, valid until {verification.valid_until}  {verification.folder}"
             )
-    return 1 if any(verdict.failures for verdict in verdicts) else 0
+    return 1 if any(verification.failures for verification in verifications) else 0
 
 
 @group.command("explain")
@@ -137,28 +137,30 @@ def explain(code: str, one_id: int, day: date | None, workspace: Path | None) ->
     from segments.explaining.explain import explain as explain_person
 
     settings = load_settings(workspace)
-    found = explain_person(settings, read_surroundings(settings), code, one_id, day)
-    click.echo(f"{found.code} {found.version}, OneID {found.one_id}, as of {found.business_date}")
-    if found.redirected_from is not None:
-        click.echo(f"OneID {found.redirected_from} was merged into {found.one_id}")
-    for note in found.notes:
+    explanation = explain_person(settings, read_surroundings(settings), code, one_id, day)
+    click.echo(
+        f"{explanation.code} {explanation.version}, OneID {explanation.one_id}, as of {explanation.business_date}"
+    )
+    if explanation.redirected_from is not None:
+        click.echo(f"OneID {explanation.redirected_from} was merged into {explanation.one_id}")
+    for note in explanation.notes:
         click.echo(f"note: {note}")
     words = {True: "true", False: "false", None: "unknown"}
-    for line in found.lines:
-        value = f"   [{line.found}]" if line.found else ""
+    for line in explanation.lines:
+        value = f"   [{line.evidence}]" if line.evidence else ""
         click.echo(f"  {words[line.answer]:<8} {'  ' * line.depth}{line.text}{value}")
-    click.echo(f"rule: {words[found.chosen]} (unknown means {found.unknown_means})")
-    if found.suppressed:
-        click.echo(f"suppressed: {found.suppressed}")
-    if found.is_member:
+    click.echo(f"rule: {words[explanation.answer]} (unknown means {explanation.unknown_means})")
+    if explanation.suppression:
+        click.echo(f"suppressed: {explanation.suppression}")
+    if explanation.is_member:
         click.echo(
-            f"arm: {found.variant or '-'}  control group: {found.holdout}  channel: {found.channel or '-'}"
+            f"arm: {explanation.variant or '-'}  control group: {explanation.holdout}  channel: {explanation.channel or '-'}"
         )
-    for delivery in found.deliveries:
+    for delivery in explanation.deliveries:
         click.echo(
             f"published: {delivery['destination']} run {delivery['run_id']} as {delivery['recipient_key']}"
         )
-    click.echo(f"outcome: {found.outcome}")
+    click.echo(f"outcome: {explanation.outcome}")
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -186,7 +188,7 @@ def _published_roots(workspace: Path | None) -> list[Path]:
 
     settings = load_settings(workspace)
     destinations = read_destinations(settings.workspace)
-    folders = [destination_folder(settings, name, found) for name, found in destinations.items()]
+    folders = [destination_folder(settings, name, place) for name, place in destinations.items()]
     present = [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]
     if not present:
         raise UsageError(f"nothing was published yet in {settings.workspace}")

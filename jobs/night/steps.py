@@ -46,7 +46,7 @@ def build_tags(lake: Lake, business_date: date) -> dict[str, Any]:
     """Compute every tag about every person."""
     import tags
 
-    return tags.build(lake, business_date).summary()
+    return tags.build_tags(lake, business_date).summary()
 
 
 def publish(lake: Lake, business_date: date) -> dict[str, Any]:
@@ -55,13 +55,13 @@ def publish(lake: Lake, business_date: date) -> dict[str, Any]:
     import segments
 
     result = segments.evaluate(lake, business_date, read_surroundings(lake.settings))
-    staged = delivery.stage(lake, result.audiences, delivery.read_destinations(lake.settings))
+    audiences = delivery.stage(lake, result.audiences, delivery.read_destinations(lake.settings))
     try:
         check_gate(lake, "segments", business_date)
     except GateStopped:
-        delivery.discard(staged)
+        delivery.discard(audiences)
         raise
-    delivery.release(lake, staged)
+    delivery.release(lake, audiences)
     return result.summary()
 
 

@@ -44,7 +44,7 @@ MEMBERS = "('TREATED', 'GLOBAL', 'LOCAL', 'CONTAMINATED')"
 
 
 @dataclass(frozen=True)
-class Decision:
+class SegmentDecision:
     """What was decided for one segment on one business date. The relations are those of the night's desk."""
 
     segment: Segment
@@ -75,7 +75,7 @@ def decide_segment(
     list_hashes: Mapping[str, tuple[int, str]],
     offer_risk: str | None,
     hashes: dict[tuple[str, ...], dict[str, Any]] | None = None,
-) -> Decision:
+) -> SegmentDecision:
     """Decide one segment from the leaf table and the arms of earlier nights (salt, one_id, arm, arms).
 
     ``members`` holds the members (one_id) of every segment this one names. ``hashes`` keeps what was hashed of the leaf
@@ -103,7 +103,7 @@ def decide_segment(
     inputs = _inputs(
         desk, segment, leaves, candidates, members, list_hashes, hashes if hashes is not None else {}
     )
-    return Decision(
+    return SegmentDecision(
         segment,
         _audience(desk, segment, candidates, business_date, tags, counts, inputs),
         candidates,
@@ -122,7 +122,7 @@ def _audience(
     inputs: list[dict[str, Any]],
 ) -> Audience:
     publish = segment.spec.publish
-    columns = ["one_id", *(_shown(column) for column in publish.columns)]
+    columns = ["one_id", *(_column_sql(column) for column in publish.columns)]
     run_id = text_hash(
         "segment_run",
         segment.code,
@@ -179,7 +179,7 @@ def _choose(
     return people, int(desk.value(f"SELECT count(*) FROM {leaves} WHERE ({answer}) IS NULL"))
 
 
-def _shown(column: str) -> str:
+def _column_sql(column: str) -> str:
     return column if column in GIVEN_COLUMNS else f"{value_column(column)} AS {identifier(column)}"
 
 
@@ -191,7 +191,7 @@ def _place(
     local_control: ArmSql,
     arms: ArmSql,
 ) -> Relation:
-    """Give every candidate with place and arm; see ``Decision.candidates``."""
+    """Give every candidate with place and arm; see ``SegmentDecision.candidates``."""
     parts = (global_control, local_control, arms)
     joins = "\n".join(dict.fromkeys(part.join for part in parts if part.join))
     torn = " OR ".join(part.torn for part in parts if part.torn) or "false"
@@ -245,11 +245,11 @@ def _counts(
 
 def _guard(segment: Segment, published: int) -> None:
     size = segment.spec.guards.size
-    for bound, limit, broken in (
+    for bound, limit, is_outside in (
         ("min", size.min, published < size.min),
         ("max", size.max, size.max is not None and published > size.max),
     ):
-        if broken:
+        if is_outside:
             raise GateStopped(
                 f"segment {segment.code}: the audience has {published} people and guards.size.{bound} is {limit}; "
                 "nothing was published",
@@ -271,12 +271,12 @@ def _inputs(
 
     Only the columns this segment asks for count, so that a correction elsewhere changes no run.
     """
-    used = _columns_used(segment)
+    columns_used = _columns_used(segment)
     inputs = []
     for table, columns in sorted(leaves.columns_of.items()):
-        read = sorted(set(columns) & used)
-        if read:
-            inputs.append({"table": table, **_read_hash(desk, leaves.rows, tuple(read), hashes)})
+        columns_read = sorted(set(columns) & columns_used)
+        if columns_read:
+            inputs.append({"table": table, **_read_hash(desk, leaves.rows, tuple(columns_read), hashes)})
     for reference in sorted({leaf.reference for leaf in all_leaves(segment) if isinstance(leaf, ListLeaf)}):
         entries, sha256 = list_hashes[reference]
         inputs.append({"table": f"lists/{reference}", "rows": entries, "hash": sha256[:24]})
@@ -303,9 +303,11 @@ def _input(table: str, rows: pa.Table) -> dict[str, Any]:
 
 def _columns_used(segment: Segment) -> set[str]:
     purpose, channels = segment.spec.purpose, segment.spec.contact.channels
-    used = {leaf.column for leaf in all_leaves(segment)} | set(COMMON_FACTS) | {opt_out_column(purpose)}
-    used |= {allowed_column(purpose, channel) for channel in channels} | {usable_column(c) for c in channels}
-    return used | {value_column(tag) for tag in published_tags(segment)}
+    columns = {leaf.column for leaf in all_leaves(segment)} | set(COMMON_FACTS) | {opt_out_column(purpose)}
+    columns |= {allowed_column(purpose, channel) for channel in channels} | {
+        usable_column(c) for c in channels
+    }
+    return columns | {value_column(tag) for tag in published_tags(segment)}
 
 
 def _tags_of(segment: Segment) -> list[str]:

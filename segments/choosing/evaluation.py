@@ -16,7 +16,7 @@ from lakehouse.errors import SettingsInvalid, StepFailed
 from lakehouse.query.desk import Desk, Relation, open_alone
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.choosing.compile import TAG_TABLE, compile_leaf_table, published_tags
-from segments.choosing.decide import Decision, decide_segment
+from segments.choosing.decide import SegmentDecision, decide_segment
 from segments.choosing.earlier import EarlierNights, read_earlier_nights
 from segments.choosing.leaf_tables import Engine, make_leaf_table
 from segments.choosing.tables import (
@@ -88,7 +88,7 @@ def evaluate(
 
 def _decide_all(
     lake: Lake, desk: Desk, catalogue: Catalogue, business_date: date, engine: Engine | None
-) -> tuple[list[Decision], EarlierNights]:
+) -> tuple[list[SegmentDecision], EarlierNights]:
     segments, policy = catalogue.segments, catalogue.site.policy
     _refuse_missing_tags(lake, segments)
     lists = _read_lists(lake.settings.workspace, segments)
@@ -97,7 +97,7 @@ def _decide_all(
     leaves = make_leaf_table(lake, desk, leaf_table, lists, business_date, engine=engine)
     earlier = read_earlier_nights(lake, desk, business_date)
     list_hashes = {ref: (len(entry.holding(business_date)), entry.sha256) for ref, entry in lists.items()}
-    decisions: list[Decision] = []
+    decisions: list[SegmentDecision] = []
     members: dict[str, Relation] = {}
     hashes: dict[tuple[str, ...], dict[str, Any]] = {}
     for level in levels_of(segments):
@@ -130,9 +130,9 @@ def _refuse_missing_tags(lake: Lake, segments: Sequence[Segment]) -> None:
     """Refuse a tag that is online in the registry but was never built, before Spark complains about a column."""
     present = {f.name for f in lake.delta(TAG_TABLE).schema().fields}
     for segment in segments:
-        asked = [(leaf.tag, leaf.line) for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)]
+        leaf_tags = [(leaf.tag, leaf.line) for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)]
         for tag, line in [
-            *asked,
+            *leaf_tags,
             *((tag, segment.line("publish", "columns")) for tag in published_tags(segment)),
         ]:
             if tag not in present:
@@ -148,10 +148,10 @@ def _offer_risk(lake: Lake, segment: Segment) -> str | None:
     if segment.spec.offer is None:
         return None
     offer_id, _, version = segment.spec.offer.partition("@")
-    wanted = ["offer_id", "version", "risk_level", "valid_to"]
+    columns = ["offer_id", "version", "risk_level", "valid_to"]
     offers = [
         row
-        for row in lake.read_arrow("trusted.offers", columns=wanted).to_pylist()
+        for row in lake.read_arrow("trusted.offers", columns=columns).to_pylist()
         if row["valid_to"] is None
     ]
     risks = {
@@ -168,7 +168,7 @@ def _offer_risk(lake: Lake, segment: Segment) -> str | None:
 
 
 def _write_tables(
-    lake: Lake, desk: Desk, decisions: list[Decision], earlier: EarlierNights, business_date: date
+    lake: Lake, desk: Desk, decisions: list[SegmentDecision], earlier: EarlierNights, business_date: date
 ) -> None:
     """Write what was decided; dates are replaced, dictionaries only grow."""
     members, changes = member_rows(desk, decisions, earlier, business_date)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.reading import contract
 from lakehouse.query.words import literal, literals
-from segments.choosing.decide import MEMBERS, Decision
+from segments.choosing.decide import MEMBERS, SegmentDecision
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,7 @@ _CONSENT_REASONS = ("OPT_OUT", "NO_CONSENT", "COMPLAINT")
 
 
 def member_rows(
-    desk: Desk, decisions: Iterable[Decision], earlier: EarlierNights, business_date: date
+    desk: Desk, decisions: Iterable[SegmentDecision], earlier: EarlierNights, business_date: date
 ) -> tuple[pa.Table, pa.Table]:
     """Give the rows of ``segments.members`` and of ``segments.changes``."""
     members, changes = [], []
@@ -47,10 +47,10 @@ def member_rows(
 def _changes_sql(
     code: str, keys: str, current: Relation, candidates: Relation, earlier: EarlierNights
 ) -> str:
-    sent = "holdout = 'NONE' AND coalesce(variant, '') <> 'CONTAMINATED'"
+    is_sent = "holdout = 'NONE' AND coalesce(variant, '') <> 'CONTAMINATED'"
     return (
-        f"WITH now AS (SELECT * FROM {current} WHERE {sent}),\n"
-        f"before AS (SELECT * FROM {earlier.members} WHERE code = {code} AND {sent})\n"
+        f"WITH now AS (SELECT * FROM {current} WHERE {is_sent}),\n"
+        f"before AS (SELECT * FROM {earlier.members} WHERE code = {code} AND {is_sent})\n"
         f"SELECT {keys}, coalesce(n.one_id, b.one_id) AS one_id,\n"
         "  CASE WHEN b.one_id IS NULL THEN 'ENTER' WHEN n.one_id IS NULL THEN 'EXIT' ELSE 'UPDATE' END AS op,\n"
         "  CASE WHEN b.one_id IS NULL THEN\n"
@@ -70,7 +70,7 @@ def _changes_sql(
     )
 
 
-def suppression_rows(desk: Desk, decisions: Iterable[Decision], business_date: date) -> pa.Table:
+def suppression_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
     """Give the rows of ``segments.suppressions``."""
     parts = []
     for decision in decisions:
@@ -86,7 +86,7 @@ def suppression_rows(desk: Desk, decisions: Iterable[Decision], business_date: d
     return _together("segments.suppressions", parts)
 
 
-def assignment_rows(desk: Desk, decisions: Iterable[Decision], business_date: date) -> pa.Table:
+def assignment_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
     """Give the arms met this night; two segments that share a salt met the same arm, which is given once."""
     every = " UNION ALL ".join(f"SELECT * FROM {decision.assignments}" for decision in decisions)
     return desk.arrow(
@@ -95,7 +95,7 @@ def assignment_rows(desk: Desk, decisions: Iterable[Decision], business_date: da
     )
 
 
-def definition_rows(decisions: Iterable[Decision]) -> pa.Table:
+def definition_rows(decisions: Iterable[SegmentDecision]) -> pa.Table:
     """Give the rows of ``segments.definitions``."""
     return _rows(
         "segments.definitions",
@@ -112,7 +112,7 @@ def definition_rows(decisions: Iterable[Decision]) -> pa.Table:
     )
 
 
-def run_rows(lake: Lake, decisions: Iterable[Decision], business_date: date) -> pa.Table:
+def run_rows(lake: Lake, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
     """Give the rows of ``segments.runs``; ``seq`` goes on from the business dates before."""
     runs = lake.read_arrow("segments.runs", columns=["code", "seq", "as_of"]).to_pylist()
     newest: dict[str, int] = {}

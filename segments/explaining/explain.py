@@ -40,12 +40,12 @@ RESTRICTED = "RESTRICTED"
 
 @dataclass(frozen=True)
 class Line:
-    """One condition of the rule with its answer and, for a leaf, what was found."""
+    """One condition of the rule with its answer and, for a leaf, what it rests on."""
 
     depth: int
     text: str
     answer: Answer
-    found: str = ""
+    evidence: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Explanation:
     one_id: int
     business_date: date
     lines: list[Line]
-    chosen: Answer
+    answer: Answer
     unknown_means: str
-    suppressed: str | None
+    suppression: str | None
     variant: str | None
     holdout: str | None
     channel: str | None
@@ -71,11 +71,11 @@ class Explanation:
     @property
     def outcome(self) -> str:
         """One sentence: what became of the person."""
-        if self.suppressed:
-            return f"chosen, but suppressed: {self.suppressed}"
+        if self.suppression:
+            return f"chosen, but suppressed: {self.suppression}"
         if not self.is_member:
             treated_as = (
-                self.chosen if self.chosen is not None else {"include": True}.get(self.unknown_means, False)
+                self.answer if self.answer is not None else {"include": True}.get(self.unknown_means, False)
             )
             return "chosen, but outside the rollout" if treated_as else "not chosen by the rule"
         if self.holdout != "NONE":
@@ -116,9 +116,9 @@ def explain(
         one_id=person,
         business_date=day,
         lines=lines,
-        chosen=decide(segment.rule, facts.answer),
+        answer=decide(segment.rule, facts.answer),
         unknown_means=segment.unknown,
-        suppressed=_one(published, "segments.suppressions", "reason", code, day, person),
+        suppression=_one(published, "segments.suppressions", "reason", code, day, person),
         variant=_one(published, "segments.members", "variant", code, day, person),
         holdout=_one(published, "segments.members", "holdout", code, day, person),
         channel=_one(published, "segments.members", "channel", code, day, person),
@@ -176,7 +176,7 @@ class _Facts:
             )
         if fact is not None and fact.is_restricted:
             return kleene_all(answers), RESTRICTED
-        return kleene_all(answers), "null" if value is None else _shown(value)
+        return kleene_all(answers), "null" if value is None else _text(value)
 
     def _before(self, tag: str, days: int) -> list[Any]:
         rows = self.published.rows(
@@ -205,29 +205,31 @@ class _Facts:
             "SELECT source, source_key FROM identity.memberships WHERE one_id = ? AND valid_to IS NULL",
             [self.one_id],
         )
-        named = {(e.source, e.source_key) for e in entries}
-        listed = any(e.one_id == self.one_id for e in entries) or any(tuple(p) in named for p in profiles)
-        return listed, "on the list" if listed else "not on the list"
+        list_profiles = {(e.source, e.source_key) for e in entries}
+        is_on_list = any(e.one_id == self.one_id for e in entries) or any(
+            tuple(p) in list_profiles for p in profiles
+        )
+        return is_on_list, "on the list" if is_on_list else "not on the list"
 
     def _segment(self, leaf: SegmentLeaf) -> tuple[Answer, str]:
-        found = (
+        is_member = (
             _one(self.published, "segments.members", "one_id", leaf.segment, self.day, self.one_id)
             is not None
         )
-        return found, "member" if found else "no member"
+        return is_member, "member" if is_member else "no member"
 
 
 def _lines(segment: Segment, facts: _Facts) -> list[Line]:
     lines: list[Line] = []
 
     def add(node: Node, depth: int) -> None:
-        found = decide(node, facts.answer)
+        result = decide(node, facts.answer)
         if isinstance(node, (All, Any_)):
-            lines.append(Line(depth, "all of" if isinstance(node, All) else "any of", found))
+            lines.append(Line(depth, "all of" if isinstance(node, All) else "any of", result))
             for part in node.parts:
                 add(part, depth + 1)
         elif isinstance(node, Not):
-            lines.append(Line(depth, "not", found))
+            lines.append(Line(depth, "not", result))
             add(node.part, depth + 1)
         else:
             text = _leaf_text(node)
@@ -249,7 +251,7 @@ def _lines(segment: Segment, facts: _Facts) -> list[Line]:
 
 def _leaf_text(leaf: Leaf) -> str:
     if isinstance(leaf, TagLeaf):
-        tests = ", ".join(f"{t.operator} {_shown(t.operand)}" for t in leaf.tests)
+        tests = ", ".join(f"{t.operator} {_text(t.operand)}" for t in leaf.tests)
         return f"tag {leaf.tag}: {tests}"
     if isinstance(leaf, EventLeaf):
         count = ", ".join(f"{sign} {bound}" for sign, bound in sorted(leaf.count.items()))
@@ -259,11 +261,11 @@ def _leaf_text(leaf: Leaf) -> str:
     return f"segment {getattr(leaf, 'segment', '')}"
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return "[" + ", ".join(_shown(member) for member in value) + "]"
+        return "[" + ", ".join(_text(member) for member in value) + "]"
     return str(value)
 
 

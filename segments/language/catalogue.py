@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
-from segments.language.checks import Finding, Site, Surroundings, check_segments
+from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
 from segments.language.policy import read_policy
 from segments.language.spec import Segment, read_segments
 
@@ -18,7 +18,7 @@ class Catalogue:
     segments: list[Segment]
     site: Site
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[SpecFinding]:
         """Give every finding over all specifications."""
         return check_segments(self.segments, self.site)
 

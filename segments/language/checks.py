@@ -30,7 +30,7 @@ DAILY_DAYS_KEPT = 32
 
 
 @dataclass(frozen=True)
-class Finding:
+class SpecFinding:
     """One fault of a specification."""
 
     code: str
@@ -64,21 +64,21 @@ class Site:
     known_hashes: Mapping[tuple[str, str], str]
 
 
-def check_segments(segments: list[Segment], site: Site) -> list[Finding]:
+def check_segments(segments: list[Segment], site: Site) -> list[SpecFinding]:
     """Give every finding over all specifications of a workspace, in order of file and line."""
     by_code = {segment.code: segment for segment in segments}
-    found = [finding for segment in segments for finding in _check_one(segment, by_code, site)]
-    found += _cycles(segments, by_code)
-    found += _overlaps(segments)
-    return sorted(found, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
+    findings = [finding for segment in segments for finding in _check_one(segment, by_code, site)]
+    findings += _cycles(segments, by_code)
+    findings += _overlaps(segments)
+    return sorted(findings, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
 
 
-def refuse_findings(findings: Iterable[Finding]) -> None:
+def refuse_findings(findings: Iterable[SpecFinding]) -> None:
     """Raise ``SettingsInvalid`` with the first finding and the number of further ones, if there is any."""
-    listed = list(findings)
-    if listed:
-        first = listed[0]
-        more = f" ({len(listed) - 1} more; see `cdp segments check`)" if len(listed) > 1 else ""
+    every = list(findings)
+    if every:
+        first = every[0]
+        more = f" ({len(every) - 1} more; see `cdp segments check`)" if len(every) > 1 else ""
         raise SettingsInvalid(f"{first.code} {first.message}{more}", file=first.file, line=first.line)
 
 
@@ -98,7 +98,7 @@ def levels_of(segments: list[Segment]) -> list[list[Segment]]:
     return levels
 
 
-def _check_one(segment: Segment, by_code: dict[str, Segment], site: Site) -> Iterator[Finding]:
+def _check_one(segment: Segment, by_code: dict[str, Segment], site: Site) -> Iterator[SpecFinding]:
     parts = [(part, False) for part in _chosen_parts(segment)] + [(part, True) for part in segment.exclude]
     for part, excluding in parts:
         for leaf, denied in leaves(part, denied=excluding):
@@ -122,7 +122,7 @@ def _check_one(segment: Segment, by_code: dict[str, Segment], site: Site) -> Ite
 
 def _check_tag(
     segment: Segment, leaf: TagLeaf, denied: bool, excluding: bool, site: Site
-) -> Iterator[Finding]:
+) -> Iterator[SpecFinding]:
     fact = site.tags.get(leaf.tag)
     if fact is None:
         yield _finding(
@@ -150,8 +150,8 @@ def _check_tag(
         yield from _check_test(segment, leaf, fact, test)
     negating = denied or any(OPERATORS[test.operator].denies for test in leaf.tests)
     asks_null = all(test.operator == "is_null" for test in leaf.tests)
-    stated = segment.spec.unknown is not None or leaf.include_unknown is not None
-    if negating and fact.is_nullable and not stated and not asks_null:
+    is_stated = segment.spec.unknown is not None or leaf.include_unknown is not None
+    if negating and fact.is_nullable and not is_stated and not asks_null:
         yield _finding(
             segment,
             "E13",
@@ -161,7 +161,7 @@ def _check_tag(
         )
 
 
-def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> Iterator[Finding]:
+def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> Iterator[SpecFinding]:
     line = leaf.line
     fault = type_fault(test.operator, fact.value_type, test.operand)
     if fault:
@@ -185,19 +185,19 @@ def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> 
             yield _finding(
                 segment,
                 "E02",
-                f"tag '{leaf.tag}' runs from {_shown(fact.minimum)} to {_shown(fact.maximum)}, not to {value}",
+                f"tag '{leaf.tag}' runs from {_bound_text(fact.minimum)} to {_bound_text(fact.maximum)}, not to {value}",
                 line,
             )
 
 
-def _check_list(segment: Segment, leaf: ListLeaf, site: Site) -> Iterator[Finding]:
+def _check_list(segment: Segment, leaf: ListLeaf, site: Site) -> Iterator[SpecFinding]:
     file = list_file(site.workspace, leaf)
     if not file.is_file():
         hint = did_you_mean(leaf.reference, known_lists(site.workspace))
         yield _finding(segment, "E01", f"there is no list '{leaf.reference}' ({file}){hint}", leaf.line)
 
 
-def _check_nested(segment: Segment, leaf: SegmentLeaf, by_code: dict[str, Segment]) -> Iterator[Finding]:
+def _check_nested(segment: Segment, leaf: SegmentLeaf, by_code: dict[str, Segment]) -> Iterator[SpecFinding]:
     other = by_code.get(leaf.segment)
     if other is None:
         hint = did_you_mean(leaf.segment, [code for code in by_code if code != segment.code])
@@ -206,23 +206,25 @@ def _check_nested(segment: Segment, leaf: SegmentLeaf, by_code: dict[str, Segmen
     yield from _check_wish(segment, f"segment '{leaf.segment}'", other.version, leaf.version, leaf.line)
 
 
-def _check_wish(segment: Segment, what: str, held: str, wanted: str, line: int | None) -> Iterator[Finding]:
+def _check_wish(
+    segment: Segment, what: str, version: str, wish: str, line: int | None
+) -> Iterator[SpecFinding]:
     try:
-        matches = version_matches(held, wanted)
+        matches = version_matches(version, wish)
     except ValueError as wrong:
         yield _finding(segment, "E01", str(wrong), line)
         return
     if not matches:
-        yield _finding(segment, "E01", f"{what} has version {held}, which is not '{wanted}'", line)
+        yield _finding(segment, "E01", f"{what} has version {version}, which is not '{wish}'", line)
 
 
-def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[Finding]:
-    kept = contract("trusted.events").retention_days
-    if kept is not None and leaf.within_days > kept:
-        yield _finding(segment, "E09", f"events are kept {kept} days, not {leaf.within_days}", leaf.line)
+def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[SpecFinding]:
+    days = contract("trusted.events").retention_days
+    if days is not None and leaf.within_days > days:
+        yield _finding(segment, "E09", f"events are kept {days} days, not {leaf.within_days}", leaf.line)
 
 
-def _check_columns(segment: Segment, site: Site) -> Iterator[Finding]:
+def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     line = segment.line("publish", "columns")
     facts = []
     for position, column in enumerate(segment.spec.publish.columns):
@@ -264,21 +266,21 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[Finding]:
                 yield _finding(segment, "E07", text, where)
 
 
-def _check_version(segment: Segment, site: Site) -> Iterator[Finding]:
-    known = site.known_hashes.get((segment.code, segment.version))
-    if known is not None and known != segment.definition_hash:
+def _check_version(segment: Segment, site: Site) -> Iterator[SpecFinding]:
+    published = site.known_hashes.get((segment.code, segment.version))
+    if published is not None and published != segment.definition_hash:
         text = f"version {segment.version} was published with another definition; raise the version"
         yield _finding(segment, "E16", text, segment.line("version"))
 
 
-def _check_offer_tag(segment: Segment, site: Site) -> Iterator[Finding]:
+def _check_offer_tag(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     fact = site.tags.get(OFFER_TAG)
     if fact is None or fact.status not in ("online", "deprecated"):
         text = f"an offer needs the tag '{OFFER_TAG}', which is not online"
         yield _finding(segment, "E05", text, segment.line("offer"))
 
 
-def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[Finding]:
+def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[SpecFinding]:
     """Report each circle once, at the segment of the circle that comes first in the alphabet."""
     reported: set[frozenset[str]] = set()
     for segment in sorted(segments, key=lambda s: s.code):
@@ -292,7 +294,7 @@ def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[Fi
             )
 
 
-def _overlaps(segments: list[Segment]) -> Iterator[Finding]:
+def _overlaps(segments: list[Segment]) -> Iterator[SpecFinding]:
     """Two experiments of one layer must not claim the same buckets."""
     splits = [(s, s.spec.split) for s in segments if s.spec.split]
     for position, (segment, split) in enumerate(splits):
@@ -305,15 +307,15 @@ def _overlaps(segments: list[Segment]) -> Iterator[Finding]:
 
 def _circle(start: str, by_code: dict[str, Segment]) -> list[str]:
     """Give the shortest way from ``start`` back to itself, empty when there is none (breadth first)."""
-    paths, seen = [[start]], {start}
+    paths, visited_codes = [[start]], {start}
     while paths:
         longer: list[list[str]] = []
         for path in paths:
             for following in sorted(_named_segments(by_code[path[-1]])):
                 if following == start:
                     return path
-                if following in by_code and following not in seen:
-                    seen.add(following)
+                if following in by_code and following not in visited_codes:
+                    visited_codes.add(following)
                     longer.append([*path, following])
         paths = longer
     return []
@@ -342,9 +344,9 @@ def _outside(value: Any, fact: TagFacts) -> bool:
     )
 
 
-def _shown(bound: Any) -> str:
+def _bound_text(bound: Any) -> str:
     return "…" if bound is None else str(bound)
 
 
-def _finding(segment: Segment, code: str, message: str, line: int | None) -> Finding:
-    return Finding(code, message, segment.file, line)
+def _finding(segment: Segment, code: str, message: str, line: int | None) -> SpecFinding:
+    return SpecFinding(code, message, segment.file, line)

@@ -130,7 +130,7 @@ def test_the_same_run_again_is_verified_and_not_written(night):
     night(crowd(1, 2, 3))
     before, stamps = contents(root(night)), {p: p.stat().st_mtime_ns for p in root(night).rglob("*")}
     again = night(crowd(1, 2, 3))
-    assert again.is_repeated and again.staged is None
+    assert again.is_repeated and again.folder is None
     assert (
         contents(root(night)) == before
         and {p: p.stat().st_mtime_ns for p in root(night).rglob("*")} == stamps
@@ -158,15 +158,15 @@ def test_what_is_staged_is_not_visible_and_a_crash_leaves_the_old_or_the_new_run
     # crash between the rename and the pointer: the old run stands, and the next attempt only moves the pointer
     staged = night(crowd(1, 2, 3), day=tomorrow, release=False)
     (root(night) / staged.path).parent.mkdir(parents=True)
-    staged.staged.rename(root(night) / staged.path)
+    staged.folder.rename(root(night) / staged.path)
     assert read_latest(root(night))["seq"] == 1
     again = night(crowd(1, 2, 3), day=tomorrow)
-    assert (again.staged, again.is_repeated, read_latest(root(night))["seq"]) == (None, False, 2)
+    assert (again.folder, again.is_repeated, read_latest(root(night))["seq"]) == (None, False, 2)
     assert failures(root(night)) == []
     # a complete run no pointer ever named is removed when another one takes its number
     lost = night(crowd(1), day=D + dt.timedelta(days=2), release=False)
     (root(night) / lost.path).parent.mkdir(parents=True)
-    lost.staged.rename(root(night) / lost.path)
+    lost.folder.rename(root(night) / lost.path)
     night(crowd(5), day=D + dt.timedelta(days=2))
     assert not (root(night) / lost.path).exists() and failures(root(night)) == []
 

@@ -89,7 +89,7 @@ def explain(settings, *case):
 
 def test_a_published_person_is_explained_leaf_by_leaf(settings):
     found = explain(settings, "rich", 1)
-    assert [("  " * x.depth + x.text, x.answer, x.found) for x in found.lines] == [
+    assert [("  " * x.depth + x.text, x.answer, x.evidence) for x in found.lines] == [
         ("where", True, ""),
         ("  all of", True, ""),
         ("    tag tier: in [T2, T3]", True, "T3"),
@@ -101,7 +101,7 @@ def test_a_published_person_is_explained_leaf_by_leaf(settings):
         ("exclude", False, ""),
         ("  tag grade: eq M (unknown counts as false)", False, "RESTRICTED"),
     ]
-    assert (found.chosen, found.outcome, found.variant) == (True, "member, published", "A")
+    assert (found.answer, found.outcome, found.variant) == (True, "member, published", "A")
     assert found.deliveries == [{"destination": "engine", "run_id": "r1", "seq": 1, "recipient_key": "abc"}]
 
 
@@ -119,7 +119,7 @@ def test_a_published_person_is_explained_leaf_by_leaf(settings):
 )
 def test_every_outcome_has_its_sentence(settings, one_id, chosen, outcome):
     found = explain(settings, "rich", one_id, D)
-    assert (found.chosen, found.outcome) == (chosen, outcome)
+    assert (found.answer, found.outcome) == (chosen, outcome)
     assert found.redirected_from == (99 if one_id == 99 else None)
 
 

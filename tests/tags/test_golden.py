@@ -33,12 +33,12 @@ def answers(spark, tmp_path_factory):
         name: spark.conf.get(name)
         for name in ("spark.sql.ansi.enabled", "spark.sql.sources.partitionOverwriteMode")
     }
-    first = tags.build(lake, D)
+    first = tags.build_tags(lake, D)
     hashes = {
         table: table_hash(lake.settings, table)
         for table in ("tags.customer_tags", "tags.customer_tags_daily")
     }
-    tags.build(lake, D)
+    tags.build_tags(lake, D)
     rows = {row["one_id"]: row for row in lake.read_arrow("tags.customer_tags").to_pylist()}
     return {
         "lake": lake,
@@ -482,7 +482,7 @@ def test_many_people_are_answered_as_few_are(answers, monkeypatch):
     import tags.build.computation
 
     monkeypatch.setattr(tags.build.computation, "SMALL_PEOPLE", 0)
-    tags.build(answers["lake"], D)
+    tags.build_tags(answers["lake"], D)
     lake = answers["lake"]
     assert {table: table_hash(lake.settings, table) for table in answers["hashes"]} == answers["hashes"]
 
