@@ -57,10 +57,10 @@ def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -
     """Run the newest published night under the rules of a file and compare; wrong rules raise before anything else."""
     if not rules.is_file():
         raise UsageError(f"there is no file {rules}")
-    wanted = read_rules(rules)
+    other_rules = read_rules(rules)
     published = open_publication(settings)
     day = published.publication.business_date
-    trial = Trial(day.isoformat(), (load_rules(settings).version, wanted.version))
+    trial = Trial(day.isoformat(), (load_rules(settings).version, other_rules.version))
     _forget_killed(settings)
     with Lake(settings).exchange(f"{_FOLDER}{os.getpid()}") as folder:
         clone_lake(settings, folder / "lake", published.publication.tables, DATABASES)
@@ -71,11 +71,11 @@ def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -
 
 def _forget_killed(settings: Settings) -> None:
     """Remove clones of trials whose process is gone."""
-    for left in (settings.lake / "_exchange").glob(f"{_FOLDER}*"):
+    for folder in (settings.lake / "_exchange").glob(f"{_FOLDER}*"):
         try:
-            os.kill(int(left.name.removeprefix(_FOLDER)), 0)
+            os.kill(int(folder.name.removeprefix(_FOLDER)), 0)
         except ProcessLookupError:
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
         except (ValueError, PermissionError):
             continue
 
@@ -104,11 +104,11 @@ def _run(lake: Lake, published: Published, trial: Trial, *, only_identity: bool)
     rows = lake.read_arrow("identity.memberships", columns=["source", "source_key", "one_id", "valid_to"])
     after = rows.filter(rows["valid_to"].is_null()).drop_columns(["valid_to"])
     trial.people = difference(published.arrow(_MAP), after)
-    known = published.publication.summary.get("identity", {})
+    figures = published.publication.summary.get("identity", {})
     trial.truth = {
-        name: (known[name], counts[name])
+        name: (figures[name], counts[name])
         for name in ("precision", "recall")
-        if name in known and name in counts
+        if name in figures and name in counts
     }
     if only_identity:
         return
@@ -127,30 +127,30 @@ def _tags(published: Published, lake: Lake) -> list[dict[str, Any]]:
     before = _holders(published, codes)
     with open_newest(lake.settings) as desk:
         after = _holders(desk, codes)
-    found = []
+    answers = []
     for tag in sorted({*before, *after}):
         was, becomes = before.get(tag, {}), after.get(tag, {})
         if was != becomes:
             values = sorted({*was, *becomes})
-            changed = {v: (was.get(v, 0), becomes.get(v, 0)) for v in values if was.get(v) != becomes.get(v)}
-            found.append(
-                {"tag": tag, "before": sum(was.values()), "after": sum(becomes.values()), "values": changed}
+            counts = {v: (was.get(v, 0), becomes.get(v, 0)) for v in values if was.get(v) != becomes.get(v)}
+            answers.append(
+                {"tag": tag, "before": sum(was.values()), "after": sum(becomes.values()), "values": counts}
             )
-    return found
+    return answers
 
 
 def _holders(desk: Desk, codes: set[str]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    answers: dict[str, dict[str, int]] = {}
     for name, kind, *_ in desk.rows(f"DESCRIBE SELECT * FROM {TAGS}"):
         if name not in codes:
             continue
         if kind == "VARCHAR":
             rows = desk.rows(f'SELECT "{name}", count(*) FROM {TAGS} WHERE "{name}" IS NOT NULL GROUP BY ALL')
-            found[name] = {str(value): n for value, n in rows}
+            answers[name] = {str(value): n for value, n in rows}
         else:
-            held = f'count(*) FILTER (WHERE "{name}")' if kind == "BOOLEAN" else f'count("{name}")'
-            found[name] = {"": int(desk.value(f"SELECT {held} FROM {TAGS}"))}
-    return found
+            count = f'count(*) FILTER (WHERE "{name}")' if kind == "BOOLEAN" else f'count("{name}")'
+            answers[name] = {"": int(desk.value(f"SELECT {count} FROM {TAGS}"))}
+    return answers
 
 
 def _audiences(published: Published, lake: Lake) -> list[dict[str, Any]]:
@@ -171,10 +171,15 @@ def _audiences(published: Published, lake: Lake) -> list[dict[str, Any]]:
             FROM {before} b FULL JOIN {after} a USING (code, one_id) GROUP BY code
             """
         )
-    found = dict.fromkeys((*result.summary(), *published.publication.summary["segments"]), (0, 0, 0, 0))
-    found |= {code: tuple(counts) for code, *counts in rows}
+    people_by_code = dict.fromkeys(
+        (*result.summary(), *published.publication.summary["segments"]), (0, 0, 0, 0)
+    )
+    people_by_code |= {code: tuple(counts) for code, *counts in rows}
     names = ("before", "after", "enter", "leave")
-    return [{"audience": code, **dict(zip(names, found[code], strict=True))} for code in sorted(found)]
+    return [
+        {"audience": code, **dict(zip(names, people_by_code[code], strict=True))}
+        for code in sorted(people_by_code)
+    ]
 
 
 def describe(trial: Trial) -> list[str]:
@@ -217,14 +222,14 @@ def _lines_of_tags(tags: list[dict[str, Any]]) -> list[str]:
         if list(tag["values"]) == [""]:
             alike.setdefault((tag["before"], tag["after"]), []).append(tag["tag"])
     lines = ["  tags"]
-    for (before, after), names in sorted(alike.items(), key=lambda found: found[1]):
-        shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        lines.append(f"    {shown:<40} {before:>9,} → {after:,}")
+    for (before, after), names in sorted(alike.items(), key=lambda entry: entry[1]):
+        label = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        lines.append(f"    {label:<40} {before:>9,} → {after:,}")
     for tag in tags:
         if list(tag["values"]) != [""]:
             lines.append(f"    {tag['tag']:<40} {tag['before']:>9,} → {tag['after']:,}")
             by_size = sorted(
-                tag["values"].items(), key=lambda found: (-abs(found[1][1] - found[1][0]), found[0])
+                tag["values"].items(), key=lambda entry: (-abs(entry[1][1] - entry[1][0]), entry[0])
             )
             lines += [
                 f"      {value:<38} {was:>9,} → {becomes:,}" for value, (was, becomes) in by_size[:_VALUES]
