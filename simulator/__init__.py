@@ -1,1 +1,1 @@
-"""A bank with several channels whose truth is known: files for the inbox, truth files beside it, and an engine that answers."""
+"""A simulated bank with many channels: files for the inbox, truth files beside it, and an engine that answers."""

@@ -1,4 +1,4 @@
-"""A marketing engine that answers published audiences: what became of every message, as a receipts file of the next day."""
+"""A marketing engine that answers published audiences: the fate of every message, as a receipts file of the next day."""
 
 from __future__ import annotations
 
@@ -17,29 +17,20 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from lakehouse.errors import InputInvalid
-from simulator.draws import joined, moments, put, strings_of, taken
-from simulator.effects import caused_purchases, write_purchases
+from simulator.truth.effects import OPENS, caused_purchases, write_purchases
+from simulator.world.draws import join_texts, moments, replace_where, strings_of, texts_at
 
 FEED = "marketing_receipts"
 STATUSES = ["SENT", "DELIVERED", "OPENED", "CLICKED", "BOUNCED_HARD", "BOUNCED_SOFT", "COMPLAINED", "REFUSED"]
 SENT, DELIVERED, OPENED, CLICKED, BOUNCED_HARD, BOUNCED_SOFT, COMPLAINED, REFUSED = range(8)
-# by channel: share opened of delivered, clicked of opened; other channels as SMS
-OPENS = {
-    "PUSH": (0.22, 0.30),
-    "WECHAT": (0.35, 0.35),
-    "INAPP": (0.45, 0.25),
-    "SMS": (0.10, 0.20),
-    "EMAIL": (0.15, 0.15),
-    "CALL": (0.5, 0.1),
-}
-HARD, SOFT, COMPLAINS, REFUSES = 0.02, 0.03, 0.003, 0.004
+HARD_BOUNCE_SHARE, SOFT_BOUNCE_SHARE, COMPLAINT_SHARE, REFUSAL_SHARE = 0.02, 0.03, 0.003, 0.004
 # minutes after the sending (from 09:00 on the day after the business date)
-AFTER = np.array([0, 1, 30, 34, 1, 1, 180, 240])
+MINUTES_AFTER_SENDING = np.array([0, 1, 30, 34, 1, 1, 180, 240])
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What an engine wrote: the file (None when nothing was published), messages, rows by status, purchases they caused."""
+    """What the engine writes: the file (None without any audience), messages, rows by status, and the purchases they cause."""
 
     file: Path | None
     messages: int
@@ -47,7 +38,7 @@ class Answers:
     purchases: int = 0
 
     def summary(self) -> dict[str, Any]:
-        """Give the same as plain values."""
+        """Give the answers as plain values."""
         return {
             "file": str(self.file) if self.file else None,
             "messages": self.messages,
@@ -59,18 +50,18 @@ class Answers:
 def answer(
     published_root: Path, inbox: Path, business_date: date, *, users: Mapping[str, str] | None = None, truth: Path | None = None
 ) -> Answers:  # fmt: skip
-    """Send the audiences published for a business date and write the receipts of the next day into the inbox.
+    """Send the published audiences of a business date and write the receipts of the next day into the inbox.
 
-    Given the app user of each recipient and a truth folder, delivered messages also cause purchases (see `simulator.effects`).
+    With the app user of each recipient and a truth folder, delivered messages also cause purchases (see `simulator.truth.effects`).
 
-    Reads the newest complete run (`_SUCCESS` present, highest `seq`) of every segment and destination. Every outcome depends only on
-    recipient and run, so that the same audiences give the same bytes. Raises `InputInvalid` where a manifest names an absent file.
+    The engine reads the newest complete run (`_SUCCESS` present, highest `seq`) of every segment and destination. Every outcome depends
+    only on recipient and run, so the same audiences give the same bytes. Raises `InputInvalid` where a manifest names an absent file.
     """
-    sent = [
+    answers = [
         _receipts(manifest, folder, business_date)
         for manifest, folder in _audiences(published_root, business_date)
     ]
-    tables = [receipts for receipts, _ in sent if len(receipts)]
+    tables = [receipts for receipts, _ in answers if len(receipts)]
     if not tables:
         return Answers(None, 0, {})
     receipts = pa.concat_tables(tables).sort_by([("event_at", "ascending"), ("receipt_id", "ascending")])
@@ -82,29 +73,31 @@ def answer(
         pacsv.write_csv(receipts, sink, pacsv.WriteOptions(include_header=False, quoting_style="none"))
     purchases = 0
     if users is not None and truth is not None:
-        responses = pa.concat_tables([told for _, told in sent])
+        responses = pa.concat_tables([audience_responses for _, audience_responses in answers])
         purchases = write_purchases(responses, users, inbox, truth, next_day)
     counts = Counter(receipts["status"].to_pylist())
     return Answers(path, counts["SENT"], {s: counts[s] for s in STATUSES if counts[s]}, purchases)
 
 
 def _audiences(root: Path, business_date: date) -> list[tuple[dict[str, Any], Path]]:
-    newest: dict[Path, tuple[int, str, dict[str, Any], Path]] = {}
+    newest_runs: dict[Path, tuple[int, str, dict[str, Any], Path]] = {}
     for path in sorted(root.glob(f"*/*/v=*/as_of={business_date.isoformat()}/run=*/_manifest.json")):
         if not (path.parent / "_SUCCESS").exists():
             continue
         manifest = json.loads(path.read_text())
         segment = path.parents[3]
         run = (int(manifest.get("seq") or 0), path.parent.name, manifest, path.parent)
-        if segment not in newest or run[:2] > newest[segment][:2]:
-            newest[segment] = run
-    return [(run[2], run[3]) for _, run in sorted(newest.items())]
+        if segment not in newest_runs or run[:2] > newest_runs[segment][:2]:
+            newest_runs[segment] = run
+    return [(run[2], run[3]) for _, run in sorted(newest_runs.items())]
 
 
 def _recipients(manifest: dict[str, Any], folder: Path) -> pa.Table:
-    named = [str(f["path"]) for f in manifest.get("files", [])]
+    file_names = [str(f["path"]) for f in manifest.get("files", [])]
     paths = (
-        [folder / n for n in named if "delta/" not in n] if named else sorted((folder / "snapshot").glob("*"))
+        [folder / n for n in file_names if "delta/" not in n]
+        if file_names
+        else sorted((folder / "snapshot").glob("*"))
     )
     parts = []
     for path in paths:
@@ -135,7 +128,7 @@ def _recipients(manifest: dict[str, Any], folder: Path) -> pa.Table:
 
 
 def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> tuple[pa.Table, pa.Table]:
-    """Give the receipts of an audience, and what each message did to its recipient."""
+    """Give the receipts of an audience, and the response of each recipient."""
     run = str(manifest["run_id"])
     audience = _recipients(manifest, folder)
     keys = audience["recipient_key"].to_pylist()
@@ -146,48 +139,55 @@ def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> tu
     )
     draws = digests.reshape(-1, 8).astype(np.float64) / 2**32
     chances = np.array([OPENS.get(c, OPENS["SMS"]) for c in channels]).reshape(-1, 2)
-    hard, soft = draws[:, 0] < HARD, (draws[:, 0] >= HARD) & (draws[:, 0] < HARD + SOFT)
-    delivered = ~hard & ~soft
-    opened = delivered & (draws[:, 1] < chances[:, 0])
-    happened = {
-        SENT: np.ones(len(keys), dtype=bool), DELIVERED: delivered, OPENED: opened, CLICKED: opened & (draws[:, 2] < chances[:, 1]),
-        BOUNCED_HARD: hard, BOUNCED_SOFT: soft, COMPLAINED: delivered & (draws[:, 3] < COMPLAINS),
-        REFUSED: delivered & (draws[:, 4] < REFUSES),
+    is_hard_bounce, is_soft_bounce = (
+        draws[:, 0] < HARD_BOUNCE_SHARE,
+        (draws[:, 0] >= HARD_BOUNCE_SHARE) & (draws[:, 0] < HARD_BOUNCE_SHARE + SOFT_BOUNCE_SHARE),
+    )
+    is_delivered = ~is_hard_bounce & ~is_soft_bounce
+    is_opened = is_delivered & (draws[:, 1] < chances[:, 0])
+    masks = {
+        SENT: np.ones(len(keys), dtype=bool), DELIVERED: is_delivered, OPENED: is_opened, CLICKED: is_opened & (draws[:, 2] < chances[:, 1]),
+        BOUNCED_HARD: is_hard_bounce, BOUNCED_SOFT: is_soft_bounce, COMPLAINED: is_delivered & (draws[:, 3] < COMPLAINT_SHARE),
+        REFUSED: is_delivered & (draws[:, 4] < REFUSAL_SHARE),
     }  # fmt: skip
-    who = np.concatenate([np.flatnonzero(mask) for mask in happened.values()]).astype(np.int64)
-    status = np.concatenate([np.full(int(mask.sum()), place) for place, mask in happened.items()]).astype(
+    recipient = np.concatenate([np.flatnonzero(mask) for mask in masks.values()]).astype(np.int64)
+    status = np.concatenate([np.full(int(mask.sum()), place) for place, mask in masks.items()]).astype(
         np.int64
     )
     day = (business_date - date(1970, 1, 1)).days + 1
-    started = 9 * 3600 + (draws[who, 5] * 2 * 3600).astype(np.int64)
-    passed = AFTER[status] * 60 * (1 + np.where(status >= OPENED, draws[who, 6] * 4, 0))
-    second = np.minimum(started + passed.astype(np.int64), 86_399)
-    name = np.frombuffer(
+    start_second = 9 * 3600 + (draws[recipient, 5] * 2 * 3600).astype(np.int64)
+    delay = MINUTES_AFTER_SENDING[status] * 60 * (1 + np.where(status >= OPENED, draws[recipient, 6] * 4, 0))
+    second = np.minimum(start_second + delay.astype(np.int64), 86_399)
+    digest_bytes = np.frombuffer(
         b"".join(d.tobytes() for d in digests.reshape(-1, 8)[:, :4]), dtype=np.uint8
     ).reshape(-1, 16)
-    hexed = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
-    text = strings_of(np.stack([hexed[name >> 4], hexed[name & 15]], axis=2).reshape(-1, 32)[:, :24])
-    same = np.zeros(len(who), dtype=np.int64)
-    at = pa.array(who)
-    everybody = np.zeros(len(keys), dtype=np.int64)
+    hex_digits = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+    receipt_names = strings_of(
+        np.stack([hex_digits[digest_bytes >> 4], hex_digits[digest_bytes & 15]], axis=2).reshape(-1, 32)[
+            :, :24
+        ]
+    )
+    receipt_zeros = np.zeros(len(recipient), dtype=np.int64)
+    positions = pa.array(recipient)
+    zeros = np.zeros(len(keys), dtype=np.int64)
     segment = str(manifest.get("segment") or folder.parents[2].name)
-    said = pa.array(channels, pa.large_string())
+    channel_texts = pa.array(channels, pa.large_string())
     responses = pa.table({
-        "run_id": taken([run], everybody),
-        "segment": taken([segment], everybody),
-        "channel": said,
+        "run_id": texts_at([run], zeros),
+        "segment": texts_at([segment], zeros),
+        "channel": channel_texts,
         "recipient_key": audience["recipient_key"].combine_chunks().cast(pa.large_string()),
-        "is_delivered": pa.array(delivered),
-        "buys": pa.array(caused_purchases(delivered, said, draws[:, 7])),
+        "is_delivered": pa.array(is_delivered),
+        "buys": pa.array(caused_purchases(is_delivered, channel_texts, draws[:, 7])),
     })  # fmt: skip
     receipts = pa.table({
-        "receipt_id": joined(text.take(at), "-", taken([str(i) for i in range(len(STATUSES))], status)),
-        "run_id": taken([run], same),
-        "destination": taken([folder.parents[3].name], same),
-        "recipient_key": audience["recipient_key"].combine_chunks().cast(pa.large_string()).take(at),
-        "segment": taken([segment], same),
-        "channel": put(pa.array(channels, pa.large_string()).take(at), np.zeros(len(who), dtype=bool), None),
-        "status": taken(STATUSES, status),
-        "event_at": moments(np.full(len(who), day), second),
+        "receipt_id": join_texts(receipt_names.take(positions), "-", texts_at([str(i) for i in range(len(STATUSES))], status)),
+        "run_id": texts_at([run], receipt_zeros),
+        "destination": texts_at([folder.parents[3].name], receipt_zeros),
+        "recipient_key": audience["recipient_key"].combine_chunks().cast(pa.large_string()).take(positions),
+        "segment": texts_at([segment], receipt_zeros),
+        "channel": replace_where(pa.array(channels, pa.large_string()).take(positions), np.zeros(len(recipient), dtype=bool), None),
+        "status": texts_at(STATUSES, status),
+        "event_at": moments(np.full(len(recipient), day), second),
     })  # fmt: skip
     return receipts, responses

@@ -49,7 +49,7 @@ def list_segments(workspace: Path | None) -> None:
 @workspace_option
 def check(workspace: Path | None) -> int:
     """Check every definition of the workspace: exit 2 with file, line, code and a hint for each fault."""
-    from jobs.night.surroundings import read_surroundings
+    from jobs.workspace.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
     from segments.language.catalogue import read_catalogue
 
@@ -69,7 +69,7 @@ def check(workspace: Path | None) -> int:
 @workspace_option
 def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     """Show the Spark SQL a segment is compiled to: its leaf table, then its logic."""
-    from jobs.night.surroundings import read_surroundings
+    from jobs.workspace.surroundings import read_surroundings
     from lakehouse.errors import UsageError
     from lakehouse.query.published import newest_publication
     from lakehouse.settings.settings import load_settings
@@ -132,7 +132,7 @@ def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | 
 @workspace_option
 def explain(code: str, one_id: int, day: date | None, workspace: Path | None) -> None:
     """Explain why a person is, or is not, in a segment's audience."""
-    from jobs.night.surroundings import read_surroundings
+    from jobs.workspace.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
     from segments.explaining.explain import explain as explain_person
 

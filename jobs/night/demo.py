@@ -10,8 +10,9 @@ from jobs.night.nightly import Night, run_night
 from lakehouse.errors import UsageError
 from lakehouse.query.published import open_publication, publications
 from lakehouse.settings.settings import Settings
-from simulator.bank import Plan, simulate
 from simulator.engine import answer
+from simulator.simulation import simulate
+from simulator.world.bank import BankPlan
 
 log = logging.getLogger("cdp.demo")
 
@@ -23,14 +24,14 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
 
     A workspace holds one simulated bank: other numbers than those it was made with are refused, nothing is mixed.
     """
-    plan = Plan(people=people, nights=nights, seed=seed, history_months=history_months)
+    plan = BankPlan(people=people, nights=nights, seed=seed, history_months=history_months)
     _simulate_once(settings, plan)
     last = plan.business_date(nights - 1)
-    known = {p.business_date for p in publications(settings)}
+    published_days = {p.business_date for p in publications(settings)}
     night: Night | None = None
     for number in range(nights):
         day = plan.business_date(number)
-        if day in known and day != last:
+        if day in published_days and day != last:
             log.info("the night of %s was published before", day)
         else:
             night = run_night(settings, day)
@@ -55,24 +56,24 @@ def app_users_of_recipients(settings: Settings) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
-def _simulate_once(settings: Settings, plan: Plan) -> None:
-    note = settings.inbox / PLAN_FILE
-    wanted = {
+def _simulate_once(settings: Settings, plan: BankPlan) -> None:
+    file = settings.inbox / PLAN_FILE
+    numbers = {
         "people": plan.people, "nights": plan.nights, "seed": plan.seed,
         "history_months": plan.history_months, "first": plan.first.isoformat(),
     }  # fmt: skip
-    if note.exists():
-        made = json.loads(note.read_text(encoding="utf-8"))
-        if made != wanted:
-            said = ", ".join(f"{key} {value}" for key, value in made.items())
+    if file.exists():
+        others = json.loads(file.read_text(encoding="utf-8"))
+        if others != numbers:
+            text = ", ".join(f"{key} {value}" for key, value in others.items())
             raise UsageError(
-                f"{settings.workspace} holds another simulated bank ({said}); run `make clean` first"
+                f"{settings.workspace} holds another simulated bank ({text}); run `make clean` first"
             )
         return
     if settings.inbox.exists() and any(settings.inbox.iterdir()):
         raise UsageError(
             f"{settings.inbox} already holds files that the demo did not write; name another workspace"
         )
-    made_by = simulate(plan, settings.workspace)
-    log.info("simulated a bank of %s people: %s", plan.people, made_by)
-    note.write_text(json.dumps(wanted), encoding="utf-8")
+    counts = simulate(plan, settings.workspace)
+    log.info("simulated a bank of %s people: %s", plan.people, counts)
+    file.write_text(json.dumps(numbers), encoding="utf-8")

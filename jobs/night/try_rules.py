@@ -16,7 +16,7 @@ from identity.measuring.difference import Difference, difference
 from identity.rules.rules import FILE_NAME as RULES
 from identity.rules.rules import load_rules, read_rules
 from jobs.night.steps import build_tags, check_gate, resolve
-from jobs.night.surroundings import read_surroundings
+from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import GateStopped, UsageError
 from lakehouse.query.desk import Desk, open_newest
 from lakehouse.query.published import Published, open_publication

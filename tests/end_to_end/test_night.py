@@ -24,12 +24,13 @@ D1, D2 = date(2026, 11, 18), date(2026, 11, 19)
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory, spark):
     """The settings of a bank of 600 people with two nights delivered."""
-    from simulator.bank import Plan, simulate
+    from simulator.simulation import simulate
+    from simulator.world.bank import BankPlan
 
     folder = tmp_path_factory.mktemp("bank")
     ignored = shutil.ignore_patterns("lake", "inbox", "truth", "reports", "published", "secrets", ".cdp")
     shutil.copytree(BANK, folder, dirs_exist_ok=True, ignore=ignored)
-    simulate(Plan(people=600, nights=2, seed=11, history_months=2, first=D1), folder)
+    simulate(BankPlan(people=600, nights=2, seed=11, history_months=2, first=D1), folder)
     return load_settings(folder)
 
 

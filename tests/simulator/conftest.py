@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.bank import Bank, Plan, simulate
+from simulator.simulation import simulate
+from simulator.world.bank import Bank, BankPlan
 
 
 @pytest.fixture(scope="session")
 def plan():
-    return Plan(people=4_000, nights=3, seed=11, history_months=2)
+    return BankPlan(people=4_000, nights=3, seed=11, history_months=2)
 
 
 @pytest.fixture(scope="session")

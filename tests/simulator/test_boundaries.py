@@ -1,7 +1,7 @@
 """People stand on both sides of every boundary of the shipped tags: measured on the delivered files of 5,000 people and six months.
 
-A measure is SQL over the delivered files, one value per customer, card, member …; its cuts come from the registry's parameters where
-the tag has them. It measures what the source says, one row per core record; people with two records count twice.
+A measure is SQL over the delivered files, one value per customer, card, member …; its cuts come from the registry's parameters if
+the tag has them. It measures the source, with one row per core record; people with two records count twice.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from delivered import content
-from lakehouse.yaml_files import load_yaml
+from delivery_files import content
 
-from simulator.bank import Plan, simulate
+from lakehouse.settings.yaml_files import load_yaml
+from simulator.simulation import simulate
+from simulator.world.bank import BankPlan
 
 REGISTRY = Path(__file__).resolve().parents[2] / "tags" / "registry"
 CHINESE = {
@@ -45,18 +46,18 @@ MEASURES = {
     " FROM aum_by_month a JOIN aum_by_month b USING (cust_no) WHERE a.back = 0 AND b.back = 1 AND b.v >= 50000",
     "demand balance": "SELECT last v FROM spans WHERE class = 'DEMAND' AND until > (SELECT D FROM today)",
     "days to maturity": "SELECT date_diff('day', D, matures::DATE) v FROM core_holdings, today WHERE matures::DATE >= D AND state = 'A'",
-    "payroll amount": "SELECT amount v FROM booked WHERE txn_code = 'PAYROLL'",
-    "payroll months of three": "SELECT count(DISTINCT date_trunc('month', day)) FILTER (txn_code = 'PAYROLL' AND amount >= 500) v FROM booked"
+    "payroll amount": "SELECT amount v FROM bookings WHERE txn_code = 'PAYROLL'",
+    "payroll months of three": "SELECT count(DISTINCT date_trunc('month', day)) FILTER (txn_code = 'PAYROLL' AND amount >= 500) v FROM bookings"
     " WHERE day BETWEEN '2026-08-01' AND '2026-10-31' GROUP BY cust_no",
-    "days since active transaction": "SELECT date_diff('day', max(day), any_value(D)) v FROM booked, today WHERE initiator = 'C' GROUP BY cust_no",
-    "customers without active transaction": "SELECT count(b.day) v FROM core_customers c LEFT JOIN booked b ON b.cust_no = c.cust_no AND b.initiator = 'C' GROUP BY c.cust_no",
-    "active days in 180": "SELECT count(DISTINCT day) v FROM booked, today WHERE initiator = 'C' AND day > D - 180 GROUP BY cust_no",
-    "inflow in 7 days": "SELECT sum(amount) v FROM booked, today WHERE dc_flag = 'C' AND day > D - 7 GROUP BY cust_no",
-    "outflow in 7 days": "SELECT sum(amount) v FROM booked, today WHERE dc_flag = 'D' AND day > D - 7 GROUP BY cust_no",
-    "inflow booking in 30 days": "SELECT max(amount) v FROM booked, today WHERE dc_flag = 'C' AND day > D - 30 GROUP BY cust_no",
-    "card spends in 90 days": "SELECT count(*) v FROM booked, today WHERE txn_code = 'PURCHASE' AND day > D - 90 GROUP BY cust_no",
-    "purchase days in 180": "SELECT count(DISTINCT day) v FROM booked, today WHERE txn_code IN ('WEALTH_BUY', 'FUND_BUY') AND day > D - 180 GROUP BY cust_no",
-    "early repayments": "SELECT count(*) FILTER (txn_code = 'LOAN_PREPAY' AND day > D - 90) v FROM booked, today GROUP BY cust_no",
+    "days since active transaction": "SELECT date_diff('day', max(day), any_value(D)) v FROM bookings, today WHERE initiator = 'C' GROUP BY cust_no",
+    "customers without active transaction": "SELECT count(b.day) v FROM core_customers c LEFT JOIN bookings b ON b.cust_no = c.cust_no AND b.initiator = 'C' GROUP BY c.cust_no",
+    "active days in 180": "SELECT count(DISTINCT day) v FROM bookings, today WHERE initiator = 'C' AND day > D - 180 GROUP BY cust_no",
+    "inflow in 7 days": "SELECT sum(amount) v FROM bookings, today WHERE dc_flag = 'C' AND day > D - 7 GROUP BY cust_no",
+    "outflow in 7 days": "SELECT sum(amount) v FROM bookings, today WHERE dc_flag = 'D' AND day > D - 7 GROUP BY cust_no",
+    "inflow booking in 30 days": "SELECT max(amount) v FROM bookings, today WHERE dc_flag = 'C' AND day > D - 30 GROUP BY cust_no",
+    "card spends in 90 days": "SELECT count(*) v FROM bookings, today WHERE txn_code = 'PURCHASE' AND day > D - 90 GROUP BY cust_no",
+    "purchase days in 180": "SELECT count(DISTINCT day) v FROM bookings, today WHERE txn_code IN ('WEALTH_BUY', 'FUND_BUY') AND day > D - 180 GROUP BY cust_no",
+    "early repayments": "SELECT count(*) FILTER (txn_code = 'LOAN_PREPAY' AND day > D - 90) v FROM bookings, today GROUP BY cust_no",
     "assessment days left": "SELECT date_diff('day', D, strptime(有效期至, '%Y/%m/%d')::DATE) v FROM core_risk_assessments, today",
     "assessments": "SELECT count(a.客户号) v FROM core_customers c LEFT JOIN core_risk_assessments a ON a.客户号 = c.cust_no GROUP BY c.cust_no",
     "risk held above capacity": "SELECT max(substr(h.risk, 2)::INT) - max(list_position(['保守型', '谨慎型', '稳健型', '进取型', '激进型'], a.风险等级)) v"
@@ -67,17 +68,17 @@ MEASURES = {
     "late in 12 months": "SELECT late_12m::INT v FROM core_loans",
     "aml grade": "SELECT list_position(['L', 'ML', 'M', 'MH', 'H'], grade) v FROM core_account_controls WHERE type = 'AML_GRADE'",
     "controls": "SELECT count(*) FILTER (type IN ('FRAUD', 'STOP_PAYMENT', 'JUDICIAL')) v FROM core_account_controls GROUP BY cust_no",
-    "days since login": "SELECT date_diff('day', max(\"at\"::DATE), any_value(D)) v FROM did, today WHERE name = 'login' AND ok GROUP BY id",
+    "days since login": "SELECT date_diff('day', max(\"at\"::DATE), any_value(D)) v FROM actions, today WHERE name = 'login' AND ok GROUP BY id",
     "registered days": "SELECT date_diff('day', registered_at::DATE, D) v FROM app_profiles, today",
-    "login days in 30": "SELECT count(DISTINCT \"at\"::DATE) FILTER (\"at\"::DATE > D - 30) v FROM did, today WHERE name = 'login' AND ok GROUP BY id",
-    "logins today": "SELECT count(*) FILTER (\"at\"::DATE = D) v FROM did, today WHERE name = 'login' AND ok GROUP BY id",
-    "logins this month": "SELECT count(*) FILTER (\"at\"::DATE >= date_trunc('month', D)) v FROM did, today WHERE name = 'login' AND ok GROUP BY id",
-    "wealth views in 7 days": "SELECT count(*) FILTER (name = 'wealth_detail_view' AND \"at\"::DATE > D - 7) v FROM did, today GROUP BY id",
+    "login days in 30": "SELECT count(DISTINCT \"at\"::DATE) FILTER (\"at\"::DATE > D - 30) v FROM actions, today WHERE name = 'login' AND ok GROUP BY id",
+    "logins today": "SELECT count(*) FILTER (\"at\"::DATE = D) v FROM actions, today WHERE name = 'login' AND ok GROUP BY id",
+    "logins this month": "SELECT count(*) FILTER (\"at\"::DATE >= date_trunc('month', D)) v FROM actions, today WHERE name = 'login' AND ok GROUP BY id",
+    "wealth views in 7 days": "SELECT count(*) FILTER (name = 'wealth_detail_view' AND \"at\"::DATE > D - 7) v FROM actions, today GROUP BY id",
     "deepest funnel step in 7 days": "SELECT max(coalesce(list_position(['wealth_detail_view', 'wealth_click_buy', 'wealth_risk_assess',"
-    " 'wealth_password', 'wealth_purchase_ok'], name), 0)) v FROM did, today WHERE \"at\"::DATE > D - 7 GROUP BY id",
-    "activity left unfinished": "SELECT count(*) FILTER (name = 'activity_view') - count(*) FILTER (name = 'activity_done') v FROM did, today WHERE \"at\"::DATE > D - 7 GROUP BY id",
-    "content views in 30 days": "SELECT count(*) FILTER (name = 'content_view' AND \"at\"::DATE > D - 30) v FROM did, today GROUP BY id",
-    "events in 90 days": "SELECT count(*) v FROM did, today WHERE \"at\"::DATE > D - 90 GROUP BY id",
+    " 'wealth_password', 'wealth_purchase_ok'], name), 0)) v FROM actions, today WHERE \"at\"::DATE > D - 7 GROUP BY id",
+    "activity left unfinished": "SELECT count(*) FILTER (name = 'activity_view') - count(*) FILTER (name = 'activity_done') v FROM actions, today WHERE \"at\"::DATE > D - 7 GROUP BY id",
+    "content views in 30 days": "SELECT count(*) FILTER (name = 'content_view' AND \"at\"::DATE > D - 30) v FROM actions, today GROUP BY id",
+    "events in 90 days": "SELECT count(*) v FROM actions, today WHERE \"at\"::DATE > D - 90 GROUP BY id",
     "wallet bound": "SELECT (wallet IS NOT NULL)::INT v FROM core_cards",
     "card state": "SELECT list_position(['APPLIED', 'APPROVED', 'ACTIVATED', 'BOUND', 'ACTIVE', 'SLEEPING', 'CANCELLED'], status) v FROM core_cards",
     "manager": "SELECT (m.cust_no IS NOT NULL)::INT v FROM core_customers c LEFT JOIN core_managers m USING (cust_no)",
@@ -138,7 +139,7 @@ BOUNDARIES = [
 ]  # fmt: skip
 # What the delivered files of six months cannot show, and why.
 CANNOT = {
-    "is_dormant.min_inactive_days": "365 days without a booking need more than six months of history; those who never booked are there",
+    "is_dormant.min_inactive_days": "365 days without a booking need more than six months of history; customers without any booking are there",
     "rfm_recency.score_2_within": "the savings accounts that sleep longest book every three months or never",
     "special_groups.newcity_years": "no channel says since when somebody lives in a city",
     "is_payroll.min_amount": "salaries below 500 do not exist: the lowest is about 1,500",
@@ -159,9 +160,9 @@ def parameter(tag: str, name: str) -> float:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """DuckDB over what 5,000 people and six months deliver on the first night, all columns text."""
+    """DuckDB over the files of 5,000 people and six months on the first night; all columns are text."""
     out = tmp_path_factory.mktemp("boundaries")
-    simulate(Plan(people=5_000, nights=1, history_months=6), out)
+    simulate(BankPlan(people=5_000, nights=1, history_months=6), out)
     connection = duckdb.connect()
     connection.execute("SET threads = 1")
     for folder in sorted((out / "inbox").iterdir()):
@@ -169,26 +170,24 @@ def files(tmp_path_factory):
         if feed in CHINESE:
             for path in folder.rglob("*.csv"):
                 path.write_bytes(content(path).decode("gb18030").encode())
-        found = f"'{folder}/*/*'"
+        pattern = f"'{folder}/*/*'"
         separator = CHINESE.get(feed) or OTHER.get(feed) or (";" if feed == "call_centre_contacts" else ",")
         shape = "header = true"
         if feed == "core_balances":
             shape = f"header = false, columns = {BALANCES}"
         if any(folder.rglob("*.jsonl*")):
-            source = f"read_json({found}, format = 'newline_delimited', ignore_errors = true)"
+            source = f"read_json({pattern}, format = 'newline_delimited', ignore_errors = true)"
         else:
-            source = (
-                f"read_csv({found}, delim = '{separator}', {shape}, all_varchar = true, ignore_errors = true)"
-            )
+            source = f"read_csv({pattern}, delim = '{separator}', {shape}, all_varchar = true, ignore_errors = true)"
         connection.execute(f"CREATE TABLE {feed} AS SELECT * FROM {source}")
     for sql in (
         "CREATE TABLE today AS SELECT DATE '2026-11-18' D",
         "UPDATE core_customers SET birth_date = NULL WHERE try_cast(birth_date AS DATE) IS NULL",
         "DELETE FROM core_risk_assessments WHERE try_strptime(评估日期, '%Y/%m/%d') IS NULL",
         "CREATE TABLE owners AS SELECT account_no, cust_no FROM core_account_holders WHERE role = 'OWNER'",
-        "CREATE TABLE booked AS SELECT DISTINCT cust_no, txn_no, txn_date::DATE AS day, dc_flag, amount::DOUBLE amount, txn_code, initiator"
+        "CREATE TABLE bookings AS SELECT DISTINCT cust_no, txn_no, txn_date::DATE AS day, dc_flag, amount::DOUBLE amount, txn_code, initiator"
         " FROM core_transactions JOIN owners USING (account_no) WHERE try_cast(txn_date AS DATE) IS NOT NULL",
-        "CREATE TABLE did AS SELECT \"user\".id id, event.name AS name, event.ok AS ok, left(event.\"at\"::VARCHAR, 10) AS \"at\" FROM app_events"
+        "CREATE TABLE actions AS SELECT \"user\".id id, event.name AS name, event.ok AS ok, left(event.\"at\"::VARCHAR, 10) AS \"at\" FROM app_events"
         " WHERE try_cast(left(event.\"at\"::VARCHAR, 10) AS DATE) IS NOT NULL",
         "CREATE TABLE spans AS SELECT cust_no, account_no, class, strptime(day, '%Y%m%d')::DATE AS since, balance::DOUBLE AS last,"
         " coalesce(lead(strptime(day, '%Y%m%d')::DATE) OVER (PARTITION BY account_no, class ORDER BY day), DATE '2026-11-19') AS until"
@@ -214,7 +213,7 @@ def test_people_stand_on_both_sides(files, tag, name, measure, cuts):
 
 
 def test_every_tag_with_a_boundary_is_measured_or_named_with_its_reason():
-    seen = {tag for tag, *_ in BOUNDARIES} | {
+    tags = {tag for tag, *_ in BOUNDARIES} | {
         word.strip(",").split(".")[0] for key in CANNOT for word in key.split()
     }
     with_parameters = {
@@ -233,4 +232,4 @@ def test_every_tag_with_a_boundary_is_measured_or_named_with_its_reason():
         "risk_assessed_until",
         "age",
     }
-    assert with_parameters - seen - same == set()
+    assert with_parameters - tags - same == set()

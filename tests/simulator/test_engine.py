@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from delivered import lines, rows
+from delivery_files import lines, rows
 
 from lakehouse.errors import InputInvalid
 from simulator.engine import answer
@@ -52,18 +52,20 @@ def receipts(inbox):
 def test_every_recipient_gets_a_sent_and_outcomes_follow(tmp_path):
     publish(tmp_path / "out", "first_days", "r1", [f"k{i:05d}" for i in range(3_000)])
     answers = answer(tmp_path / "out", tmp_path / "inbox", D)
-    found = receipts(tmp_path / "inbox")
-    counts = Counter(r["status"] for r in found)
+    receipt_rows = receipts(tmp_path / "inbox")
+    counts = Counter(r["status"] for r in receipt_rows)
     assert answers.messages == counts["SENT"] == 3_000
     assert answers.statuses == dict(counts)
-    assert len({r["receipt_id"] for r in found}) == len(found)
-    assert {r["recipient_key"] for r in found if r["status"] == "SENT"} == {f"k{i:05d}" for i in range(3_000)}
+    assert len({r["receipt_id"] for r in receipt_rows}) == len(receipt_rows)
+    assert {r["recipient_key"] for r in receipt_rows if r["status"] == "SENT"} == {
+        f"k{i:05d}" for i in range(3_000)
+    }
     assert counts["DELIVERED"] + counts["BOUNCED_HARD"] + counts["BOUNCED_SOFT"] == 3_000
     assert counts["DELIVERED"] > counts["OPENED"] > counts["CLICKED"] > 0 and counts["COMPLAINED"] > 0
-    opened = {r["recipient_key"] for r in found if r["status"] == "OPENED"}
-    assert {r["recipient_key"] for r in found if r["status"] == "CLICKED"} <= opened
-    assert {r["destination"] for r in found} == {"marketing_engine"} and {
-        r["event_at"][:10] for r in found
+    opens = {r["recipient_key"] for r in receipt_rows if r["status"] == "OPENED"}
+    assert {r["recipient_key"] for r in receipt_rows if r["status"] == "CLICKED"} <= opens
+    assert {r["destination"] for r in receipt_rows} == {"marketing_engine"} and {
+        r["event_at"][:10] for r in receipt_rows
     } == {"2026-11-19"}
 
 
@@ -99,20 +101,22 @@ def test_delivered_messages_cause_purchases_at_the_known_chance_of_their_channel
     publish(tmp_path / "out", "first_days", "r1", keys)
     users = {key: f"U{key}" for key in keys[: len(keys) // 2]}
     answers = answer(tmp_path / "out", tmp_path / "inbox", D, users=users, truth=tmp_path / "truth")
-    told = rows(tmp_path / "truth/responses/2026-11-19.csv")
-    assert len(told) == 40_000
+    responses = rows(tmp_path / "truth/responses/2026-11-19.csv")
+    assert len(responses) == 40_000
     for channel, uplift in (("PUSH", 0.03), ("SMS", 0.015)):
-        reached = [
-            r for r in told
+        recipients = [
+            r for r in responses
             if r["channel"] == channel and r["is_delivered"] == "true" and r["has_app"] == "true"
         ]  # fmt: skip
-        share = sum(r["buys"] == "true" for r in reached) / len(reached)
-        assert abs(share - uplift) < 4 * (uplift * (1 - uplift) / len(reached)) ** 0.5
-    buyers = {r["recipient_key"] for r in told if r["buys"] == "true"}
+        share = sum(r["buys"] == "true" for r in recipients) / len(recipients)
+        assert abs(share - uplift) < 4 * (uplift * (1 - uplift) / len(recipients)) ** 0.5
+    buyers = {r["recipient_key"] for r in responses if r["buys"] == "true"}
     assert not [
-        r for r in told if r["buys"] == "true" and (r["is_delivered"] != "true" or r["has_app"] != "true")
+        r
+        for r in responses
+        if r["buys"] == "true" and (r["is_delivered"] != "true" or r["has_app"] != "true")
     ]
-    bought = lines(tmp_path / "inbox/app_events/2026-11-19/events_campaigns.jsonl.gz")
-    assert {event["user"]["id"] for event in bought} == {f"U{key}" for key in buyers}
-    assert {event["event"]["name"] for event in bought} == {"wealth_purchase_ok"}
-    assert len({event["event_id"] for event in bought}) == len(bought) == answers.purchases > 200
+    purchases = lines(tmp_path / "inbox/app_events/2026-11-19/events_campaigns.jsonl.gz")
+    assert {event["user"]["id"] for event in purchases} == {f"U{key}" for key in buyers}
+    assert {event["event"]["name"] for event in purchases} == {"wealth_purchase_ok"}
+    assert len({event["event_id"] for event in purchases}) == len(purchases) == answers.purchases > 200

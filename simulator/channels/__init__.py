@@ -1,0 +1,1 @@
+"""The files that each channel of the simulated bank delivers, and how a file is written."""
