@@ -128,7 +128,7 @@ def try_(rules: Path, only_identity: bool, as_json: bool, workspace: Path | None
 
     trial = try_rules(load_settings(workspace), rules, only_identity=only_identity)
     _print(trial.summary(), describe(trial), as_json=as_json)
-    return 3 if trial.refused else 0
+    return 3 if trial.refusal else 0
 
 
 @group.command("evaluate")

@@ -34,7 +34,7 @@ _MAP = "SELECT source, source_key, one_id FROM identity.memberships WHERE valid_
 
 @dataclass
 class Trial:
-    """What would change. ``refused`` is the gate that would stop the night; what comes after it is then not known.
+    """What would change. ``refusal`` is what the gate says that would stop the night; nothing is known of what comes after it.
 
     ``tags`` are those that other numbers of people would have (a boolean tag counts who is), ``audiences`` all of them,
     with who would enter and who would leave by OneID. ``truth`` has precision and recall where the workspace knows it.
@@ -42,7 +42,7 @@ class Trial:
 
     business_date: str
     rules: tuple[str, str]
-    refused: str = ""
+    refusal: str = ""
     people: Difference | None = None
     truth: dict[str, tuple[float, float]] = field(default_factory=dict)
     tags: list[dict[str, Any]] | None = None
@@ -50,17 +50,17 @@ class Trial:
 
     def summary(self) -> dict[str, Any]:
         """Give all of it as plain values, for JSON."""
-        return asdict(self)
+        return {"refused" if name == "refusal" else name: value for name, value in asdict(self).items()}
 
 
 def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -> Trial:
     """Run the newest published night under the rules of a file and compare; wrong rules raise before anything else."""
     if not rules.is_file():
         raise UsageError(f"there is no file {rules}")
-    other_rules = read_rules(rules)
+    new_rules = read_rules(rules)
     published = open_publication(settings)
     day = published.publication.business_date
-    trial = Trial(day.isoformat(), (load_rules(settings).version, other_rules.version))
+    trial = Trial(day.isoformat(), (load_rules(settings).version, new_rules.version))
     _forget_killed(settings)
     with Lake(settings).exchange(f"{_FOLDER}{os.getpid()}") as folder:
         clone_lake(settings, folder / "lake", published.publication.tables, DATABASES)
@@ -71,11 +71,11 @@ def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -
 
 def _forget_killed(settings: Settings) -> None:
     """Remove clones of trials whose process is gone."""
-    for folder in (settings.lake / "_exchange").glob(f"{_FOLDER}*"):
+    for clone in (settings.lake / "_exchange").glob(f"{_FOLDER}*"):
         try:
-            os.kill(int(folder.name.removeprefix(_FOLDER)), 0)
+            os.kill(int(clone.name.removeprefix(_FOLDER)), 0)
         except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(clone, ignore_errors=True)
         except (ValueError, PermissionError):
             continue
 
@@ -99,16 +99,16 @@ def _run(lake: Lake, published: Published, trial: Trial, *, only_identity: bool)
         counts = resolve(lake, day)
         check_gate(lake, "identity", day)
     except GateStopped as stopped:
-        trial.refused = str(stopped)
+        trial.refusal = str(stopped)
         return
     rows = lake.read_arrow("identity.memberships", columns=["source", "source_key", "one_id", "valid_to"])
     after = rows.filter(rows["valid_to"].is_null()).drop_columns(["valid_to"])
     trial.people = difference(published.arrow(_MAP), after)
-    figures = published.publication.summary.get("identity", {})
+    published_measures = published.publication.summary.get("identity", {})
     trial.truth = {
-        name: (figures[name], counts[name])
+        name: (published_measures[name], counts[name])
         for name in ("precision", "recall")
-        if name in figures and name in counts
+        if name in published_measures and name in counts
     }
     if only_identity:
         return
@@ -118,7 +118,7 @@ def _run(lake: Lake, published: Published, trial: Trial, *, only_identity: bool)
         trial.tags = _tags(published, lake)
         trial.audiences = _audiences(published, lake)
     except GateStopped as stopped:
-        trial.refused = str(stopped)
+        trial.refusal = str(stopped)
 
 
 def _tags(published: Published, lake: Lake) -> list[dict[str, Any]]:
@@ -127,30 +127,30 @@ def _tags(published: Published, lake: Lake) -> list[dict[str, Any]]:
     before = _holders(published, codes)
     with open_newest(lake.settings) as desk:
         after = _holders(desk, codes)
-    answers = []
+    changes = []
     for tag in sorted({*before, *after}):
         was, becomes = before.get(tag, {}), after.get(tag, {})
         if was != becomes:
             values = sorted({*was, *becomes})
-            counts = {v: (was.get(v, 0), becomes.get(v, 0)) for v in values if was.get(v) != becomes.get(v)}
-            answers.append(
-                {"tag": tag, "before": sum(was.values()), "after": sum(becomes.values()), "values": counts}
+            by_value = {v: (was.get(v, 0), becomes.get(v, 0)) for v in values if was.get(v) != becomes.get(v)}
+            changes.append(
+                {"tag": tag, "before": sum(was.values()), "after": sum(becomes.values()), "values": by_value}
             )
-    return answers
+    return changes
 
 
 def _holders(desk: Desk, codes: set[str]) -> dict[str, dict[str, int]]:
-    answers: dict[str, dict[str, int]] = {}
+    numbers: dict[str, dict[str, int]] = {}
     for name, kind, *_ in desk.rows(f"DESCRIBE SELECT * FROM {TAGS}"):
         if name not in codes:
             continue
         if kind == "VARCHAR":
             rows = desk.rows(f'SELECT "{name}", count(*) FROM {TAGS} WHERE "{name}" IS NOT NULL GROUP BY ALL')
-            answers[name] = {str(value): n for value, n in rows}
+            numbers[name] = {str(value): n for value, n in rows}
         else:
             count = f'count(*) FILTER (WHERE "{name}")' if kind == "BOOLEAN" else f'count("{name}")'
-            answers[name] = {"": int(desk.value(f"SELECT {count} FROM {TAGS}"))}
-    return answers
+            numbers[name] = {"": int(desk.value(f"SELECT {count} FROM {TAGS}"))}
+    return numbers
 
 
 def _audiences(published: Published, lake: Lake) -> list[dict[str, Any]]:
@@ -171,15 +171,10 @@ def _audiences(published: Published, lake: Lake) -> list[dict[str, Any]]:
             FROM {before} b FULL JOIN {after} a USING (code, one_id) GROUP BY code
             """
         )
-    people_by_code = dict.fromkeys(
-        (*result.summary(), *published.publication.summary["segments"]), (0, 0, 0, 0)
-    )
-    people_by_code |= {code: tuple(counts) for code, *counts in rows}
+    numbers = dict.fromkeys((*result.summary(), *published.publication.summary["segments"]), (0, 0, 0, 0))
+    numbers |= {code: tuple(counts) for code, *counts in rows}
     names = ("before", "after", "enter", "leave")
-    return [
-        {"audience": code, **dict(zip(names, people_by_code[code], strict=True))}
-        for code in sorted(people_by_code)
-    ]
+    return [{"audience": code, **dict(zip(names, numbers[code], strict=True))} for code in sorted(numbers)]
 
 
 def describe(trial: Trial) -> list[str]:
@@ -208,8 +203,8 @@ def describe(trial: Trial) -> list[str]:
             f"    {a['audience']:<40} {a['before']:>9,} → {a['after']:,}  ({a['enter']:,} enter, {a['leave']:,} leave)"
             for a in trial.audiences
         ]
-    if trial.refused:
-        lines.append(f"  the night would be refused: {trial.refused}")
+    if trial.refusal:
+        lines.append(f"  the night would be refused: {trial.refusal}")
     return lines
 
 
@@ -222,15 +217,13 @@ def _lines_of_tags(tags: list[dict[str, Any]]) -> list[str]:
         if list(tag["values"]) == [""]:
             alike.setdefault((tag["before"], tag["after"]), []).append(tag["tag"])
     lines = ["  tags"]
-    for (before, after), names in sorted(alike.items(), key=lambda entry: entry[1]):
-        label = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        lines.append(f"    {label:<40} {before:>9,} → {after:,}")
+    for (before, after), names in sorted(alike.items(), key=lambda item: item[1]):
+        title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        lines.append(f"    {title:<40} {before:>9,} → {after:,}")
     for tag in tags:
         if list(tag["values"]) != [""]:
             lines.append(f"    {tag['tag']:<40} {tag['before']:>9,} → {tag['after']:,}")
-            by_size = sorted(
-                tag["values"].items(), key=lambda entry: (-abs(entry[1][1] - entry[1][0]), entry[0])
-            )
+            by_size = sorted(tag["values"].items(), key=lambda item: (-abs(item[1][1] - item[1][0]), item[0]))
             lines += [
                 f"      {value:<38} {was:>9,} → {becomes:,}" for value, (was, becomes) in by_size[:_VALUES]
             ]

@@ -166,7 +166,7 @@ def test_other_rules_are_tried_on_a_clone_and_nothing_of_the_lake_changes(bank, 
     loose.write_text(
         "extends: nothing\nnamespaces: {phone: {kind: person}}\nlargest_person: {cut_above: 2, stop_above: 3}\n"
     )
-    assert "one person would have" in try_rules(bank, loose).refused
+    assert "one person would have" in try_rules(bank, loose).refusal
     assert differing(before, contents(bank)) == []
     assert not list((bank.lake / "_exchange").iterdir())
 
