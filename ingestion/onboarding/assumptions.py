@@ -78,7 +78,9 @@ def _from_others(
         and contract_of_table.key == ("source", name)
         and len(_delivered_columns(fits)) >= 2
     ):
-        parts = ", ".join(f"coalesce({quoted(delivered)}, '')" for delivered in _delivered_columns(fits))
+        parts = ", ".join(
+            f"coalesce({quoted(name_of_column)}, '')" for name_of_column in _delivered_columns(fits)
+        )
         note = (
             "no column is unique, so the key is made of the mapped columns; records equal in them count once"
         )

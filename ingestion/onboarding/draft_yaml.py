@@ -132,9 +132,9 @@ def _remark(shape: ColumnShape, guess: Guess) -> str:
 def _unmapped(shapes: Sequence[ColumnShape], guess: Guess, proposal: Proposal) -> Iterator[str]:
     if not shapes:
         return
-    filled = [shape for shape in shapes if shape.filled]
+    shapes_with_values = [shape for shape in shapes if shape.filled]
     yield f"# Not mapped: {len(shapes)} columns. Landing keeps them all the same. To use one, add it to `columns`."
-    for shape in filled:
+    for shape in shapes_with_values:
         level = level_of(shape, guess, proposal)
         warning = (
             "; a credential: have the source leave it out, landing keeps what is delivered"

@@ -204,7 +204,7 @@ def _is_json_lines(text: str) -> bool:
 
 def _json_sample(path: Path, texts: list[str], name: str, *, is_whole: bool, scale: float) -> FileSample:
     rows: list[dict[str, str | None]] = []
-    broken = 0
+    broken_lines = 0
     for text in texts:
         for line in text.splitlines():
             if not line.strip():
@@ -216,8 +216,8 @@ def _json_sample(path: Path, texts: list[str], name: str, *, is_whole: bool, sca
             if isinstance(value, dict):
                 rows.append(_flat(value))
             else:
-                broken += 1
-    if not rows or broken > len(rows):
+                broken_lines += 1
+    if not rows or broken_lines > len(rows):
         raise InputInvalid(
             "begins with '{' but its lines are no JSON objects; JSON lines hold one object a line", file=path
         )
@@ -225,7 +225,7 @@ def _json_sample(path: Path, texts: list[str], name: str, *, is_whole: bool, sca
     columns = {key: [row.get(key) for row in rows] for key in names}
     estimated = len(rows) if is_whole else round(len(rows) * scale)
     return FileSample(
-        path, "json_lines", ",", None, name, False, columns, len(rows), estimated, is_whole, broken
+        path, "json_lines", ",", None, name, False, columns, len(rows), estimated, is_whole, broken_lines
     )
 
 

@@ -186,7 +186,10 @@ def test_near_names_are_suggested_and_taken_columns_are_not():
         ("birthdate", "trusted.customers.birth_date"),
         ("手机号", "an identifier of namespace phone"),
     ]
-    assert suggestions(["birthdate"], ["trusted.customers"], filled=["trusted.customers.birth_date"]) == []
+    assert (
+        suggestions(["birthdate"], ["trusted.customers"], columns_in_use=["trusted.customers.birth_date"])
+        == []
+    )
     assert identifier_named("mobile_md5")[0] == "phone"
 
 
