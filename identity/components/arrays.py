@@ -18,8 +18,8 @@ def distinct_pairs(firsts: np.ndarray, seconds: np.ndarray) -> tuple[np.ndarray,
     if len(firsts) == 0:
         return firsts, seconds
     width = int(seconds.max()) + 1
-    found = distinct(firsts.astype(np.int64) * width + seconds)
-    return found // width, found % width
+    keys = distinct(firsts.astype(np.int64) * width + seconds)
+    return keys // width, keys % width
 
 
 def above(values: np.ndarray, limit: int) -> np.ndarray:
@@ -30,6 +30,6 @@ def above(values: np.ndarray, limit: int) -> np.ndarray:
     return distinct(ordered[limit:][ordered[limit:] == ordered[:-limit]])
 
 
-def is_among(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Tell which values are among the wanted ones: ids without large holes, looked up in a table as long as their range."""
-    return np.isin(values, wanted, kind="table")
+    return np.isin(values, others, kind="table")

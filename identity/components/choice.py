@@ -51,19 +51,19 @@ def components(
     lake's exchange and has to outlive the answer. ``spark`` gives the session where one is needed and links do not
     bring it. A link without an end raises ``ContractBroken``.
     """
-    chosen = settings or ComponentSettings()
+    options = settings or ComponentSettings()
     session = (lambda: links.sparkSession) if is_spark(links) else spark
-    given = None if is_spark(links) else links_of(links, folder)
-    bounds = bounds_of_frame(named(links)) if given is None else given.bounds
-    mode = _mode(bounds, chosen, has_spark=session is not None)
+    source = None if is_spark(links) else links_of(links, folder)
+    bounds = bounds_of_frame(named(links)) if source is None else source.bounds
+    mode = _mode(bounds, options, has_spark=session is not None)
     log.info("components: %d links, at most %d nodes, mode %s", bounds.links, bounds.nodes, mode)
     if mode == "driver" or session is None:
-        return Components(components_on_driver(given or links_of(links, folder)), "driver")
-    frame = named(links) if given is None else given.frame(session(), folder)
-    work = _Work(folder, chosen)
+        return Components(components_on_driver(source or links_of(links, folder)), "driver")
+    frame = named(links) if source is None else source.frame(session(), folder)
+    work = _Work(folder, options)
     if mode == "rounds":
         return Components(work.rounds(frame), mode)
-    partitions = max(2, -(-bounds.links // chosen.partition_links))
+    partitions = max(2, -(-bounds.links // options.partition_links))
     return Components(components_by_contraction(frame, folder, partitions=partitions, solve=work.rest), mode)
 
 
@@ -99,9 +99,9 @@ class _Work:
 
     def driver(self, links: DataFrame) -> DataFrame:
         """Solve on the driver and hand the answer back by Parquet."""
-        given = self.folder / "rest"
-        given.mkdir()
-        answer = components_on_driver(links_of(links, given))
+        rest_folder = self.folder / "rest"
+        rest_folder.mkdir()
+        answer = components_on_driver(links_of(links, rest_folder))
         target = self.folder / "solved"
         target.mkdir()
         pq.write_table(answer, target / "components.parquet")

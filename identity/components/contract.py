@@ -34,23 +34,25 @@ def components_by_contraction(
     from pyspark.sql import functions as F
 
     stars = links.repartition(partitions, SOURCE).mapInArrow(stars_of_batches, "node_id bigint, tree bigint")
-    known = stars.groupBy(NODE).agg(F.collect_set("tree").alias("trees"))
-    met = known.select(
+    trees_by_node = stars.groupBy(NODE).agg(F.collect_set("tree").alias("trees"))
+    stars_by_node = trees_by_node.select(
         NODE,
         F.array_min("trees").alias("tree"),
         F.array_remove("trees", F.array_min("trees")).alias("others"),
     )
-    met.write.parquet(str(folder / "stars"))
-    met = links.sparkSession.read.parquet(str(folder / "stars"))
+    stars_by_node.write.parquet(str(folder / "stars"))
+    stars_by_node = links.sparkSession.read.parquet(str(folder / "stars"))
     between = (
-        met.where(F.size("others") > 0)
+        stars_by_node.where(F.size("others") > 0)
         .select(F.explode("others").alias(SOURCE), F.col("tree").alias(TARGET))
         .distinct()
     )
     between.write.parquet(str(folder / "between"))
     between = links.sparkSession.read.parquet(str(folder / "between"))
     solved = solve(between, between.count()).select(F.col(NODE).alias("tree"), COMPONENT)
-    return met.join(solved, "tree", "left").select(NODE, F.coalesce(COMPONENT, "tree").alias(COMPONENT))
+    return stars_by_node.join(solved, "tree", "left").select(
+        NODE, F.coalesce(COMPONENT, "tree").alias(COMPONENT)
+    )
 
 
 def stars_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -60,12 +62,12 @@ def stars_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
 
     ends: list[list[Any]] = [[], []]
     for batch in batches:
-        for column, kept in zip(batch.columns, ends, strict=True):
-            kept.append(column.to_numpy(zero_copy_only=False))
+        for column, parts in zip(batch.columns, ends, strict=True):
+            parts.append(column.to_numpy(zero_copy_only=False))
     if not ends[0]:
         return
-    sources, targets = (np.concatenate(kept) for kept in ends)
+    sources, targets = (np.concatenate(parts) for parts in ends)
     nodes = distinct(np.concatenate([sources, targets]))
-    found = components(np.searchsorted(nodes, sources), np.searchsorted(nodes, targets), len(nodes))
-    stars = pa.table([nodes, nodes[found]], schema=STARS)
+    labels = components(np.searchsorted(nodes, sources), np.searchsorted(nodes, targets), len(nodes))
+    stars = pa.table([nodes, nodes[labels]], schema=STARS)
     yield from stars.to_batches(max_chunksize=1 << 18)

@@ -21,10 +21,10 @@ NODE, COMPONENT = "node_id", "component"
 def components_on_driver(links: Links, *, kernel: Kernel | None = None) -> pa.Table:
     """Give ``node_id, component`` of every node that links name, by node_id; a component is its smallest node."""
     bounds = links.bounds
-    chosen = kernel or best_kernel(bounds.links)
+    fastest = kernel or best_kernel(bounds.links)
     if bounds.low < 0 or bounds.high + 1 > max(_SPARSE * 2 * bounds.links, _SMALL_SPACE):
-        return _of_sparse_ids(links, chosen)
-    forest = NamedForest(bounds.high + 1, chosen)
+        return _of_sparse_ids(links, fastest)
+    forest = NamedForest(bounds.high + 1, fastest)
     for sources, targets in links.batches():
         forest.join(sources, targets)
     return _answer(*forest.answer())

@@ -192,10 +192,10 @@ def distinct_ends(links: Links) -> np.ndarray:
     """Give the distinct nodes of links, ascending, in memory proportional to nodes."""
     from identity.components.arrays import distinct
 
-    found, waiting, held = np.zeros(0, dtype=np.int64), [], 0
+    nodes, waiting, size = np.zeros(0, dtype=np.int64), [], 0
     for sources, targets in links.batches():
         waiting += [sources.astype(np.int64, copy=False), targets.astype(np.int64, copy=False)]
-        held += 2 * len(sources)
-        if held > max(_HELD, len(found)):
-            found, waiting, held = distinct(np.concatenate([found, *waiting])), [], 0
-    return distinct(np.concatenate([found, *waiting])) if waiting else found
+        size += 2 * len(sources)
+        if size > max(_HELD, len(nodes)):
+            nodes, waiting, size = distinct(np.concatenate([nodes, *waiting])), [], 0
+    return distinct(np.concatenate([nodes, *waiting])) if waiting else nodes

@@ -37,11 +37,11 @@ def components_by_rounds(
 
     spark = links.sparkSession
 
-    def kept(frame: DataFrame, name: str) -> DataFrame:
+    def stored_frame(frame: DataFrame, name: str) -> DataFrame:
         frame.write.mode("overwrite").parquet(str(folder / name))
         return spark.read.parquet(str(folder / name))
 
-    rest = kept(_downwards(links, SOURCE, TARGET), "rest_0")
+    rest = stored_frame(_downwards(links, SOURCE, TARGET), "rest_0")
     aside: list[DataFrame] = []
     size = rest.count()
     while 2 * size > fits and size:
@@ -51,17 +51,17 @@ def components_by_rounds(
                 f"components did not end in {_MOST_ROUNDS} rounds: {size} links are left; raise "
                 "`components.driver_nodes` in cdp.yml so that the rest fits on the driver"
             )
-        stars = kept(small_star(large_star(rest)), f"stars_{turn}")
-        aside.append(kept(_leaves(stars), f"aside_{turn}"))
-        rest = kept(stars.join(aside[-1].select("node"), "node", "left_anti"), f"rest_{turn}")
+        stars = stored_frame(small_star(large_star(rest)), f"stars_{turn}")
+        aside.append(stored_frame(_leaves(stars), f"aside_{turn}"))
+        rest = stored_frame(stars.join(aside[-1].select("node"), "node", "left_anti"), f"rest_{turn}")
         size = rest.count()
         log.info("components: round %d, %d links left", turn, size)
-        for done in (f"stars_{turn}", f"rest_{turn - 1}"):
-            shutil.rmtree(folder / done)
+        for obsolete in (f"stars_{turn}", f"rest_{turn - 1}"):
+            shutil.rmtree(folder / obsolete)
     ends = rest.select(F.col("node").alias(SOURCE), F.col("least").alias(TARGET))
     answer = solve(ends) if size else _nobody(links)
     for turn, hung in reversed(list(enumerate(aside, 1))):
-        answer = kept(_with_hung(answer, hung), f"answer_{turn}")
+        answer = stored_frame(_with_hung(answer, hung), f"answer_{turn}")
     alone = links.select(F.col(SOURCE).alias(NODE)).distinct().join(answer, NODE, "left_anti")
     return answer.unionByName(alone.select(NODE, F.col(NODE).alias(COMPONENT)))
 
@@ -108,12 +108,12 @@ def _with_hung(answer: DataFrame, hung: DataFrame) -> DataFrame:
     """Add the nodes set aside in one round, and those they hang on where nothing else is known of them: roots."""
     from pyspark.sql import functions as F
 
-    found = answer.select(F.col(NODE).alias("least"), COMPONENT)
-    tied = hung.join(found, "least", "left").select(
+    answer_by_least = answer.select(F.col(NODE).alias("least"), COMPONENT)
+    joined_leaves = hung.join(answer_by_least, "least", "left").select(
         F.col("node").alias(NODE), F.coalesce(COMPONENT, "least").alias(COMPONENT)
     )
     roots = hung.select(F.col("least").alias(NODE)).distinct().join(answer, NODE, "left_anti")
-    return answer.unionByName(tied).unionByName(roots.select(NODE, F.col(NODE).alias(COMPONENT)))
+    return answer.unionByName(joined_leaves).unionByName(roots.select(NODE, F.col(NODE).alias(COMPONENT)))
 
 
 def _nobody(links: DataFrame) -> DataFrame:

@@ -188,10 +188,10 @@ def _scipy_union(parent: np.ndarray, sources: np.ndarray, targets: np.ndarray) -
     if not apart.any():
         return
     a, b = a[apart], b[apart]
-    met = np.zeros(len(parent), dtype=bool)
-    met[a] = met[b] = True
-    roots = np.flatnonzero(met)
-    rank = np.cumsum(met) - 1  # a count is quicker than sorting the ends
+    is_end = np.zeros(len(parent), dtype=bool)
+    is_end[a] = is_end[b] = True
+    roots = np.flatnonzero(is_end)
+    rank = np.cumsum(is_end) - 1  # a count is quicker than sorting the ends
     graph = csr_matrix((np.ones(len(a), dtype=np.int8), (rank[a], rank[b])), shape=(len(roots),) * 2)
     count, labels = connected_components(graph, directed=False)
     smallest = np.full(count, np.iinfo(np.int64).max)

@@ -31,5 +31,4 @@ def changes_since(published: Published, since: date) -> list[tuple[Any, ...]]:
         """,
         [since],
     )
-    found: list[tuple[Any, ...]] = rows.fetchall()
-    return found
+    return rows.fetchall()

@@ -1,6 +1,6 @@
-"""The evidence about a few people: their raw components, decided once more from published tables and nothing else.
+"""The evidence about a few people: their raw components, decided again from published tables and nothing else.
 
-No decision looks beyond a raw component (see ``identity.joining.connect``), so deciding those of the people asked about under
+No decision looks beyond a raw component (see ``identity.joining.decide``), so deciding those of the people asked about under
 the night's own rules and decisions gives back what the night did, with everything a night does not write down: which
 statement led where, and what refused it. The answer is held against the published map before anybody reads it.
 """
@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.joining.connect import connect
-from identity.nights.touched import rows_of
+from identity.joining.decide import RawComponents, decide_components
 from identity.reading.decisions import TABLE as DECISIONS
-from identity.reading.decisions import Decision, decided_places, decisions_of
+from identity.reading.decisions import Decision, decisions_of
 from identity.reading.facts import common_among
 from identity.reading.graph import Graph, Grouping
-from identity.reading.observe import NODE_SCHEMA, Observed, observe
-from identity.reading.tables import KNOWN, Tables
+from identity.reading.observe import NODE_SCHEMA, Observed
+from identity.reading.records import records_on_day
+from identity.reading.tables import OPEN, open_desk
 from identity.rules.normalise import NORMALISERS, keyed
 from identity.rules.rules import Rules
 from identity.rules.workspace_key import known_key
 from lakehouse.errors import StepFailed, UsageError
-from lakehouse.query.desk import newest_sql
+from lakehouse.query.desk import Desk, Relation, newest_sql
+from lakehouse.query.words import literal
 
 if TYPE_CHECKING:
     from lakehouse.query.published import Published
@@ -37,14 +38,25 @@ Profile = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What decided about the people asked for, and about everybody some usable statement connects them with.
+class _Concerned:
+    """The raw components of the records asked for.
 
-    Places are those of ``graph``. ``one_ids`` and ``since`` (the night from which the record has that number) stand per
-    profile, ``told_since`` (the night that first knew it) per link.
+    ``profiles``: ``node_id, source, source_key``; ``links``: ``profile_id, identifier_id, valid_from``, the open ones.
     """
 
-    tables: Tables
+    profiles: Relation
+    links: Relation
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What decides about the people asked for, and about everybody some usable statement connects them with.
+
+    Places are those of ``graph``. ``one_ids`` and ``since`` (the night from which the record has that number) stand per
+    profile, ``link_since`` (the night that first knew it) per link.
+    """
+
+    desk: Desk
     rules: Rules
     rules_versions: dict[str, str]
     key: bytes
@@ -52,7 +64,7 @@ class Evidence:
     grouping: Grouping
     one_ids: np.ndarray
     since: list[str]
-    told_since: list[str]
+    link_since: list[str]
     decisions: dict[str, dict[str, Any]]
 
     @property
@@ -79,12 +91,12 @@ class Evidence:
         """Give who said so, in which record of which file, and since when it is known; no value."""
         links = self.graph.links
         place, identifier = int(links.profiles[link]), int(links.identifiers[link])
-        told = self.told_since[link]
+        since = self.link_since[link]
         return {
             "profile": self.name_of(place),
             "verified": bool(links.verified[link]),
-            "known_since": told,
-            "rules_version": self.rules_versions.get(told),
+            "known_since": since,
+            "rules_version": self.rules_versions.get(since),
             "records": self._records(place, identifier),
         }
 
@@ -93,26 +105,24 @@ class Evidence:
         namespace = self.namespace_of(identifier)
         rule = self.rules.rule(namespace)
         profiles = self.observed.profiles
-        wanted = {name: profiles[name][place].as_py() for name in ("source", "source_key")}
-        self.tables.take(
-            "wanted", pa.table({**{n: [v] for n, v in wanted.items()}, "namespace": [namespace]})
-        )
-        rows = self.tables.sql(
+        record = {name: profiles[name][place].as_py() for name in ("source", "source_key")}
+        rows = self.desk.arrow(
             f"""
             SELECT value, _feed, _file, _row, observed_on FROM trusted.identifier_observations
-            JOIN wanted USING (source, source_key, namespace)
-            WHERE {KNOWN} AND role = 'identity' AND hash_method IS NULL ORDER BY _feed, _file, _row
+            WHERE {OPEN} AND role = 'identity' AND hash_method IS NULL AND namespace = {literal(namespace)}
+              AND source = {literal(record["source"])} AND source_key = {literal(record["source_key"])}
+            ORDER BY _feed, _file, _row
             """
         )
         if rule is None or not rows.num_rows:
             return []
         values = NORMALISERS[rule.normaliser](rows["value"].combine_chunks()).values
         if rule.sensitive:
-            known = values.is_valid()
-            hashed = keyed(namespace, values.filter(known), self.key)
-            values = pc.replace_with_mask(values, known, hashed)
-        stored = self.graph.identifiers.stored[identifier]
-        mine = rows.filter(pc.fill_null(pc.equal(values, stored), False))
+            is_valid = values.is_valid()
+            hashes = keyed(namespace, values.filter(is_valid), self.key)
+            values = pc.replace_with_mask(values, is_valid, hashes)
+        value = self.graph.identifiers.stored[identifier]
+        mine = rows.filter(pc.fill_null(pc.equal(values, value), False))
         return [
             {"feed": row["_feed"], "file": row["_file"], "row": row["_row"], "observed_on": _text(row["observed_on"])}
             for row in mine.to_pylist()
@@ -125,100 +135,97 @@ def evidence_about(published: Published, profiles: Sequence[Profile]) -> Evidenc
     ``StepFailed`` where that gives another map than the published one: then nothing about it can be explained.
     """
     day = published.publication.business_date
-    nights = published.sql(
-        "SELECT _arrived_on, rules_version, rules, decisions FROM identity.nights"
-    ).fetchall()
-    found = [row for row in nights if row[0] == day]
-    if not found:
+    nights = {
+        row[0]: row[1:]
+        for row in published.rows("SELECT _arrived_on, rules_version, rules, decisions FROM identity.nights")
+    }
+    if day not in nights:
         raise UsageError(f"the publication of {day} has no night of identity to explain")
-    rules = Rules.model_validate(json.loads(found[0][2]))
-    fingerprints = published.sql("SELECT fingerprint FROM identity.keys").fetchall()
+    _, rules_text, in_force = nights[day]
+    rules = Rules.model_validate(json.loads(rules_text))
+    fingerprints = published.rows("SELECT fingerprint FROM identity.keys")
     key = known_key(published.settings, [row[0] for row in fingerprints])
-    tables = Tables(published, day)
-    _reach(tables, profiles)
-    customers, observations = rows_of(tables, "touched")
-    counted = tables.sql(
-        f"SELECT source, full_name, count(*) AS n FROM trusted.customers WHERE {KNOWN} GROUP BY ALL"
-    )
-    nodes = tables.sql(
-        """
-        SELECT node_id, kind, source, source_key, namespace, value, masked, first_known_on FROM identity.nodes
-        WHERE node_id IN (SELECT node_id FROM touched UNION SELECT identifier_id FROM carried)
-        """
-    ).cast(NODE_SCHEMA)
-    observed = observe(
-        customers=customers, observations=observations, nodes=nodes, rules=rules, key=key, business_date=day,
-        common=common_among(counted, rules),
-    )  # fmt: skip
-    decisions, said = _decisions(published, json.loads(found[0][3]))
-    graph = observed.graph
-    graph = replace(
-        graph,
-        identifiers=replace(graph.identifiers, outside=_outside(tables, graph)),
-        decided=decided_places(decisions, observed.profiles),
-    )
-    grouping = connect(graph, rules)
-    one_ids, since = _published_map(tables, graph)
-    if observed.new_nodes.num_rows or not _is_same_map(grouping.people, one_ids):
+    decisions, decision_rows = _decisions(published, json.loads(in_force))
+    desk = open_desk(published, day)
+    concerned = _concerned(desk, profiles)
+    components = _components(desk, concerned, rules, decisions)
+    outcome = decide_components(components, rules, key=key, business_date=day)
+    graph, grouping = outcome.graph, outcome.grouping
+    one_ids, since = _published_map(desk, concerned, graph)
+    if outcome.observed.new_nodes.num_rows or not _is_same_map(grouping.people, one_ids):
         raise StepFailed(
             f"the night of {day} cannot be told again: deciding its records once more gives another map; "
             "run `cdp nightly` with this version of the product, then ask again"
         )
     return Evidence(
-        tables=tables,
+        desk=desk,
         rules=rules,
-        rules_versions={str(row[0]): row[1] for row in nights},
+        rules_versions={str(night): row[0] for night, row in nights.items()},
         key=key,
-        observed=replace(observed, graph=graph),
+        observed=outcome.observed,
         grouping=grouping,
         one_ids=one_ids,
         since=since,
-        told_since=_told_since(tables, graph),
-        decisions=said,
+        link_since=_link_since(desk, concerned, graph),
+        decisions=decision_rows,
     )
 
 
-def _reach(tables: Tables, profiles: Sequence[Profile]) -> None:
-    """Keep ``touched`` (profiles of the raw components asked for) and ``carried`` (their links)."""
+def _concerned(desk: Desk, profiles: Sequence[Profile]) -> _Concerned:
     sources, keys = zip(*profiles, strict=True)
-    tables.take("asked", pa.table({"source": list(sources), "source_key": list(keys)}))
-    tables.keep(
-        "asked_nodes",
-        """
-        SELECT node_id FROM identity.nodes JOIN asked USING (source, source_key) WHERE kind = 'profile'
+    wanted_keys = desk.take("wanted", pa.table({"source": list(sources), "source_key": list(keys)}))
+    nodes = desk.keep(
+        "wanted_nodes",
+        f"""
+        SELECT node_id FROM identity.nodes JOIN {wanted_keys} USING (source, source_key) WHERE kind = 'profile'
         """,
     )
-    tables.keep(
-        "touched",
-        """
+    members = desk.keep(
+        "component_profiles",
+        f"""
         SELECT node_id, source, source_key FROM identity.nodes WHERE node_id IN (
           SELECT node_id FROM identity.components WHERE is_profile AND raw_component_id IN (
-            SELECT raw_component_id FROM identity.components WHERE node_id IN (SELECT node_id FROM asked_nodes)))
+            SELECT raw_component_id FROM identity.components WHERE node_id IN (SELECT node_id FROM {nodes})))
         """,
     )
-    tables.keep(
-        "carried",
-        """
+    links = desk.keep(
+        "component_links",
+        f"""
         SELECT profile_id, identifier_id, valid_from FROM identity.links
-        WHERE valid_to IS NULL AND profile_id IN (SELECT node_id FROM touched)
+        WHERE valid_to IS NULL AND profile_id IN (SELECT node_id FROM {members})
         """,
     )
+    return _Concerned(members, links)
 
 
-def _outside(tables: Tables, graph: Graph) -> np.ndarray:
-    """Count, per identifier, the links of profiles that are not among those decided."""
-    rows = tables.sql(
+def _components(desk: Desk, concerned: _Concerned, rules: Rules, decisions: list[Decision]) -> RawComponents:
+    records = records_on_day(desk, concerned.profiles)
+    counts = desk.arrow(
+        f"SELECT source, full_name, count(*) AS n FROM trusted.customers WHERE {OPEN} GROUP BY ALL"
+    )
+    nodes = desk.arrow(
+        f"""
+        SELECT {", ".join(NODE_SCHEMA.names)} FROM identity.nodes
+        WHERE node_id IN (
+          SELECT node_id FROM {concerned.profiles} UNION SELECT identifier_id FROM {concerned.links})
         """
+    ).cast(NODE_SCHEMA)
+    outside = desk.arrow(
+        f"""
         SELECT identifier_id, count(*) AS n FROM identity.links
-        WHERE valid_to IS NULL AND identifier_id IN (SELECT identifier_id FROM carried)
-        AND profile_id NOT IN (SELECT node_id FROM touched) GROUP BY identifier_id
+        WHERE valid_to IS NULL AND identifier_id IN (SELECT identifier_id FROM {concerned.links})
+        AND profile_id NOT IN (SELECT node_id FROM {concerned.profiles}) GROUP BY identifier_id
         """
     )
-    counts = np.zeros(len(graph.identifiers), dtype=np.int64)
-    counts[np.searchsorted(graph.identifiers.node_ids, rows["identifier_id"].to_numpy())] = rows[
-        "n"
-    ].to_numpy()
-    return counts
+    return RawComponents(
+        customers=records.customers,
+        observations=records.observations,
+        nodes=nodes,
+        highest=pc.max(nodes["node_id"]).as_py() or 0,
+        decisions=decisions,
+        common_names=common_among(counts, rules),
+        outside=outside,
+    )
 
 
 def _decisions(published: Published, in_force: list[str]) -> tuple[list[Decision], dict[str, dict[str, Any]]]:
@@ -231,17 +238,17 @@ def _decisions(published: Published, in_force: list[str]) -> tuple[list[Decision
         "revokes",
     )  # fmt: skip
     log = newest_sql(published.settings, DECISIONS)
-    told = published.connection.execute(f"SELECT {', '.join(columns)} FROM ({log})").fetchall()
-    rows = [dict(zip(columns, row, strict=True)) for row in told]
-    known = [d for d in decisions_of(rows, with_revoked=True) if d.decision_id in in_force]
-    return known, {row["decision_id"]: row for row in rows}
+    values = published.rows(f"SELECT {', '.join(columns)} FROM ({log})")
+    rows = [dict(zip(columns, row, strict=True)) for row in values]
+    decisions = [d for d in decisions_of(rows, with_revoked=True) if d.decision_id in in_force]
+    return decisions, {row["decision_id"]: row for row in rows}
 
 
-def _published_map(tables: Tables, graph: Graph) -> tuple[np.ndarray, list[str]]:
-    rows = tables.sql(
-        """
+def _published_map(desk: Desk, concerned: _Concerned, graph: Graph) -> tuple[np.ndarray, list[str]]:
+    rows = desk.arrow(
+        f"""
         SELECT profile_id, one_id, valid_from FROM identity.memberships
-        WHERE valid_to IS NULL AND profile_id IN (SELECT node_id FROM touched) ORDER BY profile_id
+        WHERE valid_to IS NULL AND profile_id IN (SELECT node_id FROM {concerned.profiles}) ORDER BY profile_id
         """
     )
     if rows["profile_id"].to_pylist() != graph.profiles.node_ids.tolist():
@@ -256,11 +263,10 @@ def _is_same_map(people: np.ndarray, one_ids: np.ndarray) -> bool:
     return len(pairs) == len({person for person, _ in pairs}) == len({one_id for _, one_id in pairs})
 
 
-def _told_since(tables: Tables, graph: Graph) -> list[str]:
+def _link_since(desk: Desk, concerned: _Concerned, graph: Graph) -> list[str]:
     """Give, per link, the night that first knew it as it is."""
-    rows = tables.sql("SELECT profile_id, identifier_id, valid_from FROM carried")
-    columns = (rows[name].to_pylist() for name in ("profile_id", "identifier_id", "valid_from"))
-    days = {(profile, identifier): day for profile, identifier, day in zip(*columns, strict=True)}
+    rows = desk.rows(f"SELECT profile_id, identifier_id, valid_from FROM {concerned.links}")
+    days = {(profile, identifier): day for profile, identifier, day in rows}
     links = graph.links
     profiles = graph.profiles.node_ids[links.profiles].tolist()
     identifiers = graph.identifiers.node_ids[links.identifiers].tolist()

@@ -142,10 +142,10 @@ def _net_of_joins(evidence: Evidence) -> nx.Graph:
         net.add_edge(
             int(graph.links.profiles[link]), int(grouping.ends[link]), link=link, cost=0.5 + weakness / 1e6
         )
-    decided = graph.decided
+    decisions = graph.decisions
     refused = {(r.profile, r.other_profile) for r in grouping.refusals if r.rule == "must_link"}
     for x, y, decision in zip(
-        decided.must_a.tolist(), decided.must_b.tolist(), decided.must_ids, strict=True
+        decisions.must_a.tolist(), decisions.must_b.tolist(), decisions.must_ids, strict=True
     ):
         if (x, y) not in refused:
             net.add_edge(x, y, decision=decision, cost=1.0)
@@ -189,13 +189,14 @@ def _obstacles(evidence: Evidence, start: int, goal: int) -> list[dict[str, Any]
         return []
     way = nx.shortest_path(net, start, goal, weight="cost")
     edges = [net.edges[pair] for pair in pairwise(way)]
-    met: dict[int, list[int]] = {}
+    refused: dict[int, list[int]] = {}
     for at, edge in enumerate(edges):
         if edge["cost"] == _REFUSED:
             # Between a value and a name's share of it, the statement is the one that leads to the share.
-            said = edge if "link" in edge else edges[at - 1 if way[at] > way[at + 1] else at + 1]
-            met.setdefault(int(graph.links.identifiers[said["link"]]), []).append(said["link"])
-    return [_obstacle(evidence, identifier, links) for identifier, links in met.items()]
+            statement = edge if "link" in edge else edges[at - 1 if way[at] > way[at + 1] else at + 1]
+            link = statement["link"]
+            refused.setdefault(int(graph.links.identifiers[link]), []).append(link)
+    return [_obstacle(evidence, identifier, links) for identifier, links in refused.items()]
 
 
 def _obstacle(evidence: Evidence, identifier: int, links: list[int]) -> dict[str, Any]:
@@ -216,8 +217,8 @@ def _refusal(evidence: Evidence, link: int) -> dict[str, Any]:
     identifier = int(graph.links.identifiers[link])
     for refusal in grouping.refusals:
         if refusal.link == link:
-            met = None if refusal.other_profile == ABSENT else evidence.name_of(refusal.other_profile)
-            return {"rule": refusal.rule, "reason": refusal.reason, "met": met}
+            other = None if refusal.other_profile == ABSENT else evidence.name_of(refusal.other_profile)
+            return {"rule": refusal.rule, "reason": refusal.reason, "met": other}
     if grouping.link_states[link] == "expired":
         return {"rule": "expired", "reason": "a newer holder, or its window is over", "met": None}
     if grouping.states[identifier] != "active":
@@ -230,43 +231,43 @@ def _forbidden(evidence: Evidence, start: int, goal: int) -> list[dict[str, Any]
     graph, grouping = evidence.graph, evidence.grouping
     one, other = (np.flatnonzero(grouping.people == grouping.people[place]) for place in (start, goal))
     constraints = constraints_of(graph, evidence.rules)
-    found: list[dict[str, Any]] = []
-    decided = graph.decided
+    broken: list[dict[str, Any]] = []
+    decisions = graph.decisions
     for x, y, decision in zip(
-        decided.cannot_a.tolist(), decided.cannot_b.tolist(), decided.cannot_ids, strict=True
+        decisions.cannot_a.tolist(), decisions.cannot_b.tolist(), decisions.cannot_ids, strict=True
     ):
         if {grouping.people[x], grouping.people[y]} == {grouping.people[start], grouping.people[goal]}:
-            found.append({"rule": "cannot_link", **_decision(evidence, decision)})
+            broken.append({"rule": "cannot_link", **_decision(evidence, decision)})
     joins = np.isin(grouping.link_states, _JOINS)
     for code, limit in sorted(constraints.unique.items()):
         mine = joins & (graph.identifiers.namespaces[graph.links.identifiers] == code)
-        held = [
+        values = [
             distinct(graph.links.identifiers[mine & np.isin(graph.links.profiles, side)])
             for side in (one, other)
         ]
-        together = len(np.union1d(*held))
-        if min(map(len, held)) and together > max(limit, *map(len, held)):
-            found.append(
+        together = len(np.union1d(*values))
+        if min(map(len, values)) and limit.forbids(len(values[0]), len(values[1]), together):
+            broken.append(
                 {
-                    "rule": "unique",
-                    "reason": graph.namespaces[code],
-                    "at_most": limit,
+                    "rule": limit.rule,
+                    "reason": limit.reason,
+                    "at_most": limit.most,
                     "together": together,
-                    "masked": [[evidence.observed.masked_of(int(i)) for i in side] for side in held],
+                    "masked": [[evidence.observed.masked_of(int(i)) for i in side] for side in values],
                 }
             )
-    for limit_of in [*constraints.never, *constraints.facts]:
-        rule, reason = limit_of.key
-        codes = [distinct(limit_of.codes[np.isin(limit_of.places, side)]) for side in (one, other)]
+    for limited in [*constraints.never, *constraints.facts]:
+        limit = limited.limit
+        codes = [distinct(limited.codes[np.isin(limited.places, side)]) for side in (one, other)]
         if not min(map(len, codes)):
             continue
-        if rule == "disagree":
+        if limit.rule == "disagree":
             is_broken = not np.isin(codes[0], codes[1]).any()
         else:
-            is_broken = len(np.union1d(*codes)) > max(limit_of.limit, *map(len, codes))
+            is_broken = limit.forbids(len(codes[0]), len(codes[1]), len(np.union1d(*codes)))
         if is_broken:
-            found.append({"rule": rule, "reason": reason})
-    return found
+            broken.append({"rule": limit.rule, "reason": limit.reason})
+    return broken
 
 
 def _invalid(evidence: Evidence, places: tuple[int, int]) -> list[dict[str, Any]]:
@@ -286,51 +287,51 @@ def _carried(evidence: Evidence, place: int) -> list[str]:
     return sorted(evidence.graph.namespaces[code] for code in mine.tolist())
 
 
-def describe_why(told: Why) -> list[str]:
+def describe_why(answer: Why) -> list[str]:
     """Give the lines a terminal shows."""
     lines = [
-        f"{told.profiles[0]} and {told.profiles[1]} are one person, {told.one_id}, since {told.together_since}"
+        f"{answer.profiles[0]} and {answer.profiles[1]} are one person, {answer.one_id}, since {answer.together_since}"
     ]
-    for step in told.steps:
+    for step in answer.steps:
         if step["by"] == "decision":
             lines.append(_line_of_decision(step))
             continue
         needed = "  (of several people; their names agree)" if step["same_name_needed"] else ""
         lines.append(f"  {step['namespace']} {step['masked']}{needed}")
         lines += [f"    {_line_of_statement(statement)}" for statement in step["statements"]]
-    lines += [line_of_event(event) for event in told.events]
+    lines += [line_of_event(event) for event in answer.events]
     return lines
 
 
-def describe_why_not(told: WhyNot) -> list[str]:
+def describe_why_not(answer: WhyNot) -> list[str]:
     """Give the lines a terminal shows."""
-    one, other = told.profiles
-    lines = [f"{one} and {other} are two people, {told.one_ids[0]} and {told.one_ids[1]}"]
-    for obstacle in told.obstacles:
+    one, other = answer.profiles
+    lines = [f"{one} and {other} are two people, {answer.one_ids[0]} and {answer.one_ids[1]}"]
+    for obstacle in answer.obstacles:
         lines.append(
             f"  {obstacle['namespace']} {obstacle['masked']}, on {obstacle['carriers']} records, did not join"
         )
         for statement in obstacle["refused"]:
-            met = f", met {statement['met']}" if statement["met"] else ""
+            other = f", met {statement['met']}" if statement["met"] else ""
             lines.append(f"    {_line_of_statement(statement)}")
-            lines.append(f"      {statement['rule']}: {statement['reason']}{met}")
-    if not told.obstacles:
+            lines.append(f"      {statement['rule']}: {statement['reason']}{other}")
+    if not answer.obstacles:
         lines.append("  no statement leads from one to the other, however many records it may pass")
-        for profile, carried in zip(told.profiles, told.carried, strict=True):
-            lines.append(f"    {profile} carries {', '.join(carried) or 'no identifier'}")
-    for broken in told.forbidden:
+        for profile, namespaces in zip(answer.profiles, answer.carried, strict=True):
+            lines.append(f"    {profile} carries {', '.join(namespaces) or 'no identifier'}")
+    for broken in answer.forbidden:
         if broken["rule"] == "cannot_link":
             lines.append(_line_of_decision(broken))
         elif broken["rule"] == "unique":
-            held = " and ".join(", ".join(side) for side in broken["masked"])
+            values = " and ".join(", ".join(side) for side in broken["masked"])
             lines.append(
-                f"  one person would have {broken['together']} {broken['reason']} ({held}), at most {broken['at_most']}"
+                f"  one person would have {broken['together']} {broken['reason']} ({values}), at most {broken['at_most']}"
             )
         elif broken["rule"] == "disagree":
             lines.append(f"  their records contradict: {broken['reason']}")
         else:
             lines.append(f"  two records of one person never differ in {broken['reason']}")
-    for row in told.invalid:
+    for row in answer.invalid:
         lines.append(f"  a {row['namespace']} of {row['profile']} is none ({row['reason']})")
     return lines
 

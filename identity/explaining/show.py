@@ -46,7 +46,7 @@ def find_one_id(published: Published, *, identifier: str | None = None, profile:
     namespace, equals, value = (identifier or "").partition("=")
     if not equals:
         raise UsageError("write an identifier as namespace=value, for example phone=13812345678")
-    stored = _stored(published, load_rules(published.settings), namespace, value)
+    dictionary_value = _stored(published, load_rules(published.settings), namespace, value)
     rows = _rows(
         published,
         """
@@ -55,15 +55,15 @@ def find_one_id(published: Published, *, identifier: str | None = None, profile:
         JOIN identity.memberships m ON m.profile_id = l.profile_id AND m.valid_to IS NULL
         WHERE n.namespace = ? AND n.value = ? ORDER BY m.one_id
         """,
-        [namespace, stored],
+        [namespace, dictionary_value],
     )
-    found = sorted({int(row["one_id"]) for row in rows})
-    if not found:
+    one_ids = sorted({int(row["one_id"]) for row in rows})
+    if not one_ids:
         raise UsageError(f"nobody carries that {namespace}")
-    if len(found) > 1:
-        listed = ", ".join(map(str, found[:10]))
-        raise UsageError(f"{len(found)} people carry that {namespace}; show one of {listed}")
-    return found[0]
+    if len(one_ids) > 1:
+        examples = ", ".join(map(str, one_ids[:10]))
+        raise UsageError(f"{len(one_ids)} people carry that {namespace}; show one of {examples}")
+    return one_ids[0]
 
 
 def known_profile(published: Published, profile: str) -> tuple[str, str]:
@@ -93,30 +93,30 @@ def _one_id_of(published: Published, profile: str) -> tuple[int, tuple[str, str]
 def _stored(published: Published, rules: Rules, namespace: str, value: str) -> str:
     rule = rules.rule(namespace)
     if rule is None:
-        known = [
+        namespaces = [
             r["namespace"]
             for r in _rows(published, "SELECT DISTINCT namespace FROM identity.links ORDER BY 1")
         ]
         raise UsageError(
-            f"unknown namespace '{namespace}'{did_you_mean(namespace, [*rules.namespaces, *known])}"
+            f"unknown namespace '{namespace}'{did_you_mean(namespace, [*rules.namespaces, *namespaces])}"
         )
-    found = NORMALISERS[rule.normaliser](pa.array([value]))
-    if found.values[0].as_py() is None:
-        raise UsageError(f"that is no {namespace} ({found.reasons[0].as_py()})")
+    normalised = NORMALISERS[rule.normaliser](pa.array([value]))
+    if normalised.values[0].as_py() is None:
+        raise UsageError(f"that is no {namespace} ({normalised.reasons[0].as_py()})")
     if not rule.sensitive:
-        return str(found.values[0].as_py())
-    return str(keyed(namespace, found.values, published.settings.secret(SECRET))[0].as_py())
+        return str(normalised.values[0].as_py())
+    return str(keyed(namespace, normalised.values, published.settings.secret(SECRET))[0].as_py())
 
 
 def show_person(published: Published, one_id: int) -> Person:
     """Give what is known about a OneID; a merged one leads to its successor. An unknown one raises ``UsageError``."""
-    asked = one_id
+    requested = one_id
     redirect = _rows(published, "SELECT to_one_id FROM identity.redirects WHERE from_one_id = ?", [one_id])
     if redirect:
         one_id = int(redirect[0]["to_one_id"])
     facts = _rows(published, "SELECT * FROM identity.one_ids WHERE one_id = ?", [one_id])
     if not facts:
-        raise UsageError(f"no OneID {asked} was ever published")
+        raise UsageError(f"no OneID {requested} was ever published")
     profiles = _rows(
         published,
         """
@@ -152,7 +152,7 @@ def show_person(published: Published, one_id: int) -> Person:
     )
     return Person(
         one_id=one_id,
-        asked_for=str(asked),
+        asked_for=str(requested),
         facts=facts[0],
         profiles=profiles,
         links=links,

@@ -16,7 +16,8 @@ from identity.components.union_find import components
 from identity.joining.constraints import Constraints, constraints_of, find_violators
 from identity.joining.cut import cut_large_people
 from identity.joining.guards import judge_holders
-from identity.joining.replay import join_decided, order_of_evidence, replay
+from identity.joining.limits import carriers_limit
+from identity.joining.replay import join_decisions, order_of_evidence, replay
 from identity.reading.graph import ABSENT, UNDATED, Graph, Grouping, Refusal
 from identity.rules.rules import TIERS, Rules
 
@@ -27,7 +28,7 @@ def connect(graph: Graph, rules: Rules) -> Grouping:
 
 
 class _Run:
-    """The people found so far, and what became of every link."""
+    """The people so far, and what became of every link."""
 
     def __init__(self, graph: Graph, rules: Rules) -> None:
         self.graph, self.rules = graph, rules
@@ -49,7 +50,7 @@ class _Run:
         self.constraints: Constraints = constraints_of(graph, rules)
 
     def grouping(self) -> Grouping:
-        self._share_crowds()
+        self._apply_carrier_limits()
         self._end_windows()
         open_links = np.flatnonzero(
             (self.link_tiers >= 0)
@@ -57,7 +58,7 @@ class _Run:
             & (self.link_states != "expired")
         )
         raw = self._raw_components(open_links)
-        self._join_decided(open_links)
+        self._join_decisions(open_links)
         strong = self.labels
         for tier in range(len(TIERS)):
             mine = open_links[self.link_tiers[open_links] == tier]
@@ -89,15 +90,17 @@ class _Run:
             self.ends,
         )
 
-    def _share_crowds(self) -> None:
+    def _apply_carrier_limits(self) -> None:
         """Take out values on more records than the rules allow before anything is connected by them."""
         identifiers = self.graph.identifiers
         carriers = np.bincount(self.links.identifiers, minlength=len(identifiers)) + identifiers.outside
         for code, name in enumerate(self.graph.namespaces):
-            limit = getattr(self.rules.rule(name), "carriers", None)
+            limit = carriers_limit(self.rules, name)
             if limit is not None:
-                crowd = (identifiers.namespaces == code) & (carriers > limit) & (self.states == "active")
-                self.states[crowd], self.reasons[crowd] = "shared", f"on more than {limit} records"
+                above = (
+                    (identifiers.namespaces == code) & limit.is_above(carriers) & (self.states == "active")
+                )
+                self.states[above], self.reasons[above] = limit.rule, limit.reason
 
     def _end_windows(self) -> None:
         """End links whose window is over; note for the others when theirs will be."""
@@ -113,15 +116,15 @@ class _Run:
             self.due_on[dated[~over]] = last[~over]
 
     def _raw_components(self, open_links: np.ndarray) -> np.ndarray:
-        decided = self.graph.decided
+        decisions = self.graph.decisions
         return components(
-            np.concatenate([self.links.profiles[open_links], decided.must_a]),
-            np.concatenate([self.ends[open_links], decided.must_b]),
+            np.concatenate([self.links.profiles[open_links], decisions.must_a]),
+            np.concatenate([self.ends[open_links], decisions.must_b]),
             self.places,
         )
 
-    def _join_decided(self, open_links: np.ndarray) -> None:
-        one, other, refusals = join_decided(self.graph, self.constraints, open_links)
+    def _join_decisions(self, open_links: np.ndarray) -> None:
+        one, other, refusals = join_decisions(self.graph, self.constraints, open_links)
         self.refusals += refusals
         if len(one):
             self.labels = components(one, other, self.places)
@@ -138,8 +141,8 @@ class _Run:
         young = until != np.iinfo(np.int32).max
         refused = links[young]
         self.link_states[refused] = "refused"
-        dated = self.due_on[refused]
-        self.due_on[refused] = np.where(dated == UNDATED, until[young], np.minimum(dated, until[young]))
+        due = self.due_on[refused]
+        self.due_on[refused] = np.where(due == UNDATED, until[young], np.minimum(due, until[young]))
         reason = f"below {self.rules.contacts_from_age}"
         self.refusals += [
             Refusal(link, "minor", reason, int(self.links.profiles[link]), ABSENT)
@@ -149,60 +152,59 @@ class _Run:
 
     def _judge(self, tier: int, links: np.ndarray) -> np.ndarray:
         """Take out links on identifiers that several people hold; give those that may join."""
-        wanted = np.flatnonzero(self.tier_of == tier).tolist()
-        verdict = judge_holders(
+        judgement = judge_holders(
             self.graph,
             self.rules,
             links=links,
             groups=self.labels[: self.size],
             used=self.used,
-            namespaces=wanted,
+            namespaces=np.flatnonzero(self.tier_of == tier).tolist(),
         )
-        self.owned |= verdict.owned
-        for node, reason in verdict.shared.items():
+        self.owned |= judgement.owned
+        for node, reason in judgement.shared.items():
             self.states[node], self.reasons[node] = "shared", reason
-        for link, day in verdict.expired:
+        for link, day in judgement.expired:
             self.link_states[link], self.ended_on[link] = "expired", day
-        numbers = dict(verdict.sub_nodes)
+        numbers = dict(judgement.sub_nodes)
         for link, number in numbers.items():
             self.ends[link] = self.places + number
             self.link_states[link] = "corroborated"
         alone = np.arange(self.places, self.places + len(set(numbers.values())), dtype=np.int64)
         self.labels, self.places = np.concatenate([self.labels, alone]), self.places + len(alone)
         usable = (self.states == "active")[self.links.identifiers[links]]
-        kept = (usable & (self.link_states[links] != "expired")) | (self.link_states[links] == "corroborated")
-        return links[kept]
+        states = self.link_states[links]
+        return links[(usable & (states != "expired")) | (states == "corroborated")]
 
     def _connect(self, links: np.ndarray, *, with_facts: bool) -> None:
         """Join along the links of one tier; replay the components that hold more than one person may."""
         graph, labels = self.graph, self.labels
         self.link_states[links[self.link_states[links] == "idle"]] = "active"
-        joined = components(
+        together = components(
             labels[self.links.profiles[links]], labels[self.ends[links]], self.places, start=labels
         )
         usable = np.concatenate([self.used, links])
         violators = find_violators(
-            graph, self.constraints, labels=joined, usable=usable, with_facts=with_facts
+            graph, self.constraints, labels=together, usable=usable, with_facts=with_facts
         )
         if len(violators):
-            touched = np.flatnonzero(np.isin(joined, violators))
-            within = links[np.isin(joined[self.links.profiles[links]], violators)]
+            places = np.flatnonzero(np.isin(together, violators))
+            within = links[np.isin(together[self.links.profiles[links]], violators)]
             ordered = order_of_evidence(graph, self.rules, within)
-            after, refused = replay(
+            after, refusals = replay(
                 graph,
                 self.constraints,
                 links=ordered,
                 ends=self.ends[ordered],
                 labels=labels,
-                places=touched,
+                places=places,
                 with_facts=with_facts,
             )
             before = np.fromiter(after, dtype=np.int64, count=len(after))
             target = np.fromiter(after.values(), dtype=np.int64, count=len(after))
             order = np.argsort(before)
-            joined[touched] = target[order][np.searchsorted(before[order], labels[touched])]
-            for refusal in refused:
+            together[places] = target[order][np.searchsorted(before[order], labels[places])]
+            for refusal in refusals:
                 self.link_states[refusal.link] = "refused"
-            self.refusals += refused
-        self.labels = joined
+            self.refusals += refusals
+        self.labels = together
         self.used = np.concatenate([self.used, links[self.link_states[links] != "refused"]])

@@ -6,53 +6,48 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from identity.components.arrays import above, distinct, distinct_pairs
+from identity.components.arrays import distinct
 from identity.joining.guards import fact_codes
+from identity.joining.limits import Limit
 from identity.reading.graph import ABSENT, Graph
 from identity.rules.rules import Rules
 
-Key = tuple[str, str]
-
 
 @dataclass(frozen=True)
-class Held:
-    """Values that profiles hold of one thing: places and codes side by side; ``limit`` distinct ones are allowed.
+class LimitedValues:
+    """Values that profiles hold of one thing, and the limit of distinct ones; places and codes side by side."""
 
-    ``key`` is the rule a refusal names and its reason.
-    """
-
-    key: Key
+    limit: Limit
     places: np.ndarray
     codes: np.ndarray
-    limit: int
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """All limits of a graph. ``unique`` counts identifiers by the place of their node, the others codes of profiles."""
+    """All limits of a graph's people. ``unique`` counts identifiers, by code of namespace, the others codes of profiles."""
 
-    unique: dict[int, int]
-    never: list[Held]
-    facts: list[Held]
+    unique: dict[int, Limit]
+    never: list[LimitedValues]
+    facts: list[LimitedValues]
 
 
 def constraints_of(graph: Graph, rules: Rules) -> Constraints:
     """Give what the rules forbid in this graph."""
     unique = {
-        code: rule.unique
+        code: Limit(rule.unique, "unique", name)
         for code, name in enumerate(graph.namespaces)
         if (rule := rules.rule(name)) is not None and rule.unique
     }
     facts = []
     for fact in rules.disagree:
         for label, codes in fact_codes(graph, fact):
-            known = np.flatnonzero(codes != ABSENT)
-            facts.append(Held(("disagree", label), known, codes[known], 1))
+            places = np.flatnonzero(codes != ABSENT)
+            facts.append(LimitedValues(Limit(1, "disagree", label), places, codes[places]))
     return Constraints(unique, _never(graph, rules), facts)
 
 
-def _never(graph: Graph, rules: Rules) -> list[Held]:
-    found = []
+def _never(graph: Graph, rules: Rules) -> list[LimitedValues]:
+    values = []
     links = graph.links
     for never in rules.never_merge:
         if never.source is not None:
@@ -60,23 +55,22 @@ def _never(graph: Graph, rules: Rules) -> list[Held]:
                 mine = np.flatnonzero(
                     graph.profiles.sources == graph.profiles.source_names.index(never.source)
                 )
-                found.append(Held(("never_merge", never.source), mine, mine, 1))
+                values.append(LimitedValues(Limit(1, "never_merge", never.source), mine, mine))
             continue
         for code, name in enumerate(graph.namespaces):
             if rules.matches(never.namespace or "", name):
-                told = np.flatnonzero(
+                mine = np.flatnonzero(
                     (graph.identifiers.namespaces[links.identifiers] == code)
                     & (graph.identifiers.states[links.identifiers] != "blocked")
                 )
-                found.append(
-                    Held(
-                        ("never_merge", name),
-                        links.profiles[told].astype(np.int64),
-                        links.identifiers[told].astype(np.int64),
-                        1,
+                values.append(
+                    LimitedValues(
+                        Limit(1, "never_merge", name),
+                        links.profiles[mine].astype(np.int64),
+                        links.identifiers[mine].astype(np.int64),
                     )
                 )
-    return found
+    return values
 
 
 def find_violators(
@@ -84,18 +78,17 @@ def find_violators(
 ) -> np.ndarray:
     """Give the labels of components that hold what one person may not.
 
-    Unique namespaces count the identifiers that ``usable`` links reach; facts count where ``with_facts``.
+    Unique namespaces count the identifiers that ``usable`` links lead to; facts count where ``with_facts``.
     """
     size = len(graph.profiles)
-    reached = distinct(graph.links.identifiers[usable])
-    found = []
+    identifiers = distinct(graph.links.identifiers[usable])
+    violators = []
     for code, limit in constraints.unique.items():
-        held = reached[graph.identifiers.namespaces[reached] == code]
-        found.append(above(labels[size + held], limit))
-    for held_of in [*constraints.never, *(constraints.facts if with_facts else [])]:
-        people, _ = distinct_pairs(labels[held_of.places], held_of.codes)
-        found.append(above(people, held_of.limit))
-    decided = graph.decided
-    together = labels[decided.cannot_a] == labels[decided.cannot_b]
-    found.append(labels[decided.cannot_a[together]])
-    return distinct(np.concatenate(found))
+        mine = identifiers[graph.identifiers.namespaces[identifiers] == code]
+        violators.append(limit.owners_above(labels[size + mine]))
+    for values in [*constraints.never, *(constraints.facts if with_facts else [])]:
+        violators.append(values.limit.owners_above(labels[values.places], values.codes))
+    decisions = graph.decisions
+    together = labels[decisions.cannot_a] == labels[decisions.cannot_b]
+    violators.append(labels[decisions.cannot_a[together]])
+    return distinct(np.concatenate(violators))

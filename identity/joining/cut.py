@@ -14,6 +14,7 @@ import networkx as nx
 import numpy as np
 
 from identity.components.arrays import distinct
+from identity.joining.limits import Limit, size_limit
 from identity.reading.graph import ABSENT, Graph, Refusal
 from identity.rules.rules import Rules
 
@@ -38,12 +39,12 @@ def cut_large_people(
     ``people`` and ``strong`` label profiles by final and by strong evidence; ``links`` are those that joined, ``ends``
     the node each link leads to.
     """
-    limit = rules.largest_person.cut_above
+    limit = size_limit(rules)
     sizes = np.bincount(people, minlength=1)
-    large = np.flatnonzero(sizes > limit)
+    large = np.flatnonzero(limit.is_above(sizes))
     if not len(large):
         return Cut(people, [], 0)
-    after, refusals, kept = people.copy(), [], 0
+    after, refusals, oversized = people.copy(), [], 0
     owner = people[graph.links.profiles[links]]
     tiers = np.array(rules.tiers_of(graph.namespaces), dtype=np.int64)
     weak = tiers[graph.identifiers.namespaces[graph.links.identifiers[links]]] > 0
@@ -52,17 +53,16 @@ def cut_large_people(
         profiles = np.flatnonzero(people == person)
         blocks = distinct(strong[profiles])
         if len(blocks) == 1 or len(blocks) > _MOST_BLOCKS:
-            kept += 1
+            oversized += 1
             continue
         refused = _weakest_joins(graph, rules, mine, strong, ends, profiles, limit)
         for link in refused:
-            reason = f"person above {limit} profiles"
-            refusals.append(Refusal(link, "too_large", reason, int(graph.links.profiles[link]), ABSENT))
+            refusals.append(Refusal(link, limit.rule, limit.reason, int(graph.links.profiles[link]), ABSENT))
         parts = _parts(strong, profiles, mine[~np.isin(mine, refused)], graph, ends)
         for part in parts:
             after[part] = part.min()
-            kept += len(part) > limit
-    return Cut(after, refusals, kept)
+            oversized += len(part) > limit.most
+    return Cut(after, refusals, oversized)
 
 
 def _parts(
@@ -94,9 +94,9 @@ def _weakest_joins(
     strong: np.ndarray,
     ends: np.ndarray,
     profiles: np.ndarray,
-    limit: int,
+    limit: Limit,
 ) -> list[int]:
-    """Give the links to refuse, so that no part has more than ``limit`` profiles."""
+    """Give the links to refuse, so that no part is above ``limit``."""
     by_end: dict[int, list[int]] = {}
     for link in links.tolist():
         by_end.setdefault(int(ends[link]), []).append(link)
@@ -105,7 +105,7 @@ def _weakest_joins(
     waiting = [_net(strong, profiles, links, graph, ends)]
     while waiting:
         net = waiting.pop()
-        if sum(sizes[name] for kind, name in net if kind == "block") <= limit:
+        if sum(sizes[name] for kind, name in net if kind == "block") <= limit.most:
             continue
         at = [name for kind, name in nx.articulation_points(net) if kind == "value"]
         if at:
@@ -124,7 +124,7 @@ def _outside_linkage(
     net: nx.Graph,
     by_end: dict[int, list[int]],
     sizes: dict[int, int],
-    limit: int,
+    limit: Limit,
 ) -> list[int]:
     """Cluster blocks by average linkage up to ``limit`` profiles; give links that would join two clusters."""
     from scipy.cluster.hierarchy import linkage
@@ -136,19 +136,20 @@ def _outside_linkage(
     place = {block: number for number, block in enumerate(blocks)}
     if len(blocks) < 2:
         return []
-    shared = np.zeros((len(blocks), len(blocks)))
+    evidence = np.zeros((len(blocks), len(blocks)))
     for end in values:
-        met = sorted({place[name] for _, name in net.neighbors(("value", end))})
-        shared[np.ix_(met, met)] += _strength(graph, rules, by_end[end])
-    far = 1.0 / (1.0 + shared)
+        around = sorted({place[name] for _, name in net.neighbors(("value", end))})
+        evidence[np.ix_(around, around)] += _strength(graph, rules, by_end[end])
+    far = 1.0 / (1.0 + evidence)
     np.fill_diagonal(far, 0.0)
     groups = {number: [number] for number in range(len(blocks))}
-    held = {number: sizes[block] for number, block in enumerate(blocks)}
+    weights = {number: sizes[block] for number, block in enumerate(blocks)}
     for step, (one, other, *_) in enumerate(linkage(squareform(far, checks=False), method="average")):
-        a, b, made = int(one), int(other), len(blocks) + step
+        a, b, parent = int(one), int(other), len(blocks) + step
         # A refused join leaves no cluster behind, so that nothing above it in the tree is joined either.
-        if a in groups and b in groups and held[a] + held[b] <= limit:
-            groups[made], held[made] = groups.pop(a) + groups.pop(b), held.pop(a) + held.pop(b)
+        if a in groups and b in groups and weights[a] + weights[b] <= limit.most:
+            groups[parent] = groups.pop(a) + groups.pop(b)
+            weights[parent] = weights.pop(a) + weights.pop(b)
     cluster = {blocks[member]: name for name, members in groups.items() for member in members}
     refused: list[int] = []
     for end in values:
@@ -167,5 +168,5 @@ def _strength(graph: Graph, rules: Rules, links: list[int]) -> int:
 
 
 def _key(graph: Graph, links: list[int]) -> tuple[str, int]:
-    stored = str(graph.identifiers.stored[int(graph.links.identifiers[links[0]])].as_py())
-    return stored, int(graph.profiles.ranks[graph.links.profiles[links]].min())
+    value = str(graph.identifiers.stored[int(graph.links.identifiers[links[0]])].as_py())
+    return value, int(graph.profiles.ranks[graph.links.profiles[links]].min())

@@ -1,4 +1,4 @@
-"""Guards: which identifiers join nobody because several people hold them.
+"""Guards: which identifiers join nobody because too many people hold them.
 
 A guard counts *people found by stronger evidence*, not records: a phone on five records of one person is fine,
 a phone on two records of two people is shared. Nothing here looks at values, only at who carries what.
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from identity.components.arrays import above, distinct, distinct_pairs
+from identity.components.arrays import distinct, distinct_pairs
+from identity.joining.limits import Limit, fan_out_limit, holders_limit
 from identity.reading.graph import ABSENT, UNDATED, Graph
 from identity.rules.rules import FACTS, HolderLimit, NamespaceRule, Rules
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What guards found in one tier.
+class HolderJudgement:
+    """What guards say about the identifiers of one tier.
 
     ``shared``: places of identifiers with their reason; ``owned``: those that belong to their newest or last holder.
     ``expired``: links a newer holder ended, with the day. ``sub_nodes``: (link, group number) of links on shared
@@ -39,7 +40,7 @@ def judge_holders(
     groups: np.ndarray,
     used: np.ndarray,
     namespaces: list[int],
-) -> Verdict:
+) -> HolderJudgement:
     """Judge the identifiers of ``namespaces`` (one tier) by the people that carry them.
 
     ``links`` are the tier's usable links, ``groups`` the person of each profile by stronger evidence, ``used`` the
@@ -56,32 +57,34 @@ def judge_holders(
         mine = links[graph.identifiers.namespaces[graph.links.identifiers[links]] == code]
         if not len(mine):
             continue
-        crowded = _crowded(graph, rule, mine, groups)
+        too_common = _above_fan_out(graph, rule, mine, groups)
         contested = _contested(graph, rules, rule, mine, groups, used)
-        contested = {node: why for node, why in contested.items() if node not in crowded}
+        contested = {node: why for node, why in contested.items() if node not in too_common}
         if rule.when_exceeded != "shared" and contested:
-            ended, undecided = _end_old_links(graph, rules, rule, mine, groups, used, contested)
-            expired += ended
-            decided = contested.keys() - set(undecided)
-            owned |= dict.fromkeys(decided, f"{rule.when_exceeded} holder")
+            ended_links, undecided = _end_old_links(graph, rules, rule, mine, groups, used, contested)
+            expired += ended_links
+            single = contested.keys() - set(undecided)
+            owned |= dict.fromkeys(single, f"{rule.when_exceeded} holder")
             contested = {node: contested[node] for node in undecided}
         if rule.corroborate == "full_name" and contested:
             sub_nodes += _corroborated(
                 graph, mine, groups, contested, first=1 + max((number for _, number in sub_nodes), default=-1)
             )
-        shared |= crowded | contested
-    return Verdict(shared, owned, expired, sub_nodes)
+        shared |= too_common | contested
+    return HolderJudgement(shared, owned, expired, sub_nodes)
 
 
-def _crowded(graph: Graph, rule: NamespaceRule, links: np.ndarray, groups: np.ndarray) -> dict[int, str]:
+def _above_fan_out(
+    graph: Graph, rule: NamespaceRule, links: np.ndarray, groups: np.ndarray
+) -> dict[int, str]:
     """Find values on more records of one source than a person would leave there."""
     if rule.fan_out is None:
         return {}
     profiles, nodes = graph.links.profiles[links], graph.links.identifiers[links].astype(np.int64)
     sources = int(graph.profiles.sources.max(initial=0)) + 1
-    keys, _ = distinct_pairs(nodes * sources + graph.profiles.sources[profiles], groups[profiles])
-    crowded = above(keys, rule.fan_out) // sources
-    return {int(node): f"fan_out above {rule.fan_out}" for node in distinct(crowded)}
+    limit = fan_out_limit(rule.fan_out)
+    keys = limit.owners_above(nodes * sources + graph.profiles.sources[profiles], groups[profiles])
+    return {int(node): limit.reason for node in distinct(keys // sources)}
 
 
 def _bearers(
@@ -102,9 +105,9 @@ def _bearers(
     batches = (
         [(" or ".join(patterns), concrete)] if limit.any else [(graph.namespaces[c], [c]) for c in concrete]
     )
-    for label, codes_wanted in batches:
+    for label, of_batch in batches:
         holds = np.zeros(size, dtype=bool)
-        by = used[np.isin(graph.identifiers.namespaces[graph.links.identifiers[used]], codes_wanted)]
+        by = used[np.isin(graph.identifiers.namespaces[graph.links.identifiers[used]], of_batch)]
         holds[groups[graph.links.profiles[by]]] = True
         yield label, np.where(holds, places, ABSENT)
 
@@ -126,14 +129,14 @@ def _contested(
 ) -> dict[int, str]:
     """Find values that more people hold than the namespace allows."""
     nodes, holders = distinct_pairs(graph.links.identifiers[links], groups[graph.links.profiles[links]])
-    found: dict[int, str] = {}
-    for limit in rule.at_most:
-        for label, codes in _bearers(graph, rules, limit, groups, used):
-            known = codes[holders] != ABSENT
-            several, _ = distinct_pairs(nodes[known], codes[holders][known])
-            for node in above(several, limit.people).tolist():
-                found.setdefault(int(node), f"held by more than {limit.people}: {label}")
-    return found
+    reasons: dict[int, str] = {}
+    for holder_limit in rule.at_most:
+        for label, codes in _bearers(graph, rules, holder_limit, groups, used):
+            limit = holders_limit(holder_limit.people, label)
+            is_holder = codes[holders] != ABSENT
+            for node in limit.owners_above(nodes[is_holder], codes[holders][is_holder]).tolist():
+                reasons.setdefault(int(node), limit.reason)
+    return reasons
 
 
 def _end_old_links(
@@ -145,14 +148,14 @@ def _end_old_links(
     used: np.ndarray,
     contested: dict[int, str],
 ) -> tuple[list[tuple[int, int]], list[int]]:
-    """Let one verified holder keep a value.
+    """Leave a value to one verified holder.
 
     ``when_exceeded: newest``: older statements of others expire (a number given to somebody else); ``last``: every
     statement of other holders does (a device belongs to who was last seen on it; who holds nothing stays with it).
     Gives the expired links with the day they ended, and the identifiers that more people than allowed hold even
     then, which stay shared.
     """
-    counted = [
+    bearers = [
         (limit.people, codes)
         for limit in rule.at_most
         for _, codes in _bearers(graph, rules, limit, groups, used)
@@ -163,28 +166,28 @@ def _end_old_links(
     nodes = graph.links.identifiers[order]
     for node in contested:
         first, last = np.searchsorted(nodes, [node, node + 1])
-        kept = order[first:last]
-        ended: list[tuple[int, int]] = []
-        for people, codes in counted:
-            person = groups[graph.links.profiles[kept]]
-            when = graph.links.observed[kept].astype(np.int64)
+        mine = order[first:last]
+        ended_links: list[tuple[int, int]] = []
+        for people, codes in bearers:
+            person = groups[graph.links.profiles[mine]]
+            when = graph.links.observed[mine].astype(np.int64)
             holds = codes[person] != ABSENT
             if len(np.unique(codes[person][holds])) <= people:
                 continue
-            sure = graph.links.verified[kept] & holds & (when != UNDATED)
+            sure = graph.links.verified[mine] & holds & (when != UNDATED)
             winners = np.unique(person[sure & (when == when[sure].max(initial=UNDATED))])
             if len(winners) == 1:
                 since = when[sure & (person == winners[0])].min()
                 others = person != winners[0]
                 old = others & (holds if rule.when_exceeded == "last" else when < since)
-                ended += [(link, int(since)) for link in kept[old].tolist()]
-                kept = kept[~old]
-            left = codes[groups[graph.links.profiles[kept]]]
-            if len(np.unique(left[left != ABSENT])) > people:
+                ended_links += [(link, int(since)) for link in mine[old].tolist()]
+                mine = mine[~old]
+            remaining = codes[groups[graph.links.profiles[mine]]]
+            if len(np.unique(remaining[remaining != ABSENT])) > people:
                 undecided.append(node)
                 break
         else:
-            expired += ended
+            expired += ended_links
     return expired, undecided
 
 
@@ -195,17 +198,16 @@ def _corroborated(
     names = _one_per_group(groups, _full_names(graph))
     person = groups[graph.links.profiles[links]]
     nodes = graph.links.identifiers[links]
-    told = np.isin(nodes, np.fromiter(contested, dtype=np.int64)) & (names[person] != ABSENT)
-    mine, person, nodes = links[told], person[told], nodes[told]
+    named_links = np.isin(nodes, np.fromiter(contested, dtype=np.int64)) & (names[person] != ABSENT)
+    mine, person, nodes = links[named_links], person[named_links], nodes[named_links]
     if not len(mine):
         return []
     _, together = np.unique(
         nodes.astype(np.int64) * (int(names.max()) + 1) + names[person], return_inverse=True
     )
-    several = above(distinct_pairs(together, person)[0], 1)
-    kept = np.isin(together, several)
-    _, numbers = np.unique(together[kept], return_inverse=True)
-    return list(zip(mine[kept].tolist(), (numbers + first).tolist(), strict=True))
+    several = np.isin(together, Limit(1, "corroborate", "full_name").owners_above(together, person))
+    _, numbers = np.unique(together[several], return_inverse=True)
+    return list(zip(mine[several].tolist(), (numbers + first).tolist(), strict=True))
 
 
 def _full_names(graph: Graph) -> np.ndarray:
@@ -216,7 +218,7 @@ def _full_names(graph: Graph) -> np.ndarray:
 
 def _one_per_group(groups: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Give the smallest known code of each group, at the place of the group; the order of records does not matter."""
-    known = codes != ABSENT
+    has_code = codes != ABSENT
     lowest = np.full(len(groups), np.iinfo(np.int64).max)
-    np.minimum.at(lowest, groups[known], codes[known])
+    np.minimum.at(lowest, groups[has_code], codes[has_code])
     return np.where(lowest == np.iinfo(np.int64).max, ABSENT, lowest)

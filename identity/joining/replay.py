@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from identity.components.arrays import distinct
-from identity.joining.constraints import Constraints, Key
+from identity.joining.constraints import Constraints
+from identity.joining.limits import Key, Limit
 from identity.reading.graph import ABSENT, Graph, Refusal
 from identity.rules.rules import Rules
 
@@ -24,17 +25,17 @@ class _Side:
     """What one growing person holds: values per limit, whom it must not meet, and the smallest profile in it."""
 
     values: dict[Key, set[int]] = field(default_factory=dict)
-    decided: set[int] = field(default_factory=set)
+    decision_ends: set[int] = field(default_factory=set)
     enemies: dict[int, str] = field(default_factory=dict)
     profile: int = _NOBODY
 
     def take(self, other: _Side) -> None:
         for key, values in other.values.items():
             self.values.setdefault(key, set()).update(values)
-        self.decided |= other.decided
+        self.decision_ends |= other.decision_ends
         self.enemies |= other.enemies
-        known = [p for p in (self.profile, other.profile) if p != _NOBODY]
-        self.profile = min(known, default=_NOBODY)
+        profiles = [p for p in (self.profile, other.profile) if p != _NOBODY]
+        self.profile = min(profiles, default=_NOBODY)
 
 
 def order_of_evidence(graph: Graph, rules: Rules, links: np.ndarray) -> np.ndarray:
@@ -48,11 +49,11 @@ def order_of_evidence(graph: Graph, rules: Rules, links: np.ndarray) -> np.ndarr
     by = graph.links
     identifiers = by.identifiers[links]
     strength = strengths[graph.identifiers.namespaces[identifiers]]
-    met = distinct(identifiers)
-    rank_of_met = np.empty(len(met), dtype=np.int64)
-    rank_of_met[pc.sort_indices(graph.identifiers.stored.take(met)).to_numpy()] = np.arange(len(met))
+    each = distinct(identifiers)
+    ranks = np.empty(len(each), dtype=np.int64)
+    ranks[pc.sort_indices(graph.identifiers.stored.take(each)).to_numpy()] = np.arange(len(each))
     keys = (
-        rank_of_met[np.searchsorted(met, identifiers)],
+        ranks[np.searchsorted(each, identifiers)],
         graph.identifiers.namespaces[identifiers],
         graph.profiles.ranks[by.profiles[links]],
         -by.observed[links].astype(np.int64),
@@ -68,10 +69,10 @@ class Replay:
     def __init__(self, graph: Graph, constraints: Constraints, *, with_facts: bool) -> None:
         self.graph = graph
         self.constraints = constraints
-        self.held = [*constraints.never, *(constraints.facts if with_facts else [])]
-        self.limits: dict[Key, int] = {
-            ("unique", graph.namespaces[code]): limit for code, limit in constraints.unique.items()
-        } | {held.key: held.limit for held in self.held}
+        self.values = [*constraints.never, *(constraints.facts if with_facts else [])]
+        self.limits: dict[Key, Limit] = {limit.key: limit for limit in constraints.unique.values()} | {
+            values.limit.key: values.limit for values in self.values
+        }
         self.sides: dict[int, _Side] = {}
         self.parent: dict[int, int] = {}
 
@@ -86,11 +87,11 @@ class Replay:
         for place in places[(places >= size) & (places < total)].tolist():
             code = int(self.graph.identifiers.namespaces[place - size])
             if code in self.constraints.unique:
-                self.hold(int(labels[place]), ("unique", self.graph.namespaces[code]), place - size)
-        for held in self.held:
-            mine = np.isin(held.places, places)
-            for place, value in zip(held.places[mine].tolist(), held.codes[mine].tolist(), strict=True):
-                self.hold(int(labels[place]), held.key, value)
+                self.hold(int(labels[place]), self.constraints.unique[code].key, place - size)
+        for values in self.values:
+            mine = np.isin(values.places, places)
+            for place, value in zip(values.places[mine].tolist(), values.codes[mine].tolist(), strict=True):
+                self.hold(int(labels[place]), values.limit.key, value)
         self._part(labels)
 
     def hold(self, label: int, key: Key, value: int) -> None:
@@ -98,14 +99,14 @@ class Replay:
         self.sides[label].values.setdefault(key, set()).add(value)
 
     def _part(self, labels: np.ndarray) -> None:
-        decided = self.graph.decided
+        pairs = self.graph.decisions
         for a, b, decision in zip(
-            decided.cannot_a.tolist(), decided.cannot_b.tolist(), decided.cannot_ids, strict=True
+            pairs.cannot_a.tolist(), pairs.cannot_b.tolist(), pairs.cannot_ids, strict=True
         ):
             for one, other in ((a, b), (b, a)):
                 side = self.sides.get(int(labels[one]))
                 if side is not None:
-                    side.decided.add(one)
+                    side.decision_ends.add(one)
                     side.enemies[other] = decision
 
     def root(self, label: int) -> int:
@@ -133,7 +134,7 @@ class Replay:
     def _broken(self, one: _Side, other: _Side) -> Key | None:
         small, large = (one, other) if len(one.enemies) <= len(other.enemies) else (other, one)
         for enemy, decision in small.enemies.items():
-            if enemy in large.decided:
+            if enemy in large.decision_ends:
                 return ("cannot_link", f"decision {decision}")
         for key, values in one.values.items():
             others = other.values.get(key)
@@ -142,7 +143,7 @@ class Replay:
             if key[0] == "disagree":
                 if values.isdisjoint(others):
                     return key
-            elif len(values | others) > max(self.limits[key], len(values), len(others)):
+            elif self.limits[key].forbids(len(values), len(others), len(values | others)):
                 return key
         return None
 
@@ -175,36 +176,36 @@ def replay(
     return {label: run.root(label) for label in run.parent}, refusals
 
 
-def join_decided(
+def join_decisions(
     graph: Graph, constraints: Constraints, usable: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[Refusal]]:
     """Give the pairs of profiles that must-links join, and those a limit refuses.
 
-    A person's word stands above all links, but not above what two records carry themselves: two identity numbers, a
+    A decision stands above all links, but not above what two records carry themselves: two identity numbers, a
     never-merge key or a later cannot-link refuse it, for somebody to look at. ``usable`` are links of good identifiers.
     """
-    decided = graph.decided
-    if not len(decided.must_a):
-        return decided.must_a, decided.must_b, []
+    decisions = graph.decisions
+    if not len(decisions.must_a):
+        return decisions.must_a, decisions.must_b, []
     labels = np.arange(len(graph.profiles) + len(graph.identifiers), dtype=np.int64)
     run = Replay(graph, constraints, with_facts=False)
-    met = distinct(np.concatenate([decided.must_a, decided.must_b]))
-    run.start(labels, met)
+    ends = distinct(np.concatenate([decisions.must_a, decisions.must_b]))
+    run.start(labels, ends)
     links = graph.links
-    for link in usable[np.isin(links.profiles[usable], met)].tolist():
+    for link in usable[np.isin(links.profiles[usable], ends)].tolist():
         code = int(graph.identifiers.namespaces[links.identifiers[link]])
         if code in constraints.unique:
-            key = ("unique", graph.namespaces[code])
+            key = constraints.unique[code].key
             run.hold(int(links.profiles[link]), key, int(links.identifiers[link]))
-    kept, refusals = [], []
-    pairs = zip(decided.must_a.tolist(), decided.must_b.tolist(), decided.must_ids, strict=True)
+    accepted, refusals = [], []
+    pairs = zip(decisions.must_a.tolist(), decisions.must_b.tolist(), decisions.must_ids, strict=True)
     for place, (a, b, decision) in enumerate(pairs):
         refused = run.join(a, b)
         if refused is None:
-            kept.append(place)
+            accepted.append(place)
         else:
             (rule, reason), _ = refused
             refusals.append(
                 Refusal(ABSENT, "must_link", f"{rule} {reason}: conflict with decision {decision}", a, b)
             )
-    return decided.must_a[kept], decided.must_b[kept], refusals
+    return decisions.must_a[accepted], decisions.must_b[accepted], refusals

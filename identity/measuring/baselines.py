@@ -37,8 +37,8 @@ def baselines(
         """
     ).fetchnumpy()
     names = links["namespace"].tolist()
-    known = sorted(set(names))
-    tiers = dict(zip(known, rules.tiers_of(known), strict=True))
+    namespaces = sorted(set(names))
+    tiers = dict(zip(namespaces, rules.tiers_of(namespaces), strict=True))
     joins = np.array([tiers[name] >= 0 for name in names], dtype=bool)
     strength = np.array([getattr(rules.rule(name), "strength", 0) for name in names], dtype=float)[joins]
     ids = np.asarray(profiles["profile_id"])
@@ -47,7 +47,7 @@ def baselines(
     plain = components(one, other + len(ids), len(ids) + len(values))[: len(ids)]
     linked, left_whole = average_linkage(plain, one, other, strength)
 
-    def measured(labels: np.ndarray) -> Measures:
+    def measures_of(labels: np.ndarray) -> Measures:
         rows = pa.table(
             {name: pa.array(profiles[name].tolist(), pa.string()) for name in ("source", "source_key")}
             | {"one_id": labels.astype(np.int64)}
@@ -55,8 +55,8 @@ def baselines(
         return evaluate(rows, truth, allow_missing=allow_missing)
 
     return {
-        "connected_components": measured(plain).summary(),
-        "average_linkage": measured(linked).summary() | {"components_left_whole": left_whole},
+        "connected_components": measures_of(plain).summary(),
+        "average_linkage": measures_of(linked).summary() | {"components_left_whole": left_whole},
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.query.desk import Desk, Relation, open_scratch
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -31,34 +33,35 @@ class Difference:
 
 def difference(before: pa.Table, after: pa.Table) -> Difference:
     """Compare two maps (``source, source_key, one_id``, one row per record)."""
-    import duckdb
+    with open_scratch() as desk:
+        one, other = desk.lend("map_before", before), desk.lend("map_after", after)
+        pairs = desk.keep(
+            "pairs",
+            f"""
+            SELECT b.one_id AS was, a.one_id AS becomes, count(*) AS n, min(source || '/' || source_key) AS record
+            FROM {one} b JOIN {other} a USING (source, source_key) GROUP BY ALL
+            """,
+        )
+        return _difference_of(desk, pairs)
 
-    connection = duckdb.connect()
-    connection.register("before", before)
-    connection.register("after", after)
-    connection.execute(
-        """
-        CREATE TEMP TABLE pairs AS
-        SELECT b.one_id AS was, a.one_id AS becomes, count(*) AS n, min(source || '/' || source_key) AS record
-        FROM before b JOIN after a USING (source, source_key) GROUP BY ALL
-        """
-    )
-    records, moved = connection.sql(
-        "SELECT coalesce(sum(n), 0)::BIGINT, coalesce(sum(n) FILTER (WHERE was <> becomes), 0)::BIGINT FROM pairs"
-    ).fetchall()[0]
-    people = connection.sql("SELECT count(DISTINCT was), count(DISTINCT becomes) FROM pairs").fetchall()[0]
+
+def _difference_of(desk: Desk, pairs: Relation) -> Difference:
+    records, moves = desk.rows(
+        f"SELECT coalesce(sum(n), 0)::BIGINT, coalesce(sum(n) FILTER (WHERE was <> becomes), 0)::BIGINT FROM {pairs}"
+    )[0]
+    people = desk.rows(f"SELECT count(DISTINCT was), count(DISTINCT becomes) FROM {pairs}")[0]
 
     def steps(of: str) -> int:
-        return int(connection.sql(f"SELECT count(*) - count(DISTINCT {of}) FROM pairs").fetchall()[0][0])
+        return int(desk.value(f"SELECT count(*) - count(DISTINCT {of}) FROM {pairs}"))
 
     def examples(of: str, parts: str) -> list[dict[str, Any]]:
-        rows = connection.sql(
+        rows = desk.rows(
             f"""
             SELECT {of}, list({parts} ORDER BY n DESC, {parts}), list(n ORDER BY n DESC, {parts}),
                    list(record ORDER BY n DESC, {parts})[:2]
-            FROM pairs GROUP BY {of} HAVING count(*) > 1 ORDER BY sum(n) DESC, {of} LIMIT {EXAMPLES}
+            FROM {pairs} GROUP BY {of} HAVING count(*) > 1 ORDER BY sum(n) DESC, {of} LIMIT {EXAMPLES}
             """
-        ).fetchall()
+        )
         return [
             {"one_id": one_id, "parts": [{"one_id": i, "records": n} for i, n in zip(ids, sizes, strict=True)], "between": ends}
             for one_id, ids, sizes, ends in rows
@@ -70,7 +73,7 @@ def difference(before: pa.Table, after: pa.Table) -> Difference:
         people_after=people[1],
         merges=steps("becomes"),
         splits=steps("was"),
-        moved=moved,
+        moved=moves,
         merged=examples("becomes", "was"),
         split=examples("was", "becomes"),
     )

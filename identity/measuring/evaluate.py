@@ -69,25 +69,25 @@ def evaluate(
         memberships = rows.filter(pc.is_null(rows["valid_to"]))
         allow_missing = True if allow_missing is None else allow_missing
     name = str(truth) if isinstance(truth, Path) else "the truth"
-    known = read_truth(truth) if isinstance(truth, Path) else truth
-    places = _pair_index(known, memberships)
+    true_rows = read_truth(truth) if isinstance(truth, Path) else truth
+    places = _pair_index(true_rows, memberships)
     missing = int((places < 0).sum())
     if missing and not allow_missing:
         first = int(np.flatnonzero(places < 0)[0])
-        source = known["source"][first].as_py()
+        source = true_rows["source"][first].as_py()
         raise InputInvalid(
-            f"{missing} of {known.num_rows} profiles of the truth are not in the map (the first is of source "
+            f"{missing} of {true_rows.num_rows} profiles of the truth are not in the map (the first is of source "
             f"'{source}'); check that both are of the same night, or pass --allow-missing",
             file=name,
             line=first + 2,
         )
-    held = places >= 0
-    ours = memberships["one_id"].to_numpy()[places[held]]
-    people = pc.dictionary_encode(known["person"].combine_chunks()).indices.to_numpy()[held]
+    is_in_map = places >= 0
+    ours = memberships["one_id"].to_numpy()[places[is_in_map]]
+    people = pc.dictionary_encode(true_rows["person"].combine_chunks()).indices.to_numpy()[is_in_map]
     return measure(
         ours,
         people,
-        profiles_without_truth=memberships.num_rows - int(held.sum()),
+        profiles_without_truth=memberships.num_rows - int(is_in_map.sum()),
         truth_without_profile=missing,
     )
 
@@ -110,8 +110,11 @@ def measure(
     def pairs(sizes: np.ndarray) -> int:
         return int((sizes.astype(np.int64) * (sizes.astype(np.int64) - 1) // 2).sum())
 
-    right, said, there = pairs(counts), pairs(our_sizes), pairs(true_sizes)
-    precision, recall = right / said if said else 1.0, right / there if there else 1.0
+    right_pairs, our_pairs, true_pairs = pairs(counts), pairs(our_sizes), pairs(true_sizes)
+    precision, recall = (
+        right_pairs / our_pairs if our_pairs else 1.0,
+        right_pairs / true_pairs if true_pairs else 1.0,
+    )
     b_precision = float((counts * counts / our_of).sum() / size) if size else 1.0
     b_recall = float((counts * counts / true_of).sum() / size) if size else 1.0
     pieces_of_ours = np.bincount(cells // width) if size else cells
@@ -174,12 +177,12 @@ def read_truth(file: Path) -> pa.Table:
     return rows
 
 
-def _pair_index(wanted: pa.Table, known: pa.Table) -> np.ndarray:
+def _pair_index(rows: pa.Table, others: pa.Table) -> np.ndarray:
     def joined(rows: pa.Table) -> pa.ChunkedArray:
         parts = [rows[c].cast(pa.string()) for c in ("source", "source_key")]
         return pc.binary_join_element_wise(*parts, "\x1f")
 
-    return pc.fill_null(pc.index_in(joined(wanted), value_set=joined(known)), -1).to_numpy()
+    return pc.fill_null(pc.index_in(joined(rows), value_set=joined(others)), -1).to_numpy()
 
 
 def _harmonic(a: float, b: float) -> float:

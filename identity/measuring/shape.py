@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from identity.rules.rules import Rules
+from lakehouse.query.words import literals
 
 if TYPE_CHECKING:
     from lakehouse.query.published import Published
@@ -37,7 +38,7 @@ def shape_of(published: Published, rules: Rules) -> dict[str, Any]:
     }
     namespaces = [row[0] for row in published.sql("SELECT DISTINCT namespace FROM identity.links").fetchall()]
     strong = [n for n, tier in zip(namespaces, rules.tiers_of(namespaces), strict=True) if tier == 0]
-    pairs, joined, joined_strongly = published.sql(
+    pairs, in_pairs, in_strong_pairs = published.sql(
         """
         WITH carried AS (
           SELECT m.one_id, l.profile_id, l.identifier_id, list_contains($strong, l.namespace) AS is_strong
@@ -52,13 +53,13 @@ def shape_of(published: Published, rules: Rules) -> dict[str, Any]:
         )
         SELECT (SELECT count(*) FROM met), count(DISTINCT profile_id),
                count(DISTINCT profile_id) FILTER (WHERE is_strong) FROM ends
-        """.replace("$strong", "[" + ", ".join(f"'{name}'" for name in sorted(strong)) + "]::VARCHAR[]")
+        """.replace("$strong", f"[{literals(sorted(strong))}]::VARCHAR[]")
     ).fetchall()[0]
     possible = sum(n * size * (size - 1) // 2 for size, n in sizes.items())
     return {
         "people_by_profiles": histogram,
         "density": round(pairs / possible, 6) if possible else 1.0,
-        "deterministic_ratio": round(joined_strongly / joined, 6) if joined else 1.0,
+        "deterministic_ratio": round(in_strong_pairs / in_pairs, 6) if in_pairs else 1.0,
     }
 
 
@@ -81,10 +82,10 @@ def night_of(published: Published) -> dict[str, Any]:
     ).fetchall()
     if not rows:
         return {}
-    told = dict(zip(columns, rows[0], strict=True))
-    moved = json.loads(told.pop("moved"))
-    known = told["known_profiles"]
-    told["moved_ratio_by_cause"] = {
-        cause: round(n / known, 6) if known else 0.0 for cause, n in moved.items()
+    facts = dict(zip(columns, rows[0], strict=True))
+    moves = json.loads(facts.pop("moved"))
+    profiles_before = facts["known_profiles"]
+    facts["moved_ratio_by_cause"] = {
+        cause: round(n / profiles_before, 6) if profiles_before else 0.0 for cause, n in moves.items()
     }
-    return told
+    return facts

@@ -8,98 +8,97 @@ tells two statements apart decides, and the key of the record where none does. N
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.nights.log import LastNight, rules_as_text
-from identity.reading.tables import KNOWN, Tables
+from identity.nights.log import rules_as_text
+from identity.nights.night import Night
+from identity.nights.write import write_state
+from identity.reading.tables import OPEN, qualified
 from identity.rules.rules import ATTRIBUTES, GoldenRules, Rules
+from lakehouse.query.desk import Desk, Relation
 from lakehouse.states.rule import Scope
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
 
 TABLE = "identity.golden_records"
-FEED = "identity"
 _FIRST = "first_said"
 # How, of the records that state what survives, the one is found that is named.
 _NAMED_BY = ("verified", "source_priority", _FIRST)
 
 
-def write_golden_records(
-    lake: Lake, tables: Tables, rules: Rules, before: LastNight | None, business_date: date, *, is_full: bool
-) -> None:
-    """Bring the golden records to the map of tonight, in one commit or none; ``tables`` see that map.
+def write_golden_records(lake: Lake, desk: Desk, night: Night, *, is_full: bool) -> None:
+    """Bring the golden records to the map of tonight, in one commit or none; ``desk`` sees that map.
 
     Only people are looked at whose members, or whose members' records, changed, unless ``is_full``, there is no night to
     begin from, or the rules are others than its.
     """
-    is_part = before is not None and not is_full and before.rules == rules_as_text(rules)
-    _keep_documents(tables, rules)
-    if before is not None and is_part:
-        tables.since(before.business_date)
-        _changed_people(tables)
-    rows = golden_records(_said(tables, only="people" if is_part else None), rules.golden)
-    size = rows.num_rows
-    rows = rows.append_column("_file", pa.repeat(f"rules {rules.version}", size)).append_column(
-        "_row", pa.array(np.zeros(size, dtype=np.int64))
-    )
-    people = tables.sql("SELECT one_id FROM people")["one_id"].combine_chunks() if is_part else None
-    scope = None if people is None else Scope("one_id", people)
-    lake.change_states(TABLE, rows, feed=FEED, business_date=business_date, mode="snapshot", scope=scope)
+    documents = _document_namespaces(desk, night.rules)
+    people, scope = None, None
+    if night.before is not None and not is_full and night.before.rules == rules_as_text(night.rules):
+        people = _changed_people(desk, documents)
+        scope = Scope("one_id", desk.arrow(f"SELECT one_id FROM {people}")["one_id"].combine_chunks())
+    rows = golden_records(_statements(desk, documents, people), night.rules.golden)
+    write_state(lake, night, TABLE, rows, scope)
 
 
-def golden_records(said: pa.Table, rules: GoldenRules) -> pa.Table:
+def golden_records(statements: pa.Table, rules: GoldenRules) -> pa.Table:
     """Give one row per ``one_id``: each attribute that somebody states, and ``<attribute>_profile_id`` who does.
 
-    ``said`` has one row per record (several where several feeds describe it): ``one_id``, ``profile_id``, ``source``,
+    ``statements`` has one row per record (several where several feeds describe it): ``one_id``, ``profile_id``, ``source``,
     ``source_key``, ``_feed``, ``is_verified``, ``valid_from`` and the attributes. Of the records that state what survives, a
     verified one is named, then the most trusted, then the one that said it first: who repeats it changes nothing.
     """
-    one_ids, person = np.unique(said["one_id"].to_numpy(), return_inverse=True)
-    questions = _answers(said, rules.sources)
+    one_ids, person = np.unique(statements["one_id"].to_numpy(), return_inverse=True)
+    questions = _answers(statements, rules.sources)
     columns: dict[str, pa.Array | pa.ChunkedArray | np.ndarray] = {"one_id": one_ids}
-    profiles = said["profile_id"].to_numpy()
+    profiles = statements["profile_id"].to_numpy()
     for name in ATTRIBUTES:
         place = np.full(len(one_ids), -1, dtype=np.int64)
         whose = place.copy()
-        stated = np.flatnonzero(pc.is_valid(said[name]).to_numpy(zero_copy_only=False))
+        stated = np.flatnonzero(pc.is_valid(statements[name]).to_numpy(zero_copy_only=False))
         mine = person[stated]
-        several = np.bincount(mine, minlength=len(one_ids))[mine] > 1
-        place[mine[~several]] = whose[mine[~several]] = stated[~several]
-        if several.any():
-            rows = stated[several]
-            codes = pc.dictionary_encode(said[name].take(pa.array(rows)).combine_chunks()).indices.to_numpy()
+        has_several = np.bincount(mine, minlength=len(one_ids))[mine] > 1
+        place[mine[~has_several]] = whose[mine[~has_several]] = stated[~has_several]
+        if has_several.any():
+            rows = stated[has_several]
+            codes = pc.dictionary_encode(
+                statements[name].take(pa.array(rows)).combine_chunks()
+            ).indices.to_numpy()
             best = _best(
                 person[rows], codes, rules.order_of(name), {n: a[rows] for n, a in questions.items()}
             )
             place[person[rows[best]]] = rows[best]
-            survived = np.zeros(len(one_ids), dtype=np.int64)
-            survived[person[rows[best]]] = codes[best]
-            agree = rows[codes == survived[person[rows]]]
+            surviving_codes = np.zeros(len(one_ids), dtype=np.int64)
+            surviving_codes[person[rows[best]]] = codes[best]
+            agree = rows[codes == surviving_codes[person[rows]]]
             first = _best(person[agree], agree, _NAMED_BY, {n: a[agree] for n, a in questions.items()})
             whose[person[agree[first]]] = agree[first]
-        columns[name] = said[name].take(pa.array(place, mask=place < 0))
-        known = pa.array(whose, mask=whose < 0)
-        columns[f"{name}_profile_id"] = pa.array(profiles).take(known)
+        columns[name] = statements[name].take(pa.array(place, mask=place < 0))
+        places = pa.array(whose, mask=whose < 0)
+        columns[f"{name}_profile_id"] = pa.array(profiles).take(places)
     return pa.table(columns)
 
 
-def _answers(said: pa.Table, sources: Sequence[str]) -> dict[str, np.ndarray]:
+def _answers(statements: pa.Table, sources: Sequence[str]) -> dict[str, np.ndarray]:
     """Give, per question, a number for each record, the smaller the better; ``key`` tells any two apart."""
-    place = pc.fill_null(pc.index_in(said["source"], value_set=pa.array(sources, pa.string())), len(sources))
+    place = pc.fill_null(
+        pc.index_in(statements["source"], value_set=pa.array(sources, pa.string())), len(sources)
+    )
     # Several feeds may describe one record: then the feed ends the order.
     names = ["source", "source_key", "_feed"]
-    order = pc.sort_indices(said.select(names), sort_keys=[(name, "ascending") for name in names]).to_numpy()
+    order = pc.sort_indices(
+        statements.select(names), sort_keys=[(name, "ascending") for name in names]
+    ).to_numpy()
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    days = said["valid_from"].cast(pa.int32()).to_numpy().astype(np.int64)
+    days = statements["valid_from"].cast(pa.int32()).to_numpy().astype(np.int64)
     return {
-        "verified": (~said["is_verified"].to_numpy(zero_copy_only=False)).astype(np.int64),
+        "verified": (~statements["is_verified"].to_numpy(zero_copy_only=False)).astype(np.int64),
         "source_priority": place.to_numpy().astype(np.int64),
         "most_recent": -days,
         _FIRST: days,
@@ -125,59 +124,61 @@ def _best(
     return best[np.r_[True, ordered[1:] != ordered[:-1]]]
 
 
-def _changed_people(tables: Tables) -> None:
-    """Keep ``people``: who lost or gained a record since the night before, or whose records say something else.
+def _changed_people(desk: Desk, documents: Relation) -> Relation:
+    """Give ``one_id`` of who lost or gained a record since the night before, or whose records say something else.
 
     An earlier attempt of the night may have written people whom nothing reaches any more: they are looked at again.
     """
     changed = "(valid_from > $before OR valid_to > $before)"
     # Kept by themselves, since DuckDB passes over parts of a file only by what stands in a table.
-    tables.keep("changed_records", f"SELECT source, source_key FROM trusted.customers WHERE {changed}")
-    tables.keep(
-        "changed_documents",
+    records = desk.keep(
+        "changed_records", f"SELECT source, source_key FROM trusted.customers WHERE {changed}"
+    )
+    holders = desk.keep(
+        "changed_document_holders",
         f"""
         SELECT profile_id FROM identity.links
-        WHERE {changed} AND namespace IN (SELECT namespace FROM documents)
+        WHERE {changed} AND namespace IN (SELECT namespace FROM {documents})
         """,
     )
-    tables.keep(
-        "people",
+    return desk.keep(
+        "changed_people",
         f"""
         SELECT one_id FROM identity.memberships WHERE {changed}
         UNION SELECT one_id FROM {TABLE} WHERE {changed}
-        UNION SELECT one_id FROM identity.memberships SEMI JOIN changed_documents USING (profile_id)
+        UNION SELECT one_id FROM identity.memberships SEMI JOIN {holders} USING (profile_id)
         WHERE valid_to IS NULL
-        UNION SELECT one_id FROM identity.memberships SEMI JOIN changed_records USING (source, source_key)
+        UNION SELECT one_id FROM identity.memberships SEMI JOIN {records} USING (source, source_key)
         WHERE valid_to IS NULL
         """,
     )
 
 
-def _keep_documents(tables: Tables, rules: Rules) -> None:
-    """Keep ``documents``: the namespaces of identity documents that records carry."""
-    named = tables.sql("SELECT DISTINCT namespace FROM identity.links")["namespace"].to_pylist()
-    kinds = {name: rule.kind for name in named if (rule := rules.rule(name)) is not None}
+def _document_namespaces(desk: Desk, rules: Rules) -> Relation:
+    """Give ``namespace`` of the identity documents that records carry."""
+    names = desk.arrow("SELECT DISTINCT namespace FROM identity.links")["namespace"].to_pylist()
+    kinds = {name: rule.kind for name in names if (rule := rules.rule(name)) is not None}
     documents = [name for name, kind in kinds.items() if kind == "person"]
-    tables.take("documents", pa.table({"namespace": pa.array(documents, pa.string())}))
+    return desk.take("document_namespaces", pa.table({"namespace": pa.array(documents, pa.string())}))
 
 
-def _said(tables: Tables, *, only: str | None) -> pa.Table:
+def _statements(desk: Desk, documents: Relation, people: Relation | None) -> pa.Table:
     """Give what the records of people say; a record is verified where its source checked a document of its owner."""
-    within = f"AND one_id IN (SELECT one_id FROM {only})" if only else ""
+    within = f"AND one_id IN (SELECT one_id FROM {people})" if people else ""
     attributes = ", ".join(f"c.{name}" for name in ATTRIBUTES)
-    tables.keep(
+    members = desk.keep(
         "members",
         f"SELECT one_id, profile_id, source, source_key FROM identity.memberships WHERE valid_to IS NULL {within}",
     )
-    return tables.sql(
+    return desk.arrow(
         f"""
-        WITH checked AS (
-          SELECT DISTINCT profile_id FROM identity.links SEMI JOIN members USING (profile_id)
-          WHERE valid_to IS NULL AND verified AND namespace IN (SELECT namespace FROM documents)
+        WITH verified_profiles AS (
+          SELECT DISTINCT profile_id FROM identity.links SEMI JOIN {members} USING (profile_id)
+          WHERE valid_to IS NULL AND verified AND namespace IN (SELECT namespace FROM {documents})
         )
         SELECT m.one_id, m.profile_id, m.source, m.source_key, c._feed, c.valid_from,
-               m.profile_id IN (SELECT profile_id FROM checked) AS is_verified, {attributes}
-        FROM members m JOIN trusted.customers c USING (source, source_key)
-        WHERE {KNOWN.replace("valid_", "c.valid_")}
+               m.profile_id IN (SELECT profile_id FROM verified_profiles) AS is_verified, {attributes}
+        FROM {members} m JOIN trusted.customers c USING (source, source_key)
+        WHERE {qualified(OPEN, "c")}
         """
     )

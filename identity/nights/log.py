@@ -19,7 +19,7 @@ TABLE = "identity.nights"
 
 
 @dataclass(frozen=True)
-class LastNight:
+class NightBefore:
     """What the newest night before this one ran under."""
 
     business_date: date
@@ -57,13 +57,13 @@ class NightRow:
     joined_share_lost: float = 0.0
 
 
-def last_night(rows: pa.Table, business_date: date) -> LastNight | None:
+def night_before(rows: pa.Table, business_date: date) -> NightBefore | None:
     """Give the newest night before the date; None before the first."""
     earlier = [row for row in rows.to_pylist() if row["_arrived_on"] < business_date]
     if not earlier:
         return None
-    row = max(earlier, key=lambda found: found["_arrived_on"])
-    return LastNight(
+    row = max(earlier, key=lambda night: night["_arrived_on"])
+    return NightBefore(
         business_date=row["_arrived_on"],
         rules_version=row["rules_version"],
         rules=row["rules"],
@@ -78,7 +78,7 @@ def rules_as_text(rules: Rules) -> str:
     return json.dumps(rules.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
 
 
-def forget_night(lake: Lake, business_date: date) -> None:
+def remove_night(lake: Lake, business_date: date) -> None:
     """Take away the night's row before anything of a further attempt is written: without it the night is unfinished."""
     import pyarrow as pa
 
@@ -86,7 +86,7 @@ def forget_night(lake: Lake, business_date: date) -> None:
     lake.replace_partition(TABLE, nothing, _arrived_on=business_date)
 
 
-def write_night(lake: Lake, night: NightRow, business_date: date) -> None:
+def write_row(lake: Lake, night: NightRow, business_date: date) -> None:
     """Write the night's row, the last thing a night of identity does."""
     import pyarrow as pa
 

@@ -1,8 +1,8 @@
-"""A person's word that two profiles are, or are not, one person: kept for good, replayed every night, revocable."""
+"""Decisions of people that two profiles are, or are not, one person: stored for good, replayed every night, revocable."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.reading.graph import ABSENT, Decided
+from identity.reading.graph import ABSENT, DecisionPairs
 from lakehouse.errors import UsageError
 from lakehouse.query.hashing import text_hash
 from lakehouse.settings.yaml_files import did_you_mean
@@ -36,8 +36,8 @@ class Decision:
 
 def decisions_of(rows: Iterable[dict[str, Any]], *, with_revoked: bool = False) -> list[Decision]:
     """Give the decisions of the log, oldest first; a revoked one is not in force."""
-    kept = sorted(rows, key=lambda row: (row["decided_at"], row["decision_id"]))
-    revoked = set() if with_revoked else {row["revokes"] for row in kept if row["kind"] == "revoke"}
+    log = sorted(rows, key=lambda row: (row["decided_at"], row["decision_id"]))
+    revoked = set() if with_revoked else {row["revokes"] for row in log if row["kind"] == "revoke"}
     return [
         Decision(
             row["decision_id"],
@@ -45,22 +45,22 @@ def decisions_of(rows: Iterable[dict[str, Any]], *, with_revoked: bool = False) 
             (row["source_a"], row["source_key_a"]),
             (row["source_b"], row["source_key_b"]),
         )
-        for row in kept
+        for row in log
         if row["kind"] != "revoke" and row["decision_id"] not in revoked
     ]
 
 
-def decided_places(decisions: list[Decision], profiles: pa.Table) -> Decided:
+def decision_pairs(decisions: Sequence[Decision], profiles: pa.Table) -> DecisionPairs:
     """Give decisions as pairs of places; ``profiles`` has source and source_key in the order of places.
 
     A decision about a profile that is not there waits until it is.
     """
     if not decisions:
-        return Decided()
-    wanted = [end for decision in decisions for end in (decision.a, decision.b)]
+        return DecisionPairs()
+    ends = [end for decision in decisions for end in (decision.a, decision.b)]
     places: dict[Profile, int] = {}
-    for source in {source for source, _ in wanted}:
-        keys = pa.array(sorted({key for told, key in wanted if told == source}), pa.string())
+    for source in {source for source, _ in ends}:
+        keys = pa.array(sorted({key for name, key in ends if name == source}), pa.string())
         mine = np.flatnonzero(pc.equal(profiles["source"], source).to_numpy(zero_copy_only=False))
         at = pc.index_in(keys, value_set=profiles["source_key"].take(pa.array(mine)))
         for key, place in zip(keys.to_pylist(), at.to_pylist(), strict=True):
@@ -74,7 +74,7 @@ def decided_places(decisions: list[Decision], profiles: pa.Table) -> Decided:
     def column(kind: str, place: int) -> np.ndarray:
         return np.array([pair[place] for pair in pairs[kind]], dtype=np.int64)
 
-    return Decided(
+    return DecisionPairs(
         column("must_link", 0), column("must_link", 1), tuple(pair[2] for pair in pairs["must_link"]),
         column("cannot_link", 0), column("cannot_link", 1), tuple(pair[2] for pair in pairs["cannot_link"]),
     )  # fmt: skip
@@ -85,23 +85,23 @@ def decide(
 ) -> Decision:
     """Append a decision about two profiles (``source/key``) and give it; it holds from the next night that is run.
 
-    Unknown profiles, one profile twice, the same word again, or the opposite of one in force raise ``UsageError``.
+    Unknown profiles, one profile twice, the same decision again, or the opposite of one in force raise ``UsageError``.
     """
     one, other = sorted((_profile(a), _profile(b)))
     if one == other:
         raise UsageError("a decision needs two different profiles")
-    _said(author, reason)
+    _check_words(author, reason)
     _check_known(lake, (one, other))
-    for known in decisions_of(_rows(lake)):
-        if {known.a, known.b} != {one, other}:
+    for earlier in decisions_of(_rows(lake)):
+        if {earlier.a, earlier.b} != {one, other}:
             continue
-        if known.kind == kind:
-            raise UsageError(f"decision {known.decision_id} says so already")
+        if earlier.kind == kind:
+            raise UsageError(f"decision {earlier.decision_id} says so already")
         raise UsageError(
-            f"decision {known.decision_id} says the opposite: revoke it first with "
-            f"`cdp identity decide revoke {known.decision_id} --reason … --author …`"
+            f"decision {earlier.decision_id} says the opposite: revoke it first with "
+            f"`cdp identity decide revoke {earlier.decision_id} --reason … --author …`"
         )
-    decision = Decision(_identified(kind, *one, *other, author, decided_at, reason), kind, one, other)
+    decision = Decision(_decision_id(kind, *one, *other, author, decided_at, reason), kind, one, other)
     row = {"source_a": one[0], "source_key_a": one[1], "source_b": other[0], "source_key_b": other[1]}
     _append(lake, decision.decision_id, kind, author, decided_at, reason, row)
     return decision
@@ -109,16 +109,16 @@ def decide(
 
 def revoke(lake: Lake, decision_id: str, *, author: str, reason: str, decided_at: datetime) -> str:
     """Take a decision back, by another; give the id of that. One that is not in force raises ``UsageError``."""
-    _said(author, reason)
+    _check_words(author, reason)
     in_force = [decision.decision_id for decision in decisions_of(_rows(lake))]
     if decision_id not in in_force:
         raise UsageError(f"no decision '{decision_id}' is in force{did_you_mean(decision_id, in_force)}")
-    identified = _identified("revoke", decision_id, author, decided_at, reason)
-    _append(lake, identified, "revoke", author, decided_at, reason, {"revokes": decision_id})
-    return identified
+    revocation = _decision_id("revoke", decision_id, author, decided_at, reason)
+    _append(lake, revocation, "revoke", author, decided_at, reason, {"revokes": decision_id})
+    return revocation
 
 
-def _identified(*parts: object) -> str:
+def _decision_id(*parts: object) -> str:
     return text_hash(*parts)[:12]
 
 
@@ -146,7 +146,7 @@ def _rows(lake: Lake) -> list[dict[str, Any]]:
     return rows
 
 
-def _said(author: str, reason: str) -> None:
+def _check_words(author: str, reason: str) -> None:
     if not author.strip() or not reason.strip():
         raise UsageError("a decision needs an author and a reason that somebody can read years later")
 
@@ -164,7 +164,7 @@ def _check_known(lake: Lake, profiles: Iterable[Profile]) -> None:
     for source, key in profiles:
         mine = rows.filter(pc.equal(rows["source"], source))
         if not mine.num_rows:
-            known = sorted(set(pc.unique(rows["source"]).to_pylist()))
-            raise UsageError(f"no profile of source '{source}' is known{did_you_mean(source, known)}")
+            sources = sorted(set(pc.unique(rows["source"]).to_pylist()))
+            raise UsageError(f"no profile of source '{source}' is known{did_you_mean(source, sources)}")
         if not pc.any(pc.equal(mine["source_key"], key)).as_py():
             raise UsageError(f"no profile of source '{source}' has that key")

@@ -54,23 +54,23 @@ def common_names(customers: pa.Table, rules: Rules) -> pa.Table:
 
     It is the one thing identity knows about all records together, so nights that look at a few of them are given it.
     """
-    counted = customers.group_by(["source", "full_name"]).aggregate([([], "count_all")])
-    return common_among(counted.rename_columns({"count_all": "n"}), rules)
+    counts = customers.group_by(["source", "full_name"]).aggregate([([], "count_all")])
+    return common_among(counts.rename_columns({"count_all": "n"}), rules)
 
 
-def common_among(carried: pa.Table, rules: Rules) -> pa.Table:
+def common_among(counts: pa.Table, rules: Rules) -> pa.Table:
     """Give the names that are nobody's among (source, full_name, n), ``n`` records of the source with that name."""
-    if rules.names.max_share is None or not carried.num_rows:
-        return carried.select(["source", "full_name"]).slice(0, 0)
-    sizes = carried.group_by(["source"]).aggregate([("n", "sum")])
-    size = sizes["n_sum"].take(pc.index_in(carried["source"], value_set=sizes["source"]))
+    if rules.names.max_share is None or not counts.num_rows:
+        return counts.select(["source", "full_name"]).slice(0, 0)
+    sizes = counts.group_by(["source"]).aggregate([("n", "sum")])
+    size = sizes["n_sum"].take(pc.index_in(counts["source"], value_set=sizes["source"]))
     often = pc.and_(
-        pc.greater_equal(carried["n"], _OFTEN),
+        pc.greater_equal(counts["n"], _OFTEN),
         pc.greater(
-            carried["n"].cast(pa.float64()), pc.multiply(size.cast(pa.float64()), rules.names.max_share)
+            counts["n"].cast(pa.float64()), pc.multiply(size.cast(pa.float64()), rules.names.max_share)
         ),
     )
-    return carried.filter(pc.and_(often, pc.is_valid(carried["full_name"]))).select(["source", "full_name"])
+    return counts.filter(pc.and_(often, pc.is_valid(counts["full_name"]))).select(["source", "full_name"])
 
 
 def look_up(
@@ -81,16 +81,16 @@ def look_up(
     answers: pa.Array | pa.ChunkedArray,
 ) -> np.ndarray:
     """Give the answer of the known pair equal to each pair, ABSENT where there is none."""
-    found = np.full(len(firsts), ABSENT, dtype=np.int64)
-    told = answers.to_numpy()
+    result = np.full(len(firsts), ABSENT, dtype=np.int64)
+    values = answers.to_numpy()
     for first in pc.unique(firsts).to_pylist():
         mine = np.flatnonzero(pc.equal(firsts, first).to_numpy(zero_copy_only=False))
         theirs = np.flatnonzero(pc.equal(known_firsts, first).to_numpy(zero_copy_only=False))
         if len(theirs):
             at = pc.index_in(seconds.take(pa.array(mine)), value_set=known_seconds.take(pa.array(theirs)))
             at = pc.fill_null(at, -1).to_numpy()
-            found[mine[at >= 0]] = told[theirs[at[at >= 0]]]
-    return found
+            result[mine[at >= 0]] = values[theirs[at[at >= 0]]]
+    return result
 
 
 def facts_of_profiles(
@@ -143,22 +143,22 @@ def _is_common(rows: pa.Table, common: pa.Table) -> np.ndarray:
     """Tell which rows carry a name that is nobody's in their source."""
     if not common.num_rows:
         return np.zeros(rows.num_rows, dtype=bool)
-    found = look_up(
+    places = look_up(
         rows["source"],
         rows["full_name"],
         common["source"],
         common["full_name"],
         pa.array(np.arange(common.num_rows)),
     )
-    return found != ABSENT
+    return places != ABSENT
 
 
 def _codes(keys: pa.StringArray) -> np.ndarray:
     """Give each key's place among the sorted keys, ABSENT for null."""
-    known = pc.unique(keys.drop_null())
-    known = known.take(pc.sort_indices(known))
+    distinct_keys = pc.unique(keys.drop_null())
+    distinct_keys = distinct_keys.take(pc.sort_indices(distinct_keys))
     return (
-        pc.fill_null(pc.index_in(keys, value_set=known), ABSENT)
+        pc.fill_null(pc.index_in(keys, value_set=distinct_keys), ABSENT)
         .to_numpy(zero_copy_only=False)
         .astype(np.int64)
     )

@@ -81,8 +81,8 @@ def _no_places() -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Decided:
-    """People's words about pairs of profiles (places), oldest first; ``*_ids`` are decisions."""
+class DecisionPairs:
+    """People's decisions about pairs of profiles (places), oldest first; ``*_ids`` are their ids."""
 
     must_a: np.ndarray = field(default_factory=_no_places)
     must_b: np.ndarray = field(default_factory=_no_places)
@@ -104,7 +104,7 @@ class Graph:
     links: Links
     namespaces: list[str]
     day: int
-    decided: Decided = field(default_factory=Decided)
+    decisions: DecisionPairs = field(default_factory=DecisionPairs)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.reading.facts import come_of_age, common_names, days_of, facts_of_profiles, look_up
+from identity.reading.facts import come_of_age, days_of, facts_of_profiles, look_up
+from identity.reading.facts import common_names as common_names_of
 from identity.reading.graph import ABSENT, UNDATED, Graph, Identifiers, Links, Profiles
-from identity.reading.values import Hashes, Judged, Values, distinct_records, judge_all
+from identity.reading.values import Hashes, JudgedRows, Values, distinct_records, judge_all
 from identity.rules.normalise import masked
 from identity.rules.rules import Rules
 
@@ -61,7 +62,7 @@ def observe(
     rules: Rules,
     key: bytes,
     business_date: date,
-    common: pa.Table | None = None,
+    common_names: pa.Table | None = None,
     highest: int | None = None,
     hashes: Mapping[str, Hashes] | None = None,
 ) -> Observed:
@@ -69,17 +70,17 @@ def observe(
 
     ``nodes`` is the dictionary so far, or the part of it that these rows may name; ``highest`` its largest number. New
     nodes get ``max + rank`` in the order of (source, source_key), then (namespace, value), so input order never
-    matters. ``common`` are the names that are nobody's (``common_names`` of all customers; by default of these),
+    matters. ``common_names`` are the names that are nobody's (by default those of these customers),
     ``hashes`` what the key has made of values before (see ``carried_values``).
     """
     profile_rows = distinct_records(customers, observations)
-    known = nodes.filter(pc.equal(nodes["kind"], "profile"))
+    known_nodes = nodes.filter(pc.equal(nodes["kind"], "profile"))
     ids = look_up(
         profile_rows["source"],
         profile_rows["source_key"],
-        known["source"],
-        known["source_key"],
-        known["node_id"],
+        known_nodes["source"],
+        known_nodes["source_key"],
+        known_nodes["node_id"],
     )
     if highest is None:
         highest = pc.max(nodes["node_id"]).as_py() or 0
@@ -92,12 +93,12 @@ def observe(
     by_namespace = judge_all(usable, profile_rows, rules, key, hashes or {})
     namespaces = [values.namespace for values, *_ in by_namespace]
 
-    known = nodes.filter(pc.equal(nodes["kind"], "identifier"))
+    known_nodes = nodes.filter(pc.equal(nodes["kind"], "identifier"))
     builder = _Identifiers(highest, business_date)
     for values, profiles, places, verified, observed in by_namespace:
         builder.add(
             values,
-            known.filter(pc.equal(known["namespace"], values.namespace)),
+            known_nodes.filter(pc.equal(known_nodes["namespace"], values.namespace)),
             profiles,
             places,
             verified,
@@ -111,7 +112,7 @@ def observe(
     identifiers, links = builder.finish(rank)
     facts = facts_of_profiles(
         customers, profile_rows, rules, documented=_documented(by_namespace, rules, len(ids)),
-        common=common_names(customers, rules) if common is None else common,
+        common=common_names_of(customers, rules) if common_names is None else common_names,
     )  # fmt: skip
     births, genders = builder.stated_by_documents(facts.birth_dates, facts.genders)
     sources = pc.dictionary_encode(profile_rows["source"].combine_chunks())
@@ -157,17 +158,17 @@ def _repeated(text: str, size: int) -> pa.Array:
     return pa.array(np.repeat(np.array([text], dtype=object), size), type=pa.string())
 
 
-def _documented(by_namespace: list[Judged], rules: Rules, size: int) -> np.ndarray:
+def _documented(by_namespace: list[JudgedRows], rules: Rules, size: int) -> np.ndarray:
     """Tell which profiles carry an identity document, well formed or not: their names and dates are legal ones."""
-    found = np.zeros(size, dtype=bool)
+    has_document = np.zeros(size, dtype=bool)
     for values, profiles, *_ in by_namespace:
         rule = rules.rule(values.namespace)
         if rule is not None and rule.kind == "person":
-            found[profiles] = True
-    return found
+            has_document[profiles] = True
+    return has_document
 
 
-def _invalid(by_namespace: list[Judged], ids: np.ndarray) -> pa.Table:
+def _invalid(by_namespace: list[JudgedRows], ids: np.ndarray) -> pa.Table:
     profiles, namespaces, reasons = [], [], []
     for values, rows, places, *_ in by_namespace:
         wrong = np.flatnonzero(places == ABSENT)
@@ -201,18 +202,17 @@ class _Identifiers:
     def add(
         self,
         values: Values,
-        known: pa.Table,
+        known_nodes: pa.Table,
         profiles: np.ndarray,
         places: np.ndarray,
         verified: np.ndarray,
         observed: np.ndarray,
     ) -> None:
-        at = pc.fill_null(pc.index_in(values.stored, value_set=known["value"]), ABSENT).to_numpy(
+        at = pc.fill_null(pc.index_in(values.stored, value_set=known_nodes["value"]), ABSENT).to_numpy(
             zero_copy_only=False
         )
         ids = np.full(len(values.stored), ABSENT, dtype=np.int64)
-        told = known["node_id"].to_numpy()
-        ids[at >= 0] = told[at[at >= 0]]
+        ids[at >= 0] = known_nodes["node_id"].to_numpy()[at[at >= 0]]
         fresh = np.flatnonzero(ids == ABSENT)
         fresh = fresh[pc.sort_indices(values.stored.take(pa.array(fresh))).to_numpy()]
         ids[fresh] = self.highest + 1 + np.arange(len(fresh))
@@ -290,8 +290,8 @@ class _Identifiers:
         for values, (profiles, places, *_) in zip(self.values, self.rows, strict=True):
             local = places - start
             start += len(values.stored)
-            told = values.birth_dates[local] != UNDATED
-            order = np.argsort(-local[told], kind="stable")
-            births[profiles[told][order]] = values.birth_dates[local][told][order]
-            sexes[profiles[told][order]] = values.genders[local][told][order]
+            stated = values.birth_dates[local] != UNDATED
+            order = np.argsort(-local[stated], kind="stable")
+            births[profiles[stated][order]] = values.birth_dates[local][stated][order]
+            sexes[profiles[stated][order]] = values.genders[local][stated][order]
         return births, sexes

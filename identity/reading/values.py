@@ -38,7 +38,7 @@ class Hashes:
     stored: pa.StringArray
 
 
-Judged = tuple[Values, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+JudgedRows = tuple[Values, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def carried_values(observations: pa.Table, rules: Rules, key: bytes) -> tuple[pa.Table, dict[str, Hashes]]:
@@ -48,7 +48,7 @@ def carried_values(observations: pa.Table, rules: Rules, key: bytes) -> tuple[pa
     """
     usable = observations.filter(pc.equal(observations["role"], "identity"))
     records = distinct_records(usable)
-    found = [
+    tables = [
         pa.table(
             {
                 "namespace": pa.array([], pa.string()),
@@ -61,21 +61,21 @@ def carried_values(observations: pa.Table, rules: Rules, key: bytes) -> tuple[pa
     for values, profiles, places, *_ in judge_all(usable, records, rules, key, {}):
         if values.stored is not values.clear:
             hashes[values.namespace] = Hashes(values.clear, values.stored)
-        known = places != ABSENT
-        carried, _ = distinct_pairs(places[known], profiles[known])
+        is_value = places != ABSENT
+        values_of_pairs, _ = distinct_pairs(places[is_value], profiles[is_value])
         size = len(values.stored)
-        counts = np.bincount(carried, minlength=size).astype(np.int64)
-        found.append(
+        counts = np.bincount(values_of_pairs, minlength=size).astype(np.int64)
+        tables.append(
             pa.table(
                 {"namespace": pa.repeat(values.namespace, size), "value": values.stored, "carriers": counts}
             )
         )
-    return pa.concat_tables(found), hashes
+    return pa.concat_tables(tables), hashes
 
 
 def judge_all(
     observations: pa.Table, records: pa.Table, rules: Rules, key: bytes, hashes: Mapping[str, Hashes]
-) -> list[Judged]:
+) -> list[JudgedRows]:
     """Judge every namespace that observations name, in the order of names; profiles are places in ``records``."""
     at = look_up(
         observations["source"], observations["source_key"], records["source"], records["source_key"],
@@ -109,7 +109,7 @@ def _judge(
     rules: Rules,
     key: bytes,
     hashes: Hashes | None,
-) -> Judged:
+) -> JudgedRows:
     """Normalise and judge the distinct values of a namespace; give them with (profile, value place, verified, day) per row."""
     mine = pc.equal(observations["namespace"], namespace)
     rows = observations.filter(mine)
@@ -123,8 +123,8 @@ def _judge(
         reason = "no_app" if f"{namespace}@*" in rules.namespaces else "no_rule"
         canonical, reasons = pa.nulls(size, pa.string()), np.full(size, reason, dtype=object)
     else:
-        canonical, told = NORMALISERS[rule.normaliser](encoded.dictionary)
-        reasons = np.array(told.to_pylist(), dtype=object)
+        canonical, why_not = NORMALISERS[rule.normaliser](encoded.dictionary)
+        reasons = np.array(why_not.to_pylist(), dtype=object)
     if "hash_method" in rows.column_names:
         hashed = pc.is_valid(rows["hash_method"]).to_numpy(zero_copy_only=False)
     else:

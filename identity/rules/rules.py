@@ -170,8 +170,8 @@ class Rules(_Strict):
 
     def tiers_of(self, namespaces: list[str]) -> list[int]:
         """Give each concrete namespace's place in the order of evidence, -1 for what never joins."""
-        found = [self.rule(name) for name in namespaces]
-        return [-1 if rule is None or rule.tier is None else rule.tier for rule in found]
+        rules = [self.rule(name) for name in namespaces]
+        return [-1 if rule is None or rule.tier is None else rule.tier for rule in rules]
 
     def matches(self, pattern: str, namespace: str) -> bool:
         """Tell whether a concrete namespace is meant by a name or a pattern ``name@*``."""
@@ -206,10 +206,10 @@ def _shipped() -> Rules:
 
 def _read(file: Path, *, base: Rules | None) -> Rules:
     tree = load_yaml(file)
-    written = parse_model(RulesFile, tree, file=file)
-    kept = base if base is not None and written.extends == "china" else None
-    namespaces: dict[str, NamespaceRule] = dict(kept.namespaces) if kept else {}
-    for name, change in written.namespaces.items():
+    content = parse_model(RulesFile, tree, file=file)
+    inherited = base if base is not None and content.extends == "china" else None
+    namespaces: dict[str, NamespaceRule] = dict(inherited.namespaces) if inherited else {}
+    for name, change in content.namespaces.items():
         line = line_of(tree, "namespaces", name)
         if not _NAMESPACE.match(name):
             raise SettingsInvalid(
@@ -219,50 +219,56 @@ def _read(file: Path, *, base: Rules | None) -> Rules:
             where = line_of(tree, "namespaces", name, "normaliser")
             hint = did_you_mean(change.normaliser, list(NORMALISERS))
             raise SettingsInvalid(f"unknown normaliser '{change.normaliser}'{hint}", file=file, line=where)
-        found = namespaces.get(name) or (namespaces.get(f"{name.split('@')[0]}@*") if "@" in name else None)
-        if found is None and change.kind is None:
+        base_rule = namespaces.get(name) or (
+            namespaces.get(f"{name.split('@')[0]}@*") if "@" in name else None
+        )
+        if base_rule is None and change.kind is None:
             hint = did_you_mean(name, list(namespaces))
             raise SettingsInvalid(f"'{name}' is not shipped, so it needs a kind{hint}", file=file, line=line)
-        namespaces[name] = _changed(found, change)
+        namespaces[name] = _changed(base_rule, change)
     rules = Rules(
         namespaces=namespaces,
-        block=_joined(kept.block if kept else BlockList(), written.block),
+        block=_joined(inherited.block if inherited else BlockList(), content.block),
         names=NameRules(
-            legal_sources=written.names.legal_sources,
+            legal_sources=content.names.legal_sources,
             surnames="".join(
-                dict.fromkeys("".join([kept.names.surnames if kept else "", *written.names.surnames.split()]))
+                dict.fromkeys(
+                    "".join([inherited.names.surnames if inherited else "", *content.names.surnames.split()])
+                )
             ),
             compound_surnames=(
-                *(kept.names.compound_surnames if kept else ()),
-                *written.names.compound_surnames,
+                *(inherited.names.compound_surnames if inherited else ()),
+                *content.names.compound_surnames,
             ),
-            max_share=written.names.max_share or (kept.names.max_share if kept else None),
-            placeholders=(*(kept.names.placeholders if kept else ()), *written.names.placeholders),
+            max_share=content.names.max_share or (inherited.names.max_share if inherited else None),
+            placeholders=(*(inherited.names.placeholders if inherited else ()), *content.names.placeholders),
         ),
         contacts_from_age=next(
             (
                 age
-                for age in (written.contacts_from_age, kept.contacts_from_age if kept else None)
+                for age in (content.contacts_from_age, inherited.contacts_from_age if inherited else None)
                 if age is not None
             ),
             0,
         ),
-        disagree=written.disagree if written.disagree is not None else (kept.disagree if kept else ()),
-        never_merge=written.never_merge
-        if written.never_merge is not None
-        else (kept.never_merge if kept else ()),
-        largest_person=written.largest_person or (kept.largest_person if kept else LargestPerson()),
-        golden=written.golden or (kept.golden if kept else GoldenRules()),
+        disagree=content.disagree
+        if content.disagree is not None
+        else (inherited.disagree if inherited else ()),
+        never_merge=content.never_merge
+        if content.never_merge is not None
+        else (inherited.never_merge if inherited else ()),
+        largest_person=content.largest_person or (inherited.largest_person if inherited else LargestPerson()),
+        golden=content.golden or (inherited.golden if inherited else GoldenRules()),
     )
     _check(rules, tree, file)
     return rules
 
 
-def _changed(found: NamespaceRule | None, change: NamespaceChange) -> NamespaceRule:
-    values: dict[str, Any] = found.model_dump() if found else {}
-    written = {k: v for k, v in change.model_dump(exclude_unset=True).items() if k != "block"}
-    values |= written
-    block = _joined(found.block if found else BlockList(), change.block or BlockList())
+def _changed(base: NamespaceRule | None, change: NamespaceChange) -> NamespaceRule:
+    values: dict[str, Any] = base.model_dump() if base else {}
+    changes = {k: v for k, v in change.model_dump(exclude_unset=True).items() if k != "block"}
+    values |= changes
+    block = _joined(base.block if base else BlockList(), change.block or BlockList())
     freed = set(values.get("unblock", ()))
     values["block"] = BlockList(
         exact=tuple(v for v in block.exact if v not in freed),
@@ -280,9 +286,9 @@ def _joined(first: BlockList, second: BlockList) -> BlockList:
 
 def _check(rules: Rules, tree: Any, file: Path) -> None:
     """Look for names that mean nothing; each complaint carries the line it stands on."""
-    written = plain(tree.get("namespaces") or {}) if isinstance(tree, dict) else {}
-    known = [*rules.namespaces, *FACTS]
-    for name, body in written.items():
+    sections_as_written = plain(tree.get("namespaces") or {}) if isinstance(tree, dict) else {}
+    names = [*rules.namespaces, *FACTS]
+    for name, body in sections_as_written.items():
         rule = rules.namespaces[name]
         for place, limit in enumerate(rule.at_most if body.get("at_most") else ()):
             line = line_of(tree, "namespaces", name, "at_most", place)
@@ -291,17 +297,17 @@ def _check(rules: Rules, tree: Any, file: Path) -> None:
                     "a limit names either 'any: [...]' or 'each: ...'", file=file, line=line
                 )
             for target in (*limit.any, *([limit.each] if limit.each else [])):
-                if target not in known or (limit.any and target in FACTS):
+                if target not in names or (limit.any and target in FACTS):
                     raise SettingsInvalid(
-                        f"limit on an unknown namespace '{target}'{did_you_mean(target, known)}",
+                        f"limit on an unknown namespace '{target}'{did_you_mean(target, names)}",
                         file=file,
                         line=line,
                     )
-                told = rules.namespaces.get(target)
+                holder_rule = rules.namespaces.get(target)
                 if (
-                    told is not None
+                    holder_rule is not None
                     and rule.tier is not None
-                    and (told.tier is None or told.tier >= rule.tier)
+                    and (holder_rule.tier is None or holder_rule.tier >= rule.tier)
                 ):
                     raise SettingsInvalid(
                         f"'{name}' cannot be limited by '{target}': only stronger kinds of evidence count its holders",
@@ -338,10 +344,10 @@ def _check_people(rules: Rules, tree: Any, file: Path) -> None:
             raise SettingsInvalid(
                 "a never_merge entry names either 'namespace: ...' or 'source: ...'", file=file, line=line
             )
-        known = list(rules.namespaces)
-        if never.namespace and never.namespace not in known and rules.rule(never.namespace) is None:
+        names = list(rules.namespaces)
+        if never.namespace and never.namespace not in names and rules.rule(never.namespace) is None:
             raise SettingsInvalid(
-                f"never_merge on an unknown namespace '{never.namespace}'{did_you_mean(never.namespace, known)}",
+                f"never_merge on an unknown namespace '{never.namespace}'{did_you_mean(never.namespace, names)}",
                 file=file,
                 line=line,
             )

@@ -24,17 +24,17 @@ def fingerprint(key: bytes) -> str:
 
 def workspace_key(lake: Lake, business_date: date) -> bytes:
     """Give the key of the workspace; one that differs from the key of earlier nights raises ``SettingsInvalid``."""
-    known = lake.read_arrow("identity.keys", columns=["fingerprint"])["fingerprint"].to_pylist()
-    key = known_key(lake.settings, known)
-    if not known:
+    fingerprints = lake.read_arrow("identity.keys", columns=["fingerprint"])["fingerprint"].to_pylist()
+    key = known_key(lake.settings, fingerprints)
+    if not fingerprints:
         lake.append_rows("identity.keys", [{"fingerprint": fingerprint(key), "first_used_on": business_date}])
     return key
 
 
-def known_key(settings: Settings, known: list[str]) -> bytes:
+def known_key(settings: Settings, fingerprints: list[str]) -> bytes:
     """Give the key of the workspace; ``SettingsInvalid`` where it has none of the ``known`` fingerprints."""
     key = settings.secret(SECRET)
-    if known and fingerprint(key) not in known:
+    if fingerprints and fingerprint(key) not in fingerprints:
         raise SettingsInvalid(
             f"the secret '{SECRET}' is not the one this lake's identifiers were hashed with: bring the old key back "
             f"(CDP_SECRET_{SECRET.upper()} or secrets/{SECRET}.key); with another key nobody would be recognised",

@@ -11,7 +11,7 @@ from lakehouse.contracts.reading import contract
 
 
 class MemoryLake:
-    """Tables as Arrow rows; states change by the rules of ``lakehouse.states.states``."""
+    """Tables as Arrow rows; states change by the rule of ``lakehouse.states.rule``."""
 
     def __init__(self, workspace):
         self.settings = SimpleNamespace(

@@ -1,0 +1,46 @@
+"""The night: what holds for all of one run, read once at its start and passed on as one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+from identity.nights.log import TABLE as NIGHTS
+from identity.nights.log import NightBefore, night_before
+from identity.reading.decisions import TABLE as DECISIONS
+from identity.reading.decisions import Decision, decisions_of
+from identity.rules.rules import Rules, load_rules
+from identity.rules.workspace_key import workspace_key
+
+if TYPE_CHECKING:
+    from lakehouse.tables.lake import Lake
+
+
+@dataclass(frozen=True)
+class Night:
+    """One night: its date, rules and key, people's decisions, and the night it begins from (None: the first).
+
+    ``decisions`` are in force; ``all_decisions`` has the revoked ones too.
+    """
+
+    business_date: date
+    rules: Rules
+    key: bytes = field(repr=False)
+    decisions: list[Decision]
+    all_decisions: list[Decision]
+    before: NightBefore | None
+
+    @property
+    def file(self) -> str:
+        """Give what rows of this night name as their file."""
+        return f"rules {self.rules.version}"
+
+
+def read_night(lake: Lake, business_date: date) -> Night:
+    """Read what holds for the night; wrong rules and a changed key raise ``SettingsInvalid``."""
+    rules = load_rules(lake.settings)
+    key = workspace_key(lake, business_date)
+    before = night_before(lake.read_arrow(NIGHTS), business_date)
+    rows = lake.read_arrow(DECISIONS).to_pylist()
+    return Night(business_date, rules, key, decisions_of(rows), decisions_of(rows, with_revoked=True), before)

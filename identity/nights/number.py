@@ -1,0 +1,127 @@
+"""Numbers for the people of a night: what tables say of numbers given before, handed to ``identity.nights.mint``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from identity.joining.decide import Outcome
+from identity.nights.mint import (
+    Assignment,
+    Holders,
+    MapBefore,
+    OneIdDictionary,
+    PeopleTonight,
+    assign_one_ids,
+    claimable,
+    places_of,
+)
+from identity.nights.night import Night
+from identity.nights.plan import NightPlan, Reach
+from identity.reading.facts import days_of
+from identity.reading.tables import OWN_BEFORE
+from identity.rules.rules import Rules
+from lakehouse.query.desk import Desk
+
+if TYPE_CHECKING:
+    from lakehouse.tables.lake import Lake
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """The numbers of a night.
+
+    ``minted`` are the rows the dictionary has to gain, ``one_ids`` is the dictionary with them, by ascending id.
+    ``before`` is the map of the night before, of the part that is decided.
+    """
+
+    assignment: Assignment
+    minted: pa.Table
+    one_ids: pa.Table
+    before: Holders
+
+
+def number_people(lake: Lake, desk: Desk, night: Night, plan: NightPlan, outcome: Outcome) -> Numbering:
+    """Give every person of the outcome its OneID; nothing is written."""
+    rows = lake.read_arrow("identity.one_ids").sort_by("one_id")
+    dictionary = _dictionary_of(rows, night)
+    before = _map_before(desk, plan, night)
+    tonight = PeopleTonight(outcome.graph.profiles.node_ids, outcome.people, _weights(outcome, night.rules))
+    used_elsewhere = None
+    if plan.reach is not None:
+        ids = np.union1d(claimable(tonight.profile_ids, dictionary), before.history.one_ids)
+        used_elsewhere = _used_elsewhere(desk, plan.reach, ids)
+    assignment = assign_one_ids(tonight, before, dictionary, used_elsewhere=used_elsewhere)
+    minted = _minted_rows(assignment, night).cast(rows.schema)
+    return Numbering(assignment, minted, pa.concat_tables([rows, minted]), before.last)
+
+
+def _dictionary_of(rows: pa.Table, night: Night) -> OneIdDictionary:
+    places = places_of(
+        pc.fill_null(rows["last_profile_id"], 0).to_numpy(),
+        pc.fill_null(rows["last_held_on"].cast(pa.int32()).cast(pa.int64()), 0).to_numpy(),
+        pc.equal(rows["status"], "active").to_numpy(),
+        day=days_of(night.business_date),
+    )
+    is_of_tonight = pc.equal(rows["created_on"], pa.scalar(night.business_date, pa.date32())).to_numpy()
+    return OneIdDictionary(
+        rows["one_id"].to_numpy(), rows["anchor_profile_id"].to_numpy(), places, is_of_tonight
+    )
+
+
+def _map_before(desk: Desk, plan: NightPlan, night: Night) -> MapBefore:
+    """Give the rows of the map that start before the day: what a first run of the day sees."""
+    within = "" if plan.reach is None else f"AND profile_id IN (SELECT node_id FROM {plan.reach.profiles})"
+    rows = desk.arrow(
+        f"SELECT profile_id, one_id, valid_to FROM identity.memberships WHERE valid_from < $day {within}"
+    )
+    day = pa.scalar(night.business_date, pa.date32())
+    last = rows.filter(pc.or_kleene(pc.is_null(rows["valid_to"]), pc.greater_equal(rows["valid_to"], day)))
+    return MapBefore(*(Holders(of["profile_id"].to_numpy(), of["one_id"].to_numpy()) for of in (last, rows)))
+
+
+def _used_elsewhere(desk: Desk, reach: Reach, one_ids: np.ndarray) -> np.ndarray:
+    """Give those of the OneIDs that people hold whom the night does not decide."""
+    claims = desk.take("claimable_ids", pa.table({"one_id": one_ids}))
+    rows = desk.arrow(
+        f"""
+        SELECT DISTINCT one_id FROM identity.memberships
+        WHERE {OWN_BEFORE} AND one_id IN (SELECT one_id FROM {claims})
+        AND profile_id NOT IN (SELECT node_id FROM {reach.profiles} WHERE node_id IS NOT NULL)
+        """
+    )
+    return rows["one_id"].to_numpy()
+
+
+def _weights(outcome: Outcome, rules: Rules) -> np.ndarray:
+    """Give each profile the strength of its strongest link, at least 1."""
+    graph = outcome.graph
+    strengths = np.array(
+        [getattr(rules.rule(name), "strength", 1) for name in graph.namespaces] or [1], dtype=np.int64
+    )
+    weights = np.ones(len(graph.profiles), dtype=np.int64)
+    joins = np.isin(outcome.grouping.link_states, ["active", "corroborated"])
+    strength = strengths[graph.identifiers.namespaces[graph.links.identifiers[joins]]]
+    np.maximum.at(weights, graph.links.profiles[joins], strength)
+    return weights
+
+
+def _minted_rows(assignment: Assignment, night: Night) -> pa.Table:
+    size = len(assignment.minted_ids)
+    return pa.table(
+        {
+            "one_id": assignment.minted_ids,
+            "anchor_profile_id": assignment.minted_anchors,
+            "created_on": pa.repeat(pa.scalar(night.business_date, pa.date32()), size),
+            "kind": pa.repeat("anonymous", size),
+            "status": pa.repeat("retired", size),
+            "successor": pa.nulls(size, pa.int64()),
+            "profile_count": np.zeros(size, dtype=np.int64),
+            "last_profile_id": pa.nulls(size, pa.int64()),
+            "last_held_on": pa.nulls(size, pa.date32()),
+        }
+    )
