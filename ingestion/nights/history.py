@@ -138,7 +138,7 @@ def _take(lake: Lake, work: FeedWork) -> FeedResult:
     feed = work.feed
 
     def land() -> None:
-        lake.take_files(feed.landing_table, work.records.staged(work.nights))
+        lake.take_files(feed.landing_table, work.records.staged_files(work.nights))
 
     return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
 

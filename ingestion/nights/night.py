@@ -159,7 +159,7 @@ def _take(lake: Lake, work: FeedWork) -> FeedResult:
 
     def land() -> None:
         night = work.nights.last
-        lake.take_files(feed.landing_table, work.records.staged(work.nights), _arrived_on=night)
+        lake.take_files(feed.landing_table, work.records.staged_files(work.nights), _arrived_on=night)
 
     return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
 

@@ -52,7 +52,7 @@ def _from_others(
     plain = fits.get(name.removesuffix("_base"))
     if name.endswith("_base") and plain and not plain.waits:
         currency_shape = next(
-            (s for s in shapes if "currency" in fits and s.name == fits["currency"].delivered), None
+            (s for s in shapes if "currency" in fits and s.name == fits["currency"].source_name), None
         )
         if currency_shape is None or set(currency_shape.codes) == {currency}:
             return plain.expression, "equal, because every amount is in the workspace's currency"
@@ -89,7 +89,7 @@ def _from_others(
 
 
 def _delivered_columns(fits: dict[str, Mapped]) -> list[str]:
-    return list(dict.fromkeys(mapping.delivered for mapping in fits.values() if mapping.delivered))
+    return list(dict.fromkeys(mapping.source_name for mapping in fits.values() if mapping.source_name))
 
 
 def _only_day(name: str, shapes: Sequence[ColumnShape]) -> tuple[str, str] | None:

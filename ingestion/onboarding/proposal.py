@@ -45,7 +45,7 @@ class TargetProposal:
     @property
     def delivered_columns(self) -> set[str]:
         """The delivered columns it maps by name."""
-        return {mapping.delivered for mapping in self.columns if mapping.delivered}
+        return {mapping.source_name for mapping in self.columns if mapping.source_name}
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ class Guess:
 
 def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
     """Give the targets that fit best; with ``guess.tables`` exactly those (and what identifies people beside)."""
-    usable = [shape for shape in shapes if shape.filled and not is_secret_name(guess.meaning(shape.name))]
+    usable = [
+        shape for shape in shapes if shape.value_count and not is_secret_name(guess.meaning(shape.name))
+    ]
     identifiers = _identifiers(usable, guess)
     scored = sorted(
         (
@@ -113,12 +115,12 @@ def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
         (
             table,
             round(score, 1),
-            tuple(f"{m.delivered} → {m.column}" for m in fits if m.delivered not in delivered_columns),
+            tuple(f"{m.source_name} → {m.column}" for m in fits if m.source_name not in delivered_columns),
         )
         for (score, fits), table in scored
         if score >= LEAST_SHOWN
         and table not in [target.table for target in targets]
-        and any(m.delivered not in delivered_columns for m in fits)
+        and any(m.source_name not in delivered_columns for m in fits)
     )
     return Proposal(tuple(targets), identifiers, runners_up[:3])
 
@@ -131,13 +133,13 @@ def level_of(shape: ColumnShape, guess: Guess, proposal: Proposal) -> str:
         contract(target.table).columns[mapping.column].level
         for target in proposal.targets
         for mapping in target.columns
-        if mapping.delivered == shape.name
+        if mapping.source_name == shape.name
     ]
     if (
         shape.name in proposal.identifiers
         or shape.identifier
         or is_personal_name(guess.meaning(shape.name))
-        or (not levels and shape.type == "text" and not shape.codes and shape.filled)
+        or (not levels and shape.type == "text" and not shape.codes and shape.value_count)
     ):
         levels.append("C2")
     return max(levels, default="C1")
@@ -198,9 +200,9 @@ def _assignments(
     mapping_of: dict[str, tuple[float, Mapped]] = {}
     names: set[str] = set()
     for score, _, mapping in sorted(candidates, key=lambda c: (-c[0], c[1], c[2].column)):
-        if mapping.column not in mapping_of and mapping.delivered not in names:
+        if mapping.column not in mapping_of and mapping.source_name not in names:
             mapping_of[mapping.column] = (score, mapping)
-            names.add(str(mapping.delivered))
+            names.add(str(mapping.source_name))
     own_key = _own_key(contract_of_table)
     fallback = _unique_id(shapes, guess, names) if own_key and own_key not in mapping_of else None
     if (
@@ -275,7 +277,7 @@ def _target(
             codes_text = codes.pop(column.name, None)
             fits[column.name] = Mapped(column.name, f"{TODO} {codes_text}") if codes_text else mapping
     mappings = tuple(fits[name] for name in contract_of_table.business_columns if name in fits)
-    by_name = [mapping.column for mapping in mappings if mapping.delivered]
+    by_name = [mapping.column for mapping in mappings if mapping.source_name]
     by_hand = "named with --table; " if table in guess.tables else ""
     reason = (
         f"{by_hand}{len(by_name)} of its {len(contract_of_table.business_columns) - 1} columns are delivered"
@@ -309,13 +311,13 @@ def _unknown_codes(
 
 def _key_policy(table: Contract, columns: Sequence[Mapped], shapes: Sequence[ColumnShape]) -> tuple[str, str]:
     key = _own_key(table)
-    name = next((m.delivered for m in columns if m.column == key), None)
+    name = next((m.source_name for m in columns if m.column == key), None)
     shape = next((s for s in shapes if s.name == name), None)
     if shape is None or shape.is_unique:
         return "refuse", ""
-    repeated = shape.filled - shape.distinct
+    repeated = shape.value_count - shape.distinct
     return "first", (
-        f"{repeated} of {shape.filled} sampled records repeat a {shape.name} seen before; the first is kept. "
+        f"{repeated} of {shape.value_count} sampled records repeat a {shape.name} seen before; the first is kept. "
         "Write 'last by <column>' to keep the newest, or 'refuse' to keep none that differ"
     )
 
@@ -328,7 +330,7 @@ def _people_beside(
 ) -> list[TargetProposal]:
     """Give the people a file names beside its main table, and what identifies them."""
     keyed = next((t for t in targets if t.table == PERSONS), None) or next(
-        (t for t in targets if any(m.column == "source_key" and m.delivered for m in t.columns)), None
+        (t for t in targets if any(m.column == "source_key" and m.source_name for m in t.columns)), None
     )
     if keyed is None:
         return []
@@ -336,7 +338,7 @@ def _people_beside(
     if key.waits:
         return []
     beside: list[TargetProposal] = []
-    shape = next(s for s in shapes if s.name == key.delivered)
+    shape = next(s for s in shapes if s.name == key.source_name)
     is_anonymous = bool(shape.hash_method) or bool(
         {"cookie", "visitor", "userid"} & set(words_of(shape.name))
     )
@@ -348,7 +350,7 @@ def _people_beside(
             for m in people.columns
         )
         # A record of nobody stays a row of the main table; it only makes no profile.
-        where = f"{key.expression} is not null" if shape.filled < shape.records else None
+        where = f"{key.expression} is not null" if shape.value_count < shape.records else None
         reason = "the records name people; without a profile nobody gets a OneID or a tag"
         beside.append(TargetProposal(PERSONS, reason, columns, same_key="last", where=where))
     each = []

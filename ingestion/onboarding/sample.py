@@ -147,7 +147,7 @@ def _hints(feed: Feed, names: tuple[str, ...]) -> tuple[str, ...]:
     """Give, for delivered columns nobody reads, what they may be, as sentences."""
     columns = {f"{t.table}.{name}" for t in feed.targets for entry in t.entries for name in entry}
     hints = suggestions(names, feed.tables or fillable_tables(), columns_in_use=columns)
-    return tuple(f"'{s.delivered}' may be {s.meaning}" for s in hints)
+    return tuple(f"'{s.source_name}' may be {s.meaning}" for s in hints)
 
 
 def _masked_row(row: dict[str, Any], masked: set[str]) -> dict[str, Any]:

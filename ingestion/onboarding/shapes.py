@@ -64,7 +64,7 @@ class ColumnShape:
     name: str
     type: Type
     records: int
-    filled: int
+    value_count: int
     distinct: int
     example: str
     notation: str = ""
@@ -78,12 +78,12 @@ class ColumnShape:
     @property
     def is_unique(self) -> bool:
         """Whether every record has a value of its own."""
-        return self.filled == self.records > 0 and self.distinct == self.records
+        return self.value_count == self.records > 0 and self.distinct == self.records
 
     @property
     def is_nearly_unique(self) -> bool:
         """Whether so few values come back that the column is meant to be a key."""
-        return self.filled == self.records and self.distinct >= 0.97 * self.records
+        return self.value_count == self.records and self.distinct >= 0.97 * self.records
 
     @property
     def is_enumeration(self) -> bool:
@@ -106,7 +106,7 @@ def shape_of(name: str, values: list[str | None]) -> ColumnShape:
         name=name,
         type=kind,
         records=len(values),
-        filled=value_count,
+        value_count=value_count,
         distinct=len(counts),
         example=(masked_text(distinct[0]) or "")[:32],
         notation=notation,

@@ -23,7 +23,7 @@ CERTAIN, NEAR = 0.84, 0.6
 class Suggestion:
     """A delivered name, the trusted column (or ``phone`` … for an identifier) it is near to, and how near (0…1)."""
 
-    delivered: str
+    source_name: str
     meaning: str
     score: float
 

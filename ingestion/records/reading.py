@@ -34,7 +34,7 @@ class FileReading:
 
     file: DeliveredFile
     records: int
-    broken: int
+    broken_records: int
     extra_columns: tuple[str, ...]
     unseen_columns: tuple[str, ...]
 
@@ -177,7 +177,7 @@ def _file_reading(
     feed: Feed,
     file: DeliveredFile,
     records: int,
-    broken_count: int,
+    broken_records: int,
     extra_columns: Sequence[str],
     unseen_columns: Sequence[str],
 ) -> FileReading:
@@ -187,4 +187,4 @@ def _file_reading(
             "have it delivered again",
             file=file.path,
         )
-    return FileReading(file, records, broken_count, tuple(sorted(extra_columns)), tuple(unseen_columns))
+    return FileReading(file, records, broken_records, tuple(sorted(extra_columns)), tuple(unseen_columns))
