@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from identity_records import DAY, KEY, observed, shipped_rules, tables
 
 from identity.reading import values as valuing
 from identity.reading.observe import NODE_SCHEMA, observe
 from identity.reading.values import carried_values
-from identity_records import DAY, KEY, observed, shipped_rules, tables
 
 RECORDS = [
     {"id": "core/1", "phone": "13912345678", "email": "a@mail.example", "customer_no@core": "C1"},
@@ -29,7 +29,7 @@ def test_values_are_those_of_the_graph_with_the_records_that_carry_them():
     expected = pa.table(
         {
             "namespace": [seen.graph.namespaces[code] for code in identifiers.namespaces],
-            "value": identifiers.stored,
+            "value": identifiers.values,
             "carriers": carriers,
         }
     )
