@@ -58,11 +58,11 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str | None:
-    said = subprocess.run(
+    process = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         check=False,
     )
-    return said.stdout.strip() or None
+    return process.stdout.strip() or None

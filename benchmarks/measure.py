@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 # A way that takes a minute a run is not repeated as often as one that takes a second.
@@ -50,14 +51,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The rows of a benchmark and how to read them; ``skipped`` says why there are none.
+    """The rows of a benchmark and how to read them; ``skip_reason`` says why there are none.
 
     ``measures`` are measures of quality: one dictionary a line of a table, with ``case`` and ``way`` first.
     """
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    skipped: str | None = None
+    skip_reason: str | None = None
     measures: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -86,8 +87,20 @@ def timed(
     busy: list[float] = []
     answer: Any = None
     while len(seconds) < repeats and (len(seconds) < at_least or sum(seconds) < budget):
-        began, used = time.perf_counter(), cpu()
+        began, cpu_before = time.perf_counter(), cpu()
         answer = do()
         seconds.append(time.perf_counter() - began)
-        busy.append(cpu() - used)
+        busy.append(cpu() - cpu_before)
     return Timing(seconds, busy, answer)
+
+
+def peak_mb() -> float | None:
+    """Give the most memory this process has held so far, None where the system does not tell.
+
+    Not ``ru_maxrss``: a child begins with what its parent had reached.
+    """
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return None

@@ -15,11 +15,11 @@ PAGE = "README.md"
 def keep(
     folder: Path, name: str, question: str, outcome: Outcome, machine: dict[str, Any], measured_at: str
 ) -> None:
-    """Write a benchmark's JSON; a skipped one leaves what was measured before."""
+    """Write a benchmark's JSON; a skipped one leaves the file of an earlier run."""
     folder.mkdir(parents=True, exist_ok=True)
-    if outcome.skipped:
+    if outcome.skip_reason:
         return
-    told = {
+    result = {
         "benchmark": name,
         "question": question,
         "measured_at": measured_at,
@@ -29,13 +29,13 @@ def keep(
         "measures": outcome.measures,
     }
     (folder / f"{name}.json").write_text(
-        json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
 
 
 def write_page(folder: Path) -> Path:
     """Write the page of all results that stand in ``folder``; give its path."""
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
     lines = [
         "# Results",
         "",
@@ -44,7 +44,7 @@ def write_page(folder: Path) -> Path:
         "Where the load is above the number of cores, other programs were running: seconds by the clock are then too high",
         "on every line, and CPU seconds (median of the runs) are the better measure.",
     ]
-    for result in found:
+    for result in results:
         lines += ["", *_section(result)]
     page = folder / PAGE
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")

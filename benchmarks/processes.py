@@ -12,15 +12,21 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
+ANSWER_FILE = "answer.json"
+
+
+def write_answer(folder: Path, answer: dict[str, Any]) -> None:
+    """Write what a process hands to the one that started it; what JSON has no form for is written as text."""
+    (folder / ANSWER_FILE).write_text(json.dumps(answer, default=str))
 
 
 def in_process(module: str, way: str, folder: Path, *, limit: float) -> dict[str, Any]:
-    """Run ``python -m module way folder``, which writes ``folder/said.json``; give what it said and its peak memory.
+    """Run ``python -m module way folder``, which calls ``write_answer``; give its answer and its peak memory.
 
-    A process that does not end in ``limit`` seconds, or says nothing, gives ``{"wrong": why}``.
+    A process that does not end in ``limit`` seconds, or writes no answer, gives ``{"wrong": why}``.
     """
-    said = folder / "said.json"
-    said.unlink(missing_ok=True)
+    answer = folder / ANSWER_FILE
+    answer.unlink(missing_ok=True)
     log = (folder / "log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", module, way, str(folder)],
@@ -29,7 +35,7 @@ def in_process(module: str, way: str, folder: Path, *, limit: float) -> dict[str
     peak, began = 0.0, time.monotonic()
     try:
         while process.poll() is None and time.monotonic() - began < limit:
-            peak = max(peak, _held(process.pid))
+            peak = max(peak, _memory(process.pid))
             time.sleep(0.05)
     except KeyboardInterrupt:
         _end(process)
@@ -38,14 +44,14 @@ def in_process(module: str, way: str, folder: Path, *, limit: float) -> dict[str
     if process.poll() is None:
         _end(process)
         return {"wrong": f"not ended in {limit:.0f} s"}
-    if not said.exists():
+    if not answer.exists():
         lines = (folder / "log").read_text(errors="replace").strip().splitlines()
-        told = [line for line in lines if "Error" in line or "Exception" in line] or lines[-1:]
-        return {"wrong": f"failed: {' '.join(told[:1]).strip()[:120]}"}
-    return {**json.loads(said.read_text()), "peak_mb": peak / 2**20}
+        errors = [line for line in lines if "Error" in line or "Exception" in line] or lines[-1:]
+        return {"wrong": f"failed: {' '.join(errors[:1]).strip()[:120]}"}
+    return {**json.loads(answer.read_text()), "peak_mb": peak / 2**20}
 
 
-def _held(pid: int) -> float:
+def _memory(pid: int) -> float:
     total = 0.0
     try:
         for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):

@@ -27,14 +27,13 @@ __all__ = [
 def load_feeds(settings: Settings) -> list[Feed]:
     """Give the workspace's feeds in the order they are ingested; any fault raises ``SettingsInvalid``.
 
-    The contracts of their landing tables are known afterwards.
+    It registers the contracts of their landing tables.
     """
     from ingestion.feeds.feeds import load_feeds as load
-    from ingestion.records.landing import landing_contract
+    from ingestion.nights.landing_tables import register_landing_contracts
 
     feeds = load(settings.workspace)
-    for feed in feeds:
-        landing_contract(feed)
+    register_landing_contracts(feeds)
     return feeds
 
 

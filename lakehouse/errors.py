@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# The exit code of a night whose inputs and settings were published before: an outcome, not an error.
+NOTHING_TO_DO = 99
+
 
 class CdpError(Exception):
     """A failure the user can act on: one sentence, where it is, and what to do about it.
@@ -70,9 +73,3 @@ class LockHeld(CdpError):
     """Another process writes to this lake."""
 
     exit_code = 4
-
-
-class NothingToDo(CdpError):
-    """The same inputs and settings were published before; nothing was written."""
-
-    exit_code = 99

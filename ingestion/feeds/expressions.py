@@ -51,9 +51,11 @@ def parse_expression(text: str) -> Expression:
         trees = sqlglot.parse(text, dialect="spark")
     except sqlglot.errors.SqlglotError as wrong:
         details = getattr(wrong, "errors", None) or [{"description": "cannot be read", "col": None}]
-        said = str(details[0].get("description") or "cannot be read").split(" for <")[0].rstrip(".")
+        description = str(details[0].get("description") or "cannot be read").split(" for <")[0].rstrip(".")
         at = details[0].get("col")
-        raise ExpressionInvalid(f"is not Spark SQL ({said}{f', at character {at}' if at else ''})") from None
+        raise ExpressionInvalid(
+            f"is not Spark SQL ({description}{f', at character {at}' if at else ''})"
+        ) from None
     if len(trees) != 1 or trees[0] is None:
         raise ExpressionInvalid("must be one expression")
     tree = trees[0]
@@ -72,20 +74,20 @@ def parse_expression(text: str) -> Expression:
     return Expression(text, _columns_in(tree), _tries_in(text))
 
 
-def unknown_column(expression: Expression, known: Collection[str]) -> str | None:
+def unknown_column(expression: Expression, names: Collection[str]) -> str | None:
     """Give the first column the expression reads that is not known (Spark does not mind the case of letters)."""
-    lowered = {name.lower() for name in known}
+    lowered = {name.lower() for name in names}
     return next((name for name in expression.columns if name.lower() not in lowered), None)
 
 
 def _columns_in(tree: Any) -> tuple[str, ...]:
     exp = _sqlglot().exp
-    found: dict[str, None] = {}
+    columns: dict[str, None] = {}
     for column in tree.find_all(exp.Column):
         name = ".".join(part.name for part in column.parts)
         if not _is_lambda_parameter(column, column.parts[0].name):
-            found[name] = None
-    return tuple(found)
+            columns[name] = None
+    return tuple(columns)
 
 
 def _is_lambda_parameter(column: Any, name: str) -> bool:
@@ -105,7 +107,7 @@ def _tries_in(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """
     sqlglot = _sqlglot()
     tokens = sqlglot.tokenize(text, dialect="spark")
-    found: list[tuple[str, tuple[str, ...]]] = []
+    tries: list[tuple[str, tuple[str, ...]]] = []
     at = 0
     while at < len(tokens) - 1:
         token = tokens[at]
@@ -121,6 +123,6 @@ def _tries_in(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
                 break
             end += 1
         call = text[token.start : tokens[min(end, len(tokens) - 1)].end + 1]
-        found.append((call, _columns_in(sqlglot.parse_one(call, dialect="spark"))))
+        tries.append((call, _columns_in(sqlglot.parse_one(call, dialect="spark"))))
         at = end + 1
-    return tuple(found)
+    return tuple(tries)

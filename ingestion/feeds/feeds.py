@@ -224,8 +224,8 @@ class Feed(_Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _extracted(cls, value: Any) -> Any:
-        """Say where an extracted table lies: in the inbox, as Parquet; that is not for the feed to choose."""
+    def _place_extract(cls, value: Any) -> Any:
+        """State where an extracted table lies: in the inbox, as Parquet; the feed cannot choose that."""
         if not isinstance(value, dict) or value.get("extract") is None:
             return value
         for key in ("files", "format"):
@@ -277,8 +277,8 @@ class Feed(_Strict):
         stated = next((t.dedupe_days for t in self.targets_of(table) if t.dedupe_days is not None), None)
         if stated is not None:
             return stated
-        found = contract(table)
-        if found.event_date in found.key:
+        fact = contract(table)
+        if fact.event_date in fact.key:
             return 0
         return DEFAULT_DEDUPE_DAYS if self.dedupe_days is None else self.dedupe_days
 
@@ -341,32 +341,32 @@ def key_policy(feed: Feed, table: str) -> tuple[Literal["refuse", "first", "last
 
 
 def _check_columns(feed: Feed) -> None:
-    seen: dict[str, str] = {}
+    names: dict[str, str] = {}
     for at, name in enumerate(feed.columns):
-        if name.lower() in seen:
+        if name.lower() in names:
             raise feed.fault(
                 f"delivered column '{name}' stands twice (letters' case does not count)", "columns", at
             )
         if name.lower() in PIPELINE:
             raise feed.fault(f"'{name}' is the name of a pipeline column", "columns", at)
-        seen[name.lower()] = name
+        names[name.lower()] = name
 
 
 def _check_expression(feed: Feed, text: str, what: str, *path: str | int) -> Expression:
     if re.match(r"TODO\b", text):
-        left = text[4:].strip(" :") or "an expression"
-        raise feed.fault(f"{what} still waits for a person: write {left} in place of TODO", *path)
+        task = text[4:].strip(" :") or "an expression"
+        raise feed.fault(f"{what} still waits for a person: write {task} in place of TODO", *path)
     try:
         expression = parse_expression(text)
     except ExpressionInvalid as wrong:
         raise feed.fault(f"the expression of {what} {wrong}", *path) from None
-    known = [*feed.columns, *GIVEN]
-    unknown = unknown_column(expression, known)
+    readable = [*feed.columns, *GIVEN]
+    unknown = unknown_column(expression, readable)
     if unknown is not None:
         if unknown in feed.columns or any(c.lower() == unknown.lower() for c in feed.columns):
             hint = f"; write `{unknown}` in backticks"
         else:
-            hint = did_you_mean(unknown, known)
+            hint = did_you_mean(unknown, readable)
         raise feed.fault(
             f"the expression of {what} reads '{unknown}', which is no delivered column{hint}", *path
         )
@@ -395,13 +395,13 @@ def _check_target(feed: Feed, target: Target, at: int) -> None:
         raise feed.fault(
             f"unknown table '{target.table}'{did_you_mean(target.table, tables)}", "targets", at, "table"
         )
-    found = contract(target.table)
+    filled_table = contract(target.table)
     if target.where is not None:
         _check_expression(feed, target.where, f"'where' of {target.table}", "targets", at, "where")
     if target.same_key and " by " in target.same_key:
         order = target.same_key.split(" by ", 1)[1]
         _check_expression(feed, order, f"'same_key' of {target.table}", "targets", at, "same_key")
-    if target.dedupe_days and found.shape != "fact":
+    if target.dedupe_days and filled_table.shape != "fact":
         raise feed.fault(
             f"dedupe_days is for facts; {target.table} keeps states", "targets", at, "dedupe_days"
         )
@@ -409,38 +409,38 @@ def _check_target(feed: Feed, target: Target, at: int) -> None:
         path: tuple[str | int, ...] = (
             ("targets", at, "columns") if target.each is None else ("targets", at, "each", number)
         )
-        _check_entry(feed, found, entry, path)
+        _check_entry(feed, filled_table, entry, path)
 
 
-def _check_entry(feed: Feed, found: Contract, entry: dict[str, str], path: tuple[str | int, ...]) -> None:
-    known = [name for name in found.business_columns if name != "source"]
+def _check_entry(feed: Feed, table: Contract, entry: dict[str, str], path: tuple[str | int, ...]) -> None:
+    names = [name for name in table.business_columns if name != "source"]
     for name, text in entry.items():
-        if name == "source" and "source" in found.business_columns:
+        if name == "source" and "source" in table.business_columns:
             raise feed.fault("column 'source' is filled from the feed's source; take it out", *path, name)
-        if name not in known:
-            raise feed.fault(f"{found.name} has no column '{name}'{did_you_mean(name, known)}", *path, name)
-        if found.columns[name].level == REFUSED_LEVEL:
+        if name not in names:
+            raise feed.fault(f"{table.name} has no column '{name}'{did_you_mean(name, names)}", *path, name)
+        if table.columns[name].level == REFUSED_LEVEL:
             raise feed.fault(
-                f"{found.name}.{name} is of level {REFUSED_LEVEL}, which no feed may fill", *path, name
+                f"{table.name}.{name} is of level {REFUSED_LEVEL}, which no feed may fill", *path, name
             )
-        expression = _check_expression(feed, text, f"{found.name}.{name}", *path, name)
-        allowed = found.columns[name].allowed
+        expression = _check_expression(feed, text, f"{table.name}.{name}", *path, name)
+        allowed = table.columns[name].allowed
         literal = re.fullmatch(r"'([^']*)'", text.strip())
         if allowed and literal and literal[1] not in allowed:
             hint = did_you_mean(literal[1], list(allowed))
-            raise feed.fault(f"{found.name}.{name} does not allow '{literal[1]}'{hint}", *path, name)
-        if expression.is_constant and text.strip().lower() == "null" and found.columns[name].required:
-            raise feed.fault(f"{found.name}.{name} is required and cannot be null", *path, name)
-    for name in dict.fromkeys([*found.key, *(c.name for c in found.business_columns.values() if c.required)]):
-        if name in known and name not in entry:
-            raise feed.fault(f"{found.name} needs column '{name}', which the feed does not map", *path)
+            raise feed.fault(f"{table.name}.{name} does not allow '{literal[1]}'{hint}", *path, name)
+        if expression.is_constant and text.strip().lower() == "null" and table.columns[name].required:
+            raise feed.fault(f"{table.name}.{name} is required and cannot be null", *path, name)
+    for name in dict.fromkeys([*table.key, *(c.name for c in table.business_columns.values() if c.required)]):
+        if name in names and name not in entry:
+            raise feed.fault(f"{table.name} needs column '{name}', which the feed does not map", *path)
 
 
 def _check_together(feed: Feed, table: str) -> None:
     targets = feed.targets_of(table)
     at = next(i for i, t in enumerate(feed.targets) if t.table == table)
-    found = contract(table)
-    if found.shape not in ("fact", "state"):
+    filled_table = contract(table)
+    if filled_table.shape not in ("fact", "state"):
         raise feed.fault(f"{table} is not filled by feeds", "targets", at, "table")
     if len({t.same_key for t in targets}) > 1:
         raise feed.fault(f"the targets that fill {table} must agree on same_key", "targets", at)

@@ -67,111 +67,111 @@ class Translator:
         """Give what ``text`` means; ``Untranslatable`` when only Spark can say."""
         if "\\" in text:
             raise Untranslatable("escapes in literals")
-        return self._of(_parsed(text))
+        return self._of(_parse(text))
 
-    def cast(self, given: Meaning, kind: str) -> str:
+    def cast(self, value: Meaning, kind: str) -> str:
         """Give the SQL of ``try_cast(given as kind)`` where both engines agree on it."""
-        if given.kind in (kind, NULL):
-            return given.sql
-        source = _decimal(given.kind)
+        if value.kind in (kind, NULL):
+            return value.sql
+        source = _decimal(value.kind)
         target = _decimal(kind)
         if target and source and source[1] <= target[1] and source[0] - source[1] <= target[0] - target[1]:
-            return f"CAST({given.sql} AS {kind})"
-        if given.kind == INT and kind == LONG:
-            return f"CAST({given.sql} AS BIGINT)"
-        if given.kind == INT and re.fullmatch(r"\d{1,9}", given.sql):
+            return f"CAST({value.sql} AS {kind})"
+        if value.kind == INT and kind == LONG:
+            return f"CAST({value.sql} AS BIGINT)"
+        if value.kind == INT and re.fullmatch(r"\d{1,9}", value.sql):
             if target and target[0] - target[1] >= 9:
-                return f"CAST({given.sql} AS {kind})"
-            if kind == STRING and str(int(given.sql)) == given.sql:
-                return f"'{given.sql}'"
-        if given.kind == BOOL and given.sql in ("true", "false") and kind == STRING:
-            return f"'{given.sql}'"
-        if given.kind == STRING:
-            return self._from_text(given.sql, kind)
-        raise Untranslatable(f"{given.kind} as {kind}")
+                return f"CAST({value.sql} AS {kind})"
+            if kind == STRING and str(int(value.sql)) == value.sql:
+                return f"'{value.sql}'"
+        if value.kind == BOOL and value.sql in ("true", "false") and kind == STRING:
+            return f"'{value.sql}'"
+        if value.kind == STRING:
+            return self._from_text(value.sql, kind)
+        raise Untranslatable(f"{value.kind} as {kind}")
 
     def _from_text(self, sql: str, kind: str) -> str:
         target = _decimal(kind)
-        made = f"TRY_CAST({sql} AS {kind})"
+        cast = f"TRY_CAST({sql} AS {kind})"
         if target:
             whole, fraction = target[0] - target[1], target[1]
             if whole < 1:
                 raise Untranslatable(kind)
             digits = rf"-?\d{{1,{whole}}}" + (rf"(\.\d{{1,{fraction}}})?" if fraction else "")
-            self._guard_number(sql, made, digits)
+            self._guard_number(sql, cast, digits)
         elif kind == INT:
-            self._guard_number(sql, made, r"-?\d{1,9}")
+            self._guard_number(sql, cast, r"-?\d{1,9}")
         elif kind == LONG:
-            self._guard_number(sql, made, r"-?\d{1,18}")
+            self._guard_number(sql, cast, r"-?\d{1,18}")
         elif kind == BOOL:
-            made = f"({sql} = 'true')"
+            cast = f"({sql} = 'true')"
             self._guard(sql, f"{sql} IN ('true', 'false')")
         elif kind == DATE:
-            self._guard_date(sql, made, _ISO_DATE)
+            self._guard_date(sql, cast, _ISO_DATE)
         else:
             raise Untranslatable(kind)
-        return made
+        return cast
 
-    def _guard_number(self, sql: str, made: str, digits: str) -> None:
-        no_number = f"{made} IS NULL AND regexp_full_match({sql}, '{_NO_NUMBER}')"
+    def _guard_number(self, sql: str, cast: str, digits: str) -> None:
+        no_number = f"{cast} IS NULL AND regexp_full_match({sql}, '{_NO_NUMBER}')"
         self._guard(sql, f"regexp_full_match({sql}, '{digits}')", no_number)
 
-    def _guard_date(self, sql: str, made: str, pattern: str, *, sign: str = "") -> None:
+    def _guard_date(self, sql: str, cast: str, pattern: str, *, sign: str = "") -> None:
         """Let pass what has the shape of a date, and what is surely none; ``sign`` stands in every one."""
         no_date = f"regexp_matches({sql}, '{_NO_DATE}')"
         if sign:
             no_date = f"({no_date} OR NOT contains({sql}, '{sign}'))"
         # A date of that shape which does not exist is none to both.
-        known = [f"regexp_full_match({sql}, '{pattern}')", f"{made} IS NULL AND {no_date}"]
+        conditions = [f"regexp_full_match({sql}, '{pattern}')", f"{cast} IS NULL AND {no_date}"]
         if pattern == _ISO_DATE:
             # Written again it is the same: that is seen in a fifth of the time, as days return.
-            known.insert(
-                0, f"CAST({made} AS VARCHAR) = {sql} AND strlen({sql}) = 10 AND {sql} >= '1' AND {sql} < '3'"
+            conditions.insert(
+                0, f"CAST({cast} AS VARCHAR) = {sql} AND strlen({sql}) = 10 AND {sql} >= '1' AND {sql} < '3'"
             )
-        self._guard(sql, *known)
+        self._guard(sql, *conditions)
 
-    def _guard(self, sql: str, *known: str) -> None:
+    def _guard(self, sql: str, *conditions: str) -> None:
         """Let pass null and what meets one of the conditions; the later ones are computed for the rest only."""
-        cases = " ".join(f"WHEN {condition} THEN true" for condition in known)
+        cases = " ".join(f"WHEN {condition} THEN true" for condition in conditions)
         self.guards[f"(CASE WHEN ({sql}) IS NULL THEN true {cases} ELSE false END)"] = None
 
     def _of(self, node: Any) -> Meaning:
-        made = _RULES.get(type(node).__name__)
-        if made is None:
+        entry = _RULES.get(type(node).__name__)
+        if entry is None:
             raise Untranslatable(type(node).__name__)
-        rule, allowed = made
+        rule, allowed = entry
         for name, value in node.args.items():
             if value not in (None, [], False) and name not in allowed:
                 raise Untranslatable(f"{type(node).__name__} with {name}")
         return rule(self, node)
 
     def _text(self, node: Any) -> str:
-        found = self._of(node)
-        if found.kind not in (STRING, NULL):
-            raise Untranslatable(f"{found.kind} where text is read")
-        return found.sql
+        meaning = self._of(node)
+        if meaning.kind not in (STRING, NULL):
+            raise Untranslatable(f"{meaning.kind} where text is read")
+        return meaning.sql
 
     def _truth(self, node: Any) -> str:
-        found = self._of(node)
-        if found.kind not in (BOOL, NULL):
-            raise Untranslatable(f"{found.kind} where a condition is read")
-        return found.sql
+        meaning = self._of(node)
+        if meaning.kind not in (BOOL, NULL):
+            raise Untranslatable(f"{meaning.kind} where a condition is read")
+        return meaning.sql
 
 
 @lru_cache(maxsize=4096)
-def _parsed(text: str) -> Any:
+def _parse(text: str) -> Any:
     import sqlglot
 
     return sqlglot.parse_one(text, dialect="spark")
 
 
 def _decimal(kind: str) -> tuple[int, int] | None:
-    found = re.fullmatch(r"decimal\((\d+),(\d+)\)", kind)
-    return (int(found[1]), int(found[2])) if found else None
+    match = re.fullmatch(r"decimal\((\d+),(\d+)\)", kind)
+    return (int(match[1]), int(match[2])) if match else None
 
 
-def _same_kind(found: Sequence[Meaning]) -> str:
-    kinds = {one.kind for one in found} - {NULL}
+def _same_kind(meanings: Sequence[Meaning]) -> str:
+    kinds = {one.kind for one in meanings} - {NULL}
     if len(kinds) > 1:
         raise Untranslatable(f"{' and '.join(sorted(kinds))} in one place")
     return kinds.pop() if kinds else NULL
@@ -193,17 +193,17 @@ def _literal(at: Translator, node: Any) -> Meaning:
         return Meaning("'" + text.replace("'", "''") + "'", STRING)
     if re.fullmatch(r"\d{1,9}", text):
         return Meaning(text, INT)
-    found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", text)
-    if not found:
+    match = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", text)
+    if not match:
         raise Untranslatable("a number in another form")
-    whole = found[1].lstrip("0")
+    whole = match[1].lstrip("0")
     return Meaning(
-        f"CAST('{text}' AS DECIMAL(18,{len(found[2])}))",
-        f"decimal({max(len(whole) + len(found[2]), 1)},{len(found[2])})",
+        f"CAST('{text}' AS DECIMAL(18,{len(match[2])}))",
+        f"decimal({max(len(whole) + len(match[2]), 1)},{len(match[2])})",
     )
 
 
-def _compared(sign: str) -> Callable[[Translator, Any], Meaning]:
+def _comparison(sign: str) -> Callable[[Translator, Any], Meaning]:
     def rule(at: Translator, node: Any) -> Meaning:
         sides = [at._of(node.this), at._of(node.expression)]
         kinds = {side.kind for side in sides} - {NULL}
@@ -214,7 +214,7 @@ def _compared(sign: str) -> Callable[[Translator, Any], Meaning]:
     return rule
 
 
-def _joined(word: str) -> Callable[[Translator, Any], Meaning]:
+def _connective(word: str) -> Callable[[Translator, Any], Meaning]:
     def rule(at: Translator, node: Any) -> Meaning:
         return Meaning(f"({at._truth(node.this)} {word} {at._truth(node.expression)})", BOOL)
 
@@ -228,10 +228,10 @@ def _is_null(at: Translator, node: Any) -> Meaning:
 
 
 def _in(at: Translator, node: Any) -> Meaning:
-    found = [at._of(node.this), *(at._of(one) for one in node.expressions)]
-    if not node.expressions or _same_kind(found) not in (STRING, NULL):
+    meanings = [at._of(node.this), *(at._of(one) for one in node.expressions)]
+    if not node.expressions or _same_kind(meanings) not in (STRING, NULL):
         raise Untranslatable("in, of other things than texts")
-    return Meaning(f"({found[0].sql} IN ({', '.join(one.sql for one in found[1:])}))", BOOL)
+    return Meaning(f"({meanings[0].sql} IN ({', '.join(one.sql for one in meanings[1:])}))", BOOL)
 
 
 def _like(at: Translator, node: Any) -> Meaning:
@@ -272,22 +272,22 @@ def _if(at: Translator, node: Any) -> Meaning:
 
 
 def _coalesce(at: Translator, node: Any) -> Meaning:
-    found = [at._of(node.this), *(at._of(one) for one in node.expressions)]
-    return Meaning(f"coalesce({', '.join(one.sql for one in found)})", _same_kind(found))
+    meanings = [at._of(node.this), *(at._of(one) for one in node.expressions)]
+    return Meaning(f"coalesce({', '.join(one.sql for one in meanings)})", _same_kind(meanings))
 
 
 def _nullif(at: Translator, node: Any) -> Meaning:
-    found = [at._of(node.this), at._of(node.expression)]
-    if _same_kind(found) not in (STRING, NULL):
+    meanings = [at._of(node.this), at._of(node.expression)]
+    if _same_kind(meanings) not in (STRING, NULL):
         raise Untranslatable("nullif of other things than texts")
-    return Meaning(f"nullif({found[0].sql}, {found[1].sql})", found[0].kind)
+    return Meaning(f"nullif({meanings[0].sql}, {meanings[1].sql})", meanings[0].kind)
 
 
 def _trim(at: Translator, node: Any) -> Meaning:
     return Meaning(f"trim({at._text(node.this)}, ' ')", STRING)
 
 
-def _cased(word: str) -> Callable[[Translator, Any], Meaning]:
+def _case_function(word: str) -> Callable[[Translator, Any], Meaning]:
     def rule(at: Translator, node: Any) -> Meaning:
         text = at._text(node.this)
         at._guard(text, f"strlen({text}) = length({text})")  # beyond ASCII the engines' tables differ
@@ -298,41 +298,41 @@ def _cased(word: str) -> Callable[[Translator, Any], Meaning]:
 
 def _substring(at: Translator, node: Any) -> Meaning:
     numbers = [node.args.get("start"), node.args.get("length")]
-    given = [str(n.this) for n in numbers if n is not None and type(n).__name__ == "Literal"]
-    if not given or len(given) != sum(n is not None for n in numbers) or given[0] == "0":
+    places = [str(n.this) for n in numbers if n is not None and type(n).__name__ == "Literal"]
+    if not places or len(places) != sum(n is not None for n in numbers) or places[0] == "0":
         raise Untranslatable("substring by computed places")
-    if not all(re.fullmatch(r"\d{1,6}", number) for number in given):
+    if not all(re.fullmatch(r"\d{1,6}", number) for number in places):
         raise Untranslatable("substring by other numbers")
-    return Meaning(f"substring({at._text(node.this)}, {', '.join(given)})", STRING)
+    return Meaning(f"substring({at._text(node.this)}, {', '.join(places)})", STRING)
 
 
 def _concat(at: Translator, node: Any) -> Meaning:
     return Meaning(f"({' || '.join(at._text(one) for one in node.expressions)})", STRING)
 
 
-def _piped(at: Translator, node: Any) -> Meaning:
+def _pipes(at: Translator, node: Any) -> Meaning:
     return Meaning(f"({at._text(node.this)} || {at._text(node.expression)})", STRING)
 
 
 def _cast(at: Translator, node: Any) -> Meaning:
     kind = node.args["to"].sql(dialect="spark").lower().replace(" ", "")
     kind = {"decimal": "decimal(10,0)", "integer": INT}.get(kind, kind)
-    given = at._of(node.this)
-    made = at.cast(given, kind)
+    value = at._of(node.this)
+    cast = at.cast(value, kind)
     if not node.args.get("safe"):
         # What a plain cast cannot read is an error, and Spark is the one to say so.
-        at._guard(given.sql, f"({made}) IS NOT NULL")
-    return Meaning(made, kind)
+        at._guard(value.sql, f"({cast}) IS NOT NULL")
+    return Meaning(cast, kind)
 
 
 def _abs(at: Translator, node: Any) -> Meaning:
-    found = at._of(node.this)
-    if _decimal(found.kind) is None:
+    value = at._of(node.this)
+    if _decimal(value.kind) is None:
         raise Untranslatable("abs of another thing than a decimal")
-    return Meaning(f"abs({found.sql})", found.kind)
+    return Meaning(f"abs({value.sql})", value.kind)
 
 
-def _called(at: Translator, node: Any) -> Meaning:
+def _call(at: Translator, node: Any) -> Meaning:
     name, arguments = str(node.this).lower(), node.expressions
     if name not in ("try_to_date", "try_to_timestamp") or len(arguments) != 2:
         raise Untranslatable(name)
@@ -342,17 +342,17 @@ def _called(at: Translator, node: Any) -> Meaning:
     if name == "try_to_timestamp":
         if form.this not in _INSTANTS:
             raise Untranslatable("a format without an offset")
-        made = f"TRY_CAST({text} AS TIMESTAMPTZ)"
-        at._guard_date(text, made, _INSTANTS[form.this], sign="-")
-        return Meaning(made, INSTANT)
+        cast = f"TRY_CAST({text} AS TIMESTAMPTZ)"
+        at._guard_date(text, cast, _INSTANTS[form.this], sign="-")
+        return Meaning(cast, INSTANT)
     if form.this == "yyyy-MM-dd":
-        made = f"TRY_CAST({text} AS DATE)"
-        at._guard_date(text, made, _ISO_DATE, sign="-")
-        return Meaning(made, DATE)
-    pattern, written = _date_format(str(form.this))
-    made = f"CAST(try_strptime({text}, '{written}') AS DATE)"
-    at._guard_date(text, made, pattern, sign=re.sub("yyyy|MM|dd", "", str(form.this))[:1])
-    return Meaning(made, DATE)
+        cast = f"TRY_CAST({text} AS DATE)"
+        at._guard_date(text, cast, _ISO_DATE, sign="-")
+        return Meaning(cast, DATE)
+    pattern, strptime_format = _date_format(str(form.this))
+    cast = f"CAST(try_strptime({text}, '{strptime_format}') AS DATE)"
+    at._guard_date(text, cast, pattern, sign=re.sub("yyyy|MM|dd", "", str(form.this))[:1])
+    return Meaning(cast, DATE)
 
 
 def _date_format(form: str) -> tuple[str, str]:
@@ -373,15 +373,15 @@ _RULES: dict[str, tuple[Callable[[Translator, Any], Meaning], set[str]]] = {
     "Null": (lambda at, node: Meaning("NULL", NULL), set()),
     "Boolean": (lambda at, node: Meaning("true" if node.this else "false", BOOL), {"this"}),
     "Paren": (lambda at, node: at._of(node.this), {"this"}),
-    "EQ": (_compared("="), {"this", "expression"}),
-    "NEQ": (_compared("<>"), {"this", "expression"}),
-    "LT": (_compared("<"), {"this", "expression"}),
-    "LTE": (_compared("<="), {"this", "expression"}),
-    "GT": (_compared(">"), {"this", "expression"}),
-    "GTE": (_compared(">="), {"this", "expression"}),
-    "NullSafeEQ": (_compared("IS NOT DISTINCT FROM"), {"this", "expression"}),
-    "And": (_joined("AND"), {"this", "expression"}),
-    "Or": (_joined("OR"), {"this", "expression"}),
+    "EQ": (_comparison("="), {"this", "expression"}),
+    "NEQ": (_comparison("<>"), {"this", "expression"}),
+    "LT": (_comparison("<"), {"this", "expression"}),
+    "LTE": (_comparison("<="), {"this", "expression"}),
+    "GT": (_comparison(">"), {"this", "expression"}),
+    "GTE": (_comparison(">="), {"this", "expression"}),
+    "NullSafeEQ": (_comparison("IS NOT DISTINCT FROM"), {"this", "expression"}),
+    "And": (_connective("AND"), {"this", "expression"}),
+    "Or": (_connective("OR"), {"this", "expression"}),
     "Not": (lambda at, node: Meaning(f"(NOT {at._truth(node.this)})", BOOL), {"this"}),
     "Is": (_is_null, {"this", "expression"}),
     "In": (_in, {"this", "expressions"}),
@@ -391,12 +391,12 @@ _RULES: dict[str, tuple[Callable[[Translator, Any], Meaning], set[str]]] = {
     "Coalesce": (_coalesce, {"this", "expressions"}),
     "Nullif": (_nullif, {"this", "expression"}),
     "Trim": (_trim, {"this"}),
-    "Lower": (_cased("lower"), {"this"}),
-    "Upper": (_cased("upper"), {"this"}),
+    "Lower": (_case_function("lower"), {"this"}),
+    "Upper": (_case_function("upper"), {"this"}),
     "Substring": (_substring, {"this", "start", "length"}),
     "Concat": (_concat, {"expressions", "safe"}),
-    "DPipe": (_piped, {"this", "expression", "safe"}),
+    "DPipe": (_pipes, {"this", "expression", "safe"}),
     "TryCast": (_cast, {"this", "to", "safe"}),
     "Abs": (_abs, {"this"}),
-    "Anonymous": (_called, {"this", "expressions"}),
+    "Anonymous": (_call, {"this", "expressions"}),
 }

@@ -35,52 +35,54 @@ def is_archive(path: Path) -> bool:
     return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
-def members(archive: Path, wanted: Callable[[str], bool], *, name: str) -> list[Member]:
+def members(archive: Path, is_wanted: Callable[[str], bool], *, name: str) -> list[Member]:
     """Give the members whose name is ``wanted``, in one pass over the archive, by name.
 
     ``name`` is what errors call the archive. A damaged or encrypted one raises ``InputInvalid``.
     """
-    found = []
-    with _told_as(name):
-        for member, stream in _streams(archive, wanted):
+    members_of_archive = []
+    with _errors_named(name):
+        for member, stream in _streams(archive, is_wanted):
             digest, size = hashlib.sha256(), 0
             while piece := stream.read(PIECE_BYTES):
                 digest.update(piece)
                 size += len(piece)
-            found.append(Member(member, digest.hexdigest(), size))
-    twice = sorted({m.name for m in found if sum(o.name == m.name for o in found) > 1})
+            members_of_archive.append(Member(member, digest.hexdigest(), size))
+    twice = sorted(
+        {m.name for m in members_of_archive if sum(o.name == m.name for o in members_of_archive) > 1}
+    )
     if twice:
         raise InputInvalid(f"holds the member '{twice[0]}' twice; have it packed again", file=name)
-    return sorted(found, key=lambda member: member.name)
+    return sorted(members_of_archive, key=lambda member: member.name)
 
 
-def unpack(archive: Path, wanted: Collection[str], folder: Path, *, name: str) -> dict[str, Path]:
+def unpack(archive: Path, names: Collection[str], folder: Path, *, name: str) -> dict[str, Path]:
     """Unpack members into ``folder`` in one pass and give where each lies; their own paths are never used as such."""
     folder.mkdir(parents=True, exist_ok=True)
-    placed: dict[str, Path] = {}
-    with _told_as(name):
-        for member, stream in _streams(archive, lambda found: found in wanted):
-            path = folder / f"{len(placed):05d}{''.join(Path(member).suffixes[-2:])}"
+    places: dict[str, Path] = {}
+    with _errors_named(name):
+        for member, stream in _streams(archive, lambda member_name: member_name in names):
+            path = folder / f"{len(places):05d}{''.join(Path(member).suffixes[-2:])}"
             with path.open("wb") as out:
                 shutil.copyfileobj(stream, out, PIECE_BYTES)
-            placed[member] = path
-    return placed
+            places[member] = path
+    return places
 
 
-def _streams(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
+def _streams(archive: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
             for info in packed.infolist():
-                if not info.is_dir() and wanted(info.filename):
+                if not info.is_dir() and is_wanted(info.filename):
                     with packed.open(info) as stream:
                         yield info.filename, stream
         return
     with _decompressed(archive) as whole:
         with tarfile.open(fileobj=whole, mode="r|") as tape:
             for entry in tape:
-                held = tape.extractfile(entry) if entry.isfile() and wanted(entry.name) else None
-                if held is not None:
-                    yield entry.name, held
+                content = tape.extractfile(entry) if entry.isfile() and is_wanted(entry.name) else None
+                if content is not None:
+                    yield entry.name, content
         # Only the end of a compressed file tells that nothing is missing.
         while whole.read(PIECE_BYTES):
             pass
@@ -96,7 +98,7 @@ def _decompressed(archive: Path) -> IO[bytes]:
 
 
 @contextmanager
-def _told_as(name: str) -> Iterator[None]:
+def _errors_named(name: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as wrong:

@@ -38,7 +38,7 @@ def extract_tables(lake: Lake, feeds: Sequence[Feed], business_date: date) -> li
 
     A source that does not answer, a missing table or a refused login raises one sentence; no half file is left.
     """
-    made = []
+    extracts = []
     for feed in feeds:
         if feed.extract is None:
             continue
@@ -54,8 +54,8 @@ def extract_tables(lake: Lake, feeds: Sequence[Feed], business_date: date) -> li
         log.info(
             "%s: the table was extracted for %s (%d bytes)", feed.feed, business_date, target.stat().st_size
         )
-        made.append(target)
-    return made
+        extracts.append(target)
+    return extracts
 
 
 def _write(spark: SparkSession, feed: Feed, settings: Settings, business_date: date, folder: Path) -> None:
@@ -68,12 +68,12 @@ def _write(spark: SparkSession, feed: Feed, settings: Settings, business_date: d
         writer.option("outputTimestampType", "TIMESTAMP_MICROS").parquet(str(folder))
     except PySparkException as wrong:
         shutil.rmtree(folder, ignore_errors=True)
-        raise _told(feed, wrong) from None
+        raise _source_error(feed, wrong) from None
     except Exception as wrong:
         shutil.rmtree(folder, ignore_errors=True)
         if type(wrong).__name__ != "Py4JJavaError":
             raise
-        raise _told(feed, wrong) from None
+        raise _source_error(feed, wrong) from None
 
 
 def _frame(spark: SparkSession, feed: Feed, settings: Settings, business_date: date) -> DataFrame:
@@ -94,10 +94,10 @@ def _delta_rows(spark: SparkSession, table: DeltaTable, settings: Settings, busi
 
 
 def _jdbc_rows(spark: SparkSession, table: JdbcTable, settings: Settings, business_date: date) -> DataFrame:
-    wanted = f"SELECT * FROM {table.table}"
+    query = f"SELECT * FROM {table.table}"
     if table.where:
-        wanted += f" WHERE {table.where.replace('{date}', business_date.isoformat())}"
-    options = {"url": table.url, "dbtable": f"({wanted}) wanted", "fetchsize": str(table.fetch_rows)}
+        query += f" WHERE {table.where.replace('{date}', business_date.isoformat())}"
+    options = {"url": table.url, "dbtable": f"({query}) wanted", "fetchsize": str(table.fetch_rows)}
     # A database's timestamp without a zone is what its clock showed; it must not be moved to another zone.
     options["preferTimestampNTZ"] = "true"
     if table.user:
@@ -109,7 +109,7 @@ def _jdbc_rows(spark: SparkSession, table: JdbcTable, settings: Settings, busine
     return spark.read.format("jdbc").options(**options).load()
 
 
-def _told(feed: Feed, wrong: Exception) -> CdpError:
+def _source_error(feed: Feed, wrong: Exception) -> CdpError:
     """Give what went wrong in one sentence, without what the driver says: it may hold a value or a password."""
     assert feed.extract is not None
     kinds, state = _causes(wrong)

@@ -17,12 +17,11 @@ from ingestion.inbox.inbox import DeliveredFile, calendar_day
 from lakehouse.errors import InputInvalid
 
 Status = Literal["loaded", "repeated", "superseded", "corrected", "needs_backfill"]
-_PLACEHOLDERS = {"{date}": ("????-??-??", r"(\d{4}-\d{2}-\d{2})"), "{yyyymmdd}": ("????????", r"(\d{8})")}
 
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """What the ledger knows of one file's content on one night."""
+    """An entry of the ledger: one file's content on one night."""
 
     feed: str
     path: str
@@ -37,11 +36,14 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a night does with one feed's files."""
+    """What a night does with one feed's files: those it loads, the status of each file it decides on, and more.
+
+    ``earlier_rows`` are entries of an earlier attempt of the night that stay; ``waiting`` are files of later dates.
+    """
 
     load: tuple[DeliveredFile, ...] = ()
-    decided: tuple[tuple[DeliveredFile, Status], ...] = ()
-    kept: tuple[LedgerRow, ...] = ()
+    decisions: tuple[tuple[DeliveredFile, Status], ...] = ()
+    earlier_rows: tuple[LedgerRow, ...] = ()
     waiting: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     is_rerun: bool = False
@@ -49,24 +51,24 @@ class Choice:
 
 @dataclass
 class _Draft:
-    decided: dict[str, tuple[DeliveredFile, Status]] = field(default_factory=dict)
+    decisions: dict[str, tuple[DeliveredFile, Status]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def put(self, file: DeliveredFile, status: Status) -> None:
-        self.decided[file.path] = (file, status)
+        self.decisions[file.path] = (file, status)
 
 
 def choose_files(
     feed: Feed,
-    found: Sequence[DeliveredFile],
+    files: Sequence[DeliveredFile],
     waiting: Iterable[str],
     ledger: Sequence[LedgerRow],
     business_date: date,
 ) -> Choice:
-    """Decide what night ``business_date`` does with the files found, given all ledger rows of the feed.
+    """Decide what night ``business_date`` does with the delivered files, given all ledger rows of the feed.
 
     Rows of this very night are decided anew (a rerun); rows of later nights stand, so that a replay keeps every
-    file with the night that first met it. A required feed without a file, or a file of an earlier attempt that is
+    file with the night that first took it. A required feed without a file, or a file of an earlier attempt that is
     gone, raises ``InputInvalid``.
     """
     before = [row for row in ledger if row.arrived_on < business_date]
@@ -74,17 +76,17 @@ def choose_files(
     later = {
         (r.path, r.sha256) for r in ledger if r.arrived_on > business_date and r.status != "needs_backfill"
     }
-    here = {file.path for file in found}
-    late = _check_due(feed, found, business_date)
+    present = {file.path for file in files}
+    late = _check_due(feed, files, business_date)
     for row in attempt:
-        if row.status == "loaded" and row.path not in here:
+        if row.status == "loaded" and row.path not in present:
             raise InputInvalid(
                 f"the file {row.path}, taken by the night of {business_date}, is no longer in the inbox; put it back"
             )
     last_of = {row.path: row for row in sorted(before, key=lambda r: r.arrived_on)}
     fresh = [
         file
-        for file in found
+        for file in files
         if (file.path, file.sha256) not in later
         and not (file.path in last_of and last_of[file.path].sha256 == file.sha256)
     ]
@@ -95,14 +97,14 @@ def choose_files(
     draft = _Draft(warnings=late)
     loaded_before = [row for row in before if row.status in ("loaded", "corrected")]
     if feed.mode == "snapshot":
-        load = _choose_snapshot(feed, found, fresh, loaded_before, draft)
+        load = _choose_snapshot(feed, files, fresh, loaded_before, draft)
     else:
         load = _choose_increments(feed, fresh, loaded_before, last_of, draft)
     was_loaded = any(row.status == "loaded" for row in attempt)
     if was_loaded and not load and feed.mode == "snapshot":
-        # The earlier attempt of this night changed states; what is repeated now must be told again to undo that.
-        load = [file for file, status in draft.decided.values() if status == "repeated"]
-    kept = tuple(
+        # The earlier attempt of this night changed states; what is repeated now is loaded again to undo that.
+        load = [file for file, status in draft.decisions.values() if status == "repeated"]
+    earlier_rows = tuple(
         LedgerRow(
             r.feed,
             r.path,
@@ -115,12 +117,12 @@ def choose_files(
             r.extra_columns,
         )
         for r in attempt
-        if r.status in ("loaded", "corrected") and r.path in here and not _is_decided(r, draft)
+        if r.status in ("loaded", "corrected") and r.path in present and not _is_decided(r, draft)
     )
     return Choice(
         load=tuple(sorted(load, key=lambda f: f.position)),
-        decided=tuple(draft.decided[path] for path in sorted(draft.decided)),
-        kept=kept,
+        decisions=tuple(draft.decisions[path] for path in sorted(draft.decisions)),
+        earlier_rows=earlier_rows,
         waiting=tuple(waiting),
         warnings=tuple(draft.warnings),
         is_rerun=was_loaded,
@@ -129,7 +131,7 @@ def choose_files(
 
 def _choose_snapshot(
     feed: Feed,
-    found: Sequence[DeliveredFile],
+    files: Sequence[DeliveredFile],
     fresh: Sequence[DeliveredFile],
     loaded_before: Sequence[LedgerRow],
     draft: _Draft,
@@ -140,12 +142,12 @@ def _choose_snapshot(
     for file in fresh:
         if file.business_date != newest or (newest_loaded is not None and newest < newest_loaded):
             draft.put(file, "superseded")
-    current = [file for file in fresh if file.path not in draft.decided]
+    current = [file for file in fresh if file.path not in draft.decisions]
     if not current:
         return []
     load: list[DeliveredFile] = []
     contents: set[str] = set()
-    for file in (f for f in found if f.business_date == newest):
+    for file in (f for f in files if f.business_date == newest):
         status: Status = "repeated" if file.sha256 in contents else "loaded"
         contents.add(file.sha256)
         if file in current:
@@ -175,7 +177,7 @@ def _choose_increments(
     last_content = newest.sha256 if newest else None
     load: list[DeliveredFile] = []
     for file in fresh:
-        # An event that is told twice is told twice; a changed row may well change back, so there only the last counts.
+        # An event delivered twice is one event; a changed row may well change back, so there only the last file counts.
         if file.sha256 in contents if feed.mode == "events" else file.sha256 == last_content:
             draft.put(file, "repeated")
             continue
@@ -196,16 +198,16 @@ def _choose_increments(
 
 
 def _is_decided(row: LedgerRow, draft: _Draft) -> bool:
-    decided = draft.decided.get(row.path)
-    return decided is not None and decided[0].sha256 == row.sha256
+    decision = draft.decisions.get(row.path)
+    return decision is not None and decision[0].sha256 == row.sha256
 
 
-def _check_due(feed: Feed, found: Sequence[DeliveredFile], business_date: date) -> list[str]:
+def _check_due(feed: Feed, files: Sequence[DeliveredFile], business_date: date) -> list[str]:
     """Refuse a night without a required file that is due, or warn of one that is late but may still come."""
     due = business_date if feed.files.has_date else feed.files.business_date
-    if due is None or due > business_date or any(file.business_date == due for file in found):
+    if due is None or due > business_date or any(file.business_date == due for file in files):
         return []
-    newest = max((file.business_date for file in found), default=None)
+    newest = max((file.business_date for file in files), default=None)
     allowed = feed.late_after_days
     is_late = allowed is None or newest is None or (due - newest).days > allowed
     if feed.required and is_late:
@@ -216,12 +218,12 @@ def _check_due(feed: Feed, found: Sequence[DeliveredFile], business_date: date) 
         )
     if allowed is None or (not is_late and not feed.required):
         return []
-    known = f"its newest file is of {newest}" if newest else "it has brought no file yet"
-    return [f"feed '{feed.feed}' is late: {known}, expected within {allowed} days"]
+    state = f"its newest file is of {newest}" if newest else "it has brought no file yet"
+    return [f"feed '{feed.feed}' is late: {state}, expected within {allowed} days"]
 
 
 def _refuse_other_date(feed: Feed, file: DeliveredFile) -> None:
-    """Refuse a file whose own name tells another day than the folder it lies in."""
+    """Refuse a file whose own name states another day than the folder it lies in."""
     if not feed.files.has_date:
         return
     for text in re.findall(r"(?<!\d)((?:19|20)\d{2}-?\d{2}-?\d{2})(?!\d)", Path(file.path).name):

@@ -63,7 +63,7 @@ class Hashes:
 
     def of_file(self, path: Path) -> Member:
         """Give the hash and size of a whole file."""
-        return self._kept(path, "", lambda: [Member("", file_hash(path), path.stat().st_size)])[0]
+        return self._noted(path, "", lambda: [Member("", file_hash(path), path.stat().st_size)])[0]
 
     def of_files(self, paths: Sequence[Path]) -> list[Member]:
         """Give the same of several files, a few at once: hashing lets other threads run."""
@@ -75,30 +75,33 @@ class Hashes:
     def of_members(self, path: Path, pattern: str, *, name: str) -> list[Member]:
         """Give the members of an archive whose name matches the regular expression ``pattern``."""
         matches = re.compile(pattern).fullmatch
-        return self._kept(path, pattern, lambda: members(path, lambda n: bool(matches(n)), name=name))
+        return self._noted(path, pattern, lambda: members(path, lambda n: bool(matches(n)), name=name))
 
     def save(self) -> None:
         """Write the notes in one replacement, or leave the old ones where that cannot be done."""
         if self._notes_file is None or not self._is_changed:
             return
-        known = {key: note for key, note in self._notes.items() if Path(key.partition("\n")[0]).exists()}
+        notes = {key: note for key, note in self._notes.items() if Path(key.partition("\n")[0]).exists()}
         with suppress(OSError):
             self._notes_file.parent.mkdir(parents=True, exist_ok=True)
             draft = self._notes_file.with_suffix(f".{os.getpid()}")
-            draft.write_text(json.dumps(known), encoding="utf-8")
+            draft.write_text(json.dumps(notes), encoding="utf-8")
             draft.replace(self._notes_file)
 
-    def _kept(self, path: Path, pattern: str, compute: Callable[[], list[Member]]) -> list[Member]:
+    def _noted(self, path: Path, pattern: str, compute: Callable[[], list[Member]]) -> list[Member]:
         stat = path.stat()
-        seen = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        marks = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         note = self._notes.get(f"{path}\n{pattern}")
         is_settled = max(stat.st_mtime_ns, stat.st_ctime_ns) < self._written_at
-        if note is not None and note["seen"] == seen and is_settled:
-            return [Member(**kept) for kept in note["members"]]  # type: ignore[arg-type]
-        found = compute()
-        self._notes[f"{path}\n{pattern}"] = {"seen": [*seen], "members": [asdict(member) for member in found]}
+        if note is not None and note["seen"] == marks and is_settled:
+            return [Member(**member) for member in note["members"]]  # type: ignore[arg-type]
+        computed = compute()
+        self._notes[f"{path}\n{pattern}"] = {
+            "seen": [*marks],
+            "members": [asdict(member) for member in computed],
+        }
         self._is_changed = True
-        return found
+        return computed
 
 
 def find_files(
@@ -110,7 +113,7 @@ def find_files(
     """
     hashes = hashes or Hashes()
     wildcard, regex = _patterns(os.path.normpath(inbox / feed.files.path))
-    found: list[DeliveredFile] = []
+    files: list[DeliveredFile] = []
     waiting: list[str] = []
     wholes: list[tuple[str, Path, date]] = []
     for location in sorted(glob.glob(wildcard)):  # noqa: PTH207 - an absolute pattern
@@ -132,11 +135,11 @@ def find_files(
             if file.business_date > until:
                 waiting.append(file.path)
             else:
-                found.append(file)
-    hashed = hashes.of_files([path for _, path, _ in wholes])
-    for (name, path, day), whole in zip(wholes, hashed, strict=True):
-        found.append(DeliveredFile(feed.feed, name, path, day, whole.sha256, whole.bytes))
-    return sorted(found, key=lambda f: f.position), sorted(waiting)
+                files.append(file)
+    whole_files = hashes.of_files([path for _, path, _ in wholes])
+    for (name, path, day), whole in zip(wholes, whole_files, strict=True):
+        files.append(DeliveredFile(feed.feed, name, path, day, whole.sha256, whole.bytes))
+    return sorted(files, key=lambda f: f.position), sorted(waiting)
 
 
 def _members(
@@ -146,17 +149,17 @@ def _members(
     if path.stat().st_size == 0:
         raise InputInvalid("is empty; have it delivered again", file=name)
     _, pattern = _patterns(feed.files.member)
-    held = hashes.of_members(path, pattern, name=name)
-    if not held:
+    archive_members = hashes.of_members(path, pattern, name=name)
+    if not archive_members:
         raise InputInvalid(
             f"holds no member '{feed.files.member}' that the feed reads; have it packed again", file=name
         )
-    for member in held:
+    for member in archive_members:
         match = re.fullmatch(pattern, member.name)
         assert match is not None
-        told = f"{name}!{member.name}"
-        day = _business_date(feed, told, (*days, *match.groups()))
-        yield DeliveredFile(feed.feed, told, path, day, member.sha256, member.bytes, member.name)
+        file_name = f"{name}!{member.name}"
+        day = _business_date(feed, file_name, (*days, *match.groups()))
+        yield DeliveredFile(feed.feed, file_name, path, day, member.sha256, member.bytes, member.name)
 
 
 def newest_member(feed: Feed, archive: Path) -> DeliveredFile:
@@ -182,13 +185,13 @@ def _business_date(feed: Feed, name: str, groups: tuple[str, ...]) -> date:
     days = {calendar_day(text) for text in groups}
     if None in days:
         raise InputInvalid("has no calendar day where its feed's path expects one; rename it", file=name)
-    known = sorted(day for day in days if day is not None)
-    if len(known) > 1:
+    dates = sorted(day for day in days if day is not None)
+    if len(dates) > 1:
         raise InputInvalid(
-            f"names two dates, {known[0]} and {known[1]}; move it to the folder of its own date", file=name
+            f"names two dates, {dates[0]} and {dates[1]}; move it to the folder of its own date", file=name
         )
-    if known:
-        return known[0]
+    if dates:
+        return dates[0]
     if feed.files.business_date is None:
         raise InputInvalid("has no business date in its path", file=name)
     return feed.files.business_date

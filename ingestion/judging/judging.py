@@ -1,32 +1,28 @@
 """What becomes of every record: mapped, refused with reasons, or a duplicate; ready to be counted and written.
 
 Records are mapped in this process where ``ingestion.feeds.translation`` is sure of the answer and by Spark elsewhere. The
-result is held in DuckDB: ``mapped`` is one row per record (a view, computed when it is read, never stored), ``outcome``
-the few bytes of each that counting and the search for duplicates need.
+result stays at a desk (``ingestion.judging.duplicates.Records``): mapped rows are computed when they are read, never stored.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from ingestion.feeds.feeds import Feed
-from ingestion.judging import duplicates
-from ingestion.judging.duplicates import Records
+from ingestion.judging.duplicates import Duplicates, Records, find_duplicates, name_paths, outcome_sql
 from ingestion.judging.mapping import TableMap, duck_type, map_in_process, table_maps, text_hash
 from ingestion.records.landing import ARRIVED_ON, Nights
 from ingestion.records.record_files import RecordFiles
+from lakehouse.query.desk import Desk, Relation, open_alone
+from lakehouse.query.words import literal, literals
 from lakehouse.tables.staged_files import StagedFile
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # What DuckDB may hold beside the JVM; beyond, it writes to the exchange folder.
 MEMORY = "1GB"
@@ -38,117 +34,136 @@ DICTIONARY_VALUES = 1_000
 
 
 @dataclass
+class FileCounts:
+    """What became of one file's records; ``rows`` and ``repeated_rows`` by the index of the table.
+
+    ``without_fault`` counts records that are neither refused nor twins. ``rows`` includes ``repeated_rows``.
+    """
+
+    records: int = 0
+    refused: int = 0
+    twins: int = 0
+    without_fault: int = 0
+    rows: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    repeated_rows: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+
+@dataclass(frozen=True)
 class Judgement:
     """The judged records of one feed. ``close`` frees what it holds."""
 
     feed: Feed
     maps: list[TableMap]
-    connection: duckdb.DuckDBPyConnection
     nights: Nights
-    gone: dict[str, int] = field(default_factory=dict)
+    desk: Desk
+    records: Records
+    duplicates: Duplicates
+    has_refused: bool
 
     def close(self) -> None:
         """Give the memory back."""
-        self.connection.close()
+        self.desk.close()
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Give per file: ``records, refused, twins, stands`` and per table ``k`` its rows ``in<k>`` and ``dup<k>``."""
-        made = {
-            "records": "count(*)",
-            "refused": _times("NOT is_ok"),
-            "stands": _times("is_ok AND NOT is_gone"),
-        }
+    def counts(self) -> dict[str, FileCounts]:
+        """Give what became of the records of every file that has records."""
+        sums = ["count(*)", _count_if("NOT is_ok"), _count_if("is_ok AND NOT is_out")]
         for table in self.maps:
             entries = range(len(table.entries))
-            made[f"in{table.index}"] = " + ".join(
-                _times(f"h{table.index}_{i} IS NOT NULL AND NOT is_gone") for i in entries
+            sums.append(
+                " + ".join(_count_if(f"h{table.index}_{i} IS NOT NULL AND NOT is_out") for i in entries)
             )
-        gone = (
-            "SELECT _file, _row, true AS found FROM twins UNION ALL SELECT _file, _row, true FROM conflicts"
-        )
-        is_any = self.gone["twins"] or self.gone["conflicts"]
+        outcome, without_rows = self.records.outcome, self.duplicates.without_rows
+        out = " UNION ALL ".join(f"SELECT _file, _row, true AS is_in FROM {name}" for name in without_rows)
         source = (
-            f"(SELECT o.*, g.found IS NOT NULL AS is_gone FROM outcome o LEFT JOIN ({gone}) g USING (_file, _row))"
-            if is_any
-            else "(SELECT *, false AS is_gone FROM outcome)"
+            f"(SELECT o.*, d.is_in IS NOT NULL AS is_out FROM {outcome} o LEFT JOIN ({out}) d USING (_file, _row))"
+            if out
+            else f"(SELECT *, false AS is_out FROM {outcome})"
         )
-        found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        rows = self._rows(f"SELECT _file, {', '.join(made.values())} FROM {source} GROUP BY _file")
-        for path, *numbers in rows:
-            found[path].update(zip(made, numbers, strict=True))
-        marked = {
-            "twins": "twins",
-            "conflicts": "refused",
-            **{f"dup{t.index}": f"dup{t.index}" for t in self.maps},
-        }
-        for name, counted in marked.items():
-            if self.gone[name]:
-                for path, count in self._rows(f"SELECT _file, count(*) FROM {name} GROUP BY _file"):
-                    found[path][counted] += count
-        return found
+        counts: dict[str, FileCounts] = defaultdict(FileCounts)
+        for path, records, refused, without_fault, *rows in self.desk.rows(
+            f"SELECT _file, {', '.join(sums)} FROM {source} GROUP BY _file"
+        ):
+            by_table = {table.index: count for table, count in zip(self.maps, rows, strict=True)}
+            counts[path] = FileCounts(records, refused, 0, without_fault, by_table)
+        for path, count in self._counts_of(self.duplicates.twins):
+            counts[path].twins += count
+        for path, count in self._counts_of(self.duplicates.conflicts):
+            counts[path].refused += count
+        for index, relation in self.duplicates.repeated_rows.items():
+            for path, count in self._counts_of(relation):
+                counts[path].repeated_rows[index] += count
+        return counts
+
+    def _counts_of(self, relation: Relation | None) -> list[tuple[Any, ...]]:
+        if relation is None:
+            return []
+        return self.desk.rows(f"SELECT _file, count(*) FROM {relation} GROUP BY _file")
 
     def refused(self) -> list[dict[str, Any]]:
         """Give ``_file, _row, _raw, reasons`` of every refused record, in the order of the files."""
         refused = (
-            "SELECT CAST(_file AS VARCHAR) AS _file, _row, reasons FROM outcome WHERE NOT is_ok "
-            "UNION ALL SELECT _file, _row, [reason] FROM conflicts"
+            "SELECT CAST(_file AS VARCHAR) AS _file, _row, reasons "
+            f"FROM {self.records.outcome} WHERE NOT is_ok"
         )
+        if self.duplicates.conflicts is not None:
+            refused += f" UNION ALL SELECT _file, _row, [reason] FROM {self.duplicates.conflicts}"
         query = (
-            f"SELECT r._file, r._row, r._raw, x.reasons FROM records r JOIN ({refused}) x USING (_file, _row) "
-            "ORDER BY r._file, r._row"
+            f"SELECT r._file, r._row, r._raw, x.reasons FROM {self.records.delivered} r "
+            f"JOIN ({refused}) x USING (_file, _row) ORDER BY r._file, r._row"
         )
-        return self.connection.cursor().sql(query).to_arrow_table().to_pylist()
+        return self.desk.arrow(query).to_pylist()
 
     def accepted_sql(self, table: TableMap) -> str:
         """Give the SQL of a table's accepted rows: business columns, ``_feed, _file, _row, _arrived_on``."""
-        found = table.contract.business_columns.values()
         parts = []
         for i in range(len(table.entries)):
-            given = {column.name for column in table.mapped(i)}
-            made = []
-            for column in found:
+            mapped = {column.name for column in table.mapped(i)}
+            columns = []
+            for column in table.contract.business_columns.values():
                 if column.name == "source":
-                    made.append(f"'{self.feed.source}' AS source")
-                elif column.name in given:
-                    made.append(f"{table.place(i, column.name)} AS {column.name}")
+                    value = literal(self.feed.source)
+                elif column.name in mapped:
+                    value = table.place(i, column.name)
                 else:
-                    made.append(f"CAST(NULL AS {duck_type(column.type)}) AS {column.name}")
-            made += [f"'{self.feed.feed}' AS _feed", "_file", "_row", "_night AS _arrived_on"]
-            lost = [f"SELECT _file, _row FROM {name}" for name in ("twins", "conflicts") if self.gone[name]]
-            if self.gone["refused"]:
-                lost.append("SELECT CAST(_file AS VARCHAR) AS _file, _row FROM outcome WHERE NOT is_ok")
-            if self.gone[f"dup{table.index}"]:
-                lost.append(f"SELECT _file, _row FROM dup{table.index} WHERE _entry = {i}")
-            left = f" ANTI JOIN ({' UNION ALL '.join(lost)}) USING (_file, _row)" if lost else ""
+                    value = f"CAST(NULL AS {duck_type(column.type)})"
+                columns.append(f"{value} AS {column.name}")
+            columns += [f"{literal(self.feed.feed)} AS _feed", "_file", "_row", "_night AS _arrived_on"]
+            out = [f"SELECT _file, _row FROM {relation}" for relation in self.duplicates.without_rows]
+            if self.has_refused:
+                out.append(
+                    f"SELECT CAST(_file AS VARCHAR) AS _file, _row FROM {self.records.outcome} WHERE NOT is_ok"
+                )
+            repeated = self.duplicates.repeated_rows[table.index]
+            if repeated is not None:
+                out.append(f"SELECT _file, _row FROM {repeated} WHERE _entry = {i}")
+            anti_join = f" ANTI JOIN ({' UNION ALL '.join(out)}) USING (_file, _row)" if out else ""
             parts.append(
-                # That a record is not refused is known; its reasons are not asked for again.
-                f"SELECT {', '.join(made)} FROM (FROM mapped WHERE in{table.index}_{i}){left}"
+                # Whether a record is refused stands in the outcome; its reasons are not computed again.
+                f"SELECT {', '.join(columns)} FROM (FROM {self.records.mapped} WHERE in{table.index}_{i}){anti_join}"
             )
         return " UNION ALL ".join(parts)
 
     def accepted(self, table: TableMap) -> pa.RecordBatchReader:
         """Give the accepted rows of a table batch by batch, in the types of its contract."""
-        reader = self.connection.cursor().sql(self.accepted_sql(table)).to_arrow_reader(BATCH_ROWS)
-        wanted = {f.name: f.type for f in table.contract.arrow_schema()}
-        schema = pa.schema([pa.field(f.name, wanted.get(f.name, f.type)) for f in reader.schema])
+        reader = self.desk.reader(self.accepted_sql(table), BATCH_ROWS)
+        schema = _in_types_of(table, reader.schema)
         return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in reader))
 
     def first_accepted(self, table: TableMap, rows: int) -> pa.Table:
         """Give the first accepted rows of a table, in the order of the files."""
         query = f"SELECT * FROM ({self.accepted_sql(table)}) ORDER BY _file, _row LIMIT {rows}"
-        made = self.connection.cursor().sql(query).to_arrow_table()
-        wanted = {f.name: f.type for f in table.contract.arrow_schema()}
-        return made.cast(pa.schema([pa.field(f.name, wanted.get(f.name, f.type)) for f in made.schema]))
+        accepted = self.desk.arrow(query)
+        return accepted.cast(_in_types_of(table, accepted.schema))
 
     def accepted_files(self, table: TableMap, folder: Path) -> list[StagedFile]:
         """Write the accepted rows of a table as Parquet files below ``folder``, which must not be there yet."""
-        rows, how = self.accepted_sql(table), f"FORMAT parquet, DICTIONARY_SIZE_LIMIT {DICTIONARY_VALUES}"
-        how += (
+        rows, form = self.accepted_sql(table), f"FORMAT parquet, DICTIONARY_SIZE_LIMIT {DICTIONARY_VALUES}"
+        form += (
             f", PARTITION_BY ({ARRIVED_ON})" if self.nights.is_history else f", FILE_SIZE_BYTES {FILE_BYTES}"
         )
         if table.contract.shape == "fact" and not self.nights.is_history:
             rows = f"SELECT * EXCLUDE ({ARRIVED_ON}) FROM ({rows})"
-        self.connection.cursor().execute(f"COPY ({rows}) TO '{folder}' ({how})")
+        self.desk.run(f"COPY ({rows}) TO {literal(folder)} ({form})")
         return [
             StagedFile(file, {ARRIVED_ON: self._night_of(file)}) for file in sorted(folder.rglob("*.parquet"))
         ]
@@ -158,9 +173,6 @@ class Judgement:
             return date.fromisoformat(file.parent.name.partition("=")[2])
         return self.nights.last
 
-    def _rows(self, query: str) -> list[tuple[Any, ...]]:
-        return self.connection.cursor().execute(query).fetchall()
-
 
 def judge_records(
     feed: Feed,
@@ -168,62 +180,59 @@ def judge_records(
     nights: Nights,
     *,
     by_spark: Callable[[RecordFiles, Path], None],
-    known: Mapping[str, str],
+    earlier_keys: Mapping[str, str],
     in_process: bool = True,
 ) -> Judgement:
     """Judge the records that were read into ``folder/records``.
 
     ``by_spark`` maps records into Parquet in another folder, for what this process must not compute itself;
-    with ``in_process`` false that is everything. ``known`` gives, per fact table, DuckDB SQL of the keys that earlier
-    nights brought within the feed's days of looking back.
+    with ``in_process`` false that is everything. ``earlier_keys`` gives, per fact table, DuckDB SQL of the keys that
+    earlier nights brought within the feed's days of looking back.
     """
     maps = table_maps(feed)
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"SET memory_limit = '{MEMORY}'")
-    connection.execute(f"SET temp_directory = '{folder / 'spilled'}'")
-    judgement = Judgement(feed, maps, connection, nights)
+    desk = open_alone()
+    desk.run(f"SET memory_limit = {literal(MEMORY)}")
+    desk.run(f"SET temp_directory = {literal(folder / 'spilled')}")
     files = RecordFiles(feed, folder / "records")
-    connection.execute(f"CREATE VIEW records AS {files.sql(nights)}")
-    records = Records(feed, maps, connection, nights.is_history)
-    made = map_in_process(feed) if in_process else None
-    if made is None:
+    delivered = desk.define("delivered", files.sql(nights))
+    name_paths(desk, delivered)
+
+    def keep_outcome(judged: str) -> Relation:
+        return desk.keep("outcome", outcome_sql(feed, maps, judged, is_history=nights.is_history))
+
+    def with_text_hash(careful: str) -> str:
+        return (
+            f"SELECT m.*, true AS is_sure, r.text_hash FROM ({careful}) m "
+            f"JOIN (SELECT _file, _row, {text_hash(feed, maps)} AS text_hash FROM {delivered}) r USING (_file, _row)"
+        )
+
+    process_map = map_in_process(feed) if in_process else None
+    if process_map is None:
         by_spark(files, folder / "careful")
-        mapped = _careful(folder / "careful", maps)
-        duplicates.make_outcome(records, _with_text_hash(feed, maps, mapped))
+        mapped = _mapped_by_spark(folder / "careful", maps)
+        outcome = keep_outcome(with_text_hash(mapped))
     else:
-        mapped = made.known_sure
-        duplicates.make_outcome(records, made.told)
-        unsure = RecordFiles(feed, folder / "unsure")
-        if records.count("outcome WHERE NOT is_sure"):
-            _export_unsure(connection, unsure)
+        mapped, guarded = process_map.sure_sql(delivered), process_map.guarded_sql(delivered)
+        outcome = keep_outcome(guarded)
+        if desk.value(f"SELECT count(*) FROM {outcome} WHERE NOT is_sure"):
+            unsure = RecordFiles(feed, folder / "unsure")
+            places = f"(SELECT CAST(_file AS VARCHAR) AS _file, _row FROM {outcome} WHERE NOT is_sure)"
+            unsure.folder.mkdir()
+            desk.run(unsure.export_sql(f"FROM {delivered} SEMI JOIN {places} USING (_file, _row)"))
             by_spark(unsure, folder / "careful")
-            careful = _careful(folder / "careful", maps)
-            duplicates.correct_outcome(records, _with_text_hash(feed, maps, careful))
-            mapped = (
-                f"SELECT * EXCLUDE (is_sure) FROM ({made.told}) WHERE is_sure UNION ALL BY NAME {careful}"
+            careful = _mapped_by_spark(folder / "careful", maps)
+            desk.run(f"DELETE FROM {outcome} WHERE NOT is_sure")
+            desk.extend(
+                outcome, outcome_sql(feed, maps, with_text_hash(careful), is_history=nights.is_history)
             )
-    connection.execute(f"CREATE VIEW mapped AS {mapped}")
-    judgement.gone = duplicates.find_duplicates(records, known)
-    return judgement
+            mapped = f"SELECT * EXCLUDE (is_sure) FROM ({guarded}) WHERE is_sure UNION ALL BY NAME {careful}"
+    records = Records(feed, maps, nights.is_history, delivered, outcome, desk.define("mapped", mapped))
+    duplicates = find_duplicates(desk, records, earlier_keys)
+    has_refused = desk.value(f"SELECT count(*) FROM {outcome} WHERE NOT is_ok") > 0
+    return Judgement(feed, maps, nights, desk, records, duplicates, has_refused)
 
 
-def _parquet(files: Sequence[Path]) -> str:
-    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{listed}], hive_partitioning = false)"
-
-
-def _export_unsure(connection: duckdb.DuckDBPyConnection, into: RecordFiles) -> None:
-    """Write the records this process is not sure of for Spark."""
-    unsure = "(SELECT CAST(_file AS VARCHAR) AS _file, _row FROM outcome WHERE NOT is_sure)"
-    columns, how = into.export_sql()
-    into.folder.mkdir()
-    connection.execute(
-        f"COPY (SELECT {columns} FROM records SEMI JOIN {unsure} USING (_file, _row)) TO '{into.whole}' {how}"
-    )
-
-
-def _careful(folder: Path, maps: Sequence[TableMap]) -> str:
+def _mapped_by_spark(folder: Path, maps: Sequence[TableMap]) -> str:
     """Give the SQL of the records Spark has mapped."""
     casts = []
     for table in maps:
@@ -232,15 +241,14 @@ def _careful(folder: Path, maps: Sequence[TableMap]) -> str:
                 place = table.place(i, column.name)
                 casts.append(f"CAST({place} AS {duck_type(column.type)}) AS {place}")
     replaced = f" REPLACE ({', '.join(casts)})" if casts else ""
-    return f"SELECT *{replaced}, len(reasons) = 0 AS is_ok FROM {_parquet(sorted(folder.glob('*.parquet')))}"
+    files = literals(sorted(folder.glob("*.parquet")))
+    return f"SELECT *{replaced}, len(reasons) = 0 AS is_ok FROM read_parquet([{files}], hive_partitioning = false)"
 
 
-def _with_text_hash(feed: Feed, maps: Sequence[TableMap], careful: str) -> str:
-    return (
-        f"SELECT m.*, true AS is_sure, r.said FROM ({careful}) m "
-        f"JOIN (SELECT _file, _row, {text_hash(feed, maps)} AS said FROM records) r USING (_file, _row)"
-    )
+def _in_types_of(table: TableMap, schema: pa.Schema) -> pa.Schema:
+    types = {column.name: column.type for column in table.contract.arrow_schema()}
+    return pa.schema([pa.field(column.name, types.get(column.name, column.type)) for column in schema])
 
 
-def _times(condition: str) -> str:
+def _count_if(condition: str) -> str:
     return f"CAST(coalesce(sum(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS BIGINT)"

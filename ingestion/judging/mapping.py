@@ -1,6 +1,6 @@
 """From delivered text columns to rows of trusted tables: what a feed's YAML says as SQL over one record.
 
-``mapped_columns`` and ``reasons`` say it once for two engines (``Dialect``): Spark, which computes anything, and DuckDB
+``mapped_columns`` and ``record_reasons`` say it once for two engines (``Dialect``): Spark, which computes anything, and DuckDB
 in this process for what ``ingestion.feeds.translation`` can say exactly. Per table ``k`` and entry ``i`` a record has
 the typed columns ``m<k>_<i>__<column>`` (those the feed maps), ``in<k>_<i>`` (whether it has that row), and ``order<k>``
 where the feed orders rows of one key; and ``reasons`` why it is refused. What several records say of one key is for
@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING
 
 from ingestion.feeds.expressions import parse_expression
 from ingestion.feeds.feeds import Feed, key_policy
-from ingestion.feeds.translation import BOOL, DATE, INSTANT, LONG, STRING, Translator, Untranslatable
+from ingestion.feeds.translation import DATE, LONG, STRING, Translator, Untranslatable
+from ingestion.records.record_files import numbered_column, numbered_columns
 from lakehouse.contracts.contract import Column, Contract
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid
+from lakehouse.query import words
+from lakehouse.query.desk import Relation
+from lakehouse.query.words import literal
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -50,8 +54,8 @@ class TableMap:
 
     def mapped(self, entry: int) -> list[Column]:
         """Give the columns that an entry fills by an expression."""
-        given = self.entries[entry][0]
-        return [column for column in self.contract.business_columns.values() if column.name in given]
+        expressions = self.entries[entry][0]
+        return [column for column in self.contract.business_columns.values() if column.name in expressions]
 
     def place(self, entry: int, name: str) -> str:
         """Give the name of a mapped column among those of a record."""
@@ -67,9 +71,9 @@ class Dialect:
     name: Callable[[str], str]
     text: Callable[[str], str]
     # Without the blanks around it; only blanks, in both engines.
-    trimmed: Callable[[str], str]
-    # Sorted, each once, nulls left out.
-    listed: Callable[[Sequence[str]], str]
+    trim: Callable[[str], str]
+    # The array of texts, sorted, each once, nulls left out.
+    array: Callable[[Sequence[str]], str]
 
 
 def table_maps(feed: Feed) -> list[TableMap]:
@@ -89,90 +93,81 @@ def spark_dialect() -> Dialect:
         is_text = column.type == STRING
         return f"cast(({text}) as string)" if is_text else f"try_cast(({text}) as {column.type})"
 
-    def listed(found: Sequence[str]) -> str:
-        if not found:
+    def array(texts: Sequence[str]) -> str:
+        if not texts:
             return "cast(array() as array<string>)"
-        return f"sort_array(array_distinct(filter(array({', '.join(found)}), r -> r is not null)))"
+        return f"sort_array(array_distinct(filter(array({', '.join(texts)}), r -> r is not null)))"
 
     return Dialect(
         expression=lambda text: text,
         value=value,
         name=lambda name: f"`{name}`",
         text=lambda text: "'" + text.replace("'", "\\'") + "'",
-        trimmed=lambda sql: f"trim({sql})",
-        listed=listed,
+        trim=lambda sql: f"trim({sql})",
+        array=array,
     )
 
 
 def duckdb_dialect(feed: Feed) -> tuple[Dialect, Translator]:
     """Give the words of DuckDB over the Parquet of a feed's records, and the translator that gathers the guards."""
-    names = {name.lower(): (f'"c{at}"', STRING) for at, name in enumerate(feed.columns)}
+    names = {name.lower(): (numbered_column(at), STRING) for at, name in enumerate(feed.columns)}
     names |= {"_file": ("_file", STRING), "_row": ("_row", LONG), "_business_date": ("_business_date", DATE)}
     translator = Translator(names)
 
     def value(text: str, column: Column) -> str:
         return f"CAST({translator.cast(translator.meaning(text), column.type)} AS {duck_type(column.type)})"
 
-    def listed(found: Sequence[str]) -> str:
-        if not found:
+    def array(texts: Sequence[str]) -> str:
+        if not texts:
             return "CAST([] AS VARCHAR[])"
-        kept = f"list_filter([{', '.join(found)}], lambda r: r IS NOT NULL)"
-        return f"list_sort(list_distinct({kept}))"
+        filled = f"list_filter([{', '.join(texts)}], lambda r: r IS NOT NULL)"
+        return f"list_sort(list_distinct({filled}))"
 
     dialect = Dialect(
         expression=lambda text: f"({translator.meaning(text).sql})",
         value=value,
         name=lambda name: names[name.lower()][0],
-        text=lambda text: "'" + text.replace("'", "''") + "'",
-        trimmed=_trimmed_in_process,
-        listed=listed,
+        text=literal,
+        trim=_trim_in_process,
+        array=array,
     )
     return dialect, translator
 
 
-def _trimmed_in_process(sql: str) -> str:
+def _trim_in_process(sql: str) -> str:
     """Give a text without the blanks around it; that there are none is seen in a tenth of the time ``trim`` takes."""
     return f"CASE WHEN starts_with({sql}, ' ') OR ends_with({sql}, ' ') THEN trim({sql}, ' ') ELSE {sql} END"
 
 
 def duck_type(kind: str) -> str:
     """Give DuckDB's name of a contract's type."""
-    simple = {
-        STRING: "VARCHAR",
-        BOOL: "BOOLEAN",
-        LONG: "BIGINT",
-        INSTANT: "TIMESTAMPTZ",
-        "integer": "INTEGER",
-    }
-    if kind.startswith("array<"):
-        return f"{duck_type(kind[6:-1])}[]"
-    return simple.get(kind, kind.upper())
+    return f"{duck_type(kind[6:-1])}[]" if kind.startswith("array<") else words.duck_type(kind)
 
 
 def mapped_columns(feed: Feed, maps: Sequence[TableMap], dialect: Dialect) -> list[str]:
     """Give the SQL of every mapped column, ``… as name``, over a record."""
-    made: list[str] = []
+    columns: list[str] = []
     for table in maps:
         for i, (entry, where) in enumerate(table.entries):
             values = {column.name: _value(table, column, entry, dialect) for column in table.mapped(i)}
-            made += [f"{sql} as {table.place(i, name)}" for name, sql in values.items()]
+            columns += [f"{sql} as {table.place(i, name)}" for name, sql in values.items()]
             conditions = ["_problem is null"]
             if where is not None:
                 conditions.append(f"coalesce(({dialect.expression(where)}), false)")
             if table.is_observed:
                 # An observation of nothing is none: every part of its key must be there.
                 conditions += [f"{values[name]} is not null" for name in table.contract.key if name in entry]
-            made.append(f"({' and '.join(conditions)}) as in{table.index}_{i}")
+            columns.append(f"({' and '.join(conditions)}) as in{table.index}_{i}")
         order = key_policy(feed, table.name)[1]
         if order:
-            made.append(f"({dialect.expression(order)}) as order{table.index}")
-    return made
+            columns.append(f"({dialect.expression(order)}) as order{table.index}")
+    return columns
 
 
 def _value(table: TableMap, column: Column, entry: dict[str, str], dialect: Dialect) -> str:
     cast = dialect.value(entry[column.name], column)
     if column.name in table.contract.key and column.type == STRING:
-        return f"nullif({dialect.trimmed(cast)}, '')"
+        return f"nullif({dialect.trim(cast)}, '')"
     return cast
 
 
@@ -181,7 +176,7 @@ def record_reasons(feed: Feed, maps: Sequence[TableMap], dialect: Dialect) -> li
 
     They count for records that could be split; ``_problem`` is the one reason of any other.
     """
-    found = [
+    reasons = [
         f"case when coalesce(({dialect.expression(rule.refuse_when)}), false) then {dialect.text(rule.rule)} end"
         for rule in feed.row_rules
     ]
@@ -189,15 +184,15 @@ def record_reasons(feed: Feed, maps: Sequence[TableMap], dialect: Dialect) -> li
         for i, (entry, _) in enumerate(table.entries):
             for name, text in entry.items():
                 column = table.contract.columns[name]
-                found += _column_reasons(
+                reasons += _column_reasons(
                     table, column, text, table.place(i, name), f"in{table.index}_{i}", dialect
                 )
-    return found
+    return reasons
 
 
-def _listed(found: Sequence[str], dialect: Dialect) -> str:
+def _reason_array(reasons: Sequence[str], dialect: Dialect) -> str:
     return (
-        f"case when _problem is not null then {dialect.listed(['_problem'])} else {dialect.listed(found)} end"
+        f"case when _problem is not null then {dialect.array(['_problem'])} else {dialect.array(reasons)} end"
     )
 
 
@@ -206,58 +201,58 @@ def _column_reasons(
 ) -> list[str]:
     """Give the SQL of why a mapped value refuses its record: unreadable, missing, not allowed."""
     expression = parse_expression(text)
-    lost = [
+    unreadable = [
         f"(({dialect.expression(call)}) is null and {_filled(columns, ' and ', dialect)})"
         for call, columns in expression.tries
         if columns
     ]
     if column.type != "string":
-        lost.append(f"(({dialect.expression(text)}) is not null)")
-    found = []
+        unreadable.append(f"(({dialect.expression(text)}) is not null)")
+    reasons = []
     if column.required or column.name in table.contract.key:
-        unread = _filled(expression.columns, " or ", dialect) if expression.columns else "false"
-        found.append(
+        is_filled = _filled(expression.columns, " or ", dialect) if expression.columns else "false"
+        reasons.append(
             f"case when {condition} and {value} is null then "
-            f"case when {unread} then 'unreadable:{column.name}' else 'missing:{column.name}' end end"
+            f"case when {is_filled} then 'unreadable:{column.name}' else 'missing:{column.name}' end end"
         )
-    elif lost:
-        found.append(
-            f"case when {condition} and {value} is null and ({' or '.join(lost)}) then 'unreadable:{column.name}' end"
+    elif unreadable:
+        reasons.append(
+            f"case when {condition} and {value} is null and ({' or '.join(unreadable)}) then 'unreadable:{column.name}' end"
         )
     if column.allowed:
         values = ", ".join(dialect.text(allowed) for allowed in column.allowed)
-        found.append(
+        reasons.append(
             f"case when {condition} and {value} not in ({values}) then 'not_allowed:{column.name}' end"
         )
-    return found
+    return reasons
 
 
 def _filled(columns: Sequence[str], joiner: str, dialect: Dialect) -> str:
     """Give the SQL of delivered texts not being empty."""
-    trimmed = (dialect.trimmed(f"cast({dialect.name(name)} as string)") for name in columns)
+    trimmed = (dialect.trim(f"cast({dialect.name(name)} as string)") for name in columns)
     return "(" + joiner.join(f"coalesce({sql} <> '', false)" for sql in trimmed) + ")"
 
 
 def map_by_spark(records: DataFrame, feed: Feed) -> DataFrame:
     """Give the mapped records as Spark computes them: place, mapped columns, conditions, orders, reasons."""
     maps, dialect = table_maps(feed), spark_dialect()
-    made = mapped_columns(feed, maps, dialect)
-    reasons = f"{_listed(record_reasons(feed, maps, dialect), dialect)} as reasons"
-    names = [f"`{sql.rpartition(' as ')[2]}`" for sql in made]
-    mapped = records.selectExpr("*", *made).selectExpr("*", reasons)
+    columns = mapped_columns(feed, maps, dialect)
+    reasons = f"{_reason_array(record_reasons(feed, maps, dialect), dialect)} as reasons"
+    names = [f"`{sql.rpartition(' as ')[2]}`" for sql in columns]
+    mapped = records.selectExpr("*", *columns).selectExpr("*", reasons)
     return mapped.selectExpr("_file", "_row", "_business_date", "_night", *names, "reasons")
 
 
-def hashed(values: Sequence[str]) -> str:
+def hash_sql(values: Sequence[str]) -> str:
     """Give the DuckDB SQL of a 64-bit hash of values; nulls count."""
     return f"hash({', '.join(values)})"
 
 
-def telling_table(feed: Feed, maps: Sequence[TableMap]) -> TableMap | None:
-    """Give a table whose key tells records apart: every accepted record has a row there, whose key comes of its text alone.
+def identifying_table(feed: Feed, maps: Sequence[TableMap]) -> TableMap | None:
+    """Give a table whose key identifies records: every accepted record has a row there, whose key comes of its text alone.
 
     Records equal to the letter then have equal keys, so that their texts need not be compared where no key returns. A state
-    is taken of whole deliveries only: elsewhere its keys return with every change, and telling by them would be dear.
+    is used of whole deliveries only: elsewhere its keys return with every change, and nearly all texts would be compared.
     """
     delivered = {name.lower() for name in feed.columns}
     for table in maps:
@@ -265,29 +260,47 @@ def telling_table(feed: Feed, maps: Sequence[TableMap]) -> TableMap | None:
         returns = table.contract.shape == "state" and feed.mode != "snapshot"
         if not table.is_single or where is not None or table.is_observed or returns:
             continue
-        read = {name for key in table.key if key in entry for name in parse_expression(entry[key]).columns}
-        if {name.lower() for name in read} <= delivered:
+        sources = {name for key in table.key if key in entry for name in parse_expression(entry[key]).columns}
+        if {name.lower() for name in sources} <= delivered:
             return table
     return None
 
 
 def text_hash(feed: Feed, maps: Sequence[TableMap]) -> str:
-    """Give the DuckDB SQL of a 64-bit hash of what a record says to the letter, and of its night; null where nobody asks."""
-    if feed.exact_duplicates == "keep" or telling_table(feed, maps) is not None:
+    """Give the DuckDB SQL of a 64-bit hash of a record's text and its night; null where nobody asks for it."""
+    if feed.exact_duplicates == "keep" or identifying_table(feed, maps) is not None:
         return "NULL::UBIGINT"
-    return hashed([*(f"c{at}" for at in range(len(feed.columns))), "_night"])
+    return hash_sql([*numbered_columns(feed), "_night"])
 
 
 @dataclass(frozen=True)
 class ProcessMap:
-    """What this process says of a feed's records, as DuckDB SQL over ``records``: the mapped columns, ``reasons``, ``is_ok``.
+    """How this process maps a feed's records: SQL of every column and of the guards under which it is sure of them."""
 
-    ``told`` has ``is_sure`` and ``said``, the hash of the text, beside them: where the former is false nothing else was
-    computed, Spark has to do it. ``known_sure`` is for records that all are: nobody asks again.
-    """
+    place: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
+    judged: tuple[tuple[str, str], ...]
+    guards: str
+    text_hash: str
 
-    told: str
-    known_sure: str
+    def guarded_sql(self, records: Relation) -> str:
+        """Give DuckDB SQL of the mapped records with ``is_sure`` and ``text_hash``.
+
+        Where ``is_sure`` is false nothing else is computed: Spark has to do it.
+        """
+        source = f"(SELECT *, ({self.guards}) AS is_sure FROM {records})"
+        more = ("is_sure", f"{self.text_hash} AS text_hash")
+        return self._sql(source, "CASE WHEN is_sure THEN {} END AS {}", more)
+
+    def sure_sql(self, records: Relation) -> str:
+        """Give DuckDB SQL of the mapped records where this process is sure of all of them."""
+        return self._sql(str(records), "{} AS {}")
+
+    def _sql(self, source: str, form: str, more: Sequence[str] = ()) -> str:
+        mapped = ", ".join(["*", *(form.format(sql, name) for sql, name in self.columns)])
+        judged = [form.format(sql, name) for sql, name in self.judged]
+        columns = ", ".join([*self.place, *(name for _, name in self.columns), *judged, *more])
+        return f"SELECT {columns} FROM (SELECT {mapped} FROM {source})"
 
 
 def map_in_process(feed: Feed) -> ProcessMap | None:
@@ -295,27 +308,18 @@ def map_in_process(feed: Feed) -> ProcessMap | None:
     maps = table_maps(feed)
     dialect, translator = duckdb_dialect(feed)
     try:
-        made = mapped_columns(feed, maps, dialect)
+        columns = mapped_columns(feed, maps, dialect)
         reasons = record_reasons(feed, maps, dialect)
     except Untranslatable:
         return None
-    values = [tuple(sql.rpartition(" as ")[::2]) for sql in made]
     is_ok = " AND ".join(f"({reason}) IS NULL" for reason in ["_problem", *reasons])
-    judged = [(_listed(reasons, dialect), "reasons"), (f"({is_ok})", "is_ok")]
-    place = ["_file", "_row", "_business_date", "_night", *(name for _, name in values)]
-
-    def told(source: str, form: str, more: Sequence[str] = ()) -> str:
-        mapped = ", ".join(["*", *(form.format(sql, name) for sql, name in values)])
-        given = ", ".join([*place, *(form.format(sql, name) for sql, name in judged), *more])
-        return f"SELECT {given} FROM (SELECT {mapped} FROM {source})"
-
-    sure = " AND ".join(translator.guards) or "true"
-    guarded = f"(SELECT *, ({sure}) AS is_sure FROM records)"
+    named = [sql.rpartition(" as ") for sql in columns]
     return ProcessMap(
-        told=told(
-            guarded, "CASE WHEN is_sure THEN {} END AS {}", ["is_sure", f"{text_hash(feed, maps)} AS said"]
-        ),
-        known_sure=told("records", "{} AS {}"),
+        place=("_file", "_row", "_business_date", "_night"),
+        columns=tuple((sql, name) for sql, _, name in named),
+        judged=((_reason_array(reasons, dialect), "reasons"), (f"({is_ok})", "is_ok")),
+        guards=" AND ".join(translator.guards) or "true",
+        text_hash=text_hash(feed, maps),
     )
 
 
@@ -327,8 +331,8 @@ def blame_analysis(records: DataFrame, feed: Feed) -> None:
         try:
             records.selectExpr(text)
         except (AnalysisException, ParseException) as wrong:
-            said = str(wrong.getCondition() or "it cannot be analysed").replace("_", " ").lower()
-            raise feed.fault(f"Spark refuses the expression of {what} ({said})", *path) from None
+            condition = str(wrong.getCondition() or "it cannot be analysed").replace("_", " ").lower()
+            raise feed.fault(f"Spark refuses the expression of {what} ({condition})", *path) from None
 
 
 def blame_expression(records: DataFrame, feed: Feed) -> InputInvalid | None:
@@ -354,16 +358,16 @@ def blame_expression(records: DataFrame, feed: Feed) -> InputInvalid | None:
 
 def _all_expressions(feed: Feed) -> list[tuple[str, str, tuple[str | int, ...]]]:
     """Give every expression of a feed: what it is, its text, and where it stands."""
-    found: list[tuple[str, str, tuple[str | int, ...]]] = []
+    expressions: list[tuple[str, str, tuple[str | int, ...]]] = []
     for at, rule in enumerate(feed.row_rules):
-        found.append((f"row rule {rule.rule}", rule.refuse_when, ("row_rules", at, "refuse_when")))
+        expressions.append((f"row rule {rule.rule}", rule.refuse_when, ("row_rules", at, "refuse_when")))
     for at, target in enumerate(feed.targets):
         if target.where:
-            found.append((f"'where' of {target.table}", target.where, ("targets", at, "where")))
+            expressions.append((f"'where' of {target.table}", target.where, ("targets", at, "where")))
         columns = contract(target.table).columns
         for number, entry in enumerate(target.entries):
             base: tuple[str | int, ...] = ("columns",) if target.each is None else ("each", number)
             for name, text in entry.items():
                 cast = f"try_cast(({text}) as {columns[name].type})"
-                found.append((f"{target.table}.{name}", cast, ("targets", at, *base, name)))
-    return found
+                expressions.append((f"{target.table}.{name}", cast, ("targets", at, *base, name)))
+    return expressions

@@ -39,14 +39,14 @@ def check_volume(
     now: dict[date, int] = defaultdict(int)
     for reading in readings:
         now[reading.file.business_date] += reading.records
-    for day, found in sorted(now.items()):
-        if max(found, usual) < bounds.from_records:
+    for day, records in sorted(now.items()):
+        if max(records, usual) < bounds.from_records:
             continue
-        if found * bounds.factor <= usual or found >= usual * bounds.factor:
+        if records * bounds.factor <= usual or records >= usual * bounds.factor:
             place = feed.fault("", "volume")
-            how = "smaller" if found < usual else "larger"
+            how = "smaller" if records < usual else "larger"
             raise GateStopped(
-                f"feed '{feed.feed}' brought {found} records for {day}, its last {len(last)} deliveries {min(last)} to "
+                f"feed '{feed.feed}' brought {records} records for {day}, its last {len(last)} deliveries {min(last)} to "
                 f"{max(last)} (median {usual:g}): {bounds.factor:g} times {how} or more; have it delivered again, or, "
                 f"if it is right, write 'volume: any' into the feed",
                 file=place.file,

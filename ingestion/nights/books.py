@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ingestion.feeds.feeds import Feed
 from ingestion.inbox.files import LedgerRow
-from ingestion.judging.judging import Judgement
+from ingestion.judging.judging import FileCounts, Judgement
 from ingestion.judging.mapping import table_maps
 from ingestion.records import raw_texts
 from ingestion.records.landing import Nights
@@ -87,51 +87,51 @@ class Book:
 def count_records(judgement: Judgement, readings: Sequence[FileReading]) -> Book:
     """Count what became of every record; a sum that does not balance is a bug and raises ``ContractBroken``."""
     feed, maps = judgement.feed, judgement.maps
-    judged = judgement.counts()
+    counts_of = judgement.counts()
     book = Book()
     for reading in readings:
         path = reading.file.path
-        counts = judged.get(path, defaultdict(int))
-        if counts["records"] != reading.records:
+        counts = counts_of.get(path, FileCounts())
+        if counts.records != reading.records:
             raise ContractBroken(
-                f"{path}: {reading.records} records were read but {counts['records']} were judged"
+                f"{path}: {reading.records} records were read but {counts.records} were judged"
             )
         if not maps:
-            kept = reading.records - counts["refused"] - counts["twins"]
+            accepted = reading.records - counts.refused - counts.twins
             book.loads.append(
                 Load(
                     path,
                     feed.landing_table,
                     1,
                     reading.records,
-                    kept,
-                    counts["refused"],
-                    counts["twins"],
+                    accepted,
+                    counts.refused,
+                    counts.twins,
                     0,
                     0,
                 )
             )
         for table in maps:
             n = len(table.entries)
-            emitted, doubled = counts[f"in{table.index}"], counts[f"dup{table.index}"]
+            rows, repeated = counts.rows[table.index], counts.repeated_rows[table.index]
             load = Load(
                 path=path,
                 table_name=table.name,
                 entries=n,
                 delivered=reading.records * n,
-                accepted=emitted - doubled,
-                refused=counts["refused"] * n,
-                exact_duplicates=counts["twins"] * n,
-                key_duplicates=doubled,
-                excluded=counts["stands"] * n - emitted,
+                accepted=rows - repeated,
+                refused=counts.refused * n,
+                exact_duplicates=counts.twins * n,
+                key_duplicates=repeated,
+                excluded=counts.without_fault * n - rows,
             )
-            _balanced(load)
+            _check_balance(load)
             book.loads.append(load)
-    book.refused = _refused(feed, judgement.refused(), readings)
+    book.refused = _refused_rows(feed, judgement.refused(), readings)
     return book
 
 
-def _balanced(load: Load) -> None:
+def _check_balance(load: Load) -> None:
     parts = (load.accepted, load.refused, load.exact_duplicates, load.key_duplicates, load.excluded)
     if load.delivered != sum(parts) or min(parts) < 0:
         raise ContractBroken(
@@ -150,20 +150,20 @@ def check_written(lake: Lake, feed: Feed, book: Book, nights: Nights) -> None:
             ("_arrived_on", "<=", nights.last),
             ("_feed", "=", feed.feed),
         ]
-        held = lake.read_arrow(table.name, columns=["_row"], filters=filters).num_rows
+        row_count = lake.read_arrow(table.name, columns=["_row"], filters=filters).num_rows
         accepted = sum(load.accepted for load in book.loads if load.table_name == table.name)
-        if held != accepted:
+        if row_count != accepted:
             raise ContractBroken(
-                f"{table.name} holds {held} rows of {feed.feed} for what was loaded now, {accepted} were accepted"
+                f"{table.name} holds {row_count} rows of {feed.feed} for what was loaded now, {accepted} were accepted"
             )
 
 
-def _refused(
-    feed: Feed, found: list[dict[str, Any]], readings: Sequence[FileReading]
+def _refused_rows(
+    feed: Feed, refused: list[dict[str, Any]], readings: Sequence[FileReading]
 ) -> list[dict[str, Any]]:
     """Give the refused records with their raw text; the files are read again for those that could be split."""
     whole: dict[str, list[int]] = defaultdict(list)
-    for row in found:
+    for row in refused:
         if row["_raw"] is None:
             whole[row["_file"]].append(row["_row"])
     layout, texts = layout_of(feed), {}
@@ -181,20 +181,20 @@ def _refused(
             "raw_text": row["_raw"] if row["_raw"] is not None else texts[row["_file"]].get(row["_row"]),
             "reasons": row["reasons"],
         }
-        for row in found
+        for row in refused
     ]
 
 
 def write_books(
-    lake: Lake, told: Mapping[str, tuple[Book, Mapping[str, date]]], feeds: Sequence[str], nights: Nights
+    lake: Lake, books: Mapping[str, tuple[Book, Mapping[str, date]]], feeds: Sequence[str], nights: Nights
 ) -> None:
     """Write the loads and the refused records of ``feeds``, in place of an earlier attempt's, in one commit a table.
 
-    ``told`` gives by feed its book and the night each file arrived on. A history has no earlier attempt, so it is added.
+    ``books`` gives by feed its book and the night each file arrived on. A history has no earlier attempt, so it is added.
     """
     for table in (LOADS, REFUSED):
         rows = []
-        for feed, (book, night_of) in told.items():
+        for feed, (book, night_of) in books.items():
             entries = book.refused if table == REFUSED else [asdict(load) for load in book.loads]
             rows += [{**row, "feed": feed, "arrived_on": night_of[row["path"]]} for row in entries]
         _replace(lake, table, rows, feeds, nights)
@@ -211,22 +211,22 @@ def _replace(
         return
     night, schema = nights.last, contract(table).arrow_schema()
     others = lake.read_arrow(table, filters=[("arrived_on", "=", night), ("feed", "not in", list(feeds))])
-    made = pa.Table.from_pylist(rows, schema=schema)
+    new = pa.Table.from_pylist(rows, schema=schema)
     lake.replace_partition(
-        table, pa.concat_tables([others.select(schema.names).cast(schema), made]), arrived_on=night
+        table, pa.concat_tables([others.select(schema.names).cast(schema), new]), arrived_on=night
     )
 
 
 def read_ledger(lake: Lake) -> dict[str, list[LedgerRow]]:
     """Give the ledger of files by feed."""
-    known: dict[str, list[LedgerRow]] = defaultdict(list)
+    ledger: dict[str, list[LedgerRow]] = defaultdict(list)
     if lake.exists(LEDGER):
         for row in lake.read_arrow(LEDGER).to_pylist():
             extra = row.pop("extra_columns")
-            known[row["feed"]].append(
+            ledger[row["feed"]].append(
                 LedgerRow(**row, extra_columns=tuple(extra) if extra is not None else None)
             )
-    return known
+    return ledger
 
 
 def write_ledger(lake: Lake, rows: Sequence[LedgerRow], feeds: Sequence[str], nights: Nights) -> None:

@@ -19,16 +19,17 @@ from ingestion.inbox.inbox import Hashes, find_files
 from ingestion.judging.judging import Judgement
 from ingestion.judging.mapping import TableMap
 from ingestion.nights import books
+from ingestion.nights.landing_tables import create_landing_tables
 from ingestion.nights.night import (
     FeedResult,
     IngestResult,
+    ingest_result,
     require_inbox,
-    told,
     write_books,
     write_feed,
     write_ledger,
 )
-from ingestion.nights.work import Work, plan_all, read_all
+from ingestion.nights.work import FeedWork, analyse_all, read_all
 from ingestion.records import landing
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid, UsageError
@@ -49,11 +50,9 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
     nights = landing.Nights(first, last)
     choices = _choices(lake, feeds, nights)
     _refuse_shared_keys([feed for feed in feeds if choices[feed.feed].load])
-    for feed in feeds:
-        landing.landing_contract(feed)
-    lake.create([feed.landing_table for feed in feeds])
+    create_landing_tables(lake, feeds)
     results: dict[str, FeedResult] = {}
-    works = [Work(feed, choices[feed.feed], lake.settings.lake, nights) for feed in feeds]
+    works = [FeedWork(feed, choices[feed.feed], lake.settings.lake, nights) for feed in feeds]
     for work in works:
         if not work.choice.load:
             continue
@@ -61,28 +60,28 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
         with ExitStack() as stack:
             work.folder = stack.enter_context(lake.exchange(f"history_{work.feed.feed}"))
             read_all(lake, [work])
-            plan_all(lake, [work])
+            analyse_all(lake, [work])
             results[work.feed.feed] = _take(lake, work)
     write_books(lake, [work for work in works if work.choice.load], nights)
     write_ledger(lake, works, nights)
-    return told(works, results)
+    return ingest_result(works, results)
 
 
 def inputs_of_history(lake: Lake, first: date, last: date) -> list[tuple[str, str]]:
     """Give (path, sha256) of every file a history would take; needs no JVM."""
     feeds = load_feeds(lake.settings.workspace)
     choices = _choices(lake, feeds, landing.Nights(first, last))
-    return sorted({(f.path, f.sha256) for choice in choices.values() for f, _ in choice.decided})
+    return sorted({(f.path, f.sha256) for choice in choices.values() for f, _ in choice.decisions})
 
 
 def _choices(lake: Lake, feeds: Sequence[Feed], nights: landing.Nights) -> dict[str, Choice]:
     require_inbox(lake.settings)
-    known = books.read_ledger(lake)
+    ledger = books.read_ledger(lake)
     hashes = Hashes(lake.settings.generated)
     choices = {}
     for feed in feeds:
-        if known.get(feed.feed):
-            newest = max(row.arrived_on for row in known[feed.feed])
+        if ledger.get(feed.feed):
+            newest = max(row.arrived_on for row in ledger[feed.feed])
             raise UsageError(
                 f"feed '{feed.feed}' was loaded up to {newest}, and a history goes before the first night; "
                 f"use `cdp backfill --from {nights.first}` to load more nights in order"
@@ -94,20 +93,20 @@ def _choices(lake: Lake, feeds: Sequence[Feed], nights: landing.Nights) -> dict[
 
 def _choice(feed: Feed, lake: Lake, nights: landing.Nights, hashes: Hashes) -> Choice:
     """Decide night by night what becomes of a feed's files, and give all of it as one choice."""
-    found, waiting = find_files(feed, lake.settings.inbox, until=nights.last, hashes=hashes)
+    files, waiting = find_files(feed, lake.settings.inbox, until=nights.last, hashes=hashes)
     ledger: list[LedgerRow] = []
     whole = Choice(waiting=tuple(waiting))
-    for night in _nights_to_decide(feed, nights, {file.business_date for file in found}):
-        here = [file for file in found if file.business_date <= night]
-        choice = choose_files(feed, here, (), ledger, night)
+    for night in _nights_to_decide(feed, nights, {file.business_date for file in files}):
+        due = [file for file in files if file.business_date <= night]
+        choice = choose_files(feed, due, (), ledger, night)
         ledger += [
             LedgerRow(f.feed, f.path, f.sha256, f.business_date, night, status, f.bytes)
-            for f, status in choice.decided
+            for f, status in choice.decisions
         ]
         whole = replace(
             whole,
             load=(*whole.load, *choice.load),
-            decided=(*whole.decided, *choice.decided),
+            decisions=(*whole.decisions, *choice.decisions),
             warnings=(*whole.warnings, *choice.warnings),
         )
     return whole
@@ -135,7 +134,7 @@ def _refuse_shared_keys(feeds: Sequence[Feed]) -> None:
                 )
 
 
-def _take(lake: Lake, work: Work) -> FeedResult:
+def _take(lake: Lake, work: FeedWork) -> FeedResult:
     feed = work.feed
 
     def land() -> None:
@@ -144,12 +143,12 @@ def _take(lake: Lake, work: Work) -> FeedResult:
     return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
 
 
-def _write_table(lake: Lake, work: Work, judgement: Judgement, table: TableMap) -> None:
+def _write_table(lake: Lake, work: FeedWork, judgement: Judgement, table: TableMap) -> None:
     feed = work.feed
     if table.contract.shape == "state":
-        told_on = sorted({work.nights.of(file.business_date) for file in work.choice.load})
+        states_on = sorted({work.nights.of(file.business_date) for file in work.choice.load})
         mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
         rows = judgement.accepted(table).read_all().drop_columns(["_feed"])
-        lake.load_states(table.name, rows, feed=feed.feed, nights=told_on, mode=mode)
+        lake.load_states(table.name, rows, feed=feed.feed, nights=states_on, mode=mode)
     else:
         lake.take_files(table.name, judgement.accepted_files(table, work.folder / f"accepted{table.index}"))

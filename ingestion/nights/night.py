@@ -21,35 +21,38 @@ from ingestion.inbox.inbox import Hashes, find_files
 from ingestion.judging import mapping, volume
 from ingestion.judging.judging import Judgement
 from ingestion.nights import books
-from ingestion.nights.work import Work, judge, plan_all, read_all, side_by_side
+from ingestion.nights.landing_tables import create_landing_tables
+from ingestion.nights.work import FeedWork, analyse_all, judge, read_all, side_by_side
 from ingestion.records import landing
 from lakehouse.errors import InputInvalid
 from lakehouse.settings.settings import Settings
-from lakehouse.states.small_states import MOST_ROWS
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.ingestion")
 
+# Incoming and stored rows up to here are compared in this process; a million wide rows take about a gigabyte.
+MOST_ROWS = 1_000_000
+
 
 @dataclass(frozen=True)
 class FeedResult:
-    """What a night did with one feed, in records of its files, and where the seconds went."""
+    """What a night did with one feed, in records of its files; the seconds by phase; the tables it wrote."""
 
     feed: str
     counts: books.FeedCounts
     seconds: dict[str, float]
-    touched: tuple[str, ...]
+    tables: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What was taken in: results per feed, the files taken (path, sha256), tables written, what to look at."""
+    """What a night took in: results by feed, its files (path, sha256), the tables it wrote, what to look at."""
 
     feeds: dict[str, FeedResult]
     inputs: tuple[tuple[str, str], ...]
-    touched: tuple[str, ...]
+    tables: tuple[str, ...]
     waiting: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -68,43 +71,43 @@ def ingest(lake: Lake, business_date: date, only: Sequence[str] | None = None) -
     feeds = [feed for feed in load_feeds(lake.settings.workspace) if only is None or feed.feed in only]
     nights = landing.Nights(business_date, business_date)
     choices = choose(lake, feeds, business_date)
-    for feed in feeds:
-        landing.landing_contract(feed)
-    lake.create([feed.landing_table for feed in feeds])
+    create_landing_tables(lake, feeds)
     results: dict[str, FeedResult] = {}
     with ExitStack() as stack:
         works = [
-            Work(feed, choices[feed.feed], stack.enter_context(lake.exchange(f"ingest_{feed.feed}")), nights)
+            FeedWork(
+                feed, choices[feed.feed], stack.enter_context(lake.exchange(f"ingest_{feed.feed}")), nights
+            )
             for feed in feeds
         ]
         active = [work for work in works if work.choice.load or work.choice.is_rerun]
         read_all(lake, active)
-        known = books.read_ledger(lake)
+        ledger = books.read_ledger(lake)
         for work in active:
-            volume.check_volume(work.feed, work.readings, known.get(work.feed.feed, []), business_date)
-        plan_all(lake, active)
+            volume.check_volume(work.feed, work.readings, ledger.get(work.feed.feed, []), business_date)
+        analyse_all(lake, active)
         for _, group in groupby(active, key=lambda work: work.feed.order):
             for result in side_by_side(lambda work: _take(lake, work), list(group)):
                 results[result.feed] = result
         write_books(lake, active, nights)
         write_ledger(lake, works, nights)
-    return told(works, results)
+    return ingest_result(works, results)
 
 
-def told(works: Sequence[Work], results: dict[str, FeedResult]) -> IngestResult:
-    """Give what was taken in, and log what somebody should look at."""
-    warnings = tuple(said for work in works for said in (*work.choice.warnings, *work.warnings))
+def ingest_result(works: Sequence[FeedWork], results: dict[str, FeedResult]) -> IngestResult:
+    """Give the result of all feeds, and log what somebody should look at."""
+    warnings = tuple(text for work in works for text in (*work.choice.warnings, *work.warnings))
     for warning in warnings:
         log.warning("%s", warning)
     waiting = tuple(name for work in works for name in work.choice.waiting)
     if waiting:
         log.info("%d delivered files are of later dates and wait", len(waiting))
     names = [work.feed.feed for work in works]
-    found = {name: results.get(name, FeedResult(name, books.FeedCounts(), {}, ())) for name in names}
+    by_feed = {name: results.get(name, FeedResult(name, books.FeedCounts(), {}, ())) for name in names}
     return IngestResult(
-        feeds=found,
+        feeds=by_feed,
         inputs=tuple(_inputs(work.choice for work in works)),
-        touched=tuple(sorted({name for result in found.values() for name in result.touched})),
+        tables=tuple(sorted({name for result in by_feed.values() for name in result.tables})),
         waiting=waiting,
         warnings=warnings,
     )
@@ -120,12 +123,12 @@ def choose(lake: Lake, feeds: Iterable[Feed], business_date: date) -> dict[str, 
     """Give what the night does with each feed's files; a fault of a delivery raises ``InputInvalid``."""
     settings: Settings = lake.settings
     require_inbox(settings)
-    known = books.read_ledger(lake)
+    ledger = books.read_ledger(lake)
     hashes = Hashes(settings.generated)
     choices = {}
     for feed in feeds:
-        found, waiting = find_files(feed, settings.inbox, until=business_date, hashes=hashes)
-        choices[feed.feed] = choose_files(feed, found, waiting, known.get(feed.feed, []), business_date)
+        files, waiting = find_files(feed, settings.inbox, until=business_date, hashes=hashes)
+        choices[feed.feed] = choose_files(feed, files, waiting, ledger.get(feed.feed, []), business_date)
     hashes.save()
     return choices
 
@@ -140,11 +143,15 @@ def require_inbox(settings: Settings) -> None:
 
 def _inputs(choices: Iterable[Choice]) -> list[tuple[str, str]]:
     return sorted(
-        {(f.path, f.sha256) for choice in choices for f in (*choice.load, *(d for d, _ in choice.decided))}
+        {
+            (f.path, f.sha256)
+            for choice in choices
+            for f in (*choice.load, *(file for file, _ in choice.decisions))
+        }
     )
 
 
-def _take(lake: Lake, work: Work) -> FeedResult:
+def _take(lake: Lake, work: FeedWork) -> FeedResult:
     """Judge, land and write one feed; its books must balance."""
     feed = work.feed
     if not work.choice.load:
@@ -159,43 +166,43 @@ def _take(lake: Lake, work: Work) -> FeedResult:
 
 def write_feed(
     lake: Lake,
-    work: Work,
+    work: FeedWork,
     land: Callable[[], None],
     write_table: Callable[[Judgement, mapping.TableMap], None],
 ) -> FeedResult:
     """Judge a feed and count; then land its records beside writing its tables, and close the books."""
     with closing(judge(lake, work)) as judgement, ThreadPoolExecutor(max_workers=1) as other:
-        began = time.monotonic()
+        start = time.monotonic()
         book = books.count_records(judgement, work.readings)
-        work.timed("count", began)
-        landing_began = time.monotonic()
-        landed = other.submit(land)
-        landed.add_done_callback(lambda _: work.timed("land", landing_began))
+        work.add_seconds("count", start)
+        landing_start = time.monotonic()
+        landing_future = other.submit(land)
+        landing_future.add_done_callback(lambda _: work.add_seconds("land", landing_start))
         for table in judgement.maps:
-            began = time.monotonic()
+            start = time.monotonic()
             write_table(judgement, table)
-            work.timed(table.name, began)
-        landed.result()
+            work.add_seconds(table.name, start)
+        landing_future.result()
     return close_books(lake, work, book)
 
 
-def close_books(lake: Lake, work: Work, book: books.Book) -> FeedResult:
+def close_books(lake: Lake, work: FeedWork, book: books.Book) -> FeedResult:
     """Hold a feed's books against the tables, keep them for the end of the night, and give the result."""
-    began = time.monotonic()
+    start = time.monotonic()
     feed, work.book = work.feed, book
     books.check_written(lake, feed, book, work.nights)
-    work.timed("books", began)
+    work.add_seconds("books", start)
     log.info("%s: %s", feed.feed, book.feed_counts())
     log.debug("%s: seconds %s", feed.feed, work.seconds)
-    touched = (feed.landing_table, *feed.tables, "landing.loads", "landing.files", "quality.refused_rows")
-    return FeedResult(feed.feed, book.feed_counts(), work.seconds, touched)
+    tables = (feed.landing_table, *feed.tables, "landing.loads", "landing.files", "quality.refused_rows")
+    return FeedResult(feed.feed, book.feed_counts(), work.seconds, tables)
 
 
-def _write_table(lake: Lake, work: Work, judgement: Judgement, table: mapping.TableMap) -> None:
-    feed, found, night = work.feed, table.contract, work.nights.last
-    if found.shape != "state":
+def _write_table(lake: Lake, work: FeedWork, judgement: Judgement, table: mapping.TableMap) -> None:
+    feed, night = work.feed, work.nights.last
+    if table.contract.shape != "state":
         files = judgement.accepted_files(table, work.folder / f"accepted{table.index}")
-        lake.take_files(found.name, files, _arrived_on=night, _feed=feed.feed)
+        lake.take_files(table.name, files, _arrived_on=night, _feed=feed.feed)
         return
     mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
     rows: Any
@@ -204,10 +211,10 @@ def _write_table(lake: Lake, work: Work, judgement: Judgement, table: mapping.Ta
     else:
         files = judgement.accepted_files(table, work.folder / f"states{table.index}")
         rows = lake.spark.read.parquet(*(str(file.path) for file in files))
-    lake.change_states(found.name, rows, feed=feed.feed, business_date=night, mode=mode)
+    lake.change_states(table.name, rows, feed=feed.feed, business_date=night, mode=mode)
 
 
-def _withdraw(lake: Lake, work: Work) -> FeedResult:
+def _withdraw(lake: Lake, work: FeedWork) -> FeedResult:
     """Take back what an earlier attempt of this night wrote for a feed that now brings nothing new."""
     feed, night = work.feed, work.nights.last
     equals = {"_arrived_on": night, "_feed": feed.feed}
@@ -224,23 +231,23 @@ def _withdraw(lake: Lake, work: Work) -> FeedResult:
     return FeedResult(feed.feed, books.FeedCounts(), work.seconds, (feed.landing_table, *feed.tables))
 
 
-def write_books(lake: Lake, works: Sequence[Work], nights: landing.Nights) -> None:
+def write_books(lake: Lake, works: Sequence[FeedWork], nights: landing.Nights) -> None:
     """Enter what became of every record, after all feeds: thirty feeds are a commit a table, not thirty."""
-    told = {}
+    by_feed = {}
     for work in works:
         night_of = {reading.file.path: nights.of(reading.file.business_date) for reading in work.readings}
-        told[work.feed.feed] = (work.book or books.Book(), night_of)
-    books.write_books(lake, told, list(told), nights)
+        by_feed[work.feed.feed] = (work.book or books.Book(), night_of)
+    books.write_books(lake, by_feed, list(by_feed), nights)
 
 
-def write_ledger(lake: Lake, works: Sequence[Work], nights: landing.Nights) -> None:
-    """Enter what became of every file that was met, last of all: an attempt that failed has met none."""
+def write_ledger(lake: Lake, works: Sequence[FeedWork], nights: landing.Nights) -> None:
+    """Enter what became of every file, last of all: an attempt that failed leaves no entry."""
     rows: list[LedgerRow] = []
     for work in works:
-        read = {reading.file.path: reading for reading in work.readings}
-        rows += work.choice.kept
-        for file, status in work.choice.decided:
-            reading = read.get(file.path)
+        readings = {reading.file.path: reading for reading in work.readings}
+        rows += work.choice.earlier_rows
+        for file, status in work.choice.decisions:
+            reading = readings.get(file.path)
             rows.append(
                 LedgerRow(
                     feed=file.feed,

@@ -1,4 +1,4 @@
-"""One feed on its way through a night or a history: read, plan, judge; and the same for several at once."""
+"""One feed in a night or a history: read, analyse, judge; and the same for several feeds at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from ingestion.feeds.feeds import Feed
 from ingestion.inbox.files import Choice
 from ingestion.judging import judging, mapping
-from ingestion.records import reading
 from ingestion.records.landing import Nights
+from ingestion.records.reading import SPARK_READS_FROM_BYTES, FileReading, read_files, read_files_by_spark
 from ingestion.records.record_files import RecordFiles
 from lakehouse.contracts.reading import contract
+from lakehouse.query.words import literal, literals
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -33,14 +34,14 @@ QUICK_RECORDS = 100_000
 
 
 @dataclass
-class Work:
-    """One feed's files, what was read of them, and the frames planned over it; its Parquet lies in ``folder``."""
+class FeedWork:
+    """One feed's files in a night, what reading them gives, and its book; its Parquet lies in ``folder``."""
 
     feed: Feed
     choice: Choice
     folder: Path
     nights: Nights
-    readings: list[reading.FileReading] = field(default_factory=list)
+    readings: list[FileReading] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     book: Book | None = None
@@ -53,20 +54,20 @@ class Work:
     @property
     def record_count(self) -> int:
         """The number of records read."""
-        return sum(found.records for found in self.readings)
+        return sum(reading.records for reading in self.readings)
 
     @property
     def is_large(self) -> bool:
         """Whether a cluster's workers read the files, if there are any."""
-        return sum(file.bytes for file in self.choice.load) >= reading.SPARK_READS_FROM_BYTES
+        return sum(file.bytes for file in self.choice.load) >= SPARK_READS_FROM_BYTES
 
-    def timed(self, name: str, began: float) -> None:
-        """Add the seconds since ``began`` to a phase."""
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - began, 2)
+    def add_seconds(self, name: str, start: float) -> None:
+        """Add the seconds since ``start`` to a phase."""
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - start, 2)
 
 
-def side_by_side(do: Callable[[Work], Any], works: Sequence[Work]) -> list[Any]:
-    """Do the same for several feeds, a few at once; the first failure is raised after the running ones ended."""
+def side_by_side(do: Callable[[FeedWork], Any], works: Sequence[FeedWork]) -> list[Any]:
+    """Do the same for several feeds, a few at once; the first failure is raised when the running ones have ended."""
     with ThreadPoolExecutor(max_workers=FEEDS_AT_ONCE) as pool:
         futures = [pool.submit(do, work) for work in works]
         try:
@@ -77,30 +78,30 @@ def side_by_side(do: Callable[[Work], Any], works: Sequence[Work]) -> list[Any]:
             raise
 
 
-def read_all(lake: Lake, works: Sequence[Work]) -> None:
+def read_all(lake: Lake, works: Sequence[FeedWork]) -> None:
     """Read every feed's files into Parquet; a file that cannot be used raises ``InputInvalid``."""
 
-    def read(work: Work) -> None:
-        began = time.monotonic()
+    def read(work: FeedWork) -> None:
+        start = time.monotonic()
         if work.is_large and lake.is_on_cluster:
-            work.readings = reading.read_files_by_spark(lake.spark, work.records, work.choice.load)
+            work.readings = read_files_by_spark(lake.spark, work.records, work.choice.load)
         elif work.choice.load:
-            work.readings = reading.read_files(work.records, work.choice.load)
+            work.readings = read_files(work.records, work.choice.load)
         _warn_of_columns(work)
-        work.timed("read", began)
+        work.add_seconds("read", start)
 
     side_by_side(read, works)
 
 
-def _warn_of_columns(work: Work) -> None:
+def _warn_of_columns(work: FeedWork) -> None:
     """Say once per feed what its files bring beyond its columns, and what no record carries."""
     extra: dict[tuple[str, ...], list[str]] = {}
     unseen: dict[tuple[str, ...], list[str]] = {}
-    for found in work.readings:
-        if found.extra_columns:
-            extra.setdefault(found.extra_columns, []).append(found.file.path)
-        if found.unseen_columns:
-            unseen.setdefault(found.unseen_columns, []).append(found.file.path)
+    for reading in work.readings:
+        if reading.extra_columns:
+            extra.setdefault(reading.extra_columns, []).append(reading.file.path)
+        if reading.unseen_columns:
+            unseen.setdefault(reading.unseen_columns, []).append(reading.file.path)
     for names, paths in extra.items():
         work.warnings.append(
             f"{_some(paths)} columns the feed does not name, kept in landing: {', '.join(names)}"
@@ -114,23 +115,23 @@ def _some(paths: Sequence[str]) -> str:
     return f"{paths[0]}{more}"
 
 
-def plan_all(lake: Lake, works: Sequence[Work]) -> None:
+def analyse_all(lake: Lake, works: Sequence[FeedWork]) -> None:
     """Have Spark analyse what it will be asked for, before the first row is written."""
     loading = [work for work in works if work.choice.load]
     by_spark = [work for work in loading if not is_in_process(lake, work)]
 
-    def plan(work: Work) -> None:
-        began = time.monotonic()
+    def analyse(work: FeedWork) -> None:
+        start = time.monotonic()
         session = quick if work.record_count <= QUICK_RECORDS else lake.spark
-        plan_by_spark(session, work.records, work.nights)
-        work.timed("plan", began)
+        frame_by_spark(session, work.records, work.nights)
+        work.add_seconds("plan", start)
 
     if by_spark:
         quick = _quick_session(lake)
-        side_by_side(plan, by_spark)
+        side_by_side(analyse, by_spark)
 
 
-def plan_by_spark(session: SparkSession, files: RecordFiles, nights: Nights) -> DataFrame:
+def frame_by_spark(session: SparkSession, files: RecordFiles, nights: Nights) -> DataFrame:
     """Give the mapped records as Spark will compute them; ``SettingsInvalid`` where it refuses to."""
     from pyspark.errors import AnalysisException, ParseException
 
@@ -142,7 +143,7 @@ def plan_by_spark(session: SparkSession, files: RecordFiles, nights: Nights) -> 
         raise
 
 
-def is_in_process(lake: Lake, work: Work) -> bool:
+def is_in_process(lake: Lake, work: FeedWork) -> bool:
     """Tell whether this process maps what it can: not so much of it that a cluster would rather do it."""
     if mapping.map_in_process(work.feed) is None:
         return False
@@ -163,14 +164,10 @@ def _quick_session(lake: Lake) -> SparkSession:
     return session
 
 
-def judge(lake: Lake, work: Work) -> judging.Judgement:
+def judge(lake: Lake, work: FeedWork) -> judging.Judgement:
     """Judge the records of a feed; the caller closes what is given."""
-    began = time.monotonic()
-    known = {}
-    for table in work.feed.tables:
-        keys = known_keys(lake, work, table)
-        if keys is not None:
-            known[table] = keys
+    start = time.monotonic()
+    keys = {table: earlier_keys(lake, work, table) for table in work.feed.tables}
 
     def by_spark(records: RecordFiles, into: Path) -> None:
         session = _quick_session(lake) if records.count() <= QUICK_RECORDS else lake.spark
@@ -178,9 +175,10 @@ def judge(lake: Lake, work: Work) -> judging.Judgement:
 
     judgement = judging.judge_records(
         work.feed, work.folder, work.nights,
-        by_spark=by_spark, known=known, in_process=is_in_process(lake, work),
+        by_spark=by_spark, in_process=is_in_process(lake, work),
+        earlier_keys={table: sql for table, sql in keys.items() if sql is not None},
     )  # fmt: skip
-    work.timed("judge", began)
+    work.add_seconds("judge", start)
     return judgement
 
 
@@ -188,7 +186,7 @@ def map_into_parquet(session: SparkSession, records: RecordFiles, into: Path, ni
     """Have Spark map records into Parquet; ``InputInvalid`` names an expression that fails on a value."""
     from pyspark.errors import PySparkException
 
-    mapped = plan_by_spark(session, records, nights)
+    mapped = frame_by_spark(session, records, nights)
     try:
         mapped.write.parquet(str(into))
     except PySparkException as wrong:
@@ -198,24 +196,23 @@ def map_into_parquet(session: SparkSession, records: RecordFiles, into: Path, ni
         raise fault from wrong
 
 
-def known_keys(lake: Lake, work: Work, table: str) -> str | None:
+def earlier_keys(lake: Lake, work: FeedWork, table: str) -> str | None:
     """Give, as DuckDB SQL, the keys of a fact that earlier nights brought within the days the feed looks back, if any."""
     feed, night = work.feed, work.nights.first
-    found = contract(table)
-    days = feed.dedupe_window(table) if found.shape == "fact" else 0
+    fact = contract(table)
+    days = feed.dedupe_window(table) if fact.shape == "fact" else 0
     if not days:
         return None
-    wanted = [(night - timedelta(days=n)).isoformat() for n in range(1, days + 1)]
-    files = lake.delta(table).file_uris(partition_filters=[("_arrived_on", "in", wanted)])
+    nights = [(night - timedelta(days=n)).isoformat() for n in range(1, days + 1)]
+    files = lake.delta(table).file_uris(partition_filters=[("_arrived_on", "in", nights)])
     if not files:
         return None
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in sorted(files))
     keys = ", ".join(
-        f"CAST({name} AS {mapping.duck_type(found.columns[name].type)}) AS {name}"
-        for name in found.key
+        f"CAST({name} AS {mapping.duck_type(fact.columns[name].type)}) AS {name}"
+        for name in fact.key
         if name != "source"
     )
     return (
-        f"SELECT {keys} FROM read_parquet([{listed}], hive_partitioning = false, union_by_name = true) "
-        f"WHERE source = '{feed.source}'"
+        f"SELECT {keys} FROM read_parquet([{literals(sorted(files))}], hive_partitioning = false, union_by_name = true) "
+        f"WHERE source = {literal(feed.source)}"
     )

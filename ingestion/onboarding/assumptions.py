@@ -23,14 +23,14 @@ _USUAL = {
 }
 
 
-def assumed(
+def assumption(
     table: str, column: Column, fits: Sequence[Mapped], shapes: Sequence[ColumnShape], currency: str
 ) -> Mapped:
     """Give an expression for a required column that nothing delivered fills; ``TODO …`` when nobody can guess."""
     name = column.name
-    made = _from_others(table, column, {m.column: m for m in fits}, shapes, currency)
-    if made:
-        return Mapped(name, *made)
+    mapping = _from_others(table, column, {m.column: m for m in fits}, shapes, currency)
+    if mapping:
+        return Mapped(name, *mapping)
     if name == "currency":
         return Mapped(name, f"'{currency}'", "assumed: the workspace's currency, none is delivered")
     usual = _USUAL.get(f"{table}.{name}")
@@ -51,8 +51,10 @@ def _from_others(
     name = column.name
     plain = fits.get(name.removesuffix("_base"))
     if name.endswith("_base") and plain and not plain.waits:
-        told = next((s for s in shapes if "currency" in fits and s.name == fits["currency"].delivered), None)
-        if told is None or set(told.codes) == {currency}:
+        currency_shape = next(
+            (s for s in shapes if "currency" in fits and s.name == fits["currency"].delivered), None
+        )
+        if currency_shape is None or set(currency_shape.codes) == {currency}:
             return plain.expression, "equal, because every amount is in the workspace's currency"
         own = f"case when {fits['currency'].expression} = '{currency}' then {plain.expression} end"
         return own, "records of other currencies are refused until a rate is written here"
@@ -66,11 +68,17 @@ def _from_others(
     if table == "trusted.order_lines" and name == "amount" and {"quantity", "unit_price"} <= fits.keys():
         product = f"{fits['quantity'].expression} * {fits['unit_price'].expression}"
         return f"cast({product} as decimal(18,2))", "quantity times price, before any discount"
-    found = contract(table)
-    if name == found.event_date or (name.endswith("_at") and found.event_date and table == "trusted.events"):
+    contract_of_table = contract(table)
+    if name == contract_of_table.event_date or (
+        name.endswith("_at") and contract_of_table.event_date and table == "trusted.events"
+    ):
         return _only_day(name, shapes)
-    if found.shape == "fact" and found.key == ("source", name) and len(_read(fits)) >= 2:
-        parts = ", ".join(f"coalesce({quoted(read)}, '')" for read in _read(fits))
+    if (
+        contract_of_table.shape == "fact"
+        and contract_of_table.key == ("source", name)
+        and len(_delivered_columns(fits)) >= 2
+    ):
+        parts = ", ".join(f"coalesce({quoted(delivered)}, '')" for delivered in _delivered_columns(fits))
         note = (
             "no column is unique, so the key is made of the mapped columns; records equal in them count once"
         )
@@ -78,8 +86,8 @@ def _from_others(
     return None
 
 
-def _read(fits: dict[str, Mapped]) -> list[str]:
-    return list(dict.fromkeys(mapped.delivered for mapped in fits.values() if mapped.delivered))
+def _delivered_columns(fits: dict[str, Mapped]) -> list[str]:
+    return list(dict.fromkeys(mapping.delivered for mapping in fits.values() if mapping.delivered))
 
 
 def _only_day(name: str, shapes: Sequence[ColumnShape]) -> tuple[str, str] | None:
@@ -87,5 +95,9 @@ def _only_day(name: str, shapes: Sequence[ColumnShape]) -> tuple[str, str] | Non
     timed = [shape for shape in shapes if shape.type in ("date", "timestamp")]
     if len(timed) != 1:
         return None
-    made = (instant_expression if name.endswith("_at") else day_expression)(timed[0], utc=False)
-    return None if made is None else (made[0], made[1] or f"{timed[0].name} is the only day delivered")
+    expression = (instant_expression if name.endswith("_at") else day_expression)(timed[0], utc=False)
+    return (
+        None
+        if expression is None
+        else (expression[0], expression[1] or f"{timed[0].name} is the only day delivered")
+    )

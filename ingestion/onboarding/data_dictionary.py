@@ -28,11 +28,11 @@ class ColumnMeaning:
     @classmethod
     def of(cls, text: str) -> ColumnMeaning:
         """Read ``Gender (1 = male; 2 = female)`` or ``性别：1-男，2-女`` as a name and codes."""
-        found = list(_CODE.finditer(text))
-        ends = [found[0].start() if found else len(text)]
+        codes_in_text = list(_CODE.finditer(text))
+        ends = [codes_in_text[0].start() if codes_in_text else len(text)]
         if remark := _REMARK.search(text):
             ends.append(remark.start())
-        codes = {code[1]: code[2].strip() for code in found}
+        codes = {code[1]: code[2].strip() for code in codes_in_text}
         return cls(text, text[: min(ends)].strip() or text, codes)
 
 
@@ -50,6 +50,6 @@ def read_dictionary(path: Path) -> dict[str, ColumnMeaning]:
         if len(row) < 2 or not row[0].strip() or not row[1].strip():
             raise InputInvalid("a line of the dictionary is not 'column,meaning'", file=path, line=number)
     # A meaning with commas that nobody quoted is still one meaning.
-    found = {row[0].strip(): ColumnMeaning.of(",".join(row[1:]).strip().rstrip(",")) for row in rows}
-    found.pop("column", None)
-    return found
+    meanings = {row[0].strip(): ColumnMeaning.of(",".join(row[1:]).strip().rstrip(",")) for row in rows}
+    meanings.pop("column", None)
+    return meanings

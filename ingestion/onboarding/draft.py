@@ -90,9 +90,9 @@ def draft_feed(
         raise UsageError(
             f"no feed can be named after '{path.name}' (small letters and digits); name it with --feed"
         )
-    for what, said in (("--feed", guess.feed), ("--source", guess.source)):
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", said):
-            raise UsageError(f"{what} '{said}' is no name; use small letters, digits and _, a letter first")
+    for what, name in (("--feed", guess.feed), ("--source", guess.source)):
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise UsageError(f"{what} '{name}' is no name; use small letters, digits and _, a letter first")
     proposal = propose(shapes, guess)
     pattern, place = _pattern(path, guess.feed, inbox)
     text = render(sample, shapes, proposal, guess, pattern)
@@ -124,18 +124,18 @@ def _pattern(path: Path, feed: str, inbox: Path | None) -> tuple[str, str]:
     return f"{feed}/{{date}}/{name}{suffix}", f"{feed}/<date>"
 
 
-def _placeholder(found: re.Match[str]) -> str:
-    if found[2] == "-":
+def _placeholder(match: re.Match[str]) -> str:
+    if match[2] == "-":
         return "{date}"
-    return "{yyyymmdd}" if not found[2] else f"????{found[2]}??{found[2]}??"
+    return "{yyyymmdd}" if not match[2] else f"????{match[2]}??{match[2]}??"
 
 
 def _filled(proposal: Proposal) -> Proposal:
     targets = []
     for target in proposal.targets:
-        known = contract(target.table).columns
+        allowed_by = contract(target.table).columns
         columns = tuple(
-            replace(m, expression=f"'{(known[m.column].allowed or ('x',))[0]}'") if m.waits else m
+            replace(m, expression=f"'{(allowed_by[m.column].allowed or ('x',))[0]}'") if m.waits else m
             for m in target.columns
         )
         targets.append(replace(target, columns=columns))

@@ -55,8 +55,8 @@ def expression_for(
 
     ``legend`` says what codes mean to their source, in people's words.
     """
-    made = _fitting(shape, table, column, utc=utc, legend=legend or {})
-    return None if made is None else Mapped(column.name, made[0], made[1], shape.name)
+    expression = _fitting(shape, table, column, utc=utc, legend=legend or {})
+    return None if expression is None else Mapped(column.name, expression[0], expression[1], shape.name)
 
 
 def _fitting(
@@ -89,7 +89,7 @@ def _text(shape: ColumnShape, name: str, column: str) -> tuple[str, str] | None:
         return None
     if column == "full_name" and (shape.type != "text" or shape.identifier or shape.hash_method):
         return None
-    if shape.written == WITH_POINT_ZERO:
+    if shape.notation == WITH_POINT_ZERO:
         return f"regexp_replace({name}, '[.]0$', '')", "the source writes whole numbers with .0 behind"
     return name, ""
 
@@ -98,7 +98,7 @@ def _number(shape: ColumnShape, kind: str) -> tuple[str, str]:
     name = quoted(shape.name)
     if shape.has_thousands:
         return f"try_cast(regexp_replace({name}, '[,，¥￥$€]', '') as {kind})", "thousands are separated"
-    if shape.written == WITH_POINT_ZERO and not kind.startswith("decimal"):
+    if shape.notation == WITH_POINT_ZERO and not kind.startswith("decimal"):
         return f"try_cast(regexp_replace({name}, '[.]0$', '') as {kind})", ""
     return f"try_cast({name} as {kind})", ""
 
@@ -119,36 +119,40 @@ def day_expression(shape: ColumnShape, *, utc: bool) -> tuple[str, str] | None:
     """Give a delivered column as a day."""
     name = quoted(shape.name)
     if shape.type == "timestamp":
-        made = instant_expression(shape, utc=utc)
-        return None if made is None else (f"cast({made[0]} as date)", made[1])
+        expression = instant_expression(shape, utc=utc)
+        return None if expression is None else (f"cast({expression[0]} as date)", expression[1])
     if shape.type != "date":
         return None
-    if shape.written == "yymmdd":
+    if shape.notation == "yymmdd":
         century = f"case when substring({name}, 1, 2) >= '50' then '19' else '20' end"
         return (
             f"try_to_date(concat({century}, {name}), 'yyyyMMdd')",
             "two-digit years: 50 to 99 are read as 19xx, 00 to 49 as 20xx; is that so?",
         )
-    pattern = next(spark for said, _, spark in DAYS if said == shape.written)
-    ambiguous = shape.written in ("dd/mm/yyyy", "mm/dd/yyyy")
-    return f"try_to_date({name}, '{pattern}')", f"read as {shape.written}; is that so?" if ambiguous else ""
+    pattern = next(spark for notation, _, spark in DAYS if notation == shape.notation)
+    ambiguous = shape.notation in ("dd/mm/yyyy", "mm/dd/yyyy")
+    return f"try_to_date({name}, '{pattern}')", f"read as {shape.notation}; is that so?" if ambiguous else ""
 
 
 def instant_expression(shape: ColumnShape, *, utc: bool) -> tuple[str, str] | None:
     """Give a delivered column as an instant; texts without a zone are of the workspace's, or UTC when so stated."""
     name = quoted(shape.name)
     if shape.type == "date":
-        made = day_expression(shape, utc=utc)
-        return None if made is None else (f"cast({made[0]} as timestamp)", "only the day is delivered")
+        expression = day_expression(shape, utc=utc)
+        return (
+            None
+            if expression is None
+            else (f"cast({expression[0]} as timestamp)", "only the day is delivered")
+        )
     if shape.type != "timestamp":
         return None
-    if shape.written == "iso with zone":
+    if shape.notation == "iso with zone":
         return f"try_to_timestamp({name})", ""
-    if shape.written.endswith("since 1970"):
-        unit = "millis" if shape.written.startswith("milli") else "seconds"
+    if shape.notation.endswith("since 1970"):
+        unit = "millis" if shape.notation.startswith("milli") else "seconds"
         return f"timestamp_{unit}(try_cast({name} as bigint))", ""
     zone = "read as UTC" if utc else "read in the workspace's time zone; draft again with --utc if it is UTC"
-    pattern = next(spark for said, _, spark in INSTANTS if said == shape.written)
+    pattern = next(spark for notation, _, spark in INSTANTS if notation == shape.notation)
     if pattern is None:
         return f"try_to_timestamp(concat({name}, 'Z'))" if utc else f"try_to_timestamp({name})", zone
     if utc:
@@ -166,23 +170,23 @@ def _by_codes(
     if not shape.codes:
         return None
     name = quoted(shape.name)
-    said = {code: legend.get(code, code).lower() for code in shape.codes}
+    meaning_of = {code: legend.get(code, code).lower() for code in shape.codes}
     if set(shape.codes) <= set(column.allowed) and not legend:
         return name, ""
     words = synonyms()["codes"]
-    known = words.get(f"{table}.{column.name}") or words.get(column.name) or {}
-    meaning = {said.lower(): word for word, saids in known.items() for said in saids}
+    words_of_column = words.get(f"{table}.{column.name}") or words.get(column.name) or {}
+    meaning = {text.lower(): word for word, texts in words_of_column.items() for text in texts}
     meaning |= {word.lower(): word for word in column.allowed}
-    found = {code: meaning[word] for code, word in said.items() if word in meaning}
-    if not found:
+    translation = {code: meaning[word] for code, word in meaning_of.items() if word in meaning}
+    if not translation:
         return None
-    cases = " ".join(f"when {_literal(code)} then '{word}'" for code, word in found.items())
-    left = [
+    cases = " ".join(f"when {_literal(code)} then '{word}'" for code, word in translation.items())
+    unknown = [
         f"{code}{f' {legend[code]}' if code in legend else ''} ({times})"
         for code, times in shape.codes.items()
-        if code not in found
+        if code not in translation
     ]
-    note = f"codes left without a meaning (records): {', '.join(left)}" if left else ""
+    note = f"codes left without a meaning (records): {', '.join(unknown)}" if unknown else ""
     return f"case {name} {cases} end", note
 
 

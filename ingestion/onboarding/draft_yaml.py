@@ -37,10 +37,12 @@ def scalar(text: str) -> str:
 def _lines(
     sample: FileSample, shapes: Sequence[ColumnShape], proposal: Proposal, guess: Guess, pattern: str
 ) -> Iterator[str]:
-    read = sample.records
-    seen = f"all {read} records" if sample.is_whole else f"{read} sampled records of about {sample.estimated}"
+    count = sample.records
+    extent = (
+        f"all {count} records" if sample.is_whole else f"{count} sampled records of about {sample.estimated}"
+    )
     yield SCHEMA_LINE
-    yield f"# Drafted from {sample.path.name}: {seen} were looked at. Every line is a proposal;"
+    yield f"# Drafted from {sample.path.name}: {extent} were looked at. Every line is a proposal;"
     yield f"# read it through, then try `cdp feeds check {guess.feed}`. Examples show shapes, not values."
     yield f"feed: {guess.feed}"
     yield f"source: {guess.source}   # the system that delivers; it is part of every key"
@@ -49,17 +51,17 @@ def _lines(
     yield "required: false   # true: a night without this file stops"
     yield f"files: {{path: {scalar(pattern)}}}   # below the inbox; {{date}} is the business date"
     yield f"format: {_format(sample)}"
-    mapped = _mapped(sample, proposal)
-    listed = [
-        shape for shape in shapes if shape.name in mapped or (not sample.header and sample.type == "csv")
+    readers = _readers_of(sample, proposal)
+    listed_shapes = [
+        shape for shape in shapes if shape.name in readers or (not sample.header and sample.type == "csv")
     ]
-    yield "columns:" if listed else f"columns: [{scalar(shapes[0].name)}]"
-    width = max((len(scalar(shape.name)) for shape in listed), default=0)
-    for shape in listed:
+    yield "columns:" if listed_shapes else f"columns: [{scalar(shapes[0].name)}]"
+    width = max((len(scalar(shape.name)) for shape in listed_shapes), default=0)
+    for shape in listed_shapes:
         level = level_of(shape, guess, proposal)
-        where = f" → {', '.join(mapped[shape.name])}" if shape.name in mapped else ""
-        yield f"  - {scalar(shape.name):{width}}   # {level}, {_said(shape, guess)}{where}"
-    yield from _unmapped([s for s in shapes if s.name not in mapped], guess, proposal)
+        where = f" → {', '.join(readers[shape.name])}" if shape.name in readers else ""
+        yield f"  - {scalar(shape.name):{width}}   # {level}, {_remark(shape, guess)}{where}"
+    yield from _unmapped([s for s in shapes if s.name not in readers], guess, proposal)
     yield "targets:" if proposal.targets else "targets: []   # landing only: no trusted table fits clearly"
     for table, score, fits in proposal.runners_up:
         yield f"  # also near: {table} ({score}): {'; '.join(fits)}"
@@ -81,37 +83,37 @@ def _format(sample: FileSample) -> str:
     return f"{{type: csv, separator: {separator}, quote: {quote}, encoding: {sample.encoding}, header: {header}}}"
 
 
-def _mapped(sample: FileSample, proposal: Proposal) -> dict[str, list[str]]:
+def _readers_of(sample: FileSample, proposal: Proposal) -> dict[str, list[str]]:
     """Give delivered column → the trusted columns that read it."""
     from ingestion.feeds.expressions import parse_expression
 
-    found: dict[str, list[str]] = {}
+    readers: dict[str, list[str]] = {}
     for target in proposal.targets:
         table = target.table.split(".")[1]
         for name, text in _expressions(target):
             for column in () if text.startswith("TODO") else parse_expression(text).columns:
-                into = found.setdefault(column, [])
+                into = readers.setdefault(column, [])
                 if f"{table}.{name}" not in into:
                     into.append(f"{table}.{name}")
-        for told in [*(m.expression for m in target.columns if m.waits), *target.undecided]:
-            for column in re.findall(r"case `?([^`]+?)`? when …", told):
-                found.setdefault(column, []).append(f"{table}, to be decided")
-    return {name: into for name, into in found.items() if name in sample.columns}
+        for text in [*(m.expression for m in target.columns if m.waits), *target.undecided]:
+            for column in re.findall(r"case `?([^`]+?)`? when …", text):
+                readers.setdefault(column, []).append(f"{table}, to be decided")
+    return {name: into for name, into in readers.items() if name in sample.columns}
 
 
 def _expressions(target: TargetProposal) -> Iterator[tuple[str, str]]:
-    for mapped in target.columns:
-        yield mapped.column, mapped.expression
+    for mapping in target.columns:
+        yield mapping.column, mapping.expression
     for entry in target.each:
         kind = entry["namespace"].strip("'")
         yield kind, entry["value"]
 
 
-def _said(shape: ColumnShape, guess: Guess) -> str:
+def _remark(shape: ColumnShape, guess: Guess) -> str:
     """Give what is known of a column in a few words."""
     if not shape.filled:
         return "always empty"
-    parts = [shape.type + (f" {shape.written}" if shape.written else "")]
+    parts = [shape.type + (f" {shape.notation}" if shape.notation else "")]
     if shape.name in guess.meanings:
         parts.insert(0, guess.meanings[shape.name].text)
     if shape.is_unique:
@@ -139,7 +141,7 @@ def _unmapped(shapes: Sequence[ColumnShape], guess: Guess, proposal: Proposal) -
             if level == "C3"
             else ""
         )
-        yield f"#   {shape.name}: {level}, {_said(shape, guess)}{warning}"
+        yield f"#   {shape.name}: {level}, {_remark(shape, guess)}{warning}"
     empty = [shape.name for shape in shapes if not shape.filled]
     if empty:
         yield f"#   always empty: {', '.join(empty)}"
@@ -157,17 +159,17 @@ def _target(target: TargetProposal) -> Iterator[str]:
             yield f"      - {{{', '.join(f'{name}: {_inline(text)}' for name, text in entry.items())}}}"
         return
     yield "    columns:"
-    for mapped in target.columns:
-        yield from _column(mapped)
-    for told in target.undecided:
-        yield f"      # to be decided: {told}"
+    for mapping in target.columns:
+        yield from _column(mapping)
+    for text in target.undecided:
+        yield f"      # to be decided: {text}"
 
 
 def _inline(text: str) -> str:
     return text if text in ("true", "false") else scalar(text)
 
 
-def _column(mapped: Mapped) -> Iterator[str]:
-    if mapped.note:
-        yield f"      # {mapped.column}: {mapped.note}"
-    yield f"      {mapped.column}: {scalar(mapped.expression)}"
+def _column(mapping: Mapped) -> Iterator[str]:
+    if mapping.note:
+        yield f"      # {mapping.column}: {mapping.note}"
+    yield f"      {mapping.column}: {scalar(mapping.expression)}"

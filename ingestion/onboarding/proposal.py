@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from ingestion.onboarding.assumptions import assumed
+from ingestion.onboarding.assumptions import assumption
 from ingestion.onboarding.data_dictionary import ColumnMeaning
 from ingestion.onboarding.draft_expressions import TODO, Mapped, expression_for, quoted
 from ingestion.onboarding.shapes import ColumnShape
@@ -43,9 +43,9 @@ class TargetProposal:
     undecided: tuple[str, ...] = ()
 
     @property
-    def read(self) -> set[str]:
+    def delivered_columns(self) -> set[str]:
         """The delivered columns it maps by name."""
-        return {mapped.delivered for mapped in self.columns if mapped.delivered}
+        return {mapping.delivered for mapping in self.columns if mapping.delivered}
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ class Guess:
 
     def meaning(self, delivered: str) -> str:
         """Give what a delivered column is called for the comparison: its meaning where a dictionary tells one."""
-        found = self.meanings.get(delivered)
-        return delivered if found is None else found.name
+        meaning = self.meanings.get(delivered)
+        return delivered if meaning is None else meaning.name
 
     def codes(self, delivered: str) -> Mapping[str, str]:
         """Give what the dictionary says of a column's codes."""
-        found = self.meanings.get(delivered)
-        return {} if found is None else found.codes
+        meaning = self.meanings.get(delivered)
+        return {} if meaning is None else meaning.codes
 
 
 def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
@@ -100,25 +100,25 @@ def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
             for table in fillable_tables()
             if table != OBSERVATIONS
         ),
-        key=lambda found: (-found[0][0], found[1]),
+        key=lambda candidate: (-candidate[0][0], candidate[1]),
     )
-    chosen = list(guess.tables) or [table for (score, _), table in scored[:1] if score >= LEAST_SCORE]
-    if OBSERVATIONS in chosen and PERSONS not in chosen:
-        chosen[chosen.index(OBSERVATIONS)] = PERSONS
-    targets = [_target(table, usable, guess, identifiers) for table in chosen if table != OBSERVATIONS]
+    tables = list(guess.tables) or [table for (score, _), table in scored[:1] if score >= LEAST_SCORE]
+    if OBSERVATIONS in tables and PERSONS not in tables:
+        tables[tables.index(OBSERVATIONS)] = PERSONS
+    targets = [_target(table, usable, guess, identifiers) for table in tables if table != OBSERVATIONS]
     targets += _people_beside(targets, usable, guess, identifiers)
     targets = [_with_person(target, targets) for target in targets]
-    read = {name for target in targets for name in target.read}
+    delivered_columns = {name for target in targets for name in target.delivered_columns}
     runners_up = tuple(
         (
             table,
             round(score, 1),
-            tuple(f"{m.delivered} → {m.column}" for m in fits if m.delivered not in read),
+            tuple(f"{m.delivered} → {m.column}" for m in fits if m.delivered not in delivered_columns),
         )
         for (score, fits), table in scored
         if score >= LEAST_SHOWN
         and table not in [target.table for target in targets]
-        and any(m.delivered not in read for m in fits)
+        and any(m.delivered not in delivered_columns for m in fits)
     )
     return Proposal(tuple(targets), identifiers, runners_up[:3])
 
@@ -128,10 +128,10 @@ def level_of(shape: ColumnShape, guess: Guess, proposal: Proposal) -> str:
     if is_secret_name(guess.meaning(shape.name)):
         return "C3"
     levels = [
-        contract(target.table).columns[mapped.column].level
+        contract(target.table).columns[mapping.column].level
         for target in proposal.targets
-        for mapped in target.columns
-        if mapped.delivered == shape.name
+        for mapping in target.columns
+        if mapping.delivered == shape.name
     ]
     if (
         shape.name in proposal.identifiers
@@ -145,24 +145,30 @@ def level_of(shape: ColumnShape, guess: Guess, proposal: Proposal) -> str:
 
 def _identifiers(shapes: Sequence[ColumnShape], guess: Guess) -> dict[str, tuple[str, str | None]]:
     """Give the namespace and hash method of columns that identify people, by shape first, then by name."""
-    found: dict[str, tuple[str, str | None]] = {}
+    identifiers: dict[str, tuple[str, str | None]] = {}
     for shape in shapes:
-        named, _ = identifier_named(guess.meaning(shape.name))
+        kind_by_name, _ = identifier_named(guess.meaning(shape.name))
         kind = {"imei": "device_id"}.get(shape.identifier or "", shape.identifier)
-        if kind == "openid" and named == "unionid":
+        if kind == "openid" and kind_by_name == "unionid":
             kind = "unionid"
-        if kind == "device_id" and named != "device_id":
+        if kind == "device_id" and kind_by_name != "device_id":
             # A UUID may number anything: only the name tells a device.
             kind = None
-        if kind is None and shape.hash_method and named in ("phone", "national_id", "email", "device_id"):
-            kind = named
+        if (
+            kind is None
+            and shape.hash_method
+            and kind_by_name in ("phone", "national_id", "email", "device_id")
+        ):
+            kind = kind_by_name
         if kind is None and not shape.hash_method and shape.type in ("text", "integer"):
             kind = (
-                named if named in ("device_id", "openid", "unionid", "passport") and not shape.codes else None
+                kind_by_name
+                if kind_by_name in ("device_id", "openid", "unionid", "passport") and not shape.codes
+                else None
             )
         if kind:
-            found[shape.name] = (_namespace(kind, guess.source), shape.hash_method)
-    return found
+            identifiers[shape.name] = (_namespace(kind, guess.source), shape.hash_method)
+    return identifiers
 
 
 def _namespace(kind: str, source: str) -> str:
@@ -171,14 +177,14 @@ def _namespace(kind: str, source: str) -> str:
     return f"{kind}@{source}" if kind in _OF_A_SOURCE else kind
 
 
-def _assigned(
+def _assignments(
     table: str, shapes: Sequence[ColumnShape], guess: Guess, identifiers: Mapping[str, object]
 ) -> list[tuple[float, Mapped]]:
     """Give which delivered column fills which trusted one, best names first, each used once per table."""
-    found = contract(table)
+    contract_of_table = contract(table)
     candidates = []
     for place, shape in enumerate(shapes):
-        for column in found.business_columns.values():
+        for column in contract_of_table.business_columns.values():
             if column.name == "source" or column.level == "C3":
                 continue
             if shape.name in identifiers and column.name not in ("device_id", "source_key"):
@@ -186,39 +192,39 @@ def _assigned(
             score = score_of(guess.meaning(shape.name), table, column.name)
             score += 0.01 * (shape.name.lower() == column.name)
             if score >= CERTAIN and (
-                made := expression_for(shape, table, column, utc=guess.utc, legend=guess.codes(shape.name))
+                mapping := expression_for(shape, table, column, utc=guess.utc, legend=guess.codes(shape.name))
             ):
-                candidates.append((score, place, made))
-    taken: dict[str, tuple[float, Mapped]] = {}
-    used: set[str] = set()
-    for score, _, made in sorted(candidates, key=lambda c: (-c[0], c[1], c[2].column)):
-        if made.column not in taken and made.delivered not in used:
-            taken[made.column] = (score, made)
-            used.add(str(made.delivered))
-    own_key = _own_key(found)
-    fallback = _unique_id(shapes, guess, used) if own_key and own_key not in taken else None
+                candidates.append((score, place, mapping))
+    mapping_of: dict[str, tuple[float, Mapped]] = {}
+    delivered: set[str] = set()
+    for score, _, mapping in sorted(candidates, key=lambda c: (-c[0], c[1], c[2].column)):
+        if mapping.column not in mapping_of and mapping.delivered not in delivered:
+            mapping_of[mapping.column] = (score, mapping)
+            delivered.add(str(mapping.delivered))
+    own_key = _own_key(contract_of_table)
+    fallback = _unique_id(shapes, guess, delivered) if own_key and own_key not in mapping_of else None
     if (
         own_key
         and fallback
-        and (made := expression_for(fallback, table, found.columns[own_key], utc=guess.utc))
+        and (mapping := expression_for(fallback, table, contract_of_table.columns[own_key], utc=guess.utc))
     ):
-        taken[own_key] = (0.8, made)
-    return list(taken.values())
+        mapping_of[own_key] = (0.8, mapping)
+    return list(mapping_of.values())
 
 
-def _own_key(found: Contract) -> str | None:
+def _own_key(table: Contract) -> str | None:
     """Give the one key column beside ``source`` that numbers the rows, if there is one."""
-    keys = [name for name in found.key if name != "source"]
+    keys = [name for name in table.key if name != "source"]
     return keys[0] if len(keys) == 1 else None
 
 
-def _unique_id(shapes: Sequence[ColumnShape], guess: Guess, used: set[str]) -> ColumnShape | None:
+def _unique_id(shapes: Sequence[ColumnShape], guess: Guess, delivered: set[str]) -> ColumnShape | None:
     """Give the first column that numbers the records, when its name says no more than that."""
     return next(
         (
             s
             for s in shapes
-            if s.name not in used and s.is_nearly_unique and words_of(guess.meaning(s.name)) == ("id",)
+            if s.name not in delivered and s.is_nearly_unique and words_of(guess.meaning(s.name)) == ("id",)
         ),
         None,
     )
@@ -233,74 +239,76 @@ def _score(
     table: str, shapes: Sequence[ColumnShape], guess: Guess, identifiers: Mapping[str, object]
 ) -> tuple[float, list[Mapped]]:
     """Give how well a table fits: its own columns count most, what every table has little, what is missing against it."""
-    found = contract(table)
-    fits = _assigned(table, shapes, guess, identifiers)
-    filled = {mapped.column for _, mapped in fits}
-    score = sum(points * 2 / _tables_with(mapped.column) ** 0.7 for points, mapped in fits)
-    if (key := _own_key(found)) and key in filled and _tables_with(key) == 1:
+    contract_of_table = contract(table)
+    fits = _assignments(table, shapes, guess, identifiers)
+    filled = {mapping.column for _, mapping in fits}
+    score = sum(points * 2 / _tables_with(mapping.column) ** 0.7 for points, mapping in fits)
+    if (key := _own_key(contract_of_table)) and key in filled and _tables_with(key) == 1:
         score += 1
-    noun = set(words_of(found.table.rstrip("s")))
+    noun = set(words_of(contract_of_table.table.rstrip("s")))
     if noun <= {word.rstrip("s") for name in (guess.feed, guess.source) for word in words_of(name)}:
         score += 2
     if table == PERSONS:
         score += 0.5 * len(identifiers) if "source_key" in filled else 0
     missing = [
         column.name
-        for column in found.business_columns.values()
-        if (column.required or column.name in found.key)
+        for column in contract_of_table.business_columns.values()
+        if (column.required or column.name in contract_of_table.key)
         and column.name not in filled | {"source"}
-        and assumed(table, column, [m for _, m in fits], shapes, guess.currency).waits
+        and assumption(table, column, [m for _, m in fits], shapes, guess.currency).waits
     ]
     # A fact that says no day is none.
-    score -= 1.5 * len(missing) + (5 if found.event_date in missing else 0)
-    return score, [mapped for _, mapped in fits]
+    score -= 1.5 * len(missing) + (5 if contract_of_table.event_date in missing else 0)
+    return score, [mapping for _, mapping in fits]
 
 
 def _target(
     table: str, shapes: Sequence[ColumnShape], guess: Guess, identifiers: Mapping[str, object]
 ) -> TargetProposal:
-    found = contract(table)
-    fits = {mapped.column: mapped for _, mapped in _assigned(table, shapes, guess, identifiers)}
-    codes = _unknown_codes(found, shapes, guess, fits)
-    for column in found.business_columns.values():
-        needed = column.required or column.name in found.key
+    contract_of_table = contract(table)
+    fits = {mapping.column: mapping for _, mapping in _assignments(table, shapes, guess, identifiers)}
+    codes = _unknown_codes(contract_of_table, shapes, guess, fits)
+    for column in contract_of_table.business_columns.values():
+        needed = column.required or column.name in contract_of_table.key
         if needed and column.name not in fits and column.name != "source":
-            made = assumed(table, column, list(fits.values()), shapes, guess.currency)
-            told = codes.pop(column.name, None)
-            fits[column.name] = Mapped(column.name, f"{TODO} {told}") if told else made
-    ordered = tuple(fits[name] for name in found.business_columns if name in fits)
-    by_name = [mapped.column for mapped in ordered if mapped.delivered]
+            mapping = assumption(table, column, list(fits.values()), shapes, guess.currency)
+            codes_text = codes.pop(column.name, None)
+            fits[column.name] = Mapped(column.name, f"{TODO} {codes_text}") if codes_text else mapping
+    ordered = tuple(fits[name] for name in contract_of_table.business_columns if name in fits)
+    by_name = [mapping.column for mapping in ordered if mapping.delivered]
     stated = "named with --table; " if table in guess.tables else ""
-    reason = f"{stated}{len(by_name)} of its {len(found.business_columns) - 1} columns are delivered"
-    same_key, note = _key_policy(found, ordered, shapes)
-    undecided = tuple(f"{name}: {told}" for name, told in codes.items())
+    reason = (
+        f"{stated}{len(by_name)} of its {len(contract_of_table.business_columns) - 1} columns are delivered"
+    )
+    same_key, note = _key_policy(contract_of_table, ordered, shapes)
+    undecided = tuple(f"{name}: {codes_text}" for name, codes_text in codes.items())
     return TargetProposal(table, reason, ordered, same_key=same_key, note=note, undecided=undecided)
 
 
 def _unknown_codes(
-    found: Contract, shapes: Sequence[ColumnShape], guess: Guess, fits: Mapping[str, Mapped]
+    table: Contract, shapes: Sequence[ColumnShape], guess: Guess, fits: Mapping[str, Mapped]
 ) -> dict[str, str]:
     """Give, for columns with words of their own, the delivered codes that a person must translate."""
-    told = {}
-    for column in found.business_columns.values():
+    texts = {}
+    for column in table.business_columns.values():
         if not column.allowed or column.name in fits:
             continue
-        named = [
+        code_shapes = [
             s
             for s in shapes
-            if score_of(guess.meaning(s.name), found.name, column.name) >= CERTAIN and s.codes
+            if score_of(guess.meaning(s.name), table.name, column.name) >= CERTAIN and s.codes
         ]
-        if named:
-            codes = ", ".join(f"{code} ({times})" for code, times in list(named[0].codes.items())[:12])
-            told[column.name] = (
-                f"case {quoted(named[0].name)} when … then … end; its codes (records) are {codes}; "
+        if code_shapes:
+            codes = ", ".join(f"{code} ({times})" for code, times in list(code_shapes[0].codes.items())[:12])
+            texts[column.name] = (
+                f"case {quoted(code_shapes[0].name)} when … then … end; its codes (records) are {codes}; "
                 f"the words are {', '.join(column.allowed)}"
             )
-    return told
+    return texts
 
 
-def _key_policy(found: Contract, columns: Sequence[Mapped], shapes: Sequence[ColumnShape]) -> tuple[str, str]:
-    key = _own_key(found)
+def _key_policy(table: Contract, columns: Sequence[Mapped], shapes: Sequence[ColumnShape]) -> tuple[str, str]:
+    key = _own_key(table)
     delivered = next((m.delivered for m in columns if m.column == key), None)
     shape = next((s for s in shapes if s.name == delivered), None)
     if shape is None or shape.is_unique:
@@ -363,19 +371,24 @@ def _people_beside(
 
 def _with_person(target: TargetProposal, targets: Sequence[TargetProposal]) -> TargetProposal:
     """Give a target that names the person of the record, where the same file tells who that is."""
-    found = contract(target.table)
+    contract_of_table = contract(target.table)
     people = next((t for t in targets if t.table == PERSONS), None)
     key = (
         next((m for m in people.columns if m.column == "source_key" and not m.waits), None)
         if people
         else None
     )
-    filled = {mapped.column for mapped in target.columns}
-    if key is None or target.each or "source_key" in filled or "source_key" not in found.business_columns:
+    filled = {mapping.column for mapping in target.columns}
+    if (
+        key is None
+        or target.each
+        or "source_key" in filled
+        or "source_key" not in contract_of_table.business_columns
+    ):
         return target
-    added = (*target.columns, replace(key, note="the person of the same record"))
-    order = list(found.business_columns)
-    return replace(target, columns=tuple(sorted(added, key=lambda m: order.index(m.column))))
+    columns = (*target.columns, replace(key, note="the person of the same record"))
+    order = list(contract_of_table.business_columns)
+    return replace(target, columns=tuple(sorted(columns, key=lambda m: order.index(m.column))))
 
 
 def _observation(

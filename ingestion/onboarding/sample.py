@@ -55,10 +55,10 @@ class Sample:
 
 def newest_file(feed: Feed, settings: Settings) -> Path:
     """Give the newest delivered file of a feed (or the archive it is in), for a check without a named sample."""
-    found, _ = find_files(feed, settings.inbox, until=date.max)
-    if not found:
+    files, _ = find_files(feed, settings.inbox, until=date.max)
+    if not files:
         raise InputInvalid(f"the inbox holds no file of feed '{feed.feed}' yet; name a sample with --file")
-    return found[-1].location
+    return files[-1].location
 
 
 def check_sample(
@@ -79,14 +79,16 @@ def check_sample(
         loads = {load.table_name: load for load in book.loads}
         tables = []
         for table in judgement.maps:
-            made = judgement.first_accepted(table, rows).drop_columns(["_feed", "_arrived_on"])
+            accepted = judgement.first_accepted(table, rows).drop_columns(["_feed", "_arrived_on"])
             masked = (
                 set()
                 if show_values
                 else {c.name for c in table.contract.columns.values() if c.level in MASKED_LEVELS}
             )
             tables.append(
-                TableSample(table.name, [_shown(row, masked) for row in made.to_pylist()], loads[table.name])
+                TableSample(
+                    table.name, [_masked_row(row, masked) for row in accepted.to_pylist()], loads[table.name]
+                )
             )
         refused = [
             {**row, "raw_text": row["raw_text"] if show_values else masked_text(row["raw_text"])}
@@ -114,8 +116,8 @@ def _as_delivered(feed: Feed, path: Path) -> DeliveredFile:
 
 def _day_in(path: Path) -> date:
     """Give the day a sample's path tells, or a fixed day of the past."""
-    found = re.findall(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)", str(path))
-    return date.fromisoformat(found[-1]) if found else date(2000, 1, 1)
+    days = re.findall(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)", str(path))
+    return date.fromisoformat(days[-1]) if days else date(2000, 1, 1)
 
 
 def _judge(spark: SparkSession, feed: Feed, folder: Path) -> judging.Judgement:
@@ -124,7 +126,7 @@ def _judge(spark: SparkSession, feed: Feed, folder: Path) -> judging.Judgement:
     def by_spark(records: RecordFiles, into: Path) -> None:
         map_into_parquet(spark, records, into, nights)
 
-    return judging.judge_records(feed, folder, nights, by_spark=by_spark, known={})
+    return judging.judge_records(feed, folder, nights, by_spark=by_spark, earlier_keys={})
 
 
 def _unmapped(feed: Feed) -> tuple[str, ...]:
@@ -135,19 +137,19 @@ def _unmapped(feed: Feed) -> tuple[str, ...]:
     for target in feed.targets:
         texts += [text for entry in target.entries for text in entry.values()]
         texts += [target.where] if target.where else []
-    read = {name.lower() for text in texts for name in parse_expression(text).columns}
-    return tuple(name for name in feed.columns if name.lower() not in read)
+    names_read = {name.lower() for text in texts for name in parse_expression(text).columns}
+    return tuple(name for name in feed.columns if name.lower() not in names_read)
 
 
 def _suggested(feed: Feed, names: tuple[str, ...]) -> tuple[str, ...]:
     """Give, for delivered columns nobody reads, what they may be, as sentences."""
-    mapped = {f"{t.table}.{name}" for t in feed.targets for entry in t.entries for name in entry}
-    found = suggestions(names, feed.tables or fillable_tables(), mapped=mapped)
-    return tuple(f"'{s.delivered}' may be {s.meant}" for s in found)
+    filled = {f"{t.table}.{name}" for t in feed.targets for entry in t.entries for name in entry}
+    hints = suggestions(names, feed.tables or fillable_tables(), filled=filled)
+    return tuple(f"'{s.delivered}' may be {s.meaning}" for s in hints)
 
 
-def _shown(row: dict[str, Any], masked: set[str]) -> dict[str, Any]:
-    given = {
+def _masked_row(row: dict[str, Any], masked: set[str]) -> dict[str, Any]:
+    filled = {
         name: value for name, value in row.items() if value is not None and name not in ("_file", "_row")
     }
-    return {name: masked_text(value) if name in masked else value for name, value in given.items()}
+    return {name: masked_text(value) if name in masked else value for name, value in filled.items()}

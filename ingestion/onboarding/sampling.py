@@ -73,20 +73,22 @@ def read_sample(
     blocks, size, is_whole = _bytes_of(path)
     if not any(block.strip(b"\x00\r\n\t ") for block in blocks):
         raise InputInvalid("is empty; have it delivered again", file=path)
-    known = next((said for sign, said in KNOWN_SIGNATURES.items() if blocks[0].startswith(sign)), None)
-    if known:
-        raise InputInvalid(known, file=path)
+    signature = next(
+        (meaning for sign, meaning in KNOWN_SIGNATURES.items() if blocks[0].startswith(sign)), None
+    )
+    if signature:
+        raise InputInvalid(signature, file=path)
     name = _codec(encoding, path) if encoding else detect_encoding(blocks, path)
     texts = [_decoded(block, name, is_first=at == 0) for at, block in enumerate(blocks)]
     if not is_whole:
         texts = [_whole_lines(text, is_first=at == 0) for at, text in enumerate(texts)]
     if not any(text.strip() for text in texts):
         raise InputInvalid("is empty; have it delivered again", file=path)
-    seen = sum(map(len, blocks))
+    sampled_bytes = sum(map(len, blocks))
     if _is_json_lines(texts[0]):
-        return _json_sample(path, texts, name, is_whole=is_whole, scale=size / seen)
+        return _json_sample(path, texts, name, is_whole=is_whole, scale=size / sampled_bytes)
     return _csv_sample(
-        path, texts, name, separator=separator, header=header, is_whole=is_whole, scale=size / seen
+        path, texts, name, separator=separator, header=header, is_whole=is_whole, scale=size / sampled_bytes
     )
 
 
@@ -208,11 +210,11 @@ def _json_sample(path: Path, texts: list[str], name: str, *, is_whole: bool, sca
             if not line.strip():
                 continue
             try:
-                found = json.loads(line, parse_float=str, parse_int=str)
+                value = json.loads(line, parse_float=str, parse_int=str)
             except ValueError:
-                found = None
-            if isinstance(found, dict):
-                rows.append(_flat(found))
+                value = None
+            if isinstance(value, dict):
+                rows.append(_flat(value))
             else:
                 broken += 1
     if not rows or broken > len(rows):
@@ -227,10 +229,10 @@ def _json_sample(path: Path, texts: list[str], name: str, *, is_whole: bool, sca
     )
 
 
-def _flat(found: dict[str, Any], prefix: str = "") -> dict[str, str | None]:
+def _flat(members: dict[str, Any], prefix: str = "") -> dict[str, str | None]:
     """Give nested objects as paths ``a.b``; lists stay JSON text."""
     flat: dict[str, str | None] = {}
-    for key, value in found.items():
+    for key, value in members.items():
         if isinstance(value, dict) and value:
             flat |= _flat(value, f"{prefix}{key}.")
         elif value is None or value == "":
@@ -297,9 +299,9 @@ def _separator_and_quote(text: str, stated: str | None, path: Path) -> tuple[str
             widths = Counter(len(row) for row in _records(head, sign, quote))
             width, times = widths.most_common(1)[0]
             # More records of one width mean that no stray quote swallowed line breaks.
-            found = (times / sum(widths.values()), width, sum(widths.values()), sign, quote)
-            if (width > 1 or stated) and (best is None or found[:3] > best[:3]):
-                best = found
+            candidate = (times / sum(widths.values()), width, sum(widths.values()), sign, quote)
+            if (width > 1 or stated) and (best is None or candidate[:3] > best[:3]):
+                best = candidate
     if best is None:
         raise InputInvalid(
             "has one column only under every usual separator (, ; tab | ^A ^ ~); if it has another, name it with "

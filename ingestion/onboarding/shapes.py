@@ -67,7 +67,7 @@ class ColumnShape:
     filled: int
     distinct: int
     example: str
-    written: str = ""
+    notation: str = ""
     has_thousands: bool = False
     identifier: str | None = None
     hash_method: str | None = None
@@ -97,29 +97,29 @@ def shape_of(name: str, values: list[str | None]) -> ColumnShape:
     filled = sum(counts.values())
     if not counts:
         return ColumnShape(name, "empty", len(values), 0, 0, "")
-    judged = _judged(counts)
-    found, written, thousands = _type_of(judged, name)
-    identifier, hash_method = identifier_of(judged)
+    distinct = _distinct_values(counts)
+    kind, notation, thousands = _type_of(distinct, name)
+    identifier, hash_method = identifier_of(distinct)
     if identifier in ("national_id", "phone", "bank_card", "imei"):
-        found, written = "text", ""
+        kind, notation = "text", ""
     return ColumnShape(
         name=name,
-        type=found,
+        type=kind,
         records=len(values),
         filled=filled,
         distinct=len(counts),
-        example=(masked_text(judged[0]) or "")[:32],
-        written=written,
+        example=(masked_text(distinct[0]) or "")[:32],
+        notation=notation,
         has_thousands=thousands,
         identifier=identifier,
         hash_method=hash_method,
-        has_words=sum(" " in value for value in judged) > len(judged) / 2,
+        has_words=sum(" " in value for value in distinct) > len(distinct) / 2,
         codes=_codes(counts, filled) if identifier is None else {},
-        newest_day=_newest_day(counts, found, written),
+        newest_day=_newest_day(counts, kind, notation),
     )
 
 
-def _judged(counts: Counter[str]) -> list[str]:
+def _distinct_values(counts: Counter[str]) -> list[str]:
     """Give distinct values to judge by, evenly taken from all, the same for the same sample."""
     distinct = sorted(counts)
     step = max(1, len(distinct) // JUDGED_VALUES)
@@ -138,14 +138,14 @@ def _type_of(values: list[str], name: str) -> tuple[Type, str, bool]:
     lowered = {value.lower() for value in values}
     if any(lowered <= set(pair) and (len(lowered) == 2 or pair != ("1", "0")) for pair in _BOOLEANS):
         return "boolean", "", False
-    written = next((said for said, pattern, _ in INSTANTS if _all(values, pattern)), None)
-    if written and ("since 1970" not in written or re.search(r"time|_at$|ts$|stamp|date|时间", name, re.I)):
-        return "timestamp", written, False
-    for said, pattern, _ in DAYS:
+    notation = next((notation for notation, pattern, _ in INSTANTS if _all(values, pattern)), None)
+    if notation and ("since 1970" not in notation or re.search(r"time|_at$|ts$|stamp|date|时间", name, re.I)):
+        return "timestamp", notation, False
+    for notation, pattern, _ in DAYS:
         if not _share_of_days(values, pattern) >= SHARE:
             continue
-        if said not in ("yymmdd", "yyyymmdd") or _is_worth_a_day(said, values, name):
-            return "date", said, False
+        if notation not in ("yymmdd", "yyyymmdd") or _is_worth_a_day(notation, values, name):
+            return "date", notation, False
     if _share(values, _INTEGER.fullmatch) >= SHARE:
         return "integer", "", False
     if _share(values, re.compile(r"\d+\.0").fullmatch) >= SHARE:
@@ -157,11 +157,11 @@ def _type_of(values: list[str], name: str) -> tuple[Type, str, bool]:
     return "text", "", False
 
 
-def _is_worth_a_day(said: str, values: list[str], name: str) -> bool:
+def _is_worth_a_day(notation: str, values: list[str], name: str) -> bool:
     """Tell days from numbers that could be read as days: the name says so, or many differ and all are days."""
     if re.search(r"date|day|birth|born|_on$|dt$|time|issued|日|时间|生", name, re.I):
         return True
-    return said == "yyyymmdd" and len(values) > 3
+    return notation == "yyyymmdd" and len(values) > 3
 
 
 def _all(values: list[str], pattern: str) -> bool:
@@ -169,8 +169,8 @@ def _all(values: list[str], pattern: str) -> bool:
 
 
 def _share(values: Iterable[str], holds: Callable[[str], object]) -> float:
-    listed = list(values)
-    return sum(1 for value in listed if holds(value)) / len(listed)
+    all_values = list(values)
+    return sum(1 for value in all_values if holds(value)) / len(all_values)
 
 
 def _share_of_days(values: list[str], pattern: str) -> float:
@@ -178,24 +178,24 @@ def _share_of_days(values: list[str], pattern: str) -> float:
     return sum(1 for value in values if _day(compiled.fullmatch(value))) / len(values)
 
 
-def _day(found: re.Match[str] | None) -> date | None:
-    if found is None:
+def _day(match: re.Match[str] | None) -> date | None:
+    if match is None:
         return None
-    year = int(found["y"])
-    if len(found["y"]) == 2:
+    year = int(match["y"])
+    if len(match["y"]) == 2:
         year += 1900 if year >= 50 else 2000
     try:
-        return date(year, int(found["m"]), int(found["d"]))
+        return date(year, int(match["m"]), int(match["d"]))
     except ValueError:
         return None
 
 
-def _newest_day(counts: Counter[str], found: Type, written: str) -> date | None:
+def _newest_day(counts: Counter[str], kind: Type, notation: str) -> date | None:
     """Give the newest day of a date column, or of instants that begin with one."""
-    if found == "timestamp" and written.startswith("iso"):
+    if kind == "timestamp" and notation.startswith("iso"):
         pattern, texts = DAYS[0][1], {value[:10] for value in counts}
-    elif found == "date":
-        pattern, texts = next(text for said, text, _ in DAYS if said == written), set(counts)
+    elif kind == "date":
+        pattern, texts = next(text for day_notation, text, _ in DAYS if day_notation == notation), set(counts)
     else:
         return None
     compiled = re.compile(pattern)
@@ -222,13 +222,13 @@ _PROVINCES = {
 
 def is_national_id(value: str) -> bool:
     """Tell whether a text is a resident identity number: region, birth date and, of 18 signs, the check digit (GB 11643)."""
-    found = re.fullmatch(r"(\d{6})((?:18|19|20)?\d{2})(\d{2})(\d{2})(\d{3})([\dXx]?)", value)
-    if not found or len(value) not in (15, 18) or (len(value) == 15) == bool(found[6]):
+    match = re.fullmatch(r"(\d{6})((?:18|19|20)?\d{2})(\d{2})(\d{2})(\d{3})([\dXx]?)", value)
+    if not match or len(value) not in (15, 18) or (len(value) == 15) == bool(match[6]):
         return False
     if int(value[:2]) not in _PROVINCES:
         return False
     try:
-        date(int(found[2]) if len(found[2]) == 4 else 1900 + int(found[2]), int(found[3]), int(found[4]))
+        date(int(match[2]) if len(match[2]) == 4 else 1900 + int(match[2]), int(match[3]), int(match[4]))
     except ValueError:
         return False
     if len(value) == 15:

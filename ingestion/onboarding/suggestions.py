@@ -24,7 +24,7 @@ class Suggestion:
     """A delivered name, the trusted column (or ``phone`` … for an identifier) it is near to, and how near (0…1)."""
 
     delivered: str
-    meant: str
+    meaning: str
     score: float
 
 
@@ -32,8 +32,8 @@ class Suggestion:
 def synonyms() -> dict[str, Any]:
     """Give the content of ``synonyms.yml``."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    found: dict[str, Any] = yaml.load(SYNONYMS.read_text(encoding="utf-8"), Loader=loader)
-    return found
+    words: dict[str, Any] = yaml.load(SYNONYMS.read_text(encoding="utf-8"), Loader=loader)
+    return words
 
 
 @cache
@@ -71,8 +71,8 @@ def _likeness_of_chinese(delivered: str, name: str) -> float:
 
 def names_of(table: str, column: str) -> tuple[str, ...]:
     """Give the names a trusted column goes by, its own first."""
-    known = synonyms()["names"]
-    return (column, *known.get(f"{table}.{column}", ()), *known.get(column, ()))
+    names = synonyms()["names"]
+    return (column, *names.get(f"{table}.{column}", ()), *names.get(column, ()))
 
 
 @cache
@@ -111,26 +111,26 @@ def fillable_tables() -> tuple[str, ...]:
 
 
 def suggestions(
-    delivered: Iterable[str], tables: Iterable[str], *, mapped: Iterable[str] = ()
+    delivered: Iterable[str], tables: Iterable[str], *, filled: Iterable[str] = ()
 ) -> list[Suggestion]:
     """Give, for delivered names nobody reads, the column of ``tables`` each is nearest to; near ones only.
 
-    ``mapped`` are the ``table.column`` that are filled already.
+    ``filled`` are the ``table.column`` that are filled already.
     """
-    taken = set(mapped)
-    found = []
+    filled_columns = set(filled)
+    results = []
     for name in delivered:
         kind, surely = identifier_named(name)
         if kind:
-            found.append(Suggestion(name, f"an identifier of namespace {kind}", surely))
+            results.append(Suggestion(name, f"an identifier of namespace {kind}", surely))
             continue
         candidates = [
             Suggestion(name, f"{table}.{column}", score_of(name, table, column))
             for table in tables
             for column in contract(table).business_columns
-            if column != "source" and f"{table}.{column}" not in taken
+            if column != "source" and f"{table}.{column}" not in filled_columns
         ]
-        best = max(candidates, key=lambda s: (s.score, s.meant), default=None)
+        best = max(candidates, key=lambda s: (s.score, s.meaning), default=None)
         if best is not None and best.score >= NEAR:
-            found.append(best)
-    return sorted(found, key=lambda s: -s.score)
+            results.append(best)
+    return sorted(results, key=lambda s: -s.score)

@@ -1,8 +1,8 @@
 """Reading delivered files record by record: numbers, raw text of broken records, strict decoding.
 
 ``delimited`` reads what is whole with ``pyarrow.csv`` (some 20 million values a second, measured); from the first
-record that looks torn ``careful`` takes over, which gives up one line, not the rest of the file. ``json_lines`` reads lines
-of a shape it has met many at a time (``json_cuts``, ``json_templates``) and others one by one; ``columnar`` reads Parquet.
+record that looks torn ``careful`` reads on, which gives up one line, not the rest of the file. ``json_lines`` reads lines
+of one shape many at a time (``json_cuts``) and others one by one; ``columnar`` reads Parquet.
 All number alike: data records from 1, the header and blank lines not counted, a record that spans lines is one.
 """
 

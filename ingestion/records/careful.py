@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.records.layout import Layout, Record, wrong_width
-from ingestion.records.opening import shown, text_lines
+from ingestion.records.opening import readable_line, text_lines
 
 # A record of more lines than this is taken for an open quote: an address has five lines, a contract's text fifty.
 LONGEST_RECORD_LINES = 1_000
@@ -33,14 +33,14 @@ def iter_records(
             return
         if not line.strip(b"\r\n"):
             continue
-        record, unread = _gathered(line, lines, waiting, layout, width if number > 0 else None, number)
+        record, unread = _gather(line, lines, waiting, layout, width if number > 0 else None, number)
         waiting.extendleft(reversed(unread))
         if number > 0 or with_header:
             yield record
         number += 1
 
 
-def _gathered(
+def _gather(
     line: bytes,
     lines: Iterator[bytes],
     waiting: deque[bytes],
@@ -56,12 +56,12 @@ def _gathered(
             text = b"".join(parts).decode(layout.line_encoding).rstrip("\r\n")
         except UnicodeDecodeError:
             problem = f"undecodable: bytes that are not {layout.encoding}"
-            return Record(number, shown(line, layout), None, problem), parts[1:]
+            return Record(number, readable_line(line, layout), None, problem), parts[1:]
         values, is_open = _split(text, layout)
         if not is_open:
             if width is not None and values is not None and len(values) != width:
                 if len(parts) > 1:
-                    return Record(number, shown(line, layout), None, OPEN_QUOTE), parts[1:]
+                    return Record(number, readable_line(line, layout), None, OPEN_QUOTE), parts[1:]
                 return Record(number, text, None, wrong_width(width, len(values))), []
             return Record(number, text, values), []
         more = None
@@ -75,10 +75,10 @@ def _gathered(
         else:
             more = None
         if more is None:
-            found = len(values) if values else 0
-            if width is not None and found != width and len(parts) == 1:
-                return Record(number, text, None, wrong_width(width, found)), []
-            return Record(number, shown(line, layout), None, OPEN_QUOTE), parts[1:]
+            width_here = len(values) if values else 0
+            if width is not None and width_here != width and len(parts) == 1:
+                return Record(number, text, None, wrong_width(width, width_here)), []
+            return Record(number, readable_line(line, layout), None, OPEN_QUOTE), parts[1:]
 
 
 def _split(text: str, layout: Layout) -> tuple[list[str] | None, bool]:

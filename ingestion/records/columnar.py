@@ -26,8 +26,8 @@ def parquet_batches(text: DeliveredText) -> Iterator[pa.RecordBatch]:
         if isinstance(wrong, (FileNotFoundError, PermissionError, IsADirectoryError)):
             raise
         is_empty = text.path.stat().st_size == 0
-        said = "is empty" if is_empty else "is no whole Parquet file"
-        raise text.invalid(f"{said}; have it delivered again") from None
+        problem = "is empty" if is_empty else "is no whole Parquet file"
+        raise text.invalid(f"{problem}; have it delivered again") from None
     with file:
         yield from _batches(text, file)
 
@@ -35,10 +35,10 @@ def parquet_batches(text: DeliveredText) -> Iterator[pa.RecordBatch]:
 def _batches(text: DeliveredText, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     names = list(file.schema_arrow.names)
     columns = text.layout.columns
-    for wanted in columns:
-        if wanted not in names:
+    for column in columns:
+        if column not in names:
             raise text.invalid(
-                f"has no column '{wanted}' that the feed maps{did_you_mean(wanted, names)}; "
+                f"has no column '{column}' that the feed maps{did_you_mean(column, names)}; "
                 "have it delivered again or change 'columns' of the feed"
             )
     extras = [name for name in names if name not in columns]
@@ -68,17 +68,17 @@ def _plain(text: DeliveredText, name: str, values: Any) -> pa.Array:
     if pa.types.is_dictionary(kind):
         values, kind = values.dictionary_decode(), kind.value_type
     if pa.types.is_nested(kind):
-        written = [
+        texts = [
             None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in values.to_pylist()
         ]
-        return pa.array(written, pa.string())
+        return pa.array(texts, pa.string())
     try:
-        written = _timestamps(values) if pa.types.is_timestamp(kind) else values.cast(pa.string())
+        texts = _timestamps(values) if pa.types.is_timestamp(kind) else values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise text.invalid(
             f"has a column '{name}' of {kind}, which cannot be written as text; have it delivered as another type"
         ) from None
-    return pc.if_else(pc.equal(written, ""), pa.scalar(None, pa.string()), written)
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
 
 def _timestamps(values: pa.Array) -> pa.Array:

@@ -28,40 +28,42 @@ class DelimitedReader:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         names = self._names()
         yielded = 0
-        held: pa.RecordBatch | None = None
+        waiting: pa.RecordBatch | None = None
         with open_bytes(self.text.path) as raw:
             stream = Utf8Stream(raw, self.layout)
             broken: list[Record] = []
             torn: list[int] = []
             try:
                 for rows in self._arrow_reader(stream, names, broken, torn):
-                    if held is not None:
-                        yield held
-                        yielded += held.num_rows
+                    if waiting is not None:
+                        yield waiting
+                        yielded += waiting.num_rows
                     limit = min(torn, default=None)
                     numbers = _next_numbers(yielded + 1, rows.num_rows, sorted(r.number for r in broken))
                     fit = rows.num_rows if limit is None else int(np.searchsorted(numbers, limit))
                     end = int(numbers[fit - 1]) if fit else yielded
                     upto = (limit - 1) if limit is not None else end
-                    held = self._merged(rows.slice(0, fit), numbers[:fit], _taken(broken, upto), names)
+                    waiting = self._merge(rows.slice(0, fit), numbers[:fit], _take(broken, upto), names)
                     if limit is not None:
                         break
                 else:
-                    left = _taken(broken, None)
-                    last = max((r.number for r in left), default=0)
-                    if left:
-                        held = self._joined(held, self._from_records(left, names))
-                    is_open = stream.quotes % 2 == 1 and held is not None and held.num_rows > 0 and not torn
+                    rest = _take(broken, None)
+                    last = max((r.number for r in rest), default=0)
+                    if rest:
+                        waiting = self._join(waiting, self._from_records(rest, names))
+                    is_open = (
+                        stream.quotes % 2 == 1 and waiting is not None and waiting.num_rows > 0 and not torn
+                    )
                     # A quote is open at the end. A last record already handed over as broken explains it;
                     # a last record of the right shape is cut all the same and must be looked at.
-                    if is_open and held is not None and last != yielded + held.num_rows:
-                        torn.append(yielded + held.num_rows)
-                        held = held.slice(0, held.num_rows - 1)
+                    if is_open and waiting is not None and last != yielded + waiting.num_rows:
+                        torn.append(yielded + waiting.num_rows)
+                        waiting = waiting.slice(0, waiting.num_rows - 1)
             except (pa.ArrowInvalid, UnicodeDecodeError):
-                torn.append(yielded + (held.num_rows if held is not None else 0) + 1)
-        if held is not None and held.num_rows:
-            yield held
-            yielded += held.num_rows
+                torn.append(yielded + (waiting.num_rows if waiting is not None else 0) + 1)
+        if waiting is not None and waiting.num_rows:
+            yield waiting
+            yielded += waiting.num_rows
         if torn:
             yield from self._careful_batches(names, start=yielded + 1)
 
@@ -82,10 +84,10 @@ class DelimitedReader:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise self.text.invalid(f"names the column '{twice[0]}' twice in its header")
-        for wanted in self.layout.columns:
-            if wanted not in names:
+        for column in self.layout.columns:
+            if column not in names:
                 raise self.text.invalid(
-                    f"has no column '{wanted}' that the feed maps{did_you_mean(wanted, names)}; "
+                    f"has no column '{column}' that the feed maps{did_you_mean(column, names)}; "
                     "have it delivered again or change 'columns' of the feed"
                 )
         self.findings.extra_columns = tuple(name for name in names if name not in self.layout.columns)
@@ -132,7 +134,7 @@ class DelimitedReader:
                 batch, header = batch.slice(1), False
             yield batch
 
-    def _merged(
+    def _merge(
         self, rows: pa.RecordBatch, numbers: np.ndarray, broken: list[Record], names: list[str]
     ) -> pa.RecordBatch:
         """Give rows and broken records as one batch in the order of the file."""
@@ -140,16 +142,16 @@ class DelimitedReader:
         extra = (
             _extra_json(rows.select(self.findings.extra_columns)) if self.findings.extra_columns else nothing
         )
-        kept = [rows.column(name) for name in self.layout.columns]
+        columns = [rows.column(name) for name in self.layout.columns]
         whole = pa.record_batch(
-            [pa.array(numbers), nothing, nothing, *kept, extra], schema=record_schema(self.layout.columns)
+            [pa.array(numbers), nothing, nothing, *columns, extra], schema=record_schema(self.layout.columns)
         )
         if not broken:
             return whole
-        both = self._joined(whole, self._from_records(broken, names))
+        both = self._join(whole, self._from_records(broken, names))
         return both.take(pc.sort_indices(both.column(ROW)))
 
-    def _joined(self, first: pa.RecordBatch | None, second: pa.RecordBatch) -> pa.RecordBatch:
+    def _join(self, first: pa.RecordBatch | None, second: pa.RecordBatch) -> pa.RecordBatch:
         return second if first is None else pa.concat_batches([first, second])
 
     def _from_records(self, records: list[Record], names: list[str]) -> pa.RecordBatch:
@@ -175,9 +177,9 @@ class DelimitedReader:
 
     def _careful_batches(self, names: list[str], *, start: int) -> Iterator[pa.RecordBatch]:
         waiting: list[Record] = []
-        seen = 0
+        last = 0
         for record in iter_records(self.text.path, self.layout, width=len(names)):
-            seen = record.number
+            last = record.number
             self.findings.undecodable += record.problem is not None and record.problem.startswith(
                 "undecodable"
             )
@@ -187,16 +189,16 @@ class DelimitedReader:
             if len(waiting) >= BATCH_ROWS:
                 yield self._from_records(waiting, names)
                 waiting = []
-        self.text.refuse_other_encoding(seen)
+        self.text.refuse_other_encoding(last)
         if waiting:
             yield self._from_records(waiting, names)
 
 
-def _taken(records: list[Record], upto: int | None) -> list[Record]:
+def _take(records: list[Record], upto: int | None) -> list[Record]:
     """Take the records up to a number out of the list."""
-    taken = [r for r in records if upto is None or r.number <= upto]
+    first = [r for r in records if upto is None or r.number <= upto]
     records[:] = [r for r in records if upto is not None and r.number > upto]
-    return taken
+    return first
 
 
 def _next_numbers(start: int, count: int, broken: list[int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, nested values by dotted names; plain lines many at a time, others one by one."""
+"""JSON lines: one object a line, nested values by dotted names; lines of one shape many at a time, others one by one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ingestion.records.json_learning import LineReader
+from ingestion.records.json_cuts import CutLines, CutReader
 from ingestion.records.layout import BATCH_ROWS, ROW, DeliveredText, Layout, from_rows, record_schema
 from ingestion.records.line_blocks import LineBlock, line_blocks
-from ingestion.records.opening import shown, text_lines
+from ingestion.records.opening import readable_line, text_lines
 
 BLOCK_BYTES = 8 << 20
 # Fewer lines are read one by one before their shape is known.
@@ -24,25 +24,25 @@ FEWEST_LINES = 200
 def json_batches(text: DeliveredText) -> Iterator[pa.RecordBatch]:
     """Give the records of a file of JSON lines as batches of ``record_schema``."""
     columns = text.layout.columns
-    shape = _Shape(columns)
+    objects = _ObjectReader(columns)
     number = 0
     is_utf8 = codecs.lookup(text.layout.encoding).name in {"utf-8", "ascii"}
-    for batch in _by_template(text, shape) if is_utf8 else _one_by_one(text, shape):
+    for batch in _by_blocks(text, objects) if is_utf8 else _one_by_one(text, objects):
         number = batch.column(ROW)[-1].as_py()
         yield batch
     if number == 0:
         raise text.invalid("is empty; have it delivered again")
     text.refuse_other_encoding(number)
-    text.findings.extra_columns = tuple(shape.extras)
-    text.findings.unseen_columns = tuple(name for name in columns if name not in shape.seen)
+    text.findings.extra_columns = tuple(objects.extras)
+    text.findings.unseen_columns = tuple(name for name in columns if name not in objects.present)
 
 
-def _one_by_one(text: DeliveredText, shape: _Shape) -> Iterator[pa.RecordBatch]:
+def _one_by_one(text: DeliveredText, objects: _ObjectReader) -> Iterator[pa.RecordBatch]:
     """Give the records by reading one line after the other."""
     columns = text.layout.columns
     rows: list[tuple[Any, ...]] = []
     for number, line, problem in json_lines(text.path, text.layout):
-        rows.append(_row(text, shape, number, line, problem))
+        rows.append(_row(text, objects, number, line, problem))
         if len(rows) >= BATCH_ROWS:
             yield from_rows(rows, columns)
             rows = []
@@ -50,58 +50,55 @@ def _one_by_one(text: DeliveredText, shape: _Shape) -> Iterator[pa.RecordBatch]:
         yield from_rows(rows, columns)
 
 
-def _row(text: DeliveredText, shape: _Shape, number: int, line: str, problem: str | None) -> tuple[Any, ...]:
+def _row(
+    text: DeliveredText, objects: _ObjectReader, number: int, line: str, problem: str | None
+) -> tuple[Any, ...]:
     """Give one line as a row of ``record_schema``."""
-    found: Any = None
-    if problem is None:
-        found, problem = _parsed(line)
-    else:
+    if problem is not None:
         text.findings.undecodable += 1
-    if problem is None:
-        return (number, None, None, *shape.values(found), shape.beyond(found))
+    else:
+        value, problem = _parse(line)
+        if problem is None:
+            return (number, None, None, *objects.values(value), objects.rest(value))
     return (number, problem, line, *(None for _ in text.layout.columns), None)
 
 
-def _by_template(text: DeliveredText, shape: _Shape) -> Iterator[pa.RecordBatch]:
-    """Give the same with lines of a known shape read in columns."""
-    reader = LineReader(text.layout.columns, FEWEST_LINES)
+def _by_blocks(text: DeliveredText, objects: _ObjectReader) -> Iterator[pa.RecordBatch]:
+    """Give the same with lines of one shape read in columns."""
+    cuts = CutReader(text.layout.columns, FEWEST_LINES)
     number = 0
-    try:
-        for block in line_blocks(text.path, BLOCK_BYTES):
-            batch = _block_batch(text, shape, reader, block, number)
-            if batch.num_rows:
-                number = batch.column(ROW)[-1].as_py()
-                yield batch
-    finally:
-        reader.close()
+    for block in line_blocks(text.path, BLOCK_BYTES):
+        batch = _block_batch(text, objects, list(cuts.read(block)), block, number)
+        if batch.num_rows:
+            number = batch.column(ROW)[-1].as_py()
+            yield batch
 
 
 def _block_batch(
-    text: DeliveredText, shape: _Shape, reader: LineReader, block: LineBlock, before: int
+    text: DeliveredText, objects: _ObjectReader, cut_lines: list[CutLines], block: LineBlock, before: int
 ) -> pa.RecordBatch:
-    """Give the records of a block; those before it were ``before``."""
-    left = np.ones(len(block), dtype=bool)
-    parts: list[tuple[np.ndarray, list[pa.Array]]] = []
-    for found, at, values in reader.read(block):
-        left[at] = False
-        shape.seen.update(found.seen)
-        shape.extras.update(dict.fromkeys(found.extras))
-        parts.append((at, values))
-    texts = {int(at): block.line(at) for at in np.flatnonzero(left)}
-    counted = np.ones(len(block), dtype=np.int64)
-    counted[[at for at, line in texts.items() if not line.strip()]] = 0
-    numbers = before + np.cumsum(counted)
+    """Give the records of a block, of which cuts have read some lines; ``before`` is the number of records before it."""
+    is_single = np.ones(len(block), dtype=bool)
+    for lines in cut_lines:
+        is_single[lines.places] = False
+        objects.present.update(lines.shape.columns)
+        objects.extras.update(dict.fromkeys(lines.shape.extras))
+    single = {int(place): block.line(place) for place in np.flatnonzero(is_single)}
+    is_record = np.ones(len(block), dtype=np.int64)
+    is_record[[place for place, line in single.items() if not line.strip()]] = 0
+    numbers = before + np.cumsum(is_record)
     rows = [
-        _row(text, shape, int(numbers[at]), *decoded(line, text.layout))
-        for at, line in texts.items()
-        if counted[at]
+        _row(text, objects, int(numbers[place]), *decode_line(line, text.layout))
+        for place, line in single.items()
+        if is_record[place]
     ]
     columns = text.layout.columns
     schema = record_schema(columns)
     batches = [from_rows(rows, columns)] if rows else []
-    for at, values in parts:
-        nothing = pa.nulls(len(at), pa.string())
-        batches.append(pa.record_batch([pa.array(numbers[at]), nothing, nothing, *values], schema=schema))
+    for lines in cut_lines:
+        nothing = pa.nulls(len(lines.places), pa.string())
+        arrays = [pa.array(numbers[lines.places]), nothing, nothing, *lines.columns]
+        batches.append(pa.record_batch(arrays, schema=schema))
     if not batches:
         return pa.RecordBatch.from_pylist([], schema=schema)
     whole = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
@@ -116,49 +113,50 @@ def json_lines(path: Path, layout: Layout) -> Iterator[tuple[int, str, str | Non
         if not line.strip():
             continue
         number += 1
-        yield number, *decoded(line, layout)
+        yield number, *decode_line(line, layout)
 
 
-def decoded(line: bytes, layout: Layout) -> tuple[str, str | None]:
+def decode_line(line: bytes, layout: Layout) -> tuple[str, str | None]:
     """Give the text of a line and, where it cannot be decoded, the problem."""
     try:
         return line.decode(layout.line_encoding).rstrip("\r\n"), None
     except UnicodeDecodeError:
-        return shown(line, layout), f"undecodable: bytes that are not {layout.encoding}"
+        return readable_line(line, layout), f"undecodable: bytes that are not {layout.encoding}"
 
 
-def _parsed(line: str) -> tuple[Any, str | None]:
+def _parse(line: str) -> tuple[Any, str | None]:
+    """Give the object of a line, or the problem."""
     try:
-        found = json.loads(line, parse_float=_DeliveredNumber)
+        value = json.loads(line, parse_float=_DeliveredNumber)
     except ValueError:
         return None, "not_json"
-    return found, None if isinstance(found, dict) else "not_a_json_object"
+    return value, None if isinstance(value, dict) else "not_a_json_object"
 
 
-class _Shape:
-    """The values wanted of every object, and what was met beside them."""
+class _ObjectReader:
+    """Reads the columns' values of objects, and notes which columns were present and which keys are of no column."""
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self._paths = [(name, tuple(name.split("."))) for name in columns]
         self._roots = {path[0] for _, path in self._paths} | set(columns)
         self.extras: dict[str, None] = {}
-        self.seen: set[str] = set()
+        self.present: set[str] = set()
 
-    def values(self, found: dict[str, Any]) -> list[str | None]:
-        """Give the wanted values as text."""
+    def values(self, members: dict[str, Any]) -> list[str | None]:
+        """Give the columns' values as text."""
         values = []
         for name, path in self._paths:
-            value, is_present = _value_at(found, name, path)
+            value, is_present = _value_at(members, name, path)
             if is_present:
-                self.seen.add(name)
+                self.present.add(name)
             values.append(as_text(value))
         return values
 
-    def beyond(self, found: dict[str, Any]) -> str | None:
-        """Give what nobody asked for as one JSON object."""
-        left = {key: found[key] for key in found if key not in self._roots}
-        self.extras.update(dict.fromkeys(left))
-        return json.dumps(left, ensure_ascii=False) if left else None
+    def rest(self, members: dict[str, Any]) -> str | None:
+        """Give the values of no column as one JSON object."""
+        rest = {key: members[key] for key in members if key not in self._roots}
+        self.extras.update(dict.fromkeys(rest))
+        return json.dumps(rest, ensure_ascii=False) if rest else None
 
 
 class _DeliveredNumber(float):
@@ -172,10 +170,10 @@ class _DeliveredNumber(float):
         return number
 
 
-def _value_at(found: dict[str, Any], name: str, path: tuple[str, ...]) -> tuple[Any, bool]:
-    if name in found:
-        return found[name], True
-    value: Any = found
+def _value_at(members: dict[str, Any], name: str, path: tuple[str, ...]) -> tuple[Any, bool]:
+    if name in members:
+        return members[name], True
+    value: Any = members
     for step in path:
         if not isinstance(value, dict) or step not in value:
             return None, False

@@ -10,7 +10,7 @@ from typing import Any
 from ingestion.feeds.feeds import Feed
 from ingestion.records import EXTRA, FILE, ROW
 from lakehouse.contracts.contract import Contract
-from lakehouse.contracts.reading import build_contract, register_contract
+from lakehouse.contracts.reading import build_contract
 
 BUSINESS_DATE, FEED, ARRIVED_ON = "_business_date", "_feed", "_arrived_on"
 # Names a landing table and the files on their way to it have already.
@@ -18,7 +18,7 @@ _OURS = {FILE, ROW, EXTRA, FEED, ARRIVED_ON, BUSINESS_DATE}
 
 
 def landing_contract(feed: Feed) -> Contract:
-    """Give, and make known, the contract of the feed's landing table: its delivered columns as text."""
+    """Give the contract of the feed's landing table: its delivered columns as text."""
     names = landing_names(feed)
     columns: dict[str, Any] = {
         names[name]: {
@@ -33,7 +33,7 @@ def landing_contract(feed: Feed) -> Contract:
         "level": "C2",
         "description": "JSON object of columns the feed does not name",
     }
-    made = build_contract(
+    return build_contract(
         {
             "table": feed.landing_table,
             "description": f"Records of feed {feed.feed} as delivered: {feed.description}",
@@ -49,8 +49,6 @@ def landing_contract(feed: Feed) -> Contract:
         },
         file=feed.file,
     )
-    register_contract(made)
-    return made
 
 
 def landing_names(feed: Feed) -> dict[str, str]:
@@ -58,7 +56,7 @@ def landing_names(feed: Feed) -> dict[str, str]:
     names: dict[str, str] = {}
     for name in feed.columns:
         safe = re.sub(r"[ ,;{}()\n\t=]", "_", name)
-        while safe.lower() in {*_OURS, *(taken.lower() for taken in names.values())}:
+        while safe.lower() in {*_OURS, *(other.lower() for other in names.values())}:
             safe += "_"
         names[name] = safe
     return names

@@ -75,10 +75,10 @@ class DeliveredText:
 
     def refuse_other_encoding(self, records: int) -> None:
         """Refuse a file of which too many records cannot be decoded: it is in another encoding."""
-        lost = self.findings.undecodable
-        if lost > max(1, records * LARGEST_UNDECODABLE_RATIO):
+        undecodable = self.findings.undecodable
+        if undecodable > max(1, records * LARGEST_UNDECODABLE_RATIO):
             raise self.invalid(
-                f"is not {self.layout.encoding} text: {lost} of {records} records cannot be decoded; "
+                f"is not {self.layout.encoding} text: {undecodable} of {records} records cannot be decoded; "
                 "set 'format: encoding' of the feed (gb18030 is usual for Chinese text)"
             )
 
@@ -86,8 +86,8 @@ class DeliveredText:
 def record_schema(columns: Iterable[str]) -> pa.Schema:
     """Give the Arrow schema of what the reader yields: number, problem, raw text of a broken record, text columns."""
     texts = [pa.field(name, pa.string()) for name in columns]
-    given = [pa.field(ROW, pa.int64()), pa.field(PROBLEM, pa.string()), pa.field(RAW, pa.string())]
-    return pa.schema([*given, *texts, pa.field(EXTRA, pa.string())])
+    fixed = [pa.field(ROW, pa.int64()), pa.field(PROBLEM, pa.string()), pa.field(RAW, pa.string())]
+    return pa.schema([*fixed, *texts, pa.field(EXTRA, pa.string())])
 
 
 def from_rows(rows: Sequence[tuple[Any, ...]], columns: Iterable[str]) -> pa.RecordBatch:
@@ -99,6 +99,6 @@ def from_rows(rows: Sequence[tuple[Any, ...]], columns: Iterable[str]) -> pa.Rec
     )
 
 
-def wrong_width(expected: int, found: int) -> str:
+def wrong_width(expected: int, width: int) -> str:
     """Give the problem of a record with another number of columns."""
-    return f"columns: {found} instead of {expected}"
+    return f"columns: {width} instead of {expected}"

@@ -29,7 +29,7 @@ def text_lines(path: Path, layout: Layout) -> Iterator[bytes]:
             yield from lines
 
 
-def shown(line: bytes, layout: Layout) -> str:
+def readable_line(line: bytes, layout: Layout) -> str:
     """Give a line for people, bytes that are no text written as escapes."""
     return line.decode(layout.line_encoding, "backslashreplace").rstrip("\r\n")
 
@@ -53,7 +53,7 @@ class Utf8Stream(io.RawIOBase):
         self._cut_escape = b""
         name = codecs.lookup(layout.encoding).name
         self._decoder = None if name in {"utf-8", "ascii"} else codecs.getincrementaldecoder(name)("strict")
-        self._left = b""
+        self._rest = b""
         self.quotes = 0
 
     def readable(self) -> bool:
@@ -65,12 +65,12 @@ class Utf8Stream(io.RawIOBase):
         if self._decoder is None:
             chunk = self._raw.read(size)
         else:
-            chunk, is_end = self._left, False
+            chunk, is_end = self._rest, False
             while not is_end and (size < 0 or len(chunk) < size):
-                read = self._raw.read(size)
-                is_end = not read
-                chunk += self._decoder.decode(read, final=is_end).encode()
-            chunk, self._left = (chunk, b"") if size < 0 else (chunk[:size], chunk[size:])
+                piece = self._raw.read(size)
+                is_end = not piece
+                chunk += self._decoder.decode(piece, final=is_end).encode()
+            chunk, self._rest = (chunk, b"") if size < 0 else (chunk[:size], chunk[size:])
         if self._quote:
             self.quotes += self._quotes_in(chunk)
         return chunk

@@ -63,15 +63,15 @@ def raw_texts(
     path: Path, layout: Layout, numbers: Iterable[int], *, width: int | None = None
 ) -> dict[int, str]:
     """Give the raw text of some records by number, as they stand in the file (of Parquet: their columns as JSON)."""
-    wanted = set(numbers)
-    last = max(wanted, default=0)
-    found: dict[int, str] = {}
-    for number, text in _numbered_texts(path, layout, width) if wanted else ():
-        if number in wanted:
-            found[number] = text
+    searched = set(numbers)
+    last = max(searched, default=0)
+    texts: dict[int, str] = {}
+    for number, text in _numbered_texts(path, layout, width) if searched else ():
+        if number in searched:
+            texts[number] = text
         if number >= last:
             break
-    return found
+    return texts
 
 
 def _numbered_texts(path: Path, layout: Layout, width: int | None) -> Iterator[tuple[int, str]]:

@@ -41,32 +41,34 @@ class FileReading:
 
 def layout_of(feed: Feed) -> Layout:
     """Give how the feed's records are written."""
-    written = feed.format
+    form = feed.format
     return Layout(
         columns=feed.columns,
-        type=written.type,
-        separator=written.separator,
-        quote=written.quote,
-        escape=written.escape,
-        encoding=written.encoding,
-        header=written.header,
+        type=form.type,
+        separator=form.separator,
+        quote=form.quote,
+        escape=form.escape,
+        encoding=form.encoding,
+        header=form.header,
     )
 
 
-def unpacked(files: Sequence[DeliveredFile], folder: Path) -> list[DeliveredFile]:
+def unpack_members(files: Sequence[DeliveredFile], folder: Path) -> list[DeliveredFile]:
     """Give the files with every member of an archive unpacked below ``folder``, each archive read once."""
-    wanted: dict[Path, list[DeliveredFile]] = {}
+    archives: dict[Path, list[DeliveredFile]] = {}
     for file in files:
         if file.member is not None:
-            wanted.setdefault(file.location, []).append(file)
+            archives.setdefault(file.location, []).append(file)
     places: dict[tuple[Path, str], Path] = {}
-    for at, (archive, held) in enumerate(sorted(wanted.items())):
-        names = {file.member for file in held if file.member is not None}
-        placed = unpack(archive, names, folder / f"{at:05d}", name=held[0].path.partition("!")[0])
+    for at, (archive, members) in enumerate(sorted(archives.items())):
+        names = {file.member for file in members if file.member is not None}
+        paths = unpack(archive, names, folder / f"{at:05d}", name=members[0].path.partition("!")[0])
         for member in names:
-            if member not in placed:
-                raise InputInvalid(f"no longer holds '{member}'; have it delivered again", file=held[0].path)
-        places |= {(archive, member): path for member, path in placed.items()}
+            if member not in paths:
+                raise InputInvalid(
+                    f"no longer holds '{member}'; have it delivered again", file=members[0].path
+                )
+        places |= {(archive, member): path for member, path in paths.items()}
     return [
         file
         if file.member is None
@@ -84,14 +86,14 @@ def read_files(files: RecordFiles, delivered: Sequence[DeliveredFile]) -> list[F
 
     def read(at: int, file: DeliveredFile) -> FileReading:
         reader = _read(files, layout, at, file.location, file.path, file.business_date)
-        named = (reader.extra_columns, reader.unseen_columns)
-        return _checked(files.feed, file, reader.records, reader.broken, *named)
+        columns = (reader.extra_columns, reader.unseen_columns)
+        return _checked(files.feed, file, reader.records, reader.broken, *columns)
 
     is_much = len(delivered) > 1 and sum(file.bytes for file in delivered) >= SIDE_BY_SIDE_FROM_BYTES
     # What reads is C++ that lets other threads run.
     with ThreadPoolExecutor(max_workers=FILES_AT_ONCE if is_much else 1) as pool:
-        found = enumerate(unpacked(delivered, _unpacking(files)))
-        futures = [pool.submit(read, at, file) for at, file in found]
+        unpacked_files = enumerate(unpack_members(delivered, _unpacking(files)))
+        futures = [pool.submit(read, at, file) for at, file in unpacked_files]
         try:
             return [future.result() for future in futures]
         finally:
@@ -103,22 +105,22 @@ def read_files_by_spark(
     spark: SparkSession, files: RecordFiles, delivered: Sequence[DeliveredFile]
 ) -> list[FileReading]:
     """Do what ``read_files`` does inside Spark's workers, one file a task; the workers must see the inbox and the lake."""
-    found = unpacked(delivered, _unpacking(files))
-    listed = [(at, str(f.location), f.path, f.business_date) for at, f in enumerate(found)]
-    tasks = spark.createDataFrame(listed, "at long, location string, path string, business_date date")
-    told = tasks.repartition(len(listed)).mapInArrow(_SparkReader(files), _TOLD).collect()
+    unpacked_files = unpack_members(delivered, _unpacking(files))
+    rows = [(at, str(f.location), f.path, f.business_date) for at, f in enumerate(unpacked_files)]
+    tasks = spark.createDataFrame(rows, "at long, location string, path string, business_date date")
+    answers = tasks.repartition(len(rows)).mapInArrow(_SparkReader(files), _ANSWER).collect()
     readings = []
-    for row in sorted(told, key=lambda row: row["at"]):
-        file = found[row["at"]]
+    for row in sorted(answers, key=lambda row: row["at"]):
+        file = unpacked_files[row["at"]]
         if row["wrong"] is not None:
             raise InputInvalid(row["wrong"], file=file.path)
-        named = (row["extra_columns"], row["unseen_columns"])
-        readings.append(_checked(files.feed, file, row["records"], row["broken"], *named))
+        columns = (row["extra_columns"], row["unseen_columns"])
+        readings.append(_checked(files.feed, file, row["records"], row["broken"], *columns))
     return readings
 
 
-_TOLD = "at long, records long, broken long, extra_columns array<string>, unseen_columns array<string>, wrong string"
-_TOLD_SCHEMA = pa.schema(
+_ANSWER = "at long, records long, broken long, extra_columns array<string>, unseen_columns array<string>, wrong string"
+_ANSWER_SCHEMA = pa.schema(
     [
         ("at", pa.int64()), ("records", pa.int64()), ("broken", pa.int64()),
         ("extra_columns", pa.list_(pa.string())), ("unseen_columns", pa.list_(pa.string())), ("wrong", pa.string()),
@@ -142,17 +144,17 @@ class _SparkReader:
                     task["path"],
                     task["business_date"],
                 )
-                said: dict[str, Any] = {"at": at}
+                answer: dict[str, Any] = {"at": at}
                 try:
                     reader = _read(self.files, layout, at, location, path, day)
-                    said |= {"records": reader.records, "broken": reader.broken}
-                    said |= {
+                    answer |= {"records": reader.records, "broken": reader.broken}
+                    answer |= {
                         "extra_columns": list(reader.extra_columns),
                         "unseen_columns": list(reader.unseen_columns),
                     }
                 except InputInvalid as wrong:
-                    said["wrong"] = wrong.message
-                yield pa.RecordBatch.from_pylist([said], schema=_TOLD_SCHEMA)
+                    answer["wrong"] = wrong.message
+                yield pa.RecordBatch.from_pylist([answer], schema=_ANSWER_SCHEMA)
 
 
 def _read(

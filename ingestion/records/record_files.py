@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from ingestion.feeds.feeds import Feed
 from ingestion.records import EXTRA, FILE, PROBLEM, RAW, ROW
 from ingestion.records.landing import ARRIVED_ON, BUSINESS_DATE, FEED, Nights, landing_contract, landing_names
+from lakehouse.query.words import identifier, literal, literals
 from lakehouse.tables.staged_files import StagedFile
 
 if TYPE_CHECKING:
@@ -28,14 +29,24 @@ if TYPE_CHECKING:
 BROKEN_SCHEMA = pa.schema(
     [(FILE, pa.string()), (ROW, pa.int64()), (PROBLEM, pa.string()), (RAW, pa.string())]
 )
-# A dictionary is kept for columns whose values return; by the share of different ones among the first records.
-RETURNING, FIRST = 0.2, 5_000
+# A column gets a dictionary where at most this share of its values among the first records are different.
+LARGEST_DISTINCT_RATIO, FIRST_RECORDS = 0.2, 5_000
 
 
 def whole_schema(feed: Feed) -> pa.Schema:
     """Give the schema of the files in ``whole``: the landing table's but for the column that partitions it."""
     schema = landing_contract(feed).arrow_schema()
     return schema.remove(schema.get_field_index(ARRIVED_ON))
+
+
+def numbered_column(position: int) -> str:
+    """Give the name of a delivered column in ``RecordFiles.sql``, by its position in the feed."""
+    return f"c{position}"
+
+
+def numbered_columns(feed: Feed) -> list[str]:
+    """Give the names of all delivered columns in ``RecordFiles.sql``."""
+    return [numbered_column(position) for position in range(len(feed.columns))]
 
 
 @dataclass(frozen=True)
@@ -57,10 +68,10 @@ class RecordFiles:
 
     @contextmanager
     def writer(self, name: str, path: str, business_date: date) -> Iterator[RecordWriter]:
-        """Give what writes the records of one delivered file, known as ``path``, into files called ``name``."""
+        """Give what writes the records of one delivered file, ``path`` in the inbox, into files called ``name``."""
         day = f"{BUSINESS_DATE}={business_date}"
-        with RecordWriter(self.feed, path, self.whole / day / name, self.broken / day / name) as made:
-            yield made
+        with RecordWriter(self.feed, path, self.whole / day / name, self.broken / day / name) as writer:
+            yield writer
 
     def whole_files(self) -> list[tuple[Path, date]]:
         """Give the files of split records with their business dates."""
@@ -78,27 +89,37 @@ class RecordFiles:
         ]
 
     def sql(self, nights: Nights) -> str:
-        """Give DuckDB SQL of all records: place, ``_problem``, ``_raw``, the delivered columns as ``c0``…, ``_night``.
+        """Give DuckDB SQL of all records, one row each; ``_file, _row`` is their key.
 
-        Columns are numbered there, so that any delivered name will do.
+        Columns: place (``_file, _business_date, _row``), ``_problem``, ``_raw``, the delivered columns by number
+        (``numbered_columns``), so that any delivered name will do, ``_extra`` and ``_night``.
         """
-        names = landing_names(self.feed)
-        given = [f"{_quoted(names[name])} AS c{at}" for at, name in enumerate(self.feed.columns)]
+        names, numbers = landing_names(self.feed), numbered_columns(self.feed)
+        place = [FILE, BUSINESS_DATE, ROW]
         nothing = [f"NULL::VARCHAR AS {name}" for name in (PROBLEM, RAW)]
-        found = ", ".join([FILE, BUSINESS_DATE, ROW, *nothing, *given, EXTRA])
-        parts = [f"SELECT {found} FROM {_parquet(self.whole)}"]
+        values = [
+            f"{identifier(names[name])} AS {number}"
+            for name, number in zip(self.feed.columns, numbers, strict=True)
+        ]
+        columns = ", ".join([*place, *nothing, *values, EXTRA])
+        parts = [f"SELECT {columns} FROM {_parquet(self.whole)}"]
         if any(self.broken.rglob("*.parquet")):
-            empty = [f"NULL::VARCHAR AS c{at}" for at in range(len(self.feed.columns))]
-            found = ", ".join([FILE, BUSINESS_DATE, ROW, PROBLEM, RAW, *empty, f"NULL::VARCHAR AS {EXTRA}"])
-            parts.append(f"SELECT {found} FROM {_parquet(self.broken)}")
+            empty = [f"NULL::VARCHAR AS {name}" for name in (*numbers, EXTRA)]
+            columns = ", ".join([*place, PROBLEM, RAW, *empty])
+            parts.append(f"SELECT {columns} FROM {_parquet(self.broken)}")
         return f"SELECT *, {nights.sql} AS _night FROM ({' UNION ALL '.join(parts)})"
 
-    def export_sql(self) -> tuple[str, str]:
-        """Give what to select of the records of ``sql`` to have ``whole`` again, and how ``COPY`` writes it there."""
-        names = landing_names(self.feed)
-        given = [f"c{at} AS {_quoted(names[name])}" for at, name in enumerate(self.feed.columns)]
-        columns = ", ".join([*given, EXTRA, f"'{self.feed.feed}' AS {FEED}", FILE, ROW, BUSINESS_DATE])
-        return columns, f"(FORMAT parquet, PARTITION_BY ({BUSINESS_DATE}))"
+    def export_sql(self, records: str) -> str:
+        """Give the DuckDB statement that writes records with the columns of ``sql`` into ``whole``."""
+        names, numbers = landing_names(self.feed), numbered_columns(self.feed)
+        values = [
+            f"{number} AS {identifier(names[name])}"
+            for name, number in zip(self.feed.columns, numbers, strict=True)
+        ]
+        feed = f"{literal(self.feed.feed)} AS {FEED}"
+        columns = ", ".join([*values, EXTRA, feed, FILE, ROW, BUSINESS_DATE])
+        form = f"(FORMAT parquet, PARTITION_BY ({BUSINESS_DATE}))"
+        return f"COPY (SELECT {columns} FROM ({records})) TO {literal(self.whole)} {form}"
 
     def frame(self, spark: SparkSession, nights: Nights) -> DataFrame:
         """Give the records with the delivered columns under their own names, and ``_night``."""
@@ -108,17 +129,14 @@ class RecordFiles:
         day = pa.field(BUSINESS_DATE, pa.date32())
 
         def read(folder: Path, schema: pa.Schema) -> DataFrame:
-            found = from_arrow_schema(schema.append(day))
-            return (
-                spark.read.schema(found).parquet(str(folder))
-                if folder.is_dir()
-                else spark.createDataFrame([], found)
-            )
+            if not folder.is_dir():
+                return spark.createDataFrame([], from_arrow_schema(schema.append(day)))
+            return spark.read.schema(from_arrow_schema(schema.append(day))).parquet(str(folder))
 
         place = [FILE, BUSINESS_DATE, f"{nights.sql} as _night", ROW]
         nothing = [f"cast(null as string) as {name}" for name in (PROBLEM, RAW)]
-        named = [f"`{names[name]}` as `{name}`" for name in self.feed.columns]
-        whole = read(self.whole, whole_schema(self.feed)).selectExpr(*place, *nothing, *named)
+        values = [f"`{names[name]}` as `{name}`" for name in self.feed.columns]
+        whole = read(self.whole, whole_schema(self.feed)).selectExpr(*place, *nothing, *values)
         if not self.broken.is_dir():
             return whole
         empty = [f"cast(null as string) as `{name}`" for name in self.feed.columns]
@@ -155,25 +173,25 @@ class RecordWriter:
         if not batch.num_rows:
             return
         if self._whole is None:
-            self._open_whole(_returning(batch.select(self._feed.columns), self._names))
+            self._open_whole(_repetitive_columns(batch.select(self._feed.columns), self._names))
         assert self._whole is not None
-        given = {self._names[name]: batch.column(name) for name in self._feed.columns}
-        given |= {name: batch.column(name) for name in (EXTRA, ROW)}
-        given |= {
+        columns = {self._names[name]: batch.column(name) for name in self._feed.columns}
+        columns |= {name: batch.column(name) for name in (EXTRA, ROW)}
+        columns |= {
             FILE: pa.repeat(pa.scalar(self._path), batch.num_rows),
             FEED: pa.repeat(pa.scalar(self._feed.feed), batch.num_rows),
         }
         self._whole.write_batch(
-            pa.record_batch([given[name] for name in self._schema.names], schema=self._schema)
+            pa.record_batch([columns[name] for name in self._schema.names], schema=self._schema)
         )
 
-    def _open_whole(self, returning: Sequence[str]) -> None:
+    def _open_whole(self, repetitive: Sequence[str]) -> None:
         self._whole_file.parent.mkdir(parents=True, exist_ok=True)
         self._whole = pq.ParquetWriter(
             self._whole_file,
             self._schema,
             compression="snappy",
-            use_dictionary=[FILE, FEED, EXTRA, *returning],
+            use_dictionary=[FILE, FEED, EXTRA, *repetitive],
             write_statistics=[FILE, FEED, ROW],
             store_schema=False,
         )
@@ -183,13 +201,13 @@ class RecordWriter:
             self._broken_file.parent.mkdir(parents=True, exist_ok=True)
             self._broken = pq.ParquetWriter(self._broken_file, BROKEN_SCHEMA)
         path = pa.repeat(pa.scalar(self._path), batch.num_rows)
-        given = [path, *(batch.column(name) for name in (ROW, PROBLEM, RAW))]
-        self._broken.write_batch(pa.record_batch(given, schema=BROKEN_SCHEMA))
+        columns = [path, *(batch.column(name) for name in (ROW, PROBLEM, RAW))]
+        self._broken.write_batch(pa.record_batch(columns, schema=BROKEN_SCHEMA))
 
 
-def _returning(batch: pa.RecordBatch, names: dict[str, str]) -> list[str]:
-    first = batch.slice(0, FIRST)
-    most = RETURNING * first.num_rows
+def _repetitive_columns(batch: pa.RecordBatch, names: dict[str, str]) -> list[str]:
+    first = batch.slice(0, FIRST_RECORDS)
+    most = LARGEST_DISTINCT_RATIO * first.num_rows
     return [
         names[name] for name in first.schema.names if pc.count_distinct(first.column(name)).as_py() <= most
     ]
@@ -200,9 +218,5 @@ def _business_date(file: Path) -> date:
 
 
 def _parquet(folder: Path) -> str:
-    files = ", ".join("'" + str(file).replace("'", "''") + "'" for file in sorted(folder.rglob("*.parquet")))
+    files = literals(sorted(folder.rglob("*.parquet")))
     return f"read_parquet([{files}], hive_partitioning = true, hive_types = {{'{BUSINESS_DATE}': DATE}})"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -20,15 +20,15 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Check Java, Python, memory, disk, JARs and the workspace.",
     ),
     "jars": ("jobs.cli.jars", "group", "Fetch Delta's JARs once, for use without a network."),
-    "init": ("jobs.cli.init", "command", "Make a workspace to start from."),
-    "schema": ("jobs.cli.schema", "command", "Write JSON Schemas of the workspace's files for editors."),
+    "init": ("jobs.cli.workspace", "init", "Make a workspace to start from."),
+    "schema": ("jobs.cli.workspace", "schema", "Write JSON Schemas of the workspace's files for editors."),
     "simulate": ("jobs.cli.simulate", "command", "Write the simulated bank's files and its truth."),
     "simulate-receipts": (
         "jobs.cli.simulate",
         "receipts_command",
         "Answer published audiences as an engine would.",
     ),
-    "demo": ("jobs.cli.demo", "command", "Simulate a bank and run its nights in one process."),
+    "demo": ("jobs.cli.simulate", "demo", "Simulate a bank and run its nights in one process."),
     "nightly": ("jobs.cli.night", "nightly", "Run the night of a business date."),
     "backfill": ("jobs.cli.night", "backfill", "Run the nights of a range of business dates in order."),
     "ingest": ("jobs.cli.night", "ingest", "Run only the ingestion step of a night."),
@@ -55,8 +55,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        found: Any = getattr(import_module(module), attribute)
-        return found
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with their one line of help, importing none."""
@@ -96,8 +96,8 @@ def main() -> None:
     """
     try:
         code = run(sys.argv[1:])
-    except SystemExit as asked:
-        code = asked.code if isinstance(asked.code, int) else 1
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -107,8 +107,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit code."""
     try:
-        said = cdp.main(arguments, standalone_mode=False)
-        return said if isinstance(said, int) else 0
+        code = cdp.main(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except CdpError as wrong:
         click.echo(f"cdp: {wrong}", err=True)
         return wrong.exit_code
@@ -118,9 +118,6 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as wrong:
         wrong.show()
         return 2
-    except click.Abort:
-        click.echo("cdp: interrupted; nothing was published, run the same command again", err=True)
-        return 1
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("cdp: interrupted; nothing was published, run the same command again", err=True)
         return 1

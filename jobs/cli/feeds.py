@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli.draft import draft
 from jobs.cli.options import workspace_option
 
 if TYPE_CHECKING:
+    from ingestion.onboarding.draft import Draft
     from ingestion.onboarding.sample import Sample, TableSample
+    from lakehouse.settings.settings import Settings
 
 MOST_SUGGESTIONS = 12
 LONGEST_SHOWN = 240
@@ -20,9 +24,6 @@ LONGEST_SHOWN = 240
 @click.group("feeds")
 def group() -> None:
     """List feeds, draft one from a file, and check how a sample maps."""
-
-
-group.add_command(draft)
 
 
 @group.command("list")
@@ -51,38 +52,88 @@ def list_feeds(workspace: Path | None) -> None:
 @workspace_option
 def check(name: str, sample: Path | None, rows: int, show_values: bool, workspace: Path | None) -> None:
     """Show what a sample file becomes: mapped rows per table, refusals and their reasons. Nothing is written."""
-    from ingestion import load_feeds
     from ingestion.onboarding.sample import check_sample, newest_file
-    from lakehouse.errors import UsageError
+    from jobs.workspace.feeds import named_feed
     from lakehouse.session.session import start_session
     from lakehouse.settings.settings import load_settings
-    from lakehouse.settings.yaml_files import did_you_mean
 
     settings = load_settings(workspace)
-    feeds = {feed.feed: feed for feed in load_feeds(settings)}
-    if name not in feeds:
-        raise UsageError(f"unknown feed '{name}'{did_you_mean(name, list(feeds))}")
-    path = sample or newest_file(feeds[name], settings)
-    found = check_sample(start_session(settings), feeds[name], path, rows=rows, show_values=show_values)
-    _print(found, masked=not show_values)
+    feed = named_feed(settings, name)
+    path = sample or newest_file(feed, settings)
+    rows_of_file = check_sample(start_session(settings), feed, path, rows=rows, show_values=show_values)
+    _print_sample(rows_of_file, masked=not show_values)
 
 
-def _print(found: Sample, *, masked: bool) -> None:
-    click.echo(f"{found.path}: {found.counts}")
-    for names, said in (
-        (found.extra_columns, "delivered, but not named by the feed (kept in landing)"),
-        (found.unseen_columns, "named by the feed, but carried by no record"),
-        (found.unmapped_columns, "named by the feed, but read by no expression"),
+@group.command("draft")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--feed", help="Name of the feed (default: after the file).")
+@click.option("--source", help="The system that delivers (default: the feed's name).")
+@click.option(
+    "--table", "tables", multiple=True, help="A trusted table to fill; may be given more than once."
+)
+@click.option(
+    "--dictionary",
+    type=click.Path(path_type=Path),
+    help="CSV of two columns, delivered column and meaning, for names that tell nothing.",
+)
+@click.option(
+    "--utc", is_flag=True, help="Instants without a zone are UTC (default: the workspace's time zone)."
+)
+@click.option("--separator", help="Separator of columns (default: found in the file).")
+@click.option("--encoding", help="Encoding of the file (default: found in the file).")
+@click.option(
+    "--header/--no-header", default=None, help="Whether the first record names columns (default: found)."
+)
+@click.option("--write", is_flag=True, help="Write feeds/<feed>.yml into the workspace.")
+@workspace_option
+def draft(
+    file: Path,
+    feed: str | None,
+    source: str | None,
+    tables: tuple[str, ...],
+    dictionary: Path | None,
+    utc: bool,
+    separator: str | None,
+    encoding: str | None,
+    header: bool | None,
+    write: bool,
+    workspace: Path | None,
+) -> None:
+    """Propose a feed for FILE: its layout, types, keys, identifiers, personal levels, tables and mapping.
+
+    The YAML goes to stdout, or with --write into the workspace; what to do next goes to stderr. No value of the
+    file is printed, only shapes, and codes that many records share.
+    """
+    from jobs.workspace.feeds import propose_feed, settings_of_draft, write_feed
+
+    settings = settings_of_draft(workspace, is_needed=write)
+    proposal = propose_feed(
+        file, settings, feed=feed, source=source, tables=tables, dictionary=dictionary, utc=utc,
+        separator=separator, encoding=encoding, header=header,
+    )  # fmt: skip
+    if write and settings is not None:
+        _print_draft(proposal, settings, file, write_feed(proposal, settings))
+    else:
+        click.echo(proposal.text, nl=False)
+        _print_draft(proposal, settings, file, None)
+
+
+def _print_sample(sample: Sample, *, masked: bool) -> None:
+    click.echo(f"{sample.path}: {sample.counts}")
+    for names, note in (
+        (sample.extra_columns, "delivered, but not named by the feed (kept in landing)"),
+        (sample.unseen_columns, "named by the feed, but carried by no record"),
+        (sample.unmapped_columns, "named by the feed, but read by no expression"),
     ):
         if names:
-            click.echo(f"  {said}: {', '.join(names)}")
-    for said in found.suggestions[:MOST_SUGGESTIONS]:
-        click.echo(f"  suggestion: {said}")
-    for table in found.tables:
+            click.echo(f"  {note}: {', '.join(names)}")
+    for suggestion in sample.suggestions[:MOST_SUGGESTIONS]:
+        click.echo(f"  suggestion: {suggestion}")
+    for table in sample.tables:
         _print_table(table)
-    if found.refused:
+    if sample.refused:
         click.echo("\nrefused records")
-        for row in found.refused:
+        for row in sample.refused:
             click.echo(f"  record {row['row_number']}: {', '.join(row['reasons'])}: {_cut(row['raw_text'])}")
     if masked:
         click.echo("\npersonal values are masked; --show-values shows them")
@@ -101,3 +152,52 @@ def _print_table(table: TableSample) -> None:
     )
     for row in table.rows:
         click.echo("  " + "  ".join(f"{name}={value}" for name, value in row.items()))
+
+
+def _print_draft(draft: Draft, settings: Settings | None, file: Path, path: Path | None) -> None:
+    def say(text: str) -> None:
+        click.echo(text, err=path is None)
+
+    sample = draft.sample
+    separator = {"\t": "tab", "\x01": "^A"}.get(sample.separator, sample.separator)
+    layout = (
+        f"separated by {separator}, {'header' if sample.header else 'no header'}"
+        if sample.type == "csv"
+        else ""
+    )
+    share = "all read" if sample.is_whole else f"{sample.records} sampled"
+    say(f"{file.name}: {', '.join(filter(None, [sample.type, sample.encoding, layout]))}; "
+        f"{'' if sample.is_whole else 'about '}{sample.estimated} records ({share}), {len(sample.names)} columns")  # fmt: skip
+    if sample.broken:
+        say(f"  {sample.broken} records have another number of columns; a night refuses them")
+    for target in draft.proposal.targets:
+        say(f"  → {target.table}: {target.reason}")
+    if not draft.proposal.targets:
+        say("  → landing only: no trusted table fits clearly; name one with --table, or say with --dictionary what "
+            "the columns mean")  # fmt: skip
+    is_keyed = any(target.each for target in draft.proposal.targets)
+    for name, (namespace, method) in draft.proposal.identifiers.items():
+        note = "" if is_keyed else "; not mapped, because no column is the person's key"
+        say(f"  identifier: {name} is {namespace}{f' hashed by {method}' if method else ''}{note}")
+    for table, _, fits in draft.proposal.runners_up:
+        say(f"  also near: {table} ({'; '.join(fits)})")
+    if path is not None:
+        say(f"wrote {path}")
+    if draft.proposal.waiting:
+        say("to be filled in by a person (marked TODO): " + ", ".join(draft.proposal.waiting))
+    _print_next_steps(draft, settings, file, path, say)
+
+
+def _print_next_steps(
+    draft: Draft, settings: Settings | None, file: Path, path: Path | None, say: Callable[[str], None]
+) -> None:
+    if path is None or settings is None:
+        say("nothing was written; --write writes it to feeds/ of the workspace")
+        return
+    day = str(draft.newest_day or "<yyyy-mm-dd>")
+    say("next:")
+    if draft.delivered_to:
+        folder = shlex.quote(os.path.relpath(settings.inbox / draft.delivered_to.replace("<date>", day)))
+        say(f"  mkdir -p {folder} && cp {shlex.quote(str(file))} {folder}/")
+    say(f"  cdp feeds check {draft.feed}")
+    say(f"  cdp nightly --date {day}")

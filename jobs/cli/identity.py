@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import click
 
-from jobs.cli.options import DAY, workspace_option
+from jobs.cli.options import (
+    DAY,
+    as_of_option,
+    date_option,
+    format_option,
+    json_option,
+    signature_options,
+    two_records,
+    workspace_option,
+)
 from lakehouse.clock import now
 
 
@@ -20,7 +28,7 @@ def group() -> None:
 
 
 @group.command("run")
-@click.option("--date", "business_date", type=DAY, required=True, help="The business date D.")
+@date_option()
 @click.option("--full", is_flag=True, help="Decide every record again, not only what something reached.")
 @workspace_option
 def run(business_date: date, full: bool, workspace: Path | None) -> int:
@@ -36,8 +44,8 @@ def run(business_date: date, full: bool, workspace: Path | None) -> int:
 @click.argument("one_id", type=int, required=False)
 @click.option("--identifier", metavar="NAMESPACE=VALUE", help="The person that carries this identifier.")
 @click.option("--profile", metavar="SOURCE/KEY", help="The person this record belongs to.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--as-of", type=DAY, default=None, help="Read the publication of this business date.")
+@json_option
+@as_of_option
 @workspace_option
 def show(
     one_id: int | None,
@@ -56,7 +64,7 @@ def show(
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
-    if sum(given is not None for given in (one_id, identifier, profile)) != 1:
+    if sum(name is not None for name in (one_id, identifier, profile)) != 1:
         raise UsageError("name one person: a OneID, --identifier NAMESPACE=VALUE or --profile SOURCE/KEY")
     published = open_publication(load_settings(workspace), as_of)
     if one_id is None:
@@ -65,42 +73,38 @@ def show(
     _print(person.summary(), describe(person), as_json=as_json)
 
 
-def _explained(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = workspace_option(command)
-    command = click.option(
-        "--as-of", type=DAY, default=None, help="Read the publication of this business date."
-    )(command)
-    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
-    command = click.argument("profile_b", metavar="SOURCE/KEY")(command)
-    return click.argument("profile_a", metavar="SOURCE/KEY")(command)
-
-
 @group.command("why")
-@_explained
+@two_records
+@json_option
+@as_of_option
+@workspace_option
 def why(profile_a: str, profile_b: str, as_json: bool, as_of: date | None, workspace: Path | None) -> None:
     """Tell why two records are one person: statement by statement, with file and record. Needs no JVM."""
     from identity.explaining.explain import describe_why
-    from identity.explaining.explain import why as told_why
+    from identity.explaining.explain import why as explain_why
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
-    told = told_why(open_publication(load_settings(workspace), as_of), profile_a, profile_b)
-    _print(told.summary(), describe_why(told), as_json=as_json)
+    explanation = explain_why(open_publication(load_settings(workspace), as_of), profile_a, profile_b)
+    _print(explanation.summary(), describe_why(explanation), as_json=as_json)
 
 
 @group.command("why-not")
-@_explained
+@two_records
+@json_option
+@as_of_option
+@workspace_option
 def why_not(
     profile_a: str, profile_b: str, as_json: bool, as_of: date | None, workspace: Path | None
 ) -> None:
     """Tell why two records are two people: what did not join them, and what forbids it. Needs no JVM."""
     from identity.explaining.explain import describe_why_not
-    from identity.explaining.explain import why_not as told_why_not
+    from identity.explaining.explain import why_not as explain_why_not
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
-    told = told_why_not(open_publication(load_settings(workspace), as_of), profile_a, profile_b)
-    _print(told.summary(), describe_why_not(told), as_json=as_json)
+    explanation = explain_why_not(open_publication(load_settings(workspace), as_of), profile_a, profile_b)
+    _print(explanation.summary(), describe_why_not(explanation), as_json=as_json)
 
 
 def _print(summary: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
@@ -115,7 +119,7 @@ def _print(summary: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     help="The identity.yml to be tried.",
 )
 @click.option("--only-identity", is_flag=True, help="Leave tags and audiences out; needs no JVM.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @workspace_option
 def try_(rules: Path, only_identity: bool, as_json: bool, workspace: Path | None) -> int:
     """Show what other rules would have made of the newest night: people, tags, audiences. Changes nothing."""
@@ -139,7 +143,7 @@ def try_(rules: Path, only_identity: bool, as_json: bool, workspace: Path | None
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Also write the JSON here."
 )
 @click.option("--baselines", is_flag=True, help="Also measure connected components and average linkage.")
-@click.option("--as-of", type=DAY, default=None, help="Read the publication of this business date.")
+@as_of_option
 @workspace_option
 def evaluate(
     truth: Path | None,
@@ -150,40 +154,24 @@ def evaluate(
     workspace: Path | None,
 ) -> None:
     """Measure the published map against known truth; the last line is a JSON object. Needs no JVM."""
-    import pyarrow as pa
-
-    from identity.measuring.baselines import baselines as measured_baselines
-    from identity.measuring.evaluate import evaluate as measured
-    from identity.measuring.shape import night_of, shape_of
-    from identity.rules.rules import load_rules
-    from lakehouse.errors import UsageError
-    from lakehouse.query.published import open_publication
+    from jobs.report.evaluation import evaluate_map
     from lakehouse.settings.settings import load_settings
 
-    settings = load_settings(workspace)
-    truth = truth or settings.truth
-    if truth is None:
-        raise UsageError("there is no truth to measure against: name one with --truth FILE or in cdp.yml")
-    published, rules = open_publication(settings, as_of), load_rules(settings)
-    statement = "SELECT source, source_key, one_id FROM identity.memberships WHERE valid_to IS NULL"
-    rows = pa.table(published.sql(statement).fetchnumpy())
-    numbers = measured(rows, truth, allow_missing=allow_missing).summary()
-    shape, night = shape_of(published, rules), night_of(published)
-    for name, value in numbers.items():
+    evaluation = evaluate_map(
+        load_settings(workspace), truth, allow_missing=allow_missing, with_baselines=baselines, as_of=as_of
+    )
+    for name, value in evaluation.numbers.items():
         click.echo(f"{name.replace('_', ' '):<24}{value:>14}")
-    for name, value in {**shape, **night}.items():
+    for name, value in {**evaluation.shape, **evaluation.night}.items():
         click.echo(
             f"{name.replace('_', ' '):<24}{value if not isinstance(value, dict) else json.dumps(value):>14}"
         )
-    line = {"date": str(published.publication.business_date), **numbers, "shape": shape, "night": night}
-    if baselines:
-        line["baselines"] = measured_baselines(published, rules, truth, allow_missing=allow_missing)
-        for name, told in line["baselines"].items():
-            click.echo(
-                f"{name.replace('_', ' '):<24}precision {told['precision']}, recall {told['recall']}, "
-                f"b cubed f1 {told['b_cubed_f1']}, largest {told['largest']}"
-            )
-    text = json.dumps(line)
+    for name, numbers in (evaluation.baselines or {}).items():
+        click.echo(
+            f"{name.replace('_', ' '):<24}precision {numbers['precision']}, recall {numbers['recall']}, "
+            f"b cubed f1 {numbers['b_cubed_f1']}, largest {numbers['largest']}"
+        )
+    text = json.dumps(evaluation.summary())
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")
     click.echo(text)
@@ -191,15 +179,13 @@ def evaluate(
 
 @group.command("changes")
 @click.option("--since", type=DAY, required=True, help="The first night whose changes are told.")
-@click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
-)
-@click.option("--as-of", type=DAY, default=None, help="Read the publication of this business date.")
+@format_option
+@as_of_option
 @workspace_option
 def changes(since: date, form: str, as_of: date | None, workspace: Path | None) -> None:
     """List records whose OneID became another one: the correction feed for systems that keep OneIDs. Needs no JVM."""
     from identity.explaining.changes import COLUMNS, changes_since
-    from jobs.cli.sql import print_rows
+    from jobs.cli.printing import print_rows
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
@@ -214,8 +200,8 @@ def changes(since: date, form: str, as_of: date | None, workspace: Path | None) 
     default=None,
     help="Also draw it as SVG here.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--as-of", type=DAY, default=None, help="Read the publication of this business date.")
+@json_option
+@as_of_option
 @workspace_option
 def caps(picture: Path | None, as_json: bool, as_of: date | None, workspace: Path | None) -> None:
     """Suggest how many records may carry one value, per namespace, from the published links; nothing is set."""
@@ -238,17 +224,14 @@ def decide() -> None:
     """Say that two records are, or are not, one person; it holds from the next night that is run."""
 
 
-def _said(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--reason", required=True, help="Why, for whoever asks years later.")(command)
-    return click.option("--author", required=True, help="Who decides.")(command)
-
-
 def _decide(kind: Any, a: str, b: str, author: str, reason: str, workspace: Path | None) -> None:
-    from identity.reading.decisions import decide as decided
+    from identity.reading.decisions import decide as write_decision
 
     # A decision is one append to a table no night writes: it need not wait for the lock.
-    made = decided(_decisions_lake(workspace), kind, a, b, author=author, reason=reason, decided_at=now())
-    click.echo(json.dumps({"decision_id": made.decision_id, "kind": made.kind}))
+    decision = write_decision(
+        _decisions_lake(workspace), kind, a, b, author=author, reason=reason, decided_at=now()
+    )
+    click.echo(json.dumps({"decision_id": decision.decision_id, "kind": decision.kind}))
 
 
 def _decisions_lake(workspace: Path | None) -> Any:
@@ -261,9 +244,8 @@ def _decisions_lake(workspace: Path | None) -> Any:
 
 
 @decide.command("must-link")
-@click.argument("profile_a", metavar="SOURCE/KEY")
-@click.argument("profile_b", metavar="SOURCE/KEY")
-@_said
+@two_records
+@signature_options
 @workspace_option
 def must_link(profile_a: str, profile_b: str, author: str, reason: str, workspace: Path | None) -> None:
     """Say that two records are one person, above all links; a limit may still refuse it (identity.refused_links)."""
@@ -271,9 +253,8 @@ def must_link(profile_a: str, profile_b: str, author: str, reason: str, workspac
 
 
 @decide.command("cannot-link")
-@click.argument("profile_a", metavar="SOURCE/KEY")
-@click.argument("profile_b", metavar="SOURCE/KEY")
-@_said
+@two_records
+@signature_options
 @workspace_option
 def cannot_link(profile_a: str, profile_b: str, author: str, reason: str, workspace: Path | None) -> None:
     """Say that two records are two persons, whatever joins them."""
@@ -282,11 +263,13 @@ def cannot_link(profile_a: str, profile_b: str, author: str, reason: str, worksp
 
 @decide.command("revoke")
 @click.argument("decision_id")
-@_said
+@signature_options
 @workspace_option
 def revoke(decision_id: str, author: str, reason: str, workspace: Path | None) -> None:
     """Take a decision back; the log keeps both."""
-    from identity.reading.decisions import revoke as revoked
+    from identity.reading.decisions import revoke as write_revocation
 
-    made = revoked(_decisions_lake(workspace), decision_id, author=author, reason=reason, decided_at=now())
-    click.echo(json.dumps({"decision_id": made, "kind": "revoke", "revokes": decision_id}))
+    revocation = write_revocation(
+        _decisions_lake(workspace), decision_id, author=author, reason=reason, decided_at=now()
+    )
+    click.echo(json.dumps({"decision_id": revocation, "kind": "revoke", "revokes": decision_id}))

@@ -34,8 +34,8 @@ def fetch(into: Path | None, workspace: Path | None) -> None:
     if all(verify_jars(folder).values()):
         click.echo(f"{folder} holds every JAR already")
         return
-    found = fetch_jars(folder)
-    click.echo(f"{len(found)} JARs in {folder}, all with the known sha256")
+    files = fetch_jars(folder)
+    click.echo(f"{len(files)} JARs in {folder}, all with the known sha256")
 
 
 @group.command("verify")

@@ -1,4 +1,4 @@
-"""``cdp nightly``, ``backfill``, ``ingest`` and ``runs``."""
+"""``cdp nightly``, ``backfill``, the single steps, and ``runs``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from pathlib import Path
 
 import click
 
-from jobs.cli.options import DAY, workspace_option
+from jobs.cli.options import date_option, force_option, range_options, workspace_option
 
 
 @click.command("nightly")
-@click.option("--date", "business_date", type=DAY, required=True, help="The business date D.")
-@click.option(
-    "--force", is_flag=True, help="Recompute although files and settings are those of the published night."
-)
+@date_option()
+@force_option()
 @workspace_option
 def nightly(business_date: date, force: bool, workspace: Path | None) -> int:
     """Run the night of one business date: ingest, resolve, build tags, publish.
@@ -30,8 +28,9 @@ def nightly(business_date: date, force: bool, workspace: Path | None) -> int:
 
 
 @click.command("backfill")
-@click.option("--from", "first", type=DAY, required=True, help="The first business date to (re)play.")
-@click.option("--to", "last", type=DAY, default=None, help="The last one (default: the newest known).")
+@range_options(
+    first="The first business date to (re)play.", last="The last one (default: the newest known).", required=True
+)  # fmt: skip
 @workspace_option
 def backfill(first: date, last: date | None, workspace: Path | None) -> int:
     """Replay nights in order, from one business date to another; prints one JSON line per night."""
@@ -45,9 +44,10 @@ def backfill(first: date, last: date | None, workspace: Path | None) -> int:
 
 
 @click.command("ingest")
-@click.option("--date", "business_date", type=DAY, default=None, help="The business date D.")
-@click.option("--from", "first", type=DAY, default=None, help="The first business date of a history.")
-@click.option("--to", "last", type=DAY, default=None, help="The last business date of a history.")
+@date_option(required=False)
+@range_options(
+    first="The first business date of a history.", last="The last business date of a history.", required=False
+)
 @workspace_option
 def ingest(business_date: date | None, first: date | None, last: date | None, workspace: Path | None) -> int:
     """Run only the ingestion step, of one night (--date) or of a long history in one pass (--from, --to).
@@ -69,7 +69,7 @@ def ingest(business_date: date | None, first: date | None, last: date | None, wo
 
 
 @click.command("build-tags")
-@click.option("--date", "business_date", type=DAY, required=True, help="The business date D.")
+@date_option()
 @workspace_option
 def build_tags(business_date: date, workspace: Path | None) -> int:
     """Run only the tag step on what was ingested and resolved."""
@@ -77,7 +77,7 @@ def build_tags(business_date: date, workspace: Path | None) -> int:
 
 
 @click.command("publish")
-@click.option("--date", "business_date", type=DAY, required=True, help="The business date D.")
+@date_option()
 @workspace_option
 def publish(business_date: date, workspace: Path | None) -> int:
     """Run only the publishing step on the tags that were built."""
@@ -97,17 +97,15 @@ def _single(step: str, business_date: date, workspace: Path | None) -> int:
 @workspace_option
 def runs(last: int, workspace: Path | None) -> None:
     """Show the ledger of attempts, newest last."""
+    from jobs.report.attempts import attempts
     from lakehouse.settings.settings import load_settings
-    from lakehouse.tables.lake import Lake
 
-    lake = Lake(load_settings(workspace))
-    if not lake.exists("ops.runs"):
+    rows = attempts(load_settings(workspace))
+    if rows is None:
         click.echo("no night was attempted yet")
         return
-    rows = sorted(lake.read_arrow("ops.runs").to_pylist(), key=lambda row: row["written_at"])
     for row in rows[-last:]:
-        seconds = f"{row['seconds']:7.1f} s" if row["seconds"] is not None else " " * 9
-        when = row["written_at"].strftime("%Y-%m-%d %H:%M:%S")
-        click.echo(
-            f"{when}  {row['business_date']}  {row['step']:<11} {row['status']:<8} {seconds}  {row['message'] or ''}".rstrip()
-        )
+        seconds = f"{row.seconds:7.1f} s" if row.seconds is not None else " " * 9
+        when = row.written_at.strftime("%Y-%m-%d %H:%M:%S")
+        line = f"{when}  {row.business_date}  {row.step:<11} {row.status:<8} {seconds}  {row.message or ''}"
+        click.echo(line.rstrip())

@@ -1,4 +1,4 @@
-"""Options that every command shares."""
+"""The options and arguments that several commands share, each declared once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ from typing import Any
 
 import click
 
-workspace_option: Callable[[Any], Any] = click.option(
-    "--workspace",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    envvar="CDP_WORKSPACE",
-    help="The workspace folder (default: CDP_WORKSPACE, else the current folder).",
-)
+Decorator = Callable[[Any], Any]
 
 
 class BusinessDate(click.ParamType):
@@ -34,3 +28,59 @@ class BusinessDate(click.ParamType):
 
 
 DAY = BusinessDate()
+
+workspace_option: Decorator = click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    envvar="CDP_WORKSPACE",
+    help="The workspace folder (default: CDP_WORKSPACE, else the current folder).",
+)
+
+as_of_option: Decorator = click.option(
+    "--as-of", type=DAY, default=None, help="Read the publication of this business date."
+)
+
+newest_date_option: Decorator = click.option(
+    "--date", "day", type=DAY, default=None, help="Business date (default: the newest published)."
+)
+
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+format_option: Decorator = click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+)
+
+
+def date_option(*, required: bool = True, help: str | None = "The business date D.") -> Decorator:
+    """Give the option ``--date``, which arrives as ``business_date``."""
+    return click.option("--date", "business_date", type=DAY, required=required, help=help)
+
+
+def force_option(
+    *, help: str | None = "Recompute although files and settings are those of the published night."
+) -> Decorator:
+    """Give the option ``--force``."""
+    return click.option("--force", is_flag=True, help=help)
+
+
+def range_options(*, first: str, last: str, required: bool) -> Decorator:
+    """Give the options ``--from`` and ``--to``, which arrive as ``first`` and ``last``; only ``--from`` may be required."""
+
+    def decorate(command: Any) -> Any:
+        command = click.option("--to", "last", type=DAY, default=None, help=last)(command)
+        return click.option("--from", "first", type=DAY, required=required, help=first)(command)
+
+    return decorate
+
+
+def two_records(command: Any) -> Any:
+    """Add the arguments ``profile_a`` and ``profile_b``, two records of persons."""
+    command = click.argument("profile_b", metavar="SOURCE/KEY")(command)
+    return click.argument("profile_a", metavar="SOURCE/KEY")(command)
+
+
+def signature_options(command: Any) -> Any:
+    """Add who decides and why: ``--author`` and ``--reason``."""
+    command = click.option("--reason", required=True, help="Why, for whoever asks years later.")(command)
+    return click.option("--author", required=True, help="Who decides.")(command)

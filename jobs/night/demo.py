@@ -27,11 +27,11 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
     plan = BankPlan(people=people, nights=nights, seed=seed, history_months=history_months)
     _simulate_once(settings, plan)
     last = plan.business_date(nights - 1)
-    known = {p.business_date for p in publications(settings)}
+    published_days = {p.business_date for p in publications(settings)}
     night: Night | None = None
     for number in range(nights):
         day = plan.business_date(number)
-        if day in known and day != last:
+        if day in published_days and day != last:
             log.info("the night of %s was published before", day)
         else:
             night = run_night(settings, day)
@@ -57,23 +57,23 @@ def app_users_of_recipients(settings: Settings) -> dict[str, str]:
 
 
 def _simulate_once(settings: Settings, plan: BankPlan) -> None:
-    note = settings.inbox / PLAN_FILE
-    wanted = {
+    file = settings.inbox / PLAN_FILE
+    numbers = {
         "people": plan.people, "nights": plan.nights, "seed": plan.seed,
         "history_months": plan.history_months, "first": plan.first.isoformat(),
     }  # fmt: skip
-    if note.exists():
-        made = json.loads(note.read_text(encoding="utf-8"))
-        if made != wanted:
-            said = ", ".join(f"{key} {value}" for key, value in made.items())
+    if file.exists():
+        others = json.loads(file.read_text(encoding="utf-8"))
+        if others != numbers:
+            text = ", ".join(f"{key} {value}" for key, value in others.items())
             raise UsageError(
-                f"{settings.workspace} holds another simulated bank ({said}); run `make clean` first"
+                f"{settings.workspace} holds another simulated bank ({text}); run `make clean` first"
             )
         return
     if settings.inbox.exists() and any(settings.inbox.iterdir()):
         raise UsageError(
             f"{settings.inbox} already holds files that the demo did not write; name another workspace"
         )
-    made_by = simulate(plan, settings.workspace)
-    log.info("simulated a bank of %s people: %s", plan.people, made_by)
-    note.write_text(json.dumps(wanted), encoding="utf-8")
+    counts = simulate(plan, settings.workspace)
+    log.info("simulated a bank of %s people: %s", plan.people, counts)
+    file.write_text(json.dumps(numbers), encoding="utf-8")

@@ -6,6 +6,7 @@ Two attempts with the same fingerprint give the same rows, so the second has not
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,14 @@ def fingerprint_of(lake: Lake, business_date: date) -> str:
         business_date, len(parts), text_hash(*parts)[:12], settings[:12], product[:12], decisions,
     )  # fmt: skip
     return text_hash(business_date, settings, product, decisions, *parts)
+
+
+def fingerprint_of_history(
+    settings: Settings, first: date, last: date, inputs: Iterable[tuple[str, str]]
+) -> str:
+    """Give the hash of everything a history of ``first`` to ``last`` computes from; ``inputs`` are (path, sha256)."""
+    parts = [f"{path}={digest}" for path, digest in inputs]
+    return text_hash("history", first, last, workspace_hash(settings), product_hash(), *parts)
 
 
 def workspace_hash(settings: Settings) -> str:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 from datetime import date
 
-from jobs.night.fingerprint import product_hash, workspace_hash
-from jobs.night.nightly import abandon_unpublished, check_workspace
+from jobs.night.fingerprint import fingerprint_of_history
 from jobs.night.steps import check_gate
+from jobs.night.writing import hold_lake
 from lakehouse.errors import UsageError
-from lakehouse.ledger.ledger import Ledger, publish, restore_published
-from lakehouse.ledger.lock import hold_lock
-from lakehouse.query.hashing import text_hash
-from lakehouse.query.published import publications
+from lakehouse.ledger.ledger import publish, restore_published
 from lakehouse.settings.settings import Settings
-from lakehouse.tables.lake import open_lake
 
 
 def run_history(settings: Settings, first: date, last: date) -> str:
@@ -27,23 +23,19 @@ def run_history(settings: Settings, first: date, last: date) -> str:
 
     if last < first:
         raise UsageError(f"--to {last} is before --from {first}")
-    check_workspace(settings)
-    with hold_lock(settings.lock_dir, f"history {first} to {last}"):
-        lake = open_lake(settings)
-        newest = max((p.business_date for p in publications(settings)), default=None)
+    with hold_lake(settings, f"history {first} to {last}") as writer:
+        lake, newest = writer.lake, writer.newest_date
         if newest is not None and newest >= first:
             raise UsageError(
                 f"nights up to {newest} were published, and a history goes before the first one; "
                 f"use `cdp backfill --from {first}` to replay nights in order"
             )
-        abandon_unpublished(lake, last)
-        inputs = [f"{path}={digest}" for path, digest in ingestion.inputs_of_history(lake, first, last)]
-        fingerprint = text_hash("history", first, last, workspace_hash(settings), product_hash(), *inputs)
-        lake.run_id = text_hash(last, fingerprint)[:16]
-        ledger = Ledger(lake, last, fingerprint)
+        writer.abandon_unfinished(last)
+        inputs = ingestion.inputs_of_history(lake, first, last)
+        attempt = writer.attempt(last, fingerprint_of_history(settings, first, last, inputs))
         try:
-            with ledger.step("history") as whole:
-                with ledger.step("ingest") as record:
+            with attempt.ledger.step("history") as whole:
+                with attempt.ledger.step("ingest") as record:
                     result = ingestion.ingest_history(lake, first, last)
                     check_gate(lake, "trusted", last)
                     record.counts = {"feeds": result.summary(), "warnings": list(result.warnings)}
@@ -54,7 +46,7 @@ def run_history(settings: Settings, first: date, last: date) -> str:
                     **record.counts,
                     "seconds": {"ingest": record.seconds},
                 }
-                publish(lake, last, fingerprint, summary)
+                publish(lake, last, attempt.fingerprint, summary)
                 whole.counts = {"files": len(inputs)}
         except BaseException:
             restore_published(lake)

@@ -15,11 +15,23 @@ from lakehouse.tables.lake import Lake
 
 @dataclass(frozen=True)
 class Step:
-    """A step: its name in the ledger, what it does, and the databases its gate measures."""
+    """A step: its name in the ledger, what it does, and the database its gate measures.
+
+    A step that makes inputs runs before the fingerprint of the night, which covers them; so it has no ledger row.
+    """
 
     name: str
     run: Callable[..., dict[str, Any]]
     gate: str
+    makes_inputs: bool = False
+
+
+def extract(lake: Lake, business_date: date) -> dict[str, Any]:
+    """Read the tables of other systems into the inbox; nothing to do where no feed extracts one."""
+    import ingestion
+
+    ingestion.extract_tables(lake, business_date)
+    return {}
 
 
 def ingest(lake: Lake, business_date: date) -> dict[str, Any]:
@@ -63,11 +75,22 @@ def publish(lake: Lake, business_date: date) -> dict[str, Any]:
 
 
 STEPS = (
+    Step("extract", extract, gate="", makes_inputs=True),
     Step("ingest", ingest, gate="trusted"),
     Step("resolve", resolve, gate="identity"),
     Step("build_tags", build_tags, gate="tags"),
     Step("publish", publish, gate=""),
 )
+
+# The steps that a night's ledger and summary tell of.
+RECORDED_STEPS = tuple(step for step in STEPS if not step.makes_inputs)
+
+
+def make_inputs(lake: Lake, business_date: date) -> None:
+    """Run the steps whose results are inputs of the night; the fingerprint is taken after them."""
+    for step in STEPS:
+        if step.makes_inputs:
+            step.run(lake, business_date)
 
 
 def check_gate(lake: Lake, database: str, business_date: date) -> None:

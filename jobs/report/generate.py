@@ -18,10 +18,10 @@ def generated_files() -> dict[Path, str]:
     from lakehouse.contracts.reference import reference_pages
     from tags.build.project import product_files
 
-    compiled = {file.resolve().relative_to(ROOT): text for file, text in product_files().items()}
+    models = {file.resolve().relative_to(ROOT): text for file, text in product_files().items()}
     pages = {Path("docs/reference") / name: text for name, text in reference_pages().items()}
     return (
-        compiled
+        models
         | pages
         | {Path("docs/reference/schema") / name: text for name, text in schema_files().items()}
         | {OPERATIONS: with_faults((ROOT / OPERATIONS).read_text(encoding="utf-8"))}
@@ -40,13 +40,13 @@ def with_faults(page: str) -> str:
 
 def _outcome(case: dict[str, Any]) -> str:
     if "stops" in case:
-        said = f"exit {case['stops']['exit']}: “… {case['stops']['says']} …”"
+        outcome = f"exit {case['stops']['exit']}: “… {case['stops']['says']} …”"
     else:
         takes = case["takes"]
         parts = [f"{takes[key]} {key}" for key in ("accepted", "refused", "duplicates") if key in takes]
         reasons = "".join(f" `{reason}`" for reason in takes.get("reasons", ()))
-        said = f"the night goes on: {', '.join(parts)}{reasons}"
-    text = f"{said}. {case['then']}" if "then" in case else said
+        outcome = f"the night goes on: {', '.join(parts)}{reasons}"
+    text = f"{outcome}. {case['then']}" if "then" in case else outcome
     return text.replace("|", "\\|")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
@@ -15,44 +16,72 @@ from lakehouse.settings.settings import Settings
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TEMPLATES = Path(__file__).resolve().parent / "templates"
 INK, ACCENT, QUIET, WARN = "#22303c", "#2f6f8f", "#b8c7d1", "#c2553a"
 
 
-def render_report(settings: Settings, business_date: date, summary: dict[str, Any]) -> Path:
-    """Write ``reports/<D>.html`` from the summary and the published tables; give its path.
+@dataclass(frozen=True)
+class ReportFacts:
+    """What the report shows beside the night's summary, as rows of published tables (counts and shares only).
 
-    It shows counts and shares only: no name, no identifier, no single person.
+    ``refusals``: one row per feed, file and reason. ``gates``: one row per bound. ``tag_names``: the catalogue's row
+    by tag code. ``cluster_sizes``: one row per number of profiles of a person, 12 standing for 12 and more.
     """
-    published = open_publication(settings)
+
+    refusals: list[dict[str, Any]]
+    gates: list[dict[str, Any]]
+    tag_names: dict[str, dict[str, Any]]
+    cluster_sizes: list[dict[str, Any]]
+
+
+def write_report(path: Path, settings: Settings, business_date: date, summary: dict[str, Any]) -> None:
+    """Write the report of a published night; the file is there as a whole or not at all."""
+    facts = read_facts(open_publication(settings), business_date)
+    text = render_report(settings.workspace.name, business_date, summary, facts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".unfinished")
+    draft.write_text(text, encoding="utf-8")
+    draft.rename(path)
+
+
+def read_facts(published: Published, business_date: date) -> ReportFacts:
+    """Read from a publication what the report shows of it."""
+    return ReportFacts(
+        refusals=_refusals(published, business_date),
+        gates=_gates(published, business_date),
+        tag_names=_tag_names(published),
+        cluster_sizes=_cluster_sizes(published),
+    )
+
+
+def render_report(workspace: str, business_date: date, summary: dict[str, Any], facts: ReportFacts) -> str:
+    """Give the report's HTML from the summary and the facts; no name, no identifier, no single person is in it."""
     feeds = summary["feeds"]
     context = {
         "business_date": business_date,
-        "workspace": settings.workspace.name,
-        "language": settings.language,
+        "workspace": workspace,
         "summary": summary,
         "totals": {
             key: sum(feed.get(key, 0) for feed in feeds.values())
             for key in ("delivered", "accepted", "refused", "duplicates")
         },
-        "refusals": _refusals(published, business_date),
-        "gates": _gates(published, business_date),
-        "tag_names": _tag_names(published),
+        "refusals": facts.refusals,
+        "gates": facts.gates,
+        "tag_names": facts.tag_names,
         "pictures": {
             "feeds": _feeds_picture(feeds),
-            "clusters": _clusters_picture(published),
+            "clusters": _clusters_picture(facts.cluster_sizes),
             "coverage": _coverage_picture(summary["tags"]),
             "segments": _segments_picture(summary["segments"]),
         },
     }
     environment = Environment(
-        loader=PackageLoader("jobs"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    settings.reports.mkdir(parents=True, exist_ok=True)
-    path = settings.reports / f"{business_date}.html"
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(environment.get_template("report.html.j2").render(context), encoding="utf-8")
-    unfinished.rename(path)
-    return path
+    return environment.get_template("report.html.j2").render(context)
 
 
 def _rows(published: Published, statement: str, *parameters: Any) -> list[dict[str, Any]]:
@@ -85,6 +114,14 @@ def _gates(published: Published, business_date: date) -> list[dict[str, Any]]:
 def _tag_names(published: Published) -> dict[str, dict[str, Any]]:
     rows = _rows(published, "SELECT * FROM tags.catalogue ORDER BY 1")
     return {row["code"]: row for row in rows if "code" in row}
+
+
+def _cluster_sizes(published: Published) -> list[dict[str, Any]]:
+    return _rows(
+        published,
+        "SELECT least(profile_count, 12) AS size, count(*) AS one_id_count FROM (SELECT one_id, count(*) AS profile_count "
+        "FROM identity.memberships WHERE valid_to IS NULL GROUP BY one_id) GROUP BY ALL ORDER BY 1",
+    )
 
 
 def _picture(width: float, height: float) -> tuple[Any, Axes]:
@@ -126,13 +163,8 @@ def _feeds_picture(feeds: dict[str, dict[str, int]]) -> str:
     return _svg(figure)
 
 
-def _clusters_picture(published: Published) -> str:
+def _clusters_picture(rows: list[dict[str, Any]]) -> str:
     """How many OneIDs hold 1, 2, 3 … profiles."""
-    rows = _rows(
-        published,
-        "SELECT least(profile_count, 12) AS size, count(*) AS one_id_count FROM (SELECT one_id, count(*) AS profile_count "
-        "FROM identity.memberships WHERE valid_to IS NULL GROUP BY one_id) GROUP BY ALL ORDER BY 1",
-    )
     figure, axes = _picture(7.5, 2.6)
     labels = ["12+" if row["size"] == 12 else str(row["size"]) for row in rows]
     bars = axes.bar(labels, [row["one_id_count"] for row in rows], color=ACCENT)
@@ -162,8 +194,10 @@ def _segments_picture(segments: dict[str, dict[str, int]]) -> str:
     for offset, (stage, colour) in enumerate(stages):
         counts = []
         for name in names:
-            found = segments[name]
-            counts.append(found["candidates"] - found["suppressed"] if stage == "eligible" else found[stage])
+            numbers = segments[name]
+            counts.append(
+                numbers["candidates"] - numbers["suppressed"] if stage == "eligible" else numbers[stage]
+            )
         places = [at + (1 - offset) * height for at in range(len(names))]
         bars = axes.barh(places, counts, height=height, color=colour, label=stage)
         axes.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=3, color=INK)

@@ -33,16 +33,16 @@ def schemas() -> dict[str, dict[str, Any]]:
         "consent": Policy,
         "destinations": DestinationsFile,
     }
-    found = {
-        name: _described(model.model_json_schema(by_alias=True), model.__name__)
+    by_kind = {
+        name: _with_texts(model.model_json_schema(by_alias=True), model.__name__)
         for name, model in models.items()
     }
-    _complete_feed(found["feed"])
-    _complete_identity(found["identity"])
-    _complete_segment(found["segment"])
+    _complete_feed(by_kind["feed"])
+    _complete_identity(by_kind["identity"])
+    _complete_segment(by_kind["segment"])
     # A site's entry may name only what differs from the shipped tag.
-    found["tags"]["definitions"]["Entry"]["required"] = ["code"]
-    return found
+    by_kind["tags"]["definitions"]["Entry"]["required"] = ["code"]
+    return by_kind
 
 
 def schema_files() -> dict[str, str]:
@@ -56,31 +56,30 @@ def schema_files() -> dict[str, str]:
 def write_schemas(folder: Path) -> list[Path]:
     """Write every schema into a folder; give the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    files = []
     for name, text in schema_files().items():
         (folder / name).write_text(text, encoding="utf-8")
-        written.append(folder / name)
-    return written
+        files.append(folder / name)
+    return files
 
 
 @cache
 def texts() -> dict[str, str]:
     """Give ``Model.field`` → what editors show."""
-    found: dict[str, str] = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
-    return found
+    by_field: dict[str, str] = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
+    return by_field
 
 
-def _described(schema: dict[str, Any], name: str) -> dict[str, Any]:
+def _with_texts(schema: dict[str, Any], name: str) -> dict[str, Any]:
     """Give a model's schema with a text on every key; definitions stand where draft 7 looks for them."""
     text = json.dumps(schema).replace("#/$defs/", "#/definitions/")
     schema = json.loads(text)
     definitions = schema.pop("$defs", {})
     for owner, body in [(name, schema), *definitions.items()]:
-        for field, shown in body.get("properties", {}).items():
-            shown.pop("title", None)
-            told = texts().get(f"{owner}.{field}")
-            if told:
-                shown["description"] = told
+        for field, key in body.get("properties", {}).items():
+            key.pop("title", None)
+            if text_of_field := texts().get(f"{owner}.{field}"):
+                key["description"] = text_of_field
     return {"$schema": _DIALECT, **schema, "definitions": definitions}
 
 
@@ -120,10 +119,10 @@ def _columns_of(table: str, sql: dict[str, Any]) -> dict[str, Any]:
     columns = {}
     for column in contract(table).business_columns.values():
         if column.name != "source":
-            allowed = f" One of {', '.join(column.allowed)}." if column.allowed else ""
-            needed = " Required." if column.required else ""
-            told = f"{column.description} ({column.type}, {column.level}).{needed}{allowed}"
-            columns[column.name] = sql | {"description": told}
+            values = f" One of {', '.join(column.allowed)}." if column.allowed else ""
+            requirement = " Required." if column.required else ""
+            meaning = f"{column.description} ({column.type}, {column.level}).{requirement}{values}"
+            columns[column.name] = sql | {"description": meaning}
     return {"type": "object", "properties": columns, "additionalProperties": False}
 
 

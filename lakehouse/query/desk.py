@@ -118,6 +118,11 @@ class Desk:
         """
         return self.connection.execute(self.text(sql), parameters or []).fetchall()
 
+    def named_rows(self, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """Give the names of the columns of a query, and its few rows as tuples."""
+        result = self.connection.execute(self.text(sql))
+        return tuple(column[0] for column in result.description or ()), result.fetchall()
+
     def value(self, sql: str) -> Any:
         """Give the single value of a query."""
         return self.rows(sql)[0][0]

@@ -158,12 +158,19 @@ def _class_data_options(jars: dict[str, str]) -> str:
                 candidate.rename(archive)
                 break
     if archive.exists():
-        return f"-XX:SharedArchiveFile={archive} -Xlog:disable"
+        return f"{_option('-XX:SharedArchiveFile', archive)} -Xlog:disable"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return ""
-    return f"-XX:ArchiveClassesAtExit={folder}/classes-{name}.jsa.{os.getpid()} -Xlog:disable"
+    unfinished = folder / f"classes-{name}.jsa.{os.getpid()}"
+    return f"{_option('-XX:ArchiveClassesAtExit', unfinished)} -Xlog:disable"
+
+
+def _option(name: str, path: Path) -> str:
+    """Give a JVM option whose value is a path; Spark splits options at spaces that no quotes enclose."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'{name}="{text}"'
 
 
 def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
@@ -177,9 +184,8 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     size = settings.spark
     jars = _jar_conf(settings)
-    java_options = (
-        f"-Duser.timezone=UTC -Dderby.system.home={settings.generated} "
-        f"-Dlog4j2.configurationFile={Path(__file__).parent / 'log4j2.properties'}"
+    java_options = f"-Duser.timezone=UTC {_option('-Dderby.system.home', settings.generated)} " + _option(
+        "-Dlog4j2.configurationFile", Path(__file__).parent / "log4j2.properties"
     )
     if size.class_data_sharing and "spark.jars.packages" not in jars:
         java_options += " " + _class_data_options(jars)

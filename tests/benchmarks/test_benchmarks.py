@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 
-from benchmarks import connected_components, fused_scan, pages
+from benchmarks import pages
+from benchmarks.__main__ import BENCHMARKS
+from benchmarks.components import connected_components, link_graphs
 from benchmarks.measure import Outcome, Row, timed
+from benchmarks.processes import in_process
+from benchmarks.reading import fused_scan
+
+
+def test_every_name_of_a_benchmark_is_a_module_and_a_file_of_results():
+    modules = {name: import_module(module) for name, module in BENCHMARKS.items()}
+    assert all(module.QUESTION and callable(module.run) for module in modules.values())
+    assert {getattr(module, "NAME", name) for name, module in modules.items()} == set(BENCHMARKS)
+    assert {file.stem for file in pages.FOLDER.glob("*.json")} <= set(BENCHMARKS)
+
+
+def test_a_way_in_a_process_of_its_own_hands_its_answer_back(tmp_path):
+    np.save(tmp_path / "links.npy", np.ascontiguousarray(link_graphs.forest(1_000).T))
+    module = "benchmarks.components.component_ways"
+    answers = [
+        in_process(module, way, tmp_path, limit=60) for way in ("scipy.sparse.csgraph on arrays", "networkx")
+    ]
+    assert answers[0]["digest"] == answers[1]["digest"] and answers[0]["peak_mb"] > 0
+    assert in_process(module, "no such way", tmp_path, limit=60)["wrong"].startswith("failed: KeyError")
 
 
 def test_every_way_finds_the_same_components():
@@ -55,7 +78,7 @@ def test_a_page_shows_every_run_and_a_disagreement(tmp_path):
         "load_1m": 0,
     }
     pages.keep(tmp_path, "some", "A question?", outcome, machine, "2026-11-20T00:00+00:00")
-    pages.keep(tmp_path, "some", "A question?", Outcome(skipped="nothing there"), machine, "later")
+    pages.keep(tmp_path, "some", "A question?", Outcome(skip_reason="nothing there"), machine, "later")
     page = pages.write_page(tmp_path).read_text()
     assert "| case | way | 2 | 1 – 3 |  | 3 |  |  | NO |" in page
     assert "a note" in page and "2026-11-20" in page

@@ -9,9 +9,10 @@ from datetime import date
 import pytest
 from ruamel.yaml import YAML
 
-from jobs.cli import doctor, run
-from jobs.cli.init import TEMPLATES
+from jobs.cli import run
 from jobs.report.schemas import schemas, texts
+from jobs.workspace.examine import examine_workspace
+from jobs.workspace.make import TEMPLATES
 from lakehouse.settings.settings import SettingsFile, load_settings
 from lakehouse.settings.yaml_files import load_yaml, plain
 
@@ -46,8 +47,8 @@ def test_init_makes_a_workspace_the_doctor_finds_good(here, capsys):
     assert {"cdp.yml", "identity.yml", "consent.yml", "destinations.yml", "feeds/README.md", "inbox/README.md",
             ".cdp-schema/feed.json", ".gitignore", "secrets/identity_key.key"} <= set(files_below(shop))  # fmt: skip
     assert (shop / "secrets" / "identity_key.key").stat().st_mode & 0o777 == 0o600
-    found = doctor._workspace(shop)
-    assert (found.is_good, "without feeds yet" in found.seen) == (True, True)
+    found = examine_workspace(shop)
+    assert (found.is_good, "without feeds yet" in found.state) == (True, True)
 
 
 def test_two_workspaces_have_two_keys_and_git_sees_none(here):
@@ -74,7 +75,7 @@ def test_the_settings_of_a_new_workspace_name_every_key_with_its_default(here):
 
 def test_the_minimal_example_is_a_workspace_without_a_fault(here):
     assert run(["init", "mini", "--example", "minimal"]) == 0
-    assert doctor._workspace(here / "mini").is_good
+    assert examine_workspace(here / "mini").is_good
     assert run(["segments", "check", "--workspace", "mini"]) == 0
     assert (here / "mini" / "inbox" / "members" / "2026-01-05" / "members.csv").is_file()
 
@@ -124,7 +125,7 @@ def test_a_drafted_feed_is_taken_by_the_workspace_at_once(shop, capsys):
     assert (shop / "feeds" / "../.cdp-schema/feed.json").is_file()
     assert run(["feeds", "list"]) == 0
     assert "trusted.customers, trusted.identifier_observations" in capsys.readouterr().out
-    assert doctor._workspace(shop).is_good
+    assert examine_workspace(shop).is_good
 
 
 def test_without_write_the_feed_goes_to_stdout_and_nothing_is_written(shop, capsys):
@@ -226,8 +227,8 @@ def workspace_files():
              "feeds/*.yml": "feed", "segments/*.yml": "segment", "tags/*.yml": "tags"}  # fmt: skip
     folders = [
         *sorted((root / "examples").glob("*")),
-        root / "jobs/templates/workspace",
-        root / "jobs/templates/minimal",
+        TEMPLATES / "workspace",
+        TEMPLATES / "minimal",
     ]
     return [
         (kind, file)

@@ -128,6 +128,6 @@ def test_a_readme_names_every_exit_code(name):
     kinds = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.CdpError)
     ]
-    codes = {0} | {kind.exit_code for kind in kinds}
+    codes = {0, errors.NOTHING_TO_DO} | {kind.exit_code for kind in kinds}
     text = (ROOT / name).read_text(encoding="utf-8")
     assert [code for code in sorted(codes) if f"**{code}**" not in text] == []

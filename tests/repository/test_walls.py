@@ -44,7 +44,7 @@ PLANTS = {
     "tags": ("tags/compile/planted.py", "from tags.build import project\n"),
     "segments": ("segments/language/planted.py", "from segments.explaining import explain\n"),
     "jobs": ("jobs/night/planted.py", "from jobs.cli import options\n"),
-    "simulator": ("simulator/world/planted.py", "from simulator.truth import truth\n"),
+    "simulator": ("simulator/world/planted.py", "from simulator.truth import evidence\n"),
     "circles": ("vocabulary/planted.py", "from vocabulary import planted_too\n"),
 }
 

@@ -1,0 +1,1 @@
+"""Questions to tables: one question from nothing, and many tags over one relation."""

@@ -1,8 +1,0 @@
-"""Compute the tags of a business date. Run as a module or by spark-submit."""
-
-from __future__ import annotations
-
-from jobs.night.single import main
-
-if __name__ == "__main__":
-    main("build_tags")

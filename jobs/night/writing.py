@@ -1,0 +1,99 @@
+"""The lake while a night writes to it: one context holds the lock, one attempt is what a business date runs under."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+
+from jobs.night.fingerprint import fingerprint_of
+from jobs.workspace.check import check_workspace
+from lakehouse.errors import UsageError
+from lakehouse.ledger.ledger import Ledger, restore_published, unfinished_night
+from lakehouse.ledger.lock import hold_lock
+from lakehouse.query.hashing import text_hash
+from lakehouse.query.published import Publication, publications
+from lakehouse.settings.settings import Settings
+from lakehouse.tables.lake import Lake, open_lake
+
+log = logging.getLogger("cdp.nightly")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run of one business date: the lake it writes to, the hash of its inputs, and its rows in the ledger."""
+
+    lake: Lake
+    business_date: date
+    fingerprint: str
+    ledger: Ledger
+
+
+@dataclass(frozen=True)
+class LakeWriter:
+    """A lake that only this process writes to, and what was published when the lock was taken."""
+
+    lake: Lake
+    publications: tuple[Publication, ...]
+    note_jvm: Callable[[int | None], None]
+
+    @property
+    def newest_date(self) -> date | None:
+        """Give the newest business date that was published; None where nothing was."""
+        return max((entry.business_date for entry in self.publications), default=None)
+
+    def refuse_older_date(self, business_date: date) -> None:
+        """Refuse a date older than the newest one published; rewriting history is what backfill is for."""
+        newest = self.newest_date
+        if newest is not None and business_date < newest:
+            raise UsageError(
+                f"{business_date} is older than the newest night {newest}: only the newest may be rerun; "
+                f"use `cdp backfill --from {business_date}` to replay {business_date} to {newest} in order"
+            )
+
+    def abandon_unfinished(self, business_date: date) -> None:
+        """Take back what an unfinished night of another date wrote, so that this one starts from what is published."""
+        unfinished = unfinished_night(self.lake)
+        if unfinished is not None and unfinished != business_date:
+            tables = restore_published(self.lake)
+            log.warning(
+                "the night of %s was never finished; %d tables are back at what is published",
+                unfinished,
+                len(tables),
+            )
+
+    def attempt(self, business_date: date, fingerprint: str | None = None) -> Attempt:
+        """Give the attempt of a business date; without a fingerprint, that of its night.
+
+        The same date and fingerprint give the same run id, so that an attempt goes on where an earlier one failed.
+        """
+        fingerprint = fingerprint or fingerprint_of(self.lake, business_date)
+        self.lake.run_id = text_hash(business_date, fingerprint)[:16]
+        return Attempt(self.lake, business_date, fingerprint, Ledger(self.lake, business_date, fingerprint))
+
+    def start_session(self) -> None:
+        """Start Spark, and name its JVM in the lock: the next writer waits until that JVM is gone."""
+        _ = self.lake.spark
+        from lakehouse.session.session import jvm_pid
+
+        self.note_jvm(jvm_pid())
+
+
+@contextmanager
+def hold_lake(settings: Settings, purpose: str) -> Iterator[LakeWriter]:
+    """Check the workspace, take the writer's lock and open the lake; a held lock raises ``LockHeld``."""
+    check_workspace(settings)
+    with hold_lock(settings.lock_dir, purpose) as note_jvm:
+        lake = open_lake(settings)
+        yield LakeWriter(lake, tuple(publications(settings)), note_jvm)
+
+
+@contextmanager
+def open_for_writing(settings: Settings, business_date: date, purpose: str) -> Iterator[LakeWriter]:
+    """Hold the lake for one business date: an older date is refused, an unfinished other date is taken back."""
+    with hold_lake(settings, purpose) as writer:
+        writer.refuse_older_date(business_date)
+        writer.abandon_unfinished(business_date)
+        yield writer

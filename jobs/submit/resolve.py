@@ -1,0 +1,8 @@
+"""Decide which records of a business date are one person. Run as a module or by spark-submit."""
+
+from __future__ import annotations
+
+from jobs.submit.entry import run_step
+
+if __name__ == "__main__":
+    run_step("resolve")

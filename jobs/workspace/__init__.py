@@ -1,0 +1,1 @@
+"""The workspace before any night: made, checked, examined together with the machine."""

@@ -1,0 +1,114 @@
+"""The examination of a machine and a workspace: what the product needs, and how to repair what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.workspace.check import check_workspace
+
+MEMORY_NEEDED_GB = 4
+DISK_NEEDED_GB = 5
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One thing the product needs: its subject, whether it is good enough, what the machine has, and how to repair it."""
+
+    subject: str
+    is_good: bool
+    state: str
+    repair: str = ""
+
+
+def examine(workspace: Path | None) -> Iterator[Requirement]:
+    """Give every requirement, good or not, in the order a person repairs them."""
+    yield _python()
+    yield _java()
+    yield from _machine(workspace)
+    yield _jars(workspace)
+    yield examine_workspace(workspace)
+
+
+def _python() -> Requirement:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Requirement(
+        "Python",
+        sys.version_info >= (3, 11),
+        version,
+        "install Python 3.11 or newer and run `make setup` again",
+    )
+
+
+def _java() -> Requirement:
+    from lakehouse.errors import EnvironmentUnready
+    from lakehouse.session.session import java_version, require_java
+
+    try:
+        require_java()
+    except EnvironmentUnready as wrong:
+        return Requirement("Java", False, "not usable", str(wrong))
+    return Requirement("Java", True, str(java_version()))
+
+
+def _machine(workspace: Path | None) -> Iterator[Requirement]:
+    import psutil
+
+    free = psutil.virtual_memory().available / 2**30
+    yield Requirement(
+        "memory", free >= MEMORY_NEEDED_GB, f"{free:.1f} GB free",
+        f"free {MEMORY_NEEDED_GB} GB, or lower spark.driver_memory in cdp.yml",
+    )  # fmt: skip
+    folder = (workspace or Path()).resolve()
+    while not folder.exists():
+        folder = folder.parent
+    disk = shutil.disk_usage(folder).free / 2**30
+    yield Requirement(
+        "disk", disk >= DISK_NEEDED_GB, f"{disk:.1f} GB free at {folder}",
+        f"free {DISK_NEEDED_GB} GB, or point `lake:` in cdp.yml at a larger disk",
+    )  # fmt: skip
+
+
+def _jars(workspace: Path | None) -> Requirement:
+    from lakehouse.errors import SettingsInvalid
+    from lakehouse.session.session import _spark_home_jars, jars_folder, verify_jars
+    from lakehouse.settings.settings import load_settings
+
+    if any(_spark_home_jars().glob("delta-spark*.jar")):
+        return Requirement("JARs", True, "Delta is on Spark's own class path")
+    try:
+        settings = load_settings(workspace)
+    except SettingsInvalid:
+        settings = None
+    folder = jars_folder(settings)
+    sums = verify_jars(folder)
+    wrong = [name for name, good in sums.items() if not good]
+    state = f"{len(sums) - len(wrong)} of {len(sums)} with the known sha256 in {folder}"
+    return Requirement("JARs", not wrong, state, "run `cdp jars fetch` once with a network")
+
+
+def examine_workspace(workspace: Path | None) -> Requirement:
+    """Judge the workspace; one that is new and has no feeds yet is good."""
+    from lakehouse.errors import CdpError
+    from lakehouse.settings.settings import load_settings
+
+    try:
+        settings = load_settings(workspace)
+        has_feeds = any((settings.workspace / "feeds").glob("*.yml"))
+        check_workspace(settings, needs_feeds=has_feeds)
+    except CdpError as wrong:
+        return Requirement("workspace", False, "not usable", str(wrong))
+    if not has_feeds:
+        return Requirement(
+            "workspace", True, f"{settings.workspace}, without feeds yet: cdp feeds draft FILE --write"
+        )
+    target = settings.lake if settings.lake.exists() else settings.workspace
+    if not os.access(target, os.W_OK):
+        return Requirement(
+            "workspace", False, f"{target} cannot be written", "give this user the right to write there"
+        )
+    return Requirement("workspace", True, str(settings.workspace))

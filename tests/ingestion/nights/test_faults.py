@@ -1,0 +1,108 @@
+"""The case book of what can be wrong with a delivery: one sentence and an exit code, or a night that keeps its books."""
+
+from __future__ import annotations
+
+import copy
+import re
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import ingestion
+from ingestion.feeds.feeds import load_feeds
+from lakehouse.errors import CdpError
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import Lake, open_lake
+
+D = date(2026, 11, 18)
+CASES = yaml.safe_load(
+    (Path(__file__).parents[2] / "cases" / "ingestion" / "faults.yml").read_text(encoding="utf-8")
+)
+FEED = {
+    "source": "core",
+    "description": "Payments.",
+    "mode": "events",
+    "columns": ["id", "day", "amount"],
+    "targets": [
+        {
+            "table": "trusted.transactions",
+            "columns": {
+                "transaction_id": "id",
+                "account_id": "'a'",
+                "transacted_on": "try_to_date(day, 'yyyy-MM-dd')",
+                "direction": "'debit'",
+                "amount": "amount",
+                "currency": "'CNY'",
+                "amount_base": "amount",
+                "transaction_type": "'OTHER'",
+                "initiator": "'C'",
+            },
+        }
+    ],
+}
+
+
+def slug(case: dict) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", case["fault"].lower()).strip("_")
+
+
+def deliver(workspace: Path, case: dict) -> None:
+    """Write a case's feed and its file."""
+    name = slug(case)
+    file_name = case.get("name", "a.csv")
+    feed = {"feed": name, **copy.deepcopy(FEED), "files": {"path": f"{name}/{{date}}/{file_name}"}}
+    change = yaml.safe_dump(case.get("change", {})).replace("{name}", name).replace("{{date}}", "{date}")
+    feed |= yaml.safe_load(change)
+    feed["source"] = name
+    text = case.get("yaml") or yaml.safe_dump(feed, sort_keys=False, allow_unicode=True)
+    (workspace / "feeds").mkdir(exist_ok=True)
+    (workspace / "feeds" / f"{name}.yml").write_text(text, encoding="utf-8")
+    folder = workspace / "inbox" / name / D.isoformat()
+    folder.mkdir(parents=True)
+    if "parquet" in case:
+        pq.write_table(pa.table(case["parquet"]), folder / file_name)
+    elif "file" in case:
+        (folder / file_name).write_bytes(case["file"].encode(case.get("encoding", "utf-8")))
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if "stops" in c], ids=lambda case: case["fault"])
+def test_a_faulty_delivery_stops_the_night_in_one_sentence(make_workspace, case):
+    workspace = make_workspace()
+    (workspace / "inbox").mkdir()
+    deliver(workspace, case)
+    lake = Lake(load_settings(workspace))
+    with pytest.raises(CdpError, match=re.escape(case["stops"]["says"])) as stopped:
+        load_feeds(workspace)
+        lake.create()
+        ingestion.ingest(lake, D)
+    assert stopped.value.exit_code == case["stops"]["exit"]
+    assert "\n" not in str(stopped.value)
+    written = [name for name in ("trusted.transactions", "landing.files") if lake.exists(name)]
+    assert [name for name in written if lake.row_count(name)] == []
+
+
+def test_a_night_takes_what_is_good_and_keeps_the_rest_with_its_reason(make_workspace, spark):
+    workspace = make_workspace()
+    (workspace / "inbox").mkdir()
+    cases = [case for case in CASES if "takes" in case]
+    for case in cases:
+        deliver(workspace, case)
+    lake = open_lake(load_settings(workspace), spark=spark)
+    summary = ingestion.ingest(lake, D).summary()
+    reasons: dict[str, set[str]] = {}
+    for row in lake.read_arrow("quality.refused_rows").to_pylist():
+        assert row["raw_text"]
+        reasons.setdefault(row["feed"], set()).update(row["reasons"])
+    for case in cases:
+        wanted, name = case["takes"], slug(case)
+        found = {key: summary[name][key] for key in ("accepted", "refused", "duplicates")}
+        assert found == {"accepted": 0, "refused": 0, "duplicates": 0} | {
+            key: value for key, value in wanted.items() if key != "reasons"
+        }, case["fault"]
+        assert sorted(reasons.get(name, ())) == sorted(wanted.get("reasons", ())), case["fault"]
+    kept = lake.read_arrow("landing.a_new_column").to_pylist()
+    assert [row["_extra"] for row in kept] == ['{"note": "x"}']

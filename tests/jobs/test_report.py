@@ -1,0 +1,72 @@
+"""The night's report from plain values: what it shows, and that nothing is loaded from anywhere."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from jobs.report.report import ReportFacts, render_report
+
+SUMMARY = {
+    "date": "2026-01-05",
+    "status": "published",
+    "feeds": {
+        "members": {"delivered": 12_345, "accepted": 12_000, "refused": 300, "duplicates": 45},
+        "orders": {"delivered": 5, "accepted": 5, "refused": 0, "duplicates": 0},
+    },
+    "warnings": [],
+    "identity": {"profiles": 12_005, "one_ids": 9_000, "largest": 7},
+    "tags": {"age": {"coverage": 0.5}, "vip": {"coverage": None}},
+    "segments": {"young": {"candidates": 100, "suppressed": 10, "published": 80}},
+    "seconds": {"ingest": 1.25, "resolve": 2.0},
+}
+REFUSAL = {"feed": "members", "file": "members.csv", "reason": "number_missing", "row_count": 300}
+BOUND = {"gate": "trusted", "table_name": "trusted.customers", "measure": "row_count", "value": 12_000, "low": 1, "high": None,
+         "severity": "warn", "is_passed": True, "why": "somebody is a customer"}  # fmt: skip
+FACTS = ReportFacts(
+    refusals=[REFUSAL],
+    gates=[BOUND],
+    tag_names={"age": {"code": "age", "name_zh": "年龄", "name_en": "Age"}},
+    cluster_sizes=[{"size": 1, "one_id_count": 8_000}, {"size": 12, "one_id_count": 3}],
+)
+
+
+def report(summary=SUMMARY, facts=FACTS):
+    return render_report("shop", date(2026, 1, 5), summary, facts)
+
+
+def test_a_report_shows_counts_refusals_tags_and_four_pictures():
+    html = report()
+    assert html.count("<svg") == 4
+    for text in ("<title>shop, 2026-01-05</title>", "<b>12,350</b>rows delivered", "<b>300</b>refused",
+                 "number_missing", "年龄", "50.0 %", "1 bounds were judged, 0 did not hold", "Largest: 7 profiles"):  # fmt: skip
+        assert text in html, text
+
+
+def test_the_same_night_gives_the_same_bytes():
+    assert report() == report()
+
+
+def test_nothing_is_loaded_from_anywhere():
+    html = report()
+    assert not any(word in html for word in ("<script", "<link", "<img", " src=", "@import", "url(http"))
+
+
+@pytest.mark.parametrize(("low", "high", "value"), [(1, None, 0), (None, 10, None)])
+def test_a_bound_that_did_not_hold_is_named_with_its_reason(low, high, value):
+    broken = BOUND | {"is_passed": False, "low": low, "high": high, "value": value}
+    html = report(facts=ReportFacts([], [broken], {}, FACTS.cluster_sizes))
+    assert "1 bounds were judged, 1 did not hold" in html
+    assert "somebody is a customer" in html
+    assert "Refused rows" not in html
+
+
+def test_precision_is_shown_only_where_the_truth_is_known():
+    assert "against the truth" not in report()
+    measured = SUMMARY | {"identity": SUMMARY["identity"] | {"precision": 0.99123, "recall": 0.9}}
+    assert "<b>0.9912 / 0.9000</b>" in report(measured)
+
+
+def test_a_workspace_without_segments_says_so():
+    assert "No segment is defined in this workspace." in report(SUMMARY | {"segments": {}})
