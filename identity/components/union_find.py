@@ -71,7 +71,7 @@ def components_of_batches(
 
 def best_kernel(links: int) -> Kernel:
     """Give the kernel that is quicker for so many links on this machine."""
-    worth = _WORTH_LOADED_NUMBA if "identity.kernels" in sys.modules else _WORTH_NUMBA
+    worth = _WORTH_LOADED_NUMBA if "identity.components.kernels" in sys.modules else _WORTH_NUMBA
     if links >= worth and importlib.util.find_spec("numba") is not None:
         return "numba"
     return "scipy"

@@ -14,8 +14,8 @@ import numpy as np
 
 from identity.components.union_find import components
 from identity.joining.constraints import Constraints, constraints_of, find_violators
-from identity.joining.cut import cut_large_people
 from identity.joining.guards import judge_holders
+from identity.joining.large_people import cut_large_people
 from identity.joining.limits import carriers_limit
 from identity.joining.replay import join_decisions, order_of_evidence, replay
 from identity.reading.graph import ABSENT, UNDATED, Graph, Grouping, Refusal

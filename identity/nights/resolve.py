@@ -20,13 +20,13 @@ from identity.joining.check import refuse_large_people
 from identity.joining.decide import ComponentOutcome, decide_components
 from identity.nights.figures import count_profiles_before, night_row, people_by_size
 from identity.nights.golden import write_golden_records
+from identity.nights.input import read_components
 from identity.nights.kinds import kinds_of_profiles
 from identity.nights.log import NightRow, write_row
 from identity.nights.mint import Assignment
 from identity.nights.night import IdentityNight, read_night
 from identity.nights.number import number_people
 from identity.nights.plan import NightPlan, plan_night
-from identity.nights.read import read_components
 from identity.nights.stability import compare_with_before
 from identity.nights.write import (
     scope_of,
