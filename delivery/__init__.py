@@ -1,1 +1,47 @@
-"""An audience on its way out: files, manifest, destinations, verification."""
+"""Delivery: an audience on its way out. Files, manifest, destinations, verification.
+
+Cheap to import; ``stage``, ``release`` and ``discard`` load what they need when called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from delivery.destinations import Destination
+    from delivery.staging import StagedAudience
+    from lakehouse.settings.settings import Settings
+    from lakehouse.tables.lake import Lake
+    from vocabulary.audience import Audience
+
+
+def read_destinations(settings: Settings) -> dict[str, Destination]:
+    """Give the destinations of a workspace by name; see ``delivery.destinations``."""
+    from delivery import destinations as module
+
+    return module.read_destinations(settings.workspace)
+
+
+def stage(
+    lake: Lake, audiences: Iterable[Audience], destinations: Mapping[str, Destination]
+) -> tuple[StagedAudience, ...]:
+    """Write audiences where their destinations do not see them yet; see ``delivery.night``."""
+    from delivery import night
+
+    return night.stage(lake, audiences, destinations)
+
+
+def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
+    """Make staged audiences visible to their destinations; see ``delivery.night``."""
+    from delivery import night
+
+    night.release(lake, audiences)
+
+
+def discard(audiences: Iterable[StagedAudience]) -> None:
+    """Remove what was staged and will not be released."""
+    from delivery import night
+
+    night.discard(audiences)

@@ -45,8 +45,8 @@ def read_rows(folder: Path, file_format: str) -> pa.Table:
         import pyarrow.parquet as pq
 
         return pa.concat_tables([pq.read_table(part, partitioning=None) for part in parts])
-    read = _read_csv if file_format == "csv" else _read_json_lines
-    return pa.concat_tables([read(part) for part in parts])
+    reader = _read_csv if file_format == "csv" else _read_json_lines
+    return pa.concat_tables([reader(part) for part in parts])
 
 
 def as_read(rows: pa.Table, file_format: str) -> pa.Table:

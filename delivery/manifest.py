@@ -28,8 +28,8 @@ KEYS = (
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was found in the files of a run, and of the run before it when that is still there."""
+class RunMeasures:
+    """What the files of a run hold, and those of the run before it when it is still there."""
 
     rows_by_mode: Mapping[str, int]
     recipients: int | None = None
@@ -43,25 +43,25 @@ class Measured:
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     """Give the manifest as it is written: keys in the documented order, UTF-8, one line break at the end."""
-    ordered = {key: manifest[key] for key in KEYS}
-    return (json.dumps(ordered, ensure_ascii=False, indent=2) + "\n").encode()
+    body = {key: manifest[key] for key in KEYS}
+    return (json.dumps(body, ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def broken_equations(manifest: Mapping[str, Any], measured: Measured) -> list[str]:
+def broken_equations(manifest: Mapping[str, Any], measures: RunMeasures) -> list[str]:
     """Give one sentence for each equation that does not hold; an empty list when all do."""
     counts = manifest["counts"]
     suppressed = sum(counts["suppressed_by_reason"].values())
     variants = sum(counts["variants"].values())
-    dropped = sum(counts["dropped_by_contact"].values())
+    dropped_count = sum(counts["dropped_by_contact"].values())
     kept_out = sum(
         counts[name] for name in ("not_in_rollout", "control_global", "holdout_local", "contaminated")
     )
     published, delta = counts["published"], counts["delta"]
     pairs = [
-        ("rows of the snapshot", measured.rows_by_mode.get("snapshot", 0), "published", published),
+        ("rows of the snapshot", measures.rows_by_mode.get("snapshot", 0), "published", published),
         ("candidates", counts["candidates"], "eligible + suppressed", counts["eligible"] + suppressed),
         ("eligible", counts["eligible"], "kept out + variants", kept_out + variants),
-        ("published", published, "variants - dropped by contact", variants - dropped),
+        ("published", published, "variants - dropped by contact", variants - dropped_count),
         (
             "previous + enter - exit",
             delta["previous"] + delta["enter"] - delta["exit"],
@@ -71,55 +71,57 @@ def broken_equations(manifest: Mapping[str, Any], measured: Measured) -> list[st
         ("people with consent", sum(counts["consent"].values()), "published", published),
     ]
     if "delta" in manifest["mode"]:
-        told = delta["enter"] + delta["exit"] + delta["update"]
+        delta_rows = delta["enter"] + delta["exit"] + delta["update"]
         pairs.append(
-            ("rows of the delta", measured.rows_by_mode.get("delta", 0), "enter + exit + update", told)
+            ("rows of the delta", measures.rows_by_mode.get("delta", 0), "enter + exit + update", delta_rows)
         )
-    if measured.recipients is not None:
-        pairs.append(("recipients", measured.recipients, "rows of the snapshot", published))
-    broken = [
-        f"{left} is {value}, but {right} is {other}" for left, value, right, other in pairs if value != other
+    if measures.recipients is not None:
+        pairs.append(("recipients", measures.recipients, "rows of the snapshot", published))
+    faults = [
+        f"{name} is {value}, but {other_name} is {other}"
+        for name, value, other_name, other in pairs
+        if value != other
     ]
-    return broken + _broken_sets(manifest, measured) + _broken_order(manifest, measured)
+    return faults + _broken_sets(manifest, measures) + _broken_order(manifest, measures)
 
 
-def _broken_sets(manifest: Mapping[str, Any], measured: Measured) -> list[str]:
+def _broken_sets(manifest: Mapping[str, Any], measures: RunMeasures) -> list[str]:
     """Compare the delta with the snapshots before and after it, as far as they are at hand."""
-    broken: list[str] = []
-    if measured.entering is None or measured.leaving is None or measured.updating is None:
-        return broken
-    if measured.current is not None:
-        if measured.leaving & measured.current:
-            broken.append("the delta removes recipients that are in the snapshot")
-        if not (measured.entering | measured.updating) <= measured.current:
-            broken.append("the delta adds or updates recipients that are not in the snapshot")
-    previous = frozenset() if manifest["previous_run_id"] is None else measured.previous
+    faults: list[str] = []
+    if measures.entering is None or measures.leaving is None or measures.updating is None:
+        return faults
+    if measures.current is not None:
+        if measures.leaving & measures.current:
+            faults.append("the delta removes recipients that are in the snapshot")
+        if not (measures.entering | measures.updating) <= measures.current:
+            faults.append("the delta adds or updates recipients that are not in the snapshot")
+    previous = frozenset() if manifest["previous_run_id"] is None else measures.previous
     if previous is None:
-        return broken
-    if measured.entering & previous:
-        broken.append("the delta adds recipients that were in the previous snapshot")
-    if not (measured.leaving | measured.updating) <= previous:
-        broken.append("the delta removes or updates recipients that were not in the previous snapshot")
-    if measured.current is not None and (previous | measured.entering) - measured.leaving != measured.current:
-        broken.append("the previous snapshot with the delta applied is not the snapshot")
-    return broken
+        return faults
+    if measures.entering & previous:
+        faults.append("the delta adds recipients that were in the previous snapshot")
+    if not (measures.leaving | measures.updating) <= previous:
+        faults.append("the delta removes or updates recipients that were not in the previous snapshot")
+    if measures.current is not None and (previous | measures.entering) - measures.leaving != measures.current:
+        faults.append("the previous snapshot with the delta applied is not the snapshot")
+    return faults
 
 
-def _broken_order(manifest: Mapping[str, Any], measured: Measured) -> list[str]:
-    before = measured.previous_manifest
+def _broken_order(manifest: Mapping[str, Any], measures: RunMeasures) -> list[str]:
+    before = measures.previous_manifest
     if manifest["previous_run_id"] is None:
         return [] if manifest["seq"] == 1 else [f"seq is {manifest['seq']} without a previous run"]
     if before is None:
         return []
-    broken = []
+    faults = []
     if manifest["seq"] != before["seq"] + 1:
-        broken.append(f"seq is {manifest['seq']}, but the previous run has {before['seq']}")
+        faults.append(f"seq is {manifest['seq']}, but the previous run has {before['seq']}")
     if manifest["counts"]["delta"]["previous"] != before["counts"]["published"]:
-        broken.append(
+        faults.append(
             f"previous is {manifest['counts']['delta']['previous']}, but the previous run published "
             f"{before['counts']['published']}"
         )
-    return broken
+    return faults
 
 
 def schema_of(rows: pa.Table, levels: Mapping[str, str]) -> list[dict[str, str]]:
@@ -148,8 +150,8 @@ def type_name(kind: pa.DataType) -> str:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Give the manifest of a run's folder."""
-    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return found
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return manifest
 
 
 def read_latest(root: Path) -> dict[str, Any] | None:
@@ -157,5 +159,5 @@ def read_latest(root: Path) -> dict[str, Any] | None:
     file = root / LATEST
     if not file.is_file():
         return None
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+    pointer: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return pointer

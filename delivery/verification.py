@@ -17,7 +17,7 @@ from delivery.manifest import (
     MANIFEST,
     MANIFEST_SUM,
     SUCCESS,
-    Measured,
+    RunMeasures,
     broken_equations,
     read_latest,
     read_manifest,
@@ -27,8 +27,8 @@ from lakehouse.query.hashing import file_hash
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What verifying one folder found; ``failures`` is empty when the audience may be used."""
+class Verification:
+    """The result of verifying one folder; ``failures`` is empty when the audience may be used."""
 
     folder: Path
     failures: tuple[str, ...]
@@ -36,7 +36,7 @@ class Verdict:
     valid_until: str | None = None
 
 
-def verify(folder: Path, *, at: datetime | None = None) -> list[Verdict]:
+def verify(folder: Path, *, at: datetime | None = None) -> list[Verification]:
     """Verify every run below ``folder``: a run, a segment, a destination or the whole published folder.
 
     ``at`` is the instant the audience shall be used: the newest run of a segment fails when it is over by then. A
@@ -48,11 +48,11 @@ def verify(folder: Path, *, at: datetime | None = None) -> list[Verdict]:
     runs = [folder] if folder.name.startswith("run=") else sorted(_runs_below(folder))
     if not runs:
         raise UsageError(f"there is no published audience in {folder}")
-    found = [_verify_checked(run, at if is_newest(run) else None) for run in runs]
-    return found + [_verify_pointer(root) for root in sorted({segment_root(run) for run in runs})]
+    verifications = [_verify_checked(run, at if is_newest(run) else None) for run in runs]
+    return verifications + [_verify_pointer(root) for root in sorted({segment_root(run) for run in runs})]
 
 
-def verify_run(run: Path, *, at: datetime | None = None) -> Verdict:
+def verify_run(run: Path, *, at: datetime | None = None) -> Verification:
     """Verify one run's folder."""
     return _verify_checked(run, at)
 
@@ -69,32 +69,29 @@ def is_newest(run: Path) -> bool:
 
 
 def _runs_below(folder: Path) -> list[Path]:
-    found = [path for path in folder.rglob("run=*") if path.is_dir()]
-    return [
-        path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
+    runs = [path for path in folder.rglob("run=*") if path.is_dir()]
+    return [path for path in runs if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
-def _verify_checked(run: Path, at: datetime | None) -> Verdict:
+def _verify_checked(run: Path, at: datetime | None) -> Verification:
     failures = _structure(run)
     if failures:
-        return Verdict(run, tuple(failures))
+        return Verification(run, tuple(failures))
     manifest = read_manifest(run)
     failures = _files(run, manifest)
     if not failures:
-        measured = _measure(run, manifest)
-        failures = broken_equations(manifest, measured)
+        failures = broken_equations(manifest, _measure(run, manifest))
     if at is not None and at >= datetime.fromisoformat(manifest["valid_until"]):
         failures.append(f"the audience expired at {manifest['valid_until']} and must not be sent")
-    return Verdict(run, tuple(failures), manifest["counts"].get("published"), manifest["valid_until"])
+    return Verification(run, tuple(failures), manifest["counts"].get("published"), manifest["valid_until"])
 
 
 def _structure(run: Path) -> list[str]:
     for name in (MANIFEST, MANIFEST_SUM, SUCCESS):
         if not (run / name).is_file():
             return [f"{name} is missing; the audience is not complete"]
-    stated = (run / MANIFEST_SUM).read_text(encoding="utf-8").split()
-    if not stated or stated[0] != file_hash(run / MANIFEST):
+    sums = (run / MANIFEST_SUM).read_text(encoding="utf-8").split()
+    if not sums or sums[0] != file_hash(run / MANIFEST):
         return [f"{MANIFEST} does not have the hash that {MANIFEST_SUM} states"]
     try:
         manifest = read_manifest(run)
@@ -115,14 +112,14 @@ def _structure(run: Path) -> list[str]:
 
 def _files(run: Path, manifest: Mapping[str, Any]) -> list[str]:
     failures = []
-    listed = {entry["path"]: entry for entry in manifest["files"]}
+    entries = {entry["path"]: entry for entry in manifest["files"]}
     present = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()} - {
         MANIFEST,
         MANIFEST_SUM,
         SUCCESS,
     }
-    failures += [f"{path} is not in the manifest" for path in sorted(present - set(listed))]
-    for path, entry in sorted(listed.items()):
+    failures += [f"{path} is not in the manifest" for path in sorted(present - set(entries))]
+    for path, entry in sorted(entries.items()):
         if path not in present:
             failures.append(f"{path} is missing")
         elif (run / path).stat().st_size != entry["bytes"]:
@@ -137,25 +134,25 @@ def _files(run: Path, manifest: Mapping[str, Any]) -> list[str]:
     return failures
 
 
-def _measure(run: Path, manifest: Mapping[str, Any]) -> Measured:
+def _measure(run: Path, manifest: Mapping[str, Any]) -> RunMeasures:
     form = manifest["format"]
     rows = {
         mode: sum(e["rows"] for e in manifest["files"] if e["path"].startswith(f"{mode}/"))
         for mode in manifest["mode"]
     }
     current = read_rows(run / "snapshot", form)["recipient_key"].to_pylist()
-    changed: dict[str, frozenset[str] | None] = {"ENTER": None, "EXIT": None, "UPDATE": None}
+    changes: dict[str, frozenset[str] | None] = {"ENTER": None, "EXIT": None, "UPDATE": None}
     if "delta" in manifest["mode"]:
-        told = read_rows(run / "delta", form)
-        pairs = list(zip(_plain(told, "op"), _plain(told, "recipient_key"), strict=True))
-        changed = {op: frozenset(key for found, key in pairs if found == op) for op in changed}
+        delta = read_rows(run / "delta", form)
+        pairs = list(zip(_plain(delta, "op"), _plain(delta, "recipient_key"), strict=True))
+        changes = {name: frozenset(key for op, key in pairs if op == name) for name in changes}
     before = previous_run(run, manifest)
-    return Measured(
+    return RunMeasures(
         rows_by_mode=rows,
         recipients=len(set(current)),
-        entering=changed["ENTER"],
-        leaving=changed["EXIT"],
-        updating=changed["UPDATE"],
+        entering=changes["ENTER"],
+        leaving=changes["EXIT"],
+        updating=changes["UPDATE"],
         current=frozenset(_plain_values(current)),
         previous=_keys(before) if before else None,
         previous_manifest=read_manifest(before) if before else None,
@@ -188,14 +185,14 @@ def _plain_values(values: list[str]) -> list[str]:
     return [value.strip('"') for value in values]
 
 
-def _verify_pointer(root: Path) -> Verdict:
+def _verify_pointer(root: Path) -> Verification:
     latest = read_latest(root)
     if latest is None:
-        return Verdict(root, (f"{LATEST} is missing; no run was released",))
+        return Verification(root, (f"{LATEST} is missing; no run was released",))
     run = root / latest["path"]
     failures = []
     if not (run / SUCCESS).is_file():
         failures.append(f"{LATEST} points to {latest['path']}, which is not complete")
     elif file_hash(run / MANIFEST) != latest["manifest_sha256"]:
         failures.append(f"{LATEST} states another hash than {latest['path']}/{MANIFEST} has")
-    return Verdict(root, tuple(failures), None, latest.get("valid_until"))
+    return Verification(root, tuple(failures), None, latest.get("valid_until"))

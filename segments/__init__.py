@@ -1,6 +1,6 @@
-"""Segments: what a selection of people means (YAML), who is chosen, who is kept out, and what is handed on.
+"""Segments: what a selection of people means (YAML), who is chosen and who is kept out.
 
-Cheap to import; ``evaluate``, ``release``, ``discard`` and ``publish`` load what they need when called.
+Cheap to import; ``check_specs`` and ``evaluate`` load what they need when called.
 """
 
 from __future__ import annotations
@@ -13,38 +13,18 @@ if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from segments.choosing.evaluation import SegmentsResult
+    from segments.language.checks import Surroundings
 
 
-def check_specs(settings: Settings) -> None:
+def check_specs(settings: Settings, surroundings: Surroundings) -> None:
     """Read and check every specification of a workspace; the first fault raises with file and line."""
-    from segments.choosing import evaluation as room
+    from segments.choosing import evaluation
 
-    room.check_specs(settings)
-
-
-def evaluate(lake: Lake, business_date: date) -> SegmentsResult:
-    """Decide every segment of the workspace and stage the audiences; see ``segments.choosing.evaluation``."""
-    from segments.choosing import evaluation as room
-
-    return room.evaluate(lake, business_date)
+    evaluation.check_specs(settings, surroundings)
 
 
-def release(lake: Lake, result: SegmentsResult) -> None:
-    """Make staged audiences visible to their destinations; see ``segments.choosing.evaluation``."""
-    from segments.choosing import evaluation as room
+def evaluate(lake: Lake, business_date: date, surroundings: Surroundings) -> SegmentsResult:
+    """Decide every segment of the workspace and give the audiences; see ``segments.choosing.evaluation``."""
+    from segments.choosing import evaluation
 
-    room.release(lake, result)
-
-
-def discard(result: SegmentsResult) -> None:
-    """Remove what was staged and will not be released."""
-    from segments.choosing import evaluation as room
-
-    room.discard(result)
-
-
-def publish(lake: Lake, business_date: date) -> SegmentsResult:
-    """Evaluate and release at once."""
-    result = evaluate(lake, business_date)
-    release(lake, result)
-    return result
+    return evaluation.evaluate(lake, business_date, surroundings)

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tags.compile.places import REGISTRY
+
 if TYPE_CHECKING:
     import datetime as dt
 
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from tags.build.computation import TagsResult
-    from tags.build.project import Compiled
+    from tags.compile.compilation import Compilation
 
-__all__ = ["build", "load_registry"]
+__all__ = ["REGISTRY", "build_tags", "load_registry"]
 
 
-def build(lake: Lake, business_date: dt.date) -> TagsResult:
+def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     """Compute every online tag as of ``business_date`` (see ``tags.build.computation.build_tags``)."""
-    from tags.build.computation import build_tags
+    from tags.build import computation
 
-    return build_tags(lake, business_date)
+    return computation.build_tags(lake, business_date)
 
 
-def load_registry(settings: Settings) -> Compiled:
+def load_registry(settings: Settings) -> Compilation:
     """Read, check and compile a workspace's tags; the first fault raises with file and line.
 
     The contracts of the wide tag tables are known afterwards, so that they can be read before they are rebuilt.
     """
     from lakehouse.contracts.reading import register_contract
-    from tags.build.project import compile_tags, wide_contracts
+    from tags.build.project import wide_contracts
+    from tags.compile.compilation import compile_tags
 
-    compiled = compile_tags(settings.workspace)
-    for derived in wide_contracts(compiled):
-        register_contract(derived)
-    return compiled
+    compilation = compile_tags(settings.workspace)
+    for contract in wide_contracts(compilation):
+        register_contract(contract)
+    return compilation

@@ -5,15 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from tags.build.project import Compiled
+from tags.compile.compilation import Compilation
 from tags.compile.sql_text import literal
 from vocabulary.registry import Entry, Owner, Registry
 
 
-def catalogue_rows(compiled: Compiled) -> list[dict[str, Any]]:
+def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
     """Give the rows of ``tags.catalogue``, in registry order."""
-    registry = compiled.registry
-    online = {entry.code for entry in compiled.plan.entries}
+    registry = compilation.registry
+    online = {entry.code for entry in compilation.plan.entries}
     read_by = readers(registry)
     rows = []
     for number, entry in enumerate(registry.entries.values(), start=1):
@@ -44,7 +44,7 @@ def catalogue_rows(compiled: Compiled) -> list[dict[str, Any]]:
                 "parameters": [f"{p.name}={literal(p.value)} since {p.since}" for p in entry.params],
                 "compute_kind": entry.compute.kind if entry.compute else None,
                 "relation": entry.compute.relation if entry.compute else None,
-                "compiled_sql": compiled.writer.tag_sql(entry) if entry.code in online else None,
+                "compiled_sql": compilation.writer.tag_sql(entry) if entry.code in online else None,
                 "inputs": entry.inputs,
                 "columns_read": lineage(registry, entry.code),
                 "read_by": read_by.get(entry.code, []),
@@ -59,13 +59,13 @@ def catalogue_rows(compiled: Compiled) -> list[dict[str, Any]]:
 def lineage(registry: Registry, code: str) -> list[str]:
     """Give the columns a tag comes from in the end, through all tags it reads, sorted."""
     columns: set[str] = set()
-    seen: set[str] = set()
+    visited_tags: set[str] = set()
     waiting = [code]
     while waiting:
         current = waiting.pop()
-        if current in seen or current not in registry.entries:
+        if current in visited_tags or current not in registry.entries:
             continue
-        seen.add(current)
+        visited_tags.add(current)
         columns |= set(registry[current].column_inputs)
         waiting += registry[current].tag_inputs
     return sorted(columns)
@@ -73,11 +73,11 @@ def lineage(registry: Registry, code: str) -> list[str]:
 
 def readers(registry: Registry) -> dict[str, list[str]]:
     """Give, per tag, the tags that read it."""
-    found: dict[str, list[str]] = {}
+    codes: dict[str, list[str]] = {}
     for entry in registry.entries.values():
         for code in entry.tag_inputs:
-            found.setdefault(code, []).append(entry.code)
-    return {code: sorted(names) for code, names in found.items()}
+            codes.setdefault(code, []).append(entry.code)
+    return {code: sorted(names) for code, names in codes.items()}
 
 
 def owners(entry: Entry) -> tuple[str, str]:

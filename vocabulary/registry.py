@@ -1,4 +1,4 @@
-"""The registry: every tag's meaning, read from the product's ``tags/registry`` and the workspace's ``tags``.
+"""The registry: every tag's meaning, read from the folder of the shipped registry and the workspace's ``tags``.
 
 Reading must stay cheap (``cdp tags list`` answers in under a second), so files are parsed by the C loader and
 only a faulty file is read again with line numbers. No Spark, pandas, dbt or sqlglot is imported here.
@@ -7,7 +7,7 @@ only a faulty file is read again with line numbers. No Spark, pandas, dbt or sql
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -19,12 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
-SHIPPED = Path(__file__).parents[1] / "tags" / "registry"
-LEVELS = ("C1", "C2", "C3")
 Status = Literal["draft", "review", "online", "deprecated", "offline"]
 Reason = Literal["unknown", "not_applicable", "late", "expired"]
 Scalar = bool | int | Decimal | dt.date | str
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Strict(BaseModel):
@@ -168,8 +166,8 @@ class Compute(_Strict):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Compute:
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(given) != 1:
+        forms = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(forms) != 1:
             raise ValueError(f"needs exactly one of {', '.join(type(self).model_fields)}")
         if self.cases and any(case.otherwise is not None for case in self.cases[:-1]):
             raise ValueError("only the last of 'cases' may be 'else'")
@@ -273,29 +271,26 @@ class _File(_Strict):
     tags: list[Entry]
 
 
-def load_registry(workspace: Path | None = None, *, shipped: Path = SHIPPED) -> Registry:
-    """Read the shipped registry and, over it, the workspace's ``tags/*.yml``.
+def registry_files(shipped: Path, workspace: Path | None) -> Iterator[tuple[Path, bool]]:
+    """Give the files of the registry in the order in which they count, and whether each is the workspace's own."""
+    for folder, is_site in ((shipped, False), (workspace / "tags" if workspace else None, True)):
+        for file in sorted(folder.glob("*.yml")) if folder else ():
+            yield file, is_site
+
+
+def load_registry(workspace: Path | None = None, *, shipped: Path) -> Registry:
+    """Read the registry in the folder ``shipped`` and, over it, the workspace's ``tags/*.yml``.
 
     A workspace entry whose code is shipped replaces the keys it names and keeps the others; one with a new code
     stands by itself. Anything missing, unknown or given twice raises ``SettingsInvalid`` with file and line.
     """
     raw: dict[str, dict[str, Any]] = {}
     places: dict[str, Place] = {}
-    for file in sorted(shipped.glob("*.yml")):
-        for index, tree in _entries(file):
-            code = _code(tree, file, index)
-            if code in raw:
-                raise SettingsInvalid(
-                    f"the tag '{code}' is also in {places[code].file.name}",
-                    file=file,
-                    line=Place(file, index).line(),
-                )
-            raw[code], places[code] = tree, Place(file, index)
     site: set[str] = set()
-    for file in sorted((workspace / "tags").glob("*.yml")) if workspace else []:
+    for file, is_site in registry_files(shipped, workspace):
         for index, tree in _entries(file):
             code = _code(tree, file, index)
-            if code in site:
+            if code in (site if is_site else raw):
                 raise SettingsInvalid(
                     f"the tag '{code}' is also in {places[code].file.name}",
                     file=file,
@@ -303,7 +298,8 @@ def load_registry(workspace: Path | None = None, *, shipped: Path = SHIPPED) -> 
                 )
             raw[code] = {**raw.get(code, {}), **tree}
             places[code] = Place(file, index)
-            site.add(code)
+            if is_site:
+                site.add(code)
     return Registry(_validated(raw, places), places, frozenset(site))
 
 
@@ -314,13 +310,13 @@ def _entries(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
         except (yaml.YAMLError, UnicodeDecodeError):
             load_yaml(file)  # says what is wrong and on which line
             raise
-    allowed = list(_File.model_fields)
+    keys = list(_File.model_fields)
     if not isinstance(tree, dict) or not isinstance(tree.get("tags"), list) or not tree.get("family"):
         raise SettingsInvalid("a tag file has the keys 'family' and 'tags' (a list)", file=file, line=1)
     for key in tree:
-        if key not in allowed:
+        if key not in keys:
             line = line_of(load_yaml(file), key)
-            raise SettingsInvalid(f"unknown key '{key}'{did_you_mean(key, allowed)}", file=file, line=line)
+            raise SettingsInvalid(f"unknown key '{key}'{did_you_mean(key, keys)}", file=file, line=line)
     for index, entry in enumerate(tree["tags"]):
         if not isinstance(entry, dict):
             raise SettingsInvalid("a tag is a mapping", file=file, line=Place(file, index).line())
@@ -347,18 +343,18 @@ def _validated(raw: dict[str, dict[str, Any]], places: dict[str, Place]) -> dict
 
 def _explain(tree: dict[str, Any], place: Place) -> None:
     """Raise the located error of a faulty entry: from its own lines where they hold the fault."""
-    written = load_yaml(place.file)["tags"][place.index]
+    entry = load_yaml(place.file)["tags"][place.index]
     for key, value in tree.items():
-        if key not in written:
-            written[key] = value
-    parse_model(Entry, written, file=place.file)
+        if key not in entry:
+            entry[key] = value
+    parse_model(Entry, entry, file=place.file)
 
 
-class _UniqueLoader(_LOADER):  # type: ignore[misc,valid-type]
+class _UniqueLoader(YAML_LOADER):  # type: ignore[misc,valid-type]
     """The C loader, refusing a key given twice (YAML takes the last one silently)."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        if len(found) != len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
             raise yaml.constructor.ConstructorError(None, None, "a key is given twice", node.start_mark)
-        return found
+        return mapping

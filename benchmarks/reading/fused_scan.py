@@ -84,7 +84,7 @@ def run(repeats: int) -> Outcome:
 def compiled_queries() -> tuple[str, list[str]]:
     """Give the compiler's SQL for all entries in one scan, and for each entry alone."""
     from tags.compile.compiler import Writer
-    from tags.compile.plan import Plan, Scan
+    from tags.compile.plan import Scan, ScanPlan
     from tags.compile.relations import trusted_relation
     from vocabulary.registry import Place, Registry
 
@@ -93,7 +93,7 @@ def compiled_queries() -> tuple[str, list[str]]:
     places = {entry.code: Place(Path(__file__), at) for at, entry in enumerate(entries)}
     registry = Registry({entry.code: entry for entry in entries}, places)
     fused = Scan(relation, entries, aggregated=True)
-    writer = Writer(registry, Plan(entries, (fused,), (entries,)))
+    writer = Writer(registry, ScanPlan(entries, (fused,), (entries,)))
     singles = [Scan(relation, (entry,), aggregated=True) for entry in entries]
     return _rendered_sql(writer.scan_sql(fused)), [_rendered_sql(writer.scan_sql(scan)) for scan in singles]
 

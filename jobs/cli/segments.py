@@ -34,10 +34,10 @@ def list_segments(workspace: Path | None) -> None:
         )
         counts = {code: (as_of, json.loads(numbers)) for code, as_of, numbers in rows}
     for segment in read_segments(settings.workspace):
-        found = counts.get(segment.code)
+        newest = counts.get(segment.code)
         numbers = (
-            f"{found[1]['published']:>8} published of {found[1]['candidates']} as of {found[0]}"
-            if found
+            f"{newest[1]['published']:>8} published of {newest[1]['candidates']} as of {newest[0]}"
+            if newest
             else "not run yet"
         )
         click.echo(
@@ -49,10 +49,12 @@ def list_segments(workspace: Path | None) -> None:
 @workspace_option
 def check(workspace: Path | None) -> int:
     """Check every definition of the workspace: exit 2 with file, line, code and a hint for each fault."""
+    from jobs.workspace.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
     from segments.language.catalogue import read_catalogue
 
-    catalogue = read_catalogue(load_settings(workspace))
+    settings = load_settings(workspace)
+    catalogue = read_catalogue(settings, read_surroundings(settings))
     findings = catalogue.findings()
     for finding in findings:
         click.echo(str(finding), err=True)
@@ -67,6 +69,7 @@ def check(workspace: Path | None) -> int:
 @workspace_option
 def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     """Show the Spark SQL a segment is compiled to: its leaf table, then its logic."""
+    from jobs.workspace.surroundings import read_surroundings
     from lakehouse.errors import UsageError
     from lakehouse.query.published import newest_publication
     from lakehouse.settings.settings import load_settings
@@ -75,7 +78,7 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     from segments.language.catalogue import read_catalogue
 
     settings = load_settings(workspace)
-    catalogue = read_catalogue(settings)
+    catalogue = read_catalogue(settings, read_surroundings(settings))
     segment = next((s for s in catalogue.segments if s.code == code), None)
     if segment is None:
         raise UsageError(
@@ -85,7 +88,7 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     if day is None and newest is None:
         raise UsageError("nothing was published yet; say the business date with --date")
     business_date = day or newest.business_date  # type: ignore[union-attr]
-    click.echo(segment_sql(segment, business_date=business_date, policy=catalogue.around.policy))
+    click.echo(segment_sql(segment, business_date=business_date, policy=catalogue.site.policy))
 
 
 @group.command("verify")
@@ -109,17 +112,17 @@ def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | 
     if (folder is None) == (not is_all):
         raise UsageError("name one folder, or say --all")
     instant = _instant(at)
-    verdicts = []
+    verifications = []
     for root in [folder] if folder is not None else _published_roots(workspace):
-        verdicts += verify_folder(root, at=instant)
-    for verdict in verdicts:
-        for failure in verdict.failures:
-            click.echo(f"{verdict.folder}: {failure}", err=True)
-        if not verdict.failures and verdict.published is not None:
+        verifications += verify_folder(root, at=instant)
+    for verification in verifications:
+        for failure in verification.failures:
+            click.echo(f"{verification.folder}: {failure}", err=True)
+        if not verification.failures and verification.published is not None:
             click.echo(
-                f"good  {verdict.published:>8} people, valid until {verdict.valid_until}  {verdict.folder}"
+                f"good  {verification.published:>8} people, valid until {verification.valid_until}  {verification.folder}"
             )
-    return 1 if any(verdict.failures for verdict in verdicts) else 0
+    return 1 if any(verification.failures for verification in verifications) else 0
 
 
 @group.command("explain")
@@ -129,31 +132,35 @@ def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | 
 @workspace_option
 def explain(code: str, one_id: int, day: date | None, workspace: Path | None) -> None:
     """Explain why a person is, or is not, in a segment's audience."""
+    from jobs.workspace.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
     from segments.explaining.explain import explain as explain_person
 
-    found = explain_person(load_settings(workspace), code, one_id, day)
-    click.echo(f"{found.code} {found.version}, OneID {found.one_id}, as of {found.business_date}")
-    if found.redirected_from is not None:
-        click.echo(f"OneID {found.redirected_from} was merged into {found.one_id}")
-    for note in found.notes:
+    settings = load_settings(workspace)
+    explanation = explain_person(settings, read_surroundings(settings), code, one_id, day)
+    click.echo(
+        f"{explanation.code} {explanation.version}, OneID {explanation.one_id}, as of {explanation.business_date}"
+    )
+    if explanation.redirected_from is not None:
+        click.echo(f"OneID {explanation.redirected_from} was merged into {explanation.one_id}")
+    for note in explanation.notes:
         click.echo(f"note: {note}")
     words = {True: "true", False: "false", None: "unknown"}
-    for line in found.lines:
-        value = f"   [{line.found}]" if line.found else ""
+    for line in explanation.lines:
+        value = f"   [{line.evidence}]" if line.evidence else ""
         click.echo(f"  {words[line.answer]:<8} {'  ' * line.depth}{line.text}{value}")
-    click.echo(f"rule: {words[found.chosen]} (unknown means {found.unknown_means})")
-    if found.suppressed:
-        click.echo(f"suppressed: {found.suppressed}")
-    if found.is_member:
+    click.echo(f"rule: {words[explanation.answer]} (unknown means {explanation.unknown_means})")
+    if explanation.suppression:
+        click.echo(f"suppressed: {explanation.suppression}")
+    if explanation.is_member:
         click.echo(
-            f"arm: {found.variant or '-'}  control group: {found.holdout}  channel: {found.channel or '-'}"
+            f"arm: {explanation.variant or '-'}  control group: {explanation.holdout}  channel: {explanation.channel or '-'}"
         )
-    for delivery in found.deliveries:
+    for delivery in explanation.deliveries:
         click.echo(
             f"published: {delivery['destination']} run {delivery['run_id']} as {delivery['recipient_key']}"
         )
-    click.echo(f"outcome: {found.outcome}")
+    click.echo(f"outcome: {explanation.outcome}")
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -175,13 +182,13 @@ def _instant(text: str | None) -> datetime | None:
 
 def _published_roots(workspace: Path | None) -> list[Path]:
     """Give the folders of all destinations that have received something."""
+    from delivery.destinations import destination_folder, read_destinations
     from lakehouse.errors import UsageError
     from lakehouse.settings.settings import load_settings
-    from segments.language.policy import destination_folder, read_destinations
 
     settings = load_settings(workspace)
     destinations = read_destinations(settings.workspace)
-    folders = [destination_folder(settings, name, found) for name, found in destinations.items()]
+    folders = [destination_folder(settings, name, place) for name, place in destinations.items()]
     present = [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]
     if not present:
         raise UsageError(f"nothing was published yet in {settings.workspace}")

@@ -22,19 +22,20 @@ def list_tags(family: str | None, status: str | None, workspace: Path | None) ->
     """List every registered tag: code, family, kind, status, values, null rule, level and names."""
     from lakehouse.errors import UsageError
     from lakehouse.settings.yaml_files import did_you_mean
+    from tags import REGISTRY
     from vocabulary.registry import load_registry
 
-    registry = load_registry(_folder(workspace))
+    registry = load_registry(_folder(workspace), shipped=REGISTRY)
     families = list(dict.fromkeys(entry.family for entry in registry.entries.values()))
     if family is not None and family not in families:
         raise UsageError(f"there is no family '{family}'{did_you_mean(family, families)}")
-    chosen = [
+    entries = [
         entry
         for entry in registry.entries.values()
         if (family is None or entry.family == family) and (status is None or entry.status == status)
     ]
     rows = [("code", "family", "kind", "status", "values", "null", "level", "name", "名称")]
-    for entry in chosen:
+    for entry in entries:
         site = " *" if entry.code in registry.site else ""
         values = f"set of {entry.value.type}" if entry.value.cardinality == "set" else entry.value.type
         rows.append((
@@ -46,9 +47,9 @@ def list_tags(family: str | None, status: str | None, workspace: Path | None) ->
         click.echo(
             "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
         )
-    online = sum(entry.status in ("online", "deprecated") for entry in chosen)
+    online = sum(entry.status in ("online", "deprecated") for entry in entries)
     note = "; * added or changed by the workspace" if registry.site else ""
-    click.echo(f"{len(chosen)} tags, {online} online{note}")
+    click.echo(f"{len(entries)} tags, {online} online{note}")
 
 
 @group.command("show")
@@ -56,15 +57,15 @@ def list_tags(family: str | None, status: str | None, workspace: Path | None) ->
 @workspace_option
 def show(code: str, workspace: Path | None) -> None:
     """Show a tag: definition, values, nulls, parameters, compiled SQL, lineage, readers and last coverage."""
-    from tags.build.project import compile_tags
     from tags.catalogue import lineage, owners, readers
+    from tags.compile.compilation import compile_tags
 
     folder = _folder(workspace)
-    compiled = compile_tags(folder, checked=False)
-    registry = compiled.registry
+    compilation = compile_tags(folder, is_checked=False)
+    registry = compilation.registry
     entry = registry[code]
     value = entry.value
-    allowed = ", ".join(value.domain or []) or _range(value.min, value.max)
+    values = ", ".join(value.domain or []) or _range(value.min, value.max)
     business, tech = owners(entry)
     place = registry.places[code]
     facts = [
@@ -72,7 +73,7 @@ def show(code: str, workspace: Path | None) -> None:
         ("定义", " ".join(entry.definition.zh.split())),
         ("meaning", " ".join(entry.definition.en.split())),
         ("family", f"{entry.family}, {entry.kind}, {entry.status}, version {entry.version}"),
-        ("values", " ".join(filter(None, [value.spark_type, value.unit and f"({value.unit})", allowed]))),
+        ("values", " ".join(filter(None, [value.spark_type, value.unit and f"({value.unit})", values]))),
         ("nulls", f"{entry.null_rule}" + "".join(f"; {n.reason} when {n.when}" for n in entry.null_when)),
         ("level", entry.level + (f" (declassified: {entry.declassified.why})" if entry.declassified else "")),
         ("purposes", ", ".join(entry.purposes)),
@@ -84,9 +85,9 @@ def show(code: str, workspace: Path | None) -> None:
         facts.append(("ties", entry.tie_rule))
     for name, text in facts:
         click.echo(f"{name:<11}{text}")
-    if entry in compiled.plan.entries:
+    if entry in compilation.plan.entries:
         click.echo("sql")
-        for line in compiled.writer.tag_sql(entry).splitlines():
+        for line in compilation.writer.tag_sql(entry).splitlines():
             click.echo(f"    {line}")
     click.echo("comes from")
     for column in lineage(registry, code):
@@ -106,20 +107,21 @@ def show(code: str, workspace: Path | None) -> None:
 def compile_(into: Path | None, check: bool, workspace: Path | None) -> None:
     """Check every tag and write the workspace's dbt project; the first fault is named with file and line."""
     from lakehouse.settings.settings import load_settings
-    from tags.build.project import compile_tags, write_project
+    from tags.build.project import write_project
+    from tags.compile.compilation import compile_tags
 
     settings = load_settings(workspace)
-    compiled = compile_tags(settings.workspace)
-    plan = compiled.plan
-    done = (
+    compilation = compile_tags(settings.workspace)
+    plan = compilation.plan
+    outcome = (
         f"{len(plan.entries)} tags: {len(plan.scans)} relations read, {len(plan.layers) - 1} layers of rules"
     )
     if check:
-        click.echo(f"{done}; nothing is wrong")
+        click.echo(f"{outcome}; nothing is wrong")
         return
     folder = into or settings.generated / "dbt"
-    files = write_project(compiled, folder)
-    click.echo(f"{done}; {len(files)} files in {folder}")
+    files = write_project(compilation, folder)
+    click.echo(f"{outcome}; {len(files)} files in {folder}")
 
 
 def _folder(workspace: Path | None) -> Path | None:

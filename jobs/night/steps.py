@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from jobs.workspace.surroundings import read_surroundings
 from lakehouse.contracts.reading import contract_names
 from lakehouse.errors import GateStopped
 from lakehouse.gates.gates import check_tables
@@ -57,21 +58,23 @@ def build_tags(lake: Lake, business_date: date) -> dict[str, Any]:
     """Compute every tag about every person."""
     import tags
 
-    return tags.build(lake, business_date).summary()
+    return tags.build_tags(lake, business_date).summary()
 
 
 def publish(lake: Lake, business_date: date) -> dict[str, Any]:
     """Select, suppress and assign people; put the audiences where engines find them."""
+    import delivery
     import segments
 
-    staged = segments.evaluate(lake, business_date)
+    result = segments.evaluate(lake, business_date, read_surroundings(lake.settings))
+    audiences = delivery.stage(lake, result.audiences, delivery.read_destinations(lake.settings))
     try:
         check_gate(lake, "segments", business_date)
     except GateStopped:
-        segments.discard(staged)
+        delivery.discard(audiences)
         raise
-    segments.release(lake, staged)
-    return staged.summary()
+    delivery.release(lake, audiences)
+    return result.summary()
 
 
 STEPS = (

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from identity.measuring.difference import Difference, difference
 from identity.rules.rules import FILE_NAME as RULES
 from identity.rules.rules import load_rules, read_rules
 from jobs.night.steps import build_tags, check_gate, resolve
+from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import GateStopped, UsageError
+from lakehouse.query.desk import Desk, open_newest
 from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.tables.clone import clone_lake
@@ -104,7 +103,7 @@ def _run(lake: Lake, published: Published, trial: Trial, *, only_identity: bool)
         return
     rows = lake.read_arrow("identity.memberships", columns=["source", "source_key", "one_id", "valid_to"])
     after = rows.filter(rows["valid_to"].is_null()).drop_columns(["valid_to"])
-    trial.people = difference(pa.table(published.sql(_MAP).fetchnumpy()), after)
+    trial.people = difference(published.arrow(_MAP), after)
     known = published.publication.summary.get("identity", {})
     trial.truth = {
         name: (known[name], counts[name])
@@ -124,14 +123,10 @@ def _run(lake: Lake, published: Published, trial: Trial, *, only_identity: bool)
 
 def _tags(published: Published, lake: Lake) -> list[dict[str, Any]]:
     """Count who has each tag, before and after; of boolean tags who is, of texts also by value."""
-    import duckdb
-
-    codes = {code for (code,) in published.sql("SELECT code FROM tags.catalogue").fetchall()}
-    connection = duckdb.connect()
-    connection.execute("CREATE SCHEMA tags")
-    connection.execute(f"CREATE VIEW {TAGS} AS {lake.relation(TAGS, connection)}")
-    before = _holders(lambda sql: published.sql(sql).fetchall(), codes)
-    after = _holders(lambda sql: connection.execute(sql).fetchall(), codes)
+    codes = {code for (code,) in published.rows("SELECT code FROM tags.catalogue")}
+    before = _holders(published, codes)
+    with open_newest(lake.settings) as desk:
+        after = _holders(desk, codes)
     found = []
     for tag in sorted({*before, *after}):
         was, becomes = before.get(tag, {}), after.get(tag, {})
@@ -144,41 +139,39 @@ def _tags(published: Published, lake: Lake) -> list[dict[str, Any]]:
     return found
 
 
-def _holders(ask: Callable[[str], list[Any]], codes: set[str]) -> dict[str, dict[str, int]]:
+def _holders(desk: Desk, codes: set[str]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for name, kind, *_ in ask(f"DESCRIBE SELECT * FROM {TAGS}"):
+    for name, kind, *_ in desk.rows(f"DESCRIBE SELECT * FROM {TAGS}"):
         if name not in codes:
             continue
         if kind == "VARCHAR":
-            rows = ask(f'SELECT "{name}", count(*) FROM {TAGS} WHERE "{name}" IS NOT NULL GROUP BY ALL')
+            rows = desk.rows(f'SELECT "{name}", count(*) FROM {TAGS} WHERE "{name}" IS NOT NULL GROUP BY ALL')
             found[name] = {str(value): n for value, n in rows}
         else:
             held = f'count(*) FILTER (WHERE "{name}")' if kind == "BOOLEAN" else f'count("{name}")'
-            found[name] = {"": int(ask(f"SELECT {held} FROM {TAGS}")[0][0])}
+            found[name] = {"": int(desk.value(f"SELECT {held} FROM {TAGS}"))}
     return found
 
 
 def _audiences(published: Published, lake: Lake) -> list[dict[str, Any]]:
-    import duckdb
-
+    import delivery
     import segments
 
     day = published.publication.business_date
     members = f"SELECT code, one_id FROM segments.members WHERE as_of = DATE '{day}' AND holdout = 'NONE'"
-    decided = segments.evaluate(lake, day)
-    segments.discard(decided)
-    connection = duckdb.connect()
-    connection.register("was", pa.table(published.sql(members).fetchnumpy()))
-    body = lake.relation("segments.members", connection)
-    connection.execute(f"CREATE VIEW becomes AS {members.replace('segments.members', f'({body})')}")
-    rows = connection.execute(
-        """
-        SELECT code, count(w.one_id), count(b.one_id), count(*) FILTER (WHERE w.one_id IS NULL),
-               count(*) FILTER (WHERE b.one_id IS NULL)
-        FROM was w FULL JOIN becomes b USING (code, one_id) GROUP BY code
-        """
-    ).fetchall()
-    found = dict.fromkeys((*decided.summary(), *published.publication.summary["segments"]), (0, 0, 0, 0))
+    result = segments.evaluate(lake, day, read_surroundings(lake.settings))
+    delivery.discard(delivery.stage(lake, result.audiences, delivery.read_destinations(lake.settings)))
+    with open_newest(lake.settings) as desk:
+        before = desk.lend("members_before", published.arrow(members))
+        after = desk.define("members_after", members)
+        rows = desk.rows(
+            f"""
+            SELECT code, count(b.one_id), count(a.one_id), count(*) FILTER (WHERE b.one_id IS NULL),
+                   count(*) FILTER (WHERE a.one_id IS NULL)
+            FROM {before} b FULL JOIN {after} a USING (code, one_id) GROUP BY code
+            """
+        )
+    found = dict.fromkeys((*result.summary(), *published.publication.summary["segments"]), (0, 0, 0, 0))
     found |= {code: tuple(counts) for code, *counts in rows}
     names = ("before", "after", "enter", "leave")
     return [{"audience": code, **dict(zip(names, found[code], strict=True))} for code in sorted(found)]

@@ -17,10 +17,11 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Give the schema of each kind of file by its name: cdp, feed, identity, segment, tags, consent, destinations."""
+    from delivery.destinations import DestinationsFile
     from identity.rules.rules import RulesFile
     from ingestion.feeds.feeds import Feed
     from lakehouse.settings.settings import SettingsFile
-    from segments.language.policy import DestinationsFile, Policy
+    from segments.language.policy import Policy
     from segments.language.spec import SpecFile
     from vocabulary.registry import _File
 
@@ -137,9 +138,10 @@ def _complete_identity(schema: dict[str, Any]) -> None:
 
 def _complete_segment(schema: dict[str, Any]) -> None:
     """Say what a condition is, and offer the shipped tags where one is named."""
+    from tags import REGISTRY
     from vocabulary.registry import load_registry
 
-    tag_codes = sorted(load_registry().entries)
+    tag_codes = sorted(load_registry(shipped=REGISTRY).entries)
     condition = {"$ref": "#/definitions/Condition"}
     several = {"type": "array", "items": condition}
     schema["definitions"]["Condition"] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobs.workspace.surroundings import read_surroundings
 from lakehouse.settings.settings import Settings
 
 
@@ -20,4 +21,4 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> None:
         ingestion.load_feeds(settings)
     identity.load_rules(settings)
     tags.load_registry(settings)
-    segments.check_specs(settings)
+    segments.check_specs(settings, read_surroundings(settings))

@@ -1,14 +1,16 @@
 """Rollout, control groups and arms as DuckDB SQL over ``c.one_id``: by bucket, and sticky once given.
 
-Rollout is by bucket alone, so that growing a percentage only adds people. Control groups and arms stick: what
-``held_arms`` says (salt, one_id, arm, arms) wins over the bucket. A person whose merged predecessors were given
-different arms is torn (``arms > 1``), is not contacted and stays out of the estimate.
+Rollout is by bucket alone, so that growing a percentage only adds people. Control groups and arms stick: an arm of
+an earlier night wins over the bucket. A person whose merged predecessors were given different arms is torn
+(``arms > 1``), is not contacted and stays out of the estimate.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lakehouse.query.desk import Desk, Relation
+from lakehouse.query.words import literal
 from segments.language.buckets import BUCKETS, bucket_duckdb_sql
 from segments.language.policy import Policy
 from segments.language.spec import DEFAULT_ARM, Segment, Split
@@ -23,7 +25,8 @@ class ArmSql:
     join: str = ""
     torn: str = ""
     bucket: str = "0"
-    held: str = ""
+    sticky: str = ""
+    """The alias under which the person's earlier arm is joined."""
     in_range: str = "true"
 
 
@@ -55,22 +58,25 @@ def rollout_sql(segment: Segment) -> str:
     return f"{bucket_duckdb_sql(rollout_salt(segment), 'c.one_id')} < {buckets}"
 
 
-def control_sql(group: Segment | str | None, policy: Policy) -> ArmSql:
-    """Give the arm (CONTROL or TREATED) of the global group named by its salt, or of a segment's local hold-out."""
+def control_sql(group: Segment | str | None, policy: Policy, arms: Relation) -> ArmSql:
+    """Give the arm (CONTROL or TREATED) of the global group named by its salt, or of a segment's local hold-out.
+
+    ``arms`` are those of earlier nights, as ``earlier_arms`` gives them.
+    """
     if group is None:
         return ArmSql()
     if isinstance(group, Segment):
-        salt, buckets, held = local_salt(group), share(group.spec.holdout.local_percent), "held_local"
+        salt, buckets, alias = local_salt(group), share(group.spec.holdout.local_percent), "local_arm"
     else:
-        salt, buckets, held = group, policy.global_buckets(group), "held_global"
+        salt, buckets, alias = group, policy.global_buckets(group), "global_arm"
     if not buckets:
         return ArmSql()
     bucket = bucket_duckdb_sql(salt, "c.one_id")
     arm = f"CASE WHEN {bucket} < {buckets} THEN 'CONTROL' ELSE 'TREATED' END"
-    return _sticky(salt, held, bucket, arm, "true")
+    return _sticky(salt, arms, alias, bucket, arm, "true")
 
 
-def arm_sql(segment: Segment) -> ArmSql:
+def arm_sql(segment: Segment, arms: Relation) -> ArmSql:
     """Give the arm of the segment's experiment; DEFAULT without a split and outside its range."""
     split = segment.spec.split
     if split is None:
@@ -83,24 +89,28 @@ def arm_sql(segment: Segment) -> ArmSql:
         upto += weight
         cases.append(f"WHEN {bucket} < {begin + round((end - begin) * upto / total)} THEN '{name}'")
     arm = f"CASE WHEN NOT ({in_range}) THEN '{DEFAULT_ARM}' {' '.join(cases)} END"
-    return _sticky(experiment_salt(split), "held_arm", bucket, arm, in_range)
+    return _sticky(experiment_salt(split), arms, "experiment_arm", bucket, arm, in_range)
 
 
-def _sticky(salt: str, held: str, bucket: str, arm: str, in_range: str) -> ArmSql:
-    return ArmSql(
-        salt=salt,
-        arm=f"coalesce({held}.arm, {arm})",
-        join=f"LEFT JOIN held_arms {held} ON {held}.salt = '{salt}' AND {held}.one_id = c.one_id",
-        torn=f"coalesce({held}.arms > 1, false)",
-        bucket=bucket,
-        held=held,
-        in_range=in_range,
+def earlier_arms(desk: Desk, assignments: Relation, redirects: Relation) -> Relation:
+    """Give what earlier nights assigned, by today's OneIDs: salt, one_id, arm and how many different arms (``arms``).
+
+    ``assignments`` has salt, one_id and arm; ``redirects`` has from_one_id and to_one_id of merged people.
+    """
+    return desk.keep(
+        "earlier_arms",
+        "SELECT a.salt, coalesce(r.to_one_id, a.one_id) AS one_id, min(a.arm) AS arm, count(DISTINCT a.arm) AS arms\n"
+        f"FROM {assignments} a LEFT JOIN {redirects} r ON r.from_one_id = a.one_id\nGROUP BY ALL",
     )
 
 
-HELD_ARMS_SQL = """
-CREATE OR REPLACE TEMP TABLE held_arms AS
-SELECT a.salt, coalesce(r.to_one_id, a.one_id) AS one_id, min(a.arm) AS arm, count(DISTINCT a.arm) AS arms
-FROM earlier_assignments a LEFT JOIN redirects r ON r.from_one_id = a.one_id
-GROUP BY ALL
-"""
+def _sticky(salt: str, arms: Relation, alias: str, bucket: str, arm: str, in_range: str) -> ArmSql:
+    return ArmSql(
+        salt=salt,
+        arm=f"coalesce({alias}.arm, {arm})",
+        join=f"LEFT JOIN {arms} {alias} ON {alias}.salt = {literal(salt)} AND {alias}.one_id = c.one_id",
+        torn=f"coalesce({alias}.arms > 1, false)",
+        bucket=bucket,
+        sticky=alias,
+        in_range=in_range,
+    )

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from lakehouse.query.desk import Relation
 from segments.choosing.suppression import channel_sql, person_facts_sql, reason_sql
 from segments.language.checks import OFFER_TAG, all_leaves
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
@@ -31,6 +32,15 @@ class LeafTable:
     columns_of: dict[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True)
+class Leaves:
+    """The rows of a leaf table: one per OneID with a tag row, with the columns of ``compile_leaf_table``."""
+
+    rows: Relation
+    columns_of: dict[str, tuple[str, ...]]
+    """The columns that rest on each table of the lake."""
+
+
 def value_column(tag: str) -> str:
     """Give the leaf table's column that holds a tag's value, for publishing."""
     return f"value_{tag}"
@@ -38,8 +48,8 @@ def value_column(tag: str) -> str:
 
 def published_tags(segment: Segment) -> list[str]:
     """Give the tags whose values a segment publishes or judges suitability by, sorted."""
-    wanted = {c for c in segment.spec.publish.columns if c not in ("variant", "channel")}
-    return sorted(wanted | ({OFFER_TAG} if segment.spec.offer else set()))
+    tags = {c for c in segment.spec.publish.columns if c not in ("variant", "channel")}
+    return sorted(tags | ({OFFER_TAG} if segment.spec.offer else set()))
 
 
 def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, policy: Policy) -> LeafTable:
@@ -48,14 +58,14 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
     One row per OneID with a tag row; columns: ``one_id``, the facts suppression needs, ``leaf_…`` (boolean, null
     is unknown) and ``value_<tag>``. Lists are read from the temporary view ``segment_lists``.
     """
-    chosen = list(segments)
-    leaves: dict[str, Leaf] = {leaf.column: leaf for s in chosen for leaf in all_leaves(s)}
+    every = list(segments)
+    leaves: dict[str, Leaf] = {leaf.column: leaf for s in every for leaf in all_leaves(s)}
     tag_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, TagLeaf)}
     event_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, EventLeaf)}
     list_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, ListLeaf)}
-    values = sorted({tag for s in chosen for tag in published_tags(s)})
+    values = sorted({tag for s in every for tag in published_tags(s)})
     today = literal(business_date)
-    facts = person_facts_sql(chosen, policy=policy, business_date=business_date)
+    facts = person_facts_sql(every, policy=policy, business_date=business_date)
     parts = list(facts.parts)
     joins, tables = list(facts.joins), list(facts.tables)
     columns_of = dict(facts.columns_of)
@@ -73,7 +83,7 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
         joins.append(f"LEFT JOIN before_{days} ON before_{days}.one_id = t.one_id")
         tables.append(DAILY_TABLE)
     columns_of[TAG_TABLE] = tuple(sorted([*tag_leaves, *(value_column(tag) for tag in values)]))
-    selected = [
+    columns = [
         "t.one_id",
         *facts.columns,
         *(f"{_tag_sql(leaf, today)} AS {column}" for column, leaf in sorted(tag_leaves.items())),
@@ -81,12 +91,12 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
         *(f"coalesce(list_members.{column}, false) AS {column}" for column in sorted(list_leaves)),
         *(f"t.`{tag}` AS {value_column(tag)}" for tag in values),
     ]
-    head = f"-- Leaf table of {', '.join(s.code + ' ' + s.version for s in chosen)} as of {business_date}\n"
+    head = f"-- Leaf table of {', '.join(s.code + ' ' + s.version for s in every)} as of {business_date}\n"
     text = (
         f"{head}WITH "
         + ",\n".join(parts)
         + "\nSELECT\n  "
-        + ",\n  ".join(selected)
+        + ",\n  ".join(columns)
         + f"\nFROM {TAG_TABLE} t\n"
         + "\n".join(joins)
     )
@@ -113,17 +123,17 @@ def _events_part(leaves: dict[str, EventLeaf], business_date: date) -> str:
     counts = []
     for column, leaf in sorted(leaves.items()):
         begins = literal(business_date - timedelta(days=leaf.within_days - 1))
-        listed = ", ".join(literal(name) for name in sorted(leaf.names))
-        conditions = [f"e.event_name IN ({listed})", f"e.occurred_on >= {begins}"]
+        leaf_names = ", ".join(literal(name) for name in sorted(leaf.names))
+        conditions = [f"e.event_name IN ({leaf_names})", f"e.occurred_on >= {begins}"]
         conditions += [f"e.{key} = {literal(value)}" for key, value in leaf.filters]
         counts.append(f"count(CASE WHEN {' AND '.join(conditions)} THEN 1 END) AS {column}")
-    wanted = ", ".join(literal(name) for name in names)
+    all_names = ", ".join(literal(name) for name in names)
     return (
         "event_counts AS (\n  SELECT p.one_id,\n    "
         + ",\n    ".join(counts)
         + "\n  FROM trusted.events e JOIN persons p ON p.source = e.source AND p.source_key = e.source_key\n"
         f"  WHERE e._arrived_on <= {today} AND e.occurred_on BETWEEN {first} AND {today}\n"
-        f"    AND e.event_name IN ({wanted})\n  GROUP BY p.one_id)"
+        f"    AND e.event_name IN ({all_names})\n  GROUP BY p.one_id)"
     )
 
 
@@ -165,9 +175,9 @@ def segment_sql(segment: Segment, *, business_date: date, policy: Policy) -> str
         )
 
     rule = logic_sql(segment.rule, column_of)
-    wanted = {"include": "coalesce(answer, true)"}.get(segment.unknown, "answer")
+    candidate = {"include": "coalesce(answer, true)"}.get(segment.unknown, "answer")
     return (
         f"{leaf_table.sql};\n\n-- Rule and suppression, on the leaf table\nSELECT one_id,\n"
         f"  {reason_sql(segment)} AS reason,\n  {channel_sql(segment)} AS channel\n"
-        f"FROM (SELECT *, {rule} AS answer FROM leaf_table)\nWHERE {wanted}"
+        f"FROM (SELECT *, {rule} AS answer FROM leaf_table)\nWHERE {candidate}"
     )

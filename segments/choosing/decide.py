@@ -1,21 +1,23 @@
 """From the leaf table to decisions: who is chosen, why not, in which control group or arm.
 
-Runs in DuckDB on the leaf table's Parquet, by dependency level; one pass per segment over narrow columns.
+Runs at a desk on the rows of the leaf table, by dependency level; one pass per segment over narrow columns.
 The order is fixed: rule → suppression → rollout → global control → local hold-out → arm.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import GateStopped
+from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.hashing import frame_hash, text_hash
-from segments.choosing.assignment import arm_sql, control_sql, rollout_sql
-from segments.choosing.compile import LeafTable, published_tags, value_column
+from lakehouse.query.words import identifier, literal
+from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql
+from segments.choosing.compile import Leaves, published_tags, value_column
 from segments.choosing.suppression import (
     REASONS,
     allowed_column,
@@ -28,53 +30,61 @@ from segments.language.checks import GIVEN_COLUMNS, all_leaves
 from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
 from segments.language.policy import Policy
 from segments.language.spec import Segment
-from segments.language.tag_facts import TagFacts
+from vocabulary.audience import Audience
+from vocabulary.tag_facts import TagFacts
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
 COMMON_FACTS = ("kind", "is_deceased", "is_minor", "is_restricted", "is_staff", "has_complained")
 
 
+# Places of those a segment counts as its members: they are contacted, or would be but for a group they are in.
+MEMBERS = "('TREATED', 'GLOBAL', 'LOCAL', 'CONTAMINATED')"
+
+
 @dataclass(frozen=True)
-class Decision:
-    """What was decided for one segment on one business date. Frames are sorted by ``one_id``."""
+class SegmentDecision:
+    """What was decided for one segment on one business date. The relations are those of the night's desk."""
 
     segment: Segment
-    run_id: str
-    inputs: list[dict[str, Any]]
-    tag_versions: dict[str, str]
-    counts: dict[str, Any]
-    placed: pa.Table
-    """one_id, reason, place, variant, channel of every candidate."""
-    audience: pa.Table
-    """one_id and the published columns, in the specification's order, of everybody to be published."""
-    assignments: pa.Table
+    audience: Audience
+    candidates: Relation
+    """One row per candidate: one_id, reason, place, variant, channel and the values that are published."""
+    members: Relation
+    """one_id of every member, for segments that name this one."""
+    assignments: Relation
     """salt, one_id, bucket, arm, source of everybody who met a control group or experiment."""
+
+    @property
+    def run_id(self) -> str:
+        """The run: a hash of definition, date and inputs."""
+        return self.audience.run_id
 
 
 def decide_segment(
-    connection: duckdb.DuckDBPyConnection,
+    desk: Desk,
     segment: Segment,
     *,
     business_date: date,
     policy: Policy,
-    leaf_table: LeafTable,
+    leaves: Leaves,
+    arms: Relation,
+    members: Mapping[str, Relation],
     tags: Mapping[str, TagFacts],
     list_hashes: Mapping[str, tuple[int, str]],
     offer_risk: str | None,
     hashes: dict[tuple[str, ...], dict[str, Any]] | None = None,
-) -> Decision:
-    """Decide one segment; the segments it names must have been decided on the same connection before.
+) -> SegmentDecision:
+    """Decide one segment from the leaf table and the arms of earlier nights (salt, one_id, arm, arms).
 
-    ``hashes`` keeps what was hashed of the leaf table from one segment of a night to the next.
+    ``members`` holds the members (one_id) of every segment this one names. ``hashes`` keeps what was hashed of the leaf
+    table from one segment of a night to the next.
 
-    The connection holds ``leaf_table`` and ``held_arms`` (salt, one_id, arm, arms). An unknown answer under
-    ``unknown: error`` and a size outside ``guards.size`` raise ``GateStopped``.
+    An unknown answer under ``unknown: error`` and a size outside ``guards.size`` raise ``GateStopped``.
     """
     code = segment.code
-    unknown = _choose(connection, segment, offer_risk)
+    people, unknown = _choose(desk, segment, offer_risk, leaves.rows, members)
     if unknown and segment.unknown == "error":
         raise GateStopped(
             f"segment {code}: {unknown} people have an unknown answer and the bound is 0 (unknown: error); "
@@ -82,67 +92,111 @@ def decide_segment(
             file=segment.file,
             line=segment.line("unknown"),
         )
-    _place(connection, segment, policy)
-    placed = connection.sql(
-        f"SELECT one_id, reason, place, variant, channel FROM placed_{code} ORDER BY one_id"
-    ).to_arrow_table()
-    counts = _counts(connection, segment, policy, unknown)
+    parts = (
+        control_sql(segment.spec.holdout.global_group, policy, arms),
+        control_sql(segment, policy, arms),
+        arm_sql(segment, arms),
+    )
+    candidates = _place(desk, segment, people, *parts)
+    counts = _counts(desk, segment, candidates, policy, unknown)
     _guard(segment, counts["published"])
-    columns = ["one_id", *(_shown(column) for column in segment.spec.publish.columns)]
-    audience = connection.sql(
-        f"SELECT {', '.join(columns)} FROM placed_{code} WHERE place = 'TREATED' ORDER BY one_id"
-    ).to_arrow_table()
-    inputs = _inputs(connection, segment, leaf_table, list_hashes, hashes if hashes is not None else {})
-    versions = {tag: tags[tag].version for tag in _tags_of(segment) if tag in tags}
+    inputs = _inputs(
+        desk, segment, leaves, candidates, members, list_hashes, hashes if hashes is not None else {}
+    )
+    return SegmentDecision(
+        segment,
+        _audience(desk, segment, candidates, business_date, tags, counts, inputs),
+        candidates,
+        desk.keep(f"members_{code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
+        _assignments(desk, code, candidates, parts),
+    )
+
+
+def _audience(
+    desk: Desk,
+    segment: Segment,
+    candidates: Relation,
+    business_date: date,
+    tags: Mapping[str, TagFacts],
+    counts: dict[str, Any],
+    inputs: list[dict[str, Any]],
+) -> Audience:
+    publish = segment.spec.publish
+    columns = ["one_id", *(_column_sql(column) for column in publish.columns)]
     run_id = text_hash(
         "segment_run",
-        code,
+        segment.code,
         segment.version,
         business_date,
         segment.definition_hash,
         _as_json({}),
         _as_json(inputs),
     )[:24]
-    return Decision(
-        segment, run_id, inputs, versions, counts, placed, audience, _assignments(connection, segment, policy)
+    return Audience(
+        code=segment.code,
+        version=segment.version,
+        definition_hash=segment.definition_hash,
+        purpose=segment.spec.purpose,
+        run_id=run_id,
+        as_of=business_date,
+        destinations=tuple(publish.destinations),
+        modes=tuple(publish.mode),
+        file_format=publish.format,
+        valid_hours=publish.valid_hours,
+        levels={column: tags[column].level if column in tags else "C1" for column in publish.columns},
+        counts=counts,
+        tag_versions={tag: tags[tag].version for tag in _tags_of(segment) if tag in tags},
+        inputs=inputs,
+        people=desk.arrow(
+            f"SELECT {', '.join(columns)} FROM {candidates} WHERE place = 'TREATED' ORDER BY one_id"
+        ),
     )
 
 
-def _choose(connection: duckdb.DuckDBPyConnection, segment: Segment, offer_risk: str | None) -> int:
-    """Make ``chosen_<code>``, the candidates; give how many answers were unknown."""
-    answer = logic_sql(segment.rule, _column_of)
+def _choose(
+    desk: Desk,
+    segment: Segment,
+    offer_risk: str | None,
+    leaves: Relation,
+    members: Mapping[str, Relation],
+) -> tuple[Relation, int]:
+    """Give the candidates (one_id, reason, channel, values), and how many answers were unknown."""
+
+    def column_of(leaf: Leaf) -> str:
+        if isinstance(leaf, SegmentLeaf):
+            return f"(one_id IN (SELECT one_id FROM {members[leaf.segment]}))"
+        return leaf.column
+
+    answer = logic_sql(segment.rule, column_of)
     candidate = "coalesce(answer, true)" if segment.unknown == "include" else "answer"
     values = "".join(f", {value_column(tag)}" for tag in published_tags(segment))
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE chosen_{segment.code} AS\n"
+    people = desk.keep(
+        f"chosen_{segment.code}",
         f"SELECT one_id, {reason_sql(segment, offer_risk=offer_risk)} AS reason,\n"
         f"  {channel_sql(segment)} AS channel{values}\n"
-        f"FROM (SELECT *, {answer} AS answer FROM leaf_table) WHERE {candidate}"
+        f"FROM (SELECT *, {answer} AS answer FROM {leaves}) WHERE {candidate}",
     )
-    row = connection.execute(f"SELECT count(*) FROM leaf_table WHERE ({answer}) IS NULL").fetchone()
-    return int(row[0]) if row else 0
+    return people, int(desk.value(f"SELECT count(*) FROM {leaves} WHERE ({answer}) IS NULL"))
 
 
-def _shown(column: str) -> str:
-    return column if column in GIVEN_COLUMNS else f'{value_column(column)} AS "{column}"'
+def _column_sql(column: str) -> str:
+    return column if column in GIVEN_COLUMNS else f"{value_column(column)} AS {identifier(column)}"
 
 
-def _column_of(leaf: Leaf) -> str:
-    if isinstance(leaf, SegmentLeaf):
-        return f"(one_id IN (SELECT one_id FROM members_{leaf.segment}))"
-    return leaf.column
-
-
-def _place(connection: duckdb.DuckDBPyConnection, segment: Segment, policy: Policy) -> None:
-    """Make ``placed_<code>`` (every candidate with place and arm) and ``members_<code>`` (for nesting)."""
-    code = segment.code
-    global_control = control_sql(segment.spec.holdout.global_group, policy)
-    local_control = control_sql(segment, policy)
-    arms = arm_sql(segment)
-    joins = "\n".join(dict.fromkeys(part.join for part in (global_control, local_control, arms) if part.join))
-    torn = " OR ".join(part.torn for part in (global_control, local_control, arms) if part.torn) or "false"
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE placed_{code} AS\n"
+def _place(
+    desk: Desk,
+    segment: Segment,
+    people: Relation,
+    global_control: ArmSql,
+    local_control: ArmSql,
+    arms: ArmSql,
+) -> Relation:
+    """Give every candidate with place and arm; see ``SegmentDecision.candidates``."""
+    parts = (global_control, local_control, arms)
+    joins = "\n".join(dict.fromkeys(part.join for part in parts if part.join))
+    torn = " OR ".join(part.torn for part in parts if part.torn) or "false"
+    return desk.keep(
+        f"placed_{segment.code}",
         "SELECT *, CASE WHEN place = 'TREATED' THEN given_arm WHEN place = 'CONTAMINATED' THEN 'CONTAMINATED' END AS variant\n"
         "FROM (SELECT c.*, CASE\n    WHEN c.reason IS NOT NULL THEN 'SUPPRESSED'\n"
         f"    WHEN NOT ({rollout_sql(segment)}) THEN 'NOT_IN_ROLLOUT'\n"
@@ -150,27 +204,21 @@ def _place(connection: duckdb.DuckDBPyConnection, segment: Segment, policy: Poli
         f"    WHEN {global_control.arm} = 'CONTROL' THEN 'GLOBAL'\n"
         f"    WHEN {local_control.arm} = 'CONTROL' THEN 'LOCAL'\n"
         f"    ELSE 'TREATED' END AS place,\n  {arms.arm} AS given_arm\n"
-        f"FROM chosen_{code} c\n{joins})"
-    )
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE members_{code} AS SELECT one_id FROM placed_{code} "
-        "WHERE place IN ('TREATED', 'GLOBAL', 'LOCAL', 'CONTAMINATED')"
+        f"FROM {people} c\n{joins})",
     )
 
 
 def _counts(
-    connection: duckdb.DuckDBPyConnection, segment: Segment, policy: Policy, unknown: int
+    desk: Desk, segment: Segment, candidates: Relation, policy: Policy, unknown: int
 ) -> dict[str, Any]:
     """Give the numbers the manifest's equations are about."""
-    rows = connection.execute(
-        f"SELECT place, reason, variant, count(*) FROM placed_{segment.code} GROUP BY ALL"
-    ).fetchall()
+    rows = desk.rows(f"SELECT place, reason, variant, count(*) FROM {candidates} GROUP BY ALL")
 
-    def total(**wanted: str) -> int:
+    def total(**values: str) -> int:
         names = ("place", "reason", "variant")
-        return sum(r[3] for r in rows if all(r[names.index(k)] == v for k, v in wanted.items()))
+        return sum(r[3] for r in rows if all(r[names.index(k)] == v for k, v in values.items()))
 
-    candidates = sum(row[3] for row in rows)
+    number = sum(row[3] for row in rows)
     suppressed = {reason: total(reason=reason) for reason in REASONS if total(reason=reason)}
     variants = {
         v: total(place="TREATED", variant=v) for v in sorted({r[2] for r in rows if r[0] == "TREATED"})
@@ -180,10 +228,10 @@ def _counts(
     published = sum(variants.values())
     required = policy.purpose(segment.spec.purpose).consent == "required"
     return {
-        "candidates": candidates,
+        "candidates": number,
         "unknown": unknown,
         "suppressed_by_reason": suppressed,
-        "eligible": candidates - sum(suppressed.values()),
+        "eligible": number - sum(suppressed.values()),
         "not_in_rollout": total(place="NOT_IN_ROLLOUT"),
         "control_global": total(place="GLOBAL"),
         "holdout_local": total(place="LOCAL"),
@@ -197,11 +245,11 @@ def _counts(
 
 def _guard(segment: Segment, published: int) -> None:
     size = segment.spec.guards.size
-    for bound, limit, broken in (
+    for bound, limit, is_outside in (
         ("min", size.min, published < size.min),
         ("max", size.max, size.max is not None and published > size.max),
     ):
-        if broken:
+        if is_outside:
             raise GateStopped(
                 f"segment {segment.code}: the audience has {published} people and guards.size.{bound} is {limit}; "
                 "nothing was published",
@@ -211,9 +259,11 @@ def _guard(segment: Segment, published: int) -> None:
 
 
 def _inputs(
-    connection: duckdb.DuckDBPyConnection,
+    desk: Desk,
     segment: Segment,
-    leaf_table: LeafTable,
+    leaves: Leaves,
+    candidates: Relation,
+    members: Mapping[str, Relation],
     list_hashes: Mapping[str, tuple[int, str]],
     hashes: dict[tuple[str, ...], dict[str, Any]],
 ) -> list[dict[str, Any]]:
@@ -221,32 +271,28 @@ def _inputs(
 
     Only the columns this segment asks for count, so that a correction elsewhere changes no run.
     """
-    used = _columns_used(segment)
-    found = []
-    for table, columns in sorted(leaf_table.columns_of.items()):
-        wanted = sorted(set(columns) & used)
-        if wanted:
-            found.append({"table": table, **_read_hash(connection, tuple(wanted), hashes)})
+    columns_used = _columns_used(segment)
+    inputs = []
+    for table, columns in sorted(leaves.columns_of.items()):
+        columns_read = sorted(set(columns) & columns_used)
+        if columns_read:
+            inputs.append({"table": table, **_read_hash(desk, leaves.rows, tuple(columns_read), hashes)})
     for reference in sorted({leaf.reference for leaf in all_leaves(segment) if isinstance(leaf, ListLeaf)}):
         entries, sha256 = list_hashes[reference]
-        found.append({"table": f"lists/{reference}", "rows": entries, "hash": sha256[:24]})
+        inputs.append({"table": f"lists/{reference}", "rows": entries, "hash": sha256[:24]})
     for code in sorted({leaf.segment for leaf in all_leaves(segment) if isinstance(leaf, SegmentLeaf)}):
-        found.append(
-            _input(f"segments.members/{code}", connection.sql(f"FROM members_{code}").to_arrow_table())
-        )
-    placed = connection.sql(f"SELECT one_id, place, variant FROM placed_{segment.code}").to_arrow_table()
-    found.append(_input("segments.assignments", placed))
-    return found
+        inputs.append(_input(f"segments.members/{code}", desk.arrow(f"SELECT one_id FROM {members[code]}")))
+    places = desk.arrow(f"SELECT one_id, place, variant FROM {candidates}")
+    inputs.append(_input("segments.assignments", places))
+    return inputs
 
 
 def _read_hash(
-    connection: duckdb.DuckDBPyConnection,
-    columns: tuple[str, ...],
-    hashes: dict[tuple[str, ...], dict[str, Any]],
+    desk: Desk, leaves: Relation, columns: tuple[str, ...], hashes: dict[tuple[str, ...], dict[str, Any]]
 ) -> dict[str, Any]:
     """Give rows and hash of some columns of the leaf table, each set of columns read once a night."""
     if columns not in hashes:
-        rows = connection.sql(f"SELECT one_id, {', '.join(columns)} FROM leaf_table").to_arrow_table()
+        rows = desk.arrow(f"SELECT one_id, {', '.join(columns)} FROM {leaves}")
         hashes[columns] = {"rows": rows.num_rows, "hash": frame_hash(rows).split(":")[1]}
     return hashes[columns]
 
@@ -257,35 +303,30 @@ def _input(table: str, rows: pa.Table) -> dict[str, Any]:
 
 def _columns_used(segment: Segment) -> set[str]:
     purpose, channels = segment.spec.purpose, segment.spec.contact.channels
-    used = {leaf.column for leaf in all_leaves(segment)} | set(COMMON_FACTS) | {opt_out_column(purpose)}
-    used |= {allowed_column(purpose, channel) for channel in channels} | {usable_column(c) for c in channels}
-    return used | {value_column(tag) for tag in published_tags(segment)}
+    columns = {leaf.column for leaf in all_leaves(segment)} | set(COMMON_FACTS) | {opt_out_column(purpose)}
+    columns |= {allowed_column(purpose, channel) for channel in channels} | {
+        usable_column(c) for c in channels
+    }
+    return columns | {value_column(tag) for tag in published_tags(segment)}
 
 
 def _tags_of(segment: Segment) -> list[str]:
-    asked = {leaf.tag for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)}
-    return sorted(asked | set(published_tags(segment)))
+    tags = {leaf.tag for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)}
+    return sorted(tags | set(published_tags(segment)))
 
 
-def _assignments(connection: duckdb.DuckDBPyConnection, segment: Segment, policy: Policy) -> pa.Table:
+def _assignments(desk: Desk, code: str, candidates: Relation, parts: Iterable[ArmSql]) -> Relation:
     """Give the arms met in this run; a person who was suppressed or outside the rollout met none."""
-    parts = [
-        control_sql(segment.spec.holdout.global_group, policy),
-        control_sql(segment, policy),
-        arm_sql(segment),
-    ]
     selects = [
-        f"SELECT '{part.salt}' AS salt, c.one_id, cast({part.bucket} AS INTEGER) AS bucket, {part.arm} AS arm, "
-        f"CASE WHEN {part.held}.arm IS NULL THEN 'bucket' ELSE 'inherited' END AS source\n"
-        f"FROM placed_{segment.code} c\n{part.join}\n"
+        f"SELECT {literal(part.salt)} AS salt, c.one_id, cast({part.bucket} AS INTEGER) AS bucket, {part.arm} AS arm, "
+        f"CASE WHEN {part.sticky}.arm IS NULL THEN 'bucket' ELSE 'inherited' END AS source\n"
+        f"FROM {candidates} c\n{part.join}\n"
         f"WHERE c.place IN ('TREATED', 'GLOBAL', 'LOCAL') AND {part.in_range}"
         for part in parts
         if part.salt
     ]
     nothing = "SELECT '' AS salt, 0::BIGINT AS one_id, 0 AS bucket, '' AS arm, '' AS source WHERE false"
-    return connection.sql(
-        "\nUNION ALL\n".join([nothing, *selects]) + "\nORDER BY salt, one_id"
-    ).to_arrow_table()
+    return desk.keep(f"assignments_{code}", "\nUNION ALL\n".join([nothing, *selects]))
 
 
 def _as_json(value: Any) -> str:

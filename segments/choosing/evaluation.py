@@ -1,206 +1,124 @@
-"""Evaluating all segments of a night: read once, decide by dependency level, write the tables, stage the files.
+"""Evaluating all segments of a night: read once, decide by dependency level, write the tables, give the audiences.
 
-``evaluate`` makes nothing visible outside the lake; ``release`` does, after the night's gates; ``discard`` forgets it.
+Nothing is visible outside the lake: what becomes of the audiences is the caller's.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from delivery.publishing import (
-    StagedAudience,
-    delivery_rows,
-    discard_audience,
-    release_audience,
-    stage_audience,
-)
-from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid, StepFailed
+from lakehouse.query.desk import Desk, Relation, open_alone
 from lakehouse.settings.yaml_files import did_you_mean
-from segments.choosing.assignment import HELD_ARMS_SQL
 from segments.choosing.compile import TAG_TABLE, compile_leaf_table, published_tags
-from segments.choosing.decide import Decision, decide_segment
+from segments.choosing.decide import SegmentDecision, decide_segment
+from segments.choosing.earlier import EarlierNights, read_earlier_nights
 from segments.choosing.leaf_tables import Engine, make_leaf_table
 from segments.choosing.tables import (
     assignment_rows,
     definition_rows,
-    earlier_members,
-    extend_rows,
     member_rows,
     run_rows,
     suppression_rows,
 )
 from segments.language.catalogue import Catalogue, read_catalogue
-from segments.language.checks import all_leaves, levels_of, refuse_findings
+from segments.language.checks import Surroundings, all_leaves, levels_of, refuse_findings
 from segments.language.conditions import ListLeaf, TagLeaf
 from segments.language.lists import StaticList, read_list
 from segments.language.spec import Segment
+from vocabulary.audience import Audience
 
 if TYPE_CHECKING:
-    import duckdb
-
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.segments")
-WRITTEN = (
-    "definitions",
-    "runs",
-    "members",
-    "changes",
-    "suppressions",
-    "assignments",
-    "recipients",
-    "deliveries",
-)
 
 
 @dataclass(frozen=True)
 class SegmentsResult:
-    """What a night decided and, after ``release``, delivered."""
+    """What a night decided: one audience per segment, ordered by code."""
 
     business_date: date
-    decisions: tuple[Decision, ...] = ()
-    audiences: tuple[StagedAudience, ...] = field(default=(), repr=False)
+    audiences: tuple[Audience, ...] = ()
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Give ``{code: {candidates, suppressed, published}}``, counted in people."""
         return {
-            decision.segment.code: {
-                "candidates": decision.counts["candidates"],
-                "suppressed": sum(decision.counts["suppressed_by_reason"].values()),
-                "published": decision.counts["published"],
+            audience.code: {
+                "candidates": audience.counts["candidates"],
+                "suppressed": sum(audience.counts["suppressed_by_reason"].values()),
+                "published": audience.counts["published"],
             }
-            for decision in self.decisions
+            for audience in self.audiences
         }
 
-    def funnels(self) -> dict[str, dict[str, Any]]:
-        """Give every segment's full counts, as its manifest states them."""
-        return {decision.segment.code: decision.counts for decision in self.decisions}
 
-    @property
-    def touched(self) -> tuple[str, ...]:
-        """The tables a night of segments writes."""
-        return tuple(f"segments.{name}" for name in WRITTEN)
-
-
-def check_specs(settings: Settings) -> None:
+def check_specs(settings: Settings, surroundings: Surroundings) -> None:
     """Read and check every specification of a workspace; the first fault raises ``SettingsInvalid`` with its place."""
-    refuse_findings(read_catalogue(settings).findings())
+    refuse_findings(read_catalogue(settings, surroundings).findings())
 
 
-def publish(lake: Lake, business_date: date) -> SegmentsResult:
-    """Evaluate all segments of the workspace and release their audiences at once."""
-    result = evaluate(lake, business_date)
-    release(lake, result)
-    return result
-
-
-def evaluate(lake: Lake, business_date: date, *, engine: Engine | None = None) -> SegmentsResult:
-    """Decide every segment of the workspace for a business date, write ``segments.*`` and stage the files.
+def evaluate(
+    lake: Lake, business_date: date, surroundings: Surroundings, *, engine: Engine | None = None
+) -> SegmentsResult:
+    """Decide every segment of the workspace for a business date, write ``segments.*`` and give the audiences.
 
     ``engine`` makes the leaf table; by default the size of the lake decides, and both give the same run.
 
-    A faulty specification raises ``SettingsInvalid``; a guard raises ``GateStopped`` before anything is written or
-    staged. The same inputs give the same rows and the same runs.
+    A faulty specification raises ``SettingsInvalid``; a guard raises ``GateStopped`` before anything is written. The
+    same inputs give the same rows and the same runs.
     """
     rows = lake.read_arrow("segments.definitions", columns=["code", "version", "definition_hash"]).to_pylist()
-    known = {(row["code"], row["version"]): row["definition_hash"] for row in rows}
-    catalogue = read_catalogue(lake.settings, known_hashes=known)
+    hashes = {(row["code"], row["version"]): row["definition_hash"] for row in rows}
+    catalogue = read_catalogue(lake.settings, surroundings, known_hashes=hashes)
     refuse_findings(catalogue.findings())
     if not catalogue.segments:
         return SegmentsResult(business_date)
-    connection, decisions = _decide_all(lake, catalogue, business_date, engine)
-    _write_tables(lake, connection, decisions, business_date)
-    audiences: list[StagedAudience] = []
-    try:
-        for decision in decisions:
-            for name in decision.segment.spec.publish.destinations:
-                staged = stage_audience(
-                    decision,
-                    name,
-                    catalogue.around.destinations[name],
-                    settings=lake.settings,
-                    business_date=business_date,
-                    tags=dict(catalogue.around.tags),
-                )
-                if staged is not None:
-                    audiences.append(staged)
-        _write_recipients(lake, audiences)
-    except BaseException:
-        for audience in audiences:
-            discard_audience(audience)
-        raise
-    return SegmentsResult(business_date, tuple(decisions), tuple(audiences))
-
-
-def release(lake: Lake, result: SegmentsResult) -> None:
-    """Make the staged audiences visible to their destinations and record the deliveries."""
-    for audience in result.audiences:
-        release_audience(audience)
-        what = "is there already" if audience.is_repeated else "released"
-        log.info(
-            "audience %s for %s: %d people, %s",
-            audience.segment,
-            audience.destination,
-            audience.published,
-            what,
-        )
-    extend_rows(lake, "segments.deliveries", delivery_rows(result.audiences))
-
-
-def discard(result: SegmentsResult) -> None:
-    """Remove what was staged and will not be released."""
-    for audience in result.audiences:
-        discard_audience(audience)
+    with open_alone(lake.settings.time_zone) as desk:
+        decisions, earlier = _decide_all(lake, desk, catalogue, business_date, engine)
+        _write_tables(lake, desk, decisions, earlier, business_date)
+    return SegmentsResult(business_date, tuple(decision.audience for decision in decisions))
 
 
 def _decide_all(
-    lake: Lake, catalogue: Catalogue, business_date: date, engine: Engine | None
-) -> tuple[duckdb.DuckDBPyConnection, list[Decision]]:
-    import duckdb
-
-    segments, policy = catalogue.segments, catalogue.around.policy
+    lake: Lake, desk: Desk, catalogue: Catalogue, business_date: date, engine: Engine | None
+) -> tuple[list[SegmentDecision], EarlierNights]:
+    segments, policy = catalogue.segments, catalogue.site.policy
     _refuse_missing_tags(lake, segments)
     lists = _read_lists(lake.settings.workspace, segments)
     offers = {s.code: _offer_risk(lake, s) for s in segments}
     leaf_table = compile_leaf_table(segments, business_date=business_date, policy=policy)
-    connection = duckdb.connect()
-    make_leaf_table(lake, connection, leaf_table, lists, business_date, engine=engine)
-    connection.register("earlier_members", earlier_members(lake, business_date))
-    connection.register(
-        "redirects", lake.read_arrow("identity.redirects", columns=["from_one_id", "to_one_id"])
-    )
-    assigned = lake.read_arrow("segments.assignments", columns=["salt", "one_id", "arm", "assigned_on"])
-    connection.register("all_assignments", assigned)
-    connection.execute(
-        f"CREATE TEMP VIEW earlier_assignments AS FROM all_assignments WHERE assigned_on < DATE '{business_date}'"
-    )
-    connection.execute(HELD_ARMS_SQL)
-    hashes = {ref: (len(found.holding(business_date)), found.sha256) for ref, found in lists.items()}
-    decisions: list[Decision] = []
-    read_hashes: dict[tuple[str, ...], dict[str, Any]] = {}
+    leaves = make_leaf_table(lake, desk, leaf_table, lists, business_date, engine=engine)
+    earlier = read_earlier_nights(lake, desk, business_date)
+    list_hashes = {ref: (len(entry.holding(business_date)), entry.sha256) for ref, entry in lists.items()}
+    decisions: list[SegmentDecision] = []
+    members: dict[str, Relation] = {}
+    hashes: dict[tuple[str, ...], dict[str, Any]] = {}
     for level in levels_of(segments):
         for segment in level:
             decision = decide_segment(
-                connection,
+                desk,
                 segment,
                 business_date=business_date,
                 policy=policy,
-                leaf_table=leaf_table,
-                tags=catalogue.around.tags,
-                list_hashes=hashes,
+                leaves=leaves,
+                arms=earlier.arms,
+                members=members,
+                tags=catalogue.site.tags,
+                list_hashes=list_hashes,
                 offer_risk=offers[segment.code],
-                hashes=read_hashes,
+                hashes=hashes,
             )
-            log.info("segment %s: %s", segment.code, decision.counts)
+            log.info("segment %s: %s", segment.code, decision.audience.counts)
+            members[segment.code] = decision.members
             decisions.append(decision)
-    return connection, sorted(decisions, key=lambda d: d.segment.code)
+    return sorted(decisions, key=lambda d: d.segment.code), earlier
 
 
 def _read_lists(workspace: Path, segments: Sequence[Segment]) -> dict[str, StaticList]:
@@ -212,9 +130,9 @@ def _refuse_missing_tags(lake: Lake, segments: Sequence[Segment]) -> None:
     """Refuse a tag that is online in the registry but was never built, before Spark complains about a column."""
     present = {f.name for f in lake.delta(TAG_TABLE).schema().fields}
     for segment in segments:
-        asked = [(leaf.tag, leaf.line) for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)]
+        leaf_tags = [(leaf.tag, leaf.line) for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)]
         for tag, line in [
-            *asked,
+            *leaf_tags,
             *((tag, segment.line("publish", "columns")) for tag in published_tags(segment)),
         ]:
             if tag not in present:
@@ -230,10 +148,10 @@ def _offer_risk(lake: Lake, segment: Segment) -> str | None:
     if segment.spec.offer is None:
         return None
     offer_id, _, version = segment.spec.offer.partition("@")
-    wanted = ["offer_id", "version", "risk_level", "valid_to"]
+    columns = ["offer_id", "version", "risk_level", "valid_to"]
     offers = [
         row
-        for row in lake.read_arrow("trusted.offers", columns=wanted).to_pylist()
+        for row in lake.read_arrow("trusted.offers", columns=columns).to_pylist()
         if row["valid_to"] is None
     ]
     risks = {
@@ -250,40 +168,14 @@ def _offer_risk(lake: Lake, segment: Segment) -> str | None:
 
 
 def _write_tables(
-    lake: Lake, connection: duckdb.DuckDBPyConnection, decisions: list[Decision], business_date: date
+    lake: Lake, desk: Desk, decisions: list[SegmentDecision], earlier: EarlierNights, business_date: date
 ) -> None:
     """Write what was decided; dates are replaced, dictionaries only grow."""
-    import pyarrow as pa
-
-    members, changes = member_rows(connection, decisions, business_date)
+    members, changes = member_rows(desk, decisions, earlier, business_date)
     lake.replace_partition("segments.members", members, as_of=business_date)
     lake.replace_partition("segments.changes", changes, as_of=business_date)
-    suppressions = suppression_rows(connection, decisions, business_date)
+    suppressions = suppression_rows(desk, decisions, business_date)
     lake.replace_partition("segments.suppressions", suppressions, as_of=business_date)
-    lake.extend_dictionary("segments.assignments", assignment_rows(decisions, business_date))
-    extend_rows(lake, "segments.definitions", definition_rows(decisions))
-    runs = pa.Table.from_pylist(
-        run_rows(lake, decisions, business_date), schema=contract("segments.runs").arrow_schema()
-    )
-    lake.replace_partition("segments.runs", runs, as_of=business_date)
-
-
-def _write_recipients(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
-    import pyarrow as pa
-
-    parts = [
-        pa.table(
-            {
-                "destination": pa.array([audience.destination] * audience.recipients.num_rows, pa.string()),
-                "recipient_key": audience.recipients["recipient_key"],
-                "one_id": audience.recipients["one_id"],
-            }
-        )
-        for audience in audiences
-    ]
-    if parts:
-        together = pa.concat_tables(parts)
-        unique = together.group_by(["destination", "recipient_key", "one_id"]).aggregate([]).sort_by(
-            [("destination", "ascending"), ("recipient_key", "ascending")]
-        )  # fmt: skip
-        lake.extend_dictionary("segments.recipients", unique)
+    lake.extend_dictionary("segments.assignments", assignment_rows(desk, decisions, business_date))
+    lake.extend_dictionary("segments.definitions", definition_rows(decisions))
+    lake.replace_partition("segments.runs", run_rows(lake, decisions, business_date), as_of=business_date)

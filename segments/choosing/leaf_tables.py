@@ -12,43 +12,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lakehouse.query.desk import newest_sql
-from segments.choosing.compile import LIST_VIEW, LeafTable
+from lakehouse.query.files import parquet_sql
+from segments.choosing.compile import LIST_VIEW, LeafTable, Leaves
 from segments.language.lists import StaticList
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
+    from lakehouse.query.desk import Desk, Relation
     from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.segments")
 IN_PROCESS_BYTES = 1 << 30
 Engine = Literal["spark", "duckdb"]
-# Functions of the compiled SQL that sqlglot leaves as they are.
-_MACROS = ("CREATE OR REPLACE TEMP MACRO arrays_overlap(a, b) AS list_has_any(a, b)",)
 
 
 def make_leaf_table(
     lake: Lake,
-    connection: duckdb.DuckDBPyConnection,
+    desk: Desk,
     leaf_table: LeafTable,
     lists: dict[str, StaticList],
     business_date: date,
     *,
     engine: Engine | None = None,
-) -> None:
-    """Make ``leaf_table`` on the connection from what the night has written so far.
+) -> Leaves:
+    """Give the rows of the leaf table from what the night has written so far.
 
     ``engine`` is chosen by the size of the tables that are read unless it is given.
     """
-    chosen = engine or ("duckdb" if _input_bytes(lake, leaf_table) < IN_PROCESS_BYTES else "spark")
+    engine = engine or ("duckdb" if _input_bytes(lake, leaf_table) < IN_PROCESS_BYTES else "spark")
     entries = list_rows(lists, business_date)
-    log.debug("leaf table of %d columns by %s", leaf_table.sql.count(" AS leaf_"), chosen)
-    if chosen == "spark":
+    log.debug("leaf table of %d columns by %s", leaf_table.sql.count(" AS leaf_"), engine)
+    if engine == "spark":
         with lake.exchange("segments") as folder:
-            _by_spark(lake, connection, leaf_table, entries, folder)
+            rows = _by_spark(lake, desk, leaf_table, entries, folder)
     else:
-        _by_duckdb(lake, connection, leaf_table, entries)
+        rows = _by_duckdb(lake, desk, leaf_table, entries)
+    return Leaves(rows, leaf_table.columns_of)
 
 
 def list_rows(lists: dict[str, StaticList], business_date: date) -> pa.Table:
@@ -60,40 +60,39 @@ def list_rows(lists: dict[str, StaticList], business_date: date) -> pa.Table:
     )
     rows = [
         {"list": reference, "one_id": e.one_id, "source": e.source, "source_key": e.source_key}
-        for reference, found in lists.items()
-        for e in found.holding(business_date)
+        for reference, entries in lists.items()
+        for e in entries.holding(business_date)
     ]
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _by_spark(
-    lake: Lake, connection: duckdb.DuckDBPyConnection, leaf_table: LeafTable, entries: pa.Table, folder: Path
-) -> None:
+def _by_spark(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table, folder: Path) -> Relation:
     import pyarrow.parquet as pq
 
     lake.register(leaf_table.tables)
     pq.write_table(entries, folder / "lists.parquet")
     lake.spark.read.parquet(str(folder / "lists.parquet")).createOrReplaceTempView(LIST_VIEW)
     lake.spark.sql(leaf_table.sql).write.parquet(str(folder / "leaves"))
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE leaf_table AS FROM read_parquet('{folder}/leaves/*.parquet')"
-    )
+    return desk.keep("leaf_table", parquet_sql(sorted((folder / "leaves").glob("*.parquet"))))
 
 
-def _by_duckdb(
-    lake: Lake, connection: duckdb.DuckDBPyConnection, leaf_table: LeafTable, entries: pa.Table
-) -> None:
+def _by_duckdb(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table) -> Relation:
     import sqlglot
+    from sqlglot import exp
 
-    connection.execute(f"SET TimeZone = '{lake.settings.time_zone}'")
-    for macro in _MACROS:
-        connection.execute(macro)
-    for table in leaf_table.tables:
-        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{table.partition(".")[0]}"')
-        connection.execute(f"CREATE OR REPLACE VIEW {table} AS {newest_sql(lake.settings, table)}")
-    connection.register(LIST_VIEW, entries)
-    statement = sqlglot.transpile(leaf_table.sql, read="spark", write="duckdb")[0]
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE leaf_table AS {statement}")
+    relations = {table: desk.define(table, newest_sql(lake.settings, table)) for table in leaf_table.tables}
+    relations[LIST_VIEW] = desk.lend(LIST_VIEW, entries)
+    query = sqlglot.parse_one(leaf_table.sql, read="spark")
+    for table in list(query.find_all(exp.Table)):
+        relation = relations.get(f"{table.db}.{table.name}" if table.db else table.name)
+        if relation is not None:
+            table.set("this", exp.to_identifier(relation.name, quoted=True))
+            table.set("db", None)
+    # A function that sqlglot leaves as it is.
+    for function in list(query.find_all(exp.Anonymous)):
+        if function.name.lower() == "arrays_overlap":
+            function.set("this", "list_has_any")
+    return desk.keep("leaf_table", query.sql(dialect="duckdb"))
 
 
 def _input_bytes(lake: Lake, leaf_table: LeafTable) -> int:

@@ -74,10 +74,10 @@ def usable_column(channel: str) -> str:
 
 def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_date: date) -> PersonFactsSql:
     """Give the facts for the purposes and channels that the segments use; one row per OneID in each part."""
-    chosen = list(segments)
-    wanted = sorted({(s.spec.purpose, channel) for s in chosen for channel in s.spec.contact.channels})
-    purposes = sorted({purpose for purpose, _ in wanted})
-    channels = sorted({channel for _, channel in wanted})
+    every = list(segments)
+    uses = sorted({(s.spec.purpose, channel) for s in every for channel in s.spec.contact.channels})
+    purposes = sorted({purpose for purpose, _ in uses})
+    channels = sorted({channel for _, channel in uses})
     today = literal(business_date)
     parts = (
         "persons AS (\n  SELECT one_id, source, source_key FROM identity.memberships WHERE valid_to IS NULL)",
@@ -86,7 +86,7 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         _receipts_part(today),
         _receipt_facts_part(channels),
         _decisions_part(),
-        _consents_part(wanted, purposes, policy, literal(business_date + timedelta(days=1))),
+        _consents_part(uses, purposes, policy, literal(business_date + timedelta(days=1))),
         _addresses_part(channels, policy),
     )
     names = (
@@ -101,9 +101,9 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         "LEFT JOIN identity.one_ids one_id_facts ON one_id_facts.one_id = t.one_id",
         *(f"LEFT JOIN {name} ON {name}.one_id = t.one_id" for name in names[1:]),
     )
-    allowed = [
+    permissions = [
         f"coalesce(consent_facts.{allowed_column(p, c)}, {_allowed_without_decision(policy, p)}) AS {allowed_column(p, c)}"
-        for p, c in wanted
+        for p, c in uses
     ]
     opted = [f"coalesce(consent_facts.{opt_out_column(p)}, false) AS {opt_out_column(p)}" for p in purposes]
     usable = [
@@ -119,7 +119,7 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         "coalesce(control_facts.has_complained, false) OR coalesce(receipt_facts.has_complained, false)"
         " AS has_complained",
         *opted,
-        *allowed,
+        *permissions,
         *usable,
     )
     columns_of = {
@@ -127,7 +127,7 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         "trusted.customers": ("is_deceased", "is_minor", "is_staff"),
         "trusted.account_controls": ("is_restricted", "has_complained"),
         "trusted.consents": tuple(
-            [opt_out_column(p) for p in purposes] + [allowed_column(p, c) for p, c in wanted]
+            [opt_out_column(p) for p in purposes] + [allowed_column(p, c) for p, c in uses]
         ),
         "trusted.identifier_observations": tuple(usable_column(c) for c in channels),
         "trusted.receipts": ("has_complained", *(usable_column(c) for c in channels)),
@@ -138,7 +138,7 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
 def reason_sql(segment: Segment, *, offer_risk: str | None = None) -> str:
     """Give the SQL (Spark and DuckDB) of the one primary reason against a person, null when there is none."""
     purpose, channels = segment.spec.purpose, segment.spec.contact.channels
-    allowed = [allowed_column(purpose, channel) for channel in channels]
+    permissions = [allowed_column(purpose, channel) for channel in channels]
     reachable = [f"({allowed_column(purpose, channel)} AND {usable_column(channel)})" for channel in channels]
     conditions = {
         "NOT_ELIGIBLE_KIND": f"coalesce(kind, '') <> '{segment.spec.entity}'",
@@ -148,7 +148,7 @@ def reason_sql(segment: Segment, *, offer_risk: str | None = None) -> str:
         "STAFF": "is_staff",
         "OPT_OUT": opt_out_column(purpose),
         "COMPLAINT": "has_complained",
-        "NO_CONSENT": f"NOT ({' OR '.join(allowed)})",
+        "NO_CONSENT": f"NOT ({' OR '.join(permissions)})",
         "UNREACHABLE": f"NOT ({' OR '.join(reachable)})",
     }
     if offer_risk is not None:
@@ -237,7 +237,7 @@ def _decisions_part() -> str:
 
 
 def _consents_part(
-    wanted: Sequence[tuple[str, str]], purposes: Sequence[str], policy: Policy, used_on: str
+    uses: Sequence[tuple[str, str]], purposes: Sequence[str], policy: Policy, used_on: str
 ) -> str:
     """Latest decision per channel; the later of two profiles of a person counts, a tie is a refusal.
 
@@ -246,26 +246,28 @@ def _consents_part(
     A channel's own refusal stands whatever was said about all channels, and its own grant falls with a
     later refusal of all.
     """
-    found, decided = [], []
+    latest_columns, answer_columns = [], []
     for purpose in purposes:
         latest = _LATEST
         of_all = f"purpose = '{purpose}' AND channel = 'ALL'"
-        found.append(f"max(CASE WHEN {of_all} THEN {latest} END) AS all_{purpose}")
-        found.append(
+        latest_columns.append(f"max(CASE WHEN {of_all} THEN {latest} END) AS all_{purpose}")
+        latest_columns.append(
             f"max(CASE WHEN {of_all} AND is_refusal THEN decided_at END) AS all_{purpose}_refused_at"
         )
         overall = f"purpose = '{purpose}' AND (channel = 'ALL' OR NOT is_refusal)"
-        found.append(f"max(CASE WHEN {overall} THEN struct(decided_at, is_refusal) END) AS overall_{purpose}")
+        latest_columns.append(
+            f"max(CASE WHEN {overall} THEN struct(decided_at, is_refusal) END) AS overall_{purpose}"
+        )
         opted = f"coalesce(overall_{purpose}.is_refusal, false)"
         if purpose == "marketing":
-            found.append(
+            latest_columns.append(
                 "max(CASE WHEN purpose = 'profiling' THEN struct(decided_at, is_refusal) END) AS profiling"
             )
             opted += " OR coalesce(profiling.is_refusal, false)"
-        decided.append(f"{opted} AS {opt_out_column(purpose)}")
-    for purpose, channel in wanted:
+        answer_columns.append(f"{opted} AS {opt_out_column(purpose)}")
+    for purpose, channel in uses:
         own, all_ = f"own_{purpose}_{channel.lower()}", f"all_{purpose}"
-        found.append(
+        latest_columns.append(
             f"max(CASE WHEN purpose = '{purpose}' AND channel = '{channel}' THEN {_LATEST} END) AS {own}"
         )
         recalled = f"coalesce({all_}_refused_at >= {own}.decided_at, false)"
@@ -275,14 +277,14 @@ def _consents_part(
         else:
             own_holds = f"NOT {own}.is_refusal AND NOT {recalled}"
             all_holds = f"coalesce(NOT {all_}.is_refusal, true)"
-        decided.append(
+        answer_columns.append(
             f"CASE WHEN {own} IS NOT NULL THEN {own_holds} ELSE {all_holds} END AS {allowed_column(purpose, channel)}"
         )
     return (
         "latest_decisions AS (\n  SELECT one_id,\n    "
-        + ",\n    ".join(found)
+        + ",\n    ".join(latest_columns)
         + "\n  FROM decisions GROUP BY one_id),\nconsent_facts AS (\n  SELECT one_id,\n    "
-        + ",\n    ".join(decided)
+        + ",\n    ".join(answer_columns)
         + "\n  FROM latest_decisions)"
     )
 
@@ -299,9 +301,9 @@ def _addresses_part(channels: list[str], policy: Policy) -> str:
     ]
     if not flags:
         return "address_facts AS (\n  SELECT DISTINCT one_id FROM persons)"
-    selected = ",\n    ".join(["p.one_id", *flags])
+    columns = ",\n    ".join(["p.one_id", *flags])
     return (
-        f"address_facts AS (\n  SELECT {selected}\n"
+        f"address_facts AS (\n  SELECT {columns}\n"
         "  FROM trusted.identifier_observations o JOIN persons p ON p.source = o.source AND p.source_key = o.source_key\n"
         "  WHERE o.valid_to IS NULL GROUP BY p.one_id)"
     )

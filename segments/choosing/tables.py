@@ -8,174 +8,148 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.reading import contract
-from segments.choosing.decide import Decision
+from lakehouse.query.words import literal, literals
+from segments.choosing.decide import MEMBERS, SegmentDecision
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
+    from lakehouse.query.desk import Desk, Relation
     from lakehouse.tables.lake import Lake
+    from segments.choosing.earlier import EarlierNights
 
-PLACES_OF_MEMBERS = ("TREATED", "GLOBAL", "LOCAL", "CONTAMINATED")
 _CONSENT_REASONS = ("OPT_OUT", "NO_CONSENT", "COMPLAINT")
 
 
-def earlier_members(lake: Lake, business_date: date) -> pa.Table:
-    """Give the memberships of each segment on its last business date before this one (code, one_id, …)."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    wanted = ["code", "as_of", "one_id", "variant", "holdout", "channel", "entered_on"]
-    runs = lake.read_arrow("segments.runs", columns=["code", "as_of"]).to_pylist()
-    latest: dict[str, date] = {}
-    for run in runs:
-        if run["as_of"] < business_date:
-            latest[run["code"]] = max(run["as_of"], latest.get(run["code"], run["as_of"]))
-    parts = []
-    for day in sorted(set(latest.values())):
-        rows = lake.read_arrow("segments.members", columns=wanted, filters=[("as_of", "=", day)])
-        codes = pa.array([code for code, last in latest.items() if last == day])
-        parts.append(rows.filter(pc.is_in(rows["code"], value_set=codes)))
-    schema = pa.schema([contract("segments.members").arrow_schema().field(name) for name in wanted])
-    return pa.concat_tables([part.cast(schema) for part in parts]) if parts else schema.empty_table()
-
-
 def member_rows(
-    connection: duckdb.DuckDBPyConnection, decisions: Iterable[Decision], business_date: date
+    desk: Desk, decisions: Iterable[SegmentDecision], earlier: EarlierNights, business_date: date
 ) -> tuple[pa.Table, pa.Table]:
-    """Give the rows of ``segments.members`` and of ``segments.changes``.
-
-    The connection holds ``earlier_members`` and ``redirects``, and ``placed_<code>`` of every decision.
-    """
-    import pyarrow as pa
-
+    """Give the rows of ``segments.members`` and of ``segments.changes``."""
     members, changes = [], []
+    today = literal(business_date)
     for decision in decisions:
-        code = decision.segment.code
-        named = f"'{code}' AS code, DATE '{business_date}' AS as_of, '{decision.run_id}' AS run_id"
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE current_members AS SELECT {named}, p.one_id, p.variant,\n"
+        code = literal(decision.segment.code)
+        keys = f"{code} AS code, {today} AS as_of, {literal(decision.run_id)} AS run_id"
+        current = desk.keep(
+            "current_members",
+            f"SELECT {keys}, p.one_id, p.variant,\n"
             "  CASE WHEN p.place IN ('GLOBAL', 'LOCAL') THEN p.place ELSE 'NONE' END AS holdout, p.channel,\n"
-            f"  coalesce(e.entered_on, DATE '{business_date}') AS entered_on\n"
-            f"FROM placed_{code} p LEFT JOIN earlier_members e ON e.code = '{code}' AND e.one_id = p.one_id\n"
-            f"WHERE p.place IN ('TREATED', 'GLOBAL', 'LOCAL', 'CONTAMINATED')"
+            f"  coalesce(e.entered_on, {today}) AS entered_on\n"
+            f"FROM {decision.candidates} p LEFT JOIN {earlier.members} e ON e.code = {code} AND e.one_id = p.one_id\n"
+            f"WHERE p.place IN {MEMBERS}",
         )
-        members.append(connection.sql("FROM current_members ORDER BY one_id").to_arrow_table())
-        changes.append(connection.sql(_changes_sql(code, named)).to_arrow_table())
-    nothing = {name: contract(name).arrow_schema() for name in ("segments.members", "segments.changes")}
-    return (
-        _together(members, nothing["segments.members"], pa),
-        _together(changes, nothing["segments.changes"], pa),
-    )
+        members.append(desk.arrow(f"SELECT * FROM {current} ORDER BY one_id"))
+        changes.append(desk.arrow(_changes_sql(code, keys, current, decision.candidates, earlier)))
+        desk.drop(current)
+    return _together("segments.members", members), _together("segments.changes", changes)
 
 
-def _changes_sql(code: str, named: str) -> str:
-    sent = "holdout = 'NONE' AND coalesce(variant, '') <> 'CONTAMINATED'"
-    consent = ", ".join(f"'{reason}'" for reason in _CONSENT_REASONS)
+def _changes_sql(
+    code: str, keys: str, current: Relation, candidates: Relation, earlier: EarlierNights
+) -> str:
+    is_sent = "holdout = 'NONE' AND coalesce(variant, '') <> 'CONTAMINATED'"
     return (
-        f"WITH now AS (SELECT * FROM current_members WHERE {sent}),\n"
-        f"before AS (SELECT * FROM earlier_members WHERE code = '{code}' AND {sent})\n"
-        f"SELECT {named}, coalesce(n.one_id, b.one_id) AS one_id,\n"
+        f"WITH now AS (SELECT * FROM {current} WHERE {is_sent}),\n"
+        f"before AS (SELECT * FROM {earlier.members} WHERE code = {code} AND {is_sent})\n"
+        f"SELECT {keys}, coalesce(n.one_id, b.one_id) AS one_id,\n"
         "  CASE WHEN b.one_id IS NULL THEN 'ENTER' WHEN n.one_id IS NULL THEN 'EXIT' ELSE 'UPDATE' END AS op,\n"
         "  CASE WHEN b.one_id IS NULL THEN\n"
-        "      CASE WHEN n.one_id IN (SELECT to_one_id FROM redirects JOIN before x ON x.one_id = from_one_id)\n"
+        f"      CASE WHEN n.one_id IN (SELECT to_one_id FROM {earlier.redirects} JOIN before x ON x.one_id = from_one_id)\n"
         "        THEN 'merge' ELSE 'rule' END\n"
         "    WHEN n.one_id IS NOT NULL THEN CASE WHEN n.variant IS DISTINCT FROM b.variant THEN 'variant' ELSE 'channel' END\n"
-        "    WHEN b.one_id IN (SELECT from_one_id FROM redirects) THEN 'merge'\n"
-        f"    WHEN p.reason IN ({consent}) THEN 'consent'\n"
+        f"    WHEN b.one_id IN (SELECT from_one_id FROM {earlier.redirects}) THEN 'merge'\n"
+        f"    WHEN p.reason IN ({literals(_CONSENT_REASONS)}) THEN 'consent'\n"
         "    WHEN p.reason IS NOT NULL THEN 'suppression'\n"
         "    WHEN p.place = 'NOT_IN_ROLLOUT' THEN 'rollout'\n"
         "    WHEN p.place IN ('GLOBAL', 'LOCAL') THEN 'holdout'\n"
         "    WHEN p.place = 'CONTAMINATED' THEN 'merge' ELSE 'rule' END AS cause\n"
         "FROM now n FULL JOIN before b ON b.one_id = n.one_id\n"
-        f"LEFT JOIN placed_{code} p ON p.one_id = b.one_id\n"
+        f"LEFT JOIN {candidates} p ON p.one_id = b.one_id\n"
         "WHERE n.one_id IS NULL OR b.one_id IS NULL OR n.variant IS DISTINCT FROM b.variant\n"
         "  OR n.channel IS DISTINCT FROM b.channel\nORDER BY one_id"
     )
 
 
-def suppression_rows(
-    connection: duckdb.DuckDBPyConnection, decisions: Iterable[Decision], business_date: date
-) -> pa.Table:
+def suppression_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
     """Give the rows of ``segments.suppressions``."""
-    import pyarrow as pa
-
     parts = []
     for decision in decisions:
-        channels = ",".join(decision.segment.spec.contact.channels)
+        channels = literal(",".join(decision.segment.spec.contact.channels))
         parts.append(
-            connection.sql(
-                f"SELECT '{decision.segment.code}' AS code, DATE '{business_date}' AS as_of, "
-                f"'{decision.run_id}' AS run_id, one_id, reason,\n"
-                f"  CASE WHEN reason IN ('NO_CONSENT', 'UNREACHABLE') THEN '{channels}' END AS detail\n"
-                f"FROM placed_{decision.segment.code} WHERE place = 'SUPPRESSED' ORDER BY one_id"
-            ).to_arrow_table()
+            desk.arrow(
+                f"SELECT {literal(decision.segment.code)} AS code, {literal(business_date)} AS as_of, "
+                f"{literal(decision.run_id)} AS run_id, one_id, reason,\n"
+                f"  CASE WHEN reason IN ('NO_CONSENT', 'UNREACHABLE') THEN {channels} END AS detail\n"
+                f"FROM {decision.candidates} WHERE place = 'SUPPRESSED' ORDER BY one_id"
+            )
         )
-    return _together(parts, contract("segments.suppressions").arrow_schema(), pa)
+    return _together("segments.suppressions", parts)
 
 
-def assignment_rows(decisions: Iterable[Decision], business_date: date) -> pa.Table:
+def assignment_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
     """Give the arms met this night; two segments that share a salt met the same arm, which is given once."""
-    import duckdb
+    every = " UNION ALL ".join(f"SELECT * FROM {decision.assignments}" for decision in decisions)
+    return desk.arrow(
+        f"SELECT salt, one_id, min(bucket) AS bucket, min(arm) AS arm, {literal(business_date)} AS assigned_on, "
+        f"min(source) AS source FROM ({every}) GROUP BY salt, one_id ORDER BY salt, one_id"
+    )
+
+
+def definition_rows(decisions: Iterable[SegmentDecision]) -> pa.Table:
+    """Give the rows of ``segments.definitions``."""
+    return _rows(
+        "segments.definitions",
+        [
+            {
+                "code": decision.segment.code,
+                "version": decision.segment.version,
+                "definition_hash": decision.segment.definition_hash,
+                "yaml": decision.segment.text,
+                "status": "active",
+            }
+            for decision in decisions
+        ],
+    )
+
+
+def run_rows(lake: Lake, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
+    """Give the rows of ``segments.runs``; ``seq`` goes on from the business dates before."""
+    runs = lake.read_arrow("segments.runs", columns=["code", "seq", "as_of"]).to_pylist()
+    newest: dict[str, int] = {}
+    for run in runs:
+        if run["as_of"] < business_date:
+            newest[run["code"]] = max(run["seq"], newest.get(run["code"], 0))
+    return _rows(
+        "segments.runs",
+        [
+            {
+                "run_id": audience.run_id,
+                "code": audience.code,
+                "version": audience.version,
+                "definition_hash": audience.definition_hash,
+                "as_of": business_date,
+                "seq": 1 + newest.get(audience.code, 0),
+                "inputs": audience.inputs,
+                "tag_versions": [{"tag": t, "version": v} for t, v in sorted(audience.tag_versions.items())],
+                "params": "{}",
+                "counts": json.dumps(audience.counts, sort_keys=True),
+                "status": "evaluated",
+            }
+            for audience in (decision.audience for decision in decisions)
+        ],
+    )
+
+
+def _rows(table: str, rows: list[dict[str, Any]]) -> pa.Table:
     import pyarrow as pa
 
-    connection = duckdb.connect()
-    tables = [decision.assignments for decision in decisions]
-    rows = (
-        pa.concat_tables(tables) if tables else contract("segments.assignments").arrow_schema().empty_table()
-    )
-    connection.register("met", rows)
-    return connection.sql(
-        f"SELECT salt, one_id, min(bucket) AS bucket, min(arm) AS arm, DATE '{business_date}' AS assigned_on, "
-        "min(source) AS source FROM met GROUP BY salt, one_id ORDER BY salt, one_id"
-    ).to_arrow_table()
+    return pa.Table.from_pylist(rows, schema=contract(table).arrow_schema())
 
 
-def definition_rows(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
-    """Give the rows of ``segments.definitions``."""
-    return [
-        {
-            "code": decision.segment.code,
-            "version": decision.segment.version,
-            "definition_hash": decision.segment.definition_hash,
-            "yaml": decision.segment.text,
-            "status": "active",
-        }
-        for decision in decisions
-    ]
+def _together(table: str, parts: list[pa.Table]) -> pa.Table:
+    import pyarrow as pa
 
-
-def run_rows(lake: Lake, decisions: Iterable[Decision], business_date: date) -> list[dict[str, Any]]:
-    """Give the rows of ``segments.runs``; ``seq`` goes on from the business dates before."""
-    known = lake.read_arrow("segments.runs", columns=["code", "seq", "as_of"]).to_pylist()
-    earlier = [row for row in known if row["as_of"] < business_date]
-    return [
-        {
-            "run_id": decision.run_id,
-            "code": decision.segment.code,
-            "version": decision.segment.version,
-            "definition_hash": decision.segment.definition_hash,
-            "as_of": business_date,
-            "seq": 1
-            + max((row["seq"] for row in earlier if row["code"] == decision.segment.code), default=0),
-            "inputs": decision.inputs,
-            "tag_versions": [{"tag": t, "version": v} for t, v in sorted(decision.tag_versions.items())],
-            "params": "{}",
-            "counts": json.dumps(decision.counts, sort_keys=True),
-            "status": "evaluated",
-        }
-        for decision in decisions
-    ]
-
-
-def extend_rows(lake: Lake, table: str, rows: list[dict[str, Any]]) -> None:
-    """Add the rows whose key a small table does not hold yet."""
-    key = contract(table).key
-    known = {tuple(row[k] for k in key) for row in lake.read_arrow(table, columns=list(key)).to_pylist()}
-    lake.append_rows(table, [row for row in rows if tuple(row[k] for k in key) not in known])
-
-
-def _together(parts: list[pa.Table], schema: pa.Schema, pa: Any) -> pa.Table:
+    schema = contract(table).arrow_schema()
     return (
         pa.concat_tables([part.select(schema.names).cast(schema) for part in parts])
         if parts

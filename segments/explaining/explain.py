@@ -12,9 +12,11 @@ from typing import Any
 
 from lakehouse.errors import UsageError
 from lakehouse.query.published import Published, open_publication
+from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.catalogue import Catalogue, read_catalogue
+from segments.language.checks import Surroundings
 from segments.language.conditions import (
     All,
     Answer,
@@ -38,12 +40,12 @@ RESTRICTED = "RESTRICTED"
 
 @dataclass(frozen=True)
 class Line:
-    """One condition of the rule with its answer and, for a leaf, what was found."""
+    """One condition of the rule with its answer and, for a leaf, what it rests on."""
 
     depth: int
     text: str
     answer: Answer
-    found: str = ""
+    evidence: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ class Explanation:
     one_id: int
     business_date: date
     lines: list[Line]
-    chosen: Answer
+    answer: Answer
     unknown_means: str
-    suppressed: str | None
+    suppression: str | None
     variant: str | None
     holdout: str | None
     channel: str | None
@@ -69,11 +71,11 @@ class Explanation:
     @property
     def outcome(self) -> str:
         """One sentence: what became of the person."""
-        if self.suppressed:
-            return f"chosen, but suppressed: {self.suppressed}"
+        if self.suppression:
+            return f"chosen, but suppressed: {self.suppression}"
         if not self.is_member:
             treated_as = (
-                self.chosen if self.chosen is not None else {"include": True}.get(self.unknown_means, False)
+                self.answer if self.answer is not None else {"include": True}.get(self.unknown_means, False)
             )
             return "chosen, but outside the rollout" if treated_as else "not chosen by the rule"
         if self.holdout != "NONE":
@@ -83,14 +85,20 @@ class Explanation:
         return "member, published" if self.deliveries else "member, to be published"
 
 
-def explain(settings: Settings, code: str, one_id: int, business_date: date | None = None) -> Explanation:
+def explain(
+    settings: Settings,
+    surroundings: Surroundings,
+    code: str,
+    one_id: int,
+    business_date: date | None = None,
+) -> Explanation:
     """Explain one person and one segment from the newest publication, or from that of ``business_date``.
 
     Unknown codes and people without a tag row raise ``UsageError``.
     """
     published = open_publication(settings, business_date)
     day = published.publication.business_date
-    catalogue = read_catalogue(settings, known_hashes={})
+    catalogue = read_catalogue(settings, surroundings, known_hashes={})
     segment = next((s for s in catalogue.segments if s.code == code), None)
     if segment is None:
         raise UsageError(
@@ -108,9 +116,9 @@ def explain(settings: Settings, code: str, one_id: int, business_date: date | No
         one_id=person,
         business_date=day,
         lines=lines,
-        chosen=decide(segment.rule, facts.answer),
+        answer=decide(segment.rule, facts.answer),
         unknown_means=segment.unknown,
-        suppressed=_one(published, "segments.suppressions", "reason", code, day, person),
+        suppression=_one(published, "segments.suppressions", "reason", code, day, person),
         variant=_one(published, "segments.members", "variant", code, day, person),
         holdout=_one(published, "segments.members", "holdout", code, day, person),
         channel=_one(published, "segments.members", "channel", code, day, person),
@@ -150,7 +158,7 @@ class _Facts:
         return self._known[leaf.column]
 
     def _tag(self, leaf: TagLeaf) -> tuple[Answer, str]:
-        fact = self.catalogue.around.tags.get(leaf.tag)
+        fact = self.catalogue.site.tags.get(leaf.tag)
         if leaf.tag not in self.tags:
             return None, "not in the tag table of that day"
         value = self.tags[leaf.tag]
@@ -168,58 +176,60 @@ class _Facts:
             )
         if fact is not None and fact.is_restricted:
             return kleene_all(answers), RESTRICTED
-        return kleene_all(answers), "null" if value is None else _shown(value)
+        return kleene_all(answers), "null" if value is None else _text(value)
 
     def _before(self, tag: str, days: int) -> list[Any]:
-        found = self.published.sql(
-            f'SELECT "{tag}" FROM tags.customer_tags_daily WHERE one_id = ? AND as_of = ?',
+        rows = self.published.rows(
+            f"SELECT {identifier(tag)} FROM tags.customer_tags_daily WHERE one_id = ? AND as_of = ?",
             [self.one_id, self.day - timedelta(days=days)],
-        ).fetchall()
-        return [row[0] for row in found]
+        )
+        return [row[0] for row in rows]
 
     def _event(self, leaf: EventLeaf) -> tuple[Answer, str]:
-        filters = "".join(f' AND e."{key}" = ?' for key, _ in leaf.filters)
+        filters = "".join(f" AND e.{identifier(key)} = ?" for key, _ in leaf.filters)
         names = ", ".join("?" for _ in leaf.names)
-        rows = self.published.sql(
+        rows = self.published.rows(
             "SELECT count(*) FROM trusted.events e JOIN identity.memberships m"
             " ON m.source = e.source AND m.source_key = e.source_key AND m.valid_to IS NULL"
             f" WHERE m.one_id = ? AND e._arrived_on <= ? AND e.occurred_on BETWEEN ? AND ? AND e.event_name IN ({names}){filters}",
             [self.one_id, self.day, self.day - timedelta(days=leaf.within_days - 1), self.day, *leaf.names]
             + [value for _, value in leaf.filters],
-        ).fetchall()
+        )
         return compare_number(int(rows[0][0]), leaf.count), str(rows[0][0])
 
     def _list(self, leaf: ListLeaf) -> tuple[Answer, str]:
-        if not list_file(self.catalogue.around.workspace, leaf).is_file():
+        if not list_file(self.catalogue.site.workspace, leaf).is_file():
             return None, "the list is gone"
-        entries = read_list(self.catalogue.around.workspace, leaf).holding(self.day)
-        profiles = self.published.sql(
+        entries = read_list(self.catalogue.site.workspace, leaf).holding(self.day)
+        profiles = self.published.rows(
             "SELECT source, source_key FROM identity.memberships WHERE one_id = ? AND valid_to IS NULL",
             [self.one_id],
-        ).fetchall()
-        named = {(e.source, e.source_key) for e in entries}
-        listed = any(e.one_id == self.one_id for e in entries) or any(tuple(p) in named for p in profiles)
-        return listed, "on the list" if listed else "not on the list"
+        )
+        list_profiles = {(e.source, e.source_key) for e in entries}
+        is_on_list = any(e.one_id == self.one_id for e in entries) or any(
+            tuple(p) in list_profiles for p in profiles
+        )
+        return is_on_list, "on the list" if is_on_list else "not on the list"
 
     def _segment(self, leaf: SegmentLeaf) -> tuple[Answer, str]:
-        found = (
+        is_member = (
             _one(self.published, "segments.members", "one_id", leaf.segment, self.day, self.one_id)
             is not None
         )
-        return found, "member" if found else "no member"
+        return is_member, "member" if is_member else "no member"
 
 
 def _lines(segment: Segment, facts: _Facts) -> list[Line]:
     lines: list[Line] = []
 
     def add(node: Node, depth: int) -> None:
-        found = decide(node, facts.answer)
+        result = decide(node, facts.answer)
         if isinstance(node, (All, Any_)):
-            lines.append(Line(depth, "all of" if isinstance(node, All) else "any of", found))
+            lines.append(Line(depth, "all of" if isinstance(node, All) else "any of", result))
             for part in node.parts:
                 add(part, depth + 1)
         elif isinstance(node, Not):
-            lines.append(Line(depth, "not", found))
+            lines.append(Line(depth, "not", result))
             add(node.part, depth + 1)
         else:
             text = _leaf_text(node)
@@ -241,7 +251,7 @@ def _lines(segment: Segment, facts: _Facts) -> list[Line]:
 
 def _leaf_text(leaf: Leaf) -> str:
     if isinstance(leaf, TagLeaf):
-        tests = ", ".join(f"{t.operator} {_shown(t.operand)}" for t in leaf.tests)
+        tests = ", ".join(f"{t.operator} {_text(t.operand)}" for t in leaf.tests)
         return f"tag {leaf.tag}: {tests}"
     if isinstance(leaf, EventLeaf):
         count = ", ".join(f"{sign} {bound}" for sign, bound in sorted(leaf.count.items()))
@@ -251,52 +261,48 @@ def _leaf_text(leaf: Leaf) -> str:
     return f"segment {getattr(leaf, 'segment', '')}"
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return "[" + ", ".join(_shown(member) for member in value) + "]"
+        return "[" + ", ".join(_text(member) for member in value) + "]"
     return str(value)
 
 
 def _redirected(published: Published, one_id: int) -> int:
-    rows = published.sql(
-        "SELECT to_one_id FROM identity.redirects WHERE from_one_id = ?", [one_id]
-    ).fetchall()
+    rows = published.rows("SELECT to_one_id FROM identity.redirects WHERE from_one_id = ?", [one_id])
     return int(rows[0][0]) if rows else one_id
 
 
 def _tag_row(published: Published, one_id: int) -> dict[str, Any] | None:
-    result = published.sql("SELECT * FROM tags.customer_tags WHERE one_id = ?", [one_id])
-    names = [column[0] for column in result.description]
-    row = result.fetchone()
-    return dict(zip(names, row, strict=True)) if row else None
+    rows = published.arrow(f"SELECT * FROM tags.customer_tags WHERE one_id = {literal(one_id)}").to_pylist()
+    return rows[0] if rows else None
 
 
 def _one(published: Published, table: str, column: str, code: str, day: date, one_id: int) -> Any:
-    rows = published.sql(
+    rows = published.rows(
         f"SELECT {column} FROM {table} WHERE code = ? AND as_of = ? AND one_id = ?", [code, day, one_id]
-    ).fetchall()
+    )
     return rows[0][0] if rows else None
 
 
 def _deliveries(published: Published, code: str, day: date, one_id: int) -> list[dict[str, Any]]:
     """Give the deliveries of that day that hold the person, with the key it has there."""
-    rows = published.sql(
+    rows = published.rows(
         "SELECT d.destination, d.run_id, d.seq, r.recipient_key FROM segments.deliveries d"
         " JOIN segments.recipients r ON r.destination = d.destination AND r.one_id = ?"
         " JOIN segments.members m ON m.code = d.code AND m.as_of = d.as_of AND m.one_id = r.one_id"
         " WHERE d.code = ? AND d.as_of = ? AND m.holdout = 'NONE' AND coalesce(m.variant, '') <> 'CONTAMINATED'"
         " AND starts_with(d.run_id, m.run_id) ORDER BY d.destination, d.seq",
         [one_id, code, day],
-    ).fetchall()
+    )
     return [dict(zip(("destination", "run_id", "seq", "recipient_key"), row, strict=True)) for row in rows]
 
 
 def _notes(published: Published, segment: Segment, day: date) -> list[str]:
-    rows = published.sql(
+    rows = published.rows(
         "SELECT version, definition_hash FROM segments.runs WHERE code = ? AND as_of = ?", [segment.code, day]
-    ).fetchall()
+    )
     if not rows:
         return [f"the segment was not evaluated on {day}; the answers are those it would give"]
     if rows[0] != (segment.version, segment.definition_hash):

@@ -1,4 +1,4 @@
-"""The segments of a workspace with all that is needed to check them: tags, destinations, policy, known definitions."""
+"""The segments of a workspace with all that is needed to check them: tags, destinations, policy, published definitions."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ from dataclasses import dataclass
 
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
-from segments.language.checks import Finding, Surroundings, check_segments
-from segments.language.policy import read_destinations, read_policy
+from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
+from segments.language.policy import read_policy
 from segments.language.spec import Segment, read_segments
-from segments.language.tag_facts import read_tag_facts
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All specifications of a workspace and what surrounds them."""
+    """All specifications of a workspace and what they are checked against."""
 
     segments: list[Segment]
-    around: Surroundings
+    site: Site
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[SpecFinding]:
         """Give every finding over all specifications."""
-        return check_segments(self.segments, self.around)
+        return check_segments(self.segments, self.site)
 
 
-def read_catalogue(settings: Settings, known_hashes: dict[tuple[str, str], str] | None = None) -> Catalogue:
+def read_catalogue(
+    settings: Settings, surroundings: Surroundings, known_hashes: dict[tuple[str, str], str] | None = None
+) -> Catalogue:
     """Read and parse everything segments need from a workspace (no Spark, no JVM).
 
     ``known_hashes`` are the definitions already used, by (code, version); by default those last published.
     """
     workspace = settings.workspace
-    around = Surroundings(
+    site = Site(
         workspace=workspace,
-        tags=read_tag_facts(workspace),
-        destinations=read_destinations(workspace),
+        tags=surroundings.tags,
+        ceilings=surroundings.ceilings,
         policy=read_policy(workspace),
         known_hashes=published_hashes(settings) if known_hashes is None else known_hashes,
     )
-    return Catalogue(read_segments(workspace), around)
+    return Catalogue(read_segments(workspace), site)
 
 
 def published_hashes(settings: Settings) -> dict[tuple[str, str], str]:

@@ -19,18 +19,18 @@ from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, Node, SegmentLeaf, TagLeaf, leaves
 from segments.language.lists import known_lists, list_file
 from segments.language.operators import OPERATORS, Test, type_fault
-from segments.language.policy import Destination, Policy
+from segments.language.policy import Policy
 from segments.language.spec import Segment, version_matches
-from segments.language.tag_facts import TagFacts
+from vocabulary.levels import LEVELS
+from vocabulary.tag_facts import TagFacts
 
-LEVELS = ("C1", "C2", "C3")
 GIVEN_COLUMNS = ("variant", "channel")
 OFFER_TAG = "max_sellable_risk"
 DAILY_DAYS_KEPT = 32
 
 
 @dataclass(frozen=True)
-class Finding:
+class SpecFinding:
     """One fault of a specification."""
 
     code: str
@@ -45,30 +45,40 @@ class Finding:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What specifications are checked against."""
+    """What specifications may name and other rooms define."""
+
+    tags: Mapping[str, TagFacts]
+    """The registered tags by code."""
+    ceilings: Mapping[str, str]
+    """The destinations by name, each with the highest personal level it may receive."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the specifications of a workspace are checked against."""
 
     workspace: Path
     tags: Mapping[str, TagFacts]
-    destinations: Mapping[str, Destination]
+    ceilings: Mapping[str, str]
     policy: Policy
     known_hashes: Mapping[tuple[str, str], str]
 
 
-def check_segments(segments: list[Segment], around: Surroundings) -> list[Finding]:
+def check_segments(segments: list[Segment], site: Site) -> list[SpecFinding]:
     """Give every finding over all specifications of a workspace, in order of file and line."""
     by_code = {segment.code: segment for segment in segments}
-    found = [finding for segment in segments for finding in _check_one(segment, by_code, around)]
-    found += _cycles(segments, by_code)
-    found += _overlaps(segments)
-    return sorted(found, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
+    findings = [finding for segment in segments for finding in _check_one(segment, by_code, site)]
+    findings += _cycles(segments, by_code)
+    findings += _overlaps(segments)
+    return sorted(findings, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
 
 
-def refuse_findings(findings: Iterable[Finding]) -> None:
+def refuse_findings(findings: Iterable[SpecFinding]) -> None:
     """Raise ``SettingsInvalid`` with the first finding and the number of further ones, if there is any."""
-    listed = list(findings)
-    if listed:
-        first = listed[0]
-        more = f" ({len(listed) - 1} more; see `cdp segments check`)" if len(listed) > 1 else ""
+    every = list(findings)
+    if every:
+        first = every[0]
+        more = f" ({len(every) - 1} more; see `cdp segments check`)" if len(every) > 1 else ""
         raise SettingsInvalid(f"{first.code} {first.message}{more}", file=first.file, line=first.line)
 
 
@@ -88,14 +98,14 @@ def levels_of(segments: list[Segment]) -> list[list[Segment]]:
     return levels
 
 
-def _check_one(segment: Segment, by_code: dict[str, Segment], around: Surroundings) -> Iterator[Finding]:
+def _check_one(segment: Segment, by_code: dict[str, Segment], site: Site) -> Iterator[SpecFinding]:
     parts = [(part, False) for part in _chosen_parts(segment)] + [(part, True) for part in segment.exclude]
     for part, excluding in parts:
         for leaf, denied in leaves(part, denied=excluding):
             if isinstance(leaf, TagLeaf):
-                yield from _check_tag(segment, leaf, denied, excluding and denied, around)
+                yield from _check_tag(segment, leaf, denied, excluding and denied, site)
             elif isinstance(leaf, ListLeaf):
-                yield from _check_list(segment, leaf, around)
+                yield from _check_list(segment, leaf, site)
             elif isinstance(leaf, SegmentLeaf):
                 yield from _check_nested(segment, leaf, by_code)
             elif isinstance(leaf, EventLeaf):
@@ -104,21 +114,21 @@ def _check_one(segment: Segment, by_code: dict[str, Segment], around: Surroundin
                 yield _finding(
                     segment, "E03", "a static segment is made of lists only; use kind: dynamic", leaf.line
                 )
-    yield from _check_columns(segment, around)
-    yield from _check_version(segment, around)
+    yield from _check_columns(segment, site)
+    yield from _check_version(segment, site)
     if segment.spec.offer:
-        yield from _check_offer_tag(segment, around)
+        yield from _check_offer_tag(segment, site)
 
 
 def _check_tag(
-    segment: Segment, leaf: TagLeaf, denied: bool, excluding: bool, around: Surroundings
-) -> Iterator[Finding]:
-    fact = around.tags.get(leaf.tag)
+    segment: Segment, leaf: TagLeaf, denied: bool, excluding: bool, site: Site
+) -> Iterator[SpecFinding]:
+    fact = site.tags.get(leaf.tag)
     if fact is None:
         yield _finding(
             segment,
             "E01",
-            f"there is no tag '{leaf.tag}'{did_you_mean(leaf.tag, list(around.tags))}",
+            f"there is no tag '{leaf.tag}'{did_you_mean(leaf.tag, list(site.tags))}",
             leaf.line,
         )
         return
@@ -140,8 +150,8 @@ def _check_tag(
         yield from _check_test(segment, leaf, fact, test)
     negating = denied or any(OPERATORS[test.operator].denies for test in leaf.tests)
     asks_null = all(test.operator == "is_null" for test in leaf.tests)
-    stated = segment.spec.unknown is not None or leaf.include_unknown is not None
-    if negating and fact.is_nullable and not stated and not asks_null:
+    is_stated = segment.spec.unknown is not None or leaf.include_unknown is not None
+    if negating and fact.is_nullable and not is_stated and not asks_null:
         yield _finding(
             segment,
             "E13",
@@ -151,7 +161,7 @@ def _check_tag(
         )
 
 
-def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> Iterator[Finding]:
+def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> Iterator[SpecFinding]:
     line = leaf.line
     fault = type_fault(test.operator, fact.value_type, test.operand)
     if fault:
@@ -175,19 +185,19 @@ def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> 
             yield _finding(
                 segment,
                 "E02",
-                f"tag '{leaf.tag}' runs from {_shown(fact.minimum)} to {_shown(fact.maximum)}, not to {value}",
+                f"tag '{leaf.tag}' runs from {_bound_text(fact.minimum)} to {_bound_text(fact.maximum)}, not to {value}",
                 line,
             )
 
 
-def _check_list(segment: Segment, leaf: ListLeaf, around: Surroundings) -> Iterator[Finding]:
-    file = list_file(around.workspace, leaf)
+def _check_list(segment: Segment, leaf: ListLeaf, site: Site) -> Iterator[SpecFinding]:
+    file = list_file(site.workspace, leaf)
     if not file.is_file():
-        hint = did_you_mean(leaf.reference, known_lists(around.workspace))
+        hint = did_you_mean(leaf.reference, known_lists(site.workspace))
         yield _finding(segment, "E01", f"there is no list '{leaf.reference}' ({file}){hint}", leaf.line)
 
 
-def _check_nested(segment: Segment, leaf: SegmentLeaf, by_code: dict[str, Segment]) -> Iterator[Finding]:
+def _check_nested(segment: Segment, leaf: SegmentLeaf, by_code: dict[str, Segment]) -> Iterator[SpecFinding]:
     other = by_code.get(leaf.segment)
     if other is None:
         hint = did_you_mean(leaf.segment, [code for code in by_code if code != segment.code])
@@ -196,32 +206,34 @@ def _check_nested(segment: Segment, leaf: SegmentLeaf, by_code: dict[str, Segmen
     yield from _check_wish(segment, f"segment '{leaf.segment}'", other.version, leaf.version, leaf.line)
 
 
-def _check_wish(segment: Segment, what: str, held: str, wanted: str, line: int | None) -> Iterator[Finding]:
+def _check_wish(
+    segment: Segment, what: str, version: str, wish: str, line: int | None
+) -> Iterator[SpecFinding]:
     try:
-        matches = version_matches(held, wanted)
+        matches = version_matches(version, wish)
     except ValueError as wrong:
         yield _finding(segment, "E01", str(wrong), line)
         return
     if not matches:
-        yield _finding(segment, "E01", f"{what} has version {held}, which is not '{wanted}'", line)
+        yield _finding(segment, "E01", f"{what} has version {version}, which is not '{wish}'", line)
 
 
-def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[Finding]:
-    kept = contract("trusted.events").retention_days
-    if kept is not None and leaf.within_days > kept:
-        yield _finding(segment, "E09", f"events are kept {kept} days, not {leaf.within_days}", leaf.line)
+def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[SpecFinding]:
+    days = contract("trusted.events").retention_days
+    if days is not None and leaf.within_days > days:
+        yield _finding(segment, "E09", f"events are kept {days} days, not {leaf.within_days}", leaf.line)
 
 
-def _check_columns(segment: Segment, around: Surroundings) -> Iterator[Finding]:
+def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     line = segment.line("publish", "columns")
     facts = []
     for position, column in enumerate(segment.spec.publish.columns):
         line = segment.line("publish", "columns", position) or line
         if column in GIVEN_COLUMNS:
             continue
-        fact = around.tags.get(column)
+        fact = site.tags.get(column)
         if fact is None:
-            hint = did_you_mean(column, [*GIVEN_COLUMNS, *around.tags])
+            hint = did_you_mean(column, [*GIVEN_COLUMNS, *site.tags])
             yield _finding(
                 segment, "E01", f"column '{column}' is neither variant, channel nor a tag{hint}", line
             )
@@ -241,34 +253,34 @@ def _check_columns(segment: Segment, around: Surroundings) -> Iterator[Finding]:
             facts.append((fact, line))
     for position, name in enumerate(segment.spec.publish.destinations):
         place = segment.line("publish", "destinations", position)
-        destination = around.destinations.get(name)
-        if destination is None:
-            hint = did_you_mean(name, list(around.destinations))
+        ceiling = site.ceilings.get(name)
+        if ceiling is None:
+            hint = did_you_mean(name, list(site.ceilings))
             yield _finding(
                 segment, "E01", f"there is no destination '{name}' in destinations.yml{hint}", place
             )
             continue
         for fact, where in facts:
-            if LEVELS.index(fact.level) > LEVELS.index(destination.ceiling):
-                text = f"column '{fact.code}' is {fact.level}, above the ceiling {destination.ceiling} of '{name}'"
+            if LEVELS.index(fact.level) > LEVELS.index(ceiling):
+                text = f"column '{fact.code}' is {fact.level}, above the ceiling {ceiling} of '{name}'"
                 yield _finding(segment, "E07", text, where)
 
 
-def _check_version(segment: Segment, around: Surroundings) -> Iterator[Finding]:
-    known = around.known_hashes.get((segment.code, segment.version))
-    if known is not None and known != segment.definition_hash:
+def _check_version(segment: Segment, site: Site) -> Iterator[SpecFinding]:
+    published = site.known_hashes.get((segment.code, segment.version))
+    if published is not None and published != segment.definition_hash:
         text = f"version {segment.version} was published with another definition; raise the version"
         yield _finding(segment, "E16", text, segment.line("version"))
 
 
-def _check_offer_tag(segment: Segment, around: Surroundings) -> Iterator[Finding]:
-    fact = around.tags.get(OFFER_TAG)
+def _check_offer_tag(segment: Segment, site: Site) -> Iterator[SpecFinding]:
+    fact = site.tags.get(OFFER_TAG)
     if fact is None or fact.status not in ("online", "deprecated"):
         text = f"an offer needs the tag '{OFFER_TAG}', which is not online"
         yield _finding(segment, "E05", text, segment.line("offer"))
 
 
-def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[Finding]:
+def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[SpecFinding]:
     """Report each circle once, at the segment of the circle that comes first in the alphabet."""
     reported: set[frozenset[str]] = set()
     for segment in sorted(segments, key=lambda s: s.code):
@@ -282,7 +294,7 @@ def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[Fi
             )
 
 
-def _overlaps(segments: list[Segment]) -> Iterator[Finding]:
+def _overlaps(segments: list[Segment]) -> Iterator[SpecFinding]:
     """Two experiments of one layer must not claim the same buckets."""
     splits = [(s, s.spec.split) for s in segments if s.spec.split]
     for position, (segment, split) in enumerate(splits):
@@ -295,15 +307,15 @@ def _overlaps(segments: list[Segment]) -> Iterator[Finding]:
 
 def _circle(start: str, by_code: dict[str, Segment]) -> list[str]:
     """Give the shortest way from ``start`` back to itself, empty when there is none (breadth first)."""
-    paths, seen = [[start]], {start}
+    paths, visited_codes = [[start]], {start}
     while paths:
         longer: list[list[str]] = []
         for path in paths:
             for following in sorted(_named_segments(by_code[path[-1]])):
                 if following == start:
                     return path
-                if following in by_code and following not in seen:
-                    seen.add(following)
+                if following in by_code and following not in visited_codes:
+                    visited_codes.add(following)
                     longer.append([*path, following])
         paths = longer
     return []
@@ -332,9 +344,9 @@ def _outside(value: Any, fact: TagFacts) -> bool:
     )
 
 
-def _shown(bound: Any) -> str:
+def _bound_text(bound: Any) -> str:
     return "…" if bound is None else str(bound)
 
 
-def _finding(segment: Segment, code: str, message: str, line: int | None) -> Finding:
-    return Finding(code, message, segment.file, line)
+def _finding(segment: Segment, code: str, message: str, line: int | None) -> SpecFinding:
+    return SpecFinding(code, message, segment.file, line)

@@ -130,18 +130,18 @@ Answer = bool | None
 
 def kleene_all(answers: Iterator[Answer] | list[Answer]) -> Answer:
     """Give Kleene's conjunction: one false decides, else one unknown makes it unknown."""
-    seen = list(answers)
-    if any(a is False for a in seen):
+    every = list(answers)
+    if any(a is False for a in every):
         return False
-    return None if any(a is None for a in seen) else True
+    return None if any(a is None for a in every) else True
 
 
 def kleene_any(answers: Iterator[Answer] | list[Answer]) -> Answer:
     """Give Kleene's disjunction: one true decides, else one unknown makes it unknown."""
-    seen = list(answers)
-    if any(a is True for a in seen):
+    every = list(answers)
+    if any(a is True for a in every):
         return True
-    return None if any(a is None for a in seen) else False
+    return None if any(a is None for a in every) else False
 
 
 def kleene_not(value: Answer) -> Answer:
@@ -157,8 +157,8 @@ def decide(node: Node, answer_of: Callable[[Leaf], Answer]) -> Answer:
         return kleene_any([decide(part, answer_of) for part in node.parts])
     if isinstance(node, Not):
         return kleene_not(decide(node.part, answer_of))
-    found = answer_of(node)
-    return node.include_unknown if found is None else found
+    result = answer_of(node)
+    return node.include_unknown if result is None else result
 
 
 def logic_sql(node: Node, column_of: Callable[[Leaf], str]) -> str:

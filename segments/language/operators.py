@@ -12,7 +12,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
-ValueType = Literal["boolean", "number", "category", "date", "set"]
+from vocabulary.tag_facts import ValueType
+
 Operand = Literal["one", "many", "range", "flag", "days", "comparison"]
 
 _ALL: tuple[ValueType, ...] = ("boolean", "number", "category", "date", "set")
@@ -86,7 +87,7 @@ def operand_fault(operator: str, operand: Any) -> str | None:
     if kind == "range":
         if not (isinstance(operand, list) and len(operand) == 2):
             return f"'{operator}' takes two values, like {operator}: [1, 9], both included"
-        if _compared(operand[0]) > _compared(operand[1]):
+        if _comparable(operand[0]) > _comparable(operand[1]):
             return f"'{operator}' has its bounds the wrong way round"
     if kind == "flag" and not isinstance(operand, bool):
         return f"'{operator}' takes true or false"
@@ -112,9 +113,9 @@ def comparison_fault(name: str, operand: Any) -> str | None:
 
 def type_fault(operator: str, value_type: ValueType, operand: Any) -> str | None:
     """Say why an operator or its operand does not fit a tag of ``value_type``; None when it fits."""
-    known = OPERATORS[operator]
-    if value_type not in known.types:
-        return f"'{operator}' works on {' and '.join(known.types)}, not on a {value_type}"
+    rule = OPERATORS[operator]
+    if value_type not in rule.types:
+        return f"'{operator}' works on {' and '.join(rule.types)}, not on a {value_type}"
     for value in Test(operator, operand).operands():
         if not _fits(value, value_type):
             return f"{value!r} is not a {'member of a set' if value_type == 'set' else value_type}"
@@ -143,20 +144,20 @@ def answer(
     if name == "is_null":
         return (value is None) == operand
     if name == "changed_since":
-        return None if not has_before else _compared(value) != _compared(before)
+        return None if not has_before else _comparable(value) != _comparable(before)
     if value is None:
         return None
     if name == "days_ago":
         return compare_number((business_date - value).days, operand)
     if name in ("contains_any", "contains_all"):
-        found = set(value) & set(operand)
-        return bool(found) if name == "contains_any" else found == set(operand)
-    held = _compared(value)
+        common = set(value) & set(operand)
+        return bool(common) if name == "contains_any" else common == set(operand)
+    own = _comparable(value)
     if name in ("in", "not_in"):
-        return (held in [_compared(x) for x in operand]) == (name == "in")
+        return (own in [_comparable(x) for x in operand]) == (name == "in")
     if name == "between":
-        return _compared(operand[0]) <= held <= _compared(operand[1])
-    return _COMPARE[name](held, _compared(operand))
+        return _comparable(operand[0]) <= own <= _comparable(operand[1])
+    return _COMPARE[name](own, _comparable(operand))
 
 
 def compare_number(number: int, comparison: dict[str, Any]) -> bool:
@@ -220,7 +221,7 @@ def _array(values: list[Any]) -> str:
     return f"array({', '.join(literal(value) for value in values)})"
 
 
-def _compared(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     """Floats meet decimals by their shortest text, as the SQL literal writes them."""
     if isinstance(value, bool) or value is None:
         return value

@@ -43,16 +43,16 @@ class ConditionReader:
         for later in LATER_LEAVES:
             if later in tree:
                 raise self._later(later, line_of(tree, later))
-        found = [word for word in (*CONNECTORS, *LEAVES) if word in tree]
-        if not found:
+        words = [word for word in (*CONNECTORS, *LEAVES) if word in tree]
+        if not words:
             key = next(iter(tree), "")
             hint = did_you_mean(str(key), [*CONNECTORS, *LEAVES])
             raise self._fault(f"'{key}' begins no condition{hint}", line_of(tree, key) or line)
-        if len(found) > 1:
+        if len(words) > 1:
             raise self._fault(
-                f"'{found[0]}' and '{found[1]}' in one condition; join them with all or any", line
+                f"'{words[0]}' and '{words[1]}' in one condition; join them with all or any", line
             )
-        word = found[0]
+        word = words[0]
         if word in CONNECTORS:
             return self._connector(word, tree, line)
         return {"tag": self._tag, "event": self._event, "list": self._list, "segment": self._segment}[word](
@@ -146,11 +146,11 @@ class ConditionReader:
             raise self._fault("'include_unknown' takes true or false", line_of(tree, "include_unknown"))
         return value
 
-    def _only(self, tree: Any, known: tuple[str, ...]) -> None:
+    def _only(self, tree: Any, names: tuple[str, ...]) -> None:
         for key in tree:
-            if key not in known:
+            if key not in names:
                 raise self._fault(
-                    f"unknown key '{key}'{did_you_mean(str(key), list(known))}", line_of(tree, key)
+                    f"unknown key '{key}'{did_you_mean(str(key), list(names))}", line_of(tree, key)
                 )
 
     def _later(self, name: str, line: int | None) -> SettingsInvalid:

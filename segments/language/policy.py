@@ -1,4 +1,4 @@
-"""What a site states beside its segments: ``consent.yml`` (law and policy) and ``destinations.yml``."""
+"""What law and policy allow a site: ``consent.yml``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import load_yaml, parse_model
 from segments.language.buckets import BUCKETS
 from segments.language.spec import CHANNELS
 
 CONSENT_FILE = "consent.yml"
-DESTINATIONS_FILE = "destinations.yml"
 AML_GRADES = ("L", "ML", "M", "MH", "H")
 DEFAULT_GLOBAL_PERCENT = 5.0
 
@@ -91,38 +89,7 @@ class Policy(_Strict):
         return round(self.global_control.get(salt, DEFAULT_GLOBAL_PERCENT) * BUCKETS / 100)
 
 
-class Destination(_Strict):
-    """One place audiences go to: a folder, with the highest personal level it may receive."""
-
-    type: Literal["folder"] = "folder"
-    description: str
-    ceiling: Literal["C1", "C2"] = "C1"
-    root: str | None = None
-
-
-class DestinationsFile(_Strict):
-    """``destinations.yml`` as written."""
-
-    destinations: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Destination]
-
-
 def read_policy(workspace: Path) -> Policy:
     """Give the policy of a workspace; without a ``consent.yml`` the shipped default."""
     file = workspace / CONSENT_FILE
     return parse_model(Policy, load_yaml(file), file=file) if file.is_file() else Policy()
-
-
-def read_destinations(workspace: Path) -> dict[str, Destination]:
-    """Give the destinations of a workspace by name; without a ``destinations.yml`` there are none."""
-    file = workspace / DESTINATIONS_FILE
-    return parse_model(DestinationsFile, load_yaml(file), file=file).destinations if file.is_file() else {}
-
-
-def destination_folder(settings: Settings, name: str, destination: Destination) -> Path:
-    """Give the folder a destination reads: below its own root, else below the workspace's ``published``."""
-    root = (
-        (settings.workspace / Path(destination.root).expanduser()).resolve()
-        if destination.root
-        else settings.published
-    )
-    return root / name

@@ -5,7 +5,6 @@ What the file may say later and cannot say yet is refused by name ("not supporte
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from lakehouse.settings.yaml_files import line_of, load_yaml, parse_model
 from segments.language.buckets import BUCKETS
 from segments.language.conditions import All, Any_, Node, Not, definition_hash, normal
 from segments.language.parsing import ConditionReader
+from vocabulary.registry import Owner
 
 CHANNELS = ("SMS", "PUSH", "WECHAT", "WECOM", "INAPP", "CALL", "EMAIL", "BRANCH")
 DEFAULT_ARM = "DEFAULT"
@@ -42,13 +42,6 @@ class Name(_Strict):
 
     zh: str
     en: str
-
-
-class Owner(_Strict):
-    """Who answers for the meaning and who for the running of it."""
-
-    business: str
-    tech: str
 
 
 class Schedule(_Strict):
@@ -190,17 +183,17 @@ class Segment:
     def rule(self) -> Node:
         """The whole rule: (base and where, or an include) and no exclude."""
         parts = tuple(node for node in (self.base, self.where) if node is not None)
-        chosen: Node = parts[0] if len(parts) == 1 else All(parts)
+        rule: Node = parts[0] if len(parts) == 1 else All(parts)
         if self.include:
-            chosen = Any_((*((chosen,) if parts else ()), *self.include))
+            rule = Any_((*((rule,) if parts else ()), *self.include))
         if not self.exclude:
-            return chosen
-        return All((chosen, *(Not(node) for node in self.exclude)))
+            return rule
+        return All((rule, *(Not(node) for node in self.exclude)))
 
     @property
     def definition(self) -> dict[str, Any]:
         """Give the normal form: all that decides who is chosen, how and what is sent, without names and text."""
-        kept = self.spec.model_dump(
+        choices = self.spec.model_dump(
             mode="json",
             by_alias=True,
             include={
@@ -218,7 +211,7 @@ class Segment:
         )
         trees = {"base": self.base, "where": self.where}
         return {
-            **kept,
+            **choices,
             "unknown": self.unknown,
             **{name: normal(node) if node is not None else None for name, node in trees.items()},
             "include": sorted((normal(node) for node in self.include), key=str),
@@ -276,32 +269,26 @@ def read_segments(workspace: Path) -> list[Segment]:
     return [read_segment(file) for file in sorted((workspace / "segments").glob("*.yml"))]
 
 
-def valid_until(segment: Segment, business_date: dt.date, zone: dt.tzinfo) -> str:
-    """Give until when an audience of ``business_date`` may be used: hours from the midnight that ends the day."""
-    midnight = dt.datetime.combine(business_date + dt.timedelta(days=1), dt.time(), tzinfo=zone)
-    return (midnight + dt.timedelta(hours=segment.spec.publish.valid_hours)).isoformat()
-
-
-def version_matches(version: str, wanted: str) -> bool:
+def version_matches(version: str, wish: str) -> bool:
     """Give whether a version meets a wish like ``*``, ``2``, ``>=1 <2`` or ``2.1.0``.
 
     A wish that cannot be read raises ``ValueError``.
     """
-    held = _numbers(version)
-    for part in wanted.split():
+    own = _numbers(version)
+    for part in wish.split():
         match = re.fullmatch(r"(>=|<=|>|<|==?|)(\d+(?:\.\d+)*|\*)", part)
         if not match:
-            raise ValueError(f"'{wanted}' is no version wish; write one like '>=1 <2' or '2'")
+            raise ValueError(f"'{wish}' is no version wish; write one like '>=1 <2' or '2'")
         sign, bound = match[1], match[2]
         if bound == "*":
             continue
-        asked = _numbers(bound)
-        padded = asked + (0,) * (3 - len(asked))
+        numbers = _numbers(bound)
+        padded = numbers + (0,) * (3 - len(numbers))
         if sign in ("", "=", "=="):
-            met = held[: len(asked)] == asked
+            is_met = own[: len(numbers)] == numbers
         else:
-            met = {">=": held >= padded, "<=": held <= padded, ">": held > padded, "<": held < padded}[sign]
-        if not met:
+            is_met = {">=": own >= padded, "<=": own <= padded, ">": own > padded, "<": own < padded}[sign]
+        if not is_met:
             return False
     return True
 

@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.contracts.contract import Bound
 from lakehouse.contracts.reading import contract, register_contract
 from lakehouse.errors import GateStopped, StepFailed
+from lakehouse.query.desk import open_newest, open_scratch
+from lakehouse.query.files import parquet_sql
 from tags.catalogue import catalogue_rows
-from tags.build.project import CURRENT, DAILY, Compiled, compile_tags, source_tables, wide_contracts, write_project
+from tags.compile.compilation import Compilation, compile_tags
+from tags.build.project import CURRENT, DAILY, source_tables, wide_contracts, write_project
 from tags.quality import measure_tags
 
 if TYPE_CHECKING:
@@ -66,23 +69,23 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     same under ``as_of``. A value outside its domain, a null nobody can explain, or money that does not reconcile
     raises ``GateStopped`` before any of them is touched; a failing model raises ``StepFailed`` with its message.
     """
-    compiled = compile_tags(lake.settings.workspace)
-    for derived in wide_contracts(compiled):
-        register_contract(derived)
+    compilation = compile_tags(lake.settings.workspace)
+    for wide_contract in wide_contracts(compilation):
+        register_contract(wide_contract)
     lake.create([CURRENT, DAILY, CATALOGUE, QUALITY])
     project = lake.settings.generated / "dbt"
-    write_project(compiled, project)
-    nodes = run_dbt(lake, project, business_date, source_tables(compiled))
-    log.info("%d tags in %d dbt nodes", len(compiled.plan.entries), nodes)
+    write_project(compilation, project)
+    nodes = run_dbt(lake, project, business_date, source_tables(compilation))
+    log.info("%d tags in %d dbt nodes", len(compilation.plan.entries), nodes)
 
-    quality = _measured(lake, compiled, business_date)
-    money = reconcile(lake) if _has_assets(compiled) else {}
+    quality = _quality_rows(lake, compilation, business_date)
+    money = reconcile(lake) if _has_assets(compilation) else {}
     _judge(lake, quality, money, business_date)
 
     frame = _work_rows(lake)
     lake.overwrite(CURRENT, frame)
     lake.replace_partition(DAILY, frame, as_of=business_date)
-    _write_rows(lake, CATALOGUE, catalogue_rows(compiled))
+    _write_rows(lake, CATALOGUE, catalogue_rows(compilation))
     _write_rows(lake, QUALITY, quality, as_of=business_date)
     people = quality[0]["people_count"] if quality else 0
     return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, nodes, money)
@@ -135,13 +138,13 @@ def run_dbt(
     logs.mkdir(parents=True, exist_ok=True)
     small = not command and _is_small(lake)
     work = lake.settings.lake / "tags_work"
-    given = {"business_date": business_date.isoformat(), "work_root": str(work), "small": small}
+    variables = {"business_date": business_date.isoformat(), "work_root": str(work), "small": small}
     arguments = [
         *(command or ("build", "--exclude", "tag:deep", "test_type:unit")),
         *("--project-dir", str(project), "--profiles-dir", str(project)),
         *("--target-path", str(project / "target"), "--log-path", str(logs)),
         *("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-version-check"),
-        *("--vars", json.dumps(given)),
+        *("--vars", json.dumps(variables)),
     ]
     if not command:
         lake.spark.sql("DROP DATABASE IF EXISTS tags_work CASCADE")
@@ -166,10 +169,10 @@ def run_dbt(
 def _view_files(lake: Lake, child: SparkSession, sources: list[str]) -> None:
     """Make a temporary view ``<database>__<table>`` over the files of each table's newest version."""
     for name in sources:
-        found = contract(name)
+        schema = contract(name).spark_schema()
         files = lake.delta(name).file_uris()
-        reader = child.read.schema(found.spark_schema()).option("basePath", lake.path(name))
-        rows = reader.parquet(*files) if files else child.createDataFrame([], found.spark_schema())
+        reader = child.read.schema(schema).option("basePath", lake.path(name))
+        rows = reader.parquet(*files) if files else child.createDataFrame([], schema)
         if lake.row_count(name) <= SMALL_ROWS:
             rows = rows.coalesce(1)
         rows.createOrReplaceTempView(name.replace(".", "__"))
@@ -178,30 +181,26 @@ def _view_files(lake: Lake, child: SparkSession, sources: list[str]) -> None:
 def _sentence(message: str | None) -> str:
     """Give the first line of a message that says something, without Spark's plan after it."""
     lines = [line.strip() for line in (message or "no reason given").splitlines()]
-    spoken = [line for line in lines if line and not re.match(r"(\w+ )?Error( in .*)?$", line)]
-    return (spoken[0] if spoken else lines[0])[:300].rstrip(". ")
+    sentences = [line for line in lines if line and not re.match(r"(\w+ )?Error( in .*)?$", line)]
+    return (sentences[0] if sentences else lines[0])[:300].rstrip(". ")
 
 
 # ---------------------------------------------------------------------------- judging
 
 
-def _measured(lake: Lake, compiled: Compiled, business_date: dt.date) -> list[dict[str, Any]]:
-    import duckdb
-
-    connection = duckdb.connect()
-    connection.execute(f"CREATE VIEW wide AS {_work_sql(lake, WORK)}")
-    return measure_tags(connection, "wide", list(compiled.plan.entries), business_date)
+def _quality_rows(lake: Lake, compilation: Compilation, business_date: dt.date) -> list[dict[str, Any]]:
+    with open_scratch() as desk:
+        wide = desk.define("wide", _work_sql(lake, WORK))
+        return measure_tags(desk, wide, list(compilation.plan.entries), business_date)
 
 
 def _work_sql(lake: Lake, table: str) -> str:
-    """Give DuckDB SQL over the Parquet files that dbt left of a table."""
-    files = sorted(Path(lake.path(table)).glob("*.parquet"))
-    named = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    return f"SELECT * FROM read_parquet([{named}])"
+    """Give SQL that reads the Parquet files that dbt left of a table."""
+    return parquet_sql(sorted(Path(lake.path(table)).glob("*.parquet")))
 
 
-def _has_assets(compiled: Compiled) -> bool:
-    return any(entry.code == "aum_eod" for entry in compiled.plan.entries)
+def _has_assets(compilation: Compilation) -> bool:
+    return any(entry.code == "aum_eod" for entry in compilation.plan.entries)
 
 
 def reconcile(lake: Lake) -> dict[str, Decimal]:
@@ -210,39 +209,32 @@ def reconcile(lake: Lake) -> dict[str, Decimal]:
     ``balances`` is summed from the trusted balances (latest day, then latest arrival, per account and class), not
     from the spans that the tags read, and by another engine, so that the two ways check one another.
     """
-    import duckdb
-
-    connection = duckdb.connect()
-    for view, sql in (
-        ("tagged", _work_sql(lake, WORK)),
-        ("owners", _work_sql(lake, "tags_work.int_account_owners")),
-        ("balances", lake.relation("trusted.balances", connection)),
-    ):
-        connection.execute(f"CREATE VIEW {view} AS {sql}")
-    row = connection.execute(
-        """
-        WITH latest AS (
-            SELECT source, account_id, product_class,
-                   arg_max_null(balance_base, row(balance_on, _arrived_on, _file, _row)) AS balance
-            FROM balances CROSS JOIN (SELECT max(as_of) AS as_of FROM tagged)
-            WHERE _arrived_on <= as_of AND balance_on <= as_of AND product_class NOT IN ('custody', 'loan')
-            GROUP BY source, account_id, product_class
-        ),
-        owned AS (
-            SELECT latest.balance, people.one_id
-            FROM latest
-            LEFT JOIN owners ON owners.source = latest.source AND owners.account_id = latest.account_id
-            LEFT JOIN tagged people ON people.one_id = owners.one_id
-        )
-        SELECT (SELECT coalesce(sum(aum_eod), 0) FROM tagged),
-               coalesce(sum(CASE WHEN one_id IS NULL THEN balance END), 0),
-               coalesce(sum(balance), 0)
-        FROM owned
-        """
-    ).fetchone()
-    assert row is not None
+    with open_newest(lake.settings) as desk:
+        tagged = desk.define("tagged_people", _work_sql(lake, WORK))
+        owners = desk.define("account_owners", _work_sql(lake, "tags_work.int_account_owners"))
+        totals = desk.rows(
+            f"""
+            WITH latest AS (
+                SELECT source, account_id, product_class,
+                       arg_max_null(balance_base, row(balance_on, _arrived_on, _file, _row)) AS balance
+                FROM trusted.balances CROSS JOIN (SELECT max(as_of) AS as_of FROM {tagged})
+                WHERE _arrived_on <= as_of AND balance_on <= as_of AND product_class NOT IN ('custody', 'loan')
+                GROUP BY source, account_id, product_class
+            ),
+            owned AS (
+                SELECT latest.balance, people.one_id
+                FROM latest
+                LEFT JOIN {owners} owners ON owners.source = latest.source AND owners.account_id = latest.account_id
+                LEFT JOIN {tagged} people ON people.one_id = owners.one_id
+            )
+            SELECT (SELECT coalesce(sum(aum_eod), 0) FROM {tagged}),
+                   coalesce(sum(CASE WHEN one_id IS NULL THEN balance END), 0),
+                   coalesce(sum(balance), 0)
+            FROM owned
+            """
+        )[0]
     return {
-        name: Decimal(value) for name, value in zip(("tagged", "unassigned", "balances"), row, strict=True)
+        name: Decimal(value) for name, value in zip(("tagged", "unassigned", "balances"), totals, strict=True)
     }
 
 
@@ -268,7 +260,7 @@ def _judge(
             max=0,
         ),
     ]
-    measured: dict[tuple[str, str], float | None] = {
+    measures: dict[tuple[str, str], float | None] = {
         (CURRENT, "outside_domain"): float(sum(row["outside_domain_count"] for row in quality)),
         (CURRENT, "unexplained_nulls"): float(sum(row["unexplained_count"] for row in quality)),
     }
@@ -287,11 +279,11 @@ def _judge(
                   max=0.2, severity="warn")
         )  # fmt: skip
         difference = money["tagged"] + money["unassigned"] - money["balances"]
-        measured[CURRENT, "aum_difference"] = float(difference)
+        measures[CURRENT, "aum_difference"] = float(difference)
         whole = money["balances"]
-        measured[CURRENT, "aum_unassigned_ratio"] = float(money["unassigned"] / whole) if whole else 0.0
+        measures[CURRENT, "aum_unassigned_ratio"] = float(money["unassigned"] / whole) if whole else 0.0
     try:
-        judge_measures(lake, "tag_values", {CURRENT: bounds}, measured, business_date)
+        judge_measures(lake, "tag_values", {CURRENT: bounds}, measures, business_date)
     except GateStopped as stopped:
         where = "; ".join(
             f"{what}: {', '.join(codes[:5])}"

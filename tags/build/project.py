@@ -8,60 +8,34 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lakehouse.contracts.contract import Contract
+from lakehouse.contracts.reading import FOLDER as CONTRACTS
 from lakehouse.contracts.reading import build_contract, contract, contract_names
-from tags.compile.compiler import WIDE_MODEL, Writer
-from tags.compile.plan import Plan, make_plan
-from vocabulary.registry import SHIPPED, Registry, load_registry
-from tags.compile.relations import PROJECT, Relations
+from tags.compile.compilation import Compilation, compile_tags
+from tags.compile.compiler import WIDE_MODEL
+from tags.compile.places import PROJECT
 
 CURRENT = "tags.customer_tags"
 DAILY = "tags.customer_tags_daily"
 COMPILED = PROJECT / "compiled"
 LINKED = "linked"
-CONTRACTS = Path(__file__).parents[2] / "lakehouse" / "contracts" / "tags"
 _SOURCE = re.compile(r"source\(\s*'(\w+)'\s*,\s*'(\w+)'\s*\)")
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """What a workspace's tags compile to."""
-
-    registry: Registry
-    plan: Plan
-    writer: Writer
-    model_folders: tuple[Path, ...]
-
-
-def compile_tags(workspace: Path | None, *, shipped: Path = SHIPPED, checked: bool = True) -> Compiled:
-    """Give the compiled tags of a workspace; without ``checked`` nothing but lookups of names is verified."""
-    registry = load_registry(workspace, shipped=shipped)
-    folders = [PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"]
-    if workspace and (workspace / "models").is_dir():
-        folders.append(workspace / "models")
-    plan = make_plan(registry, Relations(folders))
-    if checked:
-        from tags.compile.checks import check
-
-        check(registry, plan)
-    return Compiled(registry, plan, Writer(registry, plan), tuple(folders))
-
-
-def write_project(compiled: Compiled, folder: Path) -> list[Path]:
+def write_project(compilation: Compilation, folder: Path) -> list[Path]:
     """Write the dbt project into ``folder`` and give its files; files of tags that are gone are removed.
 
     The product's and the site's own models are linked, not named by ``../`` paths: dbt repeats a model's path below
     its target folder, and from there ``../`` would lead out of the workspace.
     """
-    texts = project_files(compiled)
+    texts = project_files(compilation)
     (folder / LINKED).mkdir(parents=True, exist_ok=True)
-    for name, source in _links(compiled).items():
+    for name, source in _links(compilation).items():
         link = folder / LINKED / name
         if not link.is_symlink() or link.readlink() != source:
             link.unlink(missing_ok=True)
@@ -78,18 +52,18 @@ def write_project(compiled: Compiled, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def project_files(compiled: Compiled) -> dict[str, str]:
+def project_files(compilation: Compilation) -> dict[str, str]:
     """Give the text of every file of the dbt project by its path below the project."""
     files = {
-        "dbt_project.yml": _yaml(_project(compiled)),
+        "dbt_project.yml": _yaml(_project(compilation)),
         "profiles.yml": _yaml(_profile()),
-        "models/sources.yml": _yaml(_sources(compiled)),
-        "models/tags.yml": _yaml(_documentation(compiled)),
-        f"models/{WIDE_MODEL}.sql": compiled.writer.wide_sql(),
+        "models/sources.yml": _yaml(_sources(compilation)),
+        "models/tags.yml": _yaml(_documentation(compilation)),
+        f"models/{WIDE_MODEL}.sql": compilation.writer.wide_sql(),
     }
-    for scan in compiled.plan.scans:
+    for scan in compilation.plan.scans:
         if scan.aggregated:
-            files[f"models/{scan.model}.sql"] = compiled.writer.scan_sql(scan)
+            files[f"models/{scan.model}.sql"] = compilation.writer.scan_sql(scan)
     return dict(sorted(files.items()))
 
 
@@ -98,19 +72,19 @@ def _yaml(tree: Any) -> str:
     return note + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)
 
 
-def _links(compiled: Compiled) -> dict[str, Path]:
+def _links(compilation: Compilation) -> dict[str, Path]:
     """Give the folders the project reads from elsewhere, by the name of their link."""
-    models = {("site" if f.name == "models" else f.name): f.resolve() for f in compiled.model_folders}
+    models = {("site" if f.name == "models" else f.name): f.resolve() for f in compilation.model_folders}
     return models | {"macros": (PROJECT / "macros").resolve()}
 
 
-def _project(compiled: Compiled) -> dict[str, Any]:
+def _project(compilation: Compilation) -> dict[str, Any]:
     return {
         "name": "cdp",
         "version": "1.0.0",
         "config-version": 2,
         "profile": "cdp",
-        "model-paths": ["models", *(f"{LINKED}/{name}" for name in _links(compiled) if name != "macros")],
+        "model-paths": ["models", *(f"{LINKED}/{name}" for name in _links(compilation) if name != "macros")],
         "macro-paths": [f"{LINKED}/macros"],
         "test-paths": [],
         "seed-paths": [],
@@ -126,43 +100,43 @@ def _profile() -> dict[str, Any]:
     return {"cdp": {"target": "night", "outputs": {"night": session}}}
 
 
-def _sources(compiled: Compiled) -> dict[str, Any]:
+def _sources(compilation: Compilation) -> dict[str, Any]:
     """Every trusted table, and of the other databases what the models name; all from the contracts."""
-    named = {f"{database}.{table}" for database, table in _named_sources(compiled)} | set(
+    names = {f"{database}.{table}" for database, table in _named_sources(compilation)} | set(
         contract_names("trusted")
     )
     blocks: dict[str, list[dict[str, Any]]] = {}
-    for name in sorted(named):
-        found = contract(name)
-        about = {"name": found.table, "description": f"{found.description} Grain: {found.grain}."}
-        blocks.setdefault(found.database, []).append(about)
+    for name in sorted(names):
+        source = contract(name)
+        about = {"name": source.table, "description": f"{source.description} Grain: {source.grain}."}
+        blocks.setdefault(source.database, []).append(about)
     return {
         "version": 2,
         "sources": [{"name": db, "schema": db, "tables": tables} for db, tables in sorted(blocks.items())],
     }
 
 
-def _named_sources(compiled: Compiled) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
-    for folder in compiled.model_folders:
+def _named_sources(compilation: Compilation) -> set[tuple[str, str]]:
+    sources: set[tuple[str, str]] = set()
+    for folder in compilation.model_folders:
         for file in sorted(folder.rglob("*.sql")):
-            found |= set(_SOURCE.findall(file.read_text(encoding="utf-8")))
-    return found
+            sources |= set(_SOURCE.findall(file.read_text(encoding="utf-8")))
+    return sources
 
 
-def source_tables(compiled: Compiled) -> list[str]:
+def source_tables(compilation: Compilation) -> list[str]:
     """Give the tables dbt reads, to be registered with Spark before it runs."""
     return sorted(
-        {f"{db}.{table}" for db, table in _named_sources(compiled)} | set(contract_names("trusted"))
+        {f"{db}.{table}" for db, table in _named_sources(compilation)} | set(contract_names("trusted"))
     )
 
 
-def _documentation(compiled: Compiled) -> dict[str, Any]:
+def _documentation(compilation: Compilation) -> dict[str, Any]:
     columns: list[dict[str, Any]] = [
         {"name": "one_id", "description": "the person"},
         {"name": "kind", "description": "customer or prospect"},
     ]
-    columns += [{"name": e.code, "description": f"{e.name.zh} · {e.name.en}"} for e in compiled.plan.entries]
+    columns += [{"name": e.code, "description": f"{e.name.zh} · {e.name.en}"} for e in compilation.plan.entries]
     models: list[dict[str, Any]] = [
         {
             "name": WIDE_MODEL,
@@ -178,7 +152,7 @@ def _documentation(compiled: Compiled) -> dict[str, Any]:
             "description": f"One row per OneID that has rows in {scan.relation.name}.",
             "config": {"meta": {"owner": "data_platform"}},
         }
-        for scan in compiled.plan.scans
+        for scan in compilation.plan.scans
         if scan.aggregated
     ]
     return {"version": 2, "models": models}
@@ -187,7 +161,7 @@ def _documentation(compiled: Compiled) -> dict[str, Any]:
 # ---------------------------------------------------------------------------- contracts of the wide tables
 
 
-def wide_contract(compiled: Compiled, name: str) -> dict[str, Any]:
+def wide_contract(compilation: Compilation, name: str) -> dict[str, Any]:
     """Give the contract tree of ``tags.customer_tags`` or ``tags.customer_tags_daily`` as the registry implies it."""
     daily = name == DAILY
     columns: dict[str, dict[str, Any]] = {
@@ -197,7 +171,7 @@ def wide_contract(compiled: Compiled, name: str) -> dict[str, Any]:
             "description": "customer (has or had a contract) or prospect",
         },
     }  # fmt: skip
-    for entry in compiled.plan.entries:
+    for entry in compilation.plan.entries:
         columns[entry.code] = {
             "type": entry.value.spark_type,
             "level": entry.level,
@@ -227,17 +201,17 @@ def wide_contract(compiled: Compiled, name: str) -> dict[str, Any]:
     }
 
 
-def wide_contracts(compiled: Compiled) -> list[Contract]:
+def wide_contracts(compilation: Compilation) -> list[Contract]:
     """Give the contracts of both wide tables for a workspace's registry."""
-    return [build_contract(wide_contract(compiled, name), file="tags/registry") for name in (CURRENT, DAILY)]
+    return [build_contract(wide_contract(compilation, name), file="tags/registry") for name in (CURRENT, DAILY)]
 
 
 def product_files() -> dict[Path, str]:
     """Give what is committed of the compiler's output: the demo bank's project and the wide tables' contracts."""
-    compiled = compile_tags(PROJECT.parent / "examples" / "bank")
-    files = {COMPILED / name: text for name, text in project_files(compiled).items()}
+    compilation = compile_tags(PROJECT.parent / "examples" / "bank")
+    files = {COMPILED / name: text for name, text in project_files(compilation).items()}
     for name in (CURRENT, DAILY):
-        files[CONTRACTS / f"{name.split('.')[1]}.yml"] = _yaml(wide_contract(compiled, name))
+        files[CONTRACTS / f"{name.replace('.', '/')}.yml"] = _yaml(wide_contract(compilation, name))
     return files
 
 

@@ -16,15 +16,16 @@ from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
-from tags.compile.plan import Plan
-from tags.compile.relations import Relation
-from vocabulary.registry import LEVELS, Aggregate, Entry, Registry
+from tags.compile.plan import ScanPlan
+from tags.compile.relations import TagSource
+from vocabulary.levels import LEVELS
+from vocabulary.registry import Aggregate, Entry, Registry
 
 _PIPELINE = {"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "valid_to"}
 Keys = tuple[str | int, ...]
 
 
-def check(registry: Registry, plan: Plan) -> None:
+def check(registry: Registry, plan: ScanPlan) -> None:
     """Raise ``SettingsInvalid`` for the first fault of any online tag."""
     relations = {entry.code: scan.relation for scan in plan.scans for entry in scan.entries}
     for entry in plan.entries:
@@ -32,7 +33,7 @@ def check(registry: Registry, plan: Plan) -> None:
         _check_level(registry, entry)
         _check_purposes(registry, entry)
         for keys, text, over_rows in _texts(entry):
-            tree = _parsed(registry, entry, text, keys)
+            tree = _parse(registry, entry, text, keys)
             _check_params(registry, entry, tree, keys)
             if over_rows:
                 _check_columns(registry, entry, tree, relations[entry.code], keys)
@@ -66,12 +67,12 @@ def _texts(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
         yield ("null_when", at, "when"), exception.when, False
 
 
-def _parsed(registry: Registry, entry: Entry, text: str, keys: Keys) -> exp.Expression:
+def _parse(registry: Registry, entry: Entry, text: str, keys: Keys) -> exp.Expression:
     try:
         tree = sqlglot.parse_one(text, dialect="spark")
     except sqlglot.errors.SqlglotError as wrong:
-        said = str(wrong).split("\n")[0].rstrip(".")
-        raise registry.fault(entry.code, f"'{text}' is not Spark SQL: {said}", *keys) from None
+        problem = str(wrong).split("\n")[0].rstrip(".")
+        raise registry.fault(entry.code, f"'{text}' is not Spark SQL: {problem}", *keys) from None
     return tree  # type: ignore[return-value]
 
 
@@ -82,15 +83,15 @@ def _names(tree: exp.Expression) -> list[str]:
 
 
 def _check_params(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
-    known = {param.name for param in entry.params} | {"business_date"}
+    names = {param.name for param in entry.params} | {"business_date"}
     for placeholder in tree.find_all(exp.Placeholder):
-        if placeholder.name not in known:
-            hint = did_you_mean(placeholder.name, sorted(known))
+        if placeholder.name not in names:
+            hint = did_you_mean(placeholder.name, sorted(names))
             raise registry.fault(entry.code, f"unknown parameter ':{placeholder.name}'{hint}", *keys)
 
 
 def _check_columns(
-    registry: Registry, entry: Entry, tree: exp.Expression, relation: Relation, keys: Keys
+    registry: Registry, entry: Entry, tree: exp.Expression, relation: TagSource, keys: Keys
 ) -> None:
     for name in _names(tree):
         if name not in relation.columns:
@@ -139,7 +140,7 @@ def _check_results(registry: Registry, entry: Entry) -> None:
             )
     for at, case in enumerate(entry.compute.cases or []):
         text = case.then if case.then is not None else case.otherwise
-        tree = _parsed(registry, entry, str(text), ("compute", "cases", at))
+        tree = _parse(registry, entry, str(text), ("compute", "cases", at))
         if isinstance(tree, exp.Literal) and tree.is_string and tree.name not in domain:
             hint = did_you_mean(tree.name, domain)
             raise registry.fault(
@@ -162,10 +163,10 @@ def _column_level(registry: Registry, entry: Entry, column: str) -> str:
 
 
 def _check_inputs(registry: Registry, entry: Entry) -> None:
-    known = {param.name for param in entry.params}
+    names = {param.name for param in entry.params}
     for text in entry.inputs:
-        if text.startswith("param:") and text.removeprefix("param:") not in known:
-            hint = did_you_mean(text.removeprefix("param:"), sorted(known))
+        if text.startswith("param:") and text.removeprefix("param:") not in names:
+            hint = did_you_mean(text.removeprefix("param:"), sorted(names))
             raise registry.fault(entry.code, f"'inputs' names an unknown parameter '{text}'{hint}", "inputs")
     for column in entry.column_inputs:
         try:
@@ -212,25 +213,25 @@ def _check_purposes(registry: Registry, entry: Entry) -> None:
             )
 
 
-def _check_window(registry: Registry, entry: Entry, relation: Relation) -> None:
+def _check_window(registry: Registry, entry: Entry, relation: TagSource) -> None:
     form = entry.compute.aggregate if entry.compute else None
     if not isinstance(form, Aggregate) or not relation.name.startswith("trusted."):
         return
-    kept = contract(relation.name).retention_days
-    asked = form.window_days or 31 * ((form.months or 0) + 1)
-    if kept and (form.window_days or form.months) and asked > kept:
+    retention_days = contract(relation.name).retention_days
+    window_days = form.window_days or 31 * ((form.months or 0) + 1)
+    if retention_days and (form.window_days or form.months) and window_days > retention_days:
         raise registry.fault(
             entry.code,
-            f"looks back {asked} days, but {relation.name} is kept for {kept}",
+            f"looks back {window_days} days, but {relation.name} is kept for {retention_days}",
             "compute",
             "aggregate",
             "window_days" if form.window_days else "months",
         )
 
 
-def _check_duplicates(registry: Registry, plan: Plan) -> None:
+def _check_duplicates(registry: Registry, plan: ScanPlan) -> None:
     """Two online tags with one normalised expression are one tag with two names."""
-    seen: dict[str, str] = {}
+    codes: dict[str, str] = {}
     for entry in plan.entries:
         assert entry.compute is not None
         form = entry.compute.aggregate or entry.compute.latest or entry.compute.column
@@ -238,15 +239,15 @@ def _check_duplicates(registry: Registry, plan: Plan) -> None:
         texts = [
             (
                 str(keys),
-                _parsed(registry, entry, text, keys).sql(dialect="spark", normalize=True, comments=False),
+                _parse(registry, entry, text, keys).sql(dialect="spark", normalize=True, comments=False),
             )
             for keys, text, _ in _texts(entry)
         ]
         params = sorted((p.name, str(p.value), str(p.since)) for p in entry.params)
-        asked = repr((entry.compute.kind, sorted(rows.items()), texts, params, entry.null_rule,
+        question = repr((entry.compute.kind, sorted(rows.items()), texts, params, entry.null_rule,
                       entry.value.spark_type))  # fmt: skip
-        if asked in seen:
+        if question in codes:
             raise registry.fault(
-                entry.code, f"asks the same as the tag '{seen[asked]}'; use that one", "compute"
+                entry.code, f"asks the same as the tag '{codes[question]}'; use that one", "compute"
             )
-        seen[asked] = entry.code
+        codes[question] = entry.code

@@ -9,9 +9,9 @@ wrong with an entry is found by ``tags.compile.checks``.
 from __future__ import annotations
 
 from lakehouse.settings.yaml_files import did_you_mean
-from tags.compile.plan import Plan, Scan
-from tags.compile.relations import Relation
-from tags.compile.sql_text import BUSINESS_DATE, literal, resolved
+from tags.compile.plan import Scan, ScanPlan
+from tags.compile.relations import TagSource
+from tags.compile.sql_text import BUSINESS_DATE, literal, resolve
 from vocabulary.registry import Aggregate, Entry, Latest, Param, Registry
 
 WIDE_MODEL = "customer_tags"
@@ -23,7 +23,7 @@ _ZERO = {"int": "0", "decimal": "0", "ratio": "0", "boolean": "false"}
 class Writer:
     """Writes the SQL of single tags and of whole models for one plan."""
 
-    def __init__(self, registry: Registry, plan: Plan) -> None:
+    def __init__(self, registry: Registry, plan: ScanPlan) -> None:
         self.registry = registry
         self.plan = plan
 
@@ -37,11 +37,11 @@ class Writer:
             hint = did_you_mean(name, [*params, "business_date"])
             return self.registry.fault(entry.code, f"unknown parameter ':{name}'{hint}", *keys)
 
-        return resolved(text, params, missing)
+        return resolve(text, params, missing)
 
     # ------------------------------------------------------------------ what is read
 
-    def measure(self, entry: Entry, relation: Relation) -> str:
+    def measure(self, entry: Entry, relation: TagSource) -> str:
         """Give the aggregate expression of a tag over its relation's rows."""
         compute = entry.compute
         assert compute is not None
@@ -53,24 +53,24 @@ class Writer:
             conditions.append(f"({self.text(entry, form.where, 'compute', key, 'where')})")
         of = self.text(entry, form.of, "compute", key, "of") if form.of else "1"
         if isinstance(form, Latest):
-            return self._picked("max_by", entry, of, form.order_by, conditions, relation)
+            return self._pick("max_by", entry, of, form.order_by, conditions, relation)
         conditions += self._window(entry, form, relation)
         if form.measure in ("first", "last"):
             picker = "min_by" if form.measure == "first" else "max_by"
-            return self._picked(picker, entry, of, form.order_by or [], conditions, relation)
-        chosen = f"case when {' and '.join(conditions)} then {of} end" if conditions else of
+            return self._pick(picker, entry, of, form.order_by or [], conditions, relation)
+        per_row = f"case when {' and '.join(conditions)} then {of} end" if conditions else of
         if form.measure == "any":
             return f"max({' and '.join([*conditions, of] if form.of else conditions) or 'true'})"
         sql = {
-            "sum": f"sum({chosen})",
-            "count": f"count({chosen})",
+            "sum": f"sum({per_row})",
+            "count": f"count({per_row})",
             # collect_set once per group: several COUNT(DISTINCT) make Spark copy every row once per tag.
-            "count_distinct": f"size(collect_set({chosen}))",
-            "min": f"min({chosen})",
-            "max": f"max({chosen})",
-            "avg": f"sum({chosen}) / nullif({self._divisor(entry, form, conditions) or f'count({chosen})'}, 0)",
-            "ratio": f"sum({chosen}) / nullif({self._divisor(entry, form, conditions)}, 0)",
-            "set": f"array_sort(collect_set({chosen}))",
+            "count_distinct": f"size(collect_set({per_row}))",
+            "min": f"min({per_row})",
+            "max": f"max({per_row})",
+            "avg": f"sum({per_row}) / nullif({self._divisor(entry, form, conditions) or f'count({per_row})'}, 0)",
+            "ratio": f"sum({per_row}) / nullif({self._divisor(entry, form, conditions)}, 0)",
+            "set": f"array_sort(collect_set({per_row}))",
         }[form.measure]
         if form.at_least:
             sql = f"{sql} >= {self.text(entry, form.at_least, 'compute', key, 'at_least')}"
@@ -80,10 +80,10 @@ class Writer:
         if form.per is None:
             return None
         per = self.text(entry, form.per, "compute", "aggregate", "per")
-        chosen = f"case when {' and '.join(conditions)} then {per} end" if conditions else per
-        return f"sum({chosen})" if form.measure == "ratio" else f"size(collect_set({chosen}))"
+        per_row = f"case when {' and '.join(conditions)} then {per} end" if conditions else per
+        return f"sum({per_row})" if form.measure == "ratio" else f"size(collect_set({per_row}))"
 
-    def _window(self, entry: Entry, form: Aggregate, relation: Relation) -> list[str]:
+    def _window(self, entry: Entry, form: Aggregate, relation: TagSource) -> list[str]:
         if not (form.window_days or form.months):
             return []
         if relation.event_date is None:
@@ -101,14 +101,14 @@ class Writer:
             f"{day} < trunc({BUSINESS_DATE}, 'MM')",
         ]
 
-    def _picked(
+    def _pick(
         self,
         picker: str,
         entry: Entry,
         of: str,
         order_by: list[str],
         conditions: list[str],
-        relation: Relation,
+        relation: TagSource,
     ) -> str:
         """Give the value of the row that wins; rows without a value do not stand, and ties end in the key."""
         order = [self.text(entry, part, "compute") for part in order_by]
@@ -140,7 +140,7 @@ class Writer:
         lines.append("group by one_id")
         return "\n".join(lines) + "\n"
 
-    def _attributed(self, relation: Relation) -> list[str]:
+    def _attributed(self, relation: TagSource) -> list[str]:
         model = f"{{{{ ref('{relation.model}') }}}}"
         if relation.attribution == "one_id":
             return ["select * from " + model, "where one_id is not null"]
@@ -268,20 +268,20 @@ class Writer:
 
     def exceptions(self) -> str:
         """Give the array of nulls whose reason is not the null rule's own, sorted by tag."""
-        found = []
+        cases = []
         for entry in sorted(self.plan.entries, key=lambda e: e.code):
             for at, exception in enumerate(entry.null_when):
                 if exception.reason == entry.default_reason:
                     continue
                 when = self.text(entry, exception.when, "null_when", at)
-                found.append(
+                cases.append(
                     f"        case when {entry.code} is null and ({when})\n"
                     f"            then named_struct('tag', '{entry.code}', 'reason', '{exception.reason}') end"
                 )
         kind = "array<struct<tag:string,reason:string>>"
-        if not found:
+        if not cases:
             return f"cast(array() as {kind})"
-        return "cast(array_compact(array(\n" + ",\n".join(found) + f"\n    )) as {kind})"
+        return "cast(array_compact(array(\n" + ",\n".join(cases) + f"\n    )) as {kind})"
 
     def origin(self, entry: Entry) -> str:
         """Give the file an entry stands in, the same on every machine."""
@@ -292,8 +292,8 @@ class Writer:
         """Give the SQL that answers one tag, for people to read."""
         for scan in self.plan.scans:
             if entry in scan.entries and scan.aggregated:
-                read = f"{self.measure(entry, scan.relation)}\nfrom {scan.relation.name} group by one_id"
-                return read if not entry.null_when else f"{read}\n-- then: {self.rule(entry)}"
+                sql = f"{self.measure(entry, scan.relation)}\nfrom {scan.relation.name} group by one_id"
+                return sql if not entry.null_when else f"{sql}\n-- then: {self.rule(entry)}"
             if entry in scan.entries:
                 return f"{entry.compute.column.of}\nfrom {scan.relation.name}"  # type: ignore[union-attr]
         return self.rule(entry)

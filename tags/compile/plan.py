@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lakehouse.errors import CdpError
 from lakehouse.settings.yaml_files import did_you_mean
-from tags.compile.relations import Relation, Relations
+from tags.compile.relations import TagSource, TagSources
 from vocabulary.registry import Entry, Registry
 
 
@@ -14,7 +14,7 @@ from vocabulary.registry import Entry, Registry
 class Scan:
     """One pass over a relation and the tags it answers; a ``column`` source has one row per person already."""
 
-    relation: Relation
+    relation: TagSource
     entries: tuple[Entry, ...]
     aggregated: bool
 
@@ -25,7 +25,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScanPlan:
     """What will be generated: scans, layers of rules, and the order of columns."""
 
     entries: tuple[Entry, ...]
@@ -33,10 +33,10 @@ class Plan:
     layers: tuple[tuple[Entry, ...], ...]
 
 
-def make_plan(registry: Registry, relations: Relations) -> Plan:
+def plan_scans(registry: Registry, relations: TagSources) -> ScanPlan:
     """Give the scans and layers for every online tag; a cycle or a tag that is not computed raises."""
     entries = tuple(registry.online())
-    read: dict[tuple[str, bool], list[Entry]] = {}
+    readers: dict[tuple[str, bool], list[Entry]] = {}
     for entry in entries:
         if entry.entity != "customer":
             raise registry.fault(
@@ -51,13 +51,13 @@ def make_plan(registry: Registry, relations: Relations) -> Plan:
                 entry.code, "model tags are not computed yet; keep the tag as draft", "compute"
             )
         if entry.compute.relation:
-            read.setdefault((entry.compute.relation, entry.compute.kind != "column"), []).append(entry)
+            readers.setdefault((entry.compute.relation, entry.compute.kind != "column"), []).append(entry)
     scans = []
-    for (name, aggregated), found in read.items():
+    for (name, aggregated), readings in readers.items():
         try:
             relation = relations.find(name)
         except CdpError as wrong:
-            first = found[0]
+            first = readings[0]
             raise registry.fault(
                 first.code,
                 wrong.message,
@@ -65,8 +65,8 @@ def make_plan(registry: Registry, relations: Relations) -> Plan:
                 first.compute.kind if first.compute else "aggregate",
                 "from",
             ) from None
-        scans.append(Scan(relation, tuple(found), aggregated))
-    return Plan(entries, tuple(scans), _layers(registry, entries))
+        scans.append(Scan(relation, tuple(readings), aggregated))
+    return ScanPlan(entries, tuple(scans), _layers(registry, entries))
 
 
 def _layers(registry: Registry, entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], ...]:
@@ -80,12 +80,12 @@ def _layers(registry: Registry, entries: tuple[Entry, ...]) -> tuple[tuple[Entry
             raise registry.fault(path[-1], f"the tags read one another in a circle: {circle}", "inputs")
         if code not in depth:
             entry = online[code]
-            needed = entry.tag_inputs if _is_rule(entry) else []
-            for other in needed:
+            inputs = entry.tag_inputs if _is_rule(entry) else []
+            for other in inputs:
                 if other not in online:
                     raise _unread(registry, entry, other)
             depth[code] = (
-                1 + max((visit(o, (*path, code)) for o in needed), default=0) if _is_rule(entry) else 0
+                1 + max((visit(o, (*path, code)) for o in inputs), default=0) if _is_rule(entry) else 0
             )
         return depth[code]
 

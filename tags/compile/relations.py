@@ -15,13 +15,12 @@ from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, load_yaml, plain
 
-PROJECT = Path(__file__).parents[2] / "dbt_project"
 Attribution = Literal["one_id", "profile", "account"]
 
 
 @dataclass(frozen=True)
-class Relation:
-    """A readable relation: its dbt model, columns, key, event date and how a row finds its person."""
+class TagSource:
+    """A relation that tags may read: its dbt model, columns, key, event date and how a row finds its person."""
 
     name: str
     model: str
@@ -37,10 +36,10 @@ class Relation:
         return self.name.removeprefix("trusted.").removeprefix("int_").removeprefix("stg_trusted__")
 
 
-def trusted_relation(name: str) -> Relation:
+def trusted_relation(name: str) -> TagSource:
     """Give the relation of a trusted table, read through ``stg_trusted__<table>``."""
-    found = contract(name)
-    columns = tuple(found.columns)
+    table = contract(name)
+    columns = tuple(table.columns)
     if "one_id" in columns:
         attribution: Attribution | None = "one_id"
     elif "source_key" in columns:
@@ -49,30 +48,29 @@ def trusted_relation(name: str) -> Relation:
         attribution = "account"
     else:
         attribution = None
-    return Relation(
+    return TagSource(
         name=name,
-        model=f"stg_trusted__{found.table}",
+        model=f"stg_trusted__{table.table}",
         columns=columns,
-        key=found.key,
+        key=table.key,
         attribution=attribution,
-        event_date=found.event_date,
-        levels={column.name: column.level for column in found.columns.values()},
+        event_date=table.event_date,
+        levels={column.name: column.level for column in table.columns.values()},
     )
 
 
-def model_relations(folders: list[Path]) -> dict[str, Relation]:
+def model_relations(folders: list[Path]) -> dict[str, TagSource]:
     """Give the relations of dbt models whose YAML lists columns, from folders of models.
 
     A model's ``config.meta`` says ``key`` (list) and, if rows have one, ``event_date``.
     """
-    found: dict[str, Relation] = {}
+    sources: dict[str, TagSource] = {}
     for folder in folders:
         for file in sorted(folder.rglob("*.yml")):
             for model in _models(file):
                 meta = (model.get("config") or {}).get("meta") or {}
-                listed = model.get("columns") or []
-                columns = tuple(str(column["name"]) for column in listed)
-                found[model["name"]] = Relation(
+                columns = tuple(str(column["name"]) for column in model.get("columns") or [])
+                sources[model["name"]] = TagSource(
                     name=model["name"],
                     model=model["name"],
                     columns=columns,
@@ -81,7 +79,7 @@ def model_relations(folders: list[Path]) -> dict[str, Relation]:
                     event_date=meta.get("event_date"),
                     levels={},
                 )
-    return found
+    return sources
 
 
 @cache
@@ -97,17 +95,17 @@ def _attribution(columns: tuple[str, ...]) -> Attribution | None:
     return "account" if {"source", "account_id"} <= set(columns) else None
 
 
-class Relations:
+class TagSources:
     """Every relation the tags of one workspace may name."""
 
     def __init__(self, folders: list[Path]) -> None:
         self.models = model_relations(folders)
 
-    def find(self, name: str) -> Relation:
+    def find(self, name: str) -> TagSource:
         """Give a relation by name; an unknown one raises ``SettingsInvalid`` with the nearest known name."""
         if name in self.models:
             return self.models[name]
         if name.startswith("trusted.") and name in contract_names("trusted"):
             return trusted_relation(name)
-        known = [*contract_names("trusted"), *(n for n in self.models if not n.startswith("stg_"))]
-        raise SettingsInvalid(f"unknown relation '{name}'{did_you_mean(name, known)}")
+        names = [*contract_names("trusted"), *(n for n in self.models if not n.startswith("stg_"))]
+        raise SettingsInvalid(f"unknown relation '{name}'{did_you_mean(name, names)}")

@@ -15,7 +15,7 @@ _BUCKET = re.compile(r"\bbucket\(")
 _LITERAL = re.compile(r"('(?:[^']|'')*')")
 
 
-def resolved(text: str, params: dict[str, list[Param]], missing: Callable[[str], Exception]) -> str:
+def resolve(text: str, params: dict[str, list[Param]], missing: Callable[[str], Exception]) -> str:
     """Give an expression with ``:name`` replaced by its value on the business date and ``bucket()`` by its macro."""
 
     def value(match: re.Match[str]) -> str:
@@ -32,30 +32,30 @@ def resolved(text: str, params: dict[str, list[Param]], missing: Callable[[str],
 
 
 def _with_buckets(sql: str) -> str:
-    """Give SQL with each ``bucket(salt, person)`` written as a call of the macro, whose text is kept in one place."""
-    found = _BUCKET.search(sql)
-    if found is None:
+    """Give SQL with each ``bucket(salt, person)`` written as a call of the macro, whose text stands in one place."""
+    call = _BUCKET.search(sql)
+    if call is None:
         return sql
-    depth, at, comma = 1, found.end(), found.end()
+    depth, at, comma = 1, call.end(), call.end()
     while depth:
         depth += (sql[at] == "(") - (sql[at] == ")")
         if sql[at] == "," and depth == 1:
             comma = at
         at += 1
-    salt = sql[found.end() : comma].strip().replace(BUSINESS_DATE, '" ~ business_date() ~ "')
+    salt = sql[call.end() : comma].strip().replace(BUSINESS_DATE, '" ~ business_date() ~ "')
     person = sql[comma + 1 : at - 1].strip()
-    return f'{sql[: found.start()]}{{{{ bucket("{salt}", "{person}") }}}}{_with_buckets(sql[at:])}'
+    return f'{sql[: call.start()]}{{{{ bucket("{salt}", "{person}") }}}}{_with_buckets(sql[at:])}'
 
 
 def param_sql(history: list[Param]) -> str:
     """Give the SQL of a parameter: its value, or a CASE over the days on which its values took effect."""
-    ordered = sorted(history, key=lambda param: param.since, reverse=True)
-    if len(ordered) == 1:
-        return literal(ordered[0].value)
+    newest_first = sorted(history, key=lambda param: param.since, reverse=True)
+    if len(newest_first) == 1:
+        return literal(newest_first[0].value)
     whens = " ".join(
-        f"when {BUSINESS_DATE} >= {literal(p.since)} then {literal(p.value)}" for p in ordered[:-1]
+        f"when {BUSINESS_DATE} >= {literal(p.since)} then {literal(p.value)}" for p in newest_first[:-1]
     )
-    return f"case {whens} else {literal(ordered[-1].value)} end"
+    return f"case {whens} else {literal(newest_first[-1].value)} end"
 
 
 def literal(value: object) -> str:

@@ -7,7 +7,14 @@ from decimal import Decimal
 
 import pyarrow as pa
 
+import tags
+from delivery.destinations import read_destinations
+from delivery.night import release, stage
 from lakehouse.contracts.reading import build_contract, contract, register_contract
+from segments.choosing.evaluation import evaluate
+from segments.language.catalogue import read_catalogue
+from segments.language.checks import Surroundings
+from vocabulary.tag_facts import read_tag_facts
 
 TAGS_YML = """\
 family: test
@@ -78,6 +85,25 @@ TAGS = """
 D = dt.date(2026, 11, 18)
 
 
+def surroundings(settings) -> Surroundings:
+    """What the specifications of a workspace may name."""
+    destinations = read_destinations(settings.workspace)
+    facts = read_tag_facts(settings.workspace, shipped=tags.REGISTRY)
+    return Surroundings(facts, {name: place.ceiling for name, place in destinations.items()})
+
+
+def catalogue_of(settings, known_hashes=None):
+    """The specifications of a workspace with what they are checked against."""
+    return read_catalogue(settings, surroundings(settings), known_hashes=known_hashes or {})
+
+
+def publish(lake, day):
+    """One night of segments, released at once."""
+    result = evaluate(lake, day, surroundings(lake.settings))
+    release(lake, stage(lake, result.audiences, read_destinations(lake.settings.workspace)))
+    return result
+
+
 def read_tags(text: str = TAGS) -> list[dict]:
     """The drawn tag table as rows."""
     rows = []
@@ -137,11 +163,11 @@ def at(day: str) -> dt.datetime:
     return dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
 
 
-def fill(lake, tags: list[dict] | None = None) -> None:
+def fill(lake, rows: list[dict] | None = None) -> None:
     """Put the bank of 2026-11-18 into a lake: everybody has a phone, an app and consents, but for a few."""
     people = range(1, 13)
     lake.create(["tags.customer_tags", "tags.customer_tags_daily"])
-    write_tags(lake, tags or read_tags(), D)
+    write_tags(lake, rows or read_tags(), D)
     lake.append("identity.memberships", rows_of("identity.memberships", [
         {"one_id": n, "source_key": f"c{n}", "profile_id": n} for n in people]))  # fmt: skip
     lake.append("identity.one_ids", rows_of("identity.one_ids", [

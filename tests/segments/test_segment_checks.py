@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from segment_bank import DESTINATIONS_YML, TAGS_YML, spec
+from segment_bank import DESTINATIONS_YML, TAGS_YML, catalogue_of, spec
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import load_settings
-from segments.language.catalogue import read_catalogue
 from segments.language.spec import read_segment
 
 
@@ -23,7 +22,7 @@ def findings_of(make_workspace):
             "lists/friends@1.csv": "one_id\n1\n",
         }
         folder = make_workspace({**base, **texts, **(others or {})})
-        found = read_catalogue(load_settings(folder), known_hashes=known_hashes or {}).findings()
+        found = catalogue_of(load_settings(folder), known_hashes).findings()
         return [(f"{f.file.stem}:{f.line}", f.code, f.message) for f in found]
 
     return find

@@ -16,6 +16,7 @@ from segment_bank import (
     register_tag_tables,
     rows_of,
     spec,
+    surroundings,
 )
 
 from jobs.cli.segments import group
@@ -23,7 +24,7 @@ from lakehouse.errors import UsageError
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
-from segments.explaining.explain import explain
+from segments.explaining import explain as explaining
 from segments.language.spec import read_segment
 
 RICH = spec(
@@ -82,9 +83,13 @@ def settings(make_workspace):
     return found
 
 
+def explain(settings, *case):
+    return explaining.explain(settings, surroundings(settings), *case)
+
+
 def test_a_published_person_is_explained_leaf_by_leaf(settings):
     found = explain(settings, "rich", 1)
-    assert [("  " * x.depth + x.text, x.answer, x.found) for x in found.lines] == [
+    assert [("  " * x.depth + x.text, x.answer, x.evidence) for x in found.lines] == [
         ("where", True, ""),
         ("  all of", True, ""),
         ("    tag tier: in [T2, T3]", True, "T3"),
@@ -96,7 +101,7 @@ def test_a_published_person_is_explained_leaf_by_leaf(settings):
         ("exclude", False, ""),
         ("  tag grade: eq M (unknown counts as false)", False, "RESTRICTED"),
     ]
-    assert (found.chosen, found.outcome, found.variant) == (True, "member, published", "A")
+    assert (found.answer, found.outcome, found.variant) == (True, "member, published", "A")
     assert found.deliveries == [{"destination": "engine", "run_id": "r1", "seq": 1, "recipient_key": "abc"}]
 
 
@@ -114,7 +119,7 @@ def test_a_published_person_is_explained_leaf_by_leaf(settings):
 )
 def test_every_outcome_has_its_sentence(settings, one_id, chosen, outcome):
     found = explain(settings, "rich", one_id, D)
-    assert (found.chosen, found.outcome) == (chosen, outcome)
+    assert (found.answer, found.outcome) == (chosen, outcome)
     assert found.redirected_from == (99 if one_id == 99 else None)
 
 

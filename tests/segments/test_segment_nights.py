@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
-import duckdb
 import pyarrow.parquet as pq
 import pytest
 from segment_bank import (
@@ -14,19 +13,21 @@ from segment_bank import (
     D,
     at,
     fill,
+    publish,
     read_tags,
     register_tag_tables,
     rows_of,
     spec,
+    surroundings,
     write_tags,
 )
 
 from delivery.manifest import read_latest, read_manifest
 from delivery.verification import verify
+from lakehouse.query.desk import open_alone
 from lakehouse.query.hashing import table_hash
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
-from segments import publish
 from segments.choosing.compile import compile_leaf_table
 from segments.choosing.evaluation import evaluate
 from segments.choosing.leaf_tables import make_leaf_table
@@ -139,7 +140,7 @@ def test_two_nights_choose_suppress_assign_and_hand_on(bank):
         11: "OPT_OUT", 12: "NOT_ELIGIBLE_KIND",
     }  # fmt: skip
     assert result.summary()["rich"] == {"candidates": 10, "suppressed": 8, "published": 2}
-    assert result.funnels()["rich"]["unknown"] == 1
+    assert {a.code: a.counts for a in result.audiences}["rich"]["unknown"] == 1
     # 10 refused SMS long ago and grants all else: the app it is
     assert {n: m["channel"] for n, m in members(bank, "rich").items()} == {1: "SMS", 10: "PUSH"}
 
@@ -220,8 +221,8 @@ def test_spark_and_the_process_itself_make_the_same_runs_and_answer_as_the_refer
     lake = open_lake(bank.settings, spark=spark)
     runs = {}
     for engine in ("duckdb", "spark"):
-        decisions = evaluate(lake, tomorrow, engine=engine).decisions
-        runs[engine] = {d.segment.code: (d.run_id, d.counts, d.inputs) for d in decisions}
+        audiences = evaluate(lake, tomorrow, surroundings(lake.settings), engine=engine).audiences
+        runs[engine] = {a.code: (a.run_id, a.counts, a.inputs) for a in audiences}
         assert all(
             not row["assigned_on"] < tomorrow for row in lake.read_arrow("segments.assignments").to_pylist()
         )
@@ -235,9 +236,9 @@ def _compare_with_reference(lake, day, engine):
     segment = read_segment(lake.settings.workspace / "segments" / "everything.yml")
     compiled = compile_leaf_table([segment], business_date=day, policy=Policy())
     friends = read_list(lake.settings.workspace, ListLeaf("friends", "1"))
-    connection = duckdb.connect()
-    make_leaf_table(lake, connection, compiled, {"friends@1": friends}, day, engine=engine)
-    rows = {row["one_id"]: row for row in connection.sql("FROM leaf_table").to_arrow_table().to_pylist()}
+    with open_alone(lake.settings.time_zone) as desk:
+        leaves = make_leaf_table(lake, desk, compiled, {"friends@1": friends}, day, engine=engine)
+        rows = {row["one_id"]: row for row in desk.arrow(f"SELECT * FROM {leaves.rows}").to_pylist()}
     values = {r["one_id"]: r for r in lake.read_arrow("tags.customer_tags").to_pylist()}
     before = {
         r["one_id"]: r for r in lake.read_arrow("tags.customer_tags_daily").to_pylist() if r["as_of"] == D

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-import duckdb
 import pytest
 from segment_bank import (
     DESTINATIONS_YML,
@@ -18,6 +17,7 @@ from segment_bank import (
     write_tags,
 )
 
+from lakehouse.query.desk import open_alone
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from segments.choosing.compile import compile_leaf_table
@@ -44,9 +44,9 @@ def facts_of(make_workspace):
             spec("x", "where: {tag: tier, eq: T1}", purpose=purpose).replace("SMS, PUSH", channels)
         )
         compiled = compile_leaf_table([read_segment(file)], business_date=D, policy=policy or Policy())
-        connection = duckdb.connect()
-        make_leaf_table(lake, connection, compiled, {}, D, engine="duckdb")
-        return {r["one_id"]: r for r in connection.sql("FROM leaf_table").to_arrow_table().to_pylist()}
+        with open_alone(lake.settings.time_zone) as desk:
+            leaves = make_leaf_table(lake, desk, compiled, {}, D, engine="duckdb")
+            return {row["one_id"]: row for row in desk.arrow(f"SELECT * FROM {leaves.rows}").to_pylist()}
 
     return find
 

@@ -33,12 +33,12 @@ def answers(spark, tmp_path_factory):
         name: spark.conf.get(name)
         for name in ("spark.sql.ansi.enabled", "spark.sql.sources.partitionOverwriteMode")
     }
-    first = tags.build(lake, D)
+    first = tags.build_tags(lake, D)
     hashes = {
         table: table_hash(lake.settings, table)
         for table in ("tags.customer_tags", "tags.customer_tags_daily")
     }
-    tags.build(lake, D)
+    tags.build_tags(lake, D)
     rows = {row["one_id"]: row for row in lake.read_arrow("tags.customer_tags").to_pylist()}
     return {
         "lake": lake,
@@ -481,8 +481,8 @@ def test_everyone_is_in_the_bucket_of_the_vectors(answers):
 def test_many_people_are_answered_as_few_are(answers, monkeypatch):
     import tags.build.computation
 
-    monkeypatch.setattr(tags.computation, "SMALL_PEOPLE", 0)
-    tags.build(answers["lake"], D)
+    monkeypatch.setattr(tags.build.computation, "SMALL_PEOPLE", 0)
+    tags.build_tags(answers["lake"], D)
     lake = answers["lake"]
     assert {table: table_hash(lake.settings, table) for table in answers["hashes"]} == answers["hashes"]
 
@@ -490,7 +490,8 @@ def test_many_people_are_answered_as_few_are(answers, monkeypatch):
 @pytest.mark.slow
 def test_every_model_keeps_its_key_and_passes_its_unit_test(answers):
     from tags.build.computation import run_dbt
-    from tags.build.project import compile_tags, source_tables
+    from tags.build.project import source_tables
+    from tags.compile.compilation import compile_tags
 
     lake = answers["lake"]
     project = lake.settings.generated / "dbt"

@@ -1,19 +1,22 @@
-"""What segments must know of a tag, read from the registry's YAML as data (no import of the room that owns it)."""
+"""What a reader of tags must know of each: its type, values, level and purposes, without the rest of its entry.
+
+Entries that lack what only their computation needs are facts all the same: checking a segment does not wait for it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from lakehouse.errors import SettingsInvalid
-from segments.language.operators import ValueType
+from vocabulary.registry import YAML_LOADER, registry_files
 
-SHIPPED = Path(__file__).parents[2] / "tags" / "registry"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+ValueType = Literal["boolean", "number", "category", "date", "set"]
 _TYPES: dict[str, ValueType] = {
     "string": "category",
     "int": "number",
@@ -27,7 +30,7 @@ _TYPES: dict[str, ValueType] = {
 
 @dataclass(frozen=True)
 class TagFacts:
-    """One tag as a segment's author meets it."""
+    """One tag as the author of a segment meets it."""
 
     code: str
     value_type: ValueType
@@ -39,7 +42,6 @@ class TagFacts:
     is_nullable: bool = False
     level: str = "C1"
     purposes: tuple[str, ...] = ()
-    type_name: str = "string"
 
     @property
     def is_restricted(self) -> bool:
@@ -47,42 +49,39 @@ class TagFacts:
         return bool(self.purposes) and not {"marketing", "service"} & set(self.purposes)
 
 
-def read_tag_facts(workspace: Path, shipped: Path = SHIPPED) -> dict[str, TagFacts]:
+def read_tag_facts(workspace: Path, *, shipped: Path) -> dict[str, TagFacts]:
     """Give all registered tags by code: the shipped registry; keys the workspace's own entries name decide."""
-    found: dict[str, dict[str, Any]] = {}
-    for folder in (shipped, workspace / "tags"):
-        for file in sorted(folder.glob("*.yml")):
-            for entry in _entries(file):
-                code = str(entry["code"])
-                found[code] = {**found.get(code, {}), **entry}
-    return {code: tag_facts(entry) for code, entry in found.items()}
+    entries: dict[str, dict[str, Any]] = {}
+    for file, _ in registry_files(shipped, workspace):
+        for entry in _entries(file):
+            code = str(entry["code"])
+            entries[code] = {**entries.get(code, {}), **entry}
+    return {code: tag_facts(entry) for code, entry in entries.items()}
 
 
 def tag_facts(entry: dict[str, Any]) -> TagFacts:
-    """Give the facts of one registry entry."""
+    """Give the facts of one entry; a key that is not written yet has its most careful value."""
     value = entry.get("value") or {}
-    is_set = value.get("cardinality") == "set"
     kind = str(value.get("type", "string"))
     rule = str(entry.get("null_rule", "U"))
     return TagFacts(
         code=str(entry["code"]),
-        value_type="set" if is_set else _TYPES.get(kind, "category"),
+        value_type="set" if value.get("cardinality") == "set" else _TYPES.get(kind, "category"),
         version=str(entry.get("version", "1.0.0")),
         status=str(entry.get("status", "draft")),
         domain=tuple(str(member) for member in value.get("domain") or ()),
-        minimum=_number(value.get("min")),
-        maximum=_number(value.get("max")),
+        minimum=_decimal(value.get("min")),
+        maximum=_decimal(value.get("max")),
         is_nullable=rule not in ("Z", "NEVER") or bool(entry.get("null_when")),
         level=str(entry.get("level", "C2")),
         purposes=tuple(entry.get("purposes") or ()),
-        type_name=f"array<{kind}>" if is_set else kind,
     )
 
 
-def _entries(file: Path) -> list[dict[str, Any]]:
+def _entries(file: Path) -> Iterator[dict[str, Any]]:
     try:
         with file.open(encoding="utf-8") as text:
-            tree = yaml.load(text, Loader=_LOADER)
+            tree = yaml.load(text, Loader=YAML_LOADER)
     except yaml.YAMLError as wrong:
         mark = getattr(wrong, "problem_mark", None)
         problem = str(getattr(wrong, "problem", None) or "is not YAML")
@@ -92,8 +91,8 @@ def _entries(file: Path) -> list[dict[str, Any]]:
         raise SettingsInvalid(
             "a tag file holds 'tags:', a list of entries that each have a code", file=file, line=1
         )
-    return entries
+    yield from entries
 
 
-def _number(value: Any) -> Decimal | None:
+def _decimal(value: Any) -> Decimal | None:
     return None if value is None else Decimal(str(value))

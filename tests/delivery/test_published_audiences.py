@@ -8,90 +8,70 @@ import shutil
 from hashlib import sha256
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from segment_bank import DESTINATIONS_YML, TAGS_YML, D, spec
 
 from delivery.audience_files import as_read, read_rows, write_rows
+from delivery.destinations import read_destinations
 from delivery.manifest import MANIFEST, MANIFEST_SUM, read_latest, read_manifest
-from delivery.publishing import (
-    STAGING,
-    delivery_rows,
-    discard_audience,
-    recipient_key,
-    release_audience,
-    stage_audience,
-)
+from delivery.night import delivery_rows
+from delivery.releasing import discard_audience, release_audience
+from delivery.staging import STAGING, recipient_key, stage_audience
 from delivery.verification import verify
-from lakehouse.errors import GateStopped, StepFailed, UsageError
+from lakehouse.errors import StepFailed, UsageError
+from lakehouse.query.hashing import text_hash
 from lakehouse.settings.settings import load_settings
-from segments.choosing.compile import compile_leaf_table, value_column
-from segments.choosing.decide import decide_segment
-from segments.language.buckets import bucket
-from segments.language.catalogue import read_catalogue
-from segments.language.policy import Policy
+from vocabulary.audience import Audience
 
-RULE = (
-    "where: {tag: tier, eq: T3}\nholdout: {global: GCG-2026H2, local_percent: 10}\nrollout: {percent: 80}\n"
+D = dt.date(2026, 11, 18)
+DESTINATIONS = "destinations:\n  engine: {description: the marketing engine, ceiling: C2}\n"
+PEOPLE = pa.schema(
+    [
+        ("one_id", pa.int64()),
+        ("variant", pa.string()),
+        ("tier", pa.string()),
+        ("interests", pa.list_(pa.string())),
+    ]
 )
-SPLIT = "split: {experiment: e1, layer: l1, range: [0, 5000], arms: {A: 50, B: 50}}"
-NOBODY_HELD = "CREATE OR REPLACE TEMP TABLE held_arms (salt VARCHAR, one_id BIGINT, arm VARCHAR, arms BIGINT)"
 
 
 @pytest.fixture
 def night(make_workspace):
-    """A function that decides one segment over people (one_id → tier or facts) and stages it; no Spark."""
-    folder = make_workspace({"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML})
-    settings = load_settings(folder)
+    """A function that stages an audience of people (one_id → their interests) for the one destination."""
+    settings = load_settings(make_workspace({"destinations.yml": DESTINATIONS}))
 
-    def run(people, day=D, form="parquet", body=RULE + SPLIT, held=(), release=True):
-        file = folder / "segments" / "x.yml"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(spec("x", body, columns="variant, channel, tier, interests", format=form))
-        catalogue = read_catalogue(settings, known_hashes={})
-        assert catalogue.findings() == []
-        segment = catalogue.segments[0]
-        compiled = compile_leaf_table([segment], business_date=day, policy=Policy())
-        connection = duckdb.connect()
-        rows = [person(n, facts, segment) for n, facts in people.items()]
-        connection.register("rows", pa.Table.from_pylist(rows))
-        connection.execute("CREATE TEMP TABLE leaf_table AS FROM rows")
-        connection.execute(NOBODY_HELD)
-        for row in held:
-            connection.execute("INSERT INTO held_arms VALUES (?, ?, ?, ?)", row)
-        decision = decide_segment(
-            connection, segment, business_date=day, policy=Policy(), leaf_table=compiled,
-            tags=catalogue.around.tags, list_hashes={}, offer_risk=None,
-        )  # fmt: skip
-        staged = stage_audience(
-            decision, "engine", catalogue.around.destinations["engine"], settings=settings, business_date=day,
-            tags=dict(catalogue.around.tags),
-        )  # fmt: skip
+    def run(people, day=D, form="parquet", release=True):
+        destination = read_destinations(settings.workspace)["engine"]
+        staged = stage_audience(audience_of(people, day, form), "engine", destination, settings=settings)
         if release:
             release_audience(staged)
-        return decision, staged
+        return staged
 
     run.settings = settings
     return run
 
 
-def person(one_id, facts, segment):
-    """A row of the leaf table: a sound customer unless ``facts`` says otherwise."""
-    tier = facts.pop("tier", "T3") if isinstance(facts, dict) else facts
-    changed = facts if isinstance(facts, dict) else {}
-    row = {
-        "one_id": one_id, "kind": "customer", "is_deceased": False, "is_minor": False, "is_restricted": False, "is_staff": False,
-        "has_complained": False, "opt_out_marketing": False, "allowed_marketing_sms": True, "allowed_marketing_push": True,
-        "usable_sms": True, "usable_push": True, value_column("tier"): tier, value_column("interests"): ["FUND", "GOLD"],
-        **changed,
+def audience_of(people, day, form):
+    """An audience whose counts add up; its run follows from what is in it, as that of a segment does."""
+    rows = [
+        {"one_id": n, "variant": "AB"[n % 2], "tier": "T3", "interests": people[n]} for n in sorted(people)
+    ]
+    counts = {
+        "candidates": len(rows), "unknown": 0, "suppressed_by_reason": {}, "eligible": len(rows), "not_in_rollout": 0,
+        "control_global": 0, "holdout_local": 0, "contaminated": 0,
+        "variants": {arm: [row["variant"] for row in rows].count(arm) for arm in "AB"},
+        "dropped_by_contact": {}, "published": len(rows), "consent": {"granted": len(rows)},
     }  # fmt: skip
-    return row | {leaf.column: None if tier is None else tier == "T3" for leaf in [segment.where]}
+    return Audience(
+        code="x", version="1.0.0", definition_hash="d", purpose="marketing", run_id=text_hash(day, form, rows)[:24], as_of=day,
+        destinations=("engine",), modes=("snapshot", "delta"), file_format=form, valid_hours=30, levels={"tier": "C1"},
+        counts=counts, tag_versions={"tier": "1.2.0"}, inputs=[], people=pa.Table.from_pylist(rows, schema=PEOPLE),
+    )  # fmt: skip
 
 
-def crowd(*numbers, tier="T3"):
-    return dict.fromkeys(numbers, tier)
+def crowd(*numbers):
+    return {number: ["FUND", "GOLD"] for number in numbers}
 
 
 def root(night):
@@ -107,83 +87,20 @@ def contents(folder):
 
 
 def failures(folder):
-    return [failure for verdict in verify(folder) for failure in verdict.failures]
-
-
-def test_the_counts_add_up_and_follow_the_buckets(night):
-    people = crowd(*range(1, 401)) | dict.fromkeys(range(401, 411)) | crowd(*range(411, 421), tier="T1")
-    people |= {n: {"is_staff": True} for n in range(421, 426)} | {
-        n: {"usable_sms": False, "usable_push": False} for n in range(426, 430)
-    }
-    decision, _ = night(people)
-    counts = decision.counts
-    everyone = range(1, 401)
-    out = {n for n in everyone if bucket("rollout:x", n) >= 8000}
-    controls = {n for n in everyone if n not in out and bucket("GCG-2026H2", n) < 500}
-    local = {n for n in everyone if n not in out | controls and bucket("holdout:x", n) < 1000}
-    treated = set(everyone) - out - controls - local
-    arms = {
-        n: "DEFAULT" if bucket("l1", n) >= 5000 else "A" if bucket("l1", n) < 2500 else "B" for n in treated
-    }
-    assert counts["candidates"] == 409 and counts["unknown"] == 10
-    assert counts["suppressed_by_reason"] == {"STAFF": 5, "UNREACHABLE": 4}
-    assert (counts["not_in_rollout"], counts["control_global"], counts["holdout_local"]) == (
-        len(out),
-        len(controls),
-        len(local),
-    )
-    assert counts["variants"] == {arm: list(arms.values()).count(arm) for arm in ("A", "B", "DEFAULT")}
-    assert {r["one_id"]: r["variant"] for r in decision.audience.to_pylist()} == arms
-    assert failures(root(night)) == []
-
-
-def test_reasons_come_in_their_order_and_only_one_is_given(night):
-    facts = ["is_deceased", "is_minor", "is_restricted", "is_staff", "opt_out_marketing", "has_complained"]
-    nothing = {
-        "allowed_marketing_sms": False,
-        "allowed_marketing_push": False,
-        "usable_sms": False,
-        "usable_push": False,
-    }
-    order = ["DECEASED", "MINOR", "RESTRICTED", "STAFF", "OPT_OUT", "COMPLAINT", "NO_CONSENT", "UNREACHABLE"]
-    people = {n: {**dict.fromkeys(facts[n - 1 :], True), **nothing} for n in range(1, 8)}
-    people[8] = {
-        "usable_sms": False,
-        "allowed_marketing_push": False,
-    }  # consent for one, address for the other
-    people[9] = {"kind": "prospect", "is_deceased": True}
-    decision, _ = night(people)
-    assert [r["reason"] for r in decision.placed.to_pylist()] == [*order, "NOT_ELIGIBLE_KIND"]
-
-
-def test_an_arm_sticks_and_two_different_ones_contaminate(night):
-    treated = [
-        n
-        for n in range(1, 99)
-        if bucket("rollout:x", n) < 8000 and bucket("GCG-2026H2", n) >= 500 and bucket("holdout:x", n) >= 1000
-    ]
-    one, two, three = [n for n in treated if bucket("l1", n) < 2500][:3]
-    held = [("l1/e1", one, "B", 1), ("l1/e1", two, "A", 2), ("GCG-2026H2", three, "CONTROL", 1)]
-    decision, _ = night(crowd(one, two, three), held=held)
-    assert [(r["place"], r["variant"]) for r in decision.placed.sort_by("one_id").to_pylist()] == [
-        ("TREATED", "B"), ("CONTAMINATED", "CONTAMINATED"), ("GLOBAL", None)
-    ]  # fmt: skip
-    assert decision.counts["contaminated"] == 1
-    assert failures(root(night)) == []
+    return [failure for verification in verify(folder) for failure in verification.failures]
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv", "json_lines"])
 def test_two_nights_make_a_delta_in_every_format(night, form):
-    body = "where: {tag: tier, eq: T3}"
-    _, first = night(crowd(1, 2, 3), form=form, body=body)
-    people = {**crowd(2, 4), 3: {value_column("interests"): ["CARD"]}}
-    _, second = night(people, day=D + dt.timedelta(days=1), form=form, body=body)
+    first = night(crowd(1, 2, 3), form=form)
+    people = {**crowd(2, 4), 3: ["CARD"]}
+    second = night(people, day=D + dt.timedelta(days=1), form=form)
     secret = night.settings.secret("destination_key_engine")
-    told = {
+    ops = {
         row["recipient_key"].strip('"'): row["op"].strip('"')
         for row in read_rows(newest(night) / "delta", form).to_pylist()
     }
-    assert told == {
+    assert ops == {
         recipient_key(secret, 1): "EXIT",
         recipient_key(secret, 4): "ENTER",
         recipient_key(secret, 3): "UPDATE",
@@ -193,7 +110,7 @@ def test_two_nights_make_a_delta_in_every_format(night, form):
     assert (manifest["seq"], manifest["previous_run_id"]) == (2, first.run_id)
     assert [row["attempt"] for row in delivery_rows([first, second])] == [1, 1]
     assert failures(night.settings.published) == []
-    night(crowd(*range(1, 40)), day=D + dt.timedelta(days=2), form=form, body=body)
+    night(crowd(*range(1, 40)), day=D + dt.timedelta(days=2), form=form)
     for mode in ("snapshot", "delta"):
         keys = read_rows(newest(night) / mode, form)["recipient_key"].to_pylist()
         assert len(keys) > 30 and keys == sorted(keys)
@@ -212,8 +129,8 @@ def test_the_same_content_gives_the_same_bytes_and_nothing_of_the_attempt(night,
 def test_the_same_run_again_is_verified_and_not_written(night):
     night(crowd(1, 2, 3))
     before, stamps = contents(root(night)), {p: p.stat().st_mtime_ns for p in root(night).rglob("*")}
-    _, again = night(crowd(1, 2, 3))
-    assert again.is_repeated and again.staged is None
+    again = night(crowd(1, 2, 3))
+    assert again.is_repeated and again.folder is None
     assert (
         contents(root(night)) == before
         and {p: p.stat().st_mtime_ns for p in root(night).rglob("*")} == stamps
@@ -226,46 +143,32 @@ def test_the_same_run_again_is_verified_and_not_written(night):
 def test_an_older_business_date_is_not_handed_on_again(night):
     night(crowd(1, 2), day=D + dt.timedelta(days=1))
     before = contents(root(night))
-    assert night(crowd(1, 2, 3), day=D, release=False)[1] is None
+    assert night(crowd(1, 2, 3), day=D, release=False) is None
     assert contents(root(night)) == before
 
 
 def test_what_is_staged_is_not_visible_and_a_crash_leaves_the_old_or_the_new_run(night):
     night(crowd(1, 2))
     before, tomorrow = contents(root(night)), D + dt.timedelta(days=1)
-    _, staged = night(crowd(1, 2, 3), day=tomorrow, release=False)
+    staged = night(crowd(1, 2, 3), day=tomorrow, release=False)
     visible = {name: data for name, data in contents(root(night)).items() if not name.startswith(STAGING)}
     assert visible == before
     discard_audience(staged)
     assert contents(root(night)) == before
     # crash between the rename and the pointer: the old run stands, and the next attempt only moves the pointer
-    _, staged = night(crowd(1, 2, 3), day=tomorrow, release=False)
+    staged = night(crowd(1, 2, 3), day=tomorrow, release=False)
     (root(night) / staged.path).parent.mkdir(parents=True)
-    staged.staged.rename(root(night) / staged.path)
+    staged.folder.rename(root(night) / staged.path)
     assert read_latest(root(night))["seq"] == 1
-    _, again = night(crowd(1, 2, 3), day=tomorrow)
-    assert (again.staged, again.is_repeated, read_latest(root(night))["seq"]) == (None, False, 2)
+    again = night(crowd(1, 2, 3), day=tomorrow)
+    assert (again.folder, again.is_repeated, read_latest(root(night))["seq"]) == (None, False, 2)
     assert failures(root(night)) == []
     # a complete run no pointer ever named is removed when another one takes its number
-    _, lost = night(crowd(1), day=D + dt.timedelta(days=2), release=False)
+    lost = night(crowd(1), day=D + dt.timedelta(days=2), release=False)
     (root(night) / lost.path).parent.mkdir(parents=True)
-    lost.staged.rename(root(night) / lost.path)
+    lost.folder.rename(root(night) / lost.path)
     night(crowd(5), day=D + dt.timedelta(days=2))
     assert not (root(night) / lost.path).exists() and failures(root(night)) == []
-
-
-def test_a_guard_names_segment_number_and_bound(night):
-    with pytest.raises(
-        GateStopped, match=r"x.yml:10: segment x: the audience has 1 people and guards.size.min is 5"
-    ):
-        night(crowd(1), body="where: {tag: tier, eq: T3}\nguards: {size: {min: 5}}")
-    with pytest.raises(GateStopped, match=r"x.yml:9: segment x: 1 people have an unknown answer"):
-        night({1: "T3", 2: None}, body="unknown: error\nwhere: {tag: tier, eq: T3}")
-    assert (
-        night({1: "T3", 2: None}, body="unknown: include\nwhere: {tag: tier, eq: T3}")[0].counts["candidates"]
-        == 2
-    )
-    assert not (night.settings.published / "engine" / "x" / STAGING).exists()
 
 
 def rewritten(run: Path, change) -> None:
@@ -346,24 +249,24 @@ BROKEN = {
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_verification_fails_on(what, night):
-    body = "where: {tag: tier, eq: T3}\n" + SPLIT
-    night(crowd(*range(1, 21)), body=body)
-    night(crowd(*range(3, 25)), day=D + dt.timedelta(days=1), body=body)
+    night(crowd(*range(1, 21)))
+    night(crowd(*range(3, 25)), day=D + dt.timedelta(days=1))
     assert failures(night.settings.published) == []
     damage, words = BROKEN[what]
     damage(newest(night))
-    found = failures(night.settings.published)
-    assert any(words in failure for failure in found), found
+    sentences = failures(night.settings.published)
+    assert any(words in sentence for sentence in sentences), sentences
 
 
 def test_verification_compares_the_delta_with_the_run_before(night):
-    body = "where: {tag: tier, eq: T3}"
-    night(crowd(1, 2, 3), body=body)
-    night(crowd(2, 3, 4), day=D + dt.timedelta(days=1), body=body)
+    night(crowd(1, 2, 3))
+    night(crowd(2, 3, 4), day=D + dt.timedelta(days=1))
     part = newest(night) / "delta" / "part-00000.parquet"
-    told = pq.read_table(part, partitioning=None)
-    swapped = pa.array([{"ENTER": "EXIT", "EXIT": "ENTER"}[op] for op in told["op"].to_pylist()], pa.string())
-    pq.write_table(told.set_column(0, "op", swapped), part)
+    delta = pq.read_table(part, partitioning=None)
+    swapped = pa.array(
+        [{"ENTER": "EXIT", "EXIT": "ENTER"}[op] for op in delta["op"].to_pylist()], pa.string()
+    )
+    pq.write_table(delta.set_column(0, "op", swapped), part)
     entry = {"bytes": part.stat().st_size, "sha256": sha256(part.read_bytes()).hexdigest()}
     rewritten(
         newest(night),

@@ -1,0 +1,109 @@
+"""The deliveries of a night: audiences staged for their destinations, then released or discarded, and who received what.
+
+``stage`` makes nothing visible outside the lake; ``release`` does, after the night's gates; ``discard`` forgets it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from delivery.destinations import Destination
+from delivery.releasing import discard_audience, release_audience
+from delivery.staging import StagedAudience, stage_audience
+from lakehouse.contracts.reading import contract
+from vocabulary.audience import Audience
+
+if TYPE_CHECKING:
+    from lakehouse.tables.lake import Lake
+
+# The name by which operators filter what the evaluation and the release of segments say.
+log = logging.getLogger("cdp.segments")
+
+
+def stage(
+    lake: Lake, audiences: Iterable[Audience], destinations: Mapping[str, Destination]
+) -> tuple[StagedAudience, ...]:
+    """Write the files of every audience for each of its destinations where nobody sees them, and the recipients' keys.
+
+    Nothing is left behind where one of them fails. The same audiences give the same bytes.
+    """
+    deliveries: list[StagedAudience] = []
+    try:
+        for audience in audiences:
+            for name in audience.destinations:
+                one = stage_audience(audience, name, destinations[name], settings=lake.settings)
+                if one is not None:
+                    deliveries.append(one)
+        _write_recipients(lake, deliveries)
+    except BaseException:
+        discard(deliveries)
+        raise
+    return tuple(deliveries)
+
+
+def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
+    """Make staged audiences visible to their destinations and record the deliveries."""
+    import pyarrow as pa
+
+    for audience in audiences:
+        release_audience(audience)
+        what = "is there already" if audience.is_repeated else "released"
+        log.info(
+            "audience %s for %s: %d people, %s",
+            audience.segment,
+            audience.destination,
+            audience.published,
+            what,
+        )
+    schema = contract("segments.deliveries").arrow_schema()
+    lake.extend_dictionary(
+        "segments.deliveries", pa.Table.from_pylist(delivery_rows(audiences), schema=schema)
+    )
+
+
+def discard(audiences: Iterable[StagedAudience]) -> None:
+    """Remove what was staged and will not be released."""
+    for audience in audiences:
+        discard_audience(audience)
+
+
+def delivery_rows(audiences: Iterable[StagedAudience]) -> list[dict[str, Any]]:
+    """Give the rows of ``segments.deliveries``."""
+    return [
+        {
+            "run_id": audience.run_id,
+            "destination": audience.destination,
+            "code": audience.segment,
+            "as_of": audience.as_of,
+            "seq": audience.seq,
+            "attempt": 1,
+            "status": "DELIVERED",
+            "accepted": audience.published,
+            "rejected": 0,
+            "manifest_sha256": audience.manifest_sha256,
+        }
+        for audience in audiences
+    ]
+
+
+def _write_recipients(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
+    import pyarrow as pa
+
+    parts = [
+        pa.table(
+            {
+                "destination": pa.array([audience.destination] * audience.recipients.num_rows, pa.string()),
+                "recipient_key": audience.recipients["recipient_key"],
+                "one_id": audience.recipients["one_id"],
+            }
+        )
+        for audience in audiences
+    ]
+    if parts:
+        together = pa.concat_tables(parts)
+        unique = together.group_by(["destination", "recipient_key", "one_id"]).aggregate([]).sort_by(
+            [("destination", "ascending"), ("recipient_key", "ascending")]
+        )  # fmt: skip
+        lake.extend_dictionary("segments.recipients", unique)

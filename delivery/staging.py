@@ -1,0 +1,307 @@
+"""An audience for one folder destination, written into a hidden folder beside what the destination reads.
+
+``<root>/<destination>/<segment>/v=<major>/as_of=<day>/run=<run_id>/`` holds ``snapshot/``, ``delta/``, the manifest, its
+hash and ``_SUCCESS``; ``LATEST.json`` points to the newest run. The delta is against what this destination last
+received. ``delivery.releasing`` makes it visible.
+"""
+
+from __future__ import annotations
+
+import hmac
+import shutil
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, tzinfo
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from delivery.audience_files import as_read, count_rows, read_rows, write_rows
+from delivery.destinations import Destination, destination_folder
+from delivery.manifest import (
+    CONTRACT_VERSION,
+    LATEST,
+    MANIFEST,
+    MANIFEST_SUM,
+    SUCCESS,
+    manifest_bytes,
+    read_latest,
+    read_manifest,
+    schema_of,
+    type_name,
+)
+from delivery.verification import verify_run
+from lakehouse.errors import StepFailed
+from lakehouse.query.desk import open_scratch
+from lakehouse.query.hashing import file_hash
+from lakehouse.query.words import identifier
+from lakehouse.settings.settings import Settings
+from vocabulary.audience import Audience
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STAGING = ".staging"
+KEY_DIGITS = 32
+
+
+@dataclass(frozen=True)
+class StagedAudience:
+    """One audience for one destination, complete but not visible; ``folder`` is None when the run is there already."""
+
+    segment: str
+    destination: str
+    run_id: str
+    seq: int
+    as_of: date
+    published: int
+    root: Path
+    path: str
+    folder: Path | None
+    manifest_sha256: str
+    valid_until: str
+    is_repeated: bool
+    recipients: pa.Table = field(repr=False)
+    """recipient_key, one_id of everybody in the audience."""
+
+    @property
+    def pointer(self) -> dict[str, Any]:
+        """What ``LATEST.json`` will say."""
+        return {
+            "segment": self.segment,
+            "run_id": self.run_id,
+            "seq": self.seq,
+            "as_of": self.as_of.isoformat(),
+            "valid_until": self.valid_until,
+            "path": self.path,
+            "manifest_sha256": self.manifest_sha256,
+        }
+
+
+def recipient_key(secret: bytes, one_id: int) -> str:
+    """Give a person's key at one destination: HMAC-SHA256 of the OneID, its first 32 hexadecimal digits."""
+    return hmac.digest(secret, str(one_id).encode(), "sha256").hex()[:KEY_DIGITS]
+
+
+def secret_name(destination: str) -> str:
+    """Give the name of a destination's secret."""
+    return f"destination_key_{destination}"
+
+
+def stage_audience(
+    audience: Audience, name: str, destination: Destination, *, settings: Settings
+) -> StagedAudience | None:
+    """Write an audience for one destination into a hidden folder, unless that run was delivered already.
+
+    None where the destination has received a newer business date: replayed history is not handed on again. A
+    delivered run that no longer verifies raises ``StepFailed``: it is evidence and is not overwritten.
+    """
+    secret = settings.secret(secret_name(name))
+    root = destination_folder(settings, name, destination) / audience.code
+    shutil.rmtree(root / STAGING, ignore_errors=True)
+    latest = read_latest(root)
+    as_of = audience.as_of.isoformat()
+    if latest and latest["as_of"] > as_of:
+        return None
+    rows = _keyed(audience.people, secret)
+    recipients = rows.select(["recipient_key", "one_id"])
+    day = f"v={audience.major}/as_of={as_of}"
+    seq = 1 + (latest["seq"] if latest else 0)
+    run_id = audience.run_id
+    if latest and latest["run_id"].partition("-")[0] == run_id:
+        return _delivered_run(audience, name, root, latest["path"], recipients, is_repeated=True)
+    if _was_delivered(root / day / f"run={run_id}", latest):
+        run_id = f"{run_id}-{seq}"
+    elif (root / day / f"run={run_id}").is_dir():
+        return _delivered_run(audience, name, root, f"{day}/run={run_id}", recipients, is_repeated=False)
+    folder = root / STAGING / f"run={run_id}"
+    snapshot = rows.drop_columns(["one_id"])
+    until = valid_until(audience.as_of, audience.valid_hours, settings.zone)
+    _write_run(audience, name, folder, snapshot, run_id=run_id, seq=seq, latest=latest, until=until, secret=secret,
+               previous=_previous_rows(root, latest))  # fmt: skip
+    return StagedAudience(
+        segment=audience.code,
+        destination=name,
+        run_id=run_id,
+        seq=seq,
+        as_of=audience.as_of,
+        published=snapshot.num_rows,
+        root=root,
+        path=f"{day}/run={run_id}",
+        folder=folder,
+        manifest_sha256=file_hash(folder / MANIFEST),
+        valid_until=until,
+        is_repeated=False,
+        recipients=recipients,
+    )
+
+
+def valid_until(business_date: date, hours: int, zone: tzinfo) -> str:
+    """Give until when an audience of ``business_date`` may be used: hours from the midnight that ends the day."""
+    midnight = datetime.combine(business_date + timedelta(days=1), time(), tzinfo=zone)
+    return (midnight + timedelta(hours=hours)).isoformat()
+
+
+def _keyed(people: pa.Table, secret: bytes) -> pa.Table:
+    """Give people with their recipient key in front, sorted by it; ``one_id`` stays for the dictionary."""
+    import pyarrow as pa
+
+    keys = pa.array([recipient_key(secret, one_id) for one_id in people["one_id"].to_pylist()], pa.string())
+    columns = {name: people[name] for name in people.column_names if name != "one_id"}
+    rows = pa.table({"recipient_key": keys, **columns, "one_id": people["one_id"]})
+    return rows.sort_by("recipient_key")
+
+
+def _delivered_run(
+    audience: Audience, name: str, root: Path, path: str, recipients: pa.Table, *, is_repeated: bool
+) -> StagedAudience:
+    """Verify a run that is there already and give it; nothing of it is written again."""
+    verification = verify_run(root / path)
+    if verification.failures:
+        raise StepFailed(
+            f"the delivered audience no longer verifies: {verification.failures[0]}; "
+            "restore it, or move the segment's folder away to begin anew",
+            file=root / path,
+        )
+    manifest = read_manifest(root / path)
+    return StagedAudience(
+        segment=audience.code,
+        destination=name,
+        run_id=manifest["run_id"],
+        seq=manifest["seq"],
+        as_of=audience.as_of,
+        published=manifest["counts"]["published"],
+        root=root,
+        path=path,
+        folder=None,
+        manifest_sha256=file_hash(root / path / MANIFEST),
+        valid_until=manifest["valid_until"],
+        is_repeated=is_repeated,
+        recipients=recipients,
+    )
+
+
+def _was_delivered(run: Path, latest: dict[str, Any] | None) -> bool:
+    """Tell whether a run's folder was released before the newest one; one that would follow it was left by a crash."""
+    if not (run / SUCCESS).is_file():
+        shutil.rmtree(run, ignore_errors=True)
+        return False
+    following = latest["run_id"] if latest else None
+    return read_manifest(run)["previous_run_id"] != following or (
+        latest is not None and read_manifest(run)["seq"] <= latest["seq"]
+    )
+
+
+def _previous_rows(root: Path, latest: dict[str, Any] | None) -> pa.Table | None:
+    if latest is None:
+        return None
+    run = root / latest["path"]
+    if not (run / SUCCESS).is_file():
+        raise StepFailed(
+            f"{LATEST} names a run that is not there, so what the destination holds is unknown; "
+            "restore the folder, or remove it whole to begin anew",
+            file=root / LATEST,
+        )
+    return read_rows(run / "snapshot", read_manifest(run)["format"])
+
+
+def _delta(snapshot: pa.Table, previous: pa.Table | None, file_format: str) -> pa.Table:
+    """Give op, recipient_key and the new values of everybody who entered, left or changed; sorted by recipient_key."""
+    import pyarrow as pa
+
+    comparable = as_read(snapshot, file_format)
+    if previous is None or "recipient_key" not in previous.column_names:
+        previous = comparable.schema.empty_table()
+    # Arrow names the members of a list differently after Parquet, so types are compared as the manifest writes them.
+    same = {f.name: type_name(f.type) for f in previous.schema} == {
+        f.name: type_name(f.type) for f in comparable.schema
+    }
+    values = [identifier(name) for name in comparable.column_names if name != "recipient_key"]
+    is_changed = (
+        " OR ".join(f"n.{name} IS DISTINCT FROM b.{name}" for name in values)
+        if same and values
+        else str(not same)
+    )
+    with open_scratch() as desk:
+        now, before = desk.lend("now", comparable), desk.lend("before", previous)
+        changes = desk.keep(
+            "changes",
+            "SELECT CASE WHEN b.recipient_key IS NULL THEN 'ENTER' WHEN n.recipient_key IS NULL THEN 'EXIT' ELSE 'UPDATE' END"
+            " AS op, trim(coalesce(n.recipient_key, b.recipient_key), '\"') AS recipient_key\n"
+            f"FROM {now} n FULL JOIN {before} b ON b.recipient_key = n.recipient_key\n"
+            f"WHERE n.recipient_key IS NULL OR b.recipient_key IS NULL OR ({is_changed})",
+        )
+        people = desk.lend("snapshot", snapshot)
+        rows = desk.arrow(f"SELECT * FROM {changes} LEFT JOIN {people} USING (recipient_key)")
+    schema = pa.schema([pa.field("op", pa.string()), *snapshot.schema])
+    return rows.select(schema.names).cast(schema).sort_by("recipient_key")
+
+
+def _write_run(
+    audience: Audience,
+    name: str,
+    folder: Path,
+    snapshot: pa.Table,
+    *,
+    run_id: str,
+    seq: int,
+    latest: dict[str, Any] | None,
+    until: str,
+    secret: bytes,
+    previous: pa.Table | None,
+) -> None:
+    """Write files, manifest, its hash and ``_SUCCESS``, in this order."""
+    delta = _delta(snapshot, previous, audience.file_format)
+    modes = [mode for mode in ("snapshot", "delta") if mode in audience.modes]
+    parts = []
+    for mode in modes:
+        parts += write_rows({"snapshot": snapshot, "delta": delta}[mode], folder / mode, audience.file_format)
+    ops = delta["op"].to_pylist()
+    counts = {
+        **audience.counts,
+        "delta": {
+            "previous": previous.num_rows if previous is not None else 0,
+            "enter": ops.count("ENTER"),
+            "exit": ops.count("EXIT"),
+            "update": ops.count("UPDATE"),
+        },
+    }
+    manifest = {
+        "contract_version": CONTRACT_VERSION,
+        "segment": audience.code,
+        "version": audience.version,
+        "definition_hash": audience.definition_hash,
+        "parameters": {},
+        "purpose": audience.purpose,
+        "destination": name,
+        "run_id": run_id,
+        "seq": seq,
+        "previous_run_id": latest["run_id"] if latest else None,
+        "as_of": audience.as_of.isoformat(),
+        "valid_until": until,
+        "mode": modes,
+        "format": audience.file_format,
+        "schema": schema_of(snapshot, audience.levels),
+        "files": [
+            {
+                "path": str(part.relative_to(folder)),
+                "rows": count_rows(part, audience.file_format),
+                "bytes": part.stat().st_size,
+                "sha256": file_hash(part),
+            }
+            for part in parts
+        ],
+        "counts": counts,
+        "key": {
+            "column": "recipient_key",
+            "profile": "hmac-sha256-128",
+            "key_id": sha256(b"key id|" + secret).hexdigest()[:12],
+        },
+        "consent_as_of": audience.as_of.isoformat(),
+        "tag_versions": dict(sorted(audience.tag_versions.items())),
+        "inputs": audience.inputs,
+        "approvals": [],
+    }
+    body = manifest_bytes(manifest)
+    (folder / MANIFEST).write_bytes(body)
+    (folder / MANIFEST_SUM).write_text(f"{sha256(body).hexdigest()}  {MANIFEST}\n", encoding="utf-8")
+    (folder / SUCCESS).write_bytes(b"")

@@ -1,0 +1,50 @@
+"""The audience of a segment on one business date: what segments decide and delivery hands to destinations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Audience:
+    """The people a segment publishes, and what a manifest says about them. No destination is known here but by name."""
+
+    code: str
+    """The segment."""
+    version: str
+    """The version of its definition, major.minor.patch."""
+    definition_hash: str
+    purpose: str
+    run_id: str
+    """The hash of definition, date and inputs: the same again is the same run."""
+    as_of: date
+    """The business date."""
+    destinations: tuple[str, ...]
+    """Names of the destinations, in the order of the specification."""
+    modes: tuple[str, ...]
+    """``snapshot`` and, where it is delivered too, ``delta``."""
+    file_format: str
+    """``parquet``, ``csv`` or ``json_lines``."""
+    valid_hours: int
+    """How long the audience may be used, in hours from the midnight that ends the business date."""
+    levels: Mapping[str, str]
+    """The personal level (C1, C2) of each published column."""
+    counts: Mapping[str, Any]
+    """How many people each step of the decision kept or left out, as the equations of a manifest name them."""
+    tag_versions: Mapping[str, str]
+    """The version of every tag that was read, by code."""
+    inputs: list[dict[str, Any]]
+    """What was read: table, rows and an order-free hash of them."""
+    people: pa.Table = field(repr=False)
+    """One row per person, sorted by ``one_id``: ``one_id`` and the published columns in their order."""
+
+    @property
+    def major(self) -> int:
+        """The part of the version that changes with the meaning."""
+        return int(self.version.split(".")[0])
