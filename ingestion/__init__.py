@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ingestion.feeds.feeds import Feed
     from ingestion.nights.history import ingest_history, inputs_of_history
     from ingestion.nights.night import IngestResult, ingest, inputs_of_night
+    from lakehouse.contracts.contract import Contract
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
 
@@ -25,16 +26,17 @@ __all__ = [
 
 
 def load_feeds(settings: Settings) -> list[Feed]:
-    """Give the workspace's feeds in the order they are ingested; any fault raises ``SettingsInvalid``.
-
-    It registers the contracts of their landing tables.
-    """
+    """Give the workspace's feeds in the order they are ingested; any fault raises ``SettingsInvalid``."""
     from ingestion.feeds.feeds import load_feeds as load
-    from ingestion.nights.landing_tables import register_landing_contracts
 
-    feeds = load(settings.workspace)
-    register_landing_contracts(feeds)
-    return feeds
+    return load(settings.workspace)
+
+
+def landing_contracts(settings: Settings) -> list[Contract]:
+    """Give the contracts of the landing tables of the workspace's feeds; a fault of a feed raises ``SettingsInvalid``."""
+    from ingestion.records.landing import landing_contract
+
+    return [landing_contract(feed) for feed in load_feeds(settings)]
 
 
 def extract_tables(lake: Lake, business_date: date) -> None:

@@ -9,12 +9,12 @@ from tags.compile.places import REGISTRY
 if TYPE_CHECKING:
     import datetime as dt
 
+    from lakehouse.contracts.contract import Contract
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from tags.build.computation import TagsResult
-    from tags.compile.compilation import Compilation
 
-__all__ = ["REGISTRY", "build_tags", "load_registry"]
+__all__ = ["REGISTRY", "build_tags", "tag_contracts"]
 
 
 def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
@@ -24,16 +24,12 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     return computation.build_tags(lake, business_date)
 
 
-def load_registry(settings: Settings) -> Compilation:
-    """Read, check and compile a workspace's tags; the first fault raises with file and line.
+def tag_contracts(settings: Settings) -> list[Contract]:
+    """Read, check and compile a workspace's tags; give the contracts of the wide tag tables.
 
-    The contracts of the wide tag tables are known afterwards, so that they can be read before they are rebuilt.
+    The first fault raises with file and line. The wide tables can be read by these contracts before they are rebuilt.
     """
-    from lakehouse.contracts.reading import register_contract
     from tags.build.project import wide_contracts
     from tags.compile.compilation import compile_tags
 
-    compilation = compile_tags(settings.workspace)
-    for contract in wide_contracts(compilation):
-        register_contract(contract)
-    return compilation
+    return wide_contracts(compile_tags(settings.workspace))

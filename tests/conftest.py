@@ -36,17 +36,6 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def contracts_end_with_their_module():
-    """Let the wide tables' contracts that a module's workspaces register not reach the next module."""
-    from lakehouse.contracts import reading as contracts
-
-    before = dict(contracts._contracts_of_workspace)
-    yield
-    contracts._contracts_of_workspace.clear()
-    contracts._contracts_of_workspace.update(before)
-
-
 @pytest.fixture
 def make_workspace(tmp_path):
     """A function that writes files (name → text) into a new workspace folder and gives the folder."""

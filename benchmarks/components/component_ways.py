@@ -76,7 +76,7 @@ def _floor(folder: Path) -> Timed:
 
 
 def _lake(folder: Path) -> Lake:
-    from lakehouse.contracts.reading import build_contract, register_contract
+    from lakehouse.contracts.reading import build_contract
     from lakehouse.settings.settings import load_settings
     from lakehouse.tables.lake import Lake
 
@@ -87,7 +87,7 @@ def _lake(folder: Path) -> Lake:
     lake = Lake(load_settings(workspace))
     columns = {name: {"type": "bigint", "required": True} for name in ("node_id", "component")}
     contract = {"table": _ANSWER, "shape": "derived", "key": ["node_id"], "columns": columns}
-    register_contract(
+    lake.contracts.add(
         build_contract(contract | dict.fromkeys(("description", "grain", "owner"), "benchmark"))
     )
     lake.create([_ANSWER])

@@ -8,7 +8,6 @@ from datetime import date
 from typing import Any
 
 from jobs.workspace.surroundings import read_surroundings
-from lakehouse.contracts.reading import contract_names
 from lakehouse.errors import GateStopped
 from lakehouse.gates.gates import check_tables
 from lakehouse.tables.lake import Lake
@@ -98,7 +97,7 @@ def make_inputs(lake: Lake, business_date: date) -> None:
 
 def check_gate(lake: Lake, database: str, business_date: date) -> None:
     """Judge every table of a database against its contract's bounds, filled or not, so that reruns judge alike."""
-    check_tables(lake, database, [n for n in contract_names(database) if lake.exists(n)], business_date)
+    check_tables(lake, database, [n for n in lake.contracts.names(database) if lake.exists(n)], business_date)
 
 
 def run_step(name: str, lake: Lake, business_date: date, **options: Any) -> dict[str, Any]:

@@ -84,9 +84,10 @@ class LakeWriter:
 @contextmanager
 def hold_lake(settings: Settings, purpose: str) -> Iterator[LakeWriter]:
     """Check the workspace, take the writer's lock and open the lake; a held lock raises ``LockHeld``."""
-    check_workspace(settings)
+    contracts = check_workspace(settings)
     with hold_lock(settings.lock_dir, purpose) as note_jvm:
         lake = open_lake(settings)
+        lake.contracts.add(*contracts)
         yield LakeWriter(lake, tuple(publications(settings)), note_jvm)
 
 

@@ -149,36 +149,39 @@ def _contract_file(name: str) -> Contract | None:
     return result
 
 
-_contracts_of_workspace: dict[str, Contract] = {}
-
-
 def contract(name: str) -> Contract:
-    """Give the contract of ``database.table``; a table without one cannot be read or written."""
-    result = _contracts_of_workspace.get(name) or _contract_file(name)
+    """Give the written contract of ``database.table``; a table without one cannot be read or written."""
+    result = _contract_file(name)
     if result is None:
         raise ContractBroken(f"table '{name}' has no contract{did_you_mean(name, contract_names())}")
     return result
 
 
-def register_contract(contract: Contract) -> None:
-    """Make a contract known that is derived from settings (a feed's landing table, the wide tag table)."""
-    _contracts_of_workspace[contract.name] = contract
-
-
-def written_contract_names(database: str | None = None) -> list[str]:
+def contract_names(database: str | None = None) -> list[str]:
     """Give the names of the contracts that are files, sorted; feeds' landing tables are not among them."""
     names = (f"{file.parent.name}.{file.stem}" for file in FOLDER.glob("*/*.yml"))
     return sorted(n for n in names if database is None or n.startswith(database + "."))
 
 
-def contract_names(database: str | None = None) -> list[str]:
-    """Give the names of all written and registered contracts, sorted."""
-    names_of_derived = (
-        n for n in _contracts_of_workspace if database is None or n.startswith(database + ".")
-    )
-    return sorted({*written_contract_names(database), *names_of_derived})
+class Contracts:
+    """The contracts of one lake: the written ones, and those that follow from its workspace.
 
+    A feed makes the contract of its landing table, the registry that of the wide tag tables, which stands in place of
+    the written one.
+    """
 
-def contracts(database: str | None = None) -> list[Contract]:
-    """Give all contracts, of one database or of all."""
-    return [contract(name) for name in contract_names(database)]
+    def __init__(self) -> None:
+        self._of_workspace: dict[str, Contract] = {}
+
+    def add(self, *contracts: Contract) -> None:
+        """Add contracts that follow from the workspace; one of the same name is replaced."""
+        self._of_workspace |= {entry.name: entry for entry in contracts}
+
+    def get(self, name: str) -> Contract:
+        """Give the contract of ``database.table``; a table without one cannot be read or written."""
+        return self._of_workspace.get(name) or contract(name)
+
+    def names(self, database: str | None = None) -> list[str]:
+        """Give the names of all contracts of the lake, sorted."""
+        own = (n for n in self._of_workspace if database is None or n.startswith(database + "."))
+        return sorted({*contract_names(database), *own})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lakehouse.contracts.contract import DATABASES, Contract
-from lakehouse.contracts.reading import contract, written_contract_names
+from lakehouse.contracts.reading import contract, contract_names
 
 HEADER = "<!-- Generated from lakehouse/contracts by `make docs`; edit the contracts. -->\n\n"
 
@@ -12,7 +12,7 @@ def reference_pages() -> dict[str, str]:
     """Give Markdown text by file name (``<database>.md``), one page per database that has contracts."""
     pages = {}
     for database in DATABASES:
-        contracts = [contract(name) for name in written_contract_names(database)]
+        contracts = [contract(name) for name in contract_names(database)]
         if contracts:
             body = "\n".join(_section(c) for c in contracts)
             pages[f"{database}.md"] = f"{HEADER}# Tables of `{database}`\n\n{_contents(contracts)}\n{body}"

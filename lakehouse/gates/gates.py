@@ -50,7 +50,7 @@ def check_tables(lake: Lake, gate: str, tables: Iterable[str], business_date: da
 
     Measures and verdicts of the gate are kept either way, in ``quality.measures`` and ``quality.gate_results``.
     """
-    bounds = {table: bounds_of(contract(table), lake.settings) for table in sorted(set(tables))}
+    bounds = {table: bounds_of(lake.contracts.get(table), lake.settings) for table in sorted(set(tables))}
     values = measure(lake, {t: b for t, b in bounds.items() if b}, business_date)
     return judge_measures(lake, gate, bounds, values, business_date)
 
@@ -128,7 +128,7 @@ def measure(
     """
     small: list[_Selection] = []
     large: list[_Selection] = []
-    for selection in _selections(bounds, business_date):
+    for selection in _selections(lake, bounds, business_date):
         (small if lake.row_count(selection.table) <= in_process_rows else large).append(selection)
     return _measured_in_process(lake, small) | _measured_by_spark(lake, large)
 
@@ -142,12 +142,12 @@ class _Selection:
     where: str
 
 
-def _selections(bounds: dict[str, list[Bound]], business_date: date) -> list[_Selection]:
+def _selections(lake: Lake, bounds: dict[str, list[Bound]], business_date: date) -> list[_Selection]:
     selections = []
     for table, bounds_of_table in bounds.items():
         for over in ("all", "arrived"):
             same_rows = tuple(bound for bound in bounds_of_table if bound.over == over)
-            where = _arrived(contract(table), business_date) if over == "arrived" else "true"
+            where = _arrived(lake.contracts.get(table), business_date) if over == "arrived" else "true"
             if same_rows:
                 selections.append(_Selection(table, same_rows, where))
     return selections

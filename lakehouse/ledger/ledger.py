@@ -13,7 +13,6 @@ from datetime import date
 from typing import Any
 
 from lakehouse.clock import now
-from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import CdpError, GateStopped
 from lakehouse.ledger.progress import step_log
 from lakehouse.query.published import PUBLICATIONS, newest_publication, publications
@@ -104,7 +103,7 @@ def publish(lake: Lake, business_date: date, fingerprint: str, summary: dict[str
     """Make the newest version of every table visible, by one row; give the publication's number."""
     tables = [
         {"table": name, "version": lake.version(name)}
-        for name in contract_names()
+        for name in lake.contracts.names()
         if not name.startswith("ops.") and lake.exists(name)
     ]
     seq = len(publications(lake.settings)) + 1
@@ -128,10 +127,10 @@ def restore_published(lake: Lake) -> list[str]:
 def restore_versions(lake: Lake, versions: dict[str, int], *, keep: tuple[str, ...] = ()) -> list[str]:
     """Bring tables to ``versions``, but not those in ``keep``; one without a version there goes back to empty."""
     names = []
-    for name in contract_names():
-        contract_ = contract(name)
+    for name in lake.contracts.names():
+        contract = lake.contracts.get(name)
         if (
-            contract_.shape == "dictionary"
+            contract.shape == "dictionary"
             or name.startswith((*KEPT_ON_RESTORE, *keep))
             or not lake.exists(name)
         ):

@@ -8,7 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+# By the names of Delta's schemas and by those of Spark SQL, which contracts use.
 _DUCK_TYPES = {
+    "int": "INTEGER",
+    "bigint": "BIGINT",
+    "smallint": "SMALLINT",
+    "binary": "BLOB",
     "date": "DATE",
     "string": "VARCHAR",
     "integer": "INTEGER",
@@ -54,7 +59,10 @@ def identifiers(names: Iterable[str]) -> str:
 
 
 def duck_type(kind: Any) -> str:
-    """Give DuckDB's type for a type of a Delta schema: its name, or the tree of an array or a struct."""
+    """Give DuckDB's type for a type of a Delta schema or of Spark SQL: a name, or Delta's tree of an array or a struct.
+
+    ``TypeError`` for a type it does not know: a column read as text by mistake would be found nights later.
+    """
     if isinstance(kind, dict):
         if kind["type"] == "array":
             return f"{duck_type(kind['elementType'])}[]"
@@ -64,7 +72,9 @@ def duck_type(kind: Any) -> str:
         return f"STRUCT({fields})"
     if kind.startswith("decimal"):
         return str(kind).upper()
-    return _DUCK_TYPES.get(kind, "VARCHAR")
+    if kind not in _DUCK_TYPES:
+        raise TypeError(f"DuckDB's name for the type {kind} is not known")
+    return _DUCK_TYPES[kind]
 
 
 def _quoted(text: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.contract import Contract
-from lakehouse.contracts.reading import contract, written_contract_names
+from lakehouse.contracts.reading import Contracts, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.query.desk import newest_sql
 from lakehouse.query.words import literal
@@ -49,6 +49,7 @@ class Lake:
     ) -> None:
         self.settings = settings
         self.run_id = run_id
+        self.contracts = Contracts()
         self._spark = spark
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._starting = threading.Lock()
@@ -75,7 +76,7 @@ class Lake:
         """Give the folder of a table; ``tags_work`` tables belong to dbt and have no contract."""
         database, _, name = table.partition(".")
         if database != DBT_DATABASE:
-            contract(table)
+            self.contracts.get(table)
         return str(self.settings.lake / database / name)
 
     def exists(self, table: str) -> bool:
@@ -84,8 +85,8 @@ class Lake:
 
     def create(self, tables: Iterable[str] | None = None) -> None:
         """Create every table that has a written contract (or those named) and is not there yet, empty; bring older ones to their contract."""
-        for name in tables if tables is not None else written_contract_names():
-            contract_of_table = contract(name)
+        for name in tables if tables is not None else contract_names():
+            contract_of_table = self.contracts.get(name)
             if not create_table(contract_of_table, Path(self.path(name))):
                 self._align(contract_of_table)
 
@@ -106,7 +107,7 @@ class Lake:
         rules = contract_of_table.checks()
         if now == rules:
             return
-        with _contract_errors(contract_of_table.name):
+        with _contract_errors(self.contracts.get(contract_of_table.name)):
             for name in [name for name, rule in now.items() if rules.get(name) != rule]:
                 table.alter.drop_constraint(name)
             for name in [name for name, rule in rules.items() if now.get(name) != rule]:
@@ -184,8 +185,8 @@ class Lake:
 
     def append(self, table: str, frame: Frame) -> None:
         """Add rows; columns are matched to the contract by name and cast."""
-        with self._locks[table], _contract_errors(table):
-            rows_of_table = fit(frame, contract(table))
+        with self._locks[table], _contract_errors(self.contracts.get(table)):
+            rows_of_table = fit(frame, self.contracts.get(table))
             if is_arrow(rows_of_table):
                 self._write_arrow(table, rows_of_table, mode="append")
             else:
@@ -196,15 +197,15 @@ class Lake:
         import pyarrow as pa
 
         if rows:
-            self.append(table, pa.Table.from_pylist(rows, schema=contract(table).arrow_schema()))
+            self.append(table, pa.Table.from_pylist(rows, schema=self.contracts.get(table).arrow_schema()))
 
     def replace_partition(self, table: str, frame: Frame, **equals: Any) -> None:
         """Replace exactly the rows whose columns equal ``equals`` by ``frame``, in one commit.
 
         Where nothing is there to be replaced this is a plain append, which costs a third, or nothing at all.
         """
-        with self._locks[table], _contract_errors(table):
-            rows_of_table = fit(frame, contract(table))
+        with self._locks[table], _contract_errors(self.contracts.get(table)):
+            rows_of_table = fit(frame, self.contracts.get(table))
             condition = _condition(equals)
             nothing_there = not self._may_hold(table, equals)
             if is_arrow(rows_of_table):
@@ -229,8 +230,8 @@ class Lake:
         folder, and must not be changed any more; only where a file of the table also holds other rows is anything written
         again.
         """
-        with self._locks[table], _contract_errors(table):
-            contract_of_table = contract(table)
+        with self._locks[table], _contract_errors(self.contracts.get(table)):
+            contract_of_table = self.contracts.get(table)
             old = self._may_hold(table, equals) if equals else []
             if all(holds_only(file, equals) for file in old):
                 take_files(
@@ -247,8 +248,8 @@ class Lake:
 
     def overwrite(self, table: str, frame: Frame) -> None:
         """Replace the whole table, its columns included; for derived tables and small current ones."""
-        with self._locks[table], _contract_errors(table):
-            rows_of_table = fit(frame, contract(table))
+        with self._locks[table], _contract_errors(self.contracts.get(table)):
+            rows_of_table = fit(frame, self.contracts.get(table))
             if is_arrow(rows_of_table):
                 self._write_arrow(table, rows_of_table, mode="overwrite", schema_mode="overwrite")
             else:
@@ -259,9 +260,9 @@ class Lake:
 
     def extend_dictionary(self, table: str, frame: Frame) -> None:
         """Add the rows whose key the dictionary does not hold yet; never change or remove one."""
-        key = list(contract(table).key)
-        with self._locks[table], _contract_errors(table):
-            rows_of_table = fit(frame, contract(table))
+        key = list(self.contracts.get(table).key)
+        with self._locks[table], _contract_errors(self.contracts.get(table)):
+            rows_of_table = fit(frame, self.contracts.get(table))
             if is_arrow(rows_of_table):
                 keys = self.read_arrow(table, columns=key)
                 fresh = (
@@ -295,7 +296,7 @@ class Lake:
         """
         contract = self._contract_of_state(table, frame)
         change = Change(contract, feed, business_date, mode, tuple(key or contract.key), scope)
-        with self._locks[table], _contract_errors(table):
+        with self._locks[table], _contract_errors(self.contracts.get(table)):
             if is_arrow(frame):
                 return self._change_by_duckdb(change, frame)
             return self._change_by_spark(change, frame)
@@ -314,12 +315,12 @@ class Lake:
             raise ContractBroken(
                 f"{table} holds states of {feed} already; a history goes before the first night"
             )
-        states = state_intervals(rows, contract(table), feed=feed, nights=nights, mode=mode)
+        states = state_intervals(rows, self.contracts.get(table), feed=feed, nights=nights, mode=mode)
         self.append(table, states)
         return states.num_rows
 
     def _contract_of_state(self, table: str, frame: Frame) -> Contract:
-        contract_of_table = contract(table)
+        contract_of_table = self.contracts.get(table)
         check_state(contract_of_table, frame.column_names if is_arrow(frame) else frame.columns)
         return contract_of_table
 
@@ -410,13 +411,13 @@ class Lake:
         from deltalake import CommitProperties, write_deltalake
 
         delta = delta or self.delta(table)
-        if _is_worth_parts(rows, delta, contract(table)) and not options.get("predicate"):
+        if _is_worth_parts(rows, delta, self.contracts.get(table)) and not options.get("predicate"):
             self._write_parts(table, delta, rows, is_whole=options["mode"] == "overwrite")
             return
         if options.get("schema_mode") != "overwrite":
             rows = with_lost_columns(rows, delta.schema().fields)
         metadata = CommitProperties(custom_metadata={"userMetadata": self.run_id})
-        partition_by = list(contract(table).partition_by) or None
+        partition_by = list(self.contracts.get(table).partition_by) or None
         write_deltalake(
             delta,
             rows,
@@ -431,7 +432,12 @@ class Lake:
         with self.exchange(f"{table}.parts") as folder:
             files = [StagedFile(file, {}) for file in write_packed(rows, folder)]
             take_files(
-                delta, Path(self.path(table)), contract(table), files, in_place_of=old, run_id=self.run_id
+                delta,
+                Path(self.path(table)),
+                self.contracts.get(table),
+                files,
+                in_place_of=old,
+                run_id=self.run_id,
             )
 
     def _may_hold(self, table: str, equals: dict[str, Any]) -> list[dict[str, Any]]:
@@ -480,14 +486,14 @@ def _may_equal(file: dict[str, Any], column: str, value: Any) -> bool:
 
 
 @contextmanager
-def _contract_errors(table: str) -> Iterator[None]:
+def _contract_errors(contract: Contract) -> Iterator[None]:
     """Turn a violated CHECK into one sentence that names table and rule, and no value of the row."""
     from deltalake.exceptions import DeltaError
 
     def sentence_of(text: str) -> str | None:
-        for name, rule in contract(table).checks().items():
+        for name, rule in contract.checks().items():
             if name in text or rule in text:
-                return f"a row for {table} breaks the contract: {rule}"
+                return f"a row for {contract.name} breaks the contract: {rule}"
         return None
 
     try:
@@ -499,10 +505,12 @@ def _contract_errors(table: str) -> Iterator[None]:
             raise
         sentence = (
             sentence_of(str(wrong))
-            or f"a row for {table} breaks one of: {'; '.join(contract(table).checks().values())}"
+            or f"a row for {contract.name} breaks one of: {'; '.join(contract.checks().values())}"
         )
         raise ContractBroken(sentence) from None
     except Exception as wrong:
         if "DELTA_VIOLATE_CONSTRAINT" not in str(wrong) and "CHECK constraint" not in str(wrong):
             raise
-        raise ContractBroken(sentence_of(str(wrong)) or f"a row for {table} breaks its contract") from None
+        raise ContractBroken(
+            sentence_of(str(wrong)) or f"a row for {contract.name} breaks its contract"
+        ) from None

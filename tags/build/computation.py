@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.contract import Bound
-from lakehouse.contracts.reading import contract, register_contract
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import GateStopped, StepFailed
 from lakehouse.query.desk import open_newest, open_scratch
 from lakehouse.query.files import parquet_sql
@@ -70,8 +70,7 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     raises ``GateStopped`` before any of them is touched; a failing model raises ``StepFailed`` with its message.
     """
     compilation = compile_tags(lake.settings.workspace)
-    for wide_contract in wide_contracts(compilation):
-        register_contract(wide_contract)
+    lake.contracts.add(*wide_contracts(compilation))
     lake.create([CURRENT, DAILY, CATALOGUE, QUALITY])
     project = lake.settings.generated / "dbt"
     write_project(compilation, project)

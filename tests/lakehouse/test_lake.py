@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from lakehouse.contracts.reading import build_contract, contract, contract_names, register_contract
+from lakehouse.contracts.reading import build_contract, contract, contract_names
 from lakehouse.errors import ContractBroken, GateStopped
 from lakehouse.gates.gates import check_tables
 from lakehouse.query.hashing import table_hash
@@ -31,30 +31,24 @@ def _contract(name: str, shape: str, key: list[str], **more):
         },
         **more,
     }  # fmt: skip
-    found = build_contract(tree)
-    register_contract(found)
-    return found
+    return build_contract(tree)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def scratch_contracts():
-    from lakehouse.contracts import reading as contracts
-
-    _contract("quality.scratch_states", "state", ["id"])
+SCRATCH = (
+    _contract("quality.scratch_states", "state", ["id"]),
     _contract("quality.scratch_facts", "fact", ["id"], bounds=[
         {"name": "rows_today", "measure": "count(*)", "over": "arrived", "min": 1, "max": 3, "why": "tests"},
         {"name": "amount_sum", "measure": "sum(amount)", "min": 0, "severity": "warn", "why": "tests"},
-    ])  # fmt: skip
-    _contract("quality.scratch_words", "dictionary", ["id"])
-    yield
-    for name in ("states", "facts", "words"):
-        contracts._contracts_of_workspace.pop(f"quality.scratch_{name}")
+    ]),
+    _contract("quality.scratch_words", "dictionary", ["id"]),
+)  # fmt: skip
 
 
 @pytest.fixture
 def lake(lake):
     """The fresh lake with the scratch tables in it."""
-    lake.create([f"quality.scratch_{name}" for name in ("states", "facts", "words")])
+    lake.contracts.add(*SCRATCH)
+    lake.create([entry.name for entry in SCRATCH])
     return lake
 
 
@@ -177,7 +171,7 @@ def test_files_become_a_tables_own_in_place_of_just_the_rows_they_replace(lake, 
     # A file that holds rows of two feeds: those that are to be replaced are taken out of it.
     mixed = lake.read_arrow(table).to_pylist()
     mixed += [{**row, "_feed": "h"} for row in mixed]
-    lake.overwrite(table, pa.Table.from_pylist(mixed, schema=contract(table).arrow_schema()))
+    lake.overwrite(table, pa.Table.from_pylist(mixed, schema=lake.contracts.get(table).arrow_schema()))
     lake.take_files(table, [staged(lake, "f", ("4", "C", 4), feed="g")], _arrived_on=MON, _feed="g")
     assert kept() == [("3", None, TUE), ("3", None, TUE), ("4", "C", MON), ("9", "A", MON)]
 
@@ -229,14 +223,9 @@ def test_a_table_of_many_commits_opens_from_a_checkpoint(lake, spark):
 
 
 def test_many_rows_become_files_of_several_cores_and_read_like_few(lake, spark, monkeypatch):
-    from lakehouse.contracts import reading as contracts
     from lakehouse.tables import lake as writing
     from lakehouse.tables import packing
 
-    # What the test makes of the contract below is undone with the rest.
-    monkeypatch.setitem(
-        contracts._contracts_of_workspace, "quality.scratch_words", contract("quality.scratch_words")
-    )
     monkeypatch.setattr(writing, "_MANY_ROWS", 4)
     monkeypatch.setattr(packing, "_ROWS_OF_A_PART", 2)
     monkeypatch.setattr(packing.os, "cpu_count", lambda: 2)
@@ -273,9 +262,10 @@ def test_many_rows_become_files_of_several_cores_and_read_like_few(lake, spark, 
         lake.overwrite(table, words(*many, ("5", "Z", 5)))
     assert lake.version(table) == before
     # A contract that has changed since changes the table's columns, as it would for few rows.
-    _contract("quality.scratch_words", "dictionary", ["id"], columns={
+    changed = _contract("quality.scratch_words", "dictionary", ["id"], columns={
         "id": {"type": "string", "required": True}, "tier": {"type": "string"}, "amount": {"type": "bigint"},
     })  # fmt: skip
+    lake.contracts.add(changed)
     lake.overwrite(table, words(*many))
     assert [str(field.type) for field in lake.read_arrow(table).schema] == ["string", "string", "int64"]
     assert kept() == many
@@ -331,7 +321,7 @@ def test_small_and_large_tables_are_measured_alike(lake, spark):
     )
     scratch = ["quality.scratch_facts", "quality.scratch_states"]
     names = [*scratch, "trusted.balances", "trusted.order_lines", "trusted.consents"]
-    bounds = {name: bounds_of(contract(name), lake.settings) for name in names}
+    bounds = {name: bounds_of(lake.contracts.get(name), lake.settings) for name in names}
     by_duckdb = measure(lake, bounds, MON)
     assert by_duckdb == measure(lake, bounds, MON, in_process_rows=-1)
     assert by_duckdb["quality.scratch_facts", "amount_sum"] == 7
@@ -350,7 +340,7 @@ def test_every_bound_can_be_measured_in_the_process(table, make_workspace):
 
 
 def test_a_dictionary_only_grows(lake):
-    schema = contract("quality.scratch_words").arrow_schema()
+    schema = lake.contracts.get("quality.scratch_words").arrow_schema()
 
     def words(*rows):
         return pa.Table.from_pylist([{"id": i, "tier": t} for i, t in rows], schema=schema)
@@ -365,7 +355,8 @@ def test_a_row_that_breaks_the_contract_is_refused_in_one_sentence_without_its_v
     with pytest.raises(ContractBroken, match="tier IN") as by_spark:
         lake.append("quality.scratch_facts", facts(spark, MON, ("secret-id", "Z", 1)))
     bad = pa.Table.from_pylist(
-        [{"id": None, "tier": "secret-value"}], schema=contract("quality.scratch_words").arrow_schema()
+        [{"id": None, "tier": "secret-value"}],
+        schema=lake.contracts.get("quality.scratch_words").arrow_schema(),
     )
     with pytest.raises(ContractBroken, match="breaks") as by_arrow:
         lake.append("quality.scratch_words", bad)
@@ -376,31 +367,27 @@ def test_a_row_that_breaks_the_contract_is_refused_in_one_sentence_without_its_v
 
 
 def test_a_table_follows_its_contract_when_that_gains_columns_and_values(make_workspace):
-    from lakehouse.contracts.reading import register_contract
     from lakehouse.settings.settings import load_settings
 
     grown = Lake(load_settings(make_workspace()))
     name = "quality.scratch_words"
+    grown.contracts.add(*SCRATCH)
     grown.create([name])
     grown.append_rows(name, [{"id": "a", "tier": "A"}])
-    before = contract(name)
     columns = {
         "id": {"type": "string", "required": True},
         "tier": {"type": "string", "allowed": ["A", "B", "C", "D"]},
         "amount": {"type": "decimal(18,2)"},
         "note": {"type": "string"},
     }
-    try:
-        _contract(name, "dictionary", ["id"], columns=columns)
-        grown.create([name])
-        version = grown.version(name)
-        grown.create([name])
-        assert grown.version(name) == version, "what fits is left alone"
-        grown.append_rows(name, [{"id": "b", "tier": "D", "note": "new"}])
-        with pytest.raises(ContractBroken, match="tier IN"):
-            grown.append_rows(name, [{"id": "c", "tier": "E"}])
-    finally:
-        register_contract(before)
+    grown.contracts.add(_contract(name, "dictionary", ["id"], columns=columns))
+    grown.create([name])
+    version = grown.version(name)
+    grown.create([name])
+    assert grown.version(name) == version, "what fits is left alone"
+    grown.append_rows(name, [{"id": "b", "tier": "D", "note": "new"}])
+    with pytest.raises(ContractBroken, match="tier IN"):
+        grown.append_rows(name, [{"id": "c", "tier": "E"}])
     assert sorted(r["id"] for r in grown.read_arrow(name).to_pylist()) == ["a", "b"]
     assert grown.delta(name).protocol().min_reader_version == 1
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import tags
 from delivery.destinations import read_destinations
 from delivery.night import release, stage
-from lakehouse.contracts.reading import build_contract, contract, register_contract
+from lakehouse.contracts.reading import build_contract, contract
 from segments.choosing.evaluation import evaluate
 from segments.language.catalogue import read_catalogue
 from segments.language.checks import Surroundings
@@ -125,11 +125,11 @@ def read_tags(text: str = TAGS) -> list[dict]:
     return rows
 
 
-def register_tag_tables() -> None:
+def add_tag_contracts(lake) -> None:
     """The wide tag tables have no written contract: the registry makes it, here the test does."""
     for name, extra in (("tags.customer_tags", {}), ("tags.customer_tags_daily", {"as_of": "date"})):
         columns = {n: {"type": t, "description": "test"} for n, t in {**COLUMNS, **extra}.items()}
-        register_contract(
+        lake.contracts.add(
             build_contract(
                 {
                     "table": name,
@@ -203,7 +203,7 @@ def fill(lake, rows: list[dict] | None = None) -> None:
 
 
 def write_tags(lake, rows: list[dict], day: dt.date) -> None:
-    schema = contract("tags.customer_tags").arrow_schema()
+    schema = lake.contracts.get("tags.customer_tags").arrow_schema()
     table = pa.Table.from_pylist(rows, schema=schema)
     lake.overwrite("tags.customer_tags", table)
     daily = table.append_column("as_of", pa.array([day] * table.num_rows, pa.date32()))

@@ -12,8 +12,8 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
+    add_tag_contracts,
     fill,
-    register_tag_tables,
     rows_of,
     spec,
     surroundings,
@@ -44,7 +44,6 @@ COUNTS = {"candidates": 3, "published": 1}
 
 @pytest.fixture
 def settings(make_workspace):
-    register_tag_tables()
     files = {
         "tags/test.yml": TAGS_YML,
         "destinations.yml": DESTINATIONS_YML,
@@ -53,6 +52,7 @@ def settings(make_workspace):
     folder = make_workspace({**files, "segments/rich.yml": RICH})
     found = load_settings(folder)
     lake = open_lake(found)
+    add_tag_contracts(lake)
     fill(lake)
     segment = read_segment(folder / "segments" / "rich.yml")
     keys = {"code": "rich", "as_of": D, "run_id": "r1"}

@@ -11,11 +11,11 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
+    add_tag_contracts,
     at,
     fill,
     publish,
     read_tags,
-    register_tag_tables,
     rows_of,
     spec,
     surroundings,
@@ -100,7 +100,6 @@ TABLES = (
 @pytest.fixture
 def bank(make_workspace):
     """The bank's lake; its Spark session starts only when somebody asks for it."""
-    register_tag_tables()
     folder = make_workspace(
         {
             "cdp.yml": "generate_secrets: true\n",
@@ -112,6 +111,7 @@ def bank(make_workspace):
         }
     )
     lake = open_lake(load_settings(folder))
+    add_tag_contracts(lake)
     fill(lake)
     return lake
 

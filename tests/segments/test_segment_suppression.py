@@ -9,9 +9,9 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
+    add_tag_contracts,
     at,
     read_tags,
-    register_tag_tables,
     rows_of,
     spec,
     write_tags,
@@ -29,9 +29,9 @@ from segments.language.spec import read_segment
 @pytest.fixture
 def facts_of(make_workspace):
     """A function from drawn rows to ``{one_id: facts}``; person n is profile (core, cn)."""
-    register_tag_tables()
     folder = make_workspace({"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML})
     lake = open_lake(load_settings(folder))
+    add_tag_contracts(lake)
     write_tags(lake, read_tags(), D)
     people = [{"one_id": n, "source_key": f"c{n}", "profile_id": n} for n in range(1, 13)]
     lake.append("identity.memberships", rows_of("identity.memberships", people))

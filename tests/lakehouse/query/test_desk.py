@@ -12,7 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.query.desk import open_alone, open_newest, open_scratch
 from lakehouse.query.files import file_paths, table_sql
-from lakehouse.query.words import identifier, literal
+from lakehouse.query.words import duck_type, identifier, literal
 from lakehouse.settings.settings import load_settings
 
 
@@ -99,3 +99,16 @@ def test_a_workspace_in_a_folder_of_many_signs_is_written_and_read(make_workspac
     with open_newest(settings) as desk:
         assert desk.rows("SELECT from_one_id, to_one_id FROM identity.redirects") == [(1, 2)]
         assert desk.value("SELECT count(*) FROM ops.runs") == 0
+
+
+def test_every_type_of_a_contract_has_a_name_in_duckdb_and_another_type_is_refused():
+    from lakehouse.contracts.reading import contract, contract_names
+
+    simple = {c.type for n in contract_names() for c in contract(n).columns.values() if "<" not in c.type}
+    assert {"int", "bigint", "date"} < simple
+    with open_scratch() as desk:
+        names = {kind: desk.rows(f"DESCRIBE SELECT NULL::{duck_type(kind)} AS x")[0][1] for kind in simple}
+    assert (names["int"], names["bigint"], names["date"]) == ("INTEGER", "BIGINT", "DATE")
+    assert [kind for kind, name in names.items() if name == "VARCHAR"] == ["string"]
+    with pytest.raises(TypeError):
+        duck_type("variant")
