@@ -49,9 +49,9 @@ class Trial:
     audiences: list[dict[str, Any]] | None = None
 
     def summary(self) -> dict[str, Any]:
-        """Give all of it as plain values, for JSON; the refusal is there under ``refused``."""
+        """Give all of it as plain values, for JSON."""
         values = asdict(self) | {"people": None if self.people is None else self.people.summary()}
-        return {"refused" if key == "refusal" else key: value for key, value in values.items()}
+        return {"refused" if name == "refusal" else name: value for name, value in values.items()}
 
 
 def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -> Trial:
