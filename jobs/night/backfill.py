@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from jobs.night.nightly import Night, run_attempt
+from jobs.night.nightly import NightOutcome, run_attempt
 from jobs.night.steps import make_inputs
 from jobs.night.writing import LakeWriter, hold_lake
 from lakehouse.errors import UsageError
@@ -19,7 +19,7 @@ log = logging.getLogger("cdp.backfill")
 LEDGER_OF_FILES = "landing.files"
 
 
-def run_backfill(settings: Settings, first: date, last: date | None = None) -> Iterator[Night]:
+def run_backfill(settings: Settings, first: date, last: date | None = None) -> Iterator[NightOutcome]:
     """Run the nights ``first`` … ``last`` in order; give each as it ends.
 
     Where nights from ``first`` on were published before, every table but the dictionaries goes back to what was

@@ -6,7 +6,7 @@ import json
 import logging
 from datetime import timedelta
 
-from jobs.night.nightly import Night, run_night
+from jobs.night.nightly import NightOutcome, run_night
 from lakehouse.errors import UsageError
 from lakehouse.query.published import open_publication, publications
 from lakehouse.settings.settings import Settings
@@ -19,7 +19,7 @@ log = logging.getLogger("cdp.demo")
 PLAN_FILE = ".plan.json"
 
 
-def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history_months: int) -> Night:
+def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history_months: int) -> NightOutcome:
     """Give the last night of the simulated bank, running those that were not published yet.
 
     A workspace holds one simulated bank: other numbers than those it was made with are refused, nothing is mixed.
@@ -28,7 +28,7 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
     _simulate_once(settings, plan)
     last = plan.business_date(nights - 1)
     published_days = {p.business_date for p in publications(settings)}
-    night: Night | None = None
+    night: NightOutcome | None = None
     for number in range(nights):
         day = plan.business_date(number)
         if day in published_days and day != last:

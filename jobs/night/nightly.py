@@ -20,7 +20,7 @@ log = logging.getLogger("cdp.nightly")
 
 
 @dataclass(frozen=True)
-class Night:
+class NightOutcome:
     """How a night ended: ``published`` or ``unchanged``, and its JSON summary."""
 
     status: str
@@ -32,7 +32,7 @@ class Night:
         return NOTHING_TO_DO if self.status == "unchanged" else 0
 
 
-def run_night(settings: Settings, business_date: date, *, force: bool = False) -> Night:
+def run_night(settings: Settings, business_date: date, *, force: bool = False) -> NightOutcome:
     """Run the night of ``business_date``; the same inputs and settings as published before do nothing.
 
     A night that failed goes on at the failed step. A gate that stops brings every table back to what is published.
@@ -42,7 +42,7 @@ def run_night(settings: Settings, business_date: date, *, force: bool = False) -
         return run_attempt(writer, business_date, force=force)
 
 
-def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False) -> Night:
+def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False) -> NightOutcome:
     """Run one night on a lake that is open for writing and whose inputs are complete."""
     lake, settings = writer.lake, writer.lake.settings
     attempt = writer.attempt(business_date)
@@ -50,7 +50,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
     is_same = before and (before.business_date, before.fingerprint) == (business_date, attempt.fingerprint)
     if before and is_same and not force:
         log.info("%s was published from the same files and settings: nothing to do", business_date)
-        return Night("unchanged", before.summary | {"status": "unchanged", "seconds": {}})
+        return NightOutcome("unchanged", before.summary | {"status": "unchanged", "seconds": {}})
     earlier = attempt.ledger.done_since_restart()
     writer.start_session()
     records: dict[str, StepRecord] = {}
@@ -72,7 +72,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
         publish(lake, business_date, attempt.fingerprint, summary)
         night.counts = {"tables": len(records)}
     write_report(settings, business_date, summary)
-    return Night("published", summary)
+    return NightOutcome("published", summary)
 
 
 def summary_of(settings: Settings, business_date: date, records: dict[str, StepRecord]) -> dict[str, Any]:
@@ -107,6 +107,6 @@ def write_report(settings: Settings, business_date: date, summary: dict[str, Any
         log.error("the night is published, but its report could not be written: %s", wrong.strerror)
 
 
-def summary_line(night: Night) -> str:
+def summary_line(night: NightOutcome) -> str:
     """Give the one JSON line a night ends with."""
     return json.dumps(night.summary, ensure_ascii=False, default=str)

@@ -20,9 +20,9 @@ from lakehouse.contracts.reading import contract
 from lakehouse.errors import GateStopped, StepFailed
 from lakehouse.query.desk import open_newest, open_scratch
 from lakehouse.query.files import parquet_sql
+from tags.build.project import CURRENT, DAILY, source_tables, wide_contracts, write_project
 from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags
-from tags.build.project import CURRENT, DAILY, source_tables, wide_contracts, write_project
 from tags.quality import measure_tags
 
 if TYPE_CHECKING:

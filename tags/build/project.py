@@ -136,7 +136,9 @@ def _documentation(compilation: Compilation) -> dict[str, Any]:
         {"name": "one_id", "description": "the person"},
         {"name": "kind", "description": "customer or prospect"},
     ]
-    columns += [{"name": e.code, "description": f"{e.name.zh} · {e.name.en}"} for e in compilation.plan.entries]
+    columns += [
+        {"name": e.code, "description": f"{e.name.zh} · {e.name.en}"} for e in compilation.plan.entries
+    ]
     models: list[dict[str, Any]] = [
         {
             "name": WIDE_MODEL,
@@ -203,7 +205,9 @@ def wide_contract(compilation: Compilation, name: str) -> dict[str, Any]:
 
 def wide_contracts(compilation: Compilation) -> list[Contract]:
     """Give the contracts of both wide tables for a workspace's registry."""
-    return [build_contract(wide_contract(compilation, name), file="tags/registry") for name in (CURRENT, DAILY)]
+    return [
+        build_contract(wide_contract(compilation, name), file="tags/registry") for name in (CURRENT, DAILY)
+    ]
 
 
 def product_files() -> dict[Path, str]:

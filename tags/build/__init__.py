@@ -1,0 +1,1 @@
+"""The dbt project of a workspace, and one night's tags."""
