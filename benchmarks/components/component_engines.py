@@ -116,9 +116,9 @@ def _write_links(links: np.ndarray, folder: Path) -> None:
     import pyarrow as pa
     from deltalake import write_deltalake
 
-    from lakehouse.tables.packing import packed
+    from lakehouse.tables.packing import writer_properties
 
     np.save(folder / "links.npy", np.ascontiguousarray(links.T))
     table = pa.table({"profile_id": links[:, 0].copy(), "identifier_id": links[:, 1].copy()})
     # As the lake writes its links; Splink and star rounds read the same files.
-    write_deltalake(str(folder / "links"), table, writer_properties=packed(table.schema))
+    write_deltalake(str(folder / "links"), table, writer_properties=writer_properties(table.schema))

@@ -9,8 +9,8 @@ def distinct(values: np.ndarray) -> np.ndarray:
     """Give the distinct values, sorted."""
     if len(values) == 0:
         return values
-    ordered = np.sort(values)
-    return ordered[np.r_[True, ordered[1:] != ordered[:-1]]]
+    in_order = np.sort(values)
+    return in_order[np.r_[True, in_order[1:] != in_order[:-1]]]
 
 
 def distinct_pairs(firsts: np.ndarray, seconds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -26,8 +26,8 @@ def above(values: np.ndarray, limit: int) -> np.ndarray:
     """Give the values that occur more than ``limit`` times, sorted."""
     if len(values) <= limit:
         return values[:0]
-    ordered = np.sort(values)
-    return distinct(ordered[limit:][ordered[limit:] == ordered[:-limit]])
+    in_order = np.sort(values)
+    return distinct(in_order[limit:][in_order[limit:] == in_order[:-limit]])
 
 
 def is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from identity.components.contract import components_by_contraction
 from identity.components.driver import components_on_driver
-from identity.components.links import Bounds, bounds_of_frame, is_spark, links_of, named
+from identity.components.links import Bounds, bounds_of_frame, is_spark, links_of, with_two_ends
 from identity.components.rounds import components_by_rounds
 from lakehouse.settings.settings import ComponentSettings
 
@@ -31,7 +31,7 @@ class Components:
     """The answer: ``rows`` of ``node_id, component``, one per node that links name, and the mode that gave it.
 
     ``rows`` is an Arrow table in mode ``driver``, else a Spark frame that reads from the folder given; both are what
-    ``Lake.overwrite`` takes. A component is named by its smallest node.
+    ``Lake.overwrite`` takes. A component is with_two_ends by its smallest node.
     """
 
     rows: Any
@@ -54,12 +54,12 @@ def components(
     options = settings or ComponentSettings()
     session = (lambda: links.sparkSession) if is_spark(links) else spark
     source = None if is_spark(links) else links_of(links, folder)
-    bounds = bounds_of_frame(named(links)) if source is None else source.bounds
+    bounds = bounds_of_frame(with_two_ends(links)) if source is None else source.bounds
     mode = _mode(bounds, options, has_spark=session is not None)
     log.info("components: %d links, at most %d nodes, mode %s", bounds.links, bounds.nodes, mode)
     if mode == "driver" or session is None:
         return Components(components_on_driver(source or links_of(links, folder)), "driver")
-    frame = named(links) if source is None else source.frame(session(), folder)
+    frame = with_two_ends(links) if source is None else source.frame(session(), folder)
     work = _Work(folder, options)
     if mode == "rounds":
         return Components(work.rounds(frame), mode)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from identity.components.links import Links, distinct_ends
+from identity.components.links import LinkDataset, distinct_ends
 from identity.components.union_find import Forest, Kernel, NamedForest, best_kernel
 
 # An id space so many times larger than the links can fill is not worth an array over all of it.
@@ -18,7 +18,7 @@ _SMALL_SPACE = 1 << 20
 NODE, COMPONENT = "node_id", "component"
 
 
-def components_on_driver(links: Links, *, kernel: Kernel | None = None) -> pa.Table:
+def components_on_driver(links: LinkDataset, *, kernel: Kernel | None = None) -> pa.Table:
     """Give ``node_id, component`` of every node that links name, by node_id; a component is its smallest node."""
     bounds = links.bounds
     fastest = kernel or best_kernel(bounds.links)
@@ -30,7 +30,7 @@ def components_on_driver(links: Links, *, kernel: Kernel | None = None) -> pa.Ta
     return _answer(*forest.answer())
 
 
-def _of_sparse_ids(links: Links, kernel: Kernel) -> pa.Table:
+def _of_sparse_ids(links: LinkDataset, kernel: Kernel) -> pa.Table:
     nodes = distinct_ends(links)
     forest = Forest(np.arange(len(nodes)), kernel)
     for sources, targets in links.batches():

@@ -15,7 +15,7 @@ import numpy as np
 UNSEEN, ROOT = -1, -2
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         return numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # no place to keep it
@@ -107,8 +107,8 @@ def _answer(parent: np.ndarray, low: int, high: int, nodes: np.ndarray, roots: n
         at += 1
 
 
-union = _compiled(_union)
-flatten = _compiled(_flatten)
-union_seen = _compiled(_union_seen)
-count_seen = _compiled(_count_seen)
-answer = _compiled(_answer)
+union = _compile(_union)
+flatten = _compile(_flatten)
+union_seen = _compile(_union_seen)
+count_seen = _compile(_count_seen)
+answer = _compile(_answer)

@@ -45,7 +45,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Links:
+class LinkDataset:
     """Links that can be read as often as needed, without holding them: the first two columns of a dataset."""
 
     dataset: ds.Dataset
@@ -53,7 +53,7 @@ class Links:
     @cached_property
     def bounds(self) -> Bounds:
         """What the files' own statistics say, or where they say nothing, one pass over the columns."""
-        return (self._files and _told_by_files(self._files, self._names)) or self._counted()
+        return (self._files and _bounds_by_files(self._files, self._names)) or self._bounds_by_scan()
 
     @cached_property
     def _files(self) -> list[ds.ParquetFileFragment] | None:
@@ -61,14 +61,14 @@ class Links:
         if not isinstance(self.dataset, ds.FileSystemDataset):
             return None
         try:
-            found = list(self.dataset.get_fragments())
+            files = list(self.dataset.get_fragments())
         except ValueError:  # a filtered dataset
             return None
         is_plain = isinstance(self.dataset.filesystem, fs.LocalFileSystem) and all(
             isinstance(file, ds.ParquetFileFragment) and {*self._names} <= {*file.physical_schema.names}
-            for file in found
+            for file in files
         )
-        return found if is_plain else None
+        return files if is_plain else None
 
     @property
     def _names(self) -> list[str]:
@@ -86,8 +86,8 @@ class Links:
             return
         # A scan of the dataset would take as long, but would not go on while a batch is worked on.
         for file in self._files:
-            with pq.ParquetFile(file.path, memory_map=True) as opened:
-                yield from opened.iter_batches(_BATCH, columns=self._names, use_threads=False)
+            with pq.ParquetFile(file.path, memory_map=True) as reader:
+                yield from reader.iter_batches(_BATCH, columns=self._names, use_threads=False)
 
     def frame(self, spark: SparkSession, folder: Path) -> DataFrame:
         """Give the links as a Spark frame of ``source`` and ``target``, handed over in ``folder``."""
@@ -98,7 +98,7 @@ class Links:
                 writer.write_batch(pa.record_batch([pa.array(e) for e in ends], schema=LINK_SCHEMA))
         return spark.read.schema("source bigint, target bigint").parquet(str(target))
 
-    def _counted(self) -> Bounds:
+    def _bounds_by_scan(self) -> Bounds:
         count, low, high = 0, 0, -1
         for ends in self.batches():
             first = min(int(e.min()) for e in ends)
@@ -107,18 +107,18 @@ class Links:
         return Bounds(count, low, high)
 
 
-def links_of(source: Any, folder: Path) -> Links:
+def links_of(source: Any, folder: Path) -> LinkDataset:
     """Give links of an Arrow table, a dataset, a folder of Parquet or a Spark frame (written into ``folder``)."""
     if isinstance(source, ds.Dataset):
-        return Links(source)
+        return LinkDataset(source)
     if isinstance(source, pa.Table):
-        return Links(ds.dataset(source))
+        return LinkDataset(ds.dataset(source))
     if isinstance(source, str | Path):
-        return Links(ds.dataset(source, format="parquet"))
-    return Links(ds.dataset(_written(source, folder / "links"), format="parquet"))
+        return LinkDataset(ds.dataset(source, format="parquet"))
+    return LinkDataset(ds.dataset(_write(source, folder / "links"), format="parquet"))
 
 
-def named(frame: DataFrame) -> DataFrame:
+def with_two_ends(frame: DataFrame) -> DataFrame:
     """Give the first two columns of a Spark frame as ``source`` and ``target``."""
     from pyspark.sql import functions as F
 
@@ -137,20 +137,20 @@ def bounds_of_frame(frame: DataFrame) -> Bounds:
     """Give the bounds of a Spark frame of ``source`` and ``target``, by one aggregate; refuse a link without an end."""
     from pyspark.sql import functions as F
 
-    told = frame.agg(
+    bounds = frame.agg(
         F.count("*").alias("links"),
         F.min(F.least(SOURCE, TARGET)).alias("low"),
         F.max(F.greatest(SOURCE, TARGET)).alias("high"),
         F.count_if(F.col(SOURCE).isNull() | F.col(TARGET).isNull()).alias("endless"),
     ).first()
-    assert told is not None
-    if told.endless:
-        raise ContractBroken(f"{told.endless} links have no end in column '{SOURCE}' or '{TARGET}'")
-    return Bounds(told.links, told.low or 0, -1 if told.high is None else told.high)
+    assert bounds is not None
+    if bounds.endless:
+        raise ContractBroken(f"{bounds.endless} links have no end in column '{SOURCE}' or '{TARGET}'")
+    return Bounds(bounds.links, bounds.low or 0, -1 if bounds.high is None else bounds.high)
 
 
-def _written(frame: DataFrame, target: Path) -> Path:
-    named(frame).write.parquet(str(target))
+def _write(frame: DataFrame, target: Path) -> Path:
+    with_two_ends(frame).write.parquet(str(target))
     return target
 
 
@@ -170,7 +170,7 @@ def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield batch
 
 
-def _told_by_files(files: list[ds.ParquetFileFragment], names: list[str]) -> Bounds | None:
+def _bounds_by_files(files: list[ds.ParquetFileFragment], names: list[str]) -> Bounds | None:
     links, lows, highs = 0, [], []
     for file in files:
         facts = file.metadata
@@ -179,16 +179,16 @@ def _told_by_files(files: list[ds.ParquetFileFragment], names: list[str]) -> Bou
             group = facts.row_group(at)
             links += group.num_rows
             for place in places:
-                told = group.column(place).statistics if place >= 0 else None
-                if group.num_rows and (told is None or not told.has_min_max):
+                statistics = group.column(place).statistics if place >= 0 else None
+                if group.num_rows and (statistics is None or not statistics.has_min_max):
                     return None
-                if told is not None and told.has_min_max:
-                    lows.append(int(told.min))
-                    highs.append(int(told.max))
+                if statistics is not None and statistics.has_min_max:
+                    lows.append(int(statistics.min))
+                    highs.append(int(statistics.max))
     return Bounds(links, min(lows), max(highs)) if lows else Bounds(links, 0, -1)
 
 
-def distinct_ends(links: Links) -> np.ndarray:
+def distinct_ends(links: LinkDataset) -> np.ndarray:
     """Give the distinct nodes of links, ascending, in memory proportional to nodes."""
     from identity.components.arrays import distinct
 

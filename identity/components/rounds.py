@@ -70,11 +70,11 @@ def large_star(links: DataFrame) -> DataFrame:
     """Tie every larger neighbour of a node to the smallest the node sees (columns node > least)."""
     from pyspark.sql import functions as F
 
-    turned = links.select(F.col("least").alias("node"), F.col("node").alias("other"))
-    both = links.select("node", F.col("least").alias("other")).unionByName(turned)
+    other_way_round = links.select(F.col("least").alias("node"), F.col("node").alias("other"))
+    both = links.select("node", F.col("least").alias("other")).unionByName(other_way_round)
     least = both.groupBy("node").agg(F.least(F.col("node"), F.min("other")).alias("least"))
-    tied = turned.join(least, "node").select(F.col("other").alias("node"), "least")
-    return tied.distinct()
+    ties = other_way_round.join(least, "node").select(F.col("other").alias("node"), "least")
+    return ties.distinct()
 
 
 def small_star(links: DataFrame) -> DataFrame:

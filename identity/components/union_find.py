@@ -44,7 +44,7 @@ def components(
     ``start`` continues from an earlier answer of the same nodes. Links may repeat, be loops, and come in any
     order: the answer does not depend on it. Nodes outside 0…n-1 raise ``ValueError``.
     """
-    return components_of_batches([(sources, targets)], n, start=start, kernel=kernel, expected=len(sources))
+    return components_of_batches([(sources, targets)], n, start=start, kernel=kernel, links=len(sources))
 
 
 def components_of_batches(
@@ -53,13 +53,13 @@ def components_of_batches(
     *,
     start: np.ndarray | None = None,
     kernel: Kernel | None = None,
-    expected: int = 0,
+    links: int = 0,
 ) -> np.ndarray:
     """Like ``components`` for links that come in batches of ``(sources, targets)``; memory stays O(nodes)."""
     parent = np.arange(n, dtype=np.int64) if start is None else np.array(start, dtype=np.int64)
     if len(parent) != n:
         raise ValueError(f"start has {len(parent)} nodes, not {n}")
-    forest = Forest(parent, kernel or best_kernel(expected))
+    forest = Forest(parent, kernel or best_kernel(links))
     for sources, targets in batches:
         forest.join(sources, targets)
     if start is None:
@@ -71,7 +71,7 @@ def components_of_batches(
 
 def best_kernel(links: int) -> Kernel:
     """Give the kernel that is quicker for so many links on this machine."""
-    worth = _WORTH_LOADED_NUMBA if "identity.kernels" in sys.modules else _WORTH_NUMBA
+    worth = _WORTH_LOADED_NUMBA if "identity.components.kernels" in sys.modules else _WORTH_NUMBA
     if links >= worth and importlib.util.find_spec("numba") is not None:
         return "numba"
     return "scipy"
@@ -130,8 +130,8 @@ class NamedForest:
         if self.kernel == "numba":
             return self._answer_of_stretches()
         self._forest.flatten()
-        named = np.flatnonzero(self._is_named)
-        return named, self._forest.parent[named].astype(np.int64, copy=False)
+        nodes = np.flatnonzero(self._is_named)
+        return nodes, self._forest.parent[nodes].astype(np.int64, copy=False)
 
     def _answer_of_stretches(self) -> tuple[np.ndarray, np.ndarray]:
         n = len(self._parent)

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from identity.joining.decide import RawComponents, decide_components
 from identity.reading.decisions import TABLE as DECISIONS
-from identity.reading.decisions import Decision, decisions_of
+from identity.reading.decisions import PairDecision, decisions_of
 from identity.reading.facts import common_among
 from identity.reading.graph import Graph, Grouping
 from identity.reading.observe import NODE_SCHEMA, Observed
@@ -121,7 +121,7 @@ class Evidence:
             is_valid = values.is_valid()
             hashes = keyed(namespace, values.filter(is_valid), self.key)
             values = pc.replace_with_mask(values, is_valid, hashes)
-        value = self.graph.identifiers.stored[identifier]
+        value = self.graph.identifiers.values[identifier]
         mine = rows.filter(pc.fill_null(pc.equal(values, value), False))
         return [
             {"feed": row["_feed"], "file": row["_file"], "row": row["_row"], "observed_on": _text(row["observed_on"])}
@@ -198,7 +198,9 @@ def _concerned(desk: Desk, profiles: Sequence[Profile]) -> _Concerned:
     return _Concerned(members, links)
 
 
-def _components(desk: Desk, concerned: _Concerned, rules: Rules, decisions: list[Decision]) -> RawComponents:
+def _components(
+    desk: Desk, concerned: _Concerned, rules: Rules, decisions: list[PairDecision]
+) -> RawComponents:
     records = records_on_day(desk, concerned.profiles)
     counts = desk.arrow(
         f"SELECT source, full_name, count(*) AS n FROM trusted.customers WHERE {OPEN} GROUP BY ALL"
@@ -228,7 +230,9 @@ def _components(desk: Desk, concerned: _Concerned, rules: Rules, decisions: list
     )
 
 
-def _decisions(published: Published, in_force: list[str]) -> tuple[list[Decision], dict[str, dict[str, Any]]]:
+def _decisions(
+    published: Published, in_force: list[str]
+) -> tuple[list[PairDecision], dict[str, dict[str, Any]]]:
     """Give the decisions the night knew, and the rows of the log that say them.
 
     No night writes the log, and nothing is ever taken from it, so its newest version has them.

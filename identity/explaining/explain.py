@@ -62,11 +62,13 @@ class WhyNot:
     obstacles: list[dict[str, Any]]
     forbidden: list[dict[str, Any]]
     invalid: list[dict[str, Any]]
-    carried: tuple[list[str], list[str]]
+    namespaces: tuple[list[str], list[str]]
 
     def summary(self) -> dict[str, Any]:
         """Give all of it as plain values, for JSON."""
-        return dict(vars(self))
+        values = dict(vars(self))
+        values["carried"] = values.pop("namespaces")
+        return values
 
 
 def why(published: Published, a: str, b: str) -> Why:
@@ -117,7 +119,7 @@ def why_not(published: Published, a: str, b: str) -> WhyNot:
         obstacles=_obstacles(evidence, start, goal),
         forbidden=_forbidden(evidence, start, goal),
         invalid=_invalid(evidence, (start, goal)),
-        carried=(_carried(evidence, start), _carried(evidence, goal)),
+        namespaces=(_namespaces_of(evidence, start), _namespaces_of(evidence, goal)),
     )
 
 
@@ -143,11 +145,11 @@ def _net_of_joins(evidence: Evidence) -> nx.Graph:
             int(graph.links.profiles[link]), int(grouping.ends[link]), link=link, cost=0.5 + weakness / 1e6
         )
     decisions = graph.decisions
-    refused = {(r.profile, r.other_profile) for r in grouping.refusals if r.rule == "must_link"}
+    refused_pairs = {(r.profile, r.other_profile) for r in grouping.refusals if r.rule == "must_link"}
     for x, y, decision in zip(
         decisions.must_a.tolist(), decisions.must_b.tolist(), decisions.must_ids, strict=True
     ):
-        if (x, y) not in refused:
+        if (x, y) not in refused_pairs:
             net.add_edge(x, y, decision=decision, cost=1.0)
     return net
 
@@ -189,14 +191,14 @@ def _obstacles(evidence: Evidence, start: int, goal: int) -> list[dict[str, Any]
         return []
     way = nx.shortest_path(net, start, goal, weight="cost")
     edges = [net.edges[pair] for pair in pairwise(way)]
-    refused: dict[int, list[int]] = {}
+    refused_links: dict[int, list[int]] = {}
     for at, edge in enumerate(edges):
         if edge["cost"] == _REFUSED:
             # Between a value and a name's share of it, the statement is the one that leads to the share.
             statement = edge if "link" in edge else edges[at - 1 if way[at] > way[at + 1] else at + 1]
             link = statement["link"]
-            refused.setdefault(int(graph.links.identifiers[link]), []).append(link)
-    return [_obstacle(evidence, identifier, links) for identifier, links in refused.items()]
+            refused_links.setdefault(int(graph.links.identifiers[link]), []).append(link)
+    return [_obstacle(evidence, identifier, links) for identifier, links in refused_links.items()]
 
 
 def _obstacle(evidence: Evidence, identifier: int, links: list[int]) -> dict[str, Any]:
@@ -231,13 +233,13 @@ def _forbidden(evidence: Evidence, start: int, goal: int) -> list[dict[str, Any]
     graph, grouping = evidence.graph, evidence.grouping
     one, other = (np.flatnonzero(grouping.people == grouping.people[place]) for place in (start, goal))
     constraints = constraints_of(graph, evidence.rules)
-    broken: list[dict[str, Any]] = []
+    conflicts: list[dict[str, Any]] = []
     decisions = graph.decisions
     for x, y, decision in zip(
         decisions.cannot_a.tolist(), decisions.cannot_b.tolist(), decisions.cannot_ids, strict=True
     ):
         if {grouping.people[x], grouping.people[y]} == {grouping.people[start], grouping.people[goal]}:
-            broken.append({"rule": "cannot_link", **_decision(evidence, decision)})
+            conflicts.append({"rule": "cannot_link", **_decision(evidence, decision)})
     joins = np.isin(grouping.link_states, _JOINS)
     for code, limit in sorted(constraints.unique.items()):
         mine = joins & (graph.identifiers.namespaces[graph.links.identifiers] == code)
@@ -247,7 +249,7 @@ def _forbidden(evidence: Evidence, start: int, goal: int) -> list[dict[str, Any]
         ]
         together = len(np.union1d(*values))
         if min(map(len, values)) and limit.forbids(len(values[0]), len(values[1]), together):
-            broken.append(
+            conflicts.append(
                 {
                     "rule": limit.rule,
                     "reason": limit.reason,
@@ -266,8 +268,8 @@ def _forbidden(evidence: Evidence, start: int, goal: int) -> list[dict[str, Any]
         else:
             is_broken = limit.forbids(len(codes[0]), len(codes[1]), len(np.union1d(*codes)))
         if is_broken:
-            broken.append({"rule": limit.rule, "reason": limit.reason})
-    return broken
+            conflicts.append({"rule": limit.rule, "reason": limit.reason})
+    return conflicts
 
 
 def _invalid(evidence: Evidence, places: tuple[int, int]) -> list[dict[str, Any]]:
@@ -281,7 +283,7 @@ def _invalid(evidence: Evidence, places: tuple[int, int]) -> list[dict[str, Any]
     ]
 
 
-def _carried(evidence: Evidence, place: int) -> list[str]:
+def _namespaces_of(evidence: Evidence, place: int) -> list[str]:
     links = evidence.graph.links
     mine = distinct(evidence.graph.identifiers.namespaces[links.identifiers[links.profiles == place]])
     return sorted(evidence.graph.namespaces[code] for code in mine.tolist())
@@ -296,8 +298,8 @@ def describe_why(answer: Why) -> list[str]:
         if step["by"] == "decision":
             lines.append(_line_of_decision(step))
             continue
-        needed = "  (of several people; their names agree)" if step["same_name_needed"] else ""
-        lines.append(f"  {step['namespace']} {step['masked']}{needed}")
+        note = "  (of several people; their names agree)" if step["same_name_needed"] else ""
+        lines.append(f"  {step['namespace']} {step['masked']}{note}")
         lines += [f"    {_line_of_statement(statement)}" for statement in step["statements"]]
     lines += [line_of_event(event) for event in answer.events]
     return lines
@@ -317,20 +319,20 @@ def describe_why_not(answer: WhyNot) -> list[str]:
             lines.append(f"      {statement['rule']}: {statement['reason']}{other}")
     if not answer.obstacles:
         lines.append("  no statement leads from one to the other, however many records it may pass")
-        for profile, namespaces in zip(answer.profiles, answer.carried, strict=True):
+        for profile, namespaces in zip(answer.profiles, answer.namespaces, strict=True):
             lines.append(f"    {profile} carries {', '.join(namespaces) or 'no identifier'}")
-    for broken in answer.forbidden:
-        if broken["rule"] == "cannot_link":
-            lines.append(_line_of_decision(broken))
-        elif broken["rule"] == "unique":
-            values = " and ".join(", ".join(side) for side in broken["masked"])
+    for conflict in answer.forbidden:
+        if conflict["rule"] == "cannot_link":
+            lines.append(_line_of_decision(conflict))
+        elif conflict["rule"] == "unique":
+            values = " and ".join(", ".join(side) for side in conflict["masked"])
             lines.append(
-                f"  one person would have {broken['together']} {broken['reason']} ({values}), at most {broken['at_most']}"
+                f"  one person would have {conflict['together']} {conflict['reason']} ({values}), at most {conflict['at_most']}"
             )
-        elif broken["rule"] == "disagree":
-            lines.append(f"  their records contradict: {broken['reason']}")
+        elif conflict["rule"] == "disagree":
+            lines.append(f"  their records contradict: {conflict['reason']}")
         else:
-            lines.append(f"  two records of one person never differ in {broken['reason']}")
+            lines.append(f"  two records of one person never differ in {conflict['reason']}")
     for row in answer.invalid:
         lines.append(f"  a {row['namespace']} of {row['profile']} is none ({row['reason']})")
     return lines

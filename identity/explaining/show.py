@@ -46,7 +46,7 @@ def find_one_id(published: Published, *, identifier: str | None = None, profile:
     namespace, equals, value = (identifier or "").partition("=")
     if not equals:
         raise UsageError("write an identifier as namespace=value, for example phone=13812345678")
-    dictionary_value = _stored(published, load_rules(published.settings), namespace, value)
+    dictionary_value = _dictionary_value(published, load_rules(published.settings), namespace, value)
     rows = _rows(
         published,
         """
@@ -90,7 +90,7 @@ def _one_id_of(published: Published, profile: str) -> tuple[int, tuple[str, str]
     return int(rows[0]["one_id"]), (source, key)
 
 
-def _stored(published: Published, rules: Rules, namespace: str, value: str) -> str:
+def _dictionary_value(published: Published, rules: Rules, namespace: str, value: str) -> str:
     rule = rules.rule(namespace)
     if rule is None:
         namespaces = [

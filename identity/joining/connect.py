@@ -14,8 +14,8 @@ import numpy as np
 
 from identity.components.union_find import components
 from identity.joining.constraints import Constraints, constraints_of, find_violators
-from identity.joining.cut import cut_large_people
 from identity.joining.guards import judge_holders
+from identity.joining.large_people import cut_large_people
 from identity.joining.limits import carriers_limit
 from identity.joining.replay import join_decisions, order_of_evidence, replay
 from identity.reading.graph import ABSENT, UNDATED, Graph, Grouping, Refusal
@@ -37,12 +37,12 @@ class _Run:
         self.labels = np.arange(self.places, dtype=np.int64)
         self.states = graph.identifiers.states.copy()
         self.reasons = graph.identifiers.reasons.copy()
-        self.owned: dict[int, str] = {}
+        self.owner_reasons: dict[int, str] = {}
         self.link_states = np.full(len(self.links), "idle", dtype=object)
         self.ended_on = np.full(len(self.links), UNDATED, dtype=np.int32)
         self.due_on = np.full(len(self.links), UNDATED, dtype=np.int32)
         self.ends = self.links.identifiers.astype(np.int64) + self.size
-        self.used = np.zeros(0, dtype=np.int64)
+        self.joining_links = np.zeros(0, dtype=np.int64)
         self.refusals: list[Refusal] = []
         self.codes = graph.identifiers.namespaces[self.links.identifiers]
         self.tier_of = np.array(rules.tiers_of(graph.namespaces), dtype=np.int64)
@@ -70,23 +70,23 @@ class _Run:
                 self._connect(mine, with_facts=tier > 0)
             if tier == 0:
                 strong = self.labels[: self.size]
-        cut = cut_large_people(
-            self.graph, self.rules, people=self.labels[: self.size], strong=strong, links=self.used, ends=self.ends
+        pruning = cut_large_people(
+            self.graph, self.rules, people=self.labels[: self.size], strong=strong, links=self.joining_links, ends=self.ends
         )  # fmt: skip
-        for refusal in cut.refusals:
+        for refusal in pruning.refusals:
             self.link_states[refusal.link] = "refused"
-        self.refusals += cut.refusals
+        self.refusals += pruning.refusals
         return Grouping(
-            cut.people,
+            pruning.people,
             raw,
             self.states,
             self.reasons,
-            self.owned,
+            self.owner_reasons,
             self.link_states,
             self.ended_on,
             self.due_on,
             self.refusals,
-            cut.kept_oversized,
+            pruning.kept_oversized,
             self.ends,
         )
 
@@ -139,14 +139,14 @@ class _Run:
         np.minimum.at(first, self.labels[minors], of_age[minors])
         until = first[self.labels[self.links.profiles[links]]]
         young = until != np.iinfo(np.int32).max
-        refused = links[young]
-        self.link_states[refused] = "refused"
-        due = self.due_on[refused]
-        self.due_on[refused] = np.where(due == UNDATED, until[young], np.minimum(due, until[young]))
+        refused_links = links[young]
+        self.link_states[refused_links] = "refused"
+        due = self.due_on[refused_links]
+        self.due_on[refused_links] = np.where(due == UNDATED, until[young], np.minimum(due, until[young]))
         reason = f"below {self.rules.contacts_from_age}"
         self.refusals += [
             Refusal(link, "minor", reason, int(self.links.profiles[link]), ABSENT)
-            for link in refused.tolist()
+            for link in refused_links.tolist()
         ]
         return links[~young]
 
@@ -157,10 +157,10 @@ class _Run:
             self.rules,
             links=links,
             groups=self.labels[: self.size],
-            used=self.used,
+            joining_links=self.joining_links,
             namespaces=np.flatnonzero(self.tier_of == tier).tolist(),
         )
-        self.owned |= judgement.owned
+        self.owner_reasons |= judgement.owner_reasons
         for node, reason in judgement.shared.items():
             self.states[node], self.reasons[node] = "shared", reason
         for link, day in judgement.expired:
@@ -182,19 +182,19 @@ class _Run:
         together = components(
             labels[self.links.profiles[links]], labels[self.ends[links]], self.places, start=labels
         )
-        usable = np.concatenate([self.used, links])
+        usable = np.concatenate([self.joining_links, links])
         violators = find_violators(
             graph, self.constraints, labels=together, usable=usable, with_facts=with_facts
         )
         if len(violators):
             places = np.flatnonzero(np.isin(together, violators))
             within = links[np.isin(together[self.links.profiles[links]], violators)]
-            ordered = order_of_evidence(graph, self.rules, within)
+            by_evidence = order_of_evidence(graph, self.rules, within)
             after, refusals = replay(
                 graph,
                 self.constraints,
-                links=ordered,
-                ends=self.ends[ordered],
+                links=by_evidence,
+                ends=self.ends[by_evidence],
                 labels=labels,
                 places=places,
                 with_facts=with_facts,
@@ -207,4 +207,4 @@ class _Run:
                 self.link_states[refusal.link] = "refused"
             self.refusals += refusals
         self.labels = together
-        self.used = np.concatenate([self.used, links[self.link_states[links] != "refused"]])
+        self.joining_links = np.concatenate([self.joining_links, links[self.link_states[links] != "refused"]])

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from identity.joining.connect import connect
-from identity.reading.decisions import Decision, decision_pairs
+from identity.reading.decisions import PairDecision, decision_pairs
 from identity.reading.graph import ABSENT, UNDATED, Graph, Grouping
 from identity.reading.observe import Observed, observe
-from identity.reading.values import Hashes
+from identity.reading.values import KeyedHashes
 from identity.rules.rules import Rules
 
 NO_CARRIERS = pa.table({"identifier_id": pa.array([], pa.int64()), "n": pa.array([], pa.int64())})
@@ -39,14 +39,14 @@ class RawComponents:
     observations: pa.Table
     nodes: pa.Table
     highest: int
-    decisions: Sequence[Decision]
+    decisions: Sequence[PairDecision]
     common_names: pa.Table
     outside: pa.Table
-    hashes: Mapping[str, Hashes] = field(default_factory=dict, repr=False)
+    hashes: Mapping[str, KeyedHashes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ComponentOutcome:
     """What was decided about raw components: the graph of their records, and who is one person in it."""
 
     observed: Observed
@@ -102,7 +102,7 @@ class Outcome:
         has_carrier = np.zeros(len(graph.identifiers), dtype=bool)
         has_carrier[graph.links.identifiers] = True
         states, reasons = grouping.states.copy(), grouping.reasons.copy()
-        for node, reason in grouping.owned.items():
+        for node, reason in grouping.owner_reasons.items():
             if states[node] == "active":
                 states[node], reasons[node] = "owned", reason
         off = np.flatnonzero(has_carrier & (states != "active"))
@@ -119,7 +119,9 @@ class Outcome:
         return refused_links(self.observed, self.grouping)
 
 
-def decide_components(components: RawComponents, rules: Rules, *, key: bytes, business_date: date) -> Outcome:
+def decide_components(
+    components: RawComponents, rules: Rules, *, key: bytes, business_date: date
+) -> ComponentOutcome:
     """Decide who is one person; the order of rows never matters."""
     observed = observe(
         customers=components.customers,
@@ -139,7 +141,7 @@ def decide_components(components: RawComponents, rules: Rules, *, key: bytes, bu
         identifiers=replace(graph.identifiers, outside=counts),
         decisions=decision_pairs(components.decisions, observed.profiles),
     )
-    return Outcome(replace(observed, graph=graph), connect(graph, rules))
+    return ComponentOutcome(replace(observed, graph=graph), connect(graph, rules))
 
 
 def _counts_at(node_ids: np.ndarray, outside: pa.Table) -> np.ndarray:

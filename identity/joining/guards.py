@@ -21,13 +21,13 @@ from identity.rules.rules import FACTS, HolderLimit, NamespaceRule, Rules
 class HolderJudgement:
     """What guards say about the identifiers of one tier.
 
-    ``shared``: places of identifiers with their reason; ``owned``: those that belong to their newest or last holder.
+    ``shared``: places of identifiers with their reason; ``owner_reasons``: those that belong to their newest or last holder.
     ``expired``: links a newer holder ended, with the day. ``sub_nodes``: (link, group number) of links on shared
     identifiers that carriers of one same name may still use together.
     """
 
     shared: dict[int, str]
-    owned: dict[int, str]
+    owner_reasons: dict[int, str]
     expired: list[tuple[int, int]]
     sub_nodes: list[tuple[int, int]]
 
@@ -38,16 +38,16 @@ def judge_holders(
     *,
     links: np.ndarray,
     groups: np.ndarray,
-    used: np.ndarray,
+    joining_links: np.ndarray,
     namespaces: list[int],
 ) -> HolderJudgement:
     """Judge the identifiers of ``namespaces`` (one tier) by the people that carry them.
 
-    ``links`` are the tier's usable links, ``groups`` the person of each profile by stronger evidence, ``used`` the
+    ``links`` are the tier's usable links, ``groups`` the person of each profile by stronger evidence, ``joining_links`` the
     links (of stronger tiers) that made those people.
     """
     shared: dict[int, str] = {}
-    owned: dict[int, str] = {}
+    owner_reasons: dict[int, str] = {}
     expired: list[tuple[int, int]] = []
     sub_nodes: list[tuple[int, int]] = []
     for code in namespaces:
@@ -58,20 +58,22 @@ def judge_holders(
         if not len(mine):
             continue
         too_common = _above_fan_out(graph, rule, mine, groups)
-        contested = _contested(graph, rules, rule, mine, groups, used)
+        contested = _contested(graph, rules, rule, mine, groups, joining_links)
         contested = {node: why for node, why in contested.items() if node not in too_common}
         if rule.when_exceeded != "shared" and contested:
-            ended_links, undecided = _end_old_links(graph, rules, rule, mine, groups, used, contested)
+            ended_links, undecided = _end_old_links(
+                graph, rules, rule, mine, groups, joining_links, contested
+            )
             expired += ended_links
             single = contested.keys() - set(undecided)
-            owned |= dict.fromkeys(single, f"{rule.when_exceeded} holder")
+            owner_reasons |= dict.fromkeys(single, f"{rule.when_exceeded} holder")
             contested = {node: contested[node] for node in undecided}
         if rule.corroborate == "full_name" and contested:
             sub_nodes += _corroborated(
                 graph, mine, groups, contested, first=1 + max((number for _, number in sub_nodes), default=-1)
             )
         shared |= too_common | contested
-    return HolderJudgement(shared, owned, expired, sub_nodes)
+    return HolderJudgement(shared, owner_reasons, expired, sub_nodes)
 
 
 def _above_fan_out(
@@ -88,7 +90,7 @@ def _above_fan_out(
 
 
 def _bearers(
-    graph: Graph, rules: Rules, limit: HolderLimit, groups: np.ndarray, used: np.ndarray
+    graph: Graph, rules: Rules, limit: HolderLimit, groups: np.ndarray, joining_links: np.ndarray
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Give, per thing a limit counts, a code per profile place of a *group*: who holds it (ABSENT: does not).
 
@@ -107,7 +109,9 @@ def _bearers(
     )
     for label, of_batch in batches:
         holds = np.zeros(size, dtype=bool)
-        by = used[np.isin(graph.identifiers.namespaces[graph.links.identifiers[used]], of_batch)]
+        by = joining_links[
+            np.isin(graph.identifiers.namespaces[graph.links.identifiers[joining_links]], of_batch)
+        ]
         holds[groups[graph.links.profiles[by]]] = True
         yield label, np.where(holds, places, ABSENT)
 
@@ -125,13 +129,18 @@ def fact_codes(graph: Graph, fact: str) -> list[tuple[str, np.ndarray]]:
 
 
 def _contested(
-    graph: Graph, rules: Rules, rule: NamespaceRule, links: np.ndarray, groups: np.ndarray, used: np.ndarray
+    graph: Graph,
+    rules: Rules,
+    rule: NamespaceRule,
+    links: np.ndarray,
+    groups: np.ndarray,
+    joining_links: np.ndarray,
 ) -> dict[int, str]:
     """Find values that more people hold than the namespace allows."""
     nodes, holders = distinct_pairs(graph.links.identifiers[links], groups[graph.links.profiles[links]])
     reasons: dict[int, str] = {}
     for holder_limit in rule.at_most:
-        for label, codes in _bearers(graph, rules, holder_limit, groups, used):
+        for label, codes in _bearers(graph, rules, holder_limit, groups, joining_links):
             limit = holders_limit(holder_limit.people, label)
             is_holder = codes[holders] != ABSENT
             for node in limit.owners_above(nodes[is_holder], codes[holders][is_holder]).tolist():
@@ -145,7 +154,7 @@ def _end_old_links(
     rule: NamespaceRule,
     links: np.ndarray,
     groups: np.ndarray,
-    used: np.ndarray,
+    joining_links: np.ndarray,
     contested: dict[int, str],
 ) -> tuple[list[tuple[int, int]], list[int]]:
     """Leave a value to one verified holder.
@@ -158,7 +167,7 @@ def _end_old_links(
     bearers = [
         (limit.people, codes)
         for limit in rule.at_most
-        for _, codes in _bearers(graph, rules, limit, groups, used)
+        for _, codes in _bearers(graph, rules, limit, groups, joining_links)
     ]
     expired: list[tuple[int, int]] = []
     undecided: list[int] = []

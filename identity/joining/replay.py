@@ -51,7 +51,7 @@ def order_of_evidence(graph: Graph, rules: Rules, links: np.ndarray) -> np.ndarr
     strength = strengths[graph.identifiers.namespaces[identifiers]]
     each = distinct(identifiers)
     ranks = np.empty(len(each), dtype=np.int64)
-    ranks[pc.sort_indices(graph.identifiers.stored.take(each)).to_numpy()] = np.arange(len(each))
+    ranks[pc.sort_indices(graph.identifiers.values.take(each)).to_numpy()] = np.arange(len(each))
     keys = (
         ranks[np.searchsorted(each, identifiers)],
         graph.identifiers.namespaces[identifiers],
@@ -123,15 +123,15 @@ class Replay:
         if a == b:
             return None
         one, other = self.sides[a], self.sides[b]
-        broken = self._broken(one, other)
-        if broken is not None:
-            return broken, other.profile
+        key = self._key_against(one, other)
+        if key is not None:
+            return key, other.profile
         low, high = min(a, b), max(a, b)
         self.parent[high] = low
         self.sides[low].take(self.sides.pop(high))
         return None
 
-    def _broken(self, one: _Side, other: _Side) -> Key | None:
+    def _key_against(self, one: _Side, other: _Side) -> Key | None:
         small, large = (one, other) if len(one.enemies) <= len(other.enemies) else (other, one)
         for enemy, decision in small.enemies.items():
             if enemy in large.decision_ends:
@@ -169,9 +169,9 @@ def replay(
     refusals: list[Refusal] = []
     for link, end in zip(links.tolist(), ends.tolist(), strict=True):
         profile = int(graph.links.profiles[link])
-        refused = run.join(int(labels[profile]), int(labels[end]))
-        if refused is not None:
-            (rule, reason), other = refused
+        obstacle = run.join(int(labels[profile]), int(labels[end]))
+        if obstacle is not None:
+            (rule, reason), other = obstacle
             refusals.append(Refusal(link, rule, reason, profile, other))
     return {label: run.root(label) for label in run.parent}, refusals
 
@@ -197,15 +197,15 @@ def join_decisions(
         if code in constraints.unique:
             key = constraints.unique[code].key
             run.hold(int(links.profiles[link]), key, int(links.identifiers[link]))
-    accepted, refusals = [], []
+    usable_pairs, refusals = [], []
     pairs = zip(decisions.must_a.tolist(), decisions.must_b.tolist(), decisions.must_ids, strict=True)
     for place, (a, b, decision) in enumerate(pairs):
-        refused = run.join(a, b)
-        if refused is None:
-            accepted.append(place)
+        obstacle = run.join(a, b)
+        if obstacle is None:
+            usable_pairs.append(place)
         else:
-            (rule, reason), _ = refused
+            (rule, reason), _ = obstacle
             refusals.append(
                 Refusal(ABSENT, "must_link", f"{rule} {reason}: conflict with decision {decision}", a, b)
             )
-    return decisions.must_a[accepted], decisions.must_b[accepted], refusals
+    return decisions.must_a[usable_pairs], decisions.must_b[usable_pairs], refusals

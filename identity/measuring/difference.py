@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.query.desk import Desk, Relation, open_scratch
@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EXAMPLES = 10
+# Keys of the JSON that are no names of values.
+_KEYS = {"moved_records": "moved", "merge_examples": "merged", "split_examples": "split"}
 
 
 @dataclass(frozen=True)
 class Difference:
     """From one map to another, over the records both have.
 
-    ``merges`` and ``splits`` count the steps it takes (three people who become one are two merges); ``moved`` are records
+    ``merges`` and ``splits`` count the steps it takes (three people who become one are two merges); ``moved_records`` are those
     whose OneID is another one. Examples name the OneIDs with the number of records of each, and a record of the first two.
     """
 
@@ -26,9 +28,13 @@ class Difference:
     people_after: int
     merges: int
     splits: int
-    moved: int
-    merged: list[dict[str, Any]] = field(default_factory=list)
-    split: list[dict[str, Any]] = field(default_factory=list)
+    moved_records: int
+    merge_examples: list[dict[str, Any]] = field(default_factory=list)
+    split_examples: list[dict[str, Any]] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """Give all of it as plain values, for JSON."""
+        return {_KEYS.get(name, name): value for name, value in asdict(self).items()}
 
 
 def difference(before: pa.Table, after: pa.Table) -> Difference:
@@ -73,7 +79,7 @@ def _difference_of(desk: Desk, pairs: Relation) -> Difference:
         people_after=people[1],
         merges=steps("becomes"),
         splits=steps("was"),
-        moved=moves,
-        merged=examples("becomes", "was"),
-        split=examples("was", "becomes"),
+        moved_records=moves,
+        merge_examples=examples("becomes", "was"),
+        split_examples=examples("was", "becomes"),
     )

@@ -178,11 +178,11 @@ def read_truth(file: Path) -> pa.Table:
 
 
 def _pair_index(rows: pa.Table, others: pa.Table) -> np.ndarray:
-    def joined(rows: pa.Table) -> pa.ChunkedArray:
+    def keys_of(rows: pa.Table) -> pa.ChunkedArray:
         parts = [rows[c].cast(pa.string()) for c in ("source", "source_key")]
         return pc.binary_join_element_wise(*parts, "\x1f")
 
-    return pc.fill_null(pc.index_in(joined(rows), value_set=joined(others)), -1).to_numpy()
+    return pc.fill_null(pc.index_in(keys_of(rows), value_set=keys_of(others)), -1).to_numpy()
 
 
 def _harmonic(a: float, b: float) -> float:

@@ -70,7 +70,7 @@ def suggest_limits(published: Published, rules: Rules) -> list[SuggestedLimits]:
             continue
         mine = [row for row in rows if row[0] == namespace]
         by_source, by_all = _histogram(mine, 1), _histogram(mine, 2)
-        fan_out, carriers = _suggested(by_source), _suggested(by_all)
+        fan_out, carriers = _suggestion(by_source), _suggestion(by_all)
         limits.append(
             SuggestedLimits(
                 namespace=namespace,
@@ -96,7 +96,7 @@ def _histogram(rows: list[tuple[Any, ...]], place: int) -> dict[int, int]:
     return dict(sorted(counts.items()))
 
 
-def _suggested(histogram: dict[int, int]) -> int:
+def _suggestion(histogram: dict[int, int]) -> int:
     """Give the smallest number of records that covers nearly all values, at least 2."""
     records = np.array(list(histogram), dtype=np.int64)
     covered = np.cumsum(np.array(list(histogram.values()), dtype=np.float64))

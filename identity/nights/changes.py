@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from identity.nights.night import Night
-from identity.reading.decisions import Decision
+from identity.nights.night import IdentityNight
+from identity.reading.decisions import PairDecision
 from identity.reading.facts import common_among
 from identity.reading.records import COLUMNS
 from identity.reading.tables import OPEN, OPEN_BEFORE, OWN_BEFORE
@@ -92,14 +92,16 @@ def add_common_names(desk: Desk, changes: Changes, rules: Rules) -> Relation:
     return now
 
 
-def add_changed_decisions(desk: Desk, changes: Changes, night: Night) -> None:
+def add_changed_decisions(desk: Desk, changes: Changes, night: IdentityNight) -> None:
     """Reach both ends of new and revoked decisions, and the other end where a record of a decision changed."""
     if night.before is None:
         return
     now = {decision.decision_id for decision in night.decisions}
     earlier = night.before.decisions
-    changed = [d for d in night.all_decisions if (d.decision_id in now) != (d.decision_id in earlier)]
-    ends = desk.take("changed_decisions", _ends(changed))
+    changed_decisions = [
+        d for d in night.all_decisions if (d.decision_id in now) != (d.decision_id in earlier)
+    ]
+    ends = desk.take("changed_decisions", _ends(changed_decisions))
     desk.extend(changes.keys, f"SELECT DISTINCT source, source_key, 'decision' FROM {ends}")
     # A record that comes or goes brings the other end of its decisions along.
     partners = desk.take("partners", _partners(night.decisions))
@@ -112,13 +114,13 @@ def add_changed_decisions(desk: Desk, changes: Changes, night: Night) -> None:
     )
 
 
-def _ends(decisions: list[Decision]) -> pa.Table:
+def _ends(decisions: list[PairDecision]) -> pa.Table:
     schema = pa.schema([("source", pa.string()), ("source_key", pa.string())])
     rows = [{"source": source, "source_key": key} for d in decisions for source, key in (d.a, d.b)]
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _partners(decisions: list[Decision]) -> pa.Table:
+def _partners(decisions: list[PairDecision]) -> pa.Table:
     schema = pa.schema([(name, pa.string()) for name in ("one_source", "one_key", "source", "source_key")])
     rows = [
         {"one_source": one[0], "one_key": one[1], "source": other[0], "source_key": other[1]}

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from identity.joining.check import count_violations
-from identity.joining.decide import Outcome
+from identity.joining.decide import ComponentOutcome
 from identity.nights.log import NightRow, rules_as_text
-from identity.nights.night import Night
+from identity.nights.night import IdentityNight
 from identity.nights.plan import NightPlan
 from identity.nights.stability import Moves
 from identity.reading.tables import KINDS, OPEN, OWN_BEFORE
@@ -46,7 +46,7 @@ def people_by_size(desk: Desk) -> pa.Table:
     return pa.table({"one_id": lives + first, "n": counts[lives], "smallest": smallest[lives]})
 
 
-def coverage_of(desk: Desk, night: Night, living: pa.Table) -> Coverage:
+def coverage_of(desk: Desk, night: IdentityNight, living: pa.Table) -> Coverage:
     """Count records that came and are in no map, and profiles that share their person with another record."""
     since = "" if night.before is None else "AND valid_from > $before"
     records = " UNION ".join(
@@ -63,19 +63,19 @@ def coverage_of(desk: Desk, night: Night, living: pa.Table) -> Coverage:
     )
     uncovered = desk.value(f"SELECT count(*) FROM {fresh} ANTI JOIN {in_map} USING (source, source_key)")
     sizes = living["n"].to_numpy()
-    joined, profiles, before = int(sizes[sizes > 1].sum()), int(sizes.sum()), night.before
+    joined_profiles, profiles, before = int(sizes[sizes > 1].sum()), int(sizes.sum()), night.before
     share_lost = 0.0
     if before is not None and before.profiles and profiles:
-        loss = before.joined_profiles / before.profiles - joined / profiles
+        loss = before.joined_profiles / before.profiles - joined_profiles / profiles
         share_lost = round(max(0.0, loss), 6)
-    return Coverage(uncovered, joined, share_lost)
+    return Coverage(uncovered, joined_profiles, share_lost)
 
 
 def night_row(
     desk: Desk,
-    night: Night,
+    night: IdentityNight,
     plan: NightPlan,
-    outcome: Outcome,
+    outcome: ComponentOutcome,
     moves: Moves,
     *,
     living: pa.Table,
@@ -90,7 +90,7 @@ def night_row(
         rules=rules_as_text(night.rules),
         decisions=json.dumps(sorted(decision.decision_id for decision in night.decisions)),
         # What an earlier attempt of the night had decided is decided again, and is no fact of the night.
-        reached=json.dumps({c: n for c, n in plan.counts.items() if c != "attempt"}, sort_keys=True),
+        reached_counts=json.dumps({c: n for c, n in plan.counts.items() if c != "attempt"}, sort_keys=True),
         kinds=desk.value(KINDS),
         touched_profiles=len(outcome.graph.profiles),
         profiles=pc.sum(living["n"]).as_py() or 0,
@@ -100,7 +100,7 @@ def night_row(
         violations=count_violations(outcome.graph, outcome.grouping, night.rules),
         largest_growth=moves.largest_growth,
         known_profiles=profiles_before,
-        moved=json.dumps(moves.by_cause, sort_keys=True),
+        moves_by_cause=json.dumps(moves.by_cause, sort_keys=True),
         moved_quietly=moves.quietly,
         moved_untouched=moves.untouched,
         uncovered=coverage.uncovered,

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from identity.nights.log import rules_as_text
-from identity.nights.night import Night
+from identity.nights.night import IdentityNight
 from identity.nights.write import write_state
 from identity.reading.tables import OPEN, qualified
 from identity.rules.rules import ATTRIBUTES, GoldenRules, Rules
@@ -31,7 +31,7 @@ _FIRST = "first_said"
 _NAMED_BY = ("verified", "source_priority", _FIRST)
 
 
-def write_golden_records(lake: Lake, desk: Desk, night: Night, *, is_full: bool) -> None:
+def write_golden_records(lake: Lake, desk: Desk, night: IdentityNight, *, is_full: bool) -> None:
     """Bring the golden records to the map of tonight, in one commit or none; ``desk`` sees that map.
 
     Only people are looked at whose members, or whose members' records, changed, unless ``is_full``, there is no night to
@@ -60,12 +60,12 @@ def golden_records(statements: pa.Table, rules: GoldenRules) -> pa.Table:
     for name in ATTRIBUTES:
         place = np.full(len(one_ids), -1, dtype=np.int64)
         whose = place.copy()
-        stated = np.flatnonzero(pc.is_valid(statements[name]).to_numpy(zero_copy_only=False))
-        mine = person[stated]
+        speaking = np.flatnonzero(pc.is_valid(statements[name]).to_numpy(zero_copy_only=False))
+        mine = person[speaking]
         has_several = np.bincount(mine, minlength=len(one_ids))[mine] > 1
-        place[mine[~has_several]] = whose[mine[~has_several]] = stated[~has_several]
+        place[mine[~has_several]] = whose[mine[~has_several]] = speaking[~has_several]
         if has_several.any():
-            rows = stated[has_several]
+            rows = speaking[has_several]
             codes = pc.dictionary_encode(
                 statements[name].take(pa.array(rows)).combine_chunks()
             ).indices.to_numpy()
@@ -120,8 +120,8 @@ def _best(
         else:
             keys.append(answers[question])
     best = np.lexsort((*reversed(keys), person))
-    ordered = person[best]
-    return best[np.r_[True, ordered[1:] != ordered[:-1]]]
+    people = person[best]
+    return best[np.r_[True, people[1:] != people[:-1]]]
 
 
 def _changed_people(desk: Desk, documents: Relation) -> Relation:
@@ -129,23 +129,23 @@ def _changed_people(desk: Desk, documents: Relation) -> Relation:
 
     An earlier attempt of the night may have written people whom nothing reaches any more: they are looked at again.
     """
-    changed = "(valid_from > $before OR valid_to > $before)"
+    has_changed = "(valid_from > $before OR valid_to > $before)"
     # Kept by themselves, since DuckDB passes over parts of a file only by what stands in a table.
     records = desk.keep(
-        "changed_records", f"SELECT source, source_key FROM trusted.customers WHERE {changed}"
+        "changed_records", f"SELECT source, source_key FROM trusted.customers WHERE {has_changed}"
     )
     holders = desk.keep(
         "changed_document_holders",
         f"""
         SELECT profile_id FROM identity.links
-        WHERE {changed} AND namespace IN (SELECT namespace FROM {documents})
+        WHERE {has_changed} AND namespace IN (SELECT namespace FROM {documents})
         """,
     )
     return desk.keep(
         "changed_people",
         f"""
-        SELECT one_id FROM identity.memberships WHERE {changed}
-        UNION SELECT one_id FROM {TABLE} WHERE {changed}
+        SELECT one_id FROM identity.memberships WHERE {has_changed}
+        UNION SELECT one_id FROM {TABLE} WHERE {has_changed}
         UNION SELECT one_id FROM identity.memberships SEMI JOIN {holders} USING (profile_id)
         WHERE valid_to IS NULL
         UNION SELECT one_id FROM identity.memberships SEMI JOIN {records} USING (source, source_key)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from identity.joining.decide import Outcome
+from identity.joining.decide import ComponentOutcome
 from identity.nights.mint import Assignment
-from identity.nights.night import Night
+from identity.nights.night import IdentityNight
 from identity.nights.plan import NightPlan
 from identity.reading.observe import Observed, observe
 from identity.reading.records import records_on_day
@@ -30,7 +30,12 @@ class ProfileKinds:
 
 
 def kinds_of_profiles(
-    lake: Lake, desk: Desk, night: Night, plan: NightPlan, outcome: Outcome, assignment: Assignment
+    lake: Lake,
+    desk: Desk,
+    night: IdentityNight,
+    plan: NightPlan,
+    outcome: ComponentOutcome,
+    assignment: Assignment,
 ) -> ProfileKinds:
     """Give the kinds of the profiles that are decided; of everybody where the dictionary has another night's kinds.
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
 
 TABLE = "identity.nights"
+# Columns whose names are no names of values.
+_COLUMNS = {"reached_counts": "reached", "moves_by_cause": "moved"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class NightRow:
     rules_version: str
     rules: str
     decisions: str
-    reached: str
+    reached_counts: str
     kinds: str
     touched_profiles: int = 0
     profiles: int = 0
@@ -49,7 +51,7 @@ class NightRow:
     violations: int = 0
     largest_growth: int = 0
     known_profiles: int = 0
-    moved: str = "{}"
+    moves_by_cause: str = "{}"
     moved_quietly: int = 0
     moved_untouched: int = 0
     uncovered: int = 0
@@ -90,7 +92,8 @@ def write_row(lake: Lake, night: NightRow, business_date: date) -> None:
     """Write the night's row, the last thing a night of identity does."""
     import pyarrow as pa
 
-    row = asdict(night) | {
+    values = asdict(night)
+    row = {_COLUMNS.get(name, name): value for name, value in values.items()} | {
         "_feed": "identity", "_file": f"rules {night.rules_version}", "_row": 0, "_arrived_on": business_date,
     }  # fmt: skip
     lake.replace_partition(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from identity.nights.log import TABLE as NIGHTS
 from identity.nights.log import NightBefore, night_before
 from identity.reading.decisions import TABLE as DECISIONS
-from identity.reading.decisions import Decision, decisions_of
+from identity.reading.decisions import PairDecision, decisions_of
 from identity.rules.rules import Rules, load_rules
 from identity.rules.workspace_key import workspace_key
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Night:
+class IdentityNight:
     """One night: its date, rules and key, people's decisions, and the night it begins from (None: the first).
 
     ``decisions`` are in force; ``all_decisions`` has the revoked ones too.
@@ -27,8 +27,8 @@ class Night:
     business_date: date
     rules: Rules
     key: bytes = field(repr=False)
-    decisions: list[Decision]
-    all_decisions: list[Decision]
+    decisions: list[PairDecision]
+    all_decisions: list[PairDecision]
     before: NightBefore | None
 
     @property
@@ -37,10 +37,12 @@ class Night:
         return f"rules {self.rules.version}"
 
 
-def read_night(lake: Lake, business_date: date) -> Night:
+def read_night(lake: Lake, business_date: date) -> IdentityNight:
     """Read what holds for the night; wrong rules and a changed key raise ``SettingsInvalid``."""
     rules = load_rules(lake.settings)
     key = workspace_key(lake, business_date)
     before = night_before(lake.read_arrow(NIGHTS), business_date)
     rows = lake.read_arrow(DECISIONS).to_pylist()
-    return Night(business_date, rules, key, decisions_of(rows), decisions_of(rows, with_revoked=True), before)
+    return IdentityNight(
+        business_date, rules, key, decisions_of(rows), decisions_of(rows, with_revoked=True), before
+    )

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.joining.decide import Outcome
+from identity.joining.decide import ComponentOutcome
 from identity.nights.mint import (
     Assignment,
     Holders,
@@ -20,7 +20,7 @@ from identity.nights.mint import (
     claimable,
     places_of,
 )
-from identity.nights.night import Night
+from identity.nights.night import IdentityNight
 from identity.nights.plan import NightPlan, Reach
 from identity.reading.facts import days_of
 from identity.reading.tables import OWN_BEFORE
@@ -45,7 +45,9 @@ class Numbering:
     before: Holders
 
 
-def number_people(lake: Lake, desk: Desk, night: Night, plan: NightPlan, outcome: Outcome) -> Numbering:
+def number_people(
+    lake: Lake, desk: Desk, night: IdentityNight, plan: NightPlan, outcome: ComponentOutcome
+) -> Numbering:
     """Give every person of the outcome its OneID; nothing is written."""
     rows = lake.read_arrow("identity.one_ids").sort_by("one_id")
     dictionary = _dictionary_of(rows, night)
@@ -60,7 +62,7 @@ def number_people(lake: Lake, desk: Desk, night: Night, plan: NightPlan, outcome
     return Numbering(assignment, minted, pa.concat_tables([rows, minted]), before.last)
 
 
-def _dictionary_of(rows: pa.Table, night: Night) -> OneIdDictionary:
+def _dictionary_of(rows: pa.Table, night: IdentityNight) -> OneIdDictionary:
     places = places_of(
         pc.fill_null(rows["last_profile_id"], 0).to_numpy(),
         pc.fill_null(rows["last_held_on"].cast(pa.int32()).cast(pa.int64()), 0).to_numpy(),
@@ -73,7 +75,7 @@ def _dictionary_of(rows: pa.Table, night: Night) -> OneIdDictionary:
     )
 
 
-def _map_before(desk: Desk, plan: NightPlan, night: Night) -> MapBefore:
+def _map_before(desk: Desk, plan: NightPlan, night: IdentityNight) -> MapBefore:
     """Give the rows of the map that start before the day: what a first run of the day sees."""
     within = "" if plan.reach is None else f"AND profile_id IN (SELECT node_id FROM {plan.reach.profiles})"
     rows = desk.arrow(
@@ -97,7 +99,7 @@ def _used_elsewhere(desk: Desk, reach: Reach, one_ids: np.ndarray) -> np.ndarray
     return rows["one_id"].to_numpy()
 
 
-def _weights(outcome: Outcome, rules: Rules) -> np.ndarray:
+def _weights(outcome: ComponentOutcome, rules: Rules) -> np.ndarray:
     """Give each profile the strength of its strongest link, at least 1."""
     graph = outcome.graph
     strengths = np.array(
@@ -110,7 +112,7 @@ def _weights(outcome: Outcome, rules: Rules) -> np.ndarray:
     return weights
 
 
-def _minted_rows(assignment: Assignment, night: Night) -> pa.Table:
+def _minted_rows(assignment: Assignment, night: IdentityNight) -> pa.Table:
     size = len(assignment.minted_ids)
     return pa.table(
         {

@@ -25,11 +25,11 @@ from identity.nights.changes import (
     no_changes,
 )
 from identity.nights.log import NightBefore
-from identity.nights.night import Night
+from identity.nights.night import IdentityNight
 from identity.nights.rule_changes import add_changed_rules, reason_for_all
 from identity.reading.records import records_on_day
 from identity.reading.tables import KINDS, KINDS_BEFORE, OWN_BEFORE
-from identity.reading.values import Hashes, carried_values
+from identity.reading.values import KeyedHashes, carried_values
 from lakehouse.query.desk import Desk, Relation
 
 
@@ -68,7 +68,7 @@ class NightPlan:
     causes: pa.Table | None = None
     profile_ids: np.ndarray | None = None
     has_kinds_before: bool = True
-    hashes: dict[str, Hashes] = field(default_factory=dict, repr=False)
+    hashes: dict[str, KeyedHashes] = field(default_factory=dict, repr=False)
 
     @property
     def is_full(self) -> bool:
@@ -81,7 +81,7 @@ class NightPlan:
         return self.is_full and self.full_reason not in ("asked for", "the first night")
 
 
-def plan_night(desk: Desk, night: Night, *, full: bool) -> NightPlan:
+def plan_night(desk: Desk, night: IdentityNight, *, full: bool) -> NightPlan:
     """Find what the night has to decide anew; nothing is written. ``full`` asks for everything."""
     if night.before is None:
         return NightPlan("the first night")
@@ -159,8 +159,8 @@ def _has_kinds_before(desk: Desk) -> bool:
     """
     present = desk.value("SELECT count(*) FROM identity.nights WHERE _arrived_on = $day")
     start = "$day" if present else "$before"
-    expected = desk.value(f"SELECT max(kinds) FROM identity.nights WHERE _arrived_on = {start}")
-    return bool(desk.value(KINDS) == expected or (not present and desk.value(KINDS_BEFORE) == expected))
+    kinds = desk.value(f"SELECT max(kinds) FROM identity.nights WHERE _arrived_on = {start}")
+    return bool(desk.value(KINDS) == kinds or (not present and desk.value(KINDS_BEFORE) == kinds))
 
 
 def _reached_profiles(desk: Desk, changes: Changes) -> Relation:
@@ -178,15 +178,15 @@ def _reached_profiles(desk: Desk, changes: Changes) -> Relation:
 
 
 def _add_freed_values(
-    desk: Desk, reached_profiles: Relation, changes: Changes, night: Night
-) -> tuple[Relation, dict[str, Hashes]]:
+    desk: Desk, reached_profiles: Relation, changes: Changes, night: IdentityNight
+) -> tuple[Relation, dict[str, KeyedHashes]]:
     """Reach all carriers of values that were above the limit of carriers and no longer are.
 
     Gives the identifiers of changed records (see ``Reach``), and what was hashed for them.
     """
     # Keys that rules reach are records of a namespace that is read anew: they carry other identifiers than before.
-    changed = desk.keep("changed_keys", f"SELECT DISTINCT source, source_key FROM {changes.keys}")
-    values, hashes = carried_values(records_on_day(desk, changed).observations, night.rules, night.key)
+    changed_keys = desk.keep("changed_keys", f"SELECT DISTINCT source, source_key FROM {changes.keys}")
+    values, hashes = carried_values(records_on_day(desk, changed_keys).observations, night.rules, night.key)
     carried_rows = desk.take("carried_values", values)
     identifiers = desk.keep(
         "carried_identifiers",
@@ -215,7 +215,7 @@ def _add_freed_values(
         ),
         of_changed AS (
           SELECT identifier_id, count(*) AS n FROM links_before
-          WHERE profile_id IN (SELECT node_id FROM {reached_profiles} JOIN {changed} USING (source, source_key)) GROUP BY ALL
+          WHERE profile_id IN (SELECT node_id FROM {reached_profiles} JOIN {changed_keys} USING (source, source_key)) GROUP BY ALL
         ), concerned AS (
           SELECT identifier_id FROM of_changed UNION SELECT node_id FROM {identifiers}
         ), counts AS (

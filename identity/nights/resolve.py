@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from identity.joining.check import refuse_large_people
-from identity.joining.decide import Outcome, decide_components
+from identity.joining.decide import ComponentOutcome, decide_components
 from identity.nights.figures import count_profiles_before, night_row, people_by_size
 from identity.nights.golden import write_golden_records
+from identity.nights.input import read_components
 from identity.nights.kinds import kinds_of_profiles
 from identity.nights.log import NightRow, write_row
 from identity.nights.mint import Assignment
-from identity.nights.night import Night, read_night
+from identity.nights.night import IdentityNight, read_night
 from identity.nights.number import number_people
 from identity.nights.plan import NightPlan, plan_night
-from identity.nights.read import read_components
 from identity.nights.stability import compare_with_before
 from identity.nights.write import (
     scope_of,
@@ -61,16 +61,16 @@ TABLES = (
 
 @dataclass(frozen=True)
 class IdentityResult:
-    """What one night did; ``touched`` profiles were decided anew."""
+    """What one night did; ``touched_profiles`` were decided anew."""
 
     profiles: int
     one_ids: int
     largest: int
     minted: int
     mode: str
-    touched: int
+    touched_profiles: int
     events: dict[str, int]
-    refused: dict[str, int]
+    refused_links: dict[str, int]
     rules_version: str
     seconds: dict[str, float] = field(default_factory=dict)
     tables: tuple[str, ...] = TABLES
@@ -131,10 +131,10 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityR
 
 
 def _result(
-    night: Night,
+    night: IdentityNight,
     plan: NightPlan,
     row: NightRow,
-    outcome: Outcome,
+    outcome: ComponentOutcome,
     assignment: Assignment,
     seconds: dict[str, float],
 ) -> IdentityResult:
@@ -145,16 +145,16 @@ def _result(
         largest=row.largest_person,
         minted=len(assignment.minted_ids),
         mode=row.mode,
-        touched=row.touched_profiles,
+        touched_profiles=row.touched_profiles,
         events=_counts([event.event for event in assignment.events]),
-        refused=_counts([*states[np.isin(states, ["refused", "expired"])]]),
+        refused_links=_counts([*states[np.isin(states, ["refused", "expired"])]]),
         rules_version=night.rules.version,
         seconds=seconds,
     )
     log.info(
         "identity: %d profiles are %d people, largest %d, %d minted, rules %s; %s: %d profiles decided%s",
         result.profiles, result.one_ids, result.largest, result.minted, result.rules_version, result.mode,
-        result.touched, f" ({plan.full_reason})" if plan.full_reason else "",
+        result.touched_profiles, f" ({plan.full_reason})" if plan.full_reason else "",
     )  # fmt: skip
     return result
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from identity.nights.changes import Changes
 from identity.nights.log import NightBefore
-from identity.nights.night import Night
+from identity.nights.night import IdentityNight
 from identity.reading.tables import OPEN, OWN_BEFORE, qualified
 from identity.reading.values import block_states
 from identity.rules.normalise import NORMALISERS, keyed
@@ -35,7 +35,7 @@ def reason_for_all(before: NightBefore, rules: Rules) -> str:
     return ""
 
 
-def add_changed_rules(desk: Desk, changes: Changes, night: Night) -> None:
+def add_changed_rules(desk: Desk, changes: Changes, night: IdentityNight) -> None:
     """Reach what a change of namespaces, block lists or sizes may decide otherwise."""
     before, rules = night.before, night.rules
     if before is None or before.rules_version == rules.version:

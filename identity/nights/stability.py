@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from identity.components.arrays import distinct
-from identity.joining.decide import Outcome
+from identity.joining.decide import ComponentOutcome
 from identity.nights.number import Numbering
 from identity.nights.plan import NightPlan
 
@@ -39,7 +39,7 @@ class Comparison:
         return min(causes, key=CAUSES.index, default="links")
 
 
-def compare_with_before(plan: NightPlan, outcome: Outcome, numbering: Numbering) -> Comparison:
+def compare_with_before(plan: NightPlan, outcome: ComponentOutcome, numbering: Numbering) -> Comparison:
     """Compare the map of tonight with that of the night before, over the profiles that are decided."""
     before = numbering.before
     earlier = _values_at(before.profiles, before.one_ids, outcome.graph.profiles.node_ids)
@@ -50,7 +50,11 @@ def compare_with_before(plan: NightPlan, outcome: Outcome, numbering: Numbering)
 
 
 def _moves(
-    comparison: Comparison, plan: NightPlan, outcome: Outcome, numbering: Numbering, earlier: np.ndarray
+    comparison: Comparison,
+    plan: NightPlan,
+    outcome: ComponentOutcome,
+    numbering: Numbering,
+    earlier: np.ndarray,
 ) -> Moves:
     ids, before, one_ids = outcome.graph.profiles.node_ids, numbering.before, numbering.assignment.one_ids
     has_moved = (earlier != 0) & (earlier != one_ids)
@@ -77,7 +81,9 @@ def _largest_growth(before: np.ndarray, after: np.ndarray) -> int:
     return int((sizes - _values_at(ids_before, sizes_before, ids)).max(initial=0))
 
 
-def _causes(plan: NightPlan, outcome: Outcome, maps: tuple[np.ndarray, np.ndarray]) -> dict[int, str]:
+def _causes(
+    plan: NightPlan, outcome: ComponentOutcome, maps: tuple[np.ndarray, np.ndarray]
+) -> dict[int, str]:
     """Give per OneID of two maps (one id per profile) the first cause that reached its people."""
     per_profile = _cause_per_profile(plan, outcome)
     causes: dict[int, int] = {}
@@ -89,7 +95,7 @@ def _causes(plan: NightPlan, outcome: Outcome, maps: tuple[np.ndarray, np.ndarra
     return {one_id: CAUSES[cause] for one_id, cause in causes.items() if cause < len(CAUSES)}
 
 
-def _cause_per_profile(plan: NightPlan, outcome: Outcome) -> np.ndarray:
+def _cause_per_profile(plan: NightPlan, outcome: ComponentOutcome) -> np.ndarray:
     """Give each profile the first cause that reached its raw component, as a place in ``CAUSES`` (beyond: none)."""
     profile_ids = outcome.graph.profiles.node_ids
     size = len(profile_ids)

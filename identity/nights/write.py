@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.joining.decide import Outcome, in_order
+from identity.joining.decide import ComponentOutcome, in_order
 from identity.nights.kinds import KINDS, ProfileKinds
 from identity.nights.log import remove_night
 from identity.nights.mint import Assignment, final_redirects
-from identity.nights.night import Night
+from identity.nights.night import IdentityNight
 from identity.nights.number import Numbering
 from identity.nights.plan import NightPlan, Reach
 from identity.nights.stability import Comparison
@@ -36,7 +36,7 @@ class WriteScope:
     identifiers: np.ndarray
 
 
-def scope_of(desk: Desk, plan: NightPlan, outcome: Outcome) -> WriteScope | None:
+def scope_of(desk: Desk, plan: NightPlan, outcome: ComponentOutcome) -> WriteScope | None:
     """Give what the night may write; None: everything."""
     if plan.reach is None:
         return None
@@ -58,7 +58,9 @@ def _identifiers_without_carrier(desk: Desk, reach: Reach) -> np.ndarray:
     return rows["identifier_id"].to_numpy()
 
 
-def write_dictionaries(lake: Lake, night: Night, outcome: Outcome, numbering: Numbering) -> None:
+def write_dictionaries(
+    lake: Lake, night: IdentityNight, outcome: ComponentOutcome, numbering: Numbering
+) -> None:
     """Write new nodes and new OneIDs before anything refers to them; from here on the night is unfinished."""
     remove_night(lake, night.business_date)
     if outcome.observed.new_nodes.num_rows:
@@ -68,7 +70,12 @@ def write_dictionaries(lake: Lake, night: Night, outcome: Outcome, numbering: Nu
 
 
 def write_derived(
-    lake: Lake, desk: Desk, night: Night, plan: NightPlan, outcome: Outcome, scope: WriteScope | None
+    lake: Lake,
+    desk: Desk,
+    night: IdentityNight,
+    plan: NightPlan,
+    outcome: ComponentOutcome,
+    scope: WriteScope | None,
 ) -> None:
     """Bring raw components and refused links to the night; rows of what it did not decide stay.
 
@@ -78,7 +85,7 @@ def write_derived(
     raw = raw.append_column(
         "computed_on", pa.repeat(pa.scalar(night.business_date, pa.date32()), raw.num_rows)
     )
-    refused = outcome.refused_links()
+    refused_links = outcome.refused_links()
     if scope is not None and plan.reach is not None:
         nodes = desk.take("decided_nodes", raw.select(["node_id"]))
         others = desk.arrow(
@@ -92,17 +99,21 @@ def write_derived(
         profiles = desk.take("written_profiles", pa.table({"node_id": scope.profiles}))
         others = desk.arrow(
             f"""
-            SELECT {", ".join(refused.column_names)} FROM identity.refused_links
+            SELECT {", ".join(refused_links.column_names)} FROM identity.refused_links
             WHERE profile_id NOT IN (SELECT node_id FROM {profiles})
             """
         )
-        refused = in_order(pa.concat_tables([others.cast(refused.schema), refused]))
+        refused_links = in_order(pa.concat_tables([others.cast(refused_links.schema), refused_links]))
     lake.overwrite("identity.components", raw)
-    lake.overwrite("identity.refused_links", refused)
+    lake.overwrite("identity.refused_links", refused_links)
 
 
 def write_states(
-    lake: Lake, night: Night, outcome: Outcome, assignment: Assignment, scope: WriteScope | None
+    lake: Lake,
+    night: IdentityNight,
+    outcome: ComponentOutcome,
+    assignment: Assignment,
+    scope: WriteScope | None,
 ) -> None:
     """Write the change sets of links, node states and the map: one commit each, none where nothing changed."""
     profiles = outcome.observed.profiles
@@ -121,7 +132,7 @@ def write_states(
     write_state(lake, night, "identity.memberships", memberships, of_profiles)
 
 
-def write_state(lake: Lake, night: Night, table: str, rows: pa.Table, scope: Scope | None) -> None:
+def write_state(lake: Lake, night: IdentityNight, table: str, rows: pa.Table, scope: Scope | None) -> None:
     """Bring a state of identity to ``rows``, or the part of it in ``scope``."""
     size = rows.num_rows
     rows = rows.append_column("_file", pa.repeat(night.file, size)).append_column(
@@ -132,7 +143,7 @@ def write_state(lake: Lake, night: Night, table: str, rows: pa.Table, scope: Sco
     )
 
 
-def write_lineage(lake: Lake, night: Night, assignment: Assignment, comparison: Comparison) -> None:
+def write_lineage(lake: Lake, night: IdentityNight, assignment: Assignment, comparison: Comparison) -> None:
     """Replace the night's events: what changed between its map and the one before, and what reached the people."""
     events = assignment.events
     size = len(events)
@@ -182,7 +193,7 @@ def write_redirects(lake: Lake, living: np.ndarray) -> dict[int, int]:
 
 def write_one_ids(
     lake: Lake,
-    night: Night,
+    night: IdentityNight,
     one_ids: pa.Table,
     redirects: dict[int, int],
     living: pa.Table,
@@ -209,10 +220,10 @@ def write_one_ids(
     kinds = pc.index_in(one_ids["kind"], value_set=pa.array(KINDS)).to_numpy().astype(np.int64)
     kinds[places] = 0
     np.maximum.at(kinds, places, kinds_by_profile.ranks)
-    merged = np.searchsorted(ids, np.fromiter(redirects, np.int64, count=len(redirects)))
+    merged_places = np.searchsorted(ids, np.fromiter(redirects, np.int64, count=len(redirects)))
     successors, has_none = np.zeros(len(ids), dtype=np.int64), np.ones(len(ids), dtype=bool)
-    successors[merged] = np.fromiter(redirects.values(), np.int64, count=len(redirects))
-    has_none[merged] = False
+    successors[merged_places] = np.fromiter(redirects.values(), np.int64, count=len(redirects))
+    has_none[merged_places] = False
     status = np.where(lives, 0, np.where(has_none, 2, 1))
     after = pa.table(
         {

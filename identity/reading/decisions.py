@@ -25,7 +25,7 @@ Profile = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Decision:
+class PairDecision:
     """One decision in force; ``a`` and ``b`` are (source, source_key)."""
 
     decision_id: str
@@ -34,12 +34,12 @@ class Decision:
     b: Profile
 
 
-def decisions_of(rows: Iterable[dict[str, Any]], *, with_revoked: bool = False) -> list[Decision]:
+def decisions_of(rows: Iterable[dict[str, Any]], *, with_revoked: bool = False) -> list[PairDecision]:
     """Give the decisions of the log, oldest first; a revoked one is not in force."""
     log = sorted(rows, key=lambda row: (row["decided_at"], row["decision_id"]))
     revoked = set() if with_revoked else {row["revokes"] for row in log if row["kind"] == "revoke"}
     return [
-        Decision(
+        PairDecision(
             row["decision_id"],
             row["kind"],
             (row["source_a"], row["source_key_a"]),
@@ -50,7 +50,7 @@ def decisions_of(rows: Iterable[dict[str, Any]], *, with_revoked: bool = False) 
     ]
 
 
-def decision_pairs(decisions: Sequence[Decision], profiles: pa.Table) -> DecisionPairs:
+def decision_pairs(decisions: Sequence[PairDecision], profiles: pa.Table) -> DecisionPairs:
     """Give decisions as pairs of places; ``profiles`` has source and source_key in the order of places.
 
     A decision about a profile that is not there waits until it is.
@@ -82,7 +82,7 @@ def decision_pairs(decisions: Sequence[Decision], profiles: pa.Table) -> Decisio
 
 def decide(
     lake: Lake, kind: Kind, a: str, b: str, *, author: str, reason: str, decided_at: datetime
-) -> Decision:
+) -> PairDecision:
     """Append a decision about two profiles (``source/key``) and give it; it holds from the next night that is run.
 
     Unknown profiles, one profile twice, the same decision again, or the opposite of one in force raise ``UsageError``.
@@ -101,7 +101,7 @@ def decide(
             f"decision {earlier.decision_id} says the opposite: revoke it first with "
             f"`cdp identity decide revoke {earlier.decision_id} --reason … --author …`"
         )
-    decision = Decision(_decision_id(kind, *one, *other, author, decided_at, reason), kind, one, other)
+    decision = PairDecision(_decision_id(kind, *one, *other, author, decided_at, reason), kind, one, other)
     row = {"source_a": one[0], "source_key_a": one[1], "source_b": other[0], "source_key_b": other[1]}
     _append(lake, decision.decision_id, kind, author, decided_at, reason, row)
     return decision

@@ -2,7 +2,7 @@
 
 Places 0…P-1 are profiles and P…P+I-1 identifiers, both in the order of their node ids; so an answer that names the
 smallest place of a component names the smallest profile of it, whatever order the input came in. What a tie could
-decide is ordered by keys (``ranks``, ``stored``), never by node ids: those tell when a node was first met.
+decide is ordered by keys (``ranks``, ``values``), never by node ids: those tell when a node was first met.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Profiles:
 class Identifiers:
     """One entry per identifier; ``node_ids`` ascend, ``namespaces`` index ``Graph.namespaces``.
 
-    ``stored`` is the value as the dictionary keeps it, ``states`` holds ``active`` or ``blocked`` and ``reasons`` why
+    ``values`` has the value as the dictionary keeps it, ``states`` holds ``active`` or ``blocked`` and ``reasons`` why
     (object arrays). ``outside`` counts carriers that are not in this graph: those of a value on so many records that
     it connects nothing, when only a part of all records is decided.
     """
 
     node_ids: np.ndarray
     namespaces: np.ndarray
-    stored: pa.StringArray
+    values: pa.StringArray
     states: np.ndarray
     reasons: np.ndarray
     outside: np.ndarray
@@ -126,7 +126,7 @@ class Grouping:
     """Who is one person.
 
     ``people``: per profile the smallest profile place of its person. ``raw_components``: per node place the smallest
-    place of its component before refusals. ``states`` and ``reasons`` per identifier (now with ``shared``); ``owned``
+    place of its component before refusals. ``states`` and ``reasons`` per identifier (now with ``shared``); ``owner_reasons``
     tells identifiers that belong to their last or newest holder. ``link_states`` per link: ``active``,
     ``corroborated``, ``idle`` (identifier not usable), ``expired``, ``refused``. ``ended_on`` is the day an expired link
     ended, ``due_on`` the first day on which time alone may change what a link does. ``ends`` is the place each link
@@ -137,7 +137,7 @@ class Grouping:
     raw_components: np.ndarray
     states: np.ndarray
     reasons: np.ndarray
-    owned: dict[int, str]
+    owner_reasons: dict[int, str]
     link_states: np.ndarray
     ended_on: np.ndarray
     due_on: np.ndarray

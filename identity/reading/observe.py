@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from identity.reading.facts import come_of_age, days_of, facts_of_profiles, look_up
 from identity.reading.facts import common_names as common_names_of
 from identity.reading.graph import ABSENT, UNDATED, Graph, Identifiers, Links, Profiles
-from identity.reading.values import Hashes, JudgedRows, Values, distinct_records, judge_all
+from identity.reading.values import JudgedRows, KeyedHashes, Values, distinct_records, judge_all
 from identity.rules.normalise import masked
 from identity.rules.rules import Rules
 
@@ -64,7 +64,7 @@ def observe(
     business_date: date,
     common_names: pa.Table | None = None,
     highest: int | None = None,
-    hashes: Mapping[str, Hashes] | None = None,
+    hashes: Mapping[str, KeyedHashes] | None = None,
 ) -> Observed:
     """Give the identity graph of the open rows of customers and observations (columns as in their contracts).
 
@@ -175,10 +175,10 @@ def _invalid(by_namespace: list[JudgedRows], ids: np.ndarray) -> pa.Table:
         profiles.append(ids[rows[wrong]])
         namespaces += [values.namespace] * len(wrong)
         reasons += values.row_reasons[wrong].tolist()
-    joined = np.concatenate(profiles) if profiles else np.zeros(0, dtype=np.int64)
+    profile_ids = np.concatenate(profiles) if profiles else np.zeros(0, dtype=np.int64)
     table = pa.table(
         {
-            "profile_id": joined,
+            "profile_id": profile_ids,
             "namespace": pa.array(namespaces, pa.string()),
             "reason": pa.array(reasons, pa.string()),
         }
@@ -208,13 +208,13 @@ class _Identifiers:
         verified: np.ndarray,
         observed: np.ndarray,
     ) -> None:
-        at = pc.fill_null(pc.index_in(values.stored, value_set=known_nodes["value"]), ABSENT).to_numpy(
-            zero_copy_only=False
-        )
-        ids = np.full(len(values.stored), ABSENT, dtype=np.int64)
+        at = pc.fill_null(
+            pc.index_in(values.dictionary_values, value_set=known_nodes["value"]), ABSENT
+        ).to_numpy(zero_copy_only=False)
+        ids = np.full(len(values.dictionary_values), ABSENT, dtype=np.int64)
         ids[at >= 0] = known_nodes["node_id"].to_numpy()[at[at >= 0]]
         fresh = np.flatnonzero(ids == ABSENT)
-        fresh = fresh[pc.sort_indices(values.stored.take(pa.array(fresh))).to_numpy()]
+        fresh = fresh[pc.sort_indices(values.dictionary_values.take(pa.array(fresh))).to_numpy()]
         ids[fresh] = self.highest + 1 + np.arange(len(fresh))
         self.highest += len(fresh)
         size = len(fresh)
@@ -222,7 +222,7 @@ class _Identifiers:
         self.fresh.append(
             pa.table(
                 [pa.array(ids[fresh]), _repeated("identifier", size), none, none, _repeated(values.namespace, size),
-                 values.stored.take(pa.array(fresh)), masked(values.namespace, values.clear.take(pa.array(fresh))),
+                 values.dictionary_values.take(pa.array(fresh)), masked(values.namespace, values.clear.take(pa.array(fresh))),
                  pa.array([self.business_date] * size, type=pa.date32())],
                 schema=NODE_SCHEMA,
             )
@@ -253,7 +253,7 @@ class _Identifiers:
         identifiers = Identifiers(
             ids[order],
             np.concatenate(self.codes)[order],
-            pa.chunked_array([v.stored for v in self.values], pa.string())
+            pa.chunked_array([v.dictionary_values for v in self.values], pa.string())
             .take(pa.array(order))
             .combine_chunks(),
             np.concatenate([v.states for v in self.values])[order],
@@ -289,9 +289,9 @@ class _Identifiers:
         start = 0
         for values, (profiles, places, *_) in zip(self.values, self.rows, strict=True):
             local = places - start
-            start += len(values.stored)
-            stated = values.birth_dates[local] != UNDATED
-            order = np.argsort(-local[stated], kind="stable")
-            births[profiles[stated][order]] = values.birth_dates[local][stated][order]
-            sexes[profiles[stated][order]] = values.genders[local][stated][order]
+            start += len(values.dictionary_values)
+            has_birth_date = values.birth_dates[local] != UNDATED
+            order = np.argsort(-local[has_birth_date], kind="stable")
+            births[profiles[has_birth_date][order]] = values.birth_dates[local][has_birth_date][order]
+            sexes[profiles[has_birth_date][order]] = values.genders[local][has_birth_date][order]
         return births, sexes

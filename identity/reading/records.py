@@ -25,18 +25,18 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Records:
+class PersonRecords:
     """Delivered rows of some profiles, all of each: ``COLUMNS`` of customers and of identifier observations."""
 
     customers: pa.Table
     observations: pa.Table
 
 
-def records_on_day(desk: Desk, keys: Relation | None = None) -> Records:
+def records_on_day(desk: Desk, keys: Relation | None = None) -> PersonRecords:
     """Give the records that are open on the day, of all profiles or of those in ``keys`` (``source, source_key``)."""
     within = "" if keys is None else f"AND (source, source_key) IN (SELECT source, source_key FROM {keys})"
     customers, observations = (
         desk.arrow(f"SELECT {', '.join(columns)} FROM {table} WHERE {OPEN} {within}")
         for table, columns in COLUMNS.items()
     )
-    return Records(customers, observations)
+    return PersonRecords(customers, observations)

@@ -21,7 +21,7 @@ class Values:
     """The distinct values one namespace delivered: as stored and in clear, and what is wrong with it."""
 
     namespace: str
-    stored: pa.StringArray
+    dictionary_values: pa.StringArray
     clear: pa.StringArray
     states: np.ndarray
     reasons: np.ndarray
@@ -31,17 +31,19 @@ class Values:
 
 
 @dataclass(frozen=True)
-class Hashes:
+class KeyedHashes:
     """Values of one sensitive namespace, in clear and as stored: what was hashed once need not be hashed again."""
 
     clear: pa.StringArray
-    stored: pa.StringArray
+    dictionary_values: pa.StringArray
 
 
 JudgedRows = tuple[Values, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def carried_values(observations: pa.Table, rules: Rules, key: bytes) -> tuple[pa.Table, dict[str, Hashes]]:
+def carried_values(
+    observations: pa.Table, rules: Rules, key: bytes
+) -> tuple[pa.Table, dict[str, KeyedHashes]]:
     """Give the identifiers that records carry, ``namespace, value, carriers``, and what was hashed for it, by namespace.
 
     ``value`` is as stored, ``carriers`` the number of records with it; no dictionary is asked or added to.
@@ -57,24 +59,28 @@ def carried_values(observations: pa.Table, rules: Rules, key: bytes) -> tuple[pa
             }
         )
     ]
-    hashes: dict[str, Hashes] = {}
+    hashes: dict[str, KeyedHashes] = {}
     for values, profiles, places, *_ in judge_all(usable, records, rules, key, {}):
-        if values.stored is not values.clear:
-            hashes[values.namespace] = Hashes(values.clear, values.stored)
+        if values.dictionary_values is not values.clear:
+            hashes[values.namespace] = KeyedHashes(values.clear, values.dictionary_values)
         is_value = places != ABSENT
         values_of_pairs, _ = distinct_pairs(places[is_value], profiles[is_value])
-        size = len(values.stored)
+        size = len(values.dictionary_values)
         counts = np.bincount(values_of_pairs, minlength=size).astype(np.int64)
         tables.append(
             pa.table(
-                {"namespace": pa.repeat(values.namespace, size), "value": values.stored, "carriers": counts}
+                {
+                    "namespace": pa.repeat(values.namespace, size),
+                    "value": values.dictionary_values,
+                    "carriers": counts,
+                }
             )
         )
     return pa.concat_tables(tables), hashes
 
 
 def judge_all(
-    observations: pa.Table, records: pa.Table, rules: Rules, key: bytes, hashes: Mapping[str, Hashes]
+    observations: pa.Table, records: pa.Table, rules: Rules, key: bytes, hashes: Mapping[str, KeyedHashes]
 ) -> list[JudgedRows]:
     """Judge every namespace that observations name, in the order of names; profiles are places in ``records``."""
     at = look_up(
@@ -108,7 +114,7 @@ def _judge(
     at: np.ndarray,
     rules: Rules,
     key: bytes,
-    hashes: Hashes | None,
+    hashes: KeyedHashes | None,
 ) -> JudgedRows:
     """Normalise and judge the distinct values of a namespace; give them with (profile, value place, verified, day) per row."""
     mine = pc.equal(observations["namespace"], namespace)
@@ -144,19 +150,25 @@ def _judge(
     )
     if rule is not None and rule.normaliser == "national_id" and len(distinct):
         births, genders = facts_of_national_ids(distinct)
-    stored = _stored(namespace, distinct, key, hashes) if rule is not None and rule.sensitive else distinct
-    values = Values(namespace, stored, distinct, states, why, births, genders, raw_reasons)
+    dictionary_values = (
+        _dictionary_values(namespace, distinct, key, hashes)
+        if rule is not None and rule.sensitive
+        else distinct
+    )
+    values = Values(namespace, dictionary_values, distinct, states, why, births, genders, raw_reasons)
     verified = pc.fill_null(rows["verified"], False).to_numpy(zero_copy_only=False)
     observed = pc.fill_null(rows["observed_on"].cast(pa.date32()).cast(pa.int32()), int(UNDATED)).to_numpy()
     return values, at[mine.to_numpy(zero_copy_only=False)], places, verified, observed
 
 
-def _stored(namespace: str, clear: pa.StringArray, key: bytes, hashes: Hashes | None) -> pa.StringArray:
+def _dictionary_values(
+    namespace: str, clear: pa.StringArray, key: bytes, hashes: KeyedHashes | None
+) -> pa.StringArray:
     if hashes is None:
         return keyed(namespace, clear, key)
     at = pc.index_in(clear, value_set=hashes.clear)
     fresh = keyed(namespace, clear.filter(pc.is_null(at)), key)
-    return pc.replace_with_mask(hashes.stored.take(at), pc.is_null(at), fresh)
+    return pc.replace_with_mask(hashes.dictionary_values.take(at), pc.is_null(at), fresh)
 
 
 def block_states(

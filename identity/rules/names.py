@@ -45,8 +45,8 @@ def comparable_names(values: pa.StringArray, lists: NameLists) -> ComparableName
     placeholder = pc.is_null(text).to_numpy(zero_copy_only=False)
     for pattern in lists.placeholders:
         placeholder |= _matches(text, pattern)
-    joined = pc.replace_substring_regex(text, r"[\s·•・‧.]", "")
-    han = _matches(joined, r"^\p{Han}{2,}$") & ~untold & ~placeholder
+    compact = pc.replace_substring_regex(text, r"[\s·•・‧.]", "")
+    han = _matches(compact, r"^\p{Han}{2,}$") & ~untold & ~placeholder
     spelled = pc.utf8_lower(pc.replace_substring_regex(text, r"[\s\-'’.,_]+", " "))
     latin = _matches(spelled, r"^\p{Latin}[\p{Latin} ]+$") & ~untold & ~placeholder
     words = [
@@ -56,15 +56,15 @@ def comparable_names(values: pa.StringArray, lists: NameLists) -> ComparableName
 
     compound = "|".join(lists.compound_surnames) or "$^"
     single = f"[{lists.surnames}]" if lists.surnames else "$^"
-    named = _matches(joined, f"^(?:(?:{compound})\\p{{Han}}{{1,2}}|{single}\\p{{Han}}{{1,2}})$") & han
-    masked = _matches(joined, f"^(?:{compound}|{single})[*]{{1,3}}$")
-    surname = pc.replace_substring_regex(joined, f"^({compound}|{single}).*$", r"\1")
+    is_full_name = _matches(compact, f"^(?:(?:{compound})\\p{{Han}}{{1,2}}|{single}\\p{{Han}}{{1,2}})$") & han
+    masked = _matches(compact, f"^(?:{compound}|{single})[*]{{1,3}}$")
+    surname = pc.replace_substring_regex(compact, f"^({compound}|{single}).*$", r"\1")
     legal_latin = latin & _matches(spelled, r"^\p{Latin}{2,} \p{Latin}{2,}(?: \p{Latin}{2,})?\s*$")
     return ComparableNames(
-        han=_where(han, joined),
+        han=_where(han, compact),
         latin=pa.array(words, type=pa.string()),
-        surnames=_where((named | masked) & ~placeholder, surname),
-        looks_legal=named | legal_latin | masked,
+        surnames=_where((is_full_name | masked) & ~placeholder, surname),
+        looks_legal=is_full_name | legal_latin | masked,
     )
 
 

@@ -49,18 +49,18 @@ def _reasons(size: int) -> np.ndarray:
     return np.full(size, None, dtype=object)
 
 
-def _judged(values: pa.StringArray, reasons: np.ndarray) -> Normalised:
+def _normalised(values: pa.StringArray, reasons: np.ndarray) -> Normalised:
     empty = np.asarray(pc.equal(pc.utf8_length(pc.fill_null(values, "")), 0))
     reasons[empty] = "empty"
-    told = pa.array(reasons.tolist(), type=pa.string())
-    kept = pc.if_else(pc.is_null(told), values, pa.scalar(None, pa.string()))
-    return Normalised(kept, told)
+    why_not = pa.array(reasons.tolist(), type=pa.string())
+    valid = pc.if_else(pc.is_null(why_not), values, pa.scalar(None, pa.string()))
+    return Normalised(valid, why_not)
 
 
 def _by_form(values: pa.StringArray, pattern: str, reason: str = "form") -> Normalised:
     reasons = _reasons(len(values))
     reasons[~np.asarray(pc.fill_null(pc.match_substring_regex(values, pattern), False))] = reason
-    return _judged(values, reasons)
+    return _normalised(values, reasons)
 
 
 def _digits(values: pa.StringArray, width: int) -> np.ndarray:
@@ -73,12 +73,12 @@ def _digits(values: pa.StringArray, width: int) -> np.ndarray:
 
 def exact(values: pa.StringArray) -> Normalised:
     """Half-width and trimmed, otherwise as delivered: numbers other systems gave out."""
-    return _judged(_half_width(values), _reasons(len(values)))
+    return _normalised(_half_width(values), _reasons(len(values)))
 
 
 def lower_case(values: pa.StringArray) -> Normalised:
     """Half-width, trimmed, lower case."""
-    return _judged(pc.utf8_lower(_half_width(values)), _reasons(len(values)))
+    return _normalised(pc.utf8_lower(_half_width(values)), _reasons(len(values)))
 
 
 def national_id(values: pa.StringArray) -> Normalised:
@@ -100,9 +100,9 @@ def national_id(values: pa.StringArray) -> Normalised:
     body[short_form] = np.hstack([short[:, :6], np.tile([1, 9], (len(short), 1)), short[:, 6:]])
     checks = _ID_CHECKS[(body @ _ID_WEIGHTS) % 11]
 
-    given = _digits(text.filter(pa.array(long_form)), 18)[:, 17]
+    check_characters = _digits(text.filter(pa.array(long_form)), 18)[:, 17]
     wrong = np.zeros(len(text), dtype=bool)
-    wrong[long_form] = given != checks[long_form]
+    wrong[long_form] = check_characters != checks[long_form]
     usable = long_form | short_form
     reasons[usable & wrong] = "check_digit"
     year = body[:, 6] * 1000 + body[:, 7] * 100 + body[:, 8] * 10 + body[:, 9]
@@ -114,7 +114,7 @@ def national_id(values: pa.StringArray) -> Normalised:
     reasons[usable & ~np.isin(body[:, 0] * 10 + body[:, 1], _PROVINCES)] = "region"
     for row in np.flatnonzero(short_form):
         result[row] = "".join(map(str, body[row])) + chr(checks[row])
-    return _judged(pa.array(result.tolist(), type=pa.string()), reasons)
+    return _normalised(pa.array(result.tolist(), type=pa.string()), reasons)
 
 
 def facts_of_national_ids(values: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +146,7 @@ def china_mobile(values: pa.StringArray) -> Normalised:
         pc.fill_null(pc.match_substring_regex(bare, r"^(?:0{1,2}[1-9][0-9]{8,10}|[2-8][0-9]{6,7})$"), False)
     )
     reasons[~mobile & fixed] = "landline"
-    return _judged(text, reasons)
+    return _normalised(text, reasons)
 
 
 def international_phone(values: pa.StringArray) -> Normalised:
@@ -185,7 +185,7 @@ def credit_code(values: pa.StringArray) -> Normalised:
     wrong = np.zeros(len(text), dtype=bool)
     wrong[formed] = (31 - (ranks[:, :17] @ _CREDIT_WEIGHTS) % 31) % 31 != ranks[:, 17]
     reasons[wrong] = "check_digit"
-    return _judged(text, reasons)
+    return _normalised(text, reasons)
 
 
 def bank_card(values: pa.StringArray) -> Normalised:
@@ -195,7 +195,7 @@ def bank_card(values: pa.StringArray) -> Normalised:
     formed = np.asarray(pc.fill_null(pc.match_substring_regex(text, r"^[0-9]{12,19}$"), False))
     reasons[~formed] = "form"
     reasons[np.flatnonzero(formed)[~_luhn(text.filter(pa.array(formed)))]] = "check_digit"
-    return _judged(text, reasons)
+    return _normalised(text, reasons)
 
 
 def _luhn(values: pa.StringArray) -> np.ndarray:

@@ -225,10 +225,10 @@ def _read(file: Path, *, base: Rules | None) -> Rules:
         if base_rule is None and change.kind is None:
             hint = did_you_mean(name, list(namespaces))
             raise SettingsInvalid(f"'{name}' is not shipped, so it needs a kind{hint}", file=file, line=line)
-        namespaces[name] = _changed(base_rule, change)
+        namespaces[name] = _with_changes(base_rule, change)
     rules = Rules(
         namespaces=namespaces,
-        block=_joined(inherited.block if inherited else BlockList(), content.block),
+        block=_join_lists(inherited.block if inherited else BlockList(), content.block),
         names=NameRules(
             legal_sources=content.names.legal_sources,
             surnames="".join(
@@ -264,11 +264,11 @@ def _read(file: Path, *, base: Rules | None) -> Rules:
     return rules
 
 
-def _changed(base: NamespaceRule | None, change: NamespaceChange) -> NamespaceRule:
+def _with_changes(base: NamespaceRule | None, change: NamespaceChange) -> NamespaceRule:
     values: dict[str, Any] = base.model_dump() if base else {}
     changes = {k: v for k, v in change.model_dump(exclude_unset=True).items() if k != "block"}
     values |= changes
-    block = _joined(base.block if base else BlockList(), change.block or BlockList())
+    block = _join_lists(base.block if base else BlockList(), change.block or BlockList())
     freed = set(values.get("unblock", ()))
     values["block"] = BlockList(
         exact=tuple(v for v in block.exact if v not in freed),
@@ -277,7 +277,7 @@ def _changed(base: NamespaceRule | None, change: NamespaceChange) -> NamespaceRu
     return NamespaceRule.model_validate(values)
 
 
-def _joined(first: BlockList, second: BlockList) -> BlockList:
+def _join_lists(first: BlockList, second: BlockList) -> BlockList:
     return BlockList(
         exact=tuple(dict.fromkeys([*first.exact, *second.exact])),
         patterns=tuple(dict.fromkeys([*first.patterns, *second.patterns])),
@@ -315,12 +315,12 @@ def _check(rules: Rules, tree: Any, file: Path) -> None:
                         line=line,
                     )
         for place, pattern in enumerate((body.get("block") or {}).get("patterns") or ()):
-            _compiled(pattern, file, line_of(tree, "namespaces", name, "block", "patterns", place))
+            _check_pattern(pattern, file, line_of(tree, "namespaces", name, "block", "patterns", place))
     _check_people(rules, tree, file)
     sections = plain(tree) if isinstance(tree, dict) else {}
     for keys in (("block", "patterns"), ("names", "placeholders")):
         for place, pattern in enumerate((sections.get(keys[0]) or {}).get(keys[1]) or ()):
-            _compiled(pattern, file, line_of(tree, *keys, place))
+            _check_pattern(pattern, file, line_of(tree, *keys, place))
 
 
 def _check_people(rules: Rules, tree: Any, file: Path) -> None:
@@ -353,7 +353,7 @@ def _check_people(rules: Rules, tree: Any, file: Path) -> None:
             )
 
 
-def _compiled(pattern: str, file: Path, line: int | None) -> None:
+def _check_pattern(pattern: str, file: Path, line: int | None) -> None:
     try:
         pc.match_substring_regex(pa.array([""]), pattern)
     except pa.ArrowInvalid:

@@ -274,9 +274,9 @@ class Feed(_Strict):
         Where the key holds the event date (balances), a later arrival restates the day and wins, so it is no
         duplicate unless the feed says so for the target.
         """
-        stated = next((t.dedupe_days for t in self.targets_of(table) if t.dedupe_days is not None), None)
-        if stated is not None:
-            return stated
+        days = next((t.dedupe_days for t in self.targets_of(table) if t.dedupe_days is not None), None)
+        if days is not None:
+            return days
         fact = contract(table)
         if fact.event_date in fact.key:
             return 0
@@ -331,12 +331,12 @@ def feed_of(tree: Any, file: Path) -> Feed:
 def key_policy(feed: Feed, table: str) -> tuple[Literal["refuse", "first", "last"], str | None]:
     """Give what happens to rows of one key: the policy and the expression that orders them, if any."""
     targets = feed.targets_of(table)
-    stated = next((t.same_key for t in targets if t.same_key), None)
-    if stated is None:
+    same_key = next((t.same_key for t in targets if t.same_key), None)
+    if same_key is None:
         several = len(targets) > 1 or targets[0].each is not None
         restated = feed.mode == "events" and contract(table).shape == "state"
         return ("last" if restated and not several else "first" if several else "refuse"), None
-    policy, _, order = stated.partition(" by ")
+    policy, _, order = same_key.partition(" by ")
     return policy, (order.strip() or None)  # type: ignore[return-value]
 
 
@@ -424,10 +424,10 @@ def _check_entry(feed: Feed, table: Contract, entry: dict[str, str], path: tuple
                 f"{table.name}.{name} is of level {REFUSED_LEVEL}, which no feed may fill", *path, name
             )
         expression = _check_expression(feed, text, f"{table.name}.{name}", *path, name)
-        allowed = table.columns[name].allowed
+        values = table.columns[name].allowed
         literal = re.fullmatch(r"'([^']*)'", text.strip())
-        if allowed and literal and literal[1] not in allowed:
-            hint = did_you_mean(literal[1], list(allowed))
+        if values and literal and literal[1] not in values:
+            hint = did_you_mean(literal[1], list(values))
             raise feed.fault(f"{table.name}.{name} does not allow '{literal[1]}'{hint}", *path, name)
         if expression.is_constant and text.strip().lower() == "null" and table.columns[name].required:
             raise feed.fault(f"{table.name}.{name} is required and cannot be null", *path, name)

@@ -139,9 +139,9 @@ class Translator:
         entry = _RULES.get(type(node).__name__)
         if entry is None:
             raise Untranslatable(type(node).__name__)
-        rule, allowed = entry
+        rule, arguments = entry
         for name, value in node.args.items():
-            if value not in (None, [], False) and name not in allowed:
+            if value not in (None, [], False) and name not in arguments:
                 raise Untranslatable(f"{type(node).__name__} with {name}")
         return rule(self, node)
 

@@ -71,10 +71,10 @@ def unpack(archive: Path, names: Collection[str], folder: Path, *, name: str) ->
 
 def _streams(archive: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
-            for info in packed.infolist():
+        with zipfile.ZipFile(archive) as zip_file:
+            for info in zip_file.infolist():
                 if not info.is_dir() and is_wanted(info.filename):
-                    with packed.open(info) as stream:
+                    with zip_file.open(info) as stream:
                         yield info.filename, stream
         return
     with _decompressed(archive) as whole:

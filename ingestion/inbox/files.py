@@ -208,18 +208,18 @@ def _check_due(feed: Feed, files: Sequence[DeliveredFile], business_date: date) 
     if due is None or due > business_date or any(file.business_date == due for file in files):
         return []
     newest = max((file.business_date for file in files), default=None)
-    allowed = feed.late_after_days
-    is_late = allowed is None or newest is None or (due - newest).days > allowed
+    days = feed.late_after_days
+    is_late = days is None or newest is None or (due - newest).days > days
     if feed.required and is_late:
-        expected = feed.files.path.replace("{date}", str(due)).replace("{yyyymmdd}", f"{due:%Y%m%d}")
+        place = feed.files.path.replace("{date}", str(due)).replace("{yyyymmdd}", f"{due:%Y%m%d}")
         raise InputInvalid(
-            f"feed '{feed.feed}' is required and its file of {due} is missing (looked for {expected} below the "
+            f"feed '{feed.feed}' is required and its file of {due} is missing (looked for {place} below the "
             "inbox); deliver it and run the same command again"
         )
-    if allowed is None or (not is_late and not feed.required):
+    if days is None or (not is_late and not feed.required):
         return []
     state = f"its newest file is of {newest}" if newest else "it has brought no file yet"
-    return [f"feed '{feed.feed}' is late: {state}, expected within {allowed} days"]
+    return [f"feed '{feed.feed}' is late: {state}, expected within {days} days"]
 
 
 def _refuse_other_date(feed: Feed, file: DeliveredFile) -> None:

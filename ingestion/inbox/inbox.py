@@ -48,7 +48,7 @@ class DeliveredFile:
         return self.business_date, self.path
 
 
-class Hashes:
+class FileHashes:
     """Hashes of files and of archives' members, kept in ``folder`` between nights."""
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -95,23 +95,23 @@ class Hashes:
         is_settled = max(stat.st_mtime_ns, stat.st_ctime_ns) < self._written_at
         if note is not None and note["seen"] == marks and is_settled:
             return [Member(**member) for member in note["members"]]  # type: ignore[arg-type]
-        computed = compute()
+        file_members = compute()
         self._notes[f"{path}\n{pattern}"] = {
             "seen": [*marks],
-            "members": [asdict(member) for member in computed],
+            "members": [asdict(member) for member in file_members],
         }
         self._is_changed = True
-        return computed
+        return file_members
 
 
 def find_files(
-    feed: Feed, inbox: Path, *, until: date, hashes: Hashes | None = None
+    feed: Feed, inbox: Path, *, until: date, hashes: FileHashes | None = None
 ) -> tuple[list[DeliveredFile], list[str]]:
     """Give the feed's files with a business date up to ``until``, hashed, and the names of those that wait.
 
     A file whose path names two dates, or an archive without the member the feed reads, raises ``InputInvalid``.
     """
-    hashes = hashes or Hashes()
+    hashes = hashes or FileHashes()
     wildcard, regex = _patterns(os.path.normpath(inbox / feed.files.path))
     files: list[DeliveredFile] = []
     waiting: list[str] = []
@@ -143,7 +143,7 @@ def find_files(
 
 
 def _members(
-    feed: Feed, path: Path, name: str, days: tuple[str, ...], hashes: Hashes
+    feed: Feed, path: Path, name: str, days: tuple[str, ...], hashes: FileHashes
 ) -> Iterator[DeliveredFile]:
     assert feed.files.member is not None
     if path.stat().st_size == 0:
@@ -165,7 +165,9 @@ def _members(
 def newest_member(feed: Feed, archive: Path) -> DeliveredFile:
     """Give the member with the newest business date that the feed would read of an archive, wherever it lies."""
     folder = re.findall(r"\d{4}-\d{2}-\d{2}", str(archive)) if not feed.files.member_has_date else []
-    return max(_members(feed, archive, archive.name, tuple(folder[-1:]), Hashes()), key=lambda f: f.position)
+    return max(
+        _members(feed, archive, archive.name, tuple(folder[-1:]), FileHashes()), key=lambda f: f.position
+    )
 
 
 def _patterns(path: str) -> tuple[str, str]:

@@ -34,17 +34,17 @@ _REPEATED_ROWS = pa.schema([("_file", pa.string()), ("_row", pa.int64()), ("_ent
 class Records:
     """The records of a feed at a desk, in three relations of one row per record; ``_file, _row`` is their key.
 
-    ``delivered``: as read (``RecordFiles.sql``). ``outcome``: the few bytes that counting and the search for duplicates
-    need (``outcome_sql``). ``mapped``: a view, computed at every use, of the typed columns of every table, ``is_ok`` and
+    ``delivered_records``: as read (``RecordFiles.sql``). ``outcome``: the few bytes that counting and the search for duplicates
+    need (``outcome_sql``). ``mapped_records``: a view, computed at every use, of the typed columns of every table, ``is_ok`` and
     ``reasons`` (``ingestion.judging.mapping``).
     """
 
     feed: Feed
     maps: Sequence[TableMap]
     is_history: bool
-    delivered: Relation
+    delivered_records: Relation
     outcome: Relation
-    mapped: Relation
+    mapped_records: Relation
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ def outcome_sql(feed: Feed, maps: Sequence[TableMap], judged: str, *, is_history
     return f"SELECT {', '.join(columns)} FROM ({judged})"
 
 
-def name_paths(desk: Desk, delivered: Relation) -> None:
+def name_paths(desk: Desk, records: Relation) -> None:
     """Make the type ``path`` for ``outcome_sql``: a path costs each row two bytes instead of its text.
 
     As names of an enum they keep their order.
     """
-    paths = [path for (path,) in desk.rows(f"SELECT DISTINCT _file FROM {delivered} ORDER BY 1")]
+    paths = [path for (path,) in desk.rows(f"SELECT DISTINCT _file FROM {records} ORDER BY 1")]
     desk.run(f"CREATE TYPE path AS ENUM ({literals(paths) or literal('')})")
 
 
@@ -126,20 +126,20 @@ class _Search:
         self.twins = self._twins(shared)
         self.doubtful = self._doubtful(shared)
         self.conflicts = self._conflicts()
-        repeated = {table.index: self._filled(self._repeated_rows(table)) for table in self.maps}
-        return Duplicates(self._filled(self.twins), self._filled(self.conflicts), repeated)
+        repeated = {table.index: self._if_any(self._repeated_rows(table)) for table in self.maps}
+        return Duplicates(self._if_any(self.twins), self._if_any(self.conflicts), repeated)
 
     def _count(self, relation: Relation) -> int:
         return int(self.desk.value(f"SELECT count(*) FROM {relation}"))
 
-    def _filled(self, relation: Relation) -> Relation | None:
+    def _if_any(self, relation: Relation) -> Relation | None:
         return relation if self._count(relation) else None
 
     def _shared_hashes(self, hashes: str) -> Relation | None:
         """Keep the hashes ``h`` that stand more than once; None if there are none."""
         if self._count(self.outcome) > MOST_SORTED:
             sql = f"SELECT h FROM ({hashes}) AS t(h) GROUP BY h HAVING count(*) > 1"
-            return self._filled(self.desk.keep("shared_hashes", sql))
+            return self._if_any(self.desk.keep("shared_hashes", sql))
         # Sorted arrays tell in a fifth of the time.
         values = np.sort(self.desk.arrow(hashes).column(0).to_numpy())
         shared = np.unique(values[1:][values[1:] == values[:-1]])
@@ -174,7 +174,7 @@ class _Search:
             "twins",
             f"""SELECT _file, _row FROM (
             SELECT _file, _row, row_number() OVER (PARTITION BY {text}, _night ORDER BY {DELIVERED_ORDER}) AS n
-            FROM {self.records.delivered} SEMI JOIN {candidates} USING (_file, _row)) WHERE n > 1""",
+            FROM {self.records.delivered_records} SEMI JOIN {candidates} USING (_file, _row)) WHERE n > 1""",
         )
 
     def _doubtful(self, shared: Mapping[int, Relation | None]) -> Relation:
@@ -191,12 +191,12 @@ class _Search:
                 places.append(
                     f"SELECT _file, _row FROM ({self._keys(table)}) SEMI JOIN ({' UNION '.join(parts)}) USING (h)"
                 )
-        mapped = self.records.mapped
+        rows = self.records.mapped_records
         if places:
             doubts = self.desk.keep("doubts", " UNION ALL ".join(places))
             if self._count(doubts):
-                return self.desk.keep("doubtful", f"FROM {mapped} SEMI JOIN {doubts} USING (_file, _row)")
-        return self.desk.keep("doubtful", f"FROM {mapped} LIMIT 0")
+                return self.desk.keep("doubtful", f"FROM {rows} SEMI JOIN {doubts} USING (_file, _row)")
+        return self.desk.keep("doubtful", f"FROM {rows} LIMIT 0")
 
     def _only_night(self) -> str:
         """Give the night, as SQL, of records that are all of one."""
@@ -220,7 +220,7 @@ class _Search:
             if not table.is_single or key_policy(self.feed, table.name)[0] != "refuse":
                 continue
             key = ", ".join(table.place(0, name) for name in table.key)
-            row = ", ".join(f"{c.name} := {table.place(0, c.name)}" for c in table.mapped(0))
+            row = ", ".join(f"{c.name} := {table.place(0, c.name)}" for c in table.mapped_columns(0))
             self.desk.extend(
                 self.conflicts,
                 f"""SELECT _file, _row, 'same_key:{table.name}' FROM (
@@ -289,8 +289,8 @@ def _order(feed: Feed, table: TableMap) -> str:
     policy, by = key_policy(feed, table.name)
     forward = f"{DELIVERED_ORDER}, _entry"
     backward = ", ".join(f"{part.strip()} DESC" for part in forward.split(","))
-    stated = f"_order {'DESC' if policy == 'last' else 'ASC'} NULLS LAST, " if by else ""
+    by_expression = f"_order {'DESC' if policy == 'last' else 'ASC'} NULLS LAST, " if by else ""
     ending = backward if policy == "last" else forward
     # Of a state delivered for two days the later day is the state, whatever the rule for one day says.
     day = "_business_date DESC, " if table.contract.shape == "state" else ""
-    return f"{day}{stated}{ending}"
+    return f"{day}{by_expression}{ending}"

@@ -41,7 +41,7 @@ class FileCounts:
     """
 
     records: int = 0
-    refused: int = 0
+    refused_records: int = 0
     twins: int = 0
     without_fault: int = 0
     rows: dict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -80,15 +80,15 @@ class Judgement:
             else f"(SELECT *, false AS is_out FROM {outcome})"
         )
         counts: dict[str, FileCounts] = defaultdict(FileCounts)
-        for path, records, refused, without_fault, *rows in self.desk.rows(
+        for path, records, refused_count, without_fault, *rows in self.desk.rows(
             f"SELECT _file, {', '.join(sums)} FROM {source} GROUP BY _file"
         ):
             by_table = {table.index: count for table, count in zip(self.maps, rows, strict=True)}
-            counts[path] = FileCounts(records, refused, 0, without_fault, by_table)
+            counts[path] = FileCounts(records, refused_count, 0, without_fault, by_table)
         for path, count in self._counts_of(self.duplicates.twins):
             counts[path].twins += count
         for path, count in self._counts_of(self.duplicates.conflicts):
-            counts[path].refused += count
+            counts[path].refused_records += count
         for index, relation in self.duplicates.repeated_rows.items():
             for path, count in self._counts_of(relation):
                 counts[path].repeated_rows[index] += count
@@ -99,17 +99,17 @@ class Judgement:
             return []
         return self.desk.rows(f"SELECT _file, count(*) FROM {relation} GROUP BY _file")
 
-    def refused(self) -> list[dict[str, Any]]:
+    def refused_rows(self) -> list[dict[str, Any]]:
         """Give ``_file, _row, _raw, reasons`` of every refused record, in the order of the files."""
-        refused = (
+        places = (
             "SELECT CAST(_file AS VARCHAR) AS _file, _row, reasons "
             f"FROM {self.records.outcome} WHERE NOT is_ok"
         )
         if self.duplicates.conflicts is not None:
-            refused += f" UNION ALL SELECT _file, _row, [reason] FROM {self.duplicates.conflicts}"
+            places += f" UNION ALL SELECT _file, _row, [reason] FROM {self.duplicates.conflicts}"
         query = (
-            f"SELECT r._file, r._row, r._raw, x.reasons FROM {self.records.delivered} r "
-            f"JOIN ({refused}) x USING (_file, _row) ORDER BY r._file, r._row"
+            f"SELECT r._file, r._row, r._raw, x.reasons FROM {self.records.delivered_records} r "
+            f"JOIN ({places}) x USING (_file, _row) ORDER BY r._file, r._row"
         )
         return self.desk.arrow(query).to_pylist()
 
@@ -117,12 +117,12 @@ class Judgement:
         """Give the SQL of a table's accepted rows: business columns, ``_feed, _file, _row, _arrived_on``."""
         parts = []
         for i in range(len(table.entries)):
-            mapped = {column.name for column in table.mapped(i)}
+            names = {column.name for column in table.mapped_columns(i)}
             columns = []
             for column in table.contract.business_columns.values():
                 if column.name == "source":
                     value = literal(self.feed.source)
-                elif column.name in mapped:
+                elif column.name in names:
                     value = table.place(i, column.name)
                 else:
                     value = f"CAST(NULL AS {duck_type(column.type)})"
@@ -139,21 +139,21 @@ class Judgement:
             anti_join = f" ANTI JOIN ({' UNION ALL '.join(out)}) USING (_file, _row)" if out else ""
             parts.append(
                 # Whether a record is refused stands in the outcome; its reasons are not computed again.
-                f"SELECT {', '.join(columns)} FROM (FROM {self.records.mapped} WHERE in{table.index}_{i}){anti_join}"
+                f"SELECT {', '.join(columns)} FROM (FROM {self.records.mapped_records} WHERE in{table.index}_{i}){anti_join}"
             )
         return " UNION ALL ".join(parts)
 
-    def accepted(self, table: TableMap) -> pa.RecordBatchReader:
+    def accepted_rows(self, table: TableMap) -> pa.RecordBatchReader:
         """Give the accepted rows of a table batch by batch, in the types of its contract."""
         reader = self.desk.reader(self.accepted_sql(table), BATCH_ROWS)
         schema = _in_types_of(table, reader.schema)
         return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in reader))
 
-    def first_accepted(self, table: TableMap, rows: int) -> pa.Table:
+    def first_accepted_rows(self, table: TableMap, rows: int) -> pa.Table:
         """Give the first accepted rows of a table, in the order of the files."""
         query = f"SELECT * FROM ({self.accepted_sql(table)}) ORDER BY _file, _row LIMIT {rows}"
-        accepted = self.desk.arrow(query)
-        return accepted.cast(_in_types_of(table, accepted.schema))
+        first = self.desk.arrow(query)
+        return first.cast(_in_types_of(table, first.schema))
 
     def accepted_files(self, table: TableMap, folder: Path) -> list[StagedFile]:
         """Write the accepted rows of a table as Parquet files below ``folder``, which must not be there yet."""
@@ -194,8 +194,8 @@ def judge_records(
     desk.run(f"SET memory_limit = {literal(MEMORY)}")
     desk.run(f"SET temp_directory = {literal(folder / 'spilled')}")
     files = RecordFiles(feed, folder / "records")
-    delivered = desk.define("delivered", files.sql(nights))
-    name_paths(desk, delivered)
+    delivered_records = desk.define("delivered", files.sql(nights))
+    name_paths(desk, delivered_records)
 
     def keep_outcome(judged: str) -> Relation:
         return desk.keep("outcome", outcome_sql(feed, maps, judged, is_history=nights.is_history))
@@ -203,30 +203,37 @@ def judge_records(
     def with_text_hash(careful: str) -> str:
         return (
             f"SELECT m.*, true AS is_sure, r.text_hash FROM ({careful}) m "
-            f"JOIN (SELECT _file, _row, {text_hash(feed, maps)} AS text_hash FROM {delivered}) r USING (_file, _row)"
+            f"JOIN (SELECT _file, _row, {text_hash(feed, maps)} AS text_hash FROM {delivered_records}) r USING (_file, _row)"
         )
 
     process_map = map_in_process(feed) if in_process else None
     if process_map is None:
         by_spark(files, folder / "careful")
-        mapped = _mapped_by_spark(folder / "careful", maps)
-        outcome = keep_outcome(with_text_hash(mapped))
+        mapped_sql = _mapped_by_spark(folder / "careful", maps)
+        outcome = keep_outcome(with_text_hash(mapped_sql))
     else:
-        mapped, guarded = process_map.sure_sql(delivered), process_map.guarded_sql(delivered)
+        mapped_sql, guarded = (
+            process_map.sure_sql(delivered_records),
+            process_map.guarded_sql(delivered_records),
+        )
         outcome = keep_outcome(guarded)
         if desk.value(f"SELECT count(*) FROM {outcome} WHERE NOT is_sure"):
             unsure = RecordFiles(feed, folder / "unsure")
             places = f"(SELECT CAST(_file AS VARCHAR) AS _file, _row FROM {outcome} WHERE NOT is_sure)"
             unsure.folder.mkdir()
-            desk.run(unsure.export_sql(f"FROM {delivered} SEMI JOIN {places} USING (_file, _row)"))
+            desk.run(unsure.export_sql(f"FROM {delivered_records} SEMI JOIN {places} USING (_file, _row)"))
             by_spark(unsure, folder / "careful")
             careful = _mapped_by_spark(folder / "careful", maps)
             desk.run(f"DELETE FROM {outcome} WHERE NOT is_sure")
             desk.extend(
                 outcome, outcome_sql(feed, maps, with_text_hash(careful), is_history=nights.is_history)
             )
-            mapped = f"SELECT * EXCLUDE (is_sure) FROM ({guarded}) WHERE is_sure UNION ALL BY NAME {careful}"
-    records = Records(feed, maps, nights.is_history, delivered, outcome, desk.define("mapped", mapped))
+            mapped_sql = (
+                f"SELECT * EXCLUDE (is_sure) FROM ({guarded}) WHERE is_sure UNION ALL BY NAME {careful}"
+            )
+    records = Records(
+        feed, maps, nights.is_history, delivered_records, outcome, desk.define("mapped", mapped_sql)
+    )
     duplicates = find_duplicates(desk, records, earlier_keys)
     has_refused = desk.value(f"SELECT count(*) FROM {outcome} WHERE NOT is_ok") > 0
     return Judgement(feed, maps, nights, desk, records, duplicates, has_refused)
@@ -237,12 +244,12 @@ def _mapped_by_spark(folder: Path, maps: Sequence[TableMap]) -> str:
     casts = []
     for table in maps:
         for i in range(len(table.entries)):
-            for column in table.mapped(i):
+            for column in table.mapped_columns(i):
                 place = table.place(i, column.name)
                 casts.append(f"CAST({place} AS {duck_type(column.type)}) AS {place}")
-    replaced = f" REPLACE ({', '.join(casts)})" if casts else ""
+    replacements = f" REPLACE ({', '.join(casts)})" if casts else ""
     files = literals(sorted(folder.glob("*.parquet")))
-    return f"SELECT *{replaced}, len(reasons) = 0 AS is_ok FROM read_parquet([{files}], hive_partitioning = false)"
+    return f"SELECT *{replacements}, len(reasons) = 0 AS is_ok FROM read_parquet([{files}], hive_partitioning = false)"
 
 
 def _in_types_of(table: TableMap, schema: pa.Schema) -> pa.Schema:

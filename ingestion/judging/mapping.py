@@ -52,7 +52,7 @@ class TableMap:
         """The key within the feed's source."""
         return tuple(name for name in self.contract.key if name != "source")
 
-    def mapped(self, entry: int) -> list[Column]:
+    def mapped_columns(self, entry: int) -> list[Column]:
         """Give the columns that an entry fills by an expression."""
         expressions = self.entries[entry][0]
         return [column for column in self.contract.business_columns.values() if column.name in expressions]
@@ -120,8 +120,8 @@ def duckdb_dialect(feed: Feed) -> tuple[Dialect, Translator]:
     def array(texts: Sequence[str]) -> str:
         if not texts:
             return "CAST([] AS VARCHAR[])"
-        filled = f"list_filter([{', '.join(texts)}], lambda r: r IS NOT NULL)"
-        return f"list_sort(list_distinct({filled}))"
+        not_null = f"list_filter([{', '.join(texts)}], lambda r: r IS NOT NULL)"
+        return f"list_sort(list_distinct({not_null}))"
 
     dialect = Dialect(
         expression=lambda text: f"({translator.meaning(text).sql})",
@@ -149,7 +149,9 @@ def mapped_columns(feed: Feed, maps: Sequence[TableMap], dialect: Dialect) -> li
     columns: list[str] = []
     for table in maps:
         for i, (entry, where) in enumerate(table.entries):
-            values = {column.name: _value(table, column, entry, dialect) for column in table.mapped(i)}
+            values = {
+                column.name: _value(table, column, entry, dialect) for column in table.mapped_columns(i)
+            }
             columns += [f"{sql} as {table.place(i, name)}" for name, sql in values.items()]
             conditions = ["_problem is null"]
             if where is not None:
@@ -202,7 +204,7 @@ def _column_reasons(
     """Give the SQL of why a mapped value refuses its record: unreadable, missing, not allowed."""
     expression = parse_expression(text)
     unreadable = [
-        f"(({dialect.expression(call)}) is null and {_filled(columns, ' and ', dialect)})"
+        f"(({dialect.expression(call)}) is null and {_is_filled(columns, ' and ', dialect)})"
         for call, columns in expression.tries
         if columns
     ]
@@ -210,7 +212,7 @@ def _column_reasons(
         unreadable.append(f"(({dialect.expression(text)}) is not null)")
     reasons = []
     if column.required or column.name in table.contract.key:
-        is_filled = _filled(expression.columns, " or ", dialect) if expression.columns else "false"
+        is_filled = _is_filled(expression.columns, " or ", dialect) if expression.columns else "false"
         reasons.append(
             f"case when {condition} and {value} is null then "
             f"case when {is_filled} then 'unreadable:{column.name}' else 'missing:{column.name}' end end"
@@ -220,14 +222,14 @@ def _column_reasons(
             f"case when {condition} and {value} is null and ({' or '.join(unreadable)}) then 'unreadable:{column.name}' end"
         )
     if column.allowed:
-        values = ", ".join(dialect.text(allowed) for allowed in column.allowed)
+        values = ", ".join(dialect.text(word) for word in column.allowed)
         reasons.append(
             f"case when {condition} and {value} not in ({values}) then 'not_allowed:{column.name}' end"
         )
     return reasons
 
 
-def _filled(columns: Sequence[str], joiner: str, dialect: Dialect) -> str:
+def _is_filled(columns: Sequence[str], joiner: str, dialect: Dialect) -> str:
     """Give the SQL of delivered texts not being empty."""
     trimmed = (dialect.trim(f"cast({dialect.name(name)} as string)") for name in columns)
     return "(" + joiner.join(f"coalesce({sql} <> '', false)" for sql in trimmed) + ")"
@@ -239,8 +241,8 @@ def map_by_spark(records: DataFrame, feed: Feed) -> DataFrame:
     columns = mapped_columns(feed, maps, dialect)
     reasons = f"{_reason_array(record_reasons(feed, maps, dialect), dialect)} as reasons"
     names = [f"`{sql.rpartition(' as ')[2]}`" for sql in columns]
-    mapped = records.selectExpr("*", *columns).selectExpr("*", reasons)
-    return mapped.selectExpr("_file", "_row", "_business_date", "_night", *names, "reasons")
+    rows = records.selectExpr("*", *columns).selectExpr("*", reasons)
+    return rows.selectExpr("_file", "_row", "_business_date", "_night", *names, "reasons")
 
 
 def hash_sql(values: Sequence[str]) -> str:
@@ -254,14 +256,14 @@ def identifying_table(feed: Feed, maps: Sequence[TableMap]) -> TableMap | None:
     Records equal to the letter then have equal keys, so that their texts need not be compared where no key returns. A state
     is used of whole deliveries only: elsewhere its keys return with every change, and nearly all texts would be compared.
     """
-    delivered = {name.lower() for name in feed.columns}
+    names = {name.lower() for name in feed.columns}
     for table in maps:
         entry, where = table.entries[0]
         returns = table.contract.shape == "state" and feed.mode != "snapshot"
         if not table.is_single or where is not None or table.is_observed or returns:
             continue
         sources = {name for key in table.key if key in entry for name in parse_expression(entry[key]).columns}
-        if {name.lower() for name in sources} <= delivered:
+        if {name.lower() for name in sources} <= names:
             return table
     return None
 
@@ -279,7 +281,7 @@ class ProcessMap:
 
     place: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
-    judged: tuple[tuple[str, str], ...]
+    judgements: tuple[tuple[str, str], ...]
     guards: str
     text_hash: str
 
@@ -297,10 +299,10 @@ class ProcessMap:
         return self._sql(str(records), "{} AS {}")
 
     def _sql(self, source: str, form: str, more: Sequence[str] = ()) -> str:
-        mapped = ", ".join(["*", *(form.format(sql, name) for sql, name in self.columns)])
-        judged = [form.format(sql, name) for sql, name in self.judged]
-        columns = ", ".join([*self.place, *(name for _, name in self.columns), *judged, *more])
-        return f"SELECT {columns} FROM (SELECT {mapped} FROM {source})"
+        inner = ", ".join(["*", *(form.format(sql, name) for sql, name in self.columns)])
+        judgements = [form.format(sql, name) for sql, name in self.judgements]
+        columns = ", ".join([*self.place, *(name for _, name in self.columns), *judgements, *more])
+        return f"SELECT {columns} FROM (SELECT {inner} FROM {source})"
 
 
 def map_in_process(feed: Feed) -> ProcessMap | None:
@@ -313,11 +315,11 @@ def map_in_process(feed: Feed) -> ProcessMap | None:
     except Untranslatable:
         return None
     is_ok = " AND ".join(f"({reason}) IS NULL" for reason in ["_problem", *reasons])
-    named = [sql.rpartition(" as ") for sql in columns]
+    pairs = [sql.rpartition(" as ") for sql in columns]
     return ProcessMap(
         place=("_file", "_row", "_business_date", "_night"),
-        columns=tuple((sql, name) for sql, _, name in named),
-        judged=((_reason_array(reasons, dialect), "reasons"), (f"({is_ok})", "is_ok")),
+        columns=tuple((sql, name) for sql, _, name in pairs),
+        judgements=((_reason_array(reasons, dialect), "reasons"), (f"({is_ok})", "is_ok")),
         guards=" AND ".join(translator.guards) or "true",
         text_hash=text_hash(feed, maps),
     )

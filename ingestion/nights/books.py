@@ -69,7 +69,7 @@ class Book:
     """The loads of a feed's night and its refused records."""
 
     loads: list[Load] = field(default_factory=list)
-    refused: list[dict[str, Any]] = field(default_factory=list)
+    refused_rows: list[dict[str, Any]] = field(default_factory=list)
 
     def feed_counts(self) -> FeedCounts:
         """Give the feed's counts in records, by the first table it fills."""
@@ -77,11 +77,11 @@ class Book:
             return FeedCounts()
         first = [load for load in self.loads if load.table_name == self.loads[0].table_name]
         entries = first[0].entries
-        delivered = sum(load.delivered for load in first) // entries
-        refused = sum(load.refused for load in first) // entries
+        records = sum(load.delivered for load in first) // entries
+        refused_records = sum(load.refused for load in first) // entries
         twins = sum(load.exact_duplicates for load in first) // entries
         keys = sum(load.key_duplicates for load in first) if entries == 1 else 0
-        return FeedCounts(delivered, delivered - refused - twins - keys, refused, twins + keys)
+        return FeedCounts(records, records - refused_records - twins - keys, refused_records, twins + keys)
 
 
 def count_records(judgement: Judgement, readings: Sequence[FileReading]) -> Book:
@@ -97,15 +97,15 @@ def count_records(judgement: Judgement, readings: Sequence[FileReading]) -> Book
                 f"{path}: {reading.records} records were read but {counts.records} were judged"
             )
         if not maps:
-            accepted = reading.records - counts.refused - counts.twins
+            accepted_records = reading.records - counts.refused_records - counts.twins
             book.loads.append(
                 Load(
                     path,
                     feed.landing_table,
                     1,
                     reading.records,
-                    accepted,
-                    counts.refused,
+                    accepted_records,
+                    counts.refused_records,
                     counts.twins,
                     0,
                     0,
@@ -120,14 +120,14 @@ def count_records(judgement: Judgement, readings: Sequence[FileReading]) -> Book
                 entries=n,
                 delivered=reading.records * n,
                 accepted=rows - repeated,
-                refused=counts.refused * n,
+                refused=counts.refused_records * n,
                 exact_duplicates=counts.twins * n,
                 key_duplicates=repeated,
                 excluded=counts.without_fault * n - rows,
             )
             _check_balance(load)
             book.loads.append(load)
-    book.refused = _refused_rows(feed, judgement.refused(), readings)
+    book.refused_rows = _refused_rows(feed, judgement.refused_rows(), readings)
     return book
 
 
@@ -151,19 +151,19 @@ def check_written(lake: Lake, feed: Feed, book: Book, nights: Nights) -> None:
             ("_feed", "=", feed.feed),
         ]
         row_count = lake.read_arrow(table.name, columns=["_row"], filters=filters).num_rows
-        accepted = sum(load.accepted for load in book.loads if load.table_name == table.name)
-        if row_count != accepted:
+        accepted_rows = sum(load.accepted for load in book.loads if load.table_name == table.name)
+        if row_count != accepted_rows:
             raise ContractBroken(
-                f"{table.name} holds {row_count} rows of {feed.feed} for what was loaded now, {accepted} were accepted"
+                f"{table.name} holds {row_count} rows of {feed.feed} for what was loaded now, {accepted_rows} were accepted"
             )
 
 
 def _refused_rows(
-    feed: Feed, refused: list[dict[str, Any]], readings: Sequence[FileReading]
+    feed: Feed, rows: list[dict[str, Any]], readings: Sequence[FileReading]
 ) -> list[dict[str, Any]]:
     """Give the refused records with their raw text; the files are read again for those that could be split."""
     whole: dict[str, list[int]] = defaultdict(list)
-    for row in refused:
+    for row in rows:
         if row["_raw"] is None:
             whole[row["_file"]].append(row["_row"])
     layout, texts = layout_of(feed), {}
@@ -181,7 +181,7 @@ def _refused_rows(
             "raw_text": row["_raw"] if row["_raw"] is not None else texts[row["_file"]].get(row["_row"]),
             "reasons": row["reasons"],
         }
-        for row in refused
+        for row in rows
     ]
 
 
@@ -195,7 +195,7 @@ def write_books(
     for table in (LOADS, REFUSED):
         rows = []
         for feed, (book, night_of) in books.items():
-            entries = book.refused if table == REFUSED else [asdict(load) for load in book.loads]
+            entries = book.refused_rows if table == REFUSED else [asdict(load) for load in book.loads]
             rows += [{**row, "feed": feed, "arrived_on": night_of[row["path"]]} for row in entries]
         _replace(lake, table, rows, feeds, nights)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ingestion.feeds.feeds import Feed, load_feeds
 from ingestion.inbox.files import Choice, LedgerRow, choose_files
-from ingestion.inbox.inbox import Hashes, find_files
+from ingestion.inbox.inbox import FileHashes, find_files
 from ingestion.judging.judging import Judgement
 from ingestion.judging.mapping import TableMap
 from ingestion.nights import books
@@ -77,7 +77,7 @@ def inputs_of_history(lake: Lake, first: date, last: date) -> list[tuple[str, st
 def _choices(lake: Lake, feeds: Sequence[Feed], nights: landing.Nights) -> dict[str, Choice]:
     require_inbox(lake.settings)
     ledger = books.read_ledger(lake)
-    hashes = Hashes(lake.settings.generated)
+    hashes = FileHashes(lake.settings.generated)
     choices = {}
     for feed in feeds:
         if ledger.get(feed.feed):
@@ -91,7 +91,7 @@ def _choices(lake: Lake, feeds: Sequence[Feed], nights: landing.Nights) -> dict[
     return choices
 
 
-def _choice(feed: Feed, lake: Lake, nights: landing.Nights, hashes: Hashes) -> Choice:
+def _choice(feed: Feed, lake: Lake, nights: landing.Nights, hashes: FileHashes) -> Choice:
     """Decide night by night what becomes of a feed's files, and give all of it as one choice."""
     files, waiting = find_files(feed, lake.settings.inbox, until=nights.last, hashes=hashes)
     ledger: list[LedgerRow] = []
@@ -121,12 +121,12 @@ def _nights_to_decide(feed: Feed, nights: landing.Nights, days: set[date]) -> li
 
 def _refuse_shared_keys(feeds: Sequence[Feed]) -> None:
     """Refuse two feeds that look for each other's keys night by night, which one feed at a time cannot."""
-    filled: dict[tuple[str, str], Feed] = {}
+    feed_of: dict[tuple[str, str], Feed] = {}
     for feed in feeds:
         for table in feed.tables:
             if contract(table).shape != "fact" or not feed.dedupe_window(table):
                 continue
-            other = filled.setdefault((feed.source, table), feed)
+            other = feed_of.setdefault((feed.source, table), feed)
             if other is not feed:
                 raise InputInvalid(
                     f"feeds '{other.feed}' and '{feed.feed}' of one source both fill {table} and look for each other's "
@@ -138,7 +138,7 @@ def _take(lake: Lake, work: FeedWork) -> FeedResult:
     feed = work.feed
 
     def land() -> None:
-        lake.take_files(feed.landing_table, work.records.staged(work.nights))
+        lake.take_files(feed.landing_table, work.records.staged_files(work.nights))
 
     return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
 
@@ -148,7 +148,7 @@ def _write_table(lake: Lake, work: FeedWork, judgement: Judgement, table: TableM
     if table.contract.shape == "state":
         states_on = sorted({work.nights.of(file.business_date) for file in work.choice.load})
         mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
-        rows = judgement.accepted(table).read_all().drop_columns(["_feed"])
+        rows = judgement.accepted_rows(table).read_all().drop_columns(["_feed"])
         lake.load_states(table.name, rows, feed=feed.feed, nights=states_on, mode=mode)
     else:
         lake.take_files(table.name, judgement.accepted_files(table, work.folder / f"accepted{table.index}"))

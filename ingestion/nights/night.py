@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ingestion.feeds.feeds import Feed, load_feeds
 from ingestion.inbox.files import Choice, LedgerRow, choose_files
-from ingestion.inbox.inbox import Hashes, find_files
+from ingestion.inbox.inbox import FileHashes, find_files
 from ingestion.judging import mapping, volume
 from ingestion.judging.judging import Judgement
 from ingestion.nights import books
@@ -124,7 +124,7 @@ def choose(lake: Lake, feeds: Iterable[Feed], business_date: date) -> dict[str, 
     settings: Settings = lake.settings
     require_inbox(settings)
     ledger = books.read_ledger(lake)
-    hashes = Hashes(settings.generated)
+    hashes = FileHashes(settings.generated)
     choices = {}
     for feed in feeds:
         files, waiting = find_files(feed, settings.inbox, until=business_date, hashes=hashes)
@@ -159,7 +159,7 @@ def _take(lake: Lake, work: FeedWork) -> FeedResult:
 
     def land() -> None:
         night = work.nights.last
-        lake.take_files(feed.landing_table, work.records.staged(work.nights), _arrived_on=night)
+        lake.take_files(feed.landing_table, work.records.staged_files(work.nights), _arrived_on=night)
 
     return write_feed(lake, work, land, lambda judgement, table: _write_table(lake, work, judgement, table))
 
@@ -207,7 +207,7 @@ def _write_table(lake: Lake, work: FeedWork, judgement: Judgement, table: mappin
     mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
     rows: Any
     if work.record_count * len(table.entries) <= MOST_ROWS:
-        rows = judgement.accepted(table).read_all().drop_columns(["_feed"])
+        rows = judgement.accepted_rows(table).read_all().drop_columns(["_feed"])
     else:
         files = judgement.accepted_files(table, work.folder / f"states{table.index}")
         rows = lake.spark.read.parquet(*(str(file.path) for file in files))

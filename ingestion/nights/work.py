@@ -186,9 +186,9 @@ def map_into_parquet(session: SparkSession, records: RecordFiles, into: Path, ni
     """Have Spark map records into Parquet; ``InputInvalid`` names an expression that fails on a value."""
     from pyspark.errors import PySparkException
 
-    mapped = frame_by_spark(session, records, nights)
+    rows = frame_by_spark(session, records, nights)
     try:
-        mapped.write.parquet(str(into))
+        rows.write.parquet(str(into))
     except PySparkException as wrong:
         fault = mapping.blame_expression(records.frame(session, nights), records.feed)
         if fault is None:

@@ -52,7 +52,7 @@ def _from_others(
     plain = fits.get(name.removesuffix("_base"))
     if name.endswith("_base") and plain and not plain.waits:
         currency_shape = next(
-            (s for s in shapes if "currency" in fits and s.name == fits["currency"].delivered), None
+            (s for s in shapes if "currency" in fits and s.name == fits["currency"].source_name), None
         )
         if currency_shape is None or set(currency_shape.codes) == {currency}:
             return plain.expression, "equal, because every amount is in the workspace's currency"
@@ -78,7 +78,9 @@ def _from_others(
         and contract_of_table.key == ("source", name)
         and len(_delivered_columns(fits)) >= 2
     ):
-        parts = ", ".join(f"coalesce({quoted(delivered)}, '')" for delivered in _delivered_columns(fits))
+        parts = ", ".join(
+            f"coalesce({quoted(name_of_column)}, '')" for name_of_column in _delivered_columns(fits)
+        )
         note = (
             "no column is unique, so the key is made of the mapped columns; records equal in them count once"
         )
@@ -87,7 +89,7 @@ def _from_others(
 
 
 def _delivered_columns(fits: dict[str, Mapped]) -> list[str]:
-    return list(dict.fromkeys(mapping.delivered for mapping in fits.values() if mapping.delivered))
+    return list(dict.fromkeys(mapping.source_name for mapping in fits.values() if mapping.source_name))
 
 
 def _only_day(name: str, shapes: Sequence[ColumnShape]) -> tuple[str, str] | None:

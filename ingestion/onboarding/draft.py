@@ -97,8 +97,8 @@ def draft_feed(
     pattern, place = _pattern(path, guess.feed, inbox)
     text = render(sample, shapes, proposal, guess, pattern)
     # What waits for a person is filled with a word the contract allows, only to check all the rest.
-    filled = render(sample, shapes, _filled(proposal), guess, pattern)
-    feed_of(parse_yaml(filled, file=f"{guess.feed}.yml"), Path(f"{guess.feed}.yml"))
+    example = render(sample, shapes, _with_examples(proposal), guess, pattern)
+    feed_of(parse_yaml(example, file=f"{guess.feed}.yml"), Path(f"{guess.feed}.yml"))
     return Draft(guess.feed, text, sample, shapes, proposal, guess, pattern, place)
 
 
@@ -130,7 +130,7 @@ def _placeholder(match: re.Match[str]) -> str:
     return "{yyyymmdd}" if not match[2] else f"????{match[2]}??{match[2]}??"
 
 
-def _filled(proposal: Proposal) -> Proposal:
+def _with_examples(proposal: Proposal) -> Proposal:
     targets = []
     for target in proposal.targets:
         allowed_by = contract(target.table).columns

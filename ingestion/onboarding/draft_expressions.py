@@ -21,7 +21,7 @@ class Mapped:
     column: str
     expression: str
     note: str = ""
-    delivered: str | None = None
+    source_name: str | None = None
 
     @property
     def waits(self) -> bool:

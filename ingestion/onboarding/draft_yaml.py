@@ -111,7 +111,7 @@ def _expressions(target: TargetProposal) -> Iterator[tuple[str, str]]:
 
 def _remark(shape: ColumnShape, guess: Guess) -> str:
     """Give what is known of a column in a few words."""
-    if not shape.filled:
+    if not shape.value_count:
         return "always empty"
     parts = [shape.type + (f" {shape.notation}" if shape.notation else "")]
     if shape.name in guess.meanings:
@@ -122,8 +122,8 @@ def _remark(shape: ColumnShape, guess: Guess) -> str:
         parts.append(f"{shape.distinct} codes" if shape.distinct > 1 else "always the same")
     else:
         parts.append(f"{shape.distinct} differ")
-    if shape.filled < shape.records:
-        parts.append(f"{shape.filled} of {shape.records} filled")
+    if shape.value_count < shape.records:
+        parts.append(f"{shape.value_count} of {shape.records} filled")
     if shape.identifier or shape.hash_method:
         parts.append(f"looks like {shape.identifier or shape.hash_method}")
     return ", ".join([*parts, f"like {shape.example}"])
@@ -132,9 +132,9 @@ def _remark(shape: ColumnShape, guess: Guess) -> str:
 def _unmapped(shapes: Sequence[ColumnShape], guess: Guess, proposal: Proposal) -> Iterator[str]:
     if not shapes:
         return
-    filled = [shape for shape in shapes if shape.filled]
+    shapes_with_values = [shape for shape in shapes if shape.value_count]
     yield f"# Not mapped: {len(shapes)} columns. Landing keeps them all the same. To use one, add it to `columns`."
-    for shape in filled:
+    for shape in shapes_with_values:
         level = level_of(shape, guess, proposal)
         warning = (
             "; a credential: have the source leave it out, landing keeps what is delivered"
@@ -142,7 +142,7 @@ def _unmapped(shapes: Sequence[ColumnShape], guess: Guess, proposal: Proposal) -
             else ""
         )
         yield f"#   {shape.name}: {level}, {_remark(shape, guess)}{warning}"
-    empty = [shape.name for shape in shapes if not shape.filled]
+    empty = [shape.name for shape in shapes if not shape.value_count]
     if empty:
         yield f"#   always empty: {', '.join(empty)}"
 

@@ -45,7 +45,7 @@ class TargetProposal:
     @property
     def delivered_columns(self) -> set[str]:
         """The delivered columns it maps by name."""
-        return {mapping.delivered for mapping in self.columns if mapping.delivered}
+        return {mapping.source_name for mapping in self.columns if mapping.source_name}
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,22 @@ class Guess:
     tables: tuple[str, ...] = ()
     fills_persons: bool = True
 
-    def meaning(self, delivered: str) -> str:
+    def meaning(self, name: str) -> str:
         """Give what a delivered column is called for the comparison: its meaning where a dictionary tells one."""
-        meaning = self.meanings.get(delivered)
-        return delivered if meaning is None else meaning.name
+        meaning = self.meanings.get(name)
+        return name if meaning is None else meaning.name
 
-    def codes(self, delivered: str) -> Mapping[str, str]:
+    def codes(self, name: str) -> Mapping[str, str]:
         """Give what the dictionary says of a column's codes."""
-        meaning = self.meanings.get(delivered)
+        meaning = self.meanings.get(name)
         return {} if meaning is None else meaning.codes
 
 
 def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
     """Give the targets that fit best; with ``guess.tables`` exactly those (and what identifies people beside)."""
-    usable = [shape for shape in shapes if shape.filled and not is_secret_name(guess.meaning(shape.name))]
+    usable = [
+        shape for shape in shapes if shape.value_count and not is_secret_name(guess.meaning(shape.name))
+    ]
     identifiers = _identifiers(usable, guess)
     scored = sorted(
         (
@@ -113,12 +115,12 @@ def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
         (
             table,
             round(score, 1),
-            tuple(f"{m.delivered} → {m.column}" for m in fits if m.delivered not in delivered_columns),
+            tuple(f"{m.source_name} → {m.column}" for m in fits if m.source_name not in delivered_columns),
         )
         for (score, fits), table in scored
         if score >= LEAST_SHOWN
         and table not in [target.table for target in targets]
-        and any(m.delivered not in delivered_columns for m in fits)
+        and any(m.source_name not in delivered_columns for m in fits)
     )
     return Proposal(tuple(targets), identifiers, runners_up[:3])
 
@@ -131,13 +133,13 @@ def level_of(shape: ColumnShape, guess: Guess, proposal: Proposal) -> str:
         contract(target.table).columns[mapping.column].level
         for target in proposal.targets
         for mapping in target.columns
-        if mapping.delivered == shape.name
+        if mapping.source_name == shape.name
     ]
     if (
         shape.name in proposal.identifiers
         or shape.identifier
         or is_personal_name(guess.meaning(shape.name))
-        or (not levels and shape.type == "text" and not shape.codes and shape.filled)
+        or (not levels and shape.type == "text" and not shape.codes and shape.value_count)
     ):
         levels.append("C2")
     return max(levels, default="C1")
@@ -196,13 +198,13 @@ def _assignments(
             ):
                 candidates.append((score, place, mapping))
     mapping_of: dict[str, tuple[float, Mapped]] = {}
-    delivered: set[str] = set()
+    names: set[str] = set()
     for score, _, mapping in sorted(candidates, key=lambda c: (-c[0], c[1], c[2].column)):
-        if mapping.column not in mapping_of and mapping.delivered not in delivered:
+        if mapping.column not in mapping_of and mapping.source_name not in names:
             mapping_of[mapping.column] = (score, mapping)
-            delivered.add(str(mapping.delivered))
+            names.add(str(mapping.source_name))
     own_key = _own_key(contract_of_table)
-    fallback = _unique_id(shapes, guess, delivered) if own_key and own_key not in mapping_of else None
+    fallback = _unique_id(shapes, guess, names) if own_key and own_key not in mapping_of else None
     if (
         own_key
         and fallback
@@ -218,13 +220,13 @@ def _own_key(table: Contract) -> str | None:
     return keys[0] if len(keys) == 1 else None
 
 
-def _unique_id(shapes: Sequence[ColumnShape], guess: Guess, delivered: set[str]) -> ColumnShape | None:
+def _unique_id(shapes: Sequence[ColumnShape], guess: Guess, names: set[str]) -> ColumnShape | None:
     """Give the first column that numbers the records, when its name says no more than that."""
     return next(
         (
             s
             for s in shapes
-            if s.name not in delivered and s.is_nearly_unique and words_of(guess.meaning(s.name)) == ("id",)
+            if s.name not in names and s.is_nearly_unique and words_of(guess.meaning(s.name)) == ("id",)
         ),
         None,
     )
@@ -241,20 +243,20 @@ def _score(
     """Give how well a table fits: its own columns count most, what every table has little, what is missing against it."""
     contract_of_table = contract(table)
     fits = _assignments(table, shapes, guess, identifiers)
-    filled = {mapping.column for _, mapping in fits}
+    columns = {mapping.column for _, mapping in fits}
     score = sum(points * 2 / _tables_with(mapping.column) ** 0.7 for points, mapping in fits)
-    if (key := _own_key(contract_of_table)) and key in filled and _tables_with(key) == 1:
+    if (key := _own_key(contract_of_table)) and key in columns and _tables_with(key) == 1:
         score += 1
     noun = set(words_of(contract_of_table.table.rstrip("s")))
     if noun <= {word.rstrip("s") for name in (guess.feed, guess.source) for word in words_of(name)}:
         score += 2
     if table == PERSONS:
-        score += 0.5 * len(identifiers) if "source_key" in filled else 0
+        score += 0.5 * len(identifiers) if "source_key" in columns else 0
     missing = [
         column.name
         for column in contract_of_table.business_columns.values()
         if (column.required or column.name in contract_of_table.key)
-        and column.name not in filled | {"source"}
+        and column.name not in columns | {"source"}
         and assumption(table, column, [m for _, m in fits], shapes, guess.currency).waits
     ]
     # A fact that says no day is none.
@@ -269,20 +271,20 @@ def _target(
     fits = {mapping.column: mapping for _, mapping in _assignments(table, shapes, guess, identifiers)}
     codes = _unknown_codes(contract_of_table, shapes, guess, fits)
     for column in contract_of_table.business_columns.values():
-        needed = column.required or column.name in contract_of_table.key
-        if needed and column.name not in fits and column.name != "source":
+        is_needed = column.required or column.name in contract_of_table.key
+        if is_needed and column.name not in fits and column.name != "source":
             mapping = assumption(table, column, list(fits.values()), shapes, guess.currency)
             codes_text = codes.pop(column.name, None)
             fits[column.name] = Mapped(column.name, f"{TODO} {codes_text}") if codes_text else mapping
-    ordered = tuple(fits[name] for name in contract_of_table.business_columns if name in fits)
-    by_name = [mapping.column for mapping in ordered if mapping.delivered]
-    stated = "named with --table; " if table in guess.tables else ""
+    mappings = tuple(fits[name] for name in contract_of_table.business_columns if name in fits)
+    by_name = [mapping.column for mapping in mappings if mapping.source_name]
+    by_hand = "named with --table; " if table in guess.tables else ""
     reason = (
-        f"{stated}{len(by_name)} of its {len(contract_of_table.business_columns) - 1} columns are delivered"
+        f"{by_hand}{len(by_name)} of its {len(contract_of_table.business_columns) - 1} columns are delivered"
     )
-    same_key, note = _key_policy(contract_of_table, ordered, shapes)
+    same_key, note = _key_policy(contract_of_table, mappings, shapes)
     undecided = tuple(f"{name}: {codes_text}" for name, codes_text in codes.items())
-    return TargetProposal(table, reason, ordered, same_key=same_key, note=note, undecided=undecided)
+    return TargetProposal(table, reason, mappings, same_key=same_key, note=note, undecided=undecided)
 
 
 def _unknown_codes(
@@ -309,13 +311,13 @@ def _unknown_codes(
 
 def _key_policy(table: Contract, columns: Sequence[Mapped], shapes: Sequence[ColumnShape]) -> tuple[str, str]:
     key = _own_key(table)
-    delivered = next((m.delivered for m in columns if m.column == key), None)
-    shape = next((s for s in shapes if s.name == delivered), None)
+    name = next((m.source_name for m in columns if m.column == key), None)
+    shape = next((s for s in shapes if s.name == name), None)
     if shape is None or shape.is_unique:
         return "refuse", ""
-    repeated = shape.filled - shape.distinct
+    repeated = shape.value_count - shape.distinct
     return "first", (
-        f"{repeated} of {shape.filled} sampled records repeat a {shape.name} seen before; the first is kept. "
+        f"{repeated} of {shape.value_count} sampled records repeat a {shape.name} seen before; the first is kept. "
         "Write 'last by <column>' to keep the newest, or 'refuse' to keep none that differ"
     )
 
@@ -328,7 +330,7 @@ def _people_beside(
 ) -> list[TargetProposal]:
     """Give the people a file names beside its main table, and what identifies them."""
     keyed = next((t for t in targets if t.table == PERSONS), None) or next(
-        (t for t in targets if any(m.column == "source_key" and m.delivered for m in t.columns)), None
+        (t for t in targets if any(m.column == "source_key" and m.source_name for m in t.columns)), None
     )
     if keyed is None:
         return []
@@ -336,7 +338,7 @@ def _people_beside(
     if key.waits:
         return []
     beside: list[TargetProposal] = []
-    shape = next(s for s in shapes if s.name == key.delivered)
+    shape = next(s for s in shapes if s.name == key.source_name)
     is_anonymous = bool(shape.hash_method) or bool(
         {"cookie", "visitor", "userid"} & set(words_of(shape.name))
     )
@@ -348,7 +350,7 @@ def _people_beside(
             for m in people.columns
         )
         # A record of nobody stays a row of the main table; it only makes no profile.
-        where = f"{key.expression} is not null" if shape.filled < shape.records else None
+        where = f"{key.expression} is not null" if shape.value_count < shape.records else None
         reason = "the records name people; without a profile nobody gets a OneID or a tag"
         beside.append(TargetProposal(PERSONS, reason, columns, same_key="last", where=where))
     each = []
@@ -378,11 +380,11 @@ def _with_person(target: TargetProposal, targets: Sequence[TargetProposal]) -> T
         if people
         else None
     )
-    filled = {mapping.column for mapping in target.columns}
+    names = {mapping.column for mapping in target.columns}
     if (
         key is None
         or target.each
-        or "source_key" in filled
+        or "source_key" in names
         or "source_key" not in contract_of_table.business_columns
     ):
         return target

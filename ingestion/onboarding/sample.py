@@ -79,7 +79,7 @@ def check_sample(
         loads = {load.table_name: load for load in book.loads}
         tables = []
         for table in judgement.maps:
-            accepted = judgement.first_accepted(table, rows).drop_columns(["_feed", "_arrived_on"])
+            first_rows = judgement.first_accepted_rows(table, rows).drop_columns(["_feed", "_arrived_on"])
             masked = (
                 set()
                 if show_values
@@ -87,22 +87,24 @@ def check_sample(
             )
             tables.append(
                 TableSample(
-                    table.name, [_masked_row(row, masked) for row in accepted.to_pylist()], loads[table.name]
+                    table.name,
+                    [_masked_row(row, masked) for row in first_rows.to_pylist()],
+                    loads[table.name],
                 )
             )
-        refused = [
+        refused_rows = [
             {**row, "raw_text": row["raw_text"] if show_values else masked_text(row["raw_text"])}
-            for row in book.refused[:rows]
+            for row in book.refused_rows[:rows]
         ]
     return Sample(
         path=str(path),
         counts=book.feed_counts(),
         tables=tables,
-        refused=refused,
+        refused=refused_rows,
         extra_columns=readings[0].extra_columns,
         unseen_columns=readings[0].unseen_columns,
         unmapped_columns=_unmapped(feed),
-        suggestions=_suggested(feed, (*readings[0].extra_columns, *_unmapped(feed))),
+        suggestions=_hints(feed, (*readings[0].extra_columns, *_unmapped(feed))),
     )
 
 
@@ -141,15 +143,15 @@ def _unmapped(feed: Feed) -> tuple[str, ...]:
     return tuple(name for name in feed.columns if name.lower() not in names_read)
 
 
-def _suggested(feed: Feed, names: tuple[str, ...]) -> tuple[str, ...]:
+def _hints(feed: Feed, names: tuple[str, ...]) -> tuple[str, ...]:
     """Give, for delivered columns nobody reads, what they may be, as sentences."""
-    filled = {f"{t.table}.{name}" for t in feed.targets for entry in t.entries for name in entry}
-    hints = suggestions(names, feed.tables or fillable_tables(), filled=filled)
-    return tuple(f"'{s.delivered}' may be {s.meaning}" for s in hints)
+    columns = {f"{t.table}.{name}" for t in feed.targets for entry in t.entries for name in entry}
+    hints = suggestions(names, feed.tables or fillable_tables(), columns_in_use=columns)
+    return tuple(f"'{s.source_name}' may be {s.meaning}" for s in hints)
 
 
 def _masked_row(row: dict[str, Any], masked: set[str]) -> dict[str, Any]:
-    filled = {
+    values = {
         name: value for name, value in row.items() if value is not None and name not in ("_file", "_row")
     }
-    return {name: masked_text(value) if name in masked else value for name, value in filled.items()}
+    return {name: masked_text(value) if name in masked else value for name, value in values.items()}

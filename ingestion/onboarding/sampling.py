@@ -55,7 +55,7 @@ class FileSample:
     records: int
     estimated: int
     is_whole: bool
-    broken: int = 0
+    broken_lines: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ def _is_json_lines(text: str) -> bool:
 
 def _json_sample(path: Path, texts: list[str], name: str, *, is_whole: bool, scale: float) -> FileSample:
     rows: list[dict[str, str | None]] = []
-    broken = 0
+    broken_lines = 0
     for text in texts:
         for line in text.splitlines():
             if not line.strip():
@@ -216,8 +216,8 @@ def _json_sample(path: Path, texts: list[str], name: str, *, is_whole: bool, sca
             if isinstance(value, dict):
                 rows.append(_flat(value))
             else:
-                broken += 1
-    if not rows or broken > len(rows):
+                broken_lines += 1
+    if not rows or broken_lines > len(rows):
         raise InputInvalid(
             "begins with '{' but its lines are no JSON objects; JSON lines hold one object a line", file=path
         )
@@ -225,7 +225,7 @@ def _json_sample(path: Path, texts: list[str], name: str, *, is_whole: bool, sca
     columns = {key: [row.get(key) for row in rows] for key in names}
     estimated = len(rows) if is_whole else round(len(rows) * scale)
     return FileSample(
-        path, "json_lines", ",", None, name, False, columns, len(rows), estimated, is_whole, broken
+        path, "json_lines", ",", None, name, False, columns, len(rows), estimated, is_whole, broken_lines
     )
 
 
@@ -290,17 +290,17 @@ def _csv_sample(
     )
 
 
-def _separator_and_quote(text: str, stated: str | None, path: Path) -> tuple[str, str | None]:
+def _separator_and_quote(text: str, wanted_separator: str | None, path: Path) -> tuple[str, str | None]:
     """Give the separator under which most lines have one width above one, and whether quotes quote."""
     head = "".join(text.splitlines(keepends=True)[:SNIFFED_LINES])
     best: tuple[float, int, int, str, str | None] | None = None
-    for sign in (stated,) if stated else SEPARATORS:
+    for sign in (wanted_separator,) if wanted_separator else SEPARATORS:
         for quote in ('"', None):
             widths = Counter(len(row) for row in _records(head, sign, quote))
             width, times = widths.most_common(1)[0]
             # More records of one width mean that no stray quote swallowed line breaks.
             candidate = (times / sum(widths.values()), width, sum(widths.values()), sign, quote)
-            if (width > 1 or stated) and (best is None or candidate[:3] > best[:3]):
+            if (width > 1 or wanted_separator) and (best is None or candidate[:3] > best[:3]):
                 best = candidate
     if best is None:
         raise InputInvalid(

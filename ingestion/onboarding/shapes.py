@@ -64,7 +64,7 @@ class ColumnShape:
     name: str
     type: Type
     records: int
-    filled: int
+    value_count: int
     distinct: int
     example: str
     notation: str = ""
@@ -78,12 +78,12 @@ class ColumnShape:
     @property
     def is_unique(self) -> bool:
         """Whether every record has a value of its own."""
-        return self.filled == self.records > 0 and self.distinct == self.records
+        return self.value_count == self.records > 0 and self.distinct == self.records
 
     @property
     def is_nearly_unique(self) -> bool:
         """Whether so few values come back that the column is meant to be a key."""
-        return self.filled == self.records and self.distinct >= 0.97 * self.records
+        return self.value_count == self.records and self.distinct >= 0.97 * self.records
 
     @property
     def is_enumeration(self) -> bool:
@@ -94,7 +94,7 @@ class ColumnShape:
 def shape_of(name: str, values: list[str | None]) -> ColumnShape:
     """Give the shape of one column of a sample."""
     counts = Counter(value.strip() for value in values if value and value.strip())
-    filled = sum(counts.values())
+    value_count = sum(counts.values())
     if not counts:
         return ColumnShape(name, "empty", len(values), 0, 0, "")
     distinct = _distinct_values(counts)
@@ -106,7 +106,7 @@ def shape_of(name: str, values: list[str | None]) -> ColumnShape:
         name=name,
         type=kind,
         records=len(values),
-        filled=filled,
+        value_count=value_count,
         distinct=len(counts),
         example=(masked_text(distinct[0]) or "")[:32],
         notation=notation,
@@ -114,7 +114,7 @@ def shape_of(name: str, values: list[str | None]) -> ColumnShape:
         identifier=identifier,
         hash_method=hash_method,
         has_words=sum(" " in value for value in distinct) > len(distinct) / 2,
-        codes=_codes(counts, filled) if identifier is None else {},
+        codes=_codes(counts, value_count) if identifier is None else {},
         newest_day=_newest_day(counts, kind, notation),
     )
 
@@ -126,8 +126,8 @@ def _distinct_values(counts: Counter[str]) -> list[str]:
     return distinct[::step]
 
 
-def _codes(counts: Counter[str], filled: int) -> dict[str, int]:
-    if len(counts) > MOST_CODES or len(counts) * SHARED_BY > filled:
+def _codes(counts: Counter[str], value_count: int) -> dict[str, int]:
+    if len(counts) > MOST_CODES or len(counts) * SHARED_BY > value_count:
         return {}
     shared = {value: times for value, times in sorted(counts.items()) if times >= SHARED_BY}
     return shared if all(len(value) <= LONGEST_CODE for value in shared) else {}
@@ -174,8 +174,8 @@ def _share(values: Iterable[str], holds: Callable[[str], object]) -> float:
 
 
 def _share_of_days(values: list[str], pattern: str) -> float:
-    compiled = re.compile(pattern)
-    return sum(1 for value in values if _day(compiled.fullmatch(value))) / len(values)
+    expression = re.compile(pattern)
+    return sum(1 for value in values if _day(expression.fullmatch(value))) / len(values)
 
 
 def _day(match: re.Match[str] | None) -> date | None:
@@ -198,8 +198,8 @@ def _newest_day(counts: Counter[str], kind: Type, notation: str) -> date | None:
         pattern, texts = next(text for day_notation, text, _ in DAYS if day_notation == notation), set(counts)
     else:
         return None
-    compiled = re.compile(pattern)
-    days = [day for day in (_day(compiled.fullmatch(text)) for text in texts) if day and day.year < 2100]
+    expression = re.compile(pattern)
+    days = [day for day in (_day(expression.fullmatch(text)) for text in texts) if day and day.year < 2100]
     return max(days, default=None)
 
 

@@ -31,23 +31,27 @@ class DelimitedReader:
         waiting: pa.RecordBatch | None = None
         with open_bytes(self.text.path) as raw:
             stream = Utf8Stream(raw, self.layout)
-            broken: list[Record] = []
+            broken_records: list[Record] = []
             torn: list[int] = []
             try:
-                for rows in self._arrow_reader(stream, names, broken, torn):
+                for rows in self._arrow_reader(stream, names, broken_records, torn):
                     if waiting is not None:
                         yield waiting
                         yielded += waiting.num_rows
                     limit = min(torn, default=None)
-                    numbers = _next_numbers(yielded + 1, rows.num_rows, sorted(r.number for r in broken))
+                    numbers = _next_numbers(
+                        yielded + 1, rows.num_rows, sorted(r.number for r in broken_records)
+                    )
                     fit = rows.num_rows if limit is None else int(np.searchsorted(numbers, limit))
                     end = int(numbers[fit - 1]) if fit else yielded
                     upto = (limit - 1) if limit is not None else end
-                    waiting = self._merge(rows.slice(0, fit), numbers[:fit], _take(broken, upto), names)
+                    waiting = self._merge(
+                        rows.slice(0, fit), numbers[:fit], _take(broken_records, upto), names
+                    )
                     if limit is not None:
                         break
                 else:
-                    rest = _take(broken, None)
+                    rest = _take(broken_records, None)
                     last = max((r.number for r in rest), default=0)
                     if rest:
                         waiting = self._join(waiting, self._from_records(rest, names))
@@ -94,7 +98,7 @@ class DelimitedReader:
         return names
 
     def _arrow_reader(
-        self, stream: Utf8Stream, names: list[str], broken: list[Record], torn: list[int]
+        self, stream: Utf8Stream, names: list[str], broken_records: list[Record], torn: list[int]
     ) -> Iterator[pa.RecordBatch]:
         shift = 1 if self.layout.header else 0
 
@@ -103,7 +107,7 @@ class DelimitedReader:
             if "\n" in row.text.rstrip("\r\n"):
                 torn.append(number)
             else:
-                broken.append(
+                broken_records.append(
                     Record(number, row.text, None, wrong_width(row.expected_columns, row.actual_columns))
                 )
             return "skip"
@@ -135,7 +139,7 @@ class DelimitedReader:
             yield batch
 
     def _merge(
-        self, rows: pa.RecordBatch, numbers: np.ndarray, broken: list[Record], names: list[str]
+        self, rows: pa.RecordBatch, numbers: np.ndarray, broken_records: list[Record], names: list[str]
     ) -> pa.RecordBatch:
         """Give rows and broken records as one batch in the order of the file."""
         nothing = pa.nulls(rows.num_rows, pa.string())
@@ -146,9 +150,9 @@ class DelimitedReader:
         whole = pa.record_batch(
             [pa.array(numbers), nothing, nothing, *columns, extra], schema=record_schema(self.layout.columns)
         )
-        if not broken:
+        if not broken_records:
             return whole
-        both = self._join(whole, self._from_records(broken, names))
+        both = self._join(whole, self._from_records(broken_records, names))
         return both.take(pc.sort_indices(both.column(ROW)))
 
     def _join(self, first: pa.RecordBatch | None, second: pa.RecordBatch) -> pa.RecordBatch:
@@ -201,9 +205,9 @@ def _take(records: list[Record], upto: int | None) -> list[Record]:
     return first
 
 
-def _next_numbers(start: int, count: int, broken: list[int]) -> np.ndarray:
+def _next_numbers(start: int, count: int, broken_numbers: list[int]) -> np.ndarray:
     """Give ``count`` record numbers from ``start`` on, leaving out those of broken records."""
-    later = [number for number in broken if number >= start]
+    later = [number for number in broken_numbers if number >= start]
     numbers = np.arange(start, start + count + len(later), dtype=np.int64)
     if later:
         numbers = numbers[~np.isin(numbers, np.array(later, dtype=np.int64))]

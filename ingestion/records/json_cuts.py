@@ -49,7 +49,7 @@ class JsonValue:
 
 
 @dataclass(frozen=True)
-class Cut:
+class LineCut:
     """A shape of lines cut at their quotes: parts that are always the same, parts that are texts, parts that hold a value.
 
     ``values`` names the part of each column, or the parts it is written of; None for a column the lines do not carry.
@@ -86,7 +86,7 @@ class CutReader:
 
     def __init__(self, columns: Sequence[str], fewest: int) -> None:
         self._columns, self._fewest = columns, fewest
-        self._cuts: list[Cut] = []
+        self._cuts: list[LineCut] = []
         self._is_cutting = True
 
     def read(self, block: LineBlock) -> Iterator[CutLines]:
@@ -99,8 +99,8 @@ class CutReader:
             is_new = at == len(self._cuts)
             if is_new and (len(self._cuts) >= MOST_CUTS or not self._add_cut(block, places)):
                 return
-            cut = self._cuts[at]
-            lines = read_cut(cut, block.select(places))
+            line_cut = self._cuts[at]
+            lines = read_cut(line_cut, block.select(places))
             if lines is None:
                 return
             if is_new and len(lines.places) < SMALLEST_SHARE * len(places):
@@ -118,14 +118,14 @@ class CutReader:
         for place in sorted({0, len(places) // 2, len(places) - 1}):
             line = block.line(places[place]).decode(errors="replace")
             shape = shape_of(line, self._columns)
-            cut = make_cut(line, shape) if shape is not None else None
-            if cut is not None and cut not in self._cuts:
-                self._cuts.append(cut)
+            line_cut = make_cut(line, shape) if shape is not None else None
+            if line_cut is not None and line_cut not in self._cuts:
+                self._cuts.append(line_cut)
                 return True
         return False
 
 
-def make_cut(line: str, shape: Shape) -> Cut | None:
+def make_cut(line: str, shape: Shape) -> LineCut | None:
     """Give the cut for lines like ``line``, whose shape is given; None where one can not be made."""
     line = line.removesuffix("\n").removesuffix("\r")
     if "\\" in line or any(sign < " " and sign != "\t" for sign in line):
@@ -166,7 +166,7 @@ def make_cut(line: str, shape: Shape) -> Cut | None:
         else:
             values.append(_json_value(shape.children(column), shape, part_of, texts))
     rest = _json_value(extras, shape, part_of, texts) if extras else None
-    return Cut(shape, same, frozenset(texts), signs, tuple(values), rest)
+    return LineCut(shape, same, frozenset(texts), signs, tuple(values), rest)
 
 
 def _json_value(
@@ -200,7 +200,7 @@ def can_be_cut(block: LineBlock) -> bool:
     return block.is_text() and not block.has_control_signs() and not block.starts_with(codecs.BOM_UTF8)
 
 
-def read_cut(cut: Cut, block: LineBlock) -> CutLines | None:
+def read_cut(line_cut: LineCut, block: LineBlock) -> CutLines | None:
     """Give the lines of a block that the cut reads; None where the block as a whole cannot be read so."""
     others: list[int] = []
 
@@ -208,8 +208,8 @@ def read_cut(cut: Cut, block: LineBlock) -> CutLines | None:
         others.append(row.number - 1)
         return "skip"
 
-    names = [f"p{part}" for part in range(cut.parts)]
-    variable = sorted((*cut.texts, *cut.signs))
+    names = [f"p{part}" for part in range(line_cut.parts)]
+    variable = sorted((*line_cut.texts, *line_cut.signs))
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(block.buffer),
@@ -233,7 +233,7 @@ def read_cut(cut: Cut, block: LineBlock) -> CutLines | None:
     parts = {part: table[f"p{part}"].combine_chunks() for part in variable}
     lines = block.lines(pa.string())
     is_own = _is_own(
-        cut,
+        line_cut,
         parts,
         lines.take(pa.array(places)) if others else lines,
         has_returns=block.has(RETURN),
@@ -242,34 +242,34 @@ def read_cut(cut: Cut, block: LineBlock) -> CutLines | None:
     if is_own is not None:
         places = places[is_own.to_numpy(zero_copy_only=False)]
         parts = {part: column.filter(is_own) for part, column in parts.items()}
-    values = {part: _value(cut, part, column) for part, column in parts.items()}
-    columns = [_column(cut, value, values, len(places)) for value in (*cut.values, cut.rest)]
-    return CutLines(cut.shape, places, columns)
+    values = {part: _value(line_cut, part, column) for part, column in parts.items()}
+    columns = [_column(line_cut, value, values, len(places)) for value in (*line_cut.values, line_cut.rest)]
+    return CutLines(line_cut.shape, places, columns)
 
 
 def _is_own(
-    cut: Cut, parts: dict[int, pa.Array], lines: pa.Array, *, has_returns: bool, may_escape: bool
+    line_cut: LineCut, parts: dict[int, pa.Array], lines: pa.Array, *, has_returns: bool, may_escape: bool
 ) -> pa.Array | None:
     """Give which lines are those of the cut, None for all: put together again, its parts are the line to the letter."""
     whole: list[Any] = []
     literal = ""
-    for part in range(cut.parts):
+    for part in range(line_cut.parts):
         quote = '"' if part else ""
         if part in parts:
             whole += [literal + quote, _fill(parts[part], "")]
             literal = ""
         else:
-            literal += quote + cut.same[part]
+            literal += quote + line_cut.same[part]
     is_same = pc.equal(lines, pc.binary_join_element_wise(*whole, literal + "\n", ""))
     if has_returns:
         other = pc.equal(lines, pc.binary_join_element_wise(*whole, literal + "\r\n", ""))
         is_same = pc.or_(is_same, other)
     conditions = [is_same]
-    for part, sign in cut.signs.items():
+    for part, sign in line_cut.signs.items():
         conditions.append(pc.match_substring_regex(parts[part], sign.expression))
         conditions.append(pc.less_equal(pc.binary_length(parts[part]), sign.before + sign.after + LONGEST))
     if may_escape:
-        conditions += [pc.invert(pc.match_substring(parts[part], "\\")) for part in cut.texts]
+        conditions += [pc.invert(pc.match_substring(parts[part], "\\")) for part in line_cut.texts]
     is_own: Any = None
     for condition in conditions:
         is_met = pc.fill_null(condition, True)  # an empty text, which is null here, breaks no condition
@@ -278,21 +278,23 @@ def _is_own(
     return is_own
 
 
-def _value(cut: Cut, part: int, column: pa.Array) -> pa.Array:
-    if part in cut.texts:
+def _value(line_cut: LineCut, part: int, column: pa.Array) -> pa.Array:
+    if part in line_cut.texts:
         return column
-    sign = cut.signs[part]
+    sign = line_cut.signs[part]
     inner = pc.utf8_slice_codeunits(column, sign.before, -sign.after)
     return pc.if_else(pc.equal(inner, "null"), pa.scalar(None, pa.string()), inner)
 
 
-def _column(cut: Cut, value: int | JsonValue | None, values: dict[int, pa.Array], length: int) -> pa.Array:
+def _column(
+    line_cut: LineCut, value: int | JsonValue | None, values: dict[int, pa.Array], length: int
+) -> pa.Array:
     if value is None:
         return pa.nulls(length, pa.string())
     if isinstance(value, int):
         return values[value]
     pieces = [
-        piece if isinstance(piece, str) else _fill(values[piece], "" if piece in cut.texts else "null")
+        piece if isinstance(piece, str) else _fill(values[piece], "" if piece in line_cut.texts else "null")
         for piece in value.pieces
     ]
     if all(isinstance(piece, str) for piece in pieces):

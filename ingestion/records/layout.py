@@ -99,6 +99,6 @@ def from_rows(rows: Sequence[tuple[Any, ...]], columns: Iterable[str]) -> pa.Rec
     )
 
 
-def wrong_width(expected: int, width: int) -> str:
+def wrong_width(width_of_file: int, width_of_record: int) -> str:
     """Give the problem of a record with another number of columns."""
-    return f"columns: {width} instead of {expected}"
+    return f"columns: {width_of_record} instead of {width_of_file}"

@@ -64,10 +64,10 @@ class LineBlock:
 
     def has_control_signs(self) -> bool:
         """Tell whether there are control signs other than line ends: a line feed, or a return and a line feed."""
-        expected = len(self)
+        line_ends = len(self)
         if self.has(RETURN):
-            expected += int(np.count_nonzero(self.signs[self.offsets[1:] - 2] == RETURN))
-        return int(np.count_nonzero(self.signs < _FIRST_PRINTABLE)) != expected
+            line_ends += int(np.count_nonzero(self.signs[self.offsets[1:] - 2] == RETURN))
+        return int(np.count_nonzero(self.signs < _FIRST_PRINTABLE)) != line_ends
 
     def select(self, places: np.ndarray) -> LineBlock:
         """Give the lines in ``places`` as a block of their own."""
@@ -88,18 +88,18 @@ def line_blocks(path: Path, size: int) -> Iterator[LineBlock]:
     buffer = bytearray(size + 1)
     with open_bytes(path) as raw:
         first = raw.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
-        filled, is_end = len(first), False
-        buffer[:filled] = first
+        size_in_use, is_end = len(first), False
+        buffer[:size_in_use] = first
         while not is_end:
-            if filled + 1 >= len(buffer):
+            if size_in_use + 1 >= len(buffer):
                 buffer = buffer + bytes(size)
-            size_read = raw.readinto(memoryview(buffer)[filled:-1])
-            filled, is_end = filled + size_read, size_read == 0
-            if is_end and filled and buffer[filled - 1] != NEWLINE:
-                buffer[filled] = NEWLINE
-                filled += 1
-            end = buffer.rfind(b"\n", 0, filled) + 1
+            size_read = raw.readinto(memoryview(buffer)[size_in_use:-1])
+            size_in_use, is_end = size_in_use + size_read, size_read == 0
+            if is_end and size_in_use and buffer[size_in_use - 1] != NEWLINE:
+                buffer[size_in_use] = NEWLINE
+                size_in_use += 1
+            end = buffer.rfind(b"\n", 0, size_in_use) + 1
             if end:
                 yield LineBlock.of(np.frombuffer(buffer, dtype=np.uint8, count=end))
-                filled -= end
-                buffer[:filled] = buffer[end : end + filled]
+                size_in_use -= end
+                buffer[:size_in_use] = buffer[end : end + size_in_use]

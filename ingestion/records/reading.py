@@ -34,7 +34,7 @@ class FileReading:
 
     file: DeliveredFile
     records: int
-    broken: int
+    broken_records: int
     extra_columns: tuple[str, ...]
     unseen_columns: tuple[str, ...]
 
@@ -77,7 +77,7 @@ def unpack_members(files: Sequence[DeliveredFile], folder: Path) -> list[Deliver
     ]
 
 
-def read_files(files: RecordFiles, delivered: Sequence[DeliveredFile]) -> list[FileReading]:
+def read_files(files: RecordFiles, delivered_files: Sequence[DeliveredFile]) -> list[FileReading]:
     """Read delivered files; give what was found.
 
     A file that cannot be used as a whole raises ``InputInvalid``; nothing of the lake is touched.
@@ -87,12 +87,14 @@ def read_files(files: RecordFiles, delivered: Sequence[DeliveredFile]) -> list[F
     def read(at: int, file: DeliveredFile) -> FileReading:
         reader = _read(files, layout, at, file.location, file.path, file.business_date)
         columns = (reader.extra_columns, reader.unseen_columns)
-        return _checked(files.feed, file, reader.records, reader.broken, *columns)
+        return _file_reading(files.feed, file, reader.records, reader.broken, *columns)
 
-    is_much = len(delivered) > 1 and sum(file.bytes for file in delivered) >= SIDE_BY_SIDE_FROM_BYTES
+    is_much = (
+        len(delivered_files) > 1 and sum(file.bytes for file in delivered_files) >= SIDE_BY_SIDE_FROM_BYTES
+    )
     # What reads is C++ that lets other threads run.
     with ThreadPoolExecutor(max_workers=FILES_AT_ONCE if is_much else 1) as pool:
-        unpacked_files = enumerate(unpack_members(delivered, _unpacking(files)))
+        unpacked_files = enumerate(unpack_members(delivered_files, _unpacking(files)))
         futures = [pool.submit(read, at, file) for at, file in unpacked_files]
         try:
             return [future.result() for future in futures]
@@ -102,10 +104,10 @@ def read_files(files: RecordFiles, delivered: Sequence[DeliveredFile]) -> list[F
 
 
 def read_files_by_spark(
-    spark: SparkSession, files: RecordFiles, delivered: Sequence[DeliveredFile]
+    spark: SparkSession, files: RecordFiles, delivered_files: Sequence[DeliveredFile]
 ) -> list[FileReading]:
     """Do what ``read_files`` does inside Spark's workers, one file a task; the workers must see the inbox and the lake."""
-    unpacked_files = unpack_members(delivered, _unpacking(files))
+    unpacked_files = unpack_members(delivered_files, _unpacking(files))
     rows = [(at, str(f.location), f.path, f.business_date) for at, f in enumerate(unpacked_files)]
     tasks = spark.createDataFrame(rows, "at long, location string, path string, business_date date")
     answers = tasks.repartition(len(rows)).mapInArrow(_SparkReader(files), _ANSWER).collect()
@@ -115,7 +117,7 @@ def read_files_by_spark(
         if row["wrong"] is not None:
             raise InputInvalid(row["wrong"], file=file.path)
         columns = (row["extra_columns"], row["unseen_columns"])
-        readings.append(_checked(files.feed, file, row["records"], row["broken"], *columns))
+        readings.append(_file_reading(files.feed, file, row["records"], row["broken"], *columns))
     return readings
 
 
@@ -171,11 +173,11 @@ def _unpacking(files: RecordFiles) -> Path:
     return files.folder.parent / "unpacked"
 
 
-def _checked(
+def _file_reading(
     feed: Feed,
     file: DeliveredFile,
     records: int,
-    broken: int,
+    broken_records: int,
     extra_columns: Sequence[str],
     unseen_columns: Sequence[str],
 ) -> FileReading:
@@ -185,4 +187,4 @@ def _checked(
             "have it delivered again",
             file=file.path,
         )
-    return FileReading(file, records, broken, tuple(sorted(extra_columns)), tuple(unseen_columns))
+    return FileReading(file, records, broken_records, tuple(sorted(extra_columns)), tuple(unseen_columns))

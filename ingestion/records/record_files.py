@@ -57,12 +57,12 @@ class RecordFiles:
     folder: Path
 
     @property
-    def whole(self) -> Path:
+    def whole_folder(self) -> Path:
         """Where the records lie that could be split."""
         return self.folder / "whole"
 
     @property
-    def broken(self) -> Path:
+    def broken_folder(self) -> Path:
         """Where the others lie."""
         return self.folder / "broken"
 
@@ -70,18 +70,20 @@ class RecordFiles:
     def writer(self, name: str, path: str, business_date: date) -> Iterator[RecordWriter]:
         """Give what writes the records of one delivered file, ``path`` in the inbox, into files called ``name``."""
         day = f"{BUSINESS_DATE}={business_date}"
-        with RecordWriter(self.feed, path, self.whole / day / name, self.broken / day / name) as writer:
+        with RecordWriter(
+            self.feed, path, self.whole_folder / day / name, self.broken_folder / day / name
+        ) as writer:
             yield writer
 
     def whole_files(self) -> list[tuple[Path, date]]:
         """Give the files of split records with their business dates."""
-        return [(file, _business_date(file)) for file in sorted(self.whole.rglob("*.parquet"))]
+        return [(file, _business_date(file)) for file in sorted(self.whole_folder.rglob("*.parquet"))]
 
     def count(self) -> int:
         """Give the number of records, broken ones included."""
         return sum(pq.read_metadata(file).num_rows for file in self.folder.rglob("*.parquet"))
 
-    def staged(self, nights: Nights) -> list[StagedFile]:
+    def staged_files(self, nights: Nights) -> list[StagedFile]:
         """Give the files as those of the landing table."""
         return [
             StagedFile(file, {ARRIVED_ON: nights.of(business_date)})
@@ -102,11 +104,11 @@ class RecordFiles:
             for name, number in zip(self.feed.columns, numbers, strict=True)
         ]
         columns = ", ".join([*place, *nothing, *values, EXTRA])
-        parts = [f"SELECT {columns} FROM {_parquet(self.whole)}"]
-        if any(self.broken.rglob("*.parquet")):
+        parts = [f"SELECT {columns} FROM {_parquet(self.whole_folder)}"]
+        if any(self.broken_folder.rglob("*.parquet")):
             empty = [f"NULL::VARCHAR AS {name}" for name in (*numbers, EXTRA)]
             columns = ", ".join([*place, PROBLEM, RAW, *empty])
-            parts.append(f"SELECT {columns} FROM {_parquet(self.broken)}")
+            parts.append(f"SELECT {columns} FROM {_parquet(self.broken_folder)}")
         return f"SELECT *, {nights.sql} AS _night FROM ({' UNION ALL '.join(parts)})"
 
     def export_sql(self, records: str) -> str:
@@ -119,7 +121,7 @@ class RecordFiles:
         feed = f"{literal(self.feed.feed)} AS {FEED}"
         columns = ", ".join([*values, EXTRA, feed, FILE, ROW, BUSINESS_DATE])
         form = f"(FORMAT parquet, PARTITION_BY ({BUSINESS_DATE}))"
-        return f"COPY (SELECT {columns} FROM ({records})) TO {literal(self.whole)} {form}"
+        return f"COPY (SELECT {columns} FROM ({records})) TO {literal(self.whole_folder)} {form}"
 
     def frame(self, spark: SparkSession, nights: Nights) -> DataFrame:
         """Give the records with the delivered columns under their own names, and ``_night``."""
@@ -136,19 +138,21 @@ class RecordFiles:
         place = [FILE, BUSINESS_DATE, f"{nights.sql} as _night", ROW]
         nothing = [f"cast(null as string) as {name}" for name in (PROBLEM, RAW)]
         values = [f"`{names[name]}` as `{name}`" for name in self.feed.columns]
-        whole = read(self.whole, whole_schema(self.feed)).selectExpr(*place, *nothing, *values)
-        if not self.broken.is_dir():
+        whole = read(self.whole_folder, whole_schema(self.feed)).selectExpr(*place, *nothing, *values)
+        if not self.broken_folder.is_dir():
             return whole
         empty = [f"cast(null as string) as `{name}`" for name in self.feed.columns]
-        return whole.unionAll(read(self.broken, BROKEN_SCHEMA).selectExpr(*place, PROBLEM, RAW, *empty))
+        return whole.unionAll(
+            read(self.broken_folder, BROKEN_SCHEMA).selectExpr(*place, PROBLEM, RAW, *empty)
+        )
 
 
 class RecordWriter:
     """Writes the records of one delivered file; there is a file of split records even if there are none."""
 
-    def __init__(self, feed: Feed, path: str, whole: Path, broken: Path) -> None:
+    def __init__(self, feed: Feed, path: str, whole_file: Path, broken_file: Path) -> None:
         self._feed, self._path = feed, path
-        self._whole_file, self._broken_file = whole, broken
+        self._whole_file, self._broken_file = whole_file, broken_file
         self._schema = whole_schema(feed)
         self._names = landing_names(feed)
         self._whole: pq.ParquetWriter | None = None

@@ -168,8 +168,8 @@ def _print_draft(draft: Draft, settings: Settings | None, file: Path, path: Path
     share = "all read" if sample.is_whole else f"{sample.records} sampled"
     say(f"{file.name}: {', '.join(filter(None, [sample.type, sample.encoding, layout]))}; "
         f"{'' if sample.is_whole else 'about '}{sample.estimated} records ({share}), {len(sample.names)} columns")  # fmt: skip
-    if sample.broken:
-        say(f"  {sample.broken} records have another number of columns; a night refuses them")
+    if sample.broken_lines:
+        say(f"  {sample.broken_lines} records have another number of columns; a night refuses them")
     for target in draft.proposal.targets:
         say(f"  → {target.table}: {target.reason}")
     if not draft.proposal.targets:

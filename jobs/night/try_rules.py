@@ -50,7 +50,7 @@ class Trial:
 
     def summary(self) -> dict[str, Any]:
         """Give all of it as plain values, for JSON."""
-        return {"refused" if name == "refusal" else name: value for name, value in asdict(self).items()}
+        return asdict(self) | {"people": None if self.people is None else self.people.summary()}
 
 
 def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -> Trial:
@@ -188,10 +188,10 @@ def describe(trial: Trial) -> list[str]:
             f"  people          {people.people_before:>9,} → {people.people_after:,}",
             f"  merges          {people.merges:>9,}",
             f"  splits          {people.splits:>9,}",
-            f"  records moved   {people.moved:>9,} of {people.records:,}",
+            f"  records moved   {people.moved_records:>9,} of {people.records:,}",
         ]
         lines += [f"  {name:<15} {was:>9} → {becomes}" for name, (was, becomes) in trial.truth.items()]
-        for word, examples in (("joined", people.merged), ("parted", people.split)):
+        for word, examples in (("joined", people.merge_examples), ("parted", people.split_examples)):
             for example in examples:
                 parts = ", ".join(f"{part['one_id']} ({part['records']})" for part in example["parts"])
                 lines.append(f"  {word}: {parts}; for example {' and '.join(example['between'])}")

@@ -45,9 +45,9 @@ def _section(contract: Contract) -> str:
     lines += [f"- {fact}" for fact in facts]
     lines += ["", "| column | type | level | meaning |", "| --- | --- | --- | --- |"]
     for column in contract.columns.values():
-        allowed = f" One of {', '.join(f'`{value}`' for value in column.allowed)}." if column.allowed else ""
+        values = f" One of {', '.join(f'`{value}`' for value in column.allowed)}." if column.allowed else ""
         mark = "" if not column.required else " (required)"
-        meaning = f"{column.description}{mark}.{allowed}".replace("|", "\\|")
+        meaning = f"{column.description}{mark}.{values}".replace("|", "\\|")
         lines.append(f"| {column.name} | `{column.type}` | {column.level} | {meaning} |")
     if contract.bounds:
         lines += [

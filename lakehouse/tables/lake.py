@@ -25,7 +25,7 @@ from lakehouse.settings.settings import Settings
 from lakehouse.states.rule import Change, Mode, Scope, StateCounts, check_state
 from lakehouse.tables.creation import create_table
 from lakehouse.tables.frames import Frame, fit, is_arrow, is_reader, with_lost_columns
-from lakehouse.tables.packing import packed, write_packed
+from lakehouse.tables.packing import write_packed, writer_properties
 from lakehouse.tables.staged_files import StagedFile, holds_only, staged_rows, take_files
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ class Lake:
                 source_alias="s",
                 target_alias="t",
                 commit_properties=CommitProperties(custom_metadata={"userMetadata": self.run_id}),
-                writer_properties=packed(changes.schema),
+                writer_properties=writer_properties(changes.schema),
             )
             .when_matched_delete(predicate="s._action = 'delete'")
             .when_matched_update(updates=values)
@@ -422,7 +422,7 @@ class Lake:
             rows,
             partition_by=partition_by,
             commit_properties=metadata,
-            writer_properties=packed(rows.schema),
+            writer_properties=writer_properties(rows.schema),
             **options,
         )
 

@@ -20,7 +20,7 @@ _MOST_PARTS = 8
 _ROWS_OF_A_PART = 250_000
 
 
-def packed(schema: pa.Schema) -> WriterProperties:
+def writer_properties(schema: pa.Schema) -> WriterProperties:
     """Give what ``deltalake`` has to be told for columns of these types; other columns stay as it would write them."""
     from deltalake import ColumnProperties, WriterProperties
 

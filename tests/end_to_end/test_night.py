@@ -149,7 +149,7 @@ def test_other_rules_are_tried_on_a_clone_and_nothing_of_the_lake_changes(bank, 
 
     before = contents(bank)
     same = try_rules(bank, bank.workspace / "identity.yml", only_identity=True)
-    assert (same.people.merges, same.people.splits, same.people.moved) == (0, 0, 0)
+    assert (same.people.merges, same.people.splits, same.people.moved_records) == (0, 0, 0)
     strict = tmp_path / "strict.yml"
     strict.write_text("namespaces: {phone: {kind: attribute}, email: {kind: attribute}}\n", encoding="utf-8")
     tried = try_rules(bank, strict)

@@ -31,14 +31,24 @@ VERBS = frozenset({"cut", "put", "read", "come", "left"})
 
 
 def names_of(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
-    """Give line, kind and name of every function, class member, parameter and variable that a module defines."""
+    """Give line, kind and name of every function, parameter and variable that a module defines.
+
+    Fields of classes are left out: many are keys of YAML files and columns of tables, which keep their spelling.
+    """
+    fields = {
+        id(statement.target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.lineno, "function", node.name
             arguments = node.args
             for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
                 yield argument.lineno, "parameter", argument.arg
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in fields:
             yield node.lineno, "value", node.id
 
 

@@ -45,17 +45,23 @@ def maps():
 def test_merges_splits_and_moves_are_counted_over_the_records_both_maps_have():
     found = difference(*maps())
     assert (found.records, found.people_before, found.people_after) == (7, 5, 4)
-    assert (found.merges, found.splits, found.moved) == (2, 1, 4)
-    assert found.merged == [
+    assert (found.merges, found.splits, found.moved_records) == (2, 1, 4)
+    assert found.merge_examples == [
         {
             "one_id": 1,
             "parts": [{"one_id": 1, "records": 2}, {"one_id": 2, "records": 1}, {"one_id": 3, "records": 1}],
             "between": ["a/1", "a/3"],
         }
     ]
-    assert [example["one_id"] for example in found.split] == [4]
+    assert [example["one_id"] for example in found.split_examples] == [4]
     same = difference(*[next(maps())] * 2)
-    assert (same.merges, same.splits, same.moved, same.merged, same.split) == (0, 0, 0, [], [])
+    assert (same.merges, same.splits, same.moved_records, same.merge_examples, same.split_examples) == (
+        0,
+        0,
+        0,
+        [],
+        [],
+    )
 
 
 def test_a_clone_stands_at_the_versions_asked_for_and_keeps_its_writes_to_itself(make_workspace, tmp_path):

@@ -82,7 +82,7 @@ def test_a_decision_joins_from_the_next_night_on_and_its_revocation_parts_again(
     night(lake, N1, [ZHANG, LI, APP, LONE])
     made = said(lake, "must_link", "web/7", "core/2")
     second = night(lake, N2, [ZHANG, LI, APP, LONE])
-    assert (second.mode, second.touched) == ("changes", 2)
+    assert (second.mode, second.touched_profiles) == ("changes", 2)
     assert people(lake)["web/7"] == people(lake)["core/2"]
     event = next(r for r in rows_of(lake, "lineage_events") if r["happened_on"] == N2)
     assert (event["event"], event["cause"]) == ("MERGE", "decision")
@@ -141,7 +141,7 @@ def test_an_expired_link_says_on_which_day_and_only_its_component_is_decided(lak
     night(lake, N1, records)
     assert people(lake)["core/1"] == people(lake)["app/9"]
     third = night(lake, N3, records)
-    assert (third.mode, third.touched) == ("changes", 2)
+    assert (third.mode, third.touched_profiles) == ("changes", 2)
     assert people(lake)["core/1"] != people(lake)["app/9"]
     ended = [r for r in rows_of(lake, "links") if r["status"] == "expired" and r["valid_from"] == N3]
     assert [r["ended_on"] for r in ended] == [date(2026, 11, 20)]
@@ -177,7 +177,7 @@ def test_a_changed_rule_decides_only_the_components_it_reaches(lake, rules, touc
     night(lake, N1, [ZHANG, LI, APP, LONE])
     write_rules(lake, rules)
     second = night(lake, N2, [ZHANG, LI, APP, LONE])
-    assert (second.mode, second.touched) == ("changes", touched)
+    assert (second.mode, second.touched_profiles) == ("changes", touched)
 
 
 def test_rules_about_names_reach_everybody_and_the_night_says_so(lake):
@@ -256,7 +256,7 @@ def test_a_refused_night_that_was_taken_back_leaves_no_kind_of_person_behind(lak
         if table.split(".")[1] not in ("nodes", "keys", "one_ids", "decisions"):
             lake.restore(table, version)
     again = night(lake, N2, [ZHANG, LONE])
-    assert (again.mode, again.touched) == ("changes", 0)
+    assert (again.mode, again.touched_profiles) == ("changes", 0)
     kinds = {r["one_id"]: r["kind"] for r in rows_of(lake, "one_ids")}
     assert kinds[people(lake)["web/7"]] == "anonymous"
     assert night(lake, N3, [ZHANG, LONE]).mode == "changes"
@@ -372,7 +372,7 @@ def test_a_record_that_comes_back_brings_the_other_end_of_its_decision_along(lak
     said(lake, "must_link", "web/7", "core/2")
     night(lake, N2, [ZHANG, LI])
     third = night(lake, N3, [ZHANG, LI, LONE])
-    assert (third.mode, third.touched) == ("changes", 2)
+    assert (third.mode, third.touched_profiles) == ("changes", 2)
     assert people(lake)["web/7"] == people(lake)["core/2"]
 
 
@@ -382,7 +382,7 @@ def test_a_value_that_falls_below_its_limit_joins_those_who_are_left(lake):
     night(lake, N1, [ZHANG, APP, visitor])
     assert len(set(people(lake).values())) == 3
     second = night(lake, N2, [ZHANG, APP, {**visitor, "phone": "13812340009"}])
-    assert (second.mode, second.touched) == ("changes", 3)
+    assert (second.mode, second.touched_profiles) == ("changes", 3)
     assert people(lake)["core/1"] == people(lake)["app/9"] != people(lake)["web/8"]
     night(lake, N3, [ZHANG, APP, visitor])
     assert len(set(people(lake).values())) == 3

@@ -29,7 +29,7 @@ def test_values_are_those_of_the_graph_with_the_records_that_carry_them():
     expected = pa.table(
         {
             "namespace": [seen.graph.namespaces[code] for code in identifiers.namespaces],
-            "value": identifiers.stored,
+            "value": identifiers.values,
             "carriers": carriers,
         }
     )

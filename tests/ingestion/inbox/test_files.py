@@ -16,7 +16,7 @@ import pytest
 
 from ingestion.feeds.feeds import read_feed
 from ingestion.inbox.files import LedgerRow, choose_files
-from ingestion.inbox.inbox import DeliveredFile, Hashes, find_files
+from ingestion.inbox.inbox import DeliveredFile, FileHashes, find_files
 from ingestion.judging.volume import check_volume
 from ingestion.records.reading import FileReading, unpack_members
 from lakehouse.errors import GateStopped, InputInvalid
@@ -272,7 +272,7 @@ def test_a_file_is_hashed_again_only_when_it_changed(tmp_path, monkeypatch):
     time.sleep(0.02)
 
     def digest() -> str:
-        hashes = Hashes(tmp_path / "notes")
+        hashes = FileHashes(tmp_path / "notes")
         found = hashes.of_file(file).sha256
         hashes.save()
         return found

@@ -142,21 +142,21 @@ def by_hashes(spark, feed, folder, nights, known, *, in_process):
     judgement = judging.judge_records(
         feed, folder, nights, by_spark=by_spark, earlier_keys=files, in_process=in_process
     )
-    refused = {(r["_file"], r["_row"]): r["reasons"] for r in judgement.refused()}
+    refused = {(r["_file"], r["_row"]): r["reasons"] for r in judgement.refused_rows()}
     twin_rows = judgement.duplicates.twins
     twins = set(judgement.desk.rows(f"SELECT _file, _row FROM {twin_rows}")) if twin_rows else set()
     tables = {}
     counts = judgement.counts()
     for table in judgement.maps:
         names = list(table.contract.business_columns)
-        rows = judgement.accepted(table).read_all().to_pylist()
+        rows = judgement.accepted_rows(table).read_all().to_pylist()
         found = [(r["_file"], r["_row"], r["_arrived_on"], {n: r[n] for n in names}) for r in rows]
         tables[table.name] = sorted(found, key=str)
         k = table.index
         assert len(rows) == sum(c.rows[k] - c.repeated_rows[k] for c in counts.values())
-    assert sum(c.refused for c in counts.values()) == len(refused)
+    assert sum(c.refused_records for c in counts.values()) == len(refused)
     assert sum(c.twins for c in counts.values()) == len(twins)
-    assert all(c.records == c.refused + c.twins + c.without_fault for c in counts.values())
+    assert all(c.records == c.refused_records + c.twins + c.without_fault for c in counts.values())
     judgement.close()
     return refused, twins, tables
 

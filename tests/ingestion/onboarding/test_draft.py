@@ -102,7 +102,7 @@ def test_a_large_file_is_sampled_from_beginning_to_end_and_says_so(delivered):
     text = "no,day,text\n" + "".join(line.format(n, n % 28 + 1, "x" * 80) for n in range(120_000))
     for path in (delivered(text), delivered(gzip.compress(text.encode(), 1), "customers.csv.gz")):
         sample = read_sample(path)
-        assert not sample.is_whole and sample.broken == 0
+        assert not sample.is_whole and sample.broken_lines == 0
         assert sample.records < sample.estimated
         assert abs(sample.estimated - 120_000) < 6_000
         assert "sampled records of about" in draft_feed(path).text
@@ -182,11 +182,14 @@ def test_names_are_recognised_in_english_and_chinese_and_with_a_slip(delivered_n
 
 def test_near_names_are_suggested_and_taken_columns_are_not():
     found = suggestions(["birthdate", "手机号", "zzz"], ["trusted.customers"])
-    assert [(s.delivered, s.meaning) for s in found] == [
+    assert [(s.source_name, s.meaning) for s in found] == [
         ("birthdate", "trusted.customers.birth_date"),
         ("手机号", "an identifier of namespace phone"),
     ]
-    assert suggestions(["birthdate"], ["trusted.customers"], filled=["trusted.customers.birth_date"]) == []
+    assert (
+        suggestions(["birthdate"], ["trusted.customers"], columns_in_use=["trusted.customers.birth_date"])
+        == []
+    )
     assert identifier_named("mobile_md5")[0] == "phone"
 
 

@@ -47,5 +47,5 @@ def test_columns_of_any_name_come_back_and_broken_records_too(spark, tmp_path):
     assert (found[1]["_raw"], found[2]["_extra"], files.count()) == ("a,b", '{"new": "x"}', 3)
     by_spark = files.frame(spark, nights).orderBy("_row").collect()
     assert [by_spark[0][name] for name in COLUMNS] == list(said.values())
-    assert [file.partition["_arrived_on"] for file in files.staged(nights)] == [D, nights.last]
+    assert [file.partition["_arrived_on"] for file in files.staged_files(nights)] == [D, nights.last]
     assert set(whole_schema(feed).names) == {*names.values(), "_extra", "_feed", "_file", "_row"}

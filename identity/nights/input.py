@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from identity.joining.decide import NO_CARRIERS, RawComponents
-from identity.nights.night import Night
+from identity.nights.night import IdentityNight
 from identity.nights.plan import NightPlan, Reach
 from identity.reading.facts import common_names
 from identity.reading.observe import NODE_SCHEMA
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
 
 
-def read_components(lake: Lake, desk: Desk, night: Night, plan: NightPlan) -> RawComponents:
+def read_components(lake: Lake, desk: Desk, night: IdentityNight, plan: NightPlan) -> RawComponents:
     """Read what the night decides, as one value that knows nothing of where it is from."""
     reach = plan.reach
     records = records_on_day(desk, None if reach is None else reach.profiles)

@@ -23,7 +23,7 @@ _MOST_BLOCKS = 2_000
 
 
 @dataclass(frozen=True)
-class Cut:
+class CutPeople:
     """People after cutting, the links it cost, and how many people stayed too large."""
 
     people: np.ndarray
@@ -33,7 +33,7 @@ class Cut:
 
 def cut_large_people(
     graph: Graph, rules: Rules, *, people: np.ndarray, strong: np.ndarray, links: np.ndarray, ends: np.ndarray
-) -> Cut:
+) -> CutPeople:
     """Give people of which none is larger than ``largest_person.cut_above``, as far as weak joins allow it.
 
     ``people`` and ``strong`` label profiles by final and by strong evidence; ``links`` are those that joined, ``ends``
@@ -43,7 +43,7 @@ def cut_large_people(
     sizes = np.bincount(people, minlength=1)
     large = np.flatnonzero(limit.is_above(sizes))
     if not len(large):
-        return Cut(people, [], 0)
+        return CutPeople(people, [], 0)
     after, refusals, oversized = people.copy(), [], 0
     owner = people[graph.links.profiles[links]]
     tiers = np.array(rules.tiers_of(graph.namespaces), dtype=np.int64)
@@ -55,14 +55,14 @@ def cut_large_people(
         if len(blocks) == 1 or len(blocks) > _MOST_BLOCKS:
             oversized += 1
             continue
-        refused = _weakest_joins(graph, rules, mine, strong, ends, profiles, limit)
-        for link in refused:
+        refused_links = _weakest_joins(graph, rules, mine, strong, ends, profiles, limit)
+        for link in refused_links:
             refusals.append(Refusal(link, limit.rule, limit.reason, int(graph.links.profiles[link]), ABSENT))
-        parts = _parts(strong, profiles, mine[~np.isin(mine, refused)], graph, ends)
+        parts = _parts(strong, profiles, mine[~np.isin(mine, refused_links)], graph, ends)
         for part in parts:
             after[part] = part.min()
             oversized += len(part) > limit.most
-    return Cut(after, refusals, oversized)
+    return CutPeople(after, refusals, oversized)
 
 
 def _parts(
@@ -101,7 +101,7 @@ def _weakest_joins(
     for link in links.tolist():
         by_end.setdefault(int(ends[link]), []).append(link)
     sizes = {block: int((strong[profiles] == block).sum()) for block in distinct(strong[profiles]).tolist()}
-    refused: list[int] = []
+    refused_links: list[int] = []
     waiting = [_net(strong, profiles, links, graph, ends)]
     while waiting:
         net = waiting.pop()
@@ -110,12 +110,12 @@ def _weakest_joins(
         at = [name for kind, name in nx.articulation_points(net) if kind == "value"]
         if at:
             weakest = min(at, key=lambda end: (_strength(graph, rules, by_end[end]), -len(by_end[end]), _key(graph, by_end[end])))  # fmt: skip
-            refused += by_end[weakest]
+            refused_links += by_end[weakest]
             net.remove_node(("value", weakest))
             waiting += [net.subgraph(part).copy() for part in nx.connected_components(net)]
         else:
-            refused += _outside_linkage(graph, rules, net, by_end, sizes, limit)
-    return refused
+            refused_links += _outside_linkage(graph, rules, net, by_end, sizes, limit)
+    return refused_links
 
 
 def _outside_linkage(
@@ -151,14 +151,14 @@ def _outside_linkage(
             groups[parent] = groups.pop(a) + groups.pop(b)
             weights[parent] = weights.pop(a) + weights.pop(b)
     cluster = {blocks[member]: name for name, members in groups.items() for member in members}
-    refused: list[int] = []
+    refused_links: list[int] = []
     for end in values:
         clusters: dict[int, list[int]] = {}
         for _, name in net.neighbors(("value", end)):
             clusters.setdefault(cluster[name], []).append(name)
         if len(clusters) > 1:
-            refused += by_end[end]
-    return refused
+            refused_links += by_end[end]
+    return refused_links
 
 
 def _strength(graph: Graph, rules: Rules, links: list[int]) -> int:
@@ -168,5 +168,5 @@ def _strength(graph: Graph, rules: Rules, links: list[int]) -> int:
 
 
 def _key(graph: Graph, links: list[int]) -> tuple[str, int]:
-    value = str(graph.identifiers.stored[int(graph.links.identifiers[links[0]])].as_py())
+    value = str(graph.identifiers.values[int(graph.links.identifiers[links[0]])].as_py())
     return value, int(graph.profiles.ranks[graph.links.profiles[links]].min())
