@@ -41,10 +41,10 @@ def contracts_end_with_their_module():
     """Let the wide tables' contracts that a module's workspaces register not reach the next module."""
     from lakehouse.contracts import reading as contracts
 
-    before = dict(contracts._registered)
+    before = dict(contracts._contracts_of_workspace)
     yield
-    contracts._registered.clear()
-    contracts._registered.update(before)
+    contracts._contracts_of_workspace.clear()
+    contracts._contracts_of_workspace.update(before)
 
 
 @pytest.fixture

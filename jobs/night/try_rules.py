@@ -50,7 +50,8 @@ class Trial:
 
     def summary(self) -> dict[str, Any]:
         """Give all of it as plain values, for JSON."""
-        return asdict(self) | {"people": None if self.people is None else self.people.summary()}
+        values = asdict(self) | {"people": None if self.people is None else self.people.summary()}
+        return {"refused" if name == "refusal" else name: value for name, value in values.items()}
 
 
 def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -> Trial:

@@ -149,12 +149,12 @@ def _contract_file(name: str) -> Contract | None:
     return result
 
 
-_registered: dict[str, Contract] = {}
+_contracts_of_workspace: dict[str, Contract] = {}
 
 
 def contract(name: str) -> Contract:
     """Give the contract of ``database.table``; a table without one cannot be read or written."""
-    result = _registered.get(name) or _contract_file(name)
+    result = _contracts_of_workspace.get(name) or _contract_file(name)
     if result is None:
         raise ContractBroken(f"table '{name}' has no contract{did_you_mean(name, contract_names())}")
     return result
@@ -162,7 +162,7 @@ def contract(name: str) -> Contract:
 
 def register_contract(contract: Contract) -> None:
     """Make a contract known that is derived from settings (a feed's landing table, the wide tag table)."""
-    _registered[contract.name] = contract
+    _contracts_of_workspace[contract.name] = contract
 
 
 def written_contract_names(database: str | None = None) -> list[str]:
@@ -173,7 +173,9 @@ def written_contract_names(database: str | None = None) -> list[str]:
 
 def contract_names(database: str | None = None) -> list[str]:
     """Give the names of all written and registered contracts, sorted."""
-    names_of_derived = (n for n in _registered if database is None or n.startswith(database + "."))
+    names_of_derived = (
+        n for n in _contracts_of_workspace if database is None or n.startswith(database + ".")
+    )
     return sorted({*written_contract_names(database), *names_of_derived})
 
 

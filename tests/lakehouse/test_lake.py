@@ -48,7 +48,7 @@ def scratch_contracts():
     _contract("quality.scratch_words", "dictionary", ["id"])
     yield
     for name in ("states", "facts", "words"):
-        contracts._registered.pop(f"quality.scratch_{name}")
+        contracts._contracts_of_workspace.pop(f"quality.scratch_{name}")
 
 
 @pytest.fixture
@@ -234,7 +234,9 @@ def test_many_rows_become_files_of_several_cores_and_read_like_few(lake, spark, 
     from lakehouse.tables import packing
 
     # What the test makes of the contract below is undone with the rest.
-    monkeypatch.setitem(contracts._registered, "quality.scratch_words", contract("quality.scratch_words"))
+    monkeypatch.setitem(
+        contracts._contracts_of_workspace, "quality.scratch_words", contract("quality.scratch_words")
+    )
     monkeypatch.setattr(writing, "_MANY_ROWS", 4)
     monkeypatch.setattr(packing, "_ROWS_OF_A_PART", 2)
     monkeypatch.setattr(packing.os, "cpu_count", lambda: 2)
