@@ -12,7 +12,9 @@ _DUCK_TYPES = {
     "date": "DATE",
     "string": "VARCHAR",
     "integer": "INTEGER",
+    "int": "INTEGER",
     "long": "BIGINT",
+    "bigint": "BIGINT",
     "boolean": "BOOLEAN",
     "double": "DOUBLE",
     "float": "FLOAT",
@@ -54,7 +56,7 @@ def identifiers(names: Iterable[str]) -> str:
 
 
 def duck_type(kind: Any) -> str:
-    """Give DuckDB's type for a type of a Delta schema: its name, or the tree of an array or a struct."""
+    """Give DuckDB's type for a type of a contract, or of a Delta schema: a name, or the tree of an array or a struct."""
     if isinstance(kind, dict):
         if kind["type"] == "array":
             return f"{duck_type(kind['elementType'])}[]"
@@ -64,6 +66,8 @@ def duck_type(kind: Any) -> str:
         return f"STRUCT({fields})"
     if kind.startswith("decimal"):
         return str(kind).upper()
+    if kind.startswith("array<"):
+        return f"{duck_type(kind[6:-1])}[]"
     return _DUCK_TYPES.get(kind, "VARCHAR")
 
 

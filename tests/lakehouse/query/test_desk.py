@@ -12,7 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.query.desk import open_alone, open_newest, open_scratch
 from lakehouse.query.files import file_paths, table_sql
-from lakehouse.query.words import identifier, literal
+from lakehouse.query.words import duck_type, identifier, literal
 from lakehouse.settings.settings import load_settings
 
 
@@ -99,3 +99,14 @@ def test_a_workspace_in_a_folder_of_many_signs_is_written_and_read(make_workspac
     with open_newest(settings) as desk:
         assert desk.rows("SELECT from_one_id, to_one_id FROM identity.redirects") == [(1, 2)]
         assert desk.value("SELECT count(*) FROM ops.runs") == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("int", "INTEGER"), ("integer", "INTEGER"), ("bigint", "BIGINT"), ("long", "BIGINT"), ("array<int>", "INTEGER[]"),
+        ({"type": "array", "elementType": "string"}, "VARCHAR[]"), ("decimal(18,2)", "DECIMAL(18,2)"),
+    ],
+)  # fmt: skip
+def test_types_of_contracts_and_of_delta_schemas_have_one_name_in_duckdb(kind, name):
+    assert duck_type(kind) == name
