@@ -198,7 +198,7 @@ def test_a_night_that_fails_is_not_seen_and_goes_on_where_it_failed(bank, first_
         raise StepFailed("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(tags, "build", fails)
+        broken.setattr(tags, "build_tags", fails)
         with pytest.raises(StepFailed, match="the disk is full"):
             run_night(bank, D2)
     publication = newest_publication(bank)
