@@ -17,7 +17,9 @@ _DUCK_TYPES = {
     "date": "DATE",
     "string": "VARCHAR",
     "integer": "INTEGER",
+    "int": "INTEGER",
     "long": "BIGINT",
+    "bigint": "BIGINT",
     "boolean": "BOOLEAN",
     "double": "DOUBLE",
     "float": "FLOAT",
@@ -72,6 +74,8 @@ def duck_type(kind: Any) -> str:
         return f"STRUCT({fields})"
     if kind.startswith("decimal"):
         return str(kind).upper()
+    if kind.startswith("array<"):
+        return f"{duck_type(kind[6:-1])}[]"
     if kind not in _DUCK_TYPES:
         raise TypeError(f"DuckDB's name for the type {kind} is not known")
     return _DUCK_TYPES[kind]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from lakehouse.query.words import literal
+
 BUCKETS = 10_000
 
 
@@ -17,15 +19,11 @@ def bucket(salt: str, one_id: int) -> int:
 
 def bucket_spark_sql(salt: str, one_id: str = "one_id") -> str:
     """Give the same as a Spark SQL expression over the column ``one_id``."""
-    text = f"concat({_quoted(salt)}, '|', cast({one_id} as string))"
+    text = f"concat({literal(salt)}, '|', cast({one_id} as string))"
     return f"cast(conv(substr(sha2({text}, 256), 1, 15), 16, 10) as bigint) % {BUCKETS}"
 
 
 def bucket_duckdb_sql(salt: str, one_id: str = "one_id") -> str:
     """Give the same as a DuckDB expression over the column ``one_id``."""
-    text = f"concat({_quoted(salt)}, '|', cast({one_id} as varchar))"
+    text = f"concat({literal(salt)}, '|', cast({one_id} as varchar))"
     return f"(cast(concat('0x', substr(sha256({text}), 1, 15)) as bigint) % {BUCKETS})"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

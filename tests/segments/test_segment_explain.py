@@ -165,9 +165,9 @@ def test_checking_imports_neither_spark_nor_dbt(settings):
 
     code = (
         "import sys, jobs.cli; sys.argv = ['cdp'];\n"
-        f"said = jobs.cli.run(['segments', 'check', '--workspace', {str(settings.workspace)!r}]);\n"
+        f"answer = jobs.cli.run(['segments', 'check', '--workspace', {str(settings.workspace)!r}]);\n"
         "heavy = {'pyspark', 'dbt', 'great_expectations', 'matplotlib'} & set(sys.modules);\n"
-        "print(said, sorted(heavy))"
+        "print(answer, sorted(heavy))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
