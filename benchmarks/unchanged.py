@@ -133,9 +133,14 @@ SECTIONS: dict[str, Callable[[Place], Iterator[str]]] = {
 }
 
 
-def differences(before: Path, after: Path) -> list[str]:
-    """Give the lines that only one of two prints has, ``-`` before and ``+`` after."""
-    one, other = (sorted(path.read_text(encoding="utf-8").splitlines()) for path in (before, after))
+def differences(before: Path, after: Path, only: tuple[str, ...] = ()) -> list[str]:
+    """Give the lines that only one of two prints has, ``-`` before and ``+`` after; of all sections, or of some."""
+
+    def lines_of(path: Path) -> list[str]:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return sorted(line for line in lines if not only or line.split(" ", 1)[0] in only)
+
+    one, other = lines_of(before), lines_of(after)
     lines = difflib.unified_diff(one, other, n=0, lineterm="")
     return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
 
@@ -166,7 +171,7 @@ def main(
 ) -> int:
     """Print one line per item that a product's nights compute, or compare two such prints."""
     if compare is not None:
-        lines = differences(*compare)
+        lines = differences(*compare, only)
         click.echo("\n".join(lines) if lines else "nothing differs")
         return 1 if lines else 0
     if product is None or work is None:

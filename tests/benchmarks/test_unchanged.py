@@ -83,6 +83,10 @@ def test_comparing_shows_the_lines_that_differ(tmp_path):
     assert (same.return_value, same.output) == (0, "nothing differs\n")
     other = CliRunner().invoke(main, ["--compare", str(before), str(after)], standalone_mode=False)
     assert (other.return_value, other.output) == (1, "-bank table b rows=2\n+bank table b rows=3\n")
+    elsewhere = CliRunner().invoke(
+        main, ["--compare", str(before), str(after), "--only", "berka"], standalone_mode=False
+    )
+    assert elsewhere.return_value == 0
 
 
 def test_an_answer_stands_without_paths_and_without_the_clock(tmp_path):
