@@ -47,6 +47,8 @@ class Place:
         settings = folder / "cdp.yml"
         text = settings.read_text(encoding="utf-8")
         shared = re.compile(rf"^inbox: .*{SHARED_DATA}/", flags=re.M)
+        if shared.search(text) and not self.data.is_dir():
+            raise click.UsageError(f"{self.data} does not exist; name the third-party data with --data")
         settings.write_text(shared.sub(f"inbox: {self.data}/", text), encoding="utf-8")
         return folder
 
@@ -187,4 +189,8 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(main(standalone_mode=False))
+    try:
+        sys.exit(main(standalone_mode=False))
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(2)

@@ -78,7 +78,7 @@ def wrong_input_lines(
             if case.get("lock"):
                 locks.enter_context(_other_writer(folder / "lake"))
             answer = product.run(command, folder)
-        # A night's summary names its report, which stays where the night ran.
+        # The bank with a night is <night> where a case shares it; a copy's summary names the report of the bank, too.
         places = {folder: "workspace", night: "night", product.root: "product", product.work: "work"}
         yield f"case {name} {describe(answer, places)}"
         if folder != night:
