@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TABLE = re.compile(r"\b(landing|trusted|identity|tags|segments|quality|ops)\.([a-z_][a-z_0-9]*)\b")
 _VARIABLE = re.compile(r"\$([a-z_]+)\b")
+_LITERAL = re.compile(r"('(?:[^']|'')*')")
 
 # Gives SQL that reads a table, by the table's name.
 Source = Callable[[str], str]
@@ -154,15 +155,24 @@ class Desk:
         return table
 
     def text(self, sql: str) -> str:
-        """Give a statement ready to run: the tables it names are known, its variables are read."""
+        """Give a statement ready to run: the tables it names are known, its variables are read.
+
+        What stands in a literal is a value: an event may be called ``ops.click``.
+        """
+        parts = _LITERAL.split(sql)
+        code = parts[::2]
         if self._source is not None:
-            for database, name in dict.fromkeys(_TABLE.findall(sql)):
+            for database, name in dict.fromkeys(_TABLE.findall("''".join(code))):
                 self.view(f"{database}.{name}")
         if not self._variables:
             return sql
-        return _VARIABLE.sub(
-            lambda name: f"getvariable('{name[1]}')" if name[1] in self._variables else name[0], sql
-        )
+        parts[::2] = [
+            _VARIABLE.sub(
+                lambda name: f"getvariable('{name[1]}')" if name[1] in self._variables else name[0], part
+            )
+            for part in code
+        ]
+        return "".join(parts)
 
     def _new(self, label: str, kind: str, sql: str) -> Relation:
         name = self._name(label)

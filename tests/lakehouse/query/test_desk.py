@@ -112,3 +112,10 @@ def test_every_type_of_a_contract_has_a_name_in_duckdb_and_another_type_is_refus
     assert [kind for kind, name in names.items() if name == "VARCHAR"] == ["string"]
     with pytest.raises(TypeError):
         duck_type("variant")
+
+
+def test_what_stands_in_a_literal_is_a_value_and_names_no_table(make_workspace):
+    with open_newest(load_settings(make_workspace())) as desk:
+        desk.let(day=date(2026, 11, 20))
+        row = desk.rows("SELECT 'ops.click' AS a, 'it''s $day, ops.click' AS b, $day AS c")[0]
+    assert row == ("ops.click", "it's $day, ops.click", date(2026, 11, 20))
