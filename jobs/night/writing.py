@@ -86,8 +86,7 @@ def hold_lake(settings: Settings, purpose: str) -> Iterator[LakeWriter]:
     """Check the workspace, take the writer's lock and open the lake; a held lock raises ``LockHeld``."""
     contracts = check_workspace(settings)
     with hold_lock(settings.lock_dir, purpose) as note_jvm:
-        lake = open_lake(settings)
-        lake.contracts.add(*contracts)
+        lake = open_lake(settings, contracts=contracts)
         yield LakeWriter(lake, tuple(publications(settings)), note_jvm)
 
 

@@ -449,9 +449,19 @@ class Lake:
         ]
 
 
-def open_lake(settings: Settings, *, run_id: str = "adhoc", spark: SparkSession | None = None) -> Lake:
-    """Give the lake of a workspace with every contracted table created."""
+def open_lake(
+    settings: Settings,
+    *,
+    run_id: str = "adhoc",
+    spark: SparkSession | None = None,
+    contracts: Iterable[Contract] = (),
+) -> Lake:
+    """Give the lake of a workspace with every contracted table created.
+
+    ``contracts`` follow from the workspace. They come before the tables: the wide tag tables are created by theirs.
+    """
     lake = Lake(settings, run_id=run_id, spark=spark)
+    lake.contracts.add(*contracts)
     lake.create()
     return lake
 

@@ -125,23 +125,15 @@ def read_tags(text: str = TAGS) -> list[dict]:
     return rows
 
 
-def add_tag_contracts(lake) -> None:
-    """The wide tag tables have no written contract: the registry makes it, here the test does."""
+def tag_contracts() -> list:
+    """The wide tag tables of the drawn tags: the registry makes their contracts, here the test does."""
+    contracts = []
     for name, extra in (("tags.customer_tags", {}), ("tags.customer_tags_daily", {"as_of": "date"})):
         columns = {n: {"type": t, "description": "test"} for n, t in {**COLUMNS, **extra}.items()}
-        lake.contracts.add(
-            build_contract(
-                {
-                    "table": name,
-                    "description": "test",
-                    "grain": "one row per OneID",
-                    "shape": "derived",
-                    "key": ["one_id", *extra],
-                    "owner": "test",
-                    "columns": columns,
-                }
-            )
-        )
+        about = {"description": "test", "grain": "one row per OneID", "shape": "derived", "owner": "test"}
+        tree = {"table": name, "key": ["one_id", *extra], "columns": columns, **about}
+        contracts.append(build_contract(tree))
+    return contracts
 
 
 def rows_of(table: str, rows: list[dict]) -> pa.Table:

@@ -12,11 +12,11 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
-    add_tag_contracts,
     fill,
     rows_of,
     spec,
     surroundings,
+    tag_contracts,
 )
 
 from jobs.cli.segments import group
@@ -51,8 +51,7 @@ def settings(make_workspace):
     }
     folder = make_workspace({**files, "segments/rich.yml": RICH})
     found = load_settings(folder)
-    lake = open_lake(found)
-    add_tag_contracts(lake)
+    lake = open_lake(found, contracts=tag_contracts())
     fill(lake)
     segment = read_segment(folder / "segments" / "rich.yml")
     keys = {"code": "rich", "as_of": D, "run_id": "r1"}

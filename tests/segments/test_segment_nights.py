@@ -11,7 +11,6 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
-    add_tag_contracts,
     at,
     fill,
     publish,
@@ -19,6 +18,7 @@ from segment_bank import (
     rows_of,
     spec,
     surroundings,
+    tag_contracts,
     write_tags,
 )
 
@@ -110,8 +110,7 @@ def bank(make_workspace):
             "segments/lookers.yml": LOOKERS,
         }
     )
-    lake = open_lake(load_settings(folder))
-    add_tag_contracts(lake)
+    lake = open_lake(load_settings(folder), contracts=tag_contracts())
     fill(lake)
     return lake
 

@@ -9,11 +9,11 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
-    add_tag_contracts,
     at,
     read_tags,
     rows_of,
     spec,
+    tag_contracts,
     write_tags,
 )
 
@@ -30,8 +30,7 @@ from segments.language.spec import read_segment
 def facts_of(make_workspace):
     """A function from drawn rows to ``{one_id: facts}``; person n is profile (core, cn)."""
     folder = make_workspace({"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML})
-    lake = open_lake(load_settings(folder))
-    add_tag_contracts(lake)
+    lake = open_lake(load_settings(folder), contracts=tag_contracts())
     write_tags(lake, read_tags(), D)
     people = [{"one_id": n, "source_key": f"c{n}", "profile_id": n} for n in range(1, 13)]
     lake.append("identity.memberships", rows_of("identity.memberships", people))
