@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import load_yaml, parse_model
 
+# deltalake decodes the first in a path, and cannot parse a path with the others.
+UNREADABLE_SIGNS = ("%", "[", "]")
 FILE_NAME = "cdp.yml"
 
 
@@ -177,9 +179,18 @@ def load_settings(workspace: str | Path | None = None) -> Settings:
     def optional(value: str | None) -> Path | None:
         return path_below_root(value) if value else None
 
+    lake = path_below_root(entries.lake)
+    sign = next((sign for sign in UNREADABLE_SIGNS if sign in str(lake)), None)
+    if sign is not None:
+        raise SettingsInvalid(
+            f"the lake's folder {lake} has a '{sign}' in its path, which Delta readers take for an escape or an address; "
+            "name another one with lake:",
+            file=file,
+        )
+
     values: dict[str, Any] = {
         "workspace": root,
-        "lake": path_below_root(entries.lake),
+        "lake": lake,
         "inbox": path_below_root(entries.inbox),
         "published": path_below_root(entries.published),
         "reports": path_below_root(entries.reports),

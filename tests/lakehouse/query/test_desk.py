@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from lakehouse.errors import SettingsInvalid
 from lakehouse.query.desk import open_alone, open_newest, open_scratch
 from lakehouse.query.files import file_paths, table_sql
 from lakehouse.query.words import duck_type, identifier, literal
@@ -119,3 +120,9 @@ def test_what_stands_in_a_literal_is_a_value_and_names_no_table(make_workspace):
         desk.let(day=date(2026, 11, 20))
         row = desk.rows("SELECT 'ops.click' AS a, 'it''s $day, ops.click' AS b, $day AS c")[0]
     assert row == ("ops.click", "it's $day, ops.click", date(2026, 11, 20))
+
+
+@pytest.mark.parametrize("name", ["a%20lake", "lake[1]"])
+def test_a_lake_that_delta_cannot_address_is_refused_with_one_sentence(make_workspace, name):
+    with pytest.raises(SettingsInvalid, match="name another one with lake:"):
+        load_settings(make_workspace({"cdp.yml": f"lake: '{name}'"}))
