@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from lakehouse.query.words import spark_literal
 from tags.compile.compilation import Compilation
-from tags.compile.sql_text import literal
 from vocabulary.registry import Entry, Owner, Registry
 
 
@@ -38,10 +38,10 @@ def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
                 "value_max": _decimal(entry.value.max),
                 "unit": entry.value.unit,
                 "null_rule": entry.null_rule,
-                "default_value": None if entry.default is None else literal(entry.default),
+                "default_value": None if entry.default is None else spark_literal(entry.default),
                 "level": entry.level,
                 "purposes": entry.purposes,
-                "parameters": [f"{p.name}={literal(p.value)} since {p.since}" for p in entry.params],
+                "parameters": [f"{p.name}={spark_literal(p.value)} since {p.since}" for p in entry.params],
                 "compute_kind": entry.compute.kind if entry.compute else None,
                 "relation": entry.compute.relation if entry.compute else None,
                 "compiled_sql": compilation.writer.tag_sql(entry) if entry.code in online else None,

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from lakehouse.query.words import literal
+
 STRING, BOOL, INT, LONG, DATE, INSTANT, NULL = (
     "string",
     "boolean",
@@ -190,7 +192,7 @@ def _column(at: Translator, node: Any) -> Meaning:
 def _literal(at: Translator, node: Any) -> Meaning:
     text = str(node.this)
     if node.is_string:
-        return Meaning("'" + text.replace("'", "''") + "'", STRING)
+        return Meaning(literal(text), STRING)
     if re.fullmatch(r"\d{1,9}", text):
         return Meaning(text, INT)
     match = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", text)

@@ -22,7 +22,7 @@ from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid
 from lakehouse.query import words
 from lakehouse.query.desk import Relation
-from lakehouse.query.words import literal
+from lakehouse.query.words import literal, spark_identifier, spark_literal
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -101,8 +101,8 @@ def spark_dialect() -> Dialect:
     return Dialect(
         expression=lambda text: text,
         value=value,
-        name=lambda name: f"`{name}`",
-        text=lambda text: "'" + text.replace("'", "\\'") + "'",
+        name=spark_identifier,
+        text=spark_literal,
         trim=lambda sql: f"trim({sql})",
         array=array,
     )

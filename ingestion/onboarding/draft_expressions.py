@@ -10,6 +10,7 @@ from ingestion.feeds.expressions import ExpressionInvalid, parse_expression
 from ingestion.onboarding.shapes import DAYS, INSTANTS, WITH_POINT_ZERO, ColumnShape
 from ingestion.onboarding.suggestions import synonyms
 from lakehouse.contracts.contract import Column
+from lakehouse.query.words import spark_identifier, spark_literal
 
 TODO = "TODO"
 
@@ -38,8 +39,8 @@ def quoted(name: str) -> str:
         if is_word and parse_expression(name).columns == (name,):
             return name
     except ExpressionInvalid:
-        return f"`{name}`"
-    return f"`{name.replace('`', '``')}`"
+        return spark_identifier(name)
+    return spark_identifier(name)
 
 
 _WORDS = {
@@ -180,7 +181,7 @@ def _by_codes(
     translation = {code: meaning[word] for code, word in meaning_of.items() if word in meaning}
     if not translation:
         return None
-    cases = " ".join(f"when {_literal(code)} then '{word}'" for code, word in translation.items())
+    cases = " ".join(f"when {spark_literal(code)} then '{word}'" for code, word in translation.items())
     unknown = [
         f"{code}{f' {legend[code]}' if code in legend else ''} ({times})"
         for code, times in shape.codes.items()
@@ -188,7 +189,3 @@ def _by_codes(
     ]
     note = f"codes left without a meaning (records): {', '.join(unknown)}" if unknown else ""
     return f"case {name} {cases} end", note
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

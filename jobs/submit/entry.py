@@ -48,9 +48,12 @@ def run_whole_night() -> NoReturn:
 
 
 def _end_with(name: str, command: click.Command) -> NoReturn:
-    """End the process with the command's exit code; a ``CdpError`` is one sentence on stderr."""
+    """End the process with the command's exit code; a wrong flag and a ``CdpError`` are one sentence on stderr."""
     try:
         sys.exit(command(standalone_mode=False))
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(wrong.exit_code)
     except CdpError as wrong:
         click.echo(f"{name}: {wrong}", err=True)
         sys.exit(wrong.exit_code)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakehouse.errors import ContractBroken
+from lakehouse.query.words import literals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,7 +115,7 @@ class Contract:
             if column.required:
                 rules.append((f"{column.name} IS NOT NULL", column.name))
             if column.allowed:
-                values = ", ".join("'" + value.replace("'", "''") + "'" for value in column.allowed)
+                values = literals(column.allowed)
                 rules.append((f"{column.name} IS NULL OR {column.name} IN ({values})", column.name))
         return rules
 

@@ -48,6 +48,32 @@ def literals(values: Iterable[object]) -> str:
     return ", ".join(literal(value) for value in values)
 
 
+def spark_literal(value: object) -> str:
+    """Give a value as a literal of Spark SQL, whose strings know backslashes; a list becomes the list of ``IN``.
+
+    ``TypeError`` for a type that has none.
+    """
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f")
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, list):
+        return f"({spark_literals(value)})"
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return literal(value)
+
+
+def spark_literals(values: Iterable[object]) -> str:
+    """Give Spark's literals with commas between them, for an ``IN`` list or an array."""
+    return ", ".join(spark_literal(value) for value in values)
+
+
+def spark_identifier(name: str) -> str:
+    """Give the name of a column in Spark SQL's backticks."""
+    return "`" + name.replace("`", "``") + "`"
+
+
 def identifier(name: str) -> str:
     """Give the name of a column, table or schema in double quotes."""
     return '"' + name.replace('"', '""') + '"'

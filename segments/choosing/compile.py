@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from lakehouse.query.desk import Relation
+from lakehouse.query.words import spark_literal, spark_literals
 from segments.choosing.suppression import channel_sql, person_facts_sql, reason_sql
 from segments.language.checks import OFFER_TAG, all_leaves
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
-from segments.language.operators import comparison_sql, literal, test_sql
+from segments.language.operators import comparison_sql, test_sql
 from segments.language.policy import Policy
 from segments.language.spec import Segment
 
@@ -64,7 +65,7 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
     event_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, EventLeaf)}
     list_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, ListLeaf)}
     values = sorted({tag for s in every for tag in published_tags(s)})
-    today = literal(business_date)
+    today = spark_literal(business_date)
     facts = person_facts_sql(every, policy=policy, business_date=business_date)
     parts = list(facts.parts)
     joins, tables = list(facts.joins), list(facts.tables)
@@ -119,15 +120,15 @@ def _event_sql(column: str, leaf: EventLeaf) -> str:
 def _events_part(leaves: dict[str, EventLeaf], business_date: date) -> str:
     names = sorted({name for leaf in leaves.values() for name in leaf.names})
     longest = max(leaf.within_days for leaf in leaves.values())
-    today, first = literal(business_date), literal(business_date - timedelta(days=longest - 1))
+    today, first = spark_literal(business_date), spark_literal(business_date - timedelta(days=longest - 1))
     counts = []
     for column, leaf in sorted(leaves.items()):
-        begins = literal(business_date - timedelta(days=leaf.within_days - 1))
-        leaf_names = ", ".join(literal(name) for name in sorted(leaf.names))
+        begins = spark_literal(business_date - timedelta(days=leaf.within_days - 1))
+        leaf_names = spark_literals(sorted(leaf.names))
         conditions = [f"e.event_name IN ({leaf_names})", f"e.occurred_on >= {begins}"]
-        conditions += [f"e.{key} = {literal(value)}" for key, value in leaf.filters]
+        conditions += [f"e.{key} = {spark_literal(value)}" for key, value in leaf.filters]
         counts.append(f"count(CASE WHEN {' AND '.join(conditions)} THEN 1 END) AS {column}")
-    all_names = ", ".join(literal(name) for name in names)
+    all_names = spark_literals(names)
     return (
         "event_counts AS (\n  SELECT p.one_id,\n    "
         + ",\n    ".join(counts)
@@ -139,7 +140,8 @@ def _events_part(leaves: dict[str, EventLeaf], business_date: date) -> str:
 
 def _lists_part(leaves: dict[str, ListLeaf]) -> str:
     flags = ",\n    ".join(
-        f"bool_or(l.list = {literal(leaf.reference)}) AS {column}" for column, leaf in sorted(leaves.items())
+        f"bool_or(l.list = {spark_literal(leaf.reference)}) AS {column}"
+        for column, leaf in sorted(leaves.items())
     )
     return (
         "list_members AS (\n  SELECT coalesce(l.one_id, p.one_id) AS one_id,\n    "
@@ -151,7 +153,7 @@ def _lists_part(leaves: dict[str, ListLeaf]) -> str:
 
 def _snapshot_part(days: int, tags: list[str], business_date: date) -> str:
     values = ", ".join(f"struct(`{tag}` AS value) AS `{tag}`" for tag in tags)
-    earlier = literal(business_date - timedelta(days=days))
+    earlier = spark_literal(business_date - timedelta(days=days))
     return f"before_{days} AS (\n  SELECT one_id, {values} FROM {DAILY_TABLE} WHERE as_of = {earlier})"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from segments.language.operators import literal
+from lakehouse.query.words import spark_literal, spark_literals
 from segments.language.policy import ChannelRule, Policy
 from segments.language.spec import Segment
 
@@ -78,7 +78,7 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
     uses = sorted({(s.spec.purpose, channel) for s in every for channel in s.spec.contact.channels})
     purposes = sorted({purpose for purpose, _ in uses})
     channels = sorted({channel for _, channel in uses})
-    today = literal(business_date)
+    today = spark_literal(business_date)
     parts = (
         "persons AS (\n  SELECT one_id, source, source_key FROM identity.memberships WHERE valid_to IS NULL)",
         _customers_part(policy, today),
@@ -86,7 +86,7 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         _receipts_part(today),
         _receipt_facts_part(channels),
         _decisions_part(),
-        _consents_part(uses, purposes, policy, literal(business_date + timedelta(days=1))),
+        _consents_part(uses, purposes, policy, spark_literal(business_date + timedelta(days=1))),
         _addresses_part(channels, policy),
     )
     names = (
@@ -186,8 +186,8 @@ def _customers_part(policy: Policy, today: str) -> str:
 
 
 def _controls_part(policy: Policy, today: str) -> str:
-    grades = ", ".join(literal(grade) for grade in policy.restricted_aml_grades)
-    kinds = ", ".join(literal(kind) for kind in RESTRICTING)
+    grades = spark_literals(policy.restricted_aml_grades)
+    kinds = spark_literals(RESTRICTING)
     holds = f"c.valid_to IS NULL AND c.started_on <= {today} AND (c.ended_on IS NULL OR c.ended_on > {today})"
     return (
         "controls AS (\n  SELECT p.one_id, c.control_type, c.grade\n"
@@ -311,12 +311,12 @@ def _addresses_part(channels: list[str], policy: Policy) -> str:
 
 def _namespaces_sql(rule: ChannelRule) -> str:
     alike = [
-        f"startswith(o.namespace, {literal(name[:-1])})"
+        f"startswith(o.namespace, {spark_literal(name[:-1])})"
         if name.endswith("*")
-        else f"o.namespace = {literal(name)}"
+        else f"o.namespace = {spark_literal(name)}"
         for name in rule.addresses
     ]
-    matching = f" AND trim(o.value) RLIKE {literal(rule.matches)}" if rule.matches else ""
+    matching = f" AND trim(o.value) RLIKE {spark_literal(rule.matches)}" if rule.matches else ""
     return f"({' OR '.join(alike)}){matching}"
 
 

@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
+from lakehouse.query.words import spark_literal, spark_literals
 from vocabulary.tag_facts import ValueType
 
 Operand = Literal["one", "many", "range", "flag", "days", "comparison"]
@@ -186,11 +187,10 @@ def test_sql(test: Test, column: str, *, business_date: str, before: str = "") -
     if name == "contains_all":
         return f"size(array_except({_array(operand)}, {column})) = 0"
     if name in ("in", "not_in"):
-        values = ", ".join(literal(value) for value in operand)
-        return f"{column} {'IN' if name == 'in' else 'NOT IN'} ({values})"
+        return f"{column} {'IN' if name == 'in' else 'NOT IN'} ({spark_literals(operand)})"
     if name == "between":
-        return f"{column} BETWEEN {literal(operand[0])} AND {literal(operand[1])}"
-    return f"{column} {_SIGN[name]} {literal(operand)}"
+        return f"{column} BETWEEN {spark_literal(operand[0])} AND {spark_literal(operand[1])}"
+    return f"{column} {_SIGN[name]} {spark_literal(operand)}"
 
 
 def comparison_sql(number: str, comparison: dict[str, Any]) -> str:
@@ -204,21 +204,8 @@ def comparison_sql(number: str, comparison: dict[str, Any]) -> str:
     return " AND ".join(parts)
 
 
-def literal(value: Any) -> str:
-    """Give a value as a Spark SQL literal."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, Decimal)):
-        return str(value)
-    if isinstance(value, float):
-        return format(Decimal(repr(value)), "f")
-    if isinstance(value, date):
-        return f"DATE '{value.isoformat()}'"
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
 def _array(values: list[Any]) -> str:
-    return f"array({', '.join(literal(value) for value in values)})"
+    return f"array({spark_literals(values)})"
 
 
 def _comparable(value: Any) -> Any:

@@ -8,10 +8,11 @@ wrong with an entry is found by ``tags.compile.checks``.
 
 from __future__ import annotations
 
+from lakehouse.query.words import spark_literal
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.plan import Scan, ScanPlan
 from tags.compile.relations import TagSource
-from tags.compile.sql_text import BUSINESS_DATE, literal, resolve
+from tags.compile.sql_text import BUSINESS_DATE, resolve
 from vocabulary.registry import Aggregate, Entry, Latest, Param, Registry
 
 WIDE_MODEL = "customer_tags"
@@ -179,9 +180,9 @@ class Writer:
             return None
         if entry.value.cardinality == "set":
             values = entry.default if isinstance(entry.default, list) else []
-            return f"cast(array({', '.join(literal(v) for v in values)}) as {entry.value.spark_type})"
+            return f"cast(array({', '.join(spark_literal(v) for v in values)}) as {entry.value.spark_type})"
         if entry.default is not None:
-            return literal(entry.default)
+            return spark_literal(entry.default)
         if entry.value.type in _ZERO:
             return _ZERO[entry.value.type]
         if entry.null_rule == "NEVER":

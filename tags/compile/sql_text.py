@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Callable
-from decimal import Decimal
 
+from lakehouse.query.words import spark_literal
 from vocabulary.registry import Param
 
 BUSINESS_DATE = "{{ business_date() }}"
@@ -51,21 +50,9 @@ def param_sql(history: list[Param]) -> str:
     """Give the SQL of a parameter: its value, or a CASE over the days on which its values took effect."""
     newest_first = sorted(history, key=lambda param: param.since, reverse=True)
     if len(newest_first) == 1:
-        return literal(newest_first[0].value)
+        return spark_literal(newest_first[0].value)
     whens = " ".join(
-        f"when {BUSINESS_DATE} >= {literal(p.since)} then {literal(p.value)}" for p in newest_first[:-1]
+        f"when {BUSINESS_DATE} >= {spark_literal(p.since)} then {spark_literal(p.value)}"
+        for p in newest_first[:-1]
     )
-    return f"case {whens} else {literal(newest_first[-1].value)} end"
-
-
-def literal(value: object) -> str:
-    """Give a Spark SQL literal; a list becomes the parenthesised list of IN."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return "(" + ", ".join(literal(v) for v in value) + ")"
-    if isinstance(value, dt.date):
-        return f"date'{value.isoformat()}'"
-    if isinstance(value, (int, Decimal)):
-        return format(value, "f") if isinstance(value, Decimal) else str(value)
-    return "'" + str(value).replace("'", "''") + "'"
+    return f"case {whens} else {spark_literal(newest_first[-1].value)} end"

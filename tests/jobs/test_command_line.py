@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from datetime import date
@@ -133,3 +134,11 @@ def test_a_module_for_spark_submit_ends_like_its_command(name, tmp_path):
     assert process.returncode == 2
     assert process.stderr.startswith(f"{name}: ") and "is not a workspace" in process.stderr
     assert process.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["nightly", "ingest", "resolve", "build_tags", "publish"])
+def test_a_module_of_a_cluster_refuses_a_wrong_flag_with_one_sentence_and_code_2(module, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [module, "--dat", "2026-11-18"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"jobs.submit.{module}", run_name="__main__")
+    assert ended.value.code == 2 and "--dat" in capsys.readouterr().err

@@ -11,7 +11,8 @@ from segment_bank import spec
 
 from segments.language.buckets import BUCKETS, bucket, bucket_duckdb_sql
 from segments.language.conditions import All, Any_, ListLeaf, Not, decide, logic_sql
-from segments.language.operators import Test, answer, literal, type_fault
+from lakehouse.query.words import spark_literal
+from segments.language.operators import Test, answer, type_fault
 from segments.language.spec import read_segment, version_matches
 
 D = dt.date(2026, 11, 18)
@@ -33,7 +34,7 @@ def test_the_connectives_follow_kleene_in_python_and_in_sql(table):
     values = {A.column: a, B.column: b}
     answers = {All((A, B)): both, Any_((A, B)): either, Not(A): negated}
     columns = ", ".join(
-        f"{literal(v) if v is not None else 'NULL'}::BOOLEAN AS {n}" for n, v in values.items()
+        f"{spark_literal(v) if v is not None else 'NULL'}::BOOLEAN AS {n}" for n, v in values.items()
     )
     for node, expected in answers.items():
         assert decide(node, lambda leaf: values[leaf.column]) is expected

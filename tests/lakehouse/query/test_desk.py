@@ -13,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 from lakehouse.errors import SettingsInvalid
 from lakehouse.query.desk import open_alone, open_newest, open_scratch
 from lakehouse.query.files import file_paths, table_sql
-from lakehouse.query.words import duck_type, identifier, literal
+from lakehouse.query.words import duck_type, identifier, literal, spark_identifier, spark_literal
 from lakehouse.settings.settings import load_settings
 
 
@@ -66,6 +66,12 @@ def test_a_literal_and_an_identifier_say_exactly_the_text(text):
         assert desk.value(f"SELECT {literal(text)}") == text
         if text:
             assert desk.keep("named", f"SELECT 1 AS {identifier(text)}").columns == (text,)
+
+
+@pytest.mark.parametrize("text", ["O'Neill", "a\\' OR true --", "back\\slash", "''", "line\nend", "银行", "`x`", "\\u0041"])
+def test_spark_reads_a_literal_and_an_identifier_as_exactly_the_text(spark, text):
+    row = spark.sql(f"SELECT {spark_literal(text)} AS {spark_identifier(text)}").collect()[0]
+    assert row.asDict() == {text: text}
 
 
 def test_literals_have_the_type_of_the_value():
