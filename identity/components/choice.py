@@ -18,6 +18,7 @@ from identity.components.contract import components_by_contraction
 from identity.components.driver import components_on_driver
 from identity.components.links import Bounds, bounds_of_frame, is_spark, links_of, with_two_ends
 from identity.components.rounds import components_by_rounds
+from lakehouse.session.parquet import parquet_frame
 from lakehouse.settings.settings import ComponentSettings
 
 if TYPE_CHECKING:
@@ -105,4 +106,4 @@ class _Work:
         target = self.folder / "solved"
         target.mkdir()
         pq.write_table(answer, target / "components.parquet")
-        return links.sparkSession.read.parquet(str(target))
+        return parquet_frame(links.sparkSession, target)

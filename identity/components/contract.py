@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from identity.components.driver import COMPONENT, NODE
 from identity.components.links import SOURCE, TARGET
+from lakehouse.session.parquet import parquet_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -41,14 +42,14 @@ def components_by_contraction(
         F.array_remove("trees", F.array_min("trees")).alias("others"),
     )
     stars_by_node.write.parquet(str(folder / "stars"))
-    stars_by_node = links.sparkSession.read.parquet(str(folder / "stars"))
+    stars_by_node = parquet_frame(links.sparkSession, folder / "stars")
     between = (
         stars_by_node.where(F.size("others") > 0)
         .select(F.explode("others").alias(SOURCE), F.col("tree").alias(TARGET))
         .distinct()
     )
     between.write.parquet(str(folder / "between"))
-    between = links.sparkSession.read.parquet(str(folder / "between"))
+    between = parquet_frame(links.sparkSession, folder / "between")
     solved = solve(between, between.count()).select(F.col(NODE).alias("tree"), COMPONENT)
     return stars_by_node.join(solved, "tree", "left").select(
         NODE, F.coalesce(COMPONENT, "tree").alias(COMPONENT)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from identity.components.driver import COMPONENT, NODE
 from identity.components.links import SOURCE, TARGET
 from lakehouse.errors import StepFailed
+from lakehouse.session.parquet import parquet_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -39,7 +40,7 @@ def components_by_rounds(
 
     def stored_frame(frame: DataFrame, name: str) -> DataFrame:
         frame.write.mode("overwrite").parquet(str(folder / name))
-        return spark.read.parquet(str(folder / name))
+        return parquet_frame(spark, folder / name)
 
     rest = stored_frame(_downwards(links, SOURCE, TARGET), "rest_0")
     aside: list[DataFrame] = []

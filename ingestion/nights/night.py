@@ -25,6 +25,7 @@ from ingestion.nights.landing_tables import create_landing_tables
 from ingestion.nights.work import FeedWork, analyse_all, judge, read_all, side_by_side
 from ingestion.records import landing
 from lakehouse.errors import InputInvalid
+from lakehouse.session.parquet import parquet_frame
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def _write_table(lake: Lake, work: FeedWork, judgement: Judgement, table: mappin
         rows = judgement.accepted_rows(table).read_all().drop_columns(["_feed"])
     else:
         files = judgement.accepted_files(table, work.folder / f"states{table.index}")
-        rows = lake.spark.read.parquet(*(str(file.path) for file in files))
+        rows = parquet_frame(lake.spark, *(file.path for file in files))
     lake.change_states(table.name, rows, feed=feed.feed, business_date=night, mode=mode)
 
 

@@ -20,13 +20,13 @@ from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import Contracts, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.query.desk import newest_sql
-from lakehouse.query.words import literal
+from lakehouse.query.words import spark_literal
 from lakehouse.settings.settings import Settings
 from lakehouse.states.rule import Change, Mode, Scope, StateCounts, check_state
+from lakehouse.tables.commits import Commits, condition, contract_errors
 from lakehouse.tables.creation import create_table
-from lakehouse.tables.frames import Frame, fit, is_arrow, is_reader, with_lost_columns
-from lakehouse.tables.packing import write_packed, writer_properties
-from lakehouse.tables.staged_files import StagedFile, holds_only, staged_rows, take_files
+from lakehouse.tables.frames import Frame, fit, is_arrow, is_reader
+from lakehouse.tables.staged_files import StagedFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 DBT_DATABASE = "tags_work"
-# From here on the files of a write are made by several cores; fewer rows are written by `deltalake`, in one.
-_MANY_ROWS = 500_000
 # What Spark's in-memory catalog of this process knows: table → folder.
 _catalog: dict[str, str] = {}
 
@@ -107,7 +105,7 @@ class Lake:
         rules = contract_of_table.checks()
         if now == rules:
             return
-        with _contract_errors(self.contracts.get(contract_of_table.name)):
+        with contract_errors(self.contracts.get(contract_of_table.name)):
             for name in [name for name, rule in now.items() if rules.get(name) != rule]:
                 table.alter.drop_constraint(name)
             for name in [name for name, rule in rules.items() if now.get(name) != rule]:
@@ -126,7 +124,7 @@ class Lake:
             self.spark.sql(f"CREATE DATABASE IF NOT EXISTS {database}")
             if name in _catalog:
                 self.spark.sql(f"DROP TABLE IF EXISTS {name}")
-            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION '{path}'")
+            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {spark_literal(path)}")
             _catalog[name] = path
 
     def version(self, table: str) -> int:
@@ -185,10 +183,10 @@ class Lake:
 
     def append(self, table: str, frame: Frame) -> None:
         """Add rows; columns are matched to the contract by name and cast."""
-        with self._locks[table], _contract_errors(self.contracts.get(table)):
+        with self._locks[table], contract_errors(self.contracts.get(table)):
             rows_of_table = fit(frame, self.contracts.get(table))
             if is_arrow(rows_of_table):
-                self._write_arrow(table, rows_of_table, mode="append")
+                self._commits(table).append(rows_of_table)
             else:
                 rows_of_table.write.format("delta").mode("append").save(self.path(table))
 
@@ -204,23 +202,21 @@ class Lake:
 
         Where nothing is there to be replaced this is a plain append, which costs a third, or nothing at all.
         """
-        with self._locks[table], _contract_errors(self.contracts.get(table)):
+        with self._locks[table], contract_errors(self.contracts.get(table)):
             rows_of_table = fit(frame, self.contracts.get(table))
-            condition = _condition(equals)
-            nothing_there = not self._may_hold(table, equals)
+            where = condition(equals)
+            nothing_there = not self._commits(table).files_that_may_hold(equals)
             if is_arrow(rows_of_table):
                 if nothing_there and not is_reader(rows_of_table) and not rows_of_table.num_rows:
                     return
                 if nothing_there:
-                    self._write_arrow(table, rows_of_table, mode="append")
+                    self._commits(table).append(rows_of_table)
                 else:
-                    self._write_arrow(table, rows_of_table, mode="overwrite", predicate=condition)
+                    self._commits(table).replace(rows_of_table, where)
             elif nothing_there:
                 rows_of_table.write.format("delta").mode("append").save(self.path(table))
             else:
-                writer = (
-                    rows_of_table.write.format("delta").mode("overwrite").option("replaceWhere", condition)
-                )
+                writer = rows_of_table.write.format("delta").mode("overwrite").option("replaceWhere", where)
                 writer.save(self.path(table))
 
     def take_files(self, table: str, files: Sequence[StagedFile], **equals: Any) -> None:
@@ -230,28 +226,15 @@ class Lake:
         folder, and must not be changed any more; only where a file of the table also holds other rows is anything written
         again.
         """
-        with self._locks[table], _contract_errors(self.contracts.get(table)):
-            contract_of_table = self.contracts.get(table)
-            old = self._may_hold(table, equals) if equals else []
-            if all(holds_only(file, equals) for file in old):
-                take_files(
-                    self.delta(table),
-                    Path(self.path(table)),
-                    contract_of_table,
-                    files,
-                    in_place_of=old,
-                    run_id=self.run_id,
-                )
-            else:
-                rows = staged_rows(files, contract_of_table)
-                self._write_arrow(table, rows, mode="overwrite", predicate=_condition(equals))
+        with self._locks[table], contract_errors(self.contracts.get(table)):
+            self._commits(table).replace_by_files(files, equals)
 
     def overwrite(self, table: str, frame: Frame) -> None:
         """Replace the whole table, its columns included; for derived tables and small current ones."""
-        with self._locks[table], _contract_errors(self.contracts.get(table)):
+        with self._locks[table], contract_errors(self.contracts.get(table)):
             rows_of_table = fit(frame, self.contracts.get(table))
             if is_arrow(rows_of_table):
-                self._write_arrow(table, rows_of_table, mode="overwrite", schema_mode="overwrite")
+                self._commits(table).overwrite(rows_of_table)
             else:
                 writer = (
                     rows_of_table.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
@@ -261,7 +244,7 @@ class Lake:
     def extend_dictionary(self, table: str, frame: Frame) -> None:
         """Add the rows whose key the dictionary does not hold yet; never change or remove one."""
         key = list(self.contracts.get(table).key)
-        with self._locks[table], _contract_errors(self.contracts.get(table)):
+        with self._locks[table], contract_errors(self.contracts.get(table)):
             rows_of_table = fit(frame, self.contracts.get(table))
             if is_arrow(rows_of_table):
                 keys = self.read_arrow(table, columns=key)
@@ -271,7 +254,7 @@ class Lake:
                     else rows_of_table
                 )
                 if fresh.num_rows:
-                    self._write_arrow(table, fresh.select(rows_of_table.column_names), mode="append")
+                    self._commits(table).append(fresh.select(rows_of_table.column_names))
             else:
                 fresh = rows_of_table.join(self.read(table).select(*key), on=key, how="left_anti")
                 fresh.select(*rows_of_table.columns).write.format("delta").mode("append").save(
@@ -296,7 +279,7 @@ class Lake:
         """
         contract = self._contract_of_state(table, frame)
         change = Change(contract, feed, business_date, mode, tuple(key or contract.key), scope)
-        with self._locks[table], _contract_errors(self.contracts.get(table)):
+        with self._locks[table], contract_errors(self.contracts.get(table)):
             if is_arrow(frame):
                 return self._change_by_duckdb(change, frame)
             return self._change_by_spark(change, frame)
@@ -335,33 +318,12 @@ class Lake:
         else:
             changes = inserts(first_rows(change, incoming))
         counts = Counter(changes["_action"].to_pylist())
+        commits = self._commits(change.contract.name)
         if set(counts) == {"insert"}:
-            self._write_arrow(
-                change.contract.name, changes.drop_columns(["_action"]), delta=delta, mode="append"
-            )
+            commits.append(changes.drop_columns(["_action"]), delta=delta)
         elif counts:
-            self._merge_arrow(delta, changes, change)
+            commits.merge(delta, changes, change)
         return StateCounts(counts["insert"], counts["update"], counts["delete"])
-
-    def _merge_arrow(self, delta: DeltaTable, changes: pa.Table, change: Change) -> None:
-        from deltalake import CommitProperties
-
-        on = " AND ".join(f't."{name}" = s."{name}"' for name in ("_feed", "valid_from", *change.key))
-        values = {f'"{name}"': f's."{name}"' for name in change.contract.columns}
-        (
-            delta.merge(
-                changes,
-                predicate=on,
-                source_alias="s",
-                target_alias="t",
-                commit_properties=CommitProperties(custom_metadata={"userMetadata": self.run_id}),
-                writer_properties=writer_properties(changes.schema),
-            )
-            .when_matched_delete(predicate="s._action = 'delete'")
-            .when_matched_update(updates=values)
-            .when_not_matched_insert(updates=values)
-            .execute()
-        )
 
     def _change_by_spark(self, change: Change, frame: Frame) -> StateCounts:
         from lakehouse.states.spark import changes_by_spark, incoming_frame
@@ -378,25 +340,10 @@ class Lake:
                 rows = changes.drop("_action").select(*change.contract.columns)
                 rows.write.format("delta").mode("append").save(path)
             elif counts:
-                self._merge_frame(changes, change)
+                self._commits(table).merge_by_spark(self.spark, changes, change)
             return StateCounts(counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
         finally:
             changes.unpersist()
-
-    def _merge_frame(self, changes: DataFrame, change: Change) -> None:
-        from delta.tables import DeltaTable as SparkDeltaTable
-
-        on = " AND ".join(f"t.{name} <=> s.{name}" for name in ("_feed", "valid_from", *change.key))
-        values: dict[str, Any] = {f"`{name}`": f"s.`{name}`" for name in change.contract.columns}
-        (
-            SparkDeltaTable.forPath(self.spark, self.path(change.contract.name))
-            .alias("t")
-            .merge(changes.alias("s"), on)
-            .whenMatchedDelete(condition="s._action = 'delete'")
-            .whenMatchedUpdate(set=values)
-            .whenNotMatchedInsert(values=values)
-            .execute()
-        )
 
     def restore(self, table: str, version: int) -> None:
         """Bring a table back to an earlier version by a new commit, unless it is there already."""
@@ -404,49 +351,13 @@ class Lake:
         if delta.version() != version:
             delta.restore(version)
 
-    def _write_arrow(
-        self, table: str, rows: pa.Table, *, delta: DeltaTable | None = None, **options: Any
-    ) -> None:
-        """Write Arrow rows; ``delta`` is the newest version of the table, where it is open already."""
-        from deltalake import CommitProperties, write_deltalake
-
-        delta = delta or self.delta(table)
-        if _is_worth_parts(rows, delta, self.contracts.get(table)) and not options.get("predicate"):
-            self._write_parts(table, delta, rows, is_whole=options["mode"] == "overwrite")
-            return
-        if options.get("schema_mode") != "overwrite":
-            rows = with_lost_columns(rows, delta.schema().fields)
-        metadata = CommitProperties(custom_metadata={"userMetadata": self.run_id})
-        partition_by = list(self.contracts.get(table).partition_by) or None
-        write_deltalake(
-            delta,
-            rows,
-            partition_by=partition_by,
-            commit_properties=metadata,
-            writer_properties=writer_properties(rows.schema),
-            **options,
+    def _commits(self, table: str) -> Commits:
+        return Commits(
+            self.contracts.get(table),
+            Path(self.path(table)),
+            self.run_id,
+            lambda: self.exchange(f"{table}.parts"),
         )
-
-    def _write_parts(self, table: str, delta: DeltaTable, rows: pa.Table, *, is_whole: bool) -> None:
-        old = _add_actions(delta) if is_whole else []
-        with self.exchange(f"{table}.parts") as folder:
-            files = [StagedFile(file, {}) for file in write_packed(rows, folder)]
-            take_files(
-                delta,
-                Path(self.path(table)),
-                self.contracts.get(table),
-                files,
-                in_place_of=old,
-                run_id=self.run_id,
-            )
-
-    def _may_hold(self, table: str, equals: dict[str, Any]) -> list[dict[str, Any]]:
-        """Give from the Delta log alone the files that may hold rows that equal ``equals``."""
-        return [
-            file
-            for file in _add_actions(self.delta(table))
-            if all(_may_equal(file, column, value) for column, value in equals.items())
-        ]
 
 
 def open_lake(
@@ -464,63 +375,3 @@ def open_lake(
     lake.contracts.add(*contracts)
     lake.create()
     return lake
-
-
-def _add_actions(delta: DeltaTable) -> list[dict[str, Any]]:
-    import pyarrow as pa
-
-    return pa.table(delta.get_add_actions(flatten=True)).to_pylist()  # type: ignore[no-any-return]
-
-
-def _is_worth_parts(rows: Frame, delta: DeltaTable, contract_of_table: Contract) -> bool:
-    """Tell whether rows are so many that several cores should write them, as files of the columns the table has."""
-    if is_reader(rows) or rows.num_rows < _MANY_ROWS or contract_of_table.partition_by:
-        return False
-    from deltalake import Schema
-
-    has, gets = delta.schema().fields, Schema.from_arrow(rows.schema).fields
-    return [(field.name, field.type) for field in has] == [(field.name, field.type) for field in gets]
-
-
-def _condition(equals: dict[str, Any]) -> str:
-    return " AND ".join(f"{column} = {literal(value)}" for column, value in equals.items())
-
-
-def _may_equal(file: dict[str, Any], column: str, value: Any) -> bool:
-    if f"partition.{column}" in file:
-        return str(file[f"partition.{column}"]) == str(value)
-    low, high = file.get(f"min.{column}"), file.get(f"max.{column}")
-    if low is None or high is None:
-        return True
-    return str(low) <= str(value) <= str(high) if isinstance(low, str) else low <= value <= high
-
-
-@contextmanager
-def _contract_errors(contract: Contract) -> Iterator[None]:
-    """Turn a violated CHECK into one sentence that names table and rule, and no value of the row."""
-    from deltalake.exceptions import DeltaError
-
-    def sentence_of(text: str) -> str | None:
-        for name, rule in contract.checks().items():
-            if name in text or rule in text:
-                return f"a row for {contract.name} breaks the contract: {rule}"
-        return None
-
-    try:
-        yield
-    except ContractBroken:
-        raise
-    except DeltaError as wrong:
-        if "validation check" not in str(wrong) and "CHECK" not in str(wrong):
-            raise
-        sentence = (
-            sentence_of(str(wrong))
-            or f"a row for {contract.name} breaks one of: {'; '.join(contract.checks().values())}"
-        )
-        raise ContractBroken(sentence) from None
-    except Exception as wrong:
-        if "DELTA_VIOLATE_CONSTRAINT" not in str(wrong) and "CHECK constraint" not in str(wrong):
-            raise
-        raise ContractBroken(
-            sentence_of(str(wrong)) or f"a row for {contract.name} breaks its contract"
-        ) from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lakehouse.query.desk import newest_sql
 from lakehouse.query.files import parquet_sql
+from lakehouse.session.parquet import parquet_frame
 from segments.choosing.compile import LIST_VIEW, LeafTable, Leaves
 from segments.language.lists import StaticList
 
@@ -71,7 +72,7 @@ def _by_spark(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table, 
 
     lake.register(leaf_table.tables)
     pq.write_table(entries, folder / "lists.parquet")
-    lake.spark.read.parquet(str(folder / "lists.parquet")).createOrReplaceTempView(LIST_VIEW)
+    parquet_frame(lake.spark, folder / "lists.parquet").createOrReplaceTempView(LIST_VIEW)
     lake.spark.sql(leaf_table.sql).write.parquet(str(folder / "leaves"))
     return desk.keep("leaf_table", parquet_sql(sorted((folder / "leaves").glob("*.parquet"))))
 

@@ -19,7 +19,9 @@ from lakehouse.contracts.contract import Bound
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import GateStopped, StepFailed
 from lakehouse.query.desk import open_newest, open_scratch
-from lakehouse.query.files import parquet_sql
+from lakehouse.query.files import file_paths, parquet_sql
+from lakehouse.query.words import spark_literal
+from lakehouse.session.parquet import parquet_frame
 from tags.build.project import CURRENT, DAILY, source_tables, wide_contracts, write_project
 from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags
@@ -96,7 +98,7 @@ def _work_rows(lake: Lake) -> Any:
 
     if _is_small(lake):
         return pq.read_table(lake.path(WORK))
-    return lake.spark.read.parquet(lake.path(WORK))
+    return parquet_frame(lake.spark, lake.path(WORK))
 
 
 def _is_small(lake: Lake) -> bool:
@@ -137,7 +139,11 @@ def run_dbt(
     logs.mkdir(parents=True, exist_ok=True)
     small = not command and _is_small(lake)
     work = lake.settings.lake / "tags_work"
-    variables = {"business_date": business_date.isoformat(), "work_root": str(work), "small": small}
+    variables = {
+        "business_date": business_date.isoformat(),
+        "work_root": spark_literal(str(work))[1:-1],
+        "small": small,
+    }
     arguments = [
         *(command or ("build", "--exclude", "tag:deep", "test_type:unit")),
         *("--project-dir", str(project), "--profiles-dir", str(project)),
@@ -169,9 +175,12 @@ def _view_files(lake: Lake, child: SparkSession, sources: list[str]) -> None:
     """Make a temporary view ``<database>__<table>`` over the files of each table's newest version."""
     for name in sources:
         schema = contract(name).spark_schema()
-        files = lake.delta(name).file_uris()
-        reader = child.read.schema(schema).option("basePath", lake.path(name))
-        rows = reader.parquet(*files) if files else child.createDataFrame([], schema)
+        files = file_paths(lake.delta(name))
+        rows = (
+            parquet_frame(child, *files, schema=schema, base=lake.path(name))
+            if files
+            else child.createDataFrame([], schema)
+        )
         if lake.row_count(name) <= SMALL_ROWS:
             rows = rows.coalesce(1)
         rows.createOrReplaceTempView(name.replace(".", "__"))

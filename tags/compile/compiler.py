@@ -8,7 +8,7 @@ wrong with an entry is found by ``tags.compile.checks``.
 
 from __future__ import annotations
 
-from lakehouse.query.words import spark_literal
+from lakehouse.query.words import spark_literal, spark_literals
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.plan import Scan, ScanPlan
 from tags.compile.relations import TagSource
@@ -180,7 +180,7 @@ class Writer:
             return None
         if entry.value.cardinality == "set":
             values = entry.default if isinstance(entry.default, list) else []
-            return f"cast(array({', '.join(spark_literal(v) for v in values)}) as {entry.value.spark_type})"
+            return f"cast(array({spark_literals(values)}) as {entry.value.spark_type})"
         if entry.default is not None:
             return spark_literal(entry.default)
         if entry.value.type in _ZERO:

@@ -9,9 +9,9 @@ import duckdb
 import pytest
 from segment_bank import spec
 
+from lakehouse.query.words import spark_literal
 from segments.language.buckets import BUCKETS, bucket, bucket_duckdb_sql
 from segments.language.conditions import All, Any_, ListLeaf, Not, decide, logic_sql
-from lakehouse.query.words import spark_literal
 from segments.language.operators import Test, answer, type_fault
 from segments.language.spec import read_segment, version_matches
 

@@ -68,7 +68,9 @@ def test_a_literal_and_an_identifier_say_exactly_the_text(text):
             assert desk.keep("named", f"SELECT 1 AS {identifier(text)}").columns == (text,)
 
 
-@pytest.mark.parametrize("text", ["O'Neill", "a\\' OR true --", "back\\slash", "''", "line\nend", "银行", "`x`", "\\u0041"])
+@pytest.mark.parametrize(
+    "text", ["O'Neill", "a\\' OR true --", "back\\slash", "''", "line\nend", "银行", "`x`", "\\u0041"]
+)
 def test_spark_reads_a_literal_and_an_identifier_as_exactly_the_text(spark, text):
     row = spark.sql(f"SELECT {spark_literal(text)} AS {spark_identifier(text)}").collect()[0]
     assert row.asDict() == {text: text}
