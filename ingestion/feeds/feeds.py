@@ -18,10 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-from ingestion.feeds.expressions import Expression, ExpressionInvalid, parse_expression, unknown_column
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
+from lakehouse.expressions.expression import Expression, parse_expression, unknown_column
+from lakehouse.expressions.tokens import ExpressionInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
 # Columns every expression may read beside the delivered ones.
@@ -370,23 +371,7 @@ def _check_expression(feed: Feed, text: str, what: str, *path: str | int) -> Exp
         raise feed.fault(
             f"the expression of {what} reads '{unknown}', which is no delivered column{hint}", *path
         )
-    if "." in unknown_dotted(text, feed.columns):
-        name = unknown_dotted(text, feed.columns)
-        raise feed.fault(f"the expression of {what} reads {name}; write `{name}` in backticks", *path)
     return expression
-
-
-def unknown_dotted(text: str, columns: tuple[str, ...]) -> str:
-    """Give a dotted delivered column that ``text`` names without backticks, which Spark takes for a table's column."""
-    import sqlglot
-
-    tree = sqlglot.parse_one(text, dialect="spark")
-    dotted = {name.lower() for name in columns if "." in name}
-    for column in tree.find_all(sqlglot.exp.Column):
-        name = ".".join(part.name for part in column.parts)
-        if len(column.parts) > 1 and name.lower() in dotted:
-            return name
-    return ""
 
 
 def _check_target(feed: Feed, target: Target, at: int) -> None:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingestion.feeds.expressions import parse_expression
 from ingestion.feeds.feeds import Feed, key_policy
 from ingestion.feeds.translation import DATE, LONG, STRING, Translator, Untranslatable
 from ingestion.records.record_files import numbered_column, numbered_columns
 from lakehouse.contracts.contract import Column, Contract
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid
+from lakehouse.expressions.expression import parse_expression
 from lakehouse.query import words
 from lakehouse.query.desk import Relation
 from lakehouse.query.words import literal, spark_identifier, spark_literal

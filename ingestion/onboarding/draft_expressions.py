@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from ingestion.feeds.expressions import ExpressionInvalid, parse_expression
 from ingestion.onboarding.shapes import DAYS, INSTANTS, WITH_POINT_ZERO, ColumnShape
 from ingestion.onboarding.suggestions import synonyms
 from lakehouse.contracts.contract import Column
+from lakehouse.expressions.expression import parse_expression
+from lakehouse.expressions.tokens import ExpressionInvalid
 from lakehouse.query.words import spark_identifier, spark_literal
 
 TODO = "TODO"

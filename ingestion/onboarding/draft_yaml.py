@@ -85,7 +85,7 @@ def _format(sample: FileSample) -> str:
 
 def _readers_of(sample: FileSample, proposal: Proposal) -> dict[str, list[str]]:
     """Give delivered column → the trusted columns that read it."""
-    from ingestion.feeds.expressions import parse_expression
+    from lakehouse.expressions.expression import parse_expression
 
     readers: dict[str, list[str]] = {}
     for target in proposal.targets:

@@ -133,7 +133,7 @@ def _judge(spark: SparkSession, feed: Feed, folder: Path) -> judging.Judgement:
 
 def _unmapped(feed: Feed) -> tuple[str, ...]:
     """Give the named columns that no expression reads."""
-    from ingestion.feeds.expressions import parse_expression
+    from lakehouse.expressions.expression import parse_expression
 
     texts = [rule.refuse_when for rule in feed.row_rules]
     for target in feed.targets:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import sqlglot
 from sqlglot import exp
 
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import ContractBroken
+from lakehouse.expressions.expression import syntax_tree
+from lakehouse.expressions.tokens import ExpressionInvalid
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
 from tags.compile.plan import ScanPlan
@@ -69,11 +70,14 @@ def _texts(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
 
 def _parse(registry: Registry, entry: Entry, text: str, keys: Keys) -> exp.Expression:
     try:
-        tree = sqlglot.parse_one(text, dialect="spark")
-    except sqlglot.errors.SqlglotError as wrong:
-        problem = str(wrong).split("\n")[0].rstrip(".")
-        raise registry.fault(entry.code, f"'{text}' is not Spark SQL: {problem}", *keys) from None
-    return tree  # type: ignore[return-value]
+        return syntax_tree(text)  # type: ignore[no-any-return]
+    except ExpressionInvalid as wrong:
+        raise registry.fault(entry.code, f"'{_short(text)}' {wrong}", *keys) from None
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:80]}…"
 
 
 def _names(tree: exp.Expression) -> list[str]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.feeds.expressions import ExpressionInvalid, parse_expression
 from ingestion.feeds.feeds import key_policy, load_feeds, read_feed
 from lakehouse.errors import SettingsInvalid
+from lakehouse.expressions.expression import parse_expression
+from lakehouse.expressions.tokens import ExpressionInvalid
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 FEED = """\

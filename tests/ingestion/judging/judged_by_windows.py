@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 
-from ingestion.feeds.expressions import parse_expression
 from ingestion.feeds.feeds import Feed, key_policy
 from ingestion.judging.mapping import TableMap, table_maps
 from lakehouse.contracts.contract import Column
+from lakehouse.expressions.expression import parse_expression
 
 DELIVERED_ORDER = "_business_date, _file, _row"
 

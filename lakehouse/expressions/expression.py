@@ -1,0 +1,256 @@
+"""An expression of the language: admitted word by word, parsed once, with what it reads.
+
+Two gates stand one behind the other. The tokens decide which words and signs may be written; the tree that sqlglot makes
+of them decides which kinds of nodes may come of it. A text passes when both admit it, so neither a word that a parser
+reads in its own way nor a construct of plain words runs unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import Any
+
+from lakehouse.expressions.tokens import ExpressionInvalid, Token, tokens_of
+from lakehouse.expressions.words import (
+    DEEPEST,
+    FUNCTIONS,
+    INSTEAD,
+    KEYWORDS,
+    LENGTHENING,
+    LONGEST_PAD,
+    RESERVED,
+    TYPES,
+    word_set,
+)
+
+# Kinds of nodes besides functions: names of sqlglot's classes.
+_NODES = word_set(
+    "Column Identifier Literal Null Boolean Paren Placeholder Parameter EQ NEQ LT LTE GT GTE NullSafeEQ",
+    "NullSafeNEQ And Or Not Is In Between Like ILike RegexpLike Escape Add Sub Mul Div Mod Neg DPipe Case",
+    "If Cast TryCast DataType DataTypeParam Bracket Lambda Var Distinct Array FromTimeZone AtTimeZone",
+    "JSONPath JSONPathRoot JSONPathKey JSONPathSubscript",
+)
+_BEFORE_PARENTHESIS = KEYWORDS | {"decimal", "numeric"}
+
+
+@dataclass(frozen=True)
+class Expression:
+    """What a text reads: columns, ``:parameters``, and its ``try_…`` calls as (text, columns)."""
+
+    text: str
+    columns: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
+    tries: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it reads nothing of the row."""
+        return not self.columns
+
+
+@lru_cache(maxsize=4096)
+def parse_expression(text: str) -> Expression:
+    """Give what ``text`` reads; ``ExpressionInvalid`` when it is no expression of the language over one row."""
+    tokens = tokens_of(text)
+    _refuse_words(tokens)
+    tree = _tree(text)
+    _refuse_nodes(tree)
+    _refuse_unread_words(tokens, tree)
+    return Expression(text, _columns_in(tree), _parameters_in(tokens), _tries_in(text, tokens))
+
+
+def syntax_tree(text: str) -> Any:
+    """Give sqlglot's tree of an expression of the language."""
+    parse_expression(text)
+    return _tree(text)
+
+
+def unknown_column(expression: Expression, names: Collection[str]) -> str | None:
+    """Give the first column the expression reads that is not known (Spark does not mind the case of letters)."""
+    lowered = {name.lower() for name in names}
+    return next((name for name in expression.columns if name.lower() not in lowered), None)
+
+
+def _refuse_words(tokens: tuple[Token, ...]) -> None:
+    depth = 0
+    for token, after in pairwise([*tokens, None]):
+        assert token is not None
+        is_called = after is not None and after.text == "("
+        depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
+        if depth > DEEPEST:
+            raise ExpressionInvalid(f"is nested deeper than {DEEPEST}")
+        if is_called and token.kind == "quoted":
+            raise ExpressionInvalid(f"calls {token.text}, a name in backticks")
+        if is_called and token.kind == "word" and token.text.lower() not in FUNCTIONS | _BEFORE_PARENTHESIS:
+            raise ExpressionInvalid(_refusal(token.text.lower()))
+    _refuse_long_pads(tokens)
+
+
+def _refusal(name: str) -> str:
+    instead = INSTEAD.get(name)
+    hint = f": {instead}" if instead else _nearest(name, FUNCTIONS)
+    return f"uses {name}(), which the language does not have{hint}"
+
+
+def _nearest(name: str, words: Collection[str]) -> str:
+    """Give the nearest word of a list that is too long to be shown, always one."""
+    nearest = get_close_matches(name, sorted(words), 1, cutoff=0.0)[0]
+    return f"; the nearest word it has is {nearest}"
+
+
+def _refuse_long_pads(tokens: tuple[Token, ...]) -> None:
+    """Let a text be padded to a plain number of characters only."""
+    for at, token in enumerate(tokens):
+        if token.text.lower() not in LENGTHENING or token.kind != "word" or tokens[at + 1 : at + 2] == ():
+            continue
+        parts = _arguments(tokens, at + 1)
+        length = parts[1] if len(parts) > 1 else ()
+        plain = len(length) == 1 and length[0].kind == "number" and length[0].text.isdigit()
+        if not plain or int(length[0].text) > LONGEST_PAD:
+            raise ExpressionInvalid(
+                f"uses {token.text}() with another length than a number up to {LONGEST_PAD}"
+            )
+
+
+def _arguments(tokens: tuple[Token, ...], opening: int) -> list[tuple[Token, ...]]:
+    """Give the tokens of every argument of a call whose parenthesis opens at ``opening``."""
+    depth, parts, part = 0, [], []
+    for token in tokens[opening:]:
+        depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
+        if depth == 0:
+            break
+        if token.text == "," and depth == 1:
+            parts.append(tuple(part))
+            part = []
+        elif not (token.text == "(" and depth == 1 and not part and not parts):
+            part.append(token)
+    return [*parts, tuple(part)]
+
+
+@cache
+def _sqlglot() -> Any:
+    import logging
+
+    import sqlglot
+
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    return sqlglot
+
+
+@lru_cache(maxsize=4096)
+def _tree(text: str) -> Any:
+    sqlglot = _sqlglot()
+    try:
+        trees = sqlglot.parse(text, dialect="spark")
+    except sqlglot.errors.SqlglotError as wrong:
+        details = getattr(wrong, "errors", None) or [{"description": "cannot be read", "col": None}]
+        description = str(details[0].get("description") or "cannot be read").split(" for <")[0].rstrip(".")
+        at = details[0].get("col")
+        raise ExpressionInvalid(
+            f"is not Spark SQL ({description}{f', at character {at}' if at else ''})"
+        ) from None
+    if len(trees) != 1 or trees[0] is None:
+        raise ExpressionInvalid("must be one expression")
+    return trees[0]
+
+
+def _refuse_nodes(tree: Any) -> None:
+    exp = _sqlglot().exp
+    if isinstance(tree, (exp.Alias, exp.Aliases)):
+        raise ExpressionInvalid("has words after its end; is an operator or a quote missing?")
+    for node in tree.walk():
+        if isinstance(node, (exp.Query, exp.Subquery, exp.Table, exp.Command)):
+            raise ExpressionInvalid("must be an expression over one row, without a query inside")
+        if isinstance(node, exp.Window):
+            raise ExpressionInvalid("uses a window, which needs more than one row")
+        if isinstance(node, exp.AggFunc):
+            raise ExpressionInvalid(f"uses {node.sql_name().lower()}(), which needs more than one row")
+        if isinstance(node, exp.DataType):
+            _refuse_type(node)
+        elif not isinstance(node, exp.Func) and type(node).__name__ not in _NODES:
+            raise ExpressionInvalid(f"has a {type(node).__name__}, which the language does not have")
+
+
+def _refuse_type(node: Any) -> None:
+    word = node.sql(dialect="spark").lower().split("(")[0].split("<")[0]
+    if word not in TYPES:
+        hint = f": {INSTEAD[word]}" if word in INSTEAD else _nearest(word, TYPES)
+        raise ExpressionInvalid(f"uses the type {word}, which the language does not have{hint}")
+
+
+def _refuse_unread_words(tokens: tuple[Token, ...], tree: Any) -> None:
+    """Refuse a word that is no keyword and that the tree does not hold as a name: a function without parentheses, a unit."""
+    exp = _sqlglot().exp
+    names = {node.name.lower() for node in tree.find_all(exp.Identifier)}
+    for token, after in pairwise([*tokens, None]):
+        assert token is not None
+        word = token.text.lower()
+        if token.kind != "word" or (after is not None and after.text == "("):
+            continue
+        begins_literal = word in ("date", "timestamp") and after is not None and after.kind == "text"
+        is_name = word in names and word not in RESERVED
+        if word in KEYWORDS or is_name or word in TYPES or begins_literal or _is_unit(word, tree):
+            continue
+        raise ExpressionInvalid(_refusal(word).replace("()", ""))
+    written = sum(token.kind == "parameter" for token in tokens)
+    if written != sum(1 for _ in tree.find_all(exp.Placeholder)):
+        raise ExpressionInvalid("has a ':' that begins no parameter")
+
+
+def _is_unit(word: str, tree: Any) -> bool:
+    """Tell whether a word is the unit of a call such as ``dateadd(day, 1, d)``."""
+    exp = _sqlglot().exp
+    return any(node.name.lower() == word for node in tree.find_all(exp.Var))
+
+
+def _parameters_in(tokens: tuple[Token, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(token.text[1:] for token in tokens if token.kind == "parameter"))
+
+
+def _columns_in(tree: Any) -> tuple[str, ...]:
+    exp = _sqlglot().exp
+    columns: dict[str, None] = {}
+    for column in tree.find_all(exp.Column):
+        if not _is_lambda_parameter(column, column.parts[0].name):
+            columns[".".join(part.name for part in column.parts)] = None
+    return tuple(columns)
+
+
+def _is_lambda_parameter(column: Any, name: str) -> bool:
+    exp = _sqlglot().exp
+    scope = column.find_ancestor(exp.Lambda)
+    while scope is not None:
+        if any(parameter.name == name for parameter in scope.expressions):
+            return True
+        scope = scope.find_ancestor(exp.Lambda)
+    return False
+
+
+def _tries_in(text: str, tokens: tuple[Token, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Give the outermost ``try_…(…)`` calls verbatim, each with the columns it reads."""
+    return tuple(
+        (call, _columns_in(_sqlglot().parse_one(call, dialect="spark"))) for call in _try_calls(text, tokens)
+    )
+
+
+def _try_calls(text: str, tokens: tuple[Token, ...]) -> Iterator[str]:
+    at = 0
+    while at < len(tokens) - 1:
+        token = tokens[at]
+        if not (
+            token.kind == "word" and token.text.lower().startswith("try_") and tokens[at + 1].text == "("
+        ):
+            at += 1
+            continue
+        depth, end = 0, at + 1
+        while end < len(tokens):
+            depth += (tokens[end].text == "(") - (tokens[end].text == ")")
+            if depth == 0:
+                break
+            end += 1
+        yield text[token.start : tokens[min(end, len(tokens) - 1)].end]
+        at = end + 1

@@ -1,0 +1,78 @@
+"""The words of the language: functions, keywords, types and signs. What does not stand here is refused.
+
+Every function is a plain one of Spark SQL over the values of one row: it gives the same answer whenever and wherever it
+runs, reaches no file, table, class, session or network, and its answer is not much longer than what it is given.
+"""
+
+from __future__ import annotations
+
+
+def word_set(*lines: str) -> frozenset[str]:
+    """Give the words of some lines."""
+    return frozenset(" ".join(lines).split())
+
+
+FUNCTIONS = word_set(
+    # text
+    "ascii bit_length btrim char_length character_length concat concat_ws contains endswith find_in_set initcap instr left",
+    "length locate lower ltrim md5 octet_length overlay position regexp regexp_count regexp_extract regexp_instr regexp_like",
+    "regexp_replace replace reverse right rlike rtrim sha1 sha2 soundex split split_part startswith substr substring",
+    "substring_index translate trim upper lpad rpad",
+    # nothing and choice
+    "coalesce greatest if ifnull isnotnull isnull least nullif nvl nvl2",
+    # numbers
+    "abs bround ceil ceiling floor mod pmod round sign signum try_add try_divide try_multiply try_subtract",
+    # days and instants
+    "add_months date_add date_diff date_format date_sub date_trunc dateadd datediff day dayofmonth dayofweek dayofyear",
+    "from_unixtime from_utc_timestamp hour last_day make_date minute month months_between next_day quarter second",
+    "timestamp_micros timestamp_millis timestamp_seconds to_date to_timestamp to_utc_timestamp trunc try_to_date",
+    "try_to_timestamp unix_micros unix_millis unix_seconds weekday weekofyear year",
+    # lists and delivered JSON
+    "array array_compact array_contains array_distinct array_except array_intersect array_join array_max array_min",
+    "array_position array_remove array_sort array_union arrays_overlap cardinality element_at exists filter flatten forall",
+    "get get_json_object json_array_length size slice sort_array transform try_element_at",
+    # types
+    "cast date try_cast",
+    # of this product: 0 to 9999 by a salt and a person
+    "bucket",
+)
+
+KEYWORDS = word_set(
+    "and as between both case distinct else end escape false from ilike in is leading like not null or",
+    "regexp rlike then trailing true when",
+)
+
+TYPES = word_set(
+    "array bigint boolean date decimal int integer long numeric smallint string timestamp",
+)
+
+# What is said of words that people expect.
+INSTEAD = {
+    "now": "the business date is the only clock",
+    "current_date": "the business date is the only clock",
+    "current_timestamp": "the business date is the only clock",
+    "localtimestamp": "the business date is the only clock",
+    "curdate": "the business date is the only clock",
+    "unix_timestamp": "write to_timestamp with a format and unix_seconds",
+    "rand": "chance gives other rows in every run",
+    "randn": "chance gives other rows in every run",
+    "uuid": "chance gives other rows in every run",
+    "double": "money and shares are decimals",
+    "float": "money and shares are decimals",
+}
+
+# Spark computes these where no column has their name, without parentheses; a column of such a name stands in backticks.
+RESERVED = word_set(
+    "current_catalog current_database current_date current_path current_schema current_time",
+    "current_timestamp current_user grouping__id localtimestamp session_user",
+)
+
+# Signs that stand between names and values; the longest come first.
+SIGNS = ("<=>", "<>", "!=", "==", "<=", ">=", "||", "->", "(", ")", "[", "]", ",", "=", "<", ">", "+", "-", "*", "/", "%")  # fmt: skip
+
+LONGEST_TEXT = 8_000
+MOST_TOKENS = 1_500
+DEEPEST = 40
+# Functions that can make a text of any length, and the longest that a workspace may ask for.
+LENGTHENING = ("lpad", "rpad")
+LONGEST_PAD = 1_000
