@@ -22,7 +22,8 @@ run: $(VENV)/.ready ## simulate a bank and run its nights, from files to publish
 	@$(CDP) demo --workspace $(BANK) --people $(PEOPLE) --nights $(NIGHTS) --seed $(SEED) --history-months $(MONTHS)
 
 test: $(VENV)/.ready-dev ## run the tests (under ten minutes on two cores)
-	$(VENV)/bin/python -m pytest -m "not slow" -n 2 --dist loadgroup --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest -m "not slow" -n 2 --dist loadgroup --no-loadscope-reorder --cov --cov-report=
+	$(VENV)/bin/coverage report --format=total
 
 test-slow: $(VENV)/.ready-dev ## run the slow tests, end to end
 	$(VENV)/bin/python -m pytest -m slow

@@ -21,7 +21,8 @@ from ingestion.judging.mapping import TableMap, duck_type, map_in_process, table
 from ingestion.records.landing import ARRIVED_ON, Nights
 from ingestion.records.record_files import RecordFiles
 from lakehouse.query.desk import Desk, Relation, open_alone
-from lakehouse.query.words import literal, literals
+from lakehouse.query.files import parquet_call
+from lakehouse.query.words import literal
 from lakehouse.tables.staged_files import StagedFile
 
 # What DuckDB may hold beside the JVM; beyond, it writes to the exchange folder.
@@ -248,8 +249,8 @@ def _mapped_by_spark(folder: Path, maps: Sequence[TableMap]) -> str:
                 place = table.place(i, column.name)
                 casts.append(f"CAST({place} AS {duck_type(column.type)}) AS {place}")
     replacements = f" REPLACE ({', '.join(casts)})" if casts else ""
-    files = literals(sorted(folder.glob("*.parquet")))
-    return f"SELECT *{replacements}, len(reasons) = 0 AS is_ok FROM read_parquet([{files}], hive_partitioning = false)"
+    files = parquet_call(sorted(folder.glob("*.parquet")), "hive_partitioning = false")
+    return f"SELECT *{replacements}, len(reasons) = 0 AS is_ok FROM {files}"
 
 
 def _in_types_of(table: TableMap, schema: pa.Schema) -> pa.Schema:

@@ -18,7 +18,8 @@ from ingestion.records.landing import Nights
 from ingestion.records.reading import SPARK_READS_FROM_BYTES, FileReading, read_files, read_files_by_spark
 from ingestion.records.record_files import RecordFiles
 from lakehouse.contracts.reading import contract
-from lakehouse.query.words import literal, literals
+from lakehouse.query.files import file_paths, parquet_call
+from lakehouse.query.words import literal
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -203,8 +204,8 @@ def earlier_keys(lake: Lake, work: FeedWork, table: str) -> str | None:
     days = feed.dedupe_window(table) if fact.shape == "fact" else 0
     if not days:
         return None
-    nights = [(night - timedelta(days=n)).isoformat() for n in range(1, days + 1)]
-    files = lake.delta(table).file_uris(partition_filters=[("_arrived_on", "in", nights)])
+    first, end = literal((night - timedelta(days=days)).isoformat()), literal(night.isoformat())
+    files = file_paths(lake.delta(table), f"_arrived_on >= {first} AND _arrived_on < {end}")
     if not files:
         return None
     keys = ", ".join(
@@ -213,6 +214,6 @@ def earlier_keys(lake: Lake, work: FeedWork, table: str) -> str | None:
         if name != "source"
     )
     return (
-        f"SELECT {keys} FROM read_parquet([{literals(sorted(files))}], hive_partitioning = false, union_by_name = true) "
+        f"SELECT {keys} FROM {parquet_call(files, 'hive_partitioning = false, union_by_name = true')} "
         f"WHERE source = {literal(feed.source)}"
     )

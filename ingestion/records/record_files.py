@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from ingestion.feeds.feeds import Feed
 from ingestion.records import EXTRA, FILE, PROBLEM, RAW, ROW
 from ingestion.records.landing import ARRIVED_ON, BUSINESS_DATE, FEED, Nights, landing_contract, landing_names
-from lakehouse.query.words import identifier, literal, literals
+from lakehouse.query.files import parquet_call
+from lakehouse.query.words import identifier, literal
 from lakehouse.tables.staged_files import StagedFile
 
 if TYPE_CHECKING:
@@ -222,5 +223,5 @@ def _business_date(file: Path) -> date:
 
 
 def _parquet(folder: Path) -> str:
-    files = literals(sorted(folder.rglob("*.parquet")))
-    return f"read_parquet([{files}], hive_partitioning = true, hive_types = {{'{BUSINESS_DATE}': DATE}})"
+    options = f"hive_partitioning = true, hive_types = {{'{BUSINESS_DATE}': DATE}}"
+    return parquet_call(sorted(folder.rglob("*.parquet")), options)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 
-def file_paths(table: DeltaTable) -> list[Path]:
-    """Give the paths of the table's files, sorted.
+def file_paths(table: DeltaTable, predicate: str | None = None) -> list[Path]:
+    """Give the paths of the table's files, sorted; with a ``predicate`` those that may hold rows for which it is true.
 
     ``deltalake`` escapes the folder of the table (a space, ``#``, ``?``, Chinese characters) and leaves the rest of a
     path as it stands on disk, where a folder of a partition may be named ``k=a%20b``.
@@ -25,13 +25,19 @@ def file_paths(table: DeltaTable) -> list[Path]:
     root = table.table_uri.rstrip("/")
     escaped = urlparse(root).path if root.startswith("file:") else root
     folder = Path(unquote(escaped))
-    return sorted(folder / uri.removeprefix("file://")[len(escaped) + 1 :] for uri in table.file_uris())
+    uris = table.file_uris(file_pruning_predicate=predicate)
+    return sorted(folder / uri.removeprefix("file://")[len(escaped) + 1 :] for uri in uris)
 
 
 def parquet_sql(files: Iterable[Path | str], options: str = "") -> str:
-    """Give SQL that reads exactly these Parquet files: what DuckDB takes for a pattern is escaped."""
+    """Give SQL that reads exactly these Parquet files."""
+    return f"SELECT * FROM {parquet_call(files, options)}"
+
+
+def parquet_call(files: Iterable[Path | str], options: str = "") -> str:
+    """Give the call that reads exactly these Parquet files: what DuckDB takes for a pattern is escaped."""
     listing = ", ".join(literal(_escaped_pattern(str(file))) for file in files)
-    return f"SELECT * FROM read_parquet([{listing}]{', ' + options if options else ''})"
+    return f"read_parquet([{listing}]{', ' + options if options else ''})"
 
 
 def _escaped_pattern(path: str) -> str:

@@ -223,7 +223,7 @@ def test_a_table_of_many_commits_opens_from_a_checkpoint(lake, spark):
 
 
 def test_many_rows_become_files_of_several_cores_and_read_like_few(lake, spark, monkeypatch):
-    from lakehouse.tables import lake as writing
+    from lakehouse.tables import commits as writing
     from lakehouse.tables import packing
 
     monkeypatch.setattr(writing, "_MANY_ROWS", 4)

@@ -79,6 +79,7 @@ def test_the_next_writer_waits_for_the_jvm_of_one_that_died_and_not_of_one_that_
     jvm = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!"], stdout=subprocess.PIPE, text=True)
     assert jvm.stdout is not None
     orphan = int(jvm.stdout.readline())
+    jvm.stdout.close()
     jvm.wait()
     try:
         with hold_lock(tmp_path, "ended well") as note_jvm:

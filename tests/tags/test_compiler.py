@@ -95,7 +95,7 @@ def test_a_parameter_follows_the_day_it_takes_effect():
 
     history = [Param(name="x", value=1), Param(name="x", value=2, since="2026-07-01")]
     assert param_sql(history[:1]) == "1"
-    assert param_sql(history) == "case when {{ business_date() }} >= date'2026-07-01' then 2 else 1 end"
+    assert param_sql(history) == "case when {{ business_date() }} >= DATE '2026-07-01' then 2 else 1 end"
 
 
 def test_a_workspace_entry_replaces_the_keys_it_names(make_workspace):
