@@ -86,6 +86,12 @@ def tokens_of(text: str) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
+def short_text(text: str) -> str:
+    """Give the beginning of a text on one line, for a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:80]}…"
+
+
 def _changes_a_text(token: Token) -> bool:
     """Tell whether a word right before a quote makes engines read it in another way, as `r` and `x` do."""
     return token.kind in ("word", "number") and token.text.lower() not in KEYWORDS | {"date", "timestamp"}

@@ -19,6 +19,7 @@ from lakehouse.contracts.reading import build_contract, contract, contract_names
 from tags.compile.compilation import Compilation, compile_tags
 from tags.compile.compiler import WIDE_MODEL
 from tags.compile.places import PROJECT
+from tags.compile.sql_text import note
 
 CURRENT = "tags.customer_tags"
 DAILY = "tags.customer_tags_daily"
@@ -137,7 +138,7 @@ def _documentation(compilation: Compilation) -> dict[str, Any]:
         {"name": "kind", "description": "customer or prospect"},
     ]
     columns += [
-        {"name": e.code, "description": f"{e.name.zh} · {e.name.en}"} for e in compilation.plan.entries
+        {"name": e.code, "description": note(f"{e.name.zh} · {e.name.en}")} for e in compilation.plan.entries
     ]
     models: list[dict[str, Any]] = [
         {

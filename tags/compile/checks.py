@@ -14,7 +14,7 @@ from sqlglot import exp
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.expressions.expression import syntax_tree
-from lakehouse.expressions.tokens import ExpressionInvalid
+from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
 from tags.compile.plan import ScanPlan
@@ -72,12 +72,7 @@ def _parse(registry: Registry, entry: Entry, text: str, keys: Keys) -> exp.Expre
     try:
         return syntax_tree(text)  # type: ignore[no-any-return]
     except ExpressionInvalid as wrong:
-        raise registry.fault(entry.code, f"'{_short(text)}' {wrong}", *keys) from None
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 80 else f"{line[:80]}…"
+        raise registry.fault(entry.code, f"'{short_text(text)}' {wrong}", *keys) from None
 
 
 def _names(tree: exp.Expression) -> list[str]:

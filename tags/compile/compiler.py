@@ -8,11 +8,11 @@ wrong with an entry is found by ``tags.compile.checks``.
 
 from __future__ import annotations
 
-from lakehouse.query.words import spark_literal, spark_literals
+from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.plan import Scan, ScanPlan
 from tags.compile.relations import TagSource
-from tags.compile.sql_text import BUSINESS_DATE, resolve
+from tags.compile.sql_text import BUSINESS_DATE, dbt_literal, note, resolve
 from vocabulary.registry import Aggregate, Entry, Latest, Param, Registry
 
 WIDE_MODEL = "customer_tags"
@@ -38,7 +38,10 @@ class Writer:
             hint = did_you_mean(name, [*params, "business_date"])
             return self.registry.fault(entry.code, f"unknown parameter ':{name}'{hint}", *keys)
 
-        return resolve(text, params, missing)
+        try:
+            return resolve(text, params, missing)
+        except ExpressionInvalid as wrong:
+            raise self.registry.fault(entry.code, f"'{short_text(text)}' {wrong}", *keys) from None
 
     # ------------------------------------------------------------------ what is read
 
@@ -133,7 +136,7 @@ class Writer:
         ]
         for at, entry in enumerate(scan.entries):
             comma = "," if at + 1 < len(scan.entries) else ""
-            lines.append(f"    -- {entry.code}: {entry.name.zh} · {entry.name.en} ({self.origin(entry)})")
+            lines.append(f"    -- {self.remark(entry)}")
             lines.append(f"    {self.measure(entry, relation)} as {entry.code}{comma}")
         lines.append("from attributed")
         if widest := self._widest(scan):
@@ -180,9 +183,9 @@ class Writer:
             return None
         if entry.value.cardinality == "set":
             values = entry.default if isinstance(entry.default, list) else []
-            return f"cast(array({spark_literals(values)}) as {entry.value.spark_type})"
+            return f"cast(array({', '.join(dbt_literal(value) for value in values)}) as {entry.value.spark_type})"
         if entry.default is not None:
-            return spark_literal(entry.default)
+            return dbt_literal(entry.default)
         if entry.value.type in _ZERO:
             return _ZERO[entry.value.type]
         if entry.null_rule == "NEVER":
@@ -252,9 +255,7 @@ class Writer:
             lines += ["", f"layer_{number} as (", "    select", "        *,"]
             for at, entry in enumerate(layer):
                 comma = "," if at + 1 < len(layer) else ""
-                lines.append(
-                    f"        -- {entry.code}: {entry.name.zh} · {entry.name.en} ({self.origin(entry)})"
-                )
+                lines.append(f"        -- {self.remark(entry)}")
                 lines.append(f"        {self.rule(entry)} as {entry.code}{comma}")
             lines += [f"    from {below}", ")"]
             below = f"layer_{number}"
@@ -283,6 +284,10 @@ class Writer:
         if not cases:
             return f"cast(array() as {kind})"
         return "cast(array_compact(array(\n" + ",\n".join(cases) + f"\n    )) as {kind})"
+
+    def remark(self, entry: Entry) -> str:
+        """Give what a comment says of an entry: code, names and file."""
+        return note(f"{entry.code}: {entry.name.zh} · {entry.name.en} ({self.origin(entry)})")
 
     def origin(self, entry: Entry) -> str:
         """Give the file an entry stands in, the same on every machine."""

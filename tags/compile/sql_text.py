@@ -1,58 +1,100 @@
-"""Text of Spark SQL: literals, parameters by their day of effect, buckets by their macro."""
+"""Text of Spark SQL for dbt: expressions with their parameters, and words of people that no template may hold."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
+from lakehouse.expressions.expression import parse_expression
+from lakehouse.expressions.tokens import Token, tokens_of
 from lakehouse.query.words import spark_literal
 from vocabulary.registry import Param
 
 BUSINESS_DATE = "{{ business_date() }}"
-_PLACEHOLDER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
-_BUCKET = re.compile(r"\bbucket\(")
-_LITERAL = re.compile(r"('(?:[^']|'')*')")
+_TEMPLATE = re.compile(r"\{(?=[{%#])")
 
 
 def resolve(text: str, params: dict[str, list[Param]], missing: Callable[[str], Exception]) -> str:
-    """Give an expression with ``:name`` replaced by its value on the business date and ``bucket()`` by its macro."""
+    """Give an expression with ``:name`` replaced by its value on the business date and ``bucket()`` by its macro.
 
-    def value(match: re.Match[str]) -> str:
-        name = match[1]
-        if name == "business_date":
-            return BUSINESS_DATE
-        if name not in params:
-            raise missing(name)
-        return param_sql(params[name])
-
-    parts = _LITERAL.split(" ".join(text.split()))
-    parts[::2] = [_PLACEHOLDER.sub(value, part) for part in parts[::2]]
-    return _with_buckets("".join(parts))
+    Only what the language admits is written: ``ExpressionInvalid`` otherwise, whether or not the registry was checked.
+    """
+    parse_expression(text)
+    tokens = tokens_of(text)
+    return _joined(text, tokens, 0, len(tokens), params, missing)
 
 
-def _with_buckets(sql: str) -> str:
-    """Give SQL with each ``bucket(salt, person)`` written as a call of the macro, whose text stands in one place."""
-    call = _BUCKET.search(sql)
-    if call is None:
-        return sql
-    depth, at, comma = 1, call.end(), call.end()
-    while depth:
-        depth += (sql[at] == "(") - (sql[at] == ")")
-        if sql[at] == "," and depth == 1:
-            comma = at
+def _joined(
+    text: str,
+    tokens: tuple[Token, ...],
+    begin: int,
+    end: int,
+    params: dict[str, list[Param]],
+    missing: Callable[[str], Exception],
+) -> str:
+    parts: list[str] = []
+    at = begin
+    while at < end:
+        token = tokens[at]
+        if at > begin and tokens[at - 1].end < token.start:
+            parts.append(" ")
+        if token.kind == "parameter":
+            parts.append(_parameter_sql(token.text[1:], params, missing))
+        elif token.kind == "word" and token.text == "bucket" and tokens[at + 1].text == "(":
+            comma, close = _arguments(tokens, at + 1)
+            salt = _joined(text, tokens, at + 2, comma, params, missing)
+            person = _joined(text, tokens, comma + 1, close, params, missing)
+            parts.append(f'{{{{ bucket("{_macro_text(salt)}", "{_macro_text(person)}") }}}}')
+            at = close
+        else:
+            parts.append(token.text)
         at += 1
-    salt = sql[call.end() : comma].strip().replace(BUSINESS_DATE, '" ~ business_date() ~ "')
-    person = sql[comma + 1 : at - 1].strip()
-    return f'{sql[: call.start()]}{{{{ bucket("{salt}", "{person}") }}}}{_with_buckets(sql[at:])}'
+    return "".join(parts)
+
+
+def _parameter_sql(name: str, params: dict[str, list[Param]], missing: Callable[[str], Exception]) -> str:
+    if name == "business_date":
+        return BUSINESS_DATE
+    if name not in params:
+        raise missing(name)
+    return param_sql(params[name])
+
+
+def _arguments(tokens: tuple[Token, ...], opening: int) -> tuple[int, int]:
+    """Give the places of the last comma and of the closing parenthesis of a call."""
+    depth, comma = 0, opening
+    for at in range(opening, len(tokens)):
+        depth += (tokens[at].text == "(") - (tokens[at].text == ")")
+        if tokens[at].text == "," and depth == 1:
+            comma = at
+        if depth == 0:
+            return comma, at
+    raise AssertionError("an expression of the language closes what it opens")
+
+
+def _macro_text(sql: str) -> str:
+    """Give SQL as it stands between the double quotes of a macro's argument."""
+    parts = [part.replace("\\", "\\\\").replace('"', '\\"') for part in sql.split(BUSINESS_DATE)]
+    return '" ~ business_date() ~ "'.join(parts)
 
 
 def param_sql(history: list[Param]) -> str:
     """Give the SQL of a parameter: its value, or a CASE over the days on which its values took effect."""
     newest_first = sorted(history, key=lambda param: param.since, reverse=True)
     if len(newest_first) == 1:
-        return spark_literal(newest_first[0].value)
+        return dbt_literal(newest_first[0].value)
     whens = " ".join(
-        f"when {BUSINESS_DATE} >= {spark_literal(p.since)} then {spark_literal(p.value)}"
+        f"when {BUSINESS_DATE} >= {spark_literal(p.since)} then {dbt_literal(p.value)}"
         for p in newest_first[:-1]
     )
-    return f"case {whens} else {spark_literal(newest_first[-1].value)} end"
+    return f"case {whens} else {dbt_literal(newest_first[-1].value)} end"
+
+
+def dbt_literal(value: object) -> str:
+    """Give a value as a literal of Spark SQL in which dbt sees no template."""
+    return _TEMPLATE.sub(r"\\u007b", spark_literal(value))
+
+
+def note(text: str) -> str:
+    """Give a text of people as one line of a comment or a description in which dbt sees no template."""
+    return _TEMPLATE.sub("{ ", " ".join(text.split()))
