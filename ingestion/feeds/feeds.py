@@ -42,6 +42,9 @@ def _as_sql(value: Any) -> Any:
 
 Sql = Annotated[str, BeforeValidator(_as_sql), Field(min_length=1)]
 
+# What stands for the business date in a condition on a source.
+BUSINESS_DATE = "{date}"
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,7 +93,7 @@ class JdbcTable(_Strict):
     """A table of a database; the password comes from the secret ``password_secret``, never from the YAML."""
 
     url: str = Field(pattern=r"^jdbc:[a-z0-9]+:")
-    table: str = Field(min_length=1)
+    table: str = Field(pattern=r"""^(\w+|"[^"\x00-\x1f]+")(\.(\w+|"[^"\x00-\x1f]+")){0,2}$""")
     where: Sql | None = None
     user: str | None = None
     password_secret: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]*$")
@@ -318,6 +321,7 @@ def feed_of(tree: Any, file: Path) -> Feed:
     _check_columns(feed)
     for at, rule in enumerate(feed.row_rules):
         _check_expression(feed, rule.refuse_when, f"row rule {rule.rule}", "row_rules", at, "refuse_when")
+    _check_extract(feed)
     rules = [rule.rule for rule in feed.row_rules]
     for at, rule_name in enumerate(rules):
         if rule_name in rules[:at]:
@@ -372,6 +376,19 @@ def _check_expression(feed: Feed, text: str, what: str, *path: str | int) -> Exp
             f"the expression of {what} reads '{unknown}', which is no delivered column{hint}", *path
         )
     return expression
+
+
+def _check_extract(feed: Feed) -> None:
+    """Refuse a condition on a source that is no expression of the language; its columns are the source's."""
+    if feed.extract is None:
+        return
+    kind = "delta" if feed.extract.delta is not None else "jdbc"
+    where = (feed.extract.delta or feed.extract.jdbc).where  # type: ignore[union-attr]
+    if where is not None:
+        try:
+            parse_expression(where.replace(BUSINESS_DATE, "2026-01-01"))
+        except ExpressionInvalid as wrong:
+            raise feed.fault(f"'where' of the source {wrong}", "extract", kind, "where") from None
 
 
 def _check_target(feed: Feed, target: Target, at: int) -> None:

@@ -118,7 +118,9 @@ def _refuse_long_pads(tokens: tuple[Token, ...]) -> None:
 
 def _arguments(tokens: tuple[Token, ...], opening: int) -> list[tuple[Token, ...]]:
     """Give the tokens of every argument of a call whose parenthesis opens at ``opening``."""
-    depth, parts, part = 0, [], []
+    depth = 0
+    parts: list[tuple[Token, ...]] = []
+    part: list[Token] = []
     for token in tokens[opening:]:
         depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
         if depth == 0:
@@ -196,8 +198,8 @@ def _refuse_unread_words(tokens: tuple[Token, ...], tree: Any) -> None:
         if word in KEYWORDS or is_name or word in TYPES or begins_literal or _is_unit(word, tree):
             continue
         raise ExpressionInvalid(_refusal(word).replace("()", ""))
-    written = sum(token.kind == "parameter" for token in tokens)
-    if written != sum(1 for _ in tree.find_all(exp.Placeholder)):
+    parameters = sum(token.kind == "parameter" for token in tokens)
+    if parameters != sum(1 for _ in tree.find_all(exp.Placeholder)):
         raise ExpressionInvalid("has a ':' that begins no parameter")
 
 

@@ -30,13 +30,13 @@ _REFUSED = (
     (";", "a second statement"),
     ("{", "a template"),
     ("}", "a template"),
-    (".", "a name of two parts (a column with a dot in its name stands in backticks)"),
     ("$", "a session variable"),
     ("@", "a session variable"),
     ("'", "a text that does not end"),
     ('"', "a text that does not end"),
     ("`", "a name that does not end"),
 )
+_DOTTED = re.compile(r"\w+(?:\.\w+)+")
 # dbt would read these inside a text, too.
 _TEMPLATES = ("{{", "{%", "{#")
 
@@ -98,6 +98,9 @@ def _changes_a_text(token: Token) -> bool:
 
 
 def _sign(text: str, at: int) -> str:
+    dotted = next((m[0] for m in _DOTTED.finditer(text) if m.start() < at < m.end()), None)
+    if text[at] == "." and dotted:
+        return f"{dotted}, a name of two parts; write `{dotted}` in backticks if a column has that name,"
     for sign, meaning in _REFUSED:
         if text.startswith(sign, at):
             return f"'{sign}', {meaning}, which the language does not have"

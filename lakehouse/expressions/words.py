@@ -46,19 +46,30 @@ TYPES = word_set(
     "array bigint boolean date decimal int integer long numeric smallint string timestamp",
 )
 
+_CLOCK = "its answer changes from run to run, and the business date is the only clock"
+_CHANCE = "its answer changes from run to run"
+_ROWS = "it needs more than one row"
 # What is said of words that people expect.
 INSTEAD = {
-    "now": "the business date is the only clock",
-    "current_date": "the business date is the only clock",
-    "current_timestamp": "the business date is the only clock",
-    "localtimestamp": "the business date is the only clock",
-    "curdate": "the business date is the only clock",
-    "unix_timestamp": "write to_timestamp with a format and unix_seconds",
-    "rand": "chance gives other rows in every run",
-    "randn": "chance gives other rows in every run",
-    "uuid": "chance gives other rows in every run",
-    "double": "money and shares are decimals",
-    "float": "money and shares are decimals",
+    **dict.fromkeys(
+        word_set("now current_date current_time current_timestamp localtimestamp curdate unix_timestamp"),
+        _CLOCK,
+    ),
+    **dict.fromkeys(
+        word_set(
+            "rand randn random randstr uniform uuid shuffle monotonically_increasing_id input_file_name spark_partition_id"
+        ),
+        _CHANCE,
+    ),
+    **dict.fromkeys(
+        word_set(
+            "any_value approx_count_distinct array_agg avg bool_and bool_or collect_list collect_set count count_if",
+            "dense_rank first first_value lag last last_value lead listagg max max_by mean median min min_by mode",
+            "ntile percentile rank row_number std stddev string_agg sum variance",
+        ),
+        _ROWS,
+    ),
+    **dict.fromkeys(("double", "float", "real"), "money and shares are decimals"),
 }
 
 # Spark computes these where no column has their name, without parentheses; a column of such a name stands in backticks.

@@ -7,7 +7,7 @@ windows longer than data is kept, and tags that ask the same question twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sqlglot import exp
 
@@ -17,6 +17,7 @@ from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
+from tags.compile.lineage import Lineage
 from tags.compile.plan import ScanPlan
 from tags.compile.relations import TagSource
 from vocabulary.levels import LEVELS
@@ -26,12 +27,13 @@ _PIPELINE = {"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "v
 Keys = tuple[str | int, ...]
 
 
-def check(registry: Registry, plan: ScanPlan) -> None:
+def check(registry: Registry, plan: ScanPlan, lineage: Lineage) -> None:
     """Raise ``SettingsInvalid`` for the first fault of any online tag."""
     relations = {entry.code: scan.relation for scan in plan.scans for entry in scan.entries}
     for entry in plan.entries:
         _check_inputs(registry, entry)
-        _check_level(registry, entry)
+        relation = relations.get(entry.code)
+        _check_level(registry, entry, _sources(registry, entry, relation, lineage))
         _check_purposes(registry, entry)
         for keys, text, over_rows in _texts(entry):
             tree = _parse(registry, entry, text, keys)
@@ -174,9 +176,24 @@ def _check_inputs(registry: Registry, entry: Entry) -> None:
             raise registry.fault(entry.code, wrong.message, "inputs") from None
 
 
-def _check_level(registry: Registry, entry: Entry) -> None:
-    """Refuse a level below the highest of what the tag reads, unless it says why it reveals less."""
-    levels = {column: _column_level(registry, entry, column) for column in entry.column_inputs}
+def _sources(registry: Registry, entry: Entry, relation: TagSource | None, lineage: Lineage) -> set[str]:
+    """Give the contracted columns that a tag over rows comes from, whatever its 'inputs' say."""
+    if relation is None:
+        return set()
+    return {
+        source
+        for keys, text, over_rows in _texts(entry)
+        if over_rows
+        for name in _names(_parse(registry, entry, text, keys))
+        if name in relation.columns
+        for source in lineage.sources(relation.name, name)
+    }
+
+
+def _check_level(registry: Registry, entry: Entry, sources: Iterable[str]) -> None:
+    """Refuse a level below the highest of what the tag reads or comes from, unless it says why it reveals less."""
+    columns = dict.fromkeys([*entry.column_inputs, *sorted(sources)])
+    levels = {column: _column_level(registry, entry, column) for column in columns}
     levels |= {f"tag:{code}": registry[code].level for code in entry.tag_inputs}
     for name, level in levels.items():
         if level == "C3":

@@ -32,6 +32,7 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     plan = plan_scans(registry, TagSources(folders))
     if is_checked:
         from tags.compile.checks import check
+        from tags.compile.lineage import Lineage
 
-        check(registry, plan)
+        check(registry, plan, Lineage(folders))
     return Compilation(registry, plan, Writer(registry, plan), tuple(folders))

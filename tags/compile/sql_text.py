@@ -21,10 +21,10 @@ def resolve(text: str, params: dict[str, list[Param]], missing: Callable[[str], 
     """
     parse_expression(text)
     tokens = tokens_of(text)
-    return _joined(text, tokens, 0, len(tokens), params, missing)
+    return _sql_of(text, tokens, 0, len(tokens), params, missing)
 
 
-def _joined(
+def _sql_of(
     text: str,
     tokens: tuple[Token, ...],
     begin: int,
@@ -42,8 +42,8 @@ def _joined(
             parts.append(_parameter_sql(token.text[1:], params, missing))
         elif token.kind == "word" and token.text == "bucket" and tokens[at + 1].text == "(":
             comma, close = _arguments(tokens, at + 1)
-            salt = _joined(text, tokens, at + 2, comma, params, missing)
-            person = _joined(text, tokens, comma + 1, close, params, missing)
+            salt = _sql_of(text, tokens, at + 2, comma, params, missing)
+            person = _sql_of(text, tokens, comma + 1, close, params, missing)
             parts.append(f'{{{{ bucket("{_macro_text(salt)}", "{_macro_text(person)}") }}}}')
             at = close
         else:

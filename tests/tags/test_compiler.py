@@ -9,6 +9,7 @@ import pytest
 from lakehouse.errors import SettingsInvalid
 from tags.build.project import PROJECT, product_files, project_files, wide_contracts
 from tags.compile.compilation import compile_tags
+from tags.compile.lineage import Lineage
 
 ROOT = PROJECT.parent
 TAG = """
@@ -87,6 +88,89 @@ def test_a_rule_stands_in_a_layer_above_every_tag_it_reads():
     for entry in plan.entries:
         if depth[entry.code]:
             assert all(depth[code] < depth[entry.code] for code in entry.tag_inputs)
+
+
+SITE_MODEL = """
+select people.one_id, customers.source, customers.source_key, customers.registered_on, names.city
+from {{ ref('stg_trusted__customers') }} customers
+join {{ ref('int_profiles_keyed') }} people on people.source_key = customers.source_key
+join (
+    select source_key, concat(lower(value), '') as city from {{ ref('stg_trusted__identifier_observations') }}
+    union all
+    select source_key, registered_city as city from {{ ref('stg_trusted__customers') }}
+) names on names.source_key = customers.source_key
+"""
+SITE_MODEL_YAML = """
+version: 2
+models:
+  - name: int_site
+    config: {meta: {key: [source, source_key]}}
+    columns: [{name: one_id}, {name: source}, {name: source_key}, {name: registered_on}, {name: city}]
+"""
+
+
+def test_a_level_follows_the_columns_that_a_value_comes_from_and_not_what_they_are_called(make_workspace):
+    tag = TAG.format(
+        value="{type: string}", null_rule="U", level="C1", purpose="service", inputs="trusted.customers.residence_city",
+        compute="latest: {from: int_site, of: city, order_by: [registered_on]}",
+    )  # fmt: skip
+    files = {"models/int_site.sql": SITE_MODEL, "models/int_site.yml": SITE_MODEL_YAML}
+    with pytest.raises(
+        SettingsInvalid, match=r"level C1 is lower than that of trusted.identifier_observations.value"
+    ):
+        compile_tags(make_workspace(files | {"tags/site.yml": tag}))
+    other = SITE_MODEL.replace("value", "role").replace("registered_city", "source")
+    compile_tags(make_workspace(files | {"models/int_site.sql": other, "tags/site.yml": tag}, name="other"))
+
+
+def test_a_level_follows_a_condition_too(make_workspace):
+    compute = "aggregate: {from: trusted.transactions, measure: any, where: amount_base > 100000}"
+    with pytest.raises(
+        SettingsInvalid, match=r"level C1 is lower than that of trusted.transactions.amount_base"
+    ):
+        site(
+            make_workspace,
+            level="C1",
+            value="{type: boolean}",
+            compute=compute,
+            inputs="trusted.transactions.amount_base",
+        )
+
+
+def test_the_columns_behind_every_model_are_found():
+    lineage = Lineage([PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"])
+    assert lineage.sources("int_profiles_described", "gender_by_id") == {
+        "trusted.identifier_observations.value"
+    }
+    assert lineage.sources("int_credits_keyed", "credit_class") == {
+        "trusted.cards.card_class",
+        "trusted.loans.loan_class",
+    }
+    assert lineage.sources("int_consents_effective", "channel") == {
+        "trusted.consents.channel",
+        "trusted.receipts.channel",
+    }
+    assert lineage.sources("trusted.customers", "gender") == {"trusted.customers.gender"}
+
+
+def test_no_text_of_a_site_is_a_template_to_dbt(make_workspace):
+    import jinja2
+
+    text = TAG.format(
+        value="{type: string}", null_rule="Z", level="C2", purpose="service", inputs="tag:age, param:word",
+        compute="expression: \"case when bucket(concat('\\\\' ~ \\\"', :business_date), one_id) < 9 then :word else 'x' end\"",
+    ).replace("kind: fact", "kind: rule").replace(
+        "    owner: data", "    default: \"{{ 1 + 1 }} it's {% raw %}\"\n    params: [{name: word, value: '{{ 2 + 2 }}'}]\n    owner: data"
+    ).replace("Site tag", "'{{ 3 + 3 }}\n\n      from x; {% set y %} -- {#'")  # fmt: skip
+    compilation = compile_tags(make_workspace({"tags/site.yml": text}))
+    files = project_files(compilation)
+    templates = {part for text in files.values() for part in re.findall(r"\{[{%#].*?[}%#]\}", text)}
+    assert not [part for part in templates if re.search(r"\d \+ \d|raw|set y", part)]
+    wide = files["models/customer_tags.sql"]
+    tree = jinja2.Environment(autoescape=False).parse(wide)
+    calls = {node.node.name for node in tree.find_all(jinja2.nodes.Call)}
+    assert calls == {"config", "ref", "business_date", "bucket", "sent_to_every_task"}
+    assert "from x; { % set y %} -- { #" in wide and "\n\nfrom x" not in wide
 
 
 def test_a_parameter_follows_the_day_it_takes_effect():
@@ -172,6 +256,22 @@ REFUSED = {
         {"compute": "latest: {from: int_profiles_described, of: city_tier, order_by: [registered_on]}",
          "value": "{type: string}", "inputs": "trusted.customers.residence_city"},
         13, "asks the same as the tag 'city_tier'",
+    ),
+    "another table under the name of a tag": (
+        {"compute": "expression: \"(select max(value) from trusted.identifier_observations) as age\"", "inputs": "tag:age"},
+        14, "a name of two parts",
+    ),
+    "a template that reads a secret": (
+        {"compute": "expression: \"{{ env_var('HOME') }}\"", "inputs": "tag:age"}, 14, "'{', a template",
+    ),
+    "a template inside a text": (
+        {"compute": "aggregate: {from: trusted.transactions, measure: count, where: \"currency = '{{ run_query(1) }}'\"}"},
+        14, "a template inside the quotes",
+    ),
+    "code in the order of rows": (
+        {"compute": "latest: {from: int_profiles_described, of: city_tier, order_by: [\"java_method('a', 'b')\"]}",
+         "value": "{type: string}", "inputs": "trusted.customers.residence_city"},
+        14, "uses java_method()",
     ),
     "a missing null rule": ({"null_rule": ""}, None, "null_rule"),
     "an unknown key": ({"compute": "aggregate: {from: trusted.transactions, mesure: sum}"}, 14, "unknown key 'mesure'; did you mean 'measure'"),
