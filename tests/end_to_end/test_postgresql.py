@@ -116,7 +116,7 @@ def test_a_database_is_read_once_a_night_and_missed_in_one_sentence(server, make
 
     def ingest(day: str, password: str = "a password for tests") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "jobs.ingest", "--workspace", str(workspace), "--date", day],
+            [sys.executable, "-m", "jobs.submit.ingest", "--workspace", str(workspace), "--date", day],
             cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "CDP_SECRET_CRM_READER": password},
         )  # fmt: skip
 
