@@ -16,10 +16,12 @@ def generated_files() -> dict[Path, str]:
     """Give the text of every generated file by its path below the repository."""
     from jobs.report.schemas import schema_files
     from lakehouse.contracts.reference import reference_pages
+    from lakehouse.expressions.reference import reference_page
     from tags.build.project import product_files
 
     models = {file.resolve().relative_to(ROOT): text for file, text in product_files().items()}
     pages = {Path("docs/reference") / name: text for name, text in reference_pages().items()}
+    pages[Path("docs/reference/expressions.md")] = reference_page()
     return (
         models
         | pages

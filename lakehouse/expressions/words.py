@@ -12,30 +12,38 @@ def word_set(*lines: str) -> frozenset[str]:
     return frozenset(" ".join(lines).split())
 
 
-FUNCTIONS = word_set(
-    # text
-    "ascii bit_length btrim char_length character_length concat concat_ws contains endswith find_in_set initcap instr left",
-    "length locate lower ltrim md5 octet_length overlay position regexp regexp_count regexp_extract regexp_instr regexp_like",
-    "regexp_replace replace reverse right rlike rtrim sha1 sha2 soundex split split_part startswith substr substring",
-    "substring_index translate trim upper lpad rpad",
-    # nothing and choice
-    "coalesce greatest if ifnull isnotnull isnull least nullif nvl nvl2",
-    # numbers
-    "abs bround ceil ceiling floor mod pmod round sign signum try_add try_divide try_multiply try_subtract",
-    # days and instants
-    "add_months date_add date_diff date_format date_sub date_trunc dateadd datediff day dayofmonth dayofweek dayofyear",
-    "from_unixtime from_utc_timestamp hour last_day make_date minute month months_between next_day quarter second",
-    "timestamp_micros timestamp_millis timestamp_seconds to_date to_timestamp to_utc_timestamp trunc try_to_date",
-    "try_to_timestamp unix_micros unix_millis unix_seconds weekday weekofyear year",
-    # lists and delivered JSON
-    "array array_compact array_contains array_distinct array_except array_intersect array_join array_max array_min",
-    "array_position array_remove array_sort array_union arrays_overlap cardinality element_at exists filter flatten forall",
-    "get get_json_object json_array_length size slice sort_array transform try_element_at",
-    # types
-    "cast date try_cast",
-    # of this product: 0 to 9999 by a salt and a person
-    "bucket",
-)
+FUNCTIONS_BY_SUBJECT = {
+    "text": word_set(
+        "ascii bit_length btrim char_length character_length concat concat_ws contains endswith find_in_set initcap instr left",
+        "length locate lower ltrim md5 octet_length overlay position regexp regexp_count regexp_extract regexp_instr regexp_like",
+        "regexp_replace replace reverse right rlike rtrim sha1 sha2 soundex split split_part startswith substr substring",
+        "substring_index translate trim upper lpad rpad",
+    ),
+    "nothing and choice": word_set(
+        "coalesce greatest if ifnull isnotnull isnull least nullif nvl nvl2",
+    ),
+    "numbers": word_set(
+        "abs bround ceil ceiling floor mod pmod round sign signum try_add try_divide try_multiply try_subtract",
+    ),
+    "days and instants": word_set(
+        "add_months date_add date_diff date_format date_sub date_trunc dateadd datediff day dayofmonth dayofweek dayofyear",
+        "from_unixtime from_utc_timestamp hour last_day make_date minute month months_between next_day quarter second",
+        "timestamp_micros timestamp_millis timestamp_seconds to_date to_timestamp to_utc_timestamp trunc try_to_date",
+        "try_to_timestamp unix_micros unix_millis unix_seconds weekday weekofyear year",
+    ),
+    "lists and JSON": word_set(
+        "array array_compact array_contains array_distinct array_except array_intersect array_join array_max array_min",
+        "array_position array_remove array_sort array_union arrays_overlap cardinality element_at exists filter flatten forall",
+        "get get_json_object json_array_length size slice sort_array transform try_element_at",
+    ),
+    "types": word_set(
+        "cast date try_cast",
+    ),
+    "of this product": word_set(
+        "bucket",
+    ),
+}
+FUNCTIONS = frozenset().union(*FUNCTIONS_BY_SUBJECT.values())
 
 KEYWORDS = word_set(
     "and as between both case distinct else end escape false from ilike in is leading like not null or",
