@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from segments.language.checks import Surroundings
 
 
-def check_specs(settings: Settings, surroundings: Surroundings) -> None:
-    """Read and check every specification of a workspace; the first fault raises with file and line."""
+def check_specs(settings: Settings, surroundings: Surroundings) -> tuple[str, ...]:
+    """Read and check every specification of a workspace; the first fault raises with file and line.
+
+    Give the names of the destinations that they publish to, sorted.
+    """
     from segments.choosing import evaluation
 
-    evaluation.check_specs(settings, surroundings)
+    return evaluation.check_specs(settings, surroundings)
 
 
 def evaluate(lake: Lake, business_date: date, surroundings: Surroundings) -> SegmentsResult:

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+def days_of_use(valid_hours: int) -> int:
+    """Give on how many days after the business date an audience may be used that is valid from its last midnight."""
+    return -(-valid_hours // 24)
+
+
 @dataclass(frozen=True)
 class Audience:
     """The people a segment publishes, and what a manifest says about them. No destination is known here but by name."""

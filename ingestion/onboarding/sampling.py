@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lakehouse.errors import InputInvalid
+from lakehouse.errors import InputInvalid, UsageError
 
 WHOLE_BYTES = 8 << 20
 SLICE_BYTES = 512 << 10
@@ -68,7 +68,7 @@ def read_sample(
 ) -> FileSample:
     """Give a sample of ``path`` and how it is written; what the caller states is not guessed.
 
-    A file that is absent, empty, no text, of one column, or a header without records raises ``InputInvalid``.
+    A file that is empty, no text, of one column, or a header without records raises ``InputInvalid``.
     """
     blocks, size, is_whole = _bytes_of(path)
     if not any(block.strip(b"\x00\r\n\t ") for block in blocks):
@@ -139,7 +139,7 @@ def _bytes_of(path: Path) -> tuple[list[bytes], float, bool]:
                 blocks.append(raw.read(SLICE_BYTES))
             return blocks, size, False
     except FileNotFoundError:
-        raise InputInvalid("the file does not exist", file=path) from None
+        raise UsageError(f"{path}: the file does not exist") from None
     except OSError as wrong:
         raise InputInvalid(f"the file cannot be opened ({wrong.strerror})", file=path) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -23,12 +24,15 @@ def list_tags(family: str | None, status: str | None, workspace: Path | None) ->
     from lakehouse.errors import UsageError
     from lakehouse.settings.yaml_files import did_you_mean
     from tags import REGISTRY
-    from vocabulary.registry import load_registry
+    from vocabulary.registry import Status, load_registry
 
     registry = load_registry(_folder(workspace), shipped=REGISTRY)
     families = list(dict.fromkeys(entry.family for entry in registry.entries.values()))
     if family is not None and family not in families:
         raise UsageError(f"there is no family '{family}'{did_you_mean(family, families)}")
+    statuses = get_args(Status)
+    if status is not None and status not in statuses:
+        raise UsageError(f"there is no status '{status}'{did_you_mean(status, list(statuses))}")
     entries = [
         entry
         for entry in registry.entries.values()

@@ -26,6 +26,8 @@ def run_backfill(settings: Settings, first: date, last: date | None = None) -> I
     published before ``first``, and all nights up to the newest are replayed. The ledger of files is not rewound:
     it knows which night first met each file, so each is taken by that night again.
     """
+    if last is not None and last < first:
+        raise UsageError(f"--to {last} lies before --from {first}")
     with hold_lake(settings, f"backfill from {first}") as writer:
         newest = writer.newest_date
         end = last or newest

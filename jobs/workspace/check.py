@@ -8,7 +8,7 @@ from lakehouse.settings.settings import Settings
 
 
 def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Contract]:
-    """Read every YAML file of the workspace; the first fault raises ``SettingsInvalid``.
+    """Read every YAML file of the workspace and look for the secrets that a night needs; the first fault raises ``SettingsInvalid``.
 
     Give the contracts that follow from it, which a lake has beside the written ones: of the landing tables of feeds, and of the wide tag tables.
     A workspace that is new has no feeds: with ``needs_feeds=False`` only its other files are read.
@@ -17,9 +17,13 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     import ingestion
     import segments
     import tags
+    from delivery.staging import secret_name
+    from identity.rules.workspace_key import SECRET
 
     contracts = ingestion.landing_contracts(settings) if needs_feeds else []
     identity.load_rules(settings)
     contracts += tags.tag_contracts(settings)
-    segments.check_specs(settings, read_surroundings(settings))
+    destinations = segments.check_specs(settings, read_surroundings(settings))
+    for name in (SECRET, *map(secret_name, destinations)):
+        settings.require_secret(name)
     return contracts

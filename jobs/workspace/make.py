@@ -28,7 +28,7 @@ def make_workspace(folder: Path, example: str | None = None) -> None:
     for name in ("lists", "models"):
         (folder / name).mkdir(exist_ok=True)
     (folder / ".gitignore").write_text("\n".join(GIT_IGNORED) + "\n", encoding="utf-8")
-    _write_key(folder / "secrets")
+    _write_keys(folder)
     write_schemas(folder / FOLDER)
 
 
@@ -48,9 +48,15 @@ def _copy(template: str, folder: Path) -> None:
     shutil.copytree(TEMPLATES / template, folder, dirs_exist_ok=True)
 
 
-def _write_key(folder: Path) -> None:
-    """Make the key that sensitive identifiers are hashed with; only its owner may read it."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(folder / "identity_key.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as out:
-        out.write(secrets.token_hex(32) + "\n")
+def _write_keys(folder: Path) -> None:
+    """Make the key of sensitive identifiers and one for each destination; only their owner may read them."""
+    from delivery.destinations import read_destinations
+    from delivery.staging import secret_name
+    from identity.rules.workspace_key import SECRET
+
+    keys = folder / "secrets"
+    keys.mkdir(mode=0o700, exist_ok=True)
+    for name in (SECRET, *map(secret_name, read_destinations(folder))):
+        handle = os.open(keys / f"{name}.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as out:
+            out.write(secrets.token_hex(32) + "\n")

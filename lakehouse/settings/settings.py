@@ -139,17 +139,23 @@ class Settings(BaseModel):
             if len(text) < 16:
                 raise SettingsInvalid("the key is shorter than 16 characters; make a longer one", file=file)
             return text
-        if not self.generate_secrets:
-            raise SettingsInvalid(
-                f"the secret '{name}' is missing: set CDP_SECRET_{name.upper()} or write at least 16 random "
-                f"characters to {file} (mode 0600); keep it, the stored keys cannot be matched without it",
-                file=self.workspace / FILE_NAME,
-            )
+        self.require_secret(name)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as out:
             out.write(_secrets.token_hex(32) + "\n")
         return file.read_bytes().strip()
+
+    def require_secret(self, name: str) -> None:
+        """Raise ``SettingsInvalid`` where the secret ``name`` is missing and may not be made."""
+        file = self.workspace / "secrets" / f"{name}.key"
+        if self.generate_secrets or os.environ.get(f"CDP_SECRET_{name.upper()}") or file.exists():
+            return
+        raise SettingsInvalid(
+            f"the secret '{name}' is missing: set CDP_SECRET_{name.upper()} or write at least 16 random "
+            f"characters to {file} (mode 0600); keep it, the stored keys cannot be matched without it",
+            file=self.workspace / FILE_NAME,
+        )
 
 
 def find_workspace(folder: str | Path | None = None) -> Path:

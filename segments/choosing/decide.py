@@ -36,7 +36,15 @@ from vocabulary.tag_facts import TagFacts
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COMMON_FACTS = ("kind", "is_deceased", "is_minor", "is_restricted", "is_staff", "has_complained")
+COMMON_FACTS = (
+    "kind",
+    "is_deceased",
+    "is_minor",
+    "is_age_unknown",
+    "is_restricted",
+    "is_staff",
+    "has_complained",
+)
 
 
 # Places of those a segment counts as its members: they are contacted, or would be but for a group they are in.
@@ -304,7 +312,7 @@ def _input(table: str, rows: pa.Table) -> dict[str, Any]:
 def _columns_used(segment: Segment) -> set[str]:
     purpose, channels = segment.spec.purpose, segment.spec.contact.channels
     columns = {leaf.column for leaf in all_leaves(segment)} | set(COMMON_FACTS) | {opt_out_column(purpose)}
-    columns |= {allowed_column(purpose, channel) for channel in channels} | {
+    columns |= {allowed_column(purpose, channel, segment.days_of_use) for channel in channels} | {
         usable_column(c) for c in channels
     }
     return columns | {value_column(tag) for tag in published_tags(segment)}

@@ -59,9 +59,16 @@ class SegmentsResult:
         }
 
 
-def check_specs(settings: Settings, surroundings: Surroundings) -> None:
-    """Read and check every specification of a workspace; the first fault raises ``SettingsInvalid`` with its place."""
-    refuse_findings(read_catalogue(settings, surroundings).findings())
+def check_specs(settings: Settings, surroundings: Surroundings) -> tuple[str, ...]:
+    """Read and check every specification of a workspace; the first fault raises ``SettingsInvalid`` with its place.
+
+    Give the names of the destinations that they publish to, sorted.
+    """
+    catalogue = read_catalogue(settings, surroundings)
+    refuse_findings(catalogue.findings())
+    return tuple(
+        sorted({name for segment in catalogue.segments for name in segment.spec.publish.destinations})
+    )
 
 
 def evaluate(

@@ -19,6 +19,7 @@ REASONS = (
     "NOT_ELIGIBLE_KIND",
     "DECEASED",
     "MINOR",
+    "AGE_UNKNOWN",
     "RESTRICTED",
     "STAFF",
     "OPT_OUT",
@@ -62,9 +63,9 @@ def opt_out_column(purpose: str) -> str:
     return f"opt_out_{purpose}"
 
 
-def allowed_column(purpose: str, channel: str) -> str:
-    """Give the column that says a person's consent covers the purpose on the channel."""
-    return f"allowed_{purpose}_{channel.lower()}"
+def allowed_column(purpose: str, channel: str, days: int) -> str:
+    """Give the column that says a person's consent covers the purpose on the channel for so many days."""
+    return f"allowed_{purpose}_{channel.lower()}_{days}d"
 
 
 def usable_column(channel: str) -> str:
@@ -75,9 +76,11 @@ def usable_column(channel: str) -> str:
 def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_date: date) -> PersonFactsSql:
     """Give the facts for the purposes and channels that the segments use; one row per OneID in each part."""
     every = list(segments)
-    uses = sorted({(s.spec.purpose, channel) for s in every for channel in s.spec.contact.channels})
-    purposes = sorted({purpose for purpose, _ in uses})
-    channels = sorted({channel for _, channel in uses})
+    uses = sorted(
+        {(s.spec.purpose, channel, s.days_of_use) for s in every for channel in s.spec.contact.channels}
+    )
+    purposes = sorted({purpose for purpose, _, _ in uses})
+    channels = sorted({channel for _, channel, _ in uses})
     today = spark_literal(business_date)
     parts = (
         "persons AS (\n  SELECT one_id, source, source_key FROM identity.memberships WHERE valid_to IS NULL)",
@@ -86,7 +89,7 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         _receipts_part(today),
         _receipt_facts_part(channels),
         _decisions_part(),
-        _consents_part(uses, purposes, policy, spark_literal(business_date + timedelta(days=1))),
+        _consents_part(uses, purposes, policy, business_date),
         _addresses_part(channels, policy),
     )
     names = (
@@ -102,8 +105,9 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         *(f"LEFT JOIN {name} ON {name}.one_id = t.one_id" for name in names[1:]),
     )
     permissions = [
-        f"coalesce(consent_facts.{allowed_column(p, c)}, {_allowed_without_decision(policy, p)}) AS {allowed_column(p, c)}"
-        for p, c in uses
+        f"coalesce(consent_facts.{allowed_column(p, c, d)}, {_allowed_without_decision(policy, p)})"
+        f" AS {allowed_column(p, c, d)}"
+        for p, c, d in uses
     ]
     opted = [f"coalesce(consent_facts.{opt_out_column(p)}, false) AS {opt_out_column(p)}" for p in purposes]
     usable = [
@@ -114,6 +118,7 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         "one_id_facts.kind",
         "coalesce(customer_facts.is_deceased, false) AS is_deceased",
         "coalesce(customer_facts.is_minor, false) AS is_minor",
+        "NOT coalesce(customer_facts.is_age_settled, false) AS is_age_unknown",
         "coalesce(control_facts.is_restricted, false) AS is_restricted",
         "coalesce(customer_facts.is_staff, false) AS is_staff",
         "coalesce(control_facts.has_complained, false) OR coalesce(receipt_facts.has_complained, false)"
@@ -124,10 +129,10 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
     )
     columns_of = {
         "identity.one_ids": ("kind",),
-        "trusted.customers": ("is_deceased", "is_minor", "is_staff"),
+        "trusted.customers": ("is_deceased", "is_minor", "is_age_unknown", "is_staff"),
         "trusted.account_controls": ("is_restricted", "has_complained"),
         "trusted.consents": tuple(
-            [opt_out_column(p) for p in purposes] + [allowed_column(p, c) for p, c in uses]
+            [opt_out_column(p) for p in purposes] + [allowed_column(p, c, d) for p, c, d in uses]
         ),
         "trusted.identifier_observations": tuple(usable_column(c) for c in channels),
         "trusted.receipts": ("has_complained", *(usable_column(c) for c in channels)),
@@ -137,13 +142,16 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
 
 def reason_sql(segment: Segment, *, offer_risk: str | None = None) -> str:
     """Give the SQL (Spark and DuckDB) of the one primary reason against a person, null when there is none."""
-    purpose, channels = segment.spec.purpose, segment.spec.contact.channels
-    permissions = [allowed_column(purpose, channel) for channel in channels]
-    reachable = [f"({allowed_column(purpose, channel)} AND {usable_column(channel)})" for channel in channels]
+    purpose, channels, days = segment.spec.purpose, segment.spec.contact.channels, segment.days_of_use
+    permissions = [allowed_column(purpose, channel, days) for channel in channels]
+    reachable = [
+        f"({allowed_column(purpose, channel, days)} AND {usable_column(channel)})" for channel in channels
+    ]
     conditions = {
         "NOT_ELIGIBLE_KIND": f"coalesce(kind, '') <> '{segment.spec.entity}'",
         "DECEASED": "is_deceased",
         "MINOR": "is_minor",
+        **({"AGE_UNKNOWN": "is_age_unknown"} if purpose == "marketing" else {}),
         "RESTRICTED": "is_restricted",
         "STAFF": "is_staff",
         "OPT_OUT": opt_out_column(purpose),
@@ -162,9 +170,9 @@ def reason_sql(segment: Segment, *, offer_risk: str | None = None) -> str:
 
 def channel_sql(segment: Segment) -> str:
     """Give the SQL of the first channel of the specification that consent covers and an address serves."""
-    purpose = segment.spec.purpose
+    purpose, days = segment.spec.purpose, segment.days_of_use
     cases = " ".join(
-        f"WHEN {allowed_column(purpose, channel)} AND {usable_column(channel)} THEN '{channel}'"
+        f"WHEN {allowed_column(purpose, channel, days)} AND {usable_column(channel)} THEN '{channel}'"
         for channel in segment.spec.contact.channels
     )
     return f"CASE {cases} END"
@@ -179,10 +187,16 @@ def _customers_part(policy: Policy, today: str) -> str:
         "customer_facts AS (\n  SELECT p.one_id,\n"
         f"    bool_or(c.deceased_on <= {today}) AS is_deceased,\n"
         f"    bool_or(c.birth_date > add_months({today}, -{12 * policy.minimum_age})) AS is_minor,\n"
+        f"    bool_or(c.birth_date IS NOT NULL{_taken_for_adult(policy)}) AS is_age_settled,\n"
         "    bool_or(c.is_staff) AS is_staff\n"
         "  FROM trusted.customers c JOIN persons p ON p.source = c.source AND p.source_key = c.source_key\n"
         "  WHERE c.valid_to IS NULL GROUP BY p.one_id)"
     )
+
+
+def _taken_for_adult(policy: Policy) -> str:
+    sources = policy.unknown_age.adult_sources if policy.unknown_age else []
+    return f" OR c.source IN ({spark_literals(sources)})" if sources else ""
 
 
 def _controls_part(policy: Policy, today: str) -> str:
@@ -237,11 +251,11 @@ def _decisions_part() -> str:
 
 
 def _consents_part(
-    uses: Sequence[tuple[str, str]], purposes: Sequence[str], policy: Policy, used_on: str
+    uses: Sequence[tuple[str, str, int]], purposes: Sequence[str], policy: Policy, business_date: date
 ) -> str:
     """Latest decision per channel; the later of two profiles of a person counts, a tie is a refusal.
 
-    A grant must still hold on ``used_on``, the day after the business date, when the audience is used.
+    A grant must still hold on the last day on which the audience may be used.
 
     A channel's own refusal stands whatever was said about all channels, and its own grant falls with a
     later refusal of all.
@@ -265,11 +279,14 @@ def _consents_part(
             )
             opted += " OR coalesce(profiling.is_refusal, false)"
         answer_columns.append(f"{opted} AS {opt_out_column(purpose)}")
-    for purpose, channel in uses:
-        own, all_ = f"own_{purpose}_{channel.lower()}", f"all_{purpose}"
+    for purpose, channel in sorted({(purpose, channel) for purpose, channel, _ in uses}):
+        own = f"own_{purpose}_{channel.lower()}"
         latest_columns.append(
             f"max(CASE WHEN purpose = '{purpose}' AND channel = '{channel}' THEN {_LATEST} END) AS {own}"
         )
+    for purpose, channel, days in uses:
+        used_on = spark_literal(business_date + timedelta(days=days))
+        own, all_ = f"own_{purpose}_{channel.lower()}", f"all_{purpose}"
         recalled = f"coalesce({all_}_refused_at >= {own}.decided_at, false)"
         if policy.purpose(purpose).consent == "required":
             own_holds = f"NOT {own}.is_refusal AND {_unexpired(own, used_on)} AND NOT {recalled}"
@@ -278,7 +295,8 @@ def _consents_part(
             own_holds = f"NOT {own}.is_refusal AND NOT {recalled}"
             all_holds = f"coalesce(NOT {all_}.is_refusal, true)"
         answer_columns.append(
-            f"CASE WHEN {own} IS NOT NULL THEN {own_holds} ELSE {all_holds} END AS {allowed_column(purpose, channel)}"
+            f"CASE WHEN {own} IS NOT NULL THEN {own_holds} ELSE {all_holds} END"
+            f" AS {allowed_column(purpose, channel, days)}"
         )
     return (
         "latest_decisions AS (\n  SELECT one_id,\n    "

@@ -33,6 +33,13 @@ class PurposeRule(_Strict):
         return self
 
 
+class UnknownAge(_Strict):
+    """The sources whose people count as adults although no birth date is known, such as a bank's own contracts."""
+
+    adult_sources: list[str] = Field(min_length=1)
+    why: str = Field(min_length=1)
+
+
 class ChannelRule(_Strict):
     """What makes a channel usable: an identifier of one of these namespaces (``*`` at the end is open)."""
 
@@ -63,7 +70,8 @@ class Policy(_Strict):
     """The rules of ``consent.yml``; what it does not say is as strict as the shipped default."""
 
     purposes: dict[Literal["marketing", "service"], PurposeRule] = {}
-    minimum_age: int = Field(default=18, ge=0, le=30)
+    minimum_age: int = Field(default=18, ge=14, le=30)
+    unknown_age: UnknownAge | None = None
     restricted_aml_grades: list[Literal[AML_GRADES]] = ["H"]  # type: ignore[valid-type]
     channels: dict[Literal[CHANNELS], ChannelRule] = {}  # type: ignore[valid-type]
     global_control: dict[str, Annotated[float, Field(gt=0, le=50)]] = {}

@@ -17,6 +17,7 @@ from lakehouse.settings.yaml_files import line_of, load_yaml, parse_model
 from segments.language.buckets import BUCKETS
 from segments.language.conditions import All, Any_, Node, Not, definition_hash, normal
 from segments.language.parsing import ConditionReader
+from vocabulary.audience import days_of_use
 from vocabulary.registry import Owner
 
 CHANNELS = ("SMS", "PUSH", "WECHAT", "WECOM", "INAPP", "CALL", "EMAIL", "BRANCH")
@@ -217,6 +218,11 @@ class Segment:
             "include": sorted((normal(node) for node in self.include), key=str),
             "exclude": sorted((normal(node) for node in self.exclude), key=str),
         }
+
+    @property
+    def days_of_use(self) -> int:
+        """On how many days after the business date its audience may be used."""
+        return days_of_use(self.spec.publish.valid_hours)
 
     @property
     def definition_hash(self) -> str:

@@ -55,8 +55,8 @@ def person(one_id, facts, segment):
     tier = facts.pop("tier", "T3") if isinstance(facts, dict) else facts
     changed = facts if isinstance(facts, dict) else {}
     row = {
-        "one_id": one_id, "kind": "customer", "is_deceased": False, "is_minor": False, "is_restricted": False, "is_staff": False,
-        "has_complained": False, "opt_out_marketing": False, "allowed_marketing_sms": True, "allowed_marketing_push": True,
+        "one_id": one_id, "kind": "customer", "is_deceased": False, "is_minor": False, "is_age_unknown": False, "is_restricted": False, "is_staff": False,
+        "has_complained": False, "opt_out_marketing": False, "allowed_marketing_sms_2d": True, "allowed_marketing_push_2d": True,
         "usable_sms": True, "usable_push": True, value_column("tier"): tier, value_column("interests"): ["FUND", "GOLD"],
         **changed,
     }  # fmt: skip
@@ -94,20 +94,38 @@ def test_the_counts_add_up_and_follow_the_buckets(decide):
 
 
 def test_reasons_come_in_their_order_and_only_one_is_given(decide):
-    facts = ["is_deceased", "is_minor", "is_restricted", "is_staff", "opt_out_marketing", "has_complained"]
+    facts = [
+        "is_deceased",
+        "is_minor",
+        "is_age_unknown",
+        "is_restricted",
+        "is_staff",
+        "opt_out_marketing",
+        "has_complained",
+    ]
     nothing = {
-        "allowed_marketing_sms": False,
-        "allowed_marketing_push": False,
+        "allowed_marketing_sms_2d": False,
+        "allowed_marketing_push_2d": False,
         "usable_sms": False,
         "usable_push": False,
     }
-    order = ["DECEASED", "MINOR", "RESTRICTED", "STAFF", "OPT_OUT", "COMPLAINT", "NO_CONSENT", "UNREACHABLE"]
-    people = {n: {**dict.fromkeys(facts[n - 1 :], True), **nothing} for n in range(1, 8)}
-    people[8] = {
+    order = [
+        "DECEASED",
+        "MINOR",
+        "AGE_UNKNOWN",
+        "RESTRICTED",
+        "STAFF",
+        "OPT_OUT",
+        "COMPLAINT",
+        "NO_CONSENT",
+        "UNREACHABLE",
+    ]
+    people = {n: {**dict.fromkeys(facts[n - 1 :], True), **nothing} for n in range(1, 9)}
+    people[9] = {
         "usable_sms": False,
-        "allowed_marketing_push": False,
+        "allowed_marketing_push_2d": False,
     }  # consent for one, address for the other
-    people[9] = {"kind": "prospect", "is_deceased": True}
+    people[10] = {"kind": "prospect", "is_deceased": True}
     _, candidates = decide(people)
     assert [r["reason"] for r in candidates] == [*order, "NOT_ELIGIBLE_KIND"]
 

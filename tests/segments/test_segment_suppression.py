@@ -17,12 +17,13 @@ from segment_bank import (
     write_tags,
 )
 
+from lakehouse.errors import SettingsInvalid
 from lakehouse.query.desk import open_alone
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from segments.choosing.compile import compile_leaf_table
 from segments.choosing.leaf_tables import make_leaf_table
-from segments.language.policy import ChannelRule, Policy, PurposeRule
+from segments.language.policy import ChannelRule, Policy, PurposeRule, UnknownAge, read_policy
 from segments.language.spec import read_segment
 
 
@@ -60,7 +61,8 @@ CONSENTS = """
 6 | marketing SMS GRANT ; marketing ALL REFUSE ; marketing PUSH GRANT    | F T F
 7 | marketing ALL GRANT ; profiling ALL REFUSE                           | T T T
 8 | marketing ALL GRANT 2026-11-19                                       | F F F
-9 | marketing ALL GRANT 2026-11-20                                       | T T F
+9 | marketing ALL GRANT 2026-11-20                                       | F F F
+12| marketing ALL GRANT 2026-11-21                                       | T T F
 10| service ALL GRANT                                                    | F F F
 11| marketing ALL GRANT ; marketing SMS GRANT 2026-01-05                 | F T F
 """
@@ -78,7 +80,7 @@ def decisions():
 
 
 def answers(row, purpose="marketing"):
-    values = (row[f"allowed_{purpose}_sms"], row[f"allowed_{purpose}_push"], row[f"opt_out_{purpose}"])
+    values = (row[f"allowed_{purpose}_sms_2d"], row[f"allowed_{purpose}_push_2d"], row[f"opt_out_{purpose}"])
     return " ".join("T" if value else "F" for value in values)
 
 
@@ -86,7 +88,6 @@ def test_consent_follows_the_latest_decision_and_its_absence_is_no(facts_of):
     drawn = list(decisions())
     found = facts_of({"trusted.consents": [row for _, _, row in drawn]})
     assert {n: answers(found[n]) for n, _, _ in drawn} == {n: expected for n, expected, _ in drawn}
-    assert answers(found[12]) == "F F F"
 
 
 def test_a_purpose_that_needs_no_consent_still_respects_a_refusal(facts_of):
@@ -132,7 +133,7 @@ def test_two_profiles_of_a_person_are_judged_by_the_later_decision_and_a_tie_ref
     ]
     everybody = [{"one_id": 3, "source_key": "c3", "profile_id": 3}]
     found = facts_of({"identity.memberships": people + everybody, "trusted.consents": both})
-    assert (found[1]["allowed_marketing_sms"], found[2]["allowed_marketing_sms"]) == (False, True)
+    assert (found[1]["allowed_marketing_sms_2d"], found[2]["allowed_marketing_sms_2d"]) == (False, True)
 
 
 def test_receipts_become_refusals_complaints_and_dead_channels(facts_of):
@@ -188,7 +189,7 @@ def test_receipts_become_refusals_complaints_and_dead_channels(facts_of):
         }
     )
     assert [found[n]["opt_out_marketing"] for n in (1, 2, 3, 7, 9)] == [True, False, False, True, False]
-    assert [found[n]["allowed_marketing_sms"] for n in (1, 2)] == [False, True]
+    assert [found[n]["allowed_marketing_sms_2d"] for n in (1, 2)] == [False, True]
     assert [n for n in range(1, 8) if found[n]["has_complained"]] == [3]
     assert [n for n in range(1, 8) if not found[n]["usable_sms"]] == [4]
 
@@ -245,6 +246,32 @@ def test_a_channel_is_usable_by_its_namespaces_and_pattern(facts_of):
     assert [n for n in found if found[n]["usable_sms"]] == [1]
     assert [n for n in found if found[n]["usable_wechat"]] == [3]
     assert all(row["usable_branch"] for row in found.values())
+
+
+def test_nobody_is_an_adult_by_silence_unless_a_site_says_why(facts_of):
+    people = [
+        {"source_key": "c1", "kind": "customer", "birth_date": dt.date(1980, 1, 1)},
+        {"source_key": "c2", "kind": "customer"},
+    ]
+    found = facts_of({"trusted.customers": people})
+    assert [n for n in found if not found[n]["is_age_unknown"]] == [1], "nor is one of whom nothing is known"
+    rule = UnknownAge(adult_sources=["core"], why="accounts are opened for adults only")
+    found = facts_of({"trusted.customers": people}, policy=Policy(unknown_age=rule))
+    assert [n for n in found if not found[n]["is_age_unknown"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("minimum_age: 0", "minimum_age"),
+        ("minimum_age: 13", "minimum_age"),
+        ("unknown_age: {adult_sources: [], why: none}", "adult_sources"),
+        ("unknown_age: {adult_sources: [core]}", "why"),
+    ],
+)
+def test_the_age_of_adults_is_not_talked_away(make_workspace, text, words):
+    with pytest.raises(SettingsInvalid, match=words):
+        read_policy(make_workspace({"consent.yml": text}))
 
 
 def test_a_birthday_and_a_death_count_on_the_business_date(facts_of):
