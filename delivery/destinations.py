@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,7 +36,9 @@ class DestinationsFile(_Strict):
 def read_destinations(workspace: Path) -> dict[str, Destination]:
     """Give the destinations of a workspace by name; without a ``destinations.yml`` there are none."""
     file = workspace / DESTINATIONS_FILE
-    return parse_model(DestinationsFile, load_yaml(file), file=file).destinations if file.is_file() else {}
+    if not os.path.lexists(file):
+        return {}
+    return parse_model(DestinationsFile, load_yaml(file), file=file).destinations
 
 
 def destination_folder(settings: Settings, name: str, destination: Destination) -> Path:
