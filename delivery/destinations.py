@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from delivery.spreadsheet_cells import SpreadsheetRule
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import load_yaml, parse_model
 
@@ -25,6 +26,7 @@ class Destination(_Strict):
     description: str
     ceiling: Literal["C1", "C2"] = "C1"
     root: str | None = None
+    spreadsheet: SpreadsheetRule = "neutralise"
 
 
 class DestinationsFile(_Strict):
