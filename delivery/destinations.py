@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from delivery.spreadsheet_cells import SpreadsheetRule
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import load_yaml, parse_model
 
@@ -24,6 +26,7 @@ class Destination(_Strict):
     description: str
     ceiling: Literal["C1", "C2"] = "C1"
     root: str | None = None
+    spreadsheet: SpreadsheetRule = "neutralise"
 
 
 class DestinationsFile(_Strict):
@@ -35,7 +38,9 @@ class DestinationsFile(_Strict):
 def read_destinations(workspace: Path) -> dict[str, Destination]:
     """Give the destinations of a workspace by name; without a ``destinations.yml`` there are none."""
     file = workspace / DESTINATIONS_FILE
-    return parse_model(DestinationsFile, load_yaml(file), file=file).destinations if file.is_file() else {}
+    if not os.path.lexists(file):
+        return {}
+    return parse_model(DestinationsFile, load_yaml(file), file=file).destinations
 
 
 def destination_folder(settings: Settings, name: str, destination: Destination) -> Path:

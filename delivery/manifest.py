@@ -25,6 +25,7 @@ KEYS = (
     "seq", "previous_run_id", "as_of", "valid_until", "mode", "format", "schema", "files", "counts", "key",
     "consent_as_of", "tag_versions", "inputs", "approvals",
 )  # fmt: skip
+CSV_KEYS = (*KEYS, "spreadsheet")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class RunMeasures:
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     """Give the manifest as it is written: keys in the documented order, UTF-8, one line break at the end."""
-    body = {key: manifest[key] for key in KEYS}
+    body = {key: manifest[key] for key in CSV_KEYS if key in KEYS or key in manifest}
     return (json.dumps(body, ensure_ascii=False, indent=2) + "\n").encode()
 
 

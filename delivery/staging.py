@@ -29,8 +29,9 @@ from delivery.manifest import (
     schema_of,
     type_name,
 )
+from delivery.spreadsheet_cells import SpreadsheetRule, formula_cells, neutral_cells
 from delivery.verification import verify_run
-from lakehouse.errors import StepFailed
+from lakehouse.errors import GateStopped, StepFailed
 from lakehouse.query.desk import open_scratch
 from lakehouse.query.hashing import file_hash
 from lakehouse.query.words import identifier
@@ -93,7 +94,8 @@ def stage_audience(
     """Write an audience for one destination into a hidden folder, unless that run was delivered already.
 
     None where the destination has received a newer business date: replayed history is not handed on again. A
-    delivered run that no longer verifies raises ``StepFailed``: it is evidence and is not overwritten.
+    delivered run that no longer verifies raises ``StepFailed``: it is evidence and is not overwritten. Cells of a CSV that a
+    spreadsheet would run raise ``GateStopped`` where the destination refuses them.
     """
     secret = settings.secret(secret_name(name))
     root = destination_folder(settings, name, destination) / audience.code
@@ -117,7 +119,7 @@ def stage_audience(
     snapshot = rows.drop_columns(["one_id"])
     until = valid_until(audience.as_of, audience.valid_hours, settings.zone)
     _write_run(audience, name, folder, snapshot, run_id=run_id, seq=seq, latest=latest, until=until, secret=secret,
-               previous=_previous_rows(root, latest))  # fmt: skip
+               previous=_previous_rows(root, latest), spreadsheet=destination.spreadsheet)  # fmt: skip
     return StagedAudience(
         segment=audience.code,
         destination=name,
@@ -248,8 +250,19 @@ def _write_run(
     until: str,
     secret: bytes,
     previous: pa.Table | None,
+    spreadsheet: SpreadsheetRule,
 ) -> None:
     """Write files, manifest, its hash and ``_SUCCESS``, in this order."""
+    is_csv = audience.file_format == "csv"
+    formulas = formula_cells(snapshot) if is_csv else {}
+    if formulas and spreadsheet == "refuse":
+        raise GateStopped(
+            f"the audience of segment '{audience.code}' for '{name}' has {sum(formulas.values())} cells that a spreadsheet "
+            f"would run, the first in column '{next(iter(formulas))}', and the destination refuses them; "
+            "correct the tag, or set spreadsheet: neutralise in destinations.yml"
+        )
+    if is_csv and spreadsheet == "neutralise":
+        snapshot = neutral_cells(snapshot)
     delta = _delta(snapshot, previous, audience.file_format)
     modes = [mode for mode in ("snapshot", "delta") if mode in audience.modes]
     parts = []
@@ -301,6 +314,8 @@ def _write_run(
         "inputs": audience.inputs,
         "approvals": [],
     }
+    if is_csv:
+        manifest["spreadsheet"] = {"rule": spreadsheet, "cells": formulas}
     body = manifest_bytes(manifest)
     (folder / MANIFEST).write_bytes(body)
     (folder / MANIFEST_SUM).write_text(f"{sha256(body).hexdigest()}  {MANIFEST}\n", encoding="utf-8")

@@ -22,6 +22,7 @@ from delivery.manifest import (
     read_latest,
     read_manifest,
 )
+from delivery.spreadsheet_cells import formula_cells
 from lakehouse.errors import UsageError
 from lakehouse.query.hashing import file_hash
 
@@ -80,7 +81,7 @@ def _verify_checked(run: Path, at: datetime | None) -> Verification:
     manifest = read_manifest(run)
     failures = _files(run, manifest)
     if not failures:
-        failures = broken_equations(manifest, _measure(run, manifest))
+        failures = broken_equations(manifest, _measure(run, manifest)) + _running_cells(run, manifest)
     if at is not None and at >= datetime.fromisoformat(manifest["valid_until"]):
         failures.append(f"the audience expired at {manifest['valid_until']} and must not be sent")
     return Verification(run, tuple(failures), manifest["counts"].get("published"), manifest["valid_until"])
@@ -132,6 +133,23 @@ def _files(run: Path, manifest: Mapping[str, Any]) -> list[str]:
             rows = count_rows(run / path, manifest["format"])
             failures.append(f"{path} has {rows} rows, the manifest says {entry['rows']}")
     return failures
+
+
+def _running_cells(run: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Look for cells that a spreadsheet would run where the manifest says that there are none."""
+    if manifest.get("spreadsheet", {"rule": "keep"})["rule"] == "keep":
+        return []
+    texts = {c["name"] for c in manifest["schema"] if c["type"] == "string" or c["type"].startswith("array")}
+    counts = {
+        (mode, name): count
+        for mode in manifest["mode"]
+        for name, count in formula_cells(read_rows(run / mode, manifest["format"])).items()
+        if name in texts
+    }
+    return [
+        f"column '{name}' of the {mode} has {count} cells that a spreadsheet would run"
+        for (mode, name), count in counts.items()
+    ]
 
 
 def _measure(run: Path, manifest: Mapping[str, Any]) -> RunMeasures:

@@ -13,16 +13,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lakehouse.errors import SettingsInvalid
-from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
+from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml, parse_model
 
 Status = Literal["draft", "review", "online", "deprecated", "offline"]
 Reason = Literal["unknown", "not_applicable", "late", "expired"]
 Scalar = bool | int | Decimal | dt.date | str
-YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Strict(BaseModel):
@@ -304,12 +302,7 @@ def load_registry(workspace: Path | None = None, *, shipped: Path) -> Registry:
 
 
 def _entries(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
-    with file.open(encoding="utf-8") as text:
-        try:
-            tree = yaml.load(text, Loader=_UniqueLoader)
-        except (yaml.YAMLError, UnicodeDecodeError):
-            load_yaml(file)  # says what is wrong and on which line
-            raise
+    tree = load_plain_yaml(file)
     keys = list(_File.model_fields)
     if not isinstance(tree, dict) or not isinstance(tree.get("tags"), list) or not tree.get("family"):
         raise SettingsInvalid("a tag file has the keys 'family' and 'tags' (a list)", file=file, line=1)
@@ -348,13 +341,3 @@ def _explain(tree: dict[str, Any], place: Place) -> None:
         if key not in entry:
             entry[key] = value
     parse_model(Entry, entry, file=place.file)
-
-
-class _UniqueLoader(YAML_LOADER):  # type: ignore[misc,valid-type]
-    """The C loader, refusing a key given twice (YAML takes the last one silently)."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        if len(mapping) != len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
-            raise yaml.constructor.ConstructorError(None, None, "a key is given twice", node.start_mark)
-        return mapping

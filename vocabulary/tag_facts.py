@@ -11,10 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from lakehouse.errors import SettingsInvalid
-from vocabulary.registry import YAML_LOADER, registry_files
+from lakehouse.settings.yaml_files import load_plain_yaml
+from vocabulary.registry import registry_files
 
 ValueType = Literal["boolean", "number", "category", "date", "set"]
 _TYPES: dict[str, ValueType] = {
@@ -79,13 +78,7 @@ def tag_facts(entry: dict[str, Any]) -> TagFacts:
 
 
 def _entries(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with file.open(encoding="utf-8") as text:
-            tree = yaml.load(text, Loader=YAML_LOADER)
-    except yaml.YAMLError as wrong:
-        mark = getattr(wrong, "problem_mark", None)
-        problem = str(getattr(wrong, "problem", None) or "is not YAML")
-        raise SettingsInvalid(problem, file=file, line=mark.line + 1 if mark else None) from None
+    tree = load_plain_yaml(file)
     entries = tree.get("tags") if isinstance(tree, dict) else None
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "code" in e for e in entries):
         raise SettingsInvalid(

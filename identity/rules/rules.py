@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from functools import cache, cached_property
 from pathlib import Path
@@ -196,7 +197,7 @@ def read_rules(file: Path) -> Rules:
     Unknown keys, normalisers and namespaces, wrong patterns and absurd limits raise ``SettingsInvalid`` with
     file, line and the nearest known name.
     """
-    return _read(file, base=_shipped()) if file.is_file() else _shipped()
+    return _read(file, base=_shipped()) if os.path.lexists(file) else _shipped()
 
 
 @cache

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +22,9 @@ from jobs.cli.options import (
     workspace_option,
 )
 from lakehouse.clock import now
+
+if TYPE_CHECKING:
+    from lakehouse.tables.lake import Lake
 
 
 @click.group("identity")
@@ -228,19 +233,22 @@ def _decide(kind: Any, a: str, b: str, author: str, reason: str, workspace: Path
     from identity.reading.decisions import decide as write_decision
 
     # A decision is one append to a table no night writes: it need not wait for the lock.
-    decision = write_decision(
-        _decisions_lake(workspace), kind, a, b, author=author, reason=reason, decided_at=now()
-    )
+    with _decisions_lake(workspace) as lake:
+        decision = write_decision(lake, kind, a, b, author=author, reason=reason, decided_at=now())
     click.echo(json.dumps({"decision_id": decision.decision_id, "kind": decision.kind}))
 
 
-def _decisions_lake(workspace: Path | None) -> Any:
+@contextmanager
+def _decisions_lake(workspace: Path | None) -> Iterator[Lake]:
+    from lakehouse.settings.file_rights import closed_files
     from lakehouse.settings.settings import load_settings
     from lakehouse.tables.lake import Lake
 
-    lake = Lake(load_settings(workspace))
-    lake.create(["identity.decisions", "identity.nodes"])
-    return lake
+    settings = load_settings(workspace)
+    with closed_files(settings):
+        lake = Lake(settings)
+        lake.create(["identity.decisions", "identity.nodes"])
+        yield lake
 
 
 @decide.command("must-link")
@@ -269,7 +277,6 @@ def revoke(decision_id: str, author: str, reason: str, workspace: Path | None) -
     """Take a decision back; the log keeps both."""
     from identity.reading.decisions import revoke as write_revocation
 
-    revocation = write_revocation(
-        _decisions_lake(workspace), decision_id, author=author, reason=reason, decided_at=now()
-    )
+    with _decisions_lake(workspace) as lake:
+        revocation = write_revocation(lake, decision_id, author=author, reason=reason, decided_at=now())
     click.echo(json.dumps({"decision_id": revocation, "kind": "revoke", "revokes": decision_id}))

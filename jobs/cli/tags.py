@@ -110,6 +110,7 @@ def show(code: str, workspace: Path | None) -> None:
 @workspace_option
 def compile_(into: Path | None, check: bool, workspace: Path | None) -> None:
     """Check every tag and write the workspace's dbt project; the first fault is named with file and line."""
+    from lakehouse.settings.file_rights import closed_files
     from lakehouse.settings.settings import load_settings
     from tags.build.project import write_project
     from tags.compile.compilation import compile_tags
@@ -124,7 +125,8 @@ def compile_(into: Path | None, check: bool, workspace: Path | None) -> None:
         click.echo(f"{outcome}; nothing is wrong")
         return
     folder = into or settings.generated / "dbt"
-    files = write_project(compilation, folder)
+    with closed_files(settings):
+        files = write_project(compilation, folder)
     click.echo(f"{outcome}; {len(files)} files in {folder}")
 
 

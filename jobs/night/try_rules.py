@@ -20,6 +20,7 @@ from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import GateStopped, UsageError
 from lakehouse.query.desk import Desk, open_newest
 from lakehouse.query.published import Published, open_publication
+from lakehouse.settings.file_rights import closed_files
 from lakehouse.settings.settings import Settings
 from lakehouse.tables.clone import clone_lake
 from lakehouse.tables.lake import Lake, open_lake
@@ -63,7 +64,7 @@ def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -
     day = published.publication.business_date
     trial = Trial(day.isoformat(), (load_rules(settings).version, new_rules.version))
     _forget_killed(settings)
-    with Lake(settings).exchange(f"{_FOLDER}{os.getpid()}") as folder:
+    with closed_files(settings), Lake(settings).exchange(f"{_FOLDER}{os.getpid()}") as folder:
         clone_lake(settings, folder / "lake", published.publication.tables, DATABASES)
         lake = open_lake(_workspace(settings, rules, folder))
         _run(lake, published, trial, only_identity=only_identity)

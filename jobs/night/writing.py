@@ -15,6 +15,7 @@ from lakehouse.ledger.ledger import Ledger, restore_published, unfinished_night
 from lakehouse.ledger.lock import hold_lock
 from lakehouse.query.hashing import text_hash
 from lakehouse.query.published import Publication, publications
+from lakehouse.settings.file_rights import closed_files
 from lakehouse.settings.settings import Settings
 from lakehouse.tables.lake import Lake, open_lake
 
@@ -83,9 +84,12 @@ class LakeWriter:
 
 @contextmanager
 def hold_lake(settings: Settings, purpose: str) -> Iterator[LakeWriter]:
-    """Check the workspace, take the writer's lock and open the lake; a held lock raises ``LockHeld``."""
+    """Check the workspace, take the writer's lock and open the lake; a held lock raises ``LockHeld``.
+
+    What is written meanwhile, by a JVM too that is started here, has the rights of ``closed_files``.
+    """
     contracts = check_workspace(settings)
-    with hold_lock(settings.lock_dir, purpose) as note_jvm:
+    with closed_files(settings), hold_lock(settings.lock_dir, purpose) as note_jvm:
         lake = open_lake(settings, contracts=contracts)
         yield LakeWriter(lake, tuple(publications(settings)), note_jvm)
 

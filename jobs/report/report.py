@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
+from markupsafe import Markup
 
 from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
@@ -77,7 +78,7 @@ def render_report(workspace: str, business_date: date, summary: dict[str, Any], 
     }
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=select_autoescape(),
+        autoescape=select_autoescape(enabled_extensions=("html", "html.j2")),
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -130,6 +131,7 @@ def _picture(width: float, height: float) -> tuple[Any, Axes]:
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "report"
     matplotlib.rcParams["font.size"] = 9
+    matplotlib.rcParams["text.parse_math"] = False
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(width, height))
@@ -139,16 +141,17 @@ def _picture(width: float, height: float) -> tuple[Any, Axes]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def _svg(figure: Any) -> Markup:
+    """Give a picture as SVG; matplotlib draws text as shapes and escapes what it keeps as text."""
     import matplotlib.pyplot as plt
 
     text = io.StringIO()
     figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    return Markup(text.getvalue()[text.getvalue().index("<svg") :])
 
 
-def _feeds_picture(feeds: dict[str, dict[str, int]]) -> str:
+def _feeds_picture(feeds: dict[str, dict[str, int]]) -> Markup:
     """Rows accepted, duplicate and refused per feed; the scale is logarithmic, since a feed has 5 or 500,000 rows."""
     names = sorted(feeds, key=lambda name: feeds[name]["delivered"])
     figure, axes = _picture(7.5, 0.26 * len(names) + 0.9)
@@ -163,7 +166,7 @@ def _feeds_picture(feeds: dict[str, dict[str, int]]) -> str:
     return _svg(figure)
 
 
-def _clusters_picture(rows: list[dict[str, Any]]) -> str:
+def _clusters_picture(rows: list[dict[str, Any]]) -> Markup:
     """How many OneIDs hold 1, 2, 3 … profiles."""
     figure, axes = _picture(7.5, 2.6)
     labels = ["12+" if row["size"] == 12 else str(row["size"]) for row in rows]
@@ -174,7 +177,7 @@ def _clusters_picture(rows: list[dict[str, Any]]) -> str:
     return _svg(figure)
 
 
-def _coverage_picture(tags: dict[str, dict[str, float]]) -> str:
+def _coverage_picture(tags: dict[str, dict[str, float]]) -> Markup:
     """Share of people with a value, per tag."""
     names = sorted(tags, key=lambda code: (tags[code]["coverage"] or 0, code))
     figure, axes = _picture(7.5, 0.2 * len(names) + 0.8)
@@ -185,7 +188,7 @@ def _coverage_picture(tags: dict[str, dict[str, float]]) -> str:
     return _svg(figure)
 
 
-def _segments_picture(segments: dict[str, dict[str, int]]) -> str:
+def _segments_picture(segments: dict[str, dict[str, int]]) -> Markup:
     """From candidates to published, per segment."""
     names = sorted(segments, reverse=True)
     figure, axes = _picture(7.5, 0.62 * len(names) + 0.9)

@@ -32,6 +32,7 @@ def examine(workspace: Path | None) -> Iterator[Requirement]:
     yield from _machine(workspace)
     yield _jars(workspace)
     yield examine_workspace(workspace)
+    yield from _files(workspace)
 
 
 def _python() -> Requirement:
@@ -89,6 +90,27 @@ def _jars(workspace: Path | None) -> Requirement:
     wrong = [name for name, good in sums.items() if not good]
     state = f"{len(sums) - len(wrong)} of {len(sums)} with the known sha256 in {folder}"
     return Requirement("JARs", not wrong, state, "run `cdp jars fetch` once with a network")
+
+
+def _files(workspace: Path | None) -> Iterator[Requirement]:
+    """Judge who may read what the product writes; without a usable workspace there is nothing to judge."""
+    from delivery.destinations import destination_folder, read_destinations
+    from lakehouse.errors import CdpError
+    from lakehouse.settings.file_rights import rights_faults
+    from lakehouse.settings.settings import load_settings
+
+    try:
+        settings = load_settings(workspace)
+        destinations = read_destinations(settings.workspace)
+        folders = {destination_folder(settings, name, place).parent for name, place in destinations.items()}
+        faults = rights_faults(settings, sorted(folders - {settings.published}))
+    except CdpError as wrong:
+        yield Requirement("files", False, "not judged", str(wrong))
+        return
+    for fault in faults:
+        yield Requirement("files", False, fault.sentence, fault.repair)
+    if not faults:
+        yield Requirement("files", True, "lake, reports, audiences and secrets are closed to others")
 
 
 def examine_workspace(workspace: Path | None) -> Requirement:

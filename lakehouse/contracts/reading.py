@@ -6,12 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lakehouse.contracts.contract import Bound, Column, Contract, Level, Shape, normalised_type
 from lakehouse.errors import ContractBroken, SettingsInvalid
-from lakehouse.settings.yaml_files import did_you_mean, load_yaml, parse_model
+from lakehouse.settings.yaml_files import did_you_mean, load_plain_yaml, load_yaml, parse_model
 
 FOLDER = Path(__file__).parent
 
@@ -141,9 +140,7 @@ def _contract_file(name: str) -> Contract | None:
     file = FOLDER / database / f"{table}.yml"
     if not file.is_file():
         return None
-    with file.open(encoding="utf-8") as text:
-        tree = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    result = build_contract(tree, file=file)
+    result = build_contract(load_plain_yaml(file), file=file)
     if result.name != name:
         raise ContractBroken(f"says it is '{result.name}' but stands where '{name}' belongs", file=file)
     return result

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import EnvironmentUnready
+from lakehouse.settings.file_rights import umask_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -210,6 +211,8 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.ansi.enabled": "true",
+        # Hadoop sets the rights of local files itself; it does not look at the umask of the process.
+        "spark.hadoop.fs.permissions.umask-mode": f"{umask_of(settings):03o}",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": size.driver_memory,

@@ -52,6 +52,13 @@ class ComponentSettings(_Strict):
     partition_links: int = Field(default=5_000_000, ge=1)
 
 
+class FileSettings(_Strict):
+    """Which groups may read what the product writes; without one only the owner may."""
+
+    group: str | None = None
+    published_group: str | None = None
+
+
 class Threshold(_Strict):
     """A workspace's own bound for a contract's measure, with the reason for the number."""
 
@@ -77,6 +84,7 @@ class SettingsFile(_Strict):
     generate_secrets: bool = False
     spark: SparkSettings = Field(default_factory=SparkSettings)
     components: ComponentSettings = Field(default_factory=ComponentSettings)
+    files: FileSettings = Field(default_factory=FileSettings)
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
 
     @field_validator("time_zone")
@@ -113,6 +121,7 @@ class Settings(BaseModel):
     generate_secrets: bool
     spark: SparkSettings
     components: ComponentSettings = ComponentSettings()
+    files: FileSettings = FileSettings()
     thresholds: dict[str, Threshold]
 
     @property
@@ -204,5 +213,14 @@ def load_settings(workspace: str | Path | None = None) -> Settings:
         "lock_dir": optional(entries.lock_dir) or path_below_root(entries.lake),
         "jars": optional(entries.jars),
     }
-    names = ("time_zone", "currency", "language", "generate_secrets", "spark", "components", "thresholds")
+    names = (
+        "time_zone",
+        "currency",
+        "language",
+        "generate_secrets",
+        "spark",
+        "components",
+        "files",
+        "thresholds",
+    )
     return Settings(**values, **{name: getattr(entries, name) for name in names})

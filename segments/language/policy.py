@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -100,4 +101,4 @@ class Policy(_Strict):
 def read_policy(workspace: Path) -> Policy:
     """Give the policy of a workspace; without a ``consent.yml`` the shipped default."""
     file = workspace / CONSENT_FILE
-    return parse_model(Policy, load_yaml(file), file=file) if file.is_file() else Policy()
+    return parse_model(Policy, load_yaml(file), file=file) if os.path.lexists(file) else Policy()

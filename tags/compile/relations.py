@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
-from lakehouse.settings.yaml_files import did_you_mean, load_yaml, plain
+from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, plain
 
 Attribution = Literal["one_id", "profile", "account"]
 
@@ -84,7 +84,15 @@ def model_relations(folders: list[Path]) -> dict[str, TagSource]:
 
 @cache
 def _models(file: Path) -> tuple[dict[str, Any], ...]:
-    return tuple(plain(load_yaml(file)).get("models") or ())
+    tree = load_yaml(file)
+    models = tree.get("models") if isinstance(tree, dict) else [tree] if tree else None
+    if not all(isinstance(model, dict) and isinstance(model.get("name"), str) for model in models or ()):
+        raise SettingsInvalid(
+            "a file of dbt models is a mapping; `models` is a list and each has a name",
+            file=file,
+            line=line_of(tree, "models"),
+        )
+    return tuple(plain(models or ()))
 
 
 def _attribution(columns: tuple[str, ...]) -> Attribution | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from delivery.destinations import read_destinations
 from delivery.manifest import MANIFEST, MANIFEST_SUM, read_latest, read_manifest
 from delivery.night import delivery_rows
 from delivery.releasing import discard_audience, release_audience
+from delivery.spreadsheet_cells import formula_cells, neutral_cells
 from delivery.staging import STAGING, recipient_key, stage_audience
 from delivery.verification import verify
-from lakehouse.errors import StepFailed, UsageError
+from lakehouse.errors import GateStopped, StepFailed, UsageError
 from lakehouse.query.hashing import text_hash
 from lakehouse.settings.settings import load_settings
 from vocabulary.audience import Audience
@@ -138,6 +140,86 @@ def test_the_same_run_again_is_verified_and_not_written(night):
     (newest(night) / "snapshot" / "part-00000.parquet").write_bytes(b"damaged")
     with pytest.raises(StepFailed, match="no longer verifies"):
         night(crowd(1, 2, 3))
+
+
+RUNNING = [
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    " =1",
+    "＝1+1",
+    "＋1+1",
+    "－1+1",
+    "＠A1",
+]
+HARMLESS = ["FUND", "-5.00", "+8613800000000", "1=1", "a-b", ""]
+
+
+def with_rule(night, rule):
+    text = DESTINATIONS.replace("}", f", spreadsheet: {rule}}}")
+    (night.settings.workspace / "destinations.yml").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", RUNNING)
+def test_a_cell_that_a_spreadsheet_would_run_is_neutral_and_can_be_read_back(night, text):
+    run = root(night) / night({1: [text, "x"], 2: ["FUND"], 3: ["'quoted"]}, form="csv").path
+    cells = dict(zip(read_rows(run / "snapshot", "csv")["recipient_key"].to_pylist(),
+                     read_rows(run / "snapshot", "csv")["interests"].to_pylist(), strict=True))  # fmt: skip
+    assert sorted(cells.values()) == sorted([f"'{text}|x", "FUND", "''quoted"])
+    assert read_manifest(run)["spreadsheet"] == {"rule": "neutralise", "cells": {"interests": 1}}
+    assert [v.failures for v in verify(root(night))] == [(), ()]
+    staged = night({1: [text, "x"], 2: ["GOLD"], 3: ["'quoted"]}, day=D + dt.timedelta(days=1), form="csv")
+    assert read_manifest(root(night) / staged.path)["counts"]["delta"] == {
+        "previous": 3,
+        "enter": 0,
+        "exit": 0,
+        "update": 1,
+    }
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "json_lines"])
+def test_text_that_runs_nothing_and_other_formats_stay_as_they_are(night, form):
+    people = {n: [text] for n, text in enumerate(HARMLESS + (RUNNING if form != "csv" else []))}
+    run = root(night) / night(people, form=form).path
+    wanted = pa.table({"interests": pa.array(list(people.values()), pa.list_(pa.string()))})
+    rows = read_rows(run / "snapshot", form)
+    assert sorted(map(str, rows["interests"].to_pylist())) == sorted(
+        map(str, as_read(wanted, form)["interests"].to_pylist())
+    )
+    assert read_manifest(run).get("spreadsheet") == (
+        {"rule": "neutralise", "cells": {}} if form == "csv" else None
+    )
+    assert [v.failures for v in verify(root(night))] == [(), ()]
+
+
+def test_numbers_below_zero_are_never_touched(tmp_path):
+    rows = pa.table(
+        {"amount": pa.array([Decimal("-5.00")], pa.decimal128(9, 2)), "days": [-3], "note": ["-x"]}
+    )
+    assert neutral_cells(rows).to_pylist() == [{"amount": Decimal("-5.00"), "days": -3, "note": "'-x"}]
+    assert formula_cells(rows) == {"note": 1}
+
+
+def test_a_destination_may_refuse_such_cells_or_keep_them(night):
+    with_rule(night, "refuse")
+    with pytest.raises(
+        GateStopped, match="1 cells that a spreadsheet would run, the first in column 'interests'"
+    ):
+        night({1: ["=1+1"], 2: ["FUND"]}, form="csv")
+    assert read_latest(root(night)) is None
+    assert night({1: ["GOLD"]}, form="csv").published == 1
+    with_rule(night, "keep")
+    run = root(night) / night({1: ["=1+1"]}, day=D + dt.timedelta(days=1), form="csv").path
+    assert read_rows(run / "snapshot", "csv")["interests"].to_pylist() == ["=1+1"]
+    assert read_manifest(run)["spreadsheet"] == {"rule": "keep", "cells": {"interests": 1}}
+    assert all(not v.failures for v in verify(root(night)))
+    rewritten(run, lambda m: m["spreadsheet"].update(rule="neutralise"))
+    failures = next(v.failures for v in verify(root(night)) if v.folder == run)
+    assert failures == ("column 'interests' of the snapshot has 1 cells that a spreadsheet would run",
+                        "column 'interests' of the delta has 1 cells that a spreadsheet would run")  # fmt: skip
 
 
 def test_an_older_business_date_is_not_handed_on_again(night):

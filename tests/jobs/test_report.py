@@ -62,6 +62,35 @@ def test_a_bound_that_did_not_hold_is_named_with_its_reason(low, high, value):
     assert "Refused rows" not in html
 
 
+ATTACK = "<script>alert('x')</script>"
+
+
+@pytest.mark.parametrize(
+    "place", ["workspace", "feed", "file", "reason", "tag name", "tag", "segment", "bound", "step", "status"]
+)
+def test_what_others_write_is_text_and_never_html(place):
+    def text(name, honest):
+        return ATTACK if name == place else honest
+
+    summary = SUMMARY | {
+        "status": text("status", "published"),
+        "feeds": {text("feed", "members"): SUMMARY["feeds"]["members"]},
+        "tags": {text("tag", "age"): {"coverage": 0.5}},
+        "segments": {text("segment", "young"): SUMMARY["segments"]["young"]},
+        "seconds": {text("step", "ingest"): 1.0},
+    }
+    facts = ReportFacts(
+        [REFUSAL | {"file": text("file", "members.csv"), "reason": text("reason", "number_missing")}],
+        [BOUND | {"is_passed": False, "why": text("bound", "somebody is a customer")}],
+        {"age": {"code": "age", "name_zh": text("tag name", "年龄"), "name_en": "Age"}},
+        FACTS.cluster_sizes,
+    )
+    html = render_report(text("workspace", "shop"), date(2026, 1, 5), summary, facts)
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(" in html
+    assert html.count("<svg") == 4
+
+
 def test_precision_is_shown_only_where_the_truth_is_known():
     assert "against the truth" not in report()
     measured = SUMMARY | {"identity": SUMMARY["identity"] | {"precision": 0.99123, "recall": 0.9}}
