@@ -16,12 +16,13 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.query.files import table_sql
+from lakehouse.query.files import open_delta, table_sql
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
 _TABLE = re.compile(r"\b(landing|trusted|identity|tags|segments|quality|ops)\.([a-z_][a-z_0-9]*)\b")
@@ -203,9 +204,12 @@ def open_newest(settings: Settings, time_zone: str = "UTC") -> Desk:
 
 def newest_sql(settings: Settings, table: str, version: int | None = None) -> str:
     """Give SQL that reads a table at a version, or at its newest one."""
-    from deltalake import DeltaTable
+    return table_sql(open_table(settings, table, version), table)
 
-    return table_sql(DeltaTable(table_folder(settings, table), version=version), table)
+
+def open_table(settings: Settings, table: str, version: int | None = None) -> DeltaTable:
+    """Give a table at a version, or at its newest one; see ``lakehouse.query.files.open_delta``."""
+    return open_delta(table_folder(settings, table), table, version)
 
 
 def table_folder(settings: Settings, table: str) -> Path:
