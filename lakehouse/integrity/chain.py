@@ -102,13 +102,13 @@ def _head_faults(entries: Sequence[Publication], head: Head | None) -> list[str]
     if head is None:
         is_chained = any(entry.previous_hash is not None for entry in entries)
         return [f"the head of the chain of publications, ops/{HEAD_FILE}, is missing"] if is_chained else []
-    named = next((entry for entry in entries if entry.seq == head.seq), None)
-    if named is None:
+    entry_of_head = next((entry for entry in entries if entry.seq == head.seq), None)
+    if entry_of_head is None:
         last = f"{entries[-1].seq} of {entries[-1].business_date}" if entries else "none"
         return [
             f"{PUBLICATIONS}: publication {head.seq} was the last one and is missing; the last one there is {last}"
         ]
-    if publication_hash(named) != head.hash:
+    if publication_hash(entry_of_head) != head.hash:
         return [f"{PUBLICATIONS}: publication {head.seq} is not the one that was published"]
     return []
 

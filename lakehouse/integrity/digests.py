@@ -85,10 +85,13 @@ def record_digests(lake: Lake, tables: Mapping[str, DeltaTable], seq: int) -> di
 
     ``StepFailed`` where a file that was published before is gone or has another size.
     """
-    recorded = read_digests(lake.settings)
+    digests_by_table = read_digests(lake.settings)
     files = {name: relative_paths(table) for name, table in tables.items()}
     fresh = [
-        (name, path) for name, paths in files.items() for path in paths if path not in recorded.get(name, {})
+        (name, path)
+        for name, paths in files.items()
+        for path in paths
+        if path not in digests_by_table.get(name, {})
     ]
     places = [Path(lake.path(name)) / path for name, path in fresh]
     entries = [
@@ -100,8 +103,8 @@ def record_digests(lake: Lake, tables: Mapping[str, DeltaTable], seq: int) -> di
         fresh_of_table.setdefault(entry.table, {})[entry.path] = entry
     contents = {}
     for name, paths in files.items():
-        known = recorded.get(name, {}) | fresh_of_table.get(name, {})
-        digests = [known[path] for path in paths]
+        digests_by_path = digests_by_table.get(name, {}) | fresh_of_table.get(name, {})
+        digests = [digests_by_path[path] for path in paths]
         for digest in digests:
             fault = size_fault(Path(lake.path(name)), digest)
             if fault:

@@ -32,11 +32,11 @@ log = logging.getLogger("cdp.integrity")
 
 def tables_among(publication: Publication, names: Iterable[str]) -> list[str]:
     """Give the tables of a publication that are named, or whose database is (as ``identity.``)."""
-    wanted = tuple(names)
+    prefixes = tuple(names)
     return sorted(
         table
         for table in publication.tables
-        if any(table.startswith(name) if name.endswith(".") else table == name for name in wanted)
+        if any(table.startswith(name) if name.endswith(".") else table == name for name in prefixes)
     )
 
 
@@ -44,19 +44,19 @@ def published_digests(
     settings: Settings,
     publication: Publication,
     tables: Iterable[str],
-    recorded: dict[str, dict[str, FileDigest]] | None = None,
+    digests_by_table: dict[str, dict[str, FileDigest]] | None = None,
 ) -> tuple[dict[str, list[FileDigest]], list[str]]:
     """Give the digests of the files that tables have in a publication, and one sentence per table that is not as it says.
 
     A table whose log or whose recorded digests were changed has another content than the publication states.
     """
-    recorded = read_digests(settings, tables) if recorded is None else recorded
+    digests_by_table = read_digests(settings, tables) if digests_by_table is None else digests_by_table
     digests: dict[str, list[FileDigest]] = {}
     faults = []
     for name in tables:
         paths = relative_paths(open_table(settings, name, publication.tables[name]))
-        known = recorded.get(name, {})
-        digests[name] = [known[path] for path in paths if path in known]
+        digests_by_path = digests_by_table.get(name, {})
+        digests[name] = [digests_by_path[path] for path in paths if path in digests_by_path]
         content = (publication.contents or {}).get(name)
         if content is not None and table_digest(digests[name]) != content.digest:
             faults.append(
