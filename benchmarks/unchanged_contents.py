@@ -37,6 +37,13 @@ VOLATILE_COLUMNS: dict[str, dict[str, str]] = {
         "published_at": "is the clock",
         "tables": "counts commits of each table; the lines `commits` print them and the lines `table` their rows",
         "summary": "is JSON that holds durations and a path; the lines `summary` print the rest of it",
+        "contents": "hashes files, whose names and bytes their writer chooses",
+        "previous_hash": "hashes the publication before, its clock included",
+    },
+    "ops.file_digests": {
+        "path": "is chosen by the writer",
+        "bytes": "is what the writer made of the rows",
+        "sha256": "is what the writer made of the rows",
     },
 }
 # key of the JSON summary, at any depth → why it does not count.

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "command",
         "Check Java, Python, memory, disk, JARs and the workspace.",
     ),
+    "fsck": ("jobs.cli.fsck", "command", "Check that everything stored is what was published."),
     "jars": ("jobs.cli.jars", "group", "Fetch Delta's JARs once, for use without a network."),
     "init": ("jobs.cli.workspace", "init", "Make a workspace to start from."),
     "schema": ("jobs.cli.workspace", "schema", "Write JSON Schemas of the workspace's files for editors."),

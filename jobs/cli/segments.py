@@ -102,19 +102,33 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
 )
 @workspace_option
 def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | None) -> int:
-    """Verify published audiences from their files alone: bytes, rows, equations, sequence, pointer.
+    """Verify published audiences from their files: bytes, rows, equations, sequence, pointer.
 
+    With --all also that every audience that was delivered is there, as it was delivered.
     Exit 0 when all is as the manifests say, 1 with one sentence for each failure.
     """
     from delivery.verification import verify as verify_folder
+    from jobs.workspace.audiences import published_roots
+    from jobs.workspace.soundness import mirror_faults
     from lakehouse.errors import UsageError
+    from lakehouse.settings.settings import load_settings
 
     if (folder is None) == (not is_all):
         raise UsageError("name one folder, or say --all")
     instant = _instant(at)
     verifications = []
-    for root in [folder] if folder is not None else _published_roots(workspace):
-        verifications += verify_folder(root, at=instant)
+    faults: list[str] = []
+    if folder is not None:
+        verifications += verify_folder(folder, at=instant)
+    else:
+        settings = load_settings(workspace)
+        roots, faults = published_roots(settings), mirror_faults(settings)
+        if not roots and not faults:
+            raise UsageError(f"nothing was published yet in {settings.workspace}")
+        for root in roots:
+            verifications += verify_folder(root, at=instant)
+    for fault in faults:
+        click.echo(fault, err=True)
     for verification in verifications:
         for failure in verification.failures:
             click.echo(f"{verification.folder}: {failure}", err=True)
@@ -122,7 +136,7 @@ def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | 
             click.echo(
                 f"good  {verification.published:>8} people, valid until {verification.valid_until}  {verification.folder}"
             )
-    return 1 if any(verification.failures for verification in verifications) else 0
+    return 1 if faults or any(verification.failures for verification in verifications) else 0
 
 
 @group.command("explain")
@@ -178,18 +192,3 @@ def _instant(text: str | None) -> datetime | None:
     if instant.tzinfo is None:
         raise UsageError("the instant needs its offset, like +08:00")
     return instant
-
-
-def _published_roots(workspace: Path | None) -> list[Path]:
-    """Give the folders of all destinations that have received something."""
-    from delivery.destinations import destination_folder, read_destinations
-    from lakehouse.errors import UsageError
-    from lakehouse.settings.settings import load_settings
-
-    settings = load_settings(workspace)
-    destinations = read_destinations(settings.workspace)
-    folders = [destination_folder(settings, name, place) for name, place in destinations.items()]
-    present = [folder for folder in folders if folder.is_dir() and any(folder.iterdir())]
-    if not present:
-        raise UsageError(f"nothing was published yet in {settings.workspace}")
-    return present

@@ -41,6 +41,7 @@ def run_backfill(settings: Settings, first: date, last: date | None = None) -> I
         if is_replay:
             _rewind(writer, first)
         else:
+            writer.require_states()
             writer.abandon_unfinished(first)
         for day in _days(first, end):
             if newest is None or day > newest:
@@ -51,6 +52,7 @@ def run_backfill(settings: Settings, first: date, last: date | None = None) -> I
 def _rewind(writer: LakeWriter, first: date) -> None:
     """Bring the tables back to what was published before ``first``."""
     before = _published_before(writer.publications, first)
+    writer.require_states_before(before, keep=(LEDGER_OF_FILES,))
     tables = restore_versions(writer.lake, before.tables if before else {}, keep=(LEDGER_OF_FILES,))
     log.info("%d tables are back at %s", len(tables), before.business_date if before else "the beginning")
 

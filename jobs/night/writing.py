@@ -11,7 +11,14 @@ from datetime import date
 from jobs.night.fingerprint import fingerprint_of
 from jobs.workspace.check import check_workspace
 from lakehouse.errors import UsageError
-from lakehouse.ledger.ledger import Ledger, restore_published, unfinished_night
+from lakehouse.integrity.chain import require_chain
+from lakehouse.integrity.states import (
+    require_newer_files,
+    require_published_files,
+    require_tables,
+    tables_among,
+)
+from lakehouse.ledger.ledger import Ledger, is_restored, restore_published, unfinished_night
 from lakehouse.ledger.lock import hold_lock
 from lakehouse.query.hashing import text_hash
 from lakehouse.query.published import Publication, publications
@@ -20,6 +27,16 @@ from lakehouse.settings.settings import Settings
 from lakehouse.tables.lake import Lake, open_lake
 
 log = logging.getLogger("cdp.nightly")
+
+# The states that a night decides from: who is whom, who agreed, who is in which arm, what was taken and handed over.
+DECIDED_FROM = (
+    "identity.",
+    "trusted.consents",
+    "segments.assignments",
+    "segments.deliveries",
+    "segments.recipients",
+    "landing.files",
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,33 @@ class LakeWriter:
                 len(tables),
             )
 
+    def require_states(self) -> None:
+        """Refuse a lake whose states, as the night reads them, are not what was published; see ``DECIDED_FROM``."""
+        if self.publications:
+            newest = self.publications[-1]
+            require_published_files(self.lake, newest, tables_among(newest, DECIDED_FROM), self.publications)
+
+    def require_unfinished(self) -> None:
+        """Refuse a lake that lost files an unfinished night wrote, since the same date goes on from them."""
+        if self.publications:
+            newest = self.publications[-1]
+            require_newer_files(self.lake, newest, tables_among(newest, DECIDED_FROM))
+
+    def require_states_before(self, before: Publication | None, *, keep: tuple[str, ...]) -> None:
+        """Refuse a lake whose states are not those that a replay begins with.
+
+        These are what was published ``before`` it; of tables that are not taken back, the newest ones.
+        """
+        if not self.publications:
+            return
+        newest = self.publications[-1]
+        tables = tables_among(newest, DECIDED_FROM)
+        lasting = [name for name in tables if not is_restored(self.lake, name, keep=keep)]
+        require_published_files(self.lake, newest, lasting, self.publications)
+        if before is not None:
+            earlier = [name for name in tables_among(before, DECIDED_FROM) if name not in lasting]
+            require_published_files(self.lake, before, earlier, self.publications)
+
     def attempt(self, business_date: date, fingerprint: str | None = None) -> Attempt:
         """Give the attempt of a business date; without a fingerprint, that of its night.
 
@@ -86,18 +130,28 @@ class LakeWriter:
 def hold_lake(settings: Settings, purpose: str) -> Iterator[LakeWriter]:
     """Check the workspace, take the writer's lock and open the lake; a held lock raises ``LockHeld``.
 
-    What is written meanwhile, by a JVM too that is started here, has the rights of ``closed_files``.
+    A lake whose publications are not those that were made raises ``StepFailed`` before anything is written. What is
+    written meanwhile, by a JVM too that is started here, has the rights of ``closed_files``.
     """
     contracts = check_workspace(settings)
     with closed_files(settings), hold_lock(settings.lock_dir, purpose) as note_jvm:
+        entries = tuple(publications(settings))
+        require_chain(settings, entries)
+        if entries:
+            require_tables(settings, entries[-1])
         lake = open_lake(settings, contracts=contracts)
-        yield LakeWriter(lake, tuple(publications(settings)), note_jvm)
+        yield LakeWriter(lake, entries, note_jvm)
 
 
 @contextmanager
 def open_for_writing(settings: Settings, business_date: date, purpose: str) -> Iterator[LakeWriter]:
-    """Hold the lake for one business date: an older date is refused, an unfinished other date is taken back."""
+    """Hold the lake for one business date: an older date is refused, an unfinished other date is taken back.
+
+    What the date decides from must be what was published.
+    """
     with hold_lake(settings, purpose) as writer:
         writer.refuse_older_date(business_date)
+        writer.require_states()
         writer.abandon_unfinished(business_date)
+        writer.require_unfinished()
         yield writer

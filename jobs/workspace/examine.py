@@ -33,6 +33,7 @@ def examine(workspace: Path | None) -> Iterator[Requirement]:
     yield _jars(workspace)
     yield examine_workspace(workspace)
     yield from _files(workspace)
+    yield from examine_lake(workspace)
 
 
 def _python() -> Requirement:
@@ -134,3 +135,22 @@ def examine_workspace(workspace: Path | None) -> Requirement:
             "workspace", False, f"{target} cannot be written", "give this user the right to write there"
         )
     return Requirement("workspace", True, str(settings.workspace))
+
+
+def examine_lake(workspace: Path | None) -> Iterator[Requirement]:
+    """Judge by the quick check what the workspace has stored; nothing to judge before the first night."""
+    from jobs.workspace.soundness import check_soundness
+    from lakehouse.errors import CdpError
+    from lakehouse.settings.settings import load_settings
+
+    try:
+        findings = check_soundness(load_settings(workspace))
+    except CdpError:
+        return  # the workspace itself is not usable, which was said
+    if not findings.counts["publications"] and not findings.faults:
+        return
+    state = f"{findings.counts['tables']} tables, {findings.counts['files']} files"
+    if findings.faults:
+        yield Requirement("lake", False, findings.faults[0], "run `cdp fsck --deep` for all that is damaged")
+    else:
+        yield Requirement("lake", True, f"{state} are there")

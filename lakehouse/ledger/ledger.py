@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
 from lakehouse.clock import now
 from lakehouse.errors import CdpError, GateStopped
+from lakehouse.integrity.chain import next_hash, write_head
+from lakehouse.integrity.digests import record_digests
 from lakehouse.ledger.progress import step_log
 from lakehouse.query.published import PUBLICATIONS, newest_publication, publications
 from lakehouse.tables.lake import Lake
@@ -100,18 +102,27 @@ def unfinished_night(lake: Lake) -> date | None:
 
 
 def publish(lake: Lake, business_date: date, fingerprint: str, summary: dict[str, Any]) -> int:
-    """Make the newest version of every table visible, by one row; give the publication's number."""
-    tables = [
-        {"table": name, "version": lake.version(name)}
+    """Make the newest version of every table visible, by one row; give the publication's number.
+
+    The row names the bytes of every table and the publication before it.
+    """
+    tables = {
+        name: lake.delta(name)
         for name in lake.contracts.names()
         if not name.startswith("ops.") and lake.exists(name)
-    ]
-    seq = len(publications(lake.settings)) + 1
+    }
+    earlier = publications(lake.settings)
+    seq = earlier[-1].seq + 1 if earlier else 1
+    contents = record_digests(lake, tables, seq)
     row = {
         "seq": seq, "business_date": business_date, "run_id": lake.run_id, "published_at": now(),
-        "fingerprint": fingerprint, "tables": tables, "summary": json.dumps(summary, ensure_ascii=False, default=str),
+        "fingerprint": fingerprint, "summary": json.dumps(summary, ensure_ascii=False, default=str),
+        "tables": [{"table": name, "version": table.version()} for name, table in tables.items()],
+        "contents": [{"table": name, **asdict(content)} for name, content in contents.items()],
+        "previous_hash": next_hash(earlier),
     }  # fmt: skip
     lake.append_rows(PUBLICATIONS, [row])
+    write_head(lake.settings, publications(lake.settings)[-1])
     return seq
 
 
@@ -124,16 +135,16 @@ def restore_published(lake: Lake) -> list[str]:
     return restore_versions(lake, newest.tables if newest else {})
 
 
+def is_restored(lake: Lake, name: str, *, keep: tuple[str, ...] = ()) -> bool:
+    """Tell whether a table goes back with a night: dictionaries do not, nor what people decided and what was measured."""
+    return lake.contracts.get(name).shape != "dictionary" and not name.startswith((*KEPT_ON_RESTORE, *keep))
+
+
 def restore_versions(lake: Lake, versions: dict[str, int], *, keep: tuple[str, ...] = ()) -> list[str]:
     """Bring tables to ``versions``, but not those in ``keep``; one without a version there goes back to empty."""
     names = []
     for name in lake.contracts.names():
-        contract = lake.contracts.get(name)
-        if (
-            contract.shape == "dictionary"
-            or name.startswith((*KEPT_ON_RESTORE, *keep))
-            or not lake.exists(name)
-        ):
+        if not is_restored(lake, name, keep=keep) or not lake.exists(name):
             continue
         version = versions.get(name, 0)
         if lake.version(name) != version:

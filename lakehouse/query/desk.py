@@ -16,16 +16,21 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.query.files import table_sql
+from lakehouse.errors import StepFailed
+from lakehouse.query.files import open_delta, table_sql
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
 _TABLE = re.compile(r"\b(landing|trusted|identity|tags|segments|quality|ops)\.([a-z_][a-z_0-9]*)\b")
 _VARIABLE = re.compile(r"\$([a-z_]+)\b")
+_OF_PARQUET = re.compile(r"parquet|TProtocolException|[Ss]nappy|ZSTD|dictionary offset|page header", re.I)
+_PARQUET_FILE = re.compile(r"""["']([^"']+\.parquet)["']""")
+FIND_DAMAGE = "`cdp fsck --deep` names all that is damaged, to be restored from a backup"
 _LITERAL = re.compile(r"('(?:[^']|'')*')")
 
 # Gives SQL that reads a table, by the table's name.
@@ -106,7 +111,8 @@ class Desk:
 
     def arrow(self, sql: str) -> pa.Table:
         """Give the rows of a query as an Arrow table."""
-        return self.connection.sql(self.text(sql)).to_arrow_table()
+        with file_errors():
+            return self.connection.sql(self.text(sql)).to_arrow_table()
 
     def reader(self, sql: str, batch_rows: int) -> pa.RecordBatchReader:
         """Give the rows of a query batch by batch; nothing else is asked of this desk until they are read."""
@@ -117,12 +123,14 @@ class Desk:
 
         They are fetched at once: DuckDB starts nothing else on a connection that has rows waiting.
         """
-        return self.connection.execute(self.text(sql), parameters or []).fetchall()
+        with file_errors():
+            return self.connection.execute(self.text(sql), parameters or []).fetchall()
 
     def named_rows(self, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Give the names of the columns of a query, and its few rows as tuples."""
-        result = self.connection.execute(self.text(sql))
-        return tuple(column[0] for column in result.description or ()), result.fetchall()
+        with file_errors():
+            result = self.connection.execute(self.text(sql))
+            return tuple(column[0] for column in result.description or ()), result.fetchall()
 
     def value(self, sql: str) -> Any:
         """Give the single value of a query."""
@@ -176,7 +184,8 @@ class Desk:
 
     def _new(self, label: str, kind: str, sql: str) -> Relation:
         name = self._name(label)
-        self.connection.execute(f"CREATE {kind} {identifier(name)} AS {self.text(sql)}").fetchall()
+        with file_errors():
+            self.connection.execute(f"CREATE {kind} {identifier(name)} AS {self.text(sql)}").fetchall()
         description = self.connection.execute(f"SELECT * FROM {identifier(name)} LIMIT 0").description
         return Relation(name, tuple(column[0] for column in description or ()))
 
@@ -191,6 +200,35 @@ def open_scratch(time_zone: str = "UTC") -> Iterator[Desk]:
         yield desk
 
 
+@contextmanager
+def file_errors() -> Iterator[None]:
+    """Turn a Parquet file that cannot be read into one ``StepFailed`` without a value of it.
+
+    Some damages invalidate the database that met them: the shared one is made anew for whoever comes next.
+    """
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.FatalException, duckdb.InternalException):
+        _shared_database.cache_clear()
+        raise StepFailed(
+            f"a data file is damaged in a way that its reader cannot tell; {FIND_DAMAGE}"
+        ) from None
+    except duckdb.Error as wrong:
+        text = str(wrong)
+        if isinstance(wrong, duckdb.OutOfMemoryException) or "No space left" in text:
+            raise StepFailed(
+                "the disk or the memory is full; free some and run the same command again"
+            ) from None
+        if not isinstance(wrong, duckdb.IOException) and not _OF_PARQUET.search(text):
+            raise
+        file = _PARQUET_FILE.search(text)
+        raise StepFailed(
+            f"the data file {file[1] if file else 'of a table'} is missing or damaged; {FIND_DAMAGE}"
+        ) from None
+
+
 def open_alone(time_zone: str = "UTC", *, threads: int | None = None) -> Desk:
     """Give a desk without tables, with a database of its own that several sessions may share."""
     return Desk(new_connection(threads), time_zone=time_zone)
@@ -203,9 +241,12 @@ def open_newest(settings: Settings, time_zone: str = "UTC") -> Desk:
 
 def newest_sql(settings: Settings, table: str, version: int | None = None) -> str:
     """Give SQL that reads a table at a version, or at its newest one."""
-    from deltalake import DeltaTable
+    return table_sql(open_table(settings, table, version), table)
 
-    return table_sql(DeltaTable(table_folder(settings, table), version=version), table)
+
+def open_table(settings: Settings, table: str, version: int | None = None) -> DeltaTable:
+    """Give a table at a version, or at its newest one; see ``lakehouse.query.files.open_delta``."""
+    return open_delta(table_folder(settings, table), table, version)
 
 
 def table_folder(settings: Settings, table: str) -> Path:

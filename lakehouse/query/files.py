@@ -16,6 +16,28 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 
+def open_delta(folder: Path, name: str, version: int | None = None) -> DeltaTable:
+    """Give the Delta table in a folder at a version, or at its newest one; ``name`` stands in the error.
+
+    A log that cannot be read raises ``StepFailed``.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        return DeltaTable(folder, version=version)
+    except (DeltaError, OSError, ValueError) as wrong:
+        which = "" if version is None else f" at version {version}"
+        raise StepFailed(
+            f"the log of {name} cannot be read{which} ({_first_line(wrong)}); restore its _delta_log from a backup",
+            file=folder,
+        ) from None
+
+
+def _first_line(wrong: Exception) -> str:
+    return next(iter(str(wrong).strip().splitlines()), type(wrong).__name__)[:160].rstrip(". ")
+
+
 def file_paths(table: DeltaTable, predicate: str | None = None) -> list[Path]:
     """Give the paths of the table's files, sorted; with a ``predicate`` those that may hold rows for which it is true.
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import UsageError
 from lakehouse.query.desk import Desk, new_connection, newest_sql, open_scratch
-from lakehouse.query.words import identifiers
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,8 +22,22 @@ PUBLICATIONS = "ops.publications"
 
 
 @dataclass(frozen=True)
+class TableContent:
+    """What a publication says of the bytes of one table: rows, files, their size, and a hash over their digests."""
+
+    rows: int
+    files: int
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
 class Publication:
-    """One finished night: its business date, what it ran on, and the version of every table it made visible."""
+    """One finished night: its business date, what it ran on, and the version of every table it made visible.
+
+    ``published_at_us`` is in microseconds since 1970 (UTC). ``contents`` and ``previous_hash`` are None where the night
+    is older than they are: what it published cannot be verified.
+    """
 
     business_date: date
     run_id: str
@@ -32,6 +45,9 @@ class Publication:
     fingerprint: str
     tables: dict[str, int]
     summary: dict[str, Any]
+    published_at_us: int
+    contents: dict[str, TableContent] | None = None
+    previous_hash: str | None = None
 
 
 def publications(settings: Settings) -> list[Publication]:
@@ -39,9 +55,11 @@ def publications(settings: Settings) -> list[Publication]:
     if not (settings.lake / "ops" / "publications" / "_delta_log").is_dir():
         return []
     # By DuckDB rather than ``deltalake``'s own reader, which imports pandas: a second of every `cdp sql`.
-    columns = ("business_date", "run_id", "seq", "fingerprint", "tables", "summary")
     with open_scratch() as desk:
-        values = desk.rows(f"SELECT {identifiers(columns)} FROM ({newest_sql(settings, PUBLICATIONS)})")
+        columns, values = desk.named_rows(
+            "SELECT * REPLACE (epoch_us(published_at) AS published_at) "
+            f"FROM ({newest_sql(settings, PUBLICATIONS)})"
+        )
     rows = [dict(zip(columns, row, strict=True)) for row in values]
     entries = [
         Publication(
@@ -51,10 +69,22 @@ def publications(settings: Settings) -> list[Publication]:
             fingerprint=row["fingerprint"],
             tables={entry["table"]: entry["version"] for entry in row["tables"]},
             summary=json.loads(row["summary"]),
+            published_at_us=row["published_at"],
+            contents=_contents(row.get("contents")),
+            previous_hash=row.get("previous_hash"),
         )
         for row in rows
     ]
     return sorted(entries, key=lambda p: p.seq)
+
+
+def _contents(entries: list[dict[str, Any]] | None) -> dict[str, TableContent] | None:
+    if entries is None:
+        return None
+    return {
+        entry["table"]: TableContent(entry["rows"], entry["files"], entry["bytes"], entry["digest"])
+        for entry in entries
+    }
 
 
 def newest_publication(settings: Settings, as_of: date | None = None) -> Publication | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.query.files import file_paths
+from lakehouse.query.files import file_paths, open_delta
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
@@ -27,13 +27,11 @@ def clone_lake(
 
     Tables stand at the versions given, others at their newest one.
     """
-    from deltalake import DeltaTable
-
     for database in databases:
         for source in sorted((settings.lake / database).glob("*/")):
             if (source / "_delta_log").is_dir():
                 name = f"{database}.{source.name}"
-                table = DeltaTable(source, version=versions.get(name))
+                table = open_delta(source, name, versions.get(name))
                 _clone(source, target / database / source.name, table.version(), file_paths(table))
 
 

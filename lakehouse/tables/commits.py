@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.contract import Contract
 from lakehouse.errors import ContractBroken
+from lakehouse.query.files import open_delta
 from lakehouse.query.words import literal
 from lakehouse.states.rule import Change
 from lakehouse.tables.frames import Frame, is_reader, with_lost_columns
@@ -39,9 +40,7 @@ class Commits:
 
     def newest(self) -> DeltaTable:
         """Give the newest version of the table."""
-        from deltalake import DeltaTable
-
-        return DeltaTable(str(self.folder))
+        return open_delta(self.folder, self.contract.name)
 
     def append(self, rows: pa.Table, *, delta: DeltaTable | None = None) -> None:
         """Add Arrow rows; ``delta`` is the newest version of the table, where it is open already."""

@@ -20,6 +20,7 @@ from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import Contracts, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.query.desk import newest_sql
+from lakehouse.query.files import open_delta
 from lakehouse.query.words import spark_literal
 from lakehouse.settings.settings import Settings
 from lakehouse.states.rule import Change, Mode, Scope, StateCounts, check_state
@@ -140,9 +141,7 @@ class Lake:
 
     def delta(self, table: str, version: int | None = None) -> DeltaTable:
         """Give the table as ``deltalake`` sees it (no JVM)."""
-        from deltalake import DeltaTable
-
-        return DeltaTable(self.path(table), version=version)
+        return open_delta(Path(self.path(table)), table, version)
 
     @contextmanager
     def exchange(self, name: str) -> Iterator[Path]:

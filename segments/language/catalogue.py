@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lakehouse.query.desk import open_table
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
 from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
@@ -47,8 +48,6 @@ def published_hashes(settings: Settings) -> dict[tuple[str, str], str]:
     version = publication.tables.get("segments.definitions") if publication else None
     if version is None:
         return {}
-    from deltalake import DeltaTable
-
-    table = DeltaTable(settings.lake / "segments" / "definitions", version=version)
+    table = open_table(settings, "segments.definitions", version)
     rows = table.to_pyarrow_table(columns=["code", "version", "definition_hash"]).to_pylist()
     return {(row["code"], row["version"]): row["definition_hash"] for row in rows}

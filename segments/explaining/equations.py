@@ -1,0 +1,46 @@
+"""The equations of published audiences: what a run counts, its members and its suppressed people are the same people."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lakehouse.query.desk import Desk
+
+_MEMBERS = """
+SELECT run_id, count(*) AS members,
+  count(*) FILTER (holdout = 'NONE' AND variant IS DISTINCT FROM 'CONTAMINATED') AS in_arms
+FROM segments.members GROUP BY run_id
+"""
+_SUPPRESSED = "SELECT run_id, count(*) AS suppressed FROM segments.suppressions GROUP BY run_id"
+
+
+def equation_faults(desk: Desk) -> tuple[int, list[str]]:
+    """Give the number of runs a desk knows, and one sentence for each equation that does not hold."""
+    runs = desk.rows(
+        "SELECT code, as_of, counts, coalesce(members, 0), coalesce(in_arms, 0), coalesce(suppressed, 0) "
+        f"FROM segments.runs LEFT JOIN ({_MEMBERS}) USING (run_id) LEFT JOIN ({_SUPPRESSED}) USING (run_id) "
+        "ORDER BY as_of, code"
+    )
+    faults = []
+    for code, as_of, text, members, in_arms, suppressed in runs:
+        counts = json.loads(text)
+        reasons, arms = sum(counts["suppressed_by_reason"].values()), sum(counts["variants"].values())
+        out = sum(counts[n] for n in ("not_in_rollout", "control_global", "holdout_local", "contaminated"))
+        pairs = [
+            ("candidates", counts["candidates"], "eligible + suppressed", counts["eligible"] + reasons),
+            ("eligible", counts["eligible"], "kept out + in arms", out + arms),
+            ("published", counts["published"], "in arms - dropped by contact",
+             arms - sum(counts["dropped_by_contact"].values())),
+            ("rows of segments.members", members, "eligible - not in rollout",
+             counts["eligible"] - counts["not_in_rollout"]),
+            ("members in arms", in_arms, "in arms", arms),
+            ("rows of segments.suppressions", suppressed, "suppressed", reasons),
+        ]  # fmt: skip
+        faults += [
+            f"segments.runs: {code} of {as_of}: {name} is {value}, but {other_name} is {other}"
+            for name, value, other_name, other in pairs
+            if value != other
+        ]
+    return len(runs), faults
