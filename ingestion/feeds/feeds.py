@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from ingestion.feeds.expressions import Expression, ExpressionInvalid, parse_expression, unknown_column
+from ingestion.feeds.limits import Limits
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
@@ -214,6 +215,7 @@ class Feed(_Strict):
     extract: Extract | None = None
     files: Files
     format: Format = Format()
+    limits: Limits = Limits()
     columns: tuple[str, ...] = Field(min_length=1)
     exact_duplicates: Literal["drop", "keep"] = "drop"
     dedupe_days: int | None = Field(default=None, ge=0, le=400)
