@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from ingestion.feeds.limits import Limits
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
@@ -218,6 +219,7 @@ class Feed(_Strict):
     extract: Extract | None = None
     files: Files
     format: Format = Format()
+    limits: Limits = Limits()
     columns: tuple[str, ...] = Field(min_length=1)
     exact_duplicates: Literal["drop", "keep"] = "drop"
     dedupe_days: int | None = Field(default=None, ge=0, le=400)

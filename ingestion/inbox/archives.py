@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import io
 import lzma
 import shutil
 import tarfile
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from ingestion.feeds.limits import Limits
 from lakehouse.errors import InputInvalid
 
 PIECE_BYTES = 1 << 20
@@ -35,14 +37,14 @@ def is_archive(path: Path) -> bool:
     return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
-def members(archive: Path, is_wanted: Callable[[str], bool], *, name: str) -> list[Member]:
+def members(archive: Path, is_wanted: Callable[[str], bool], *, name: str, limits: Limits) -> list[Member]:
     """Give the members whose name is ``wanted``, in one pass over the archive, by name.
 
-    ``name`` is what errors call the archive. A damaged or encrypted one raises ``InputInvalid``.
+    ``name`` is what errors call the archive. A damaged or encrypted one, and one beyond the limits, raises ``InputInvalid``.
     """
     members_of_archive = []
     with _errors_named(name):
-        for member, stream in _streams(archive, is_wanted):
+        for member, stream in _streams(archive, is_wanted, limits):
             digest, size = hashlib.sha256(), 0
             while piece := stream.read(PIECE_BYTES):
                 digest.update(piece)
@@ -56,12 +58,14 @@ def members(archive: Path, is_wanted: Callable[[str], bool], *, name: str) -> li
     return sorted(members_of_archive, key=lambda member: member.name)
 
 
-def unpack(archive: Path, names: Collection[str], folder: Path, *, name: str) -> dict[str, Path]:
+def unpack(
+    archive: Path, names: Collection[str], folder: Path, *, name: str, limits: Limits
+) -> dict[str, Path]:
     """Unpack members into ``folder`` in one pass and give where each lies; their own paths are never used as such."""
     folder.mkdir(parents=True, exist_ok=True)
     places: dict[str, Path] = {}
     with _errors_named(name):
-        for member, stream in _streams(archive, lambda member_name: member_name in names):
+        for member, stream in _streams(archive, lambda member_name: member_name in names, limits):
             path = folder / f"{len(places):05d}{''.join(Path(member).suffixes[-2:])}"
             with path.open("wb") as out:
                 shutil.copyfileobj(stream, out, PIECE_BYTES)
@@ -69,17 +73,49 @@ def unpack(archive: Path, names: Collection[str], folder: Path, *, name: str) ->
     return places
 
 
-def _streams(archive: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
+class _Counted(io.RawIOBase):
+    """A stream that is read up to the limits of what may come out of an archive."""
+
+    def __init__(self, source: IO[bytes], archive: Path, limits: Limits) -> None:
+        super().__init__()
+        self._source, self._limits, self._size = source, limits, 0
+        self._packed_size = archive.stat().st_size
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Read bytes; more than the limits raises ``InputInvalid``."""
+        piece = self._source.read(size)
+        self._size += len(piece)
+        fault = self._limits.fault(self._size, self._packed_size)
+        if fault:
+            raise InputInvalid(f"{fault}; have it delivered again")
+        return piece
+
+
+def _refuse_many(count: int, limits: Limits) -> None:
+    if count > limits.members:
+        raise InputInvalid(f"holds more than {limits.members:,} members (limits: members of the feed)")
+
+
+def _streams(
+    archive: Path, is_wanted: Callable[[str], bool], limits: Limits
+) -> Iterator[tuple[str, IO[bytes]]]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zip_file:
+            _refuse_many(len(zip_file.infolist()), limits)
             for info in zip_file.infolist():
                 if not info.is_dir() and is_wanted(info.filename):
                     with zip_file.open(info) as stream:
-                        yield info.filename, stream
+                        yield info.filename, cast("IO[bytes]", _Counted(stream, archive, limits))
         return
-    with _decompressed(archive) as whole:
+    with _decompressed(archive) as source:
+        whole = cast("IO[bytes]", _Counted(source, archive, limits))
         with tarfile.open(fileobj=whole, mode="r|") as tape:
-            for entry in tape:
+            for count, entry in enumerate(tape, 1):
+                _refuse_many(count, limits)
                 content = tape.extractfile(entry) if entry.isfile() and is_wanted(entry.name) else None
                 if content is not None:
                     yield entry.name, content
@@ -101,6 +137,8 @@ def _decompressed(archive: Path) -> IO[bytes]:
 def _errors_named(name: str) -> Iterator[None]:
     try:
         yield
+    except InputInvalid as wrong:
+        raise InputInvalid(wrong.message, file=name) from None
     except RuntimeError as wrong:
         if "encrypted" not in str(wrong):
             raise

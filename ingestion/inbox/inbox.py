@@ -18,6 +18,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from ingestion.feeds.feeds import Feed
+from ingestion.feeds.limits import Limits
 from ingestion.inbox.archives import Member, members
 from lakehouse.errors import InputInvalid
 from lakehouse.query.hashing import file_hash
@@ -72,10 +73,12 @@ class FileHashes:
         with ThreadPoolExecutor(max_workers=FILES_AT_ONCE) as pool:
             return list(pool.map(self.of_file, paths))
 
-    def of_members(self, path: Path, pattern: str, *, name: str) -> list[Member]:
+    def of_members(self, path: Path, pattern: str, *, name: str, limits: Limits) -> list[Member]:
         """Give the members of an archive whose name matches the regular expression ``pattern``."""
         matches = re.compile(pattern).fullmatch
-        return self._noted(path, pattern, lambda: members(path, lambda n: bool(matches(n)), name=name))
+        return self._noted(
+            path, pattern, lambda: members(path, lambda n: bool(matches(n)), name=name, limits=limits)
+        )
 
     def save(self) -> None:
         """Write the notes in one replacement, or leave the old ones where that cannot be done."""
@@ -109,7 +112,8 @@ def find_files(
 ) -> tuple[list[DeliveredFile], list[str]]:
     """Give the feed's files with a business date up to ``until``, hashed, and the names of those that wait.
 
-    A file whose path names two dates, or an archive without the member the feed reads, raises ``InputInvalid``.
+    A file whose path names two dates, a link that leads out of the inbox, or an archive without the member the feed
+    reads, raises ``InputInvalid``.
     """
     hashes = hashes or FileHashes()
     wildcard, regex = _patterns(os.path.normpath(inbox / feed.files.path))
@@ -121,6 +125,7 @@ def find_files(
         if match is None or not path.is_file():
             continue
         name = _ledger_name(path, inbox)
+        _refuse_way_out(path, name, inbox, wildcard)
         if feed.files.member is None:
             day = _business_date(feed, name, match.groups())
             if day > until:
@@ -142,6 +147,20 @@ def find_files(
     return sorted(files, key=lambda f: f.position), sorted(waiting)
 
 
+def _refuse_way_out(path: Path, name: str, inbox: Path, wildcard: str) -> None:
+    """Refuse a link that leads out of the inbox, or out of the folder that a feed names elsewhere.
+
+    Who may deliver would else have any file read that the night may read.
+    """
+    is_below = path.is_relative_to(inbox)
+    root = inbox if is_below else Path(re.split(r"[*?\[]", wildcard, maxsplit=1)[0] + "-").parent
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise InputInvalid(
+            "is a link, or lies behind one, that leads out of the inbox; have the file itself delivered",
+            file=name,
+        )
+
+
 def _members(
     feed: Feed, path: Path, name: str, days: tuple[str, ...], hashes: FileHashes
 ) -> Iterator[DeliveredFile]:
@@ -149,7 +168,7 @@ def _members(
     if path.stat().st_size == 0:
         raise InputInvalid("is empty; have it delivered again", file=name)
     _, pattern = _patterns(feed.files.member)
-    archive_members = hashes.of_members(path, pattern, name=name)
+    archive_members = hashes.of_members(path, pattern, name=name, limits=feed.limits)
     if not archive_members:
         raise InputInvalid(
             f"holds no member '{feed.files.member}' that the feed reads; have it packed again", file=name

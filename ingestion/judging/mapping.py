@@ -62,6 +62,13 @@ class TableMap:
         return f"m{self.index}_{entry}__{name}"
 
 
+# Spark knows days that neither Parquet's other readers nor Python can tell; DuckDB gets years of 1000 to 2999 only.
+_CALENDAR = {
+    "date": ("date'0001-01-01'", "date'9999-12-31'"),
+    "timestamp": ("timestamp'0001-01-02 00:00:00Z'", "timestamp'9999-12-30 00:00:00Z'"),
+}
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How an engine says what the two say differently."""
@@ -90,8 +97,13 @@ def spark_dialect() -> Dialect:
     """Give the words of Spark, in which feeds are written."""
 
     def value(text: str, column: Column) -> str:
-        is_text = column.type == STRING
-        return f"cast(({text}) as string)" if is_text else f"try_cast(({text}) as {column.type})"
+        if column.type == STRING:
+            return f"cast(({text}) as string)"
+        cast = f"try_cast(({text}) as {column.type})"
+        if column.type in _CALENDAR:
+            first, last = _CALENDAR[column.type]
+            return f"case when {cast} between {first} and {last} then {cast} end"
+        return cast
 
     def array(texts: Sequence[str]) -> str:
         if not texts:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.records.layout import Layout, Record, wrong_width
-from ingestion.records.opening import readable_line, text_lines
+from ingestion.records.opening import readable_line, text_lines, too_long
 
 # A record of more lines than this is taken for an open quote: an address has five lines, a contract's text fifty.
 LONGEST_RECORD_LINES = 1_000
@@ -52,6 +52,9 @@ def _gather(
     parts = [line]
     quote = (layout.quote or "").encode()
     while True:
+        problem = too_long(b"".join(parts), layout)
+        if problem is not None:
+            return Record(number, readable_line(line, layout), None, problem), parts[1:]
         try:
             text = b"".join(parts).decode(layout.line_encoding).rstrip("\r\n")
         except UnicodeDecodeError:

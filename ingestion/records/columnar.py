@@ -21,14 +21,22 @@ def parquet_batches(text: DeliveredText) -> Iterator[pa.RecordBatch]:
     lists, structs and maps become JSON. Bytes that are no text make the file unusable.
     """
     try:
-        file = pq.ParquetFile(text.path)
-    except (pa.ArrowInvalid, OSError) as wrong:
+        file = pq.ParquetFile(text.path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as wrong:
         if isinstance(wrong, (FileNotFoundError, PermissionError, IsADirectoryError)):
             raise
         is_empty = text.path.stat().st_size == 0
         problem = "is empty" if is_empty else "is no whole Parquet file"
         raise text.invalid(f"{problem}; have it delivered again") from None
     with file:
+        sizes = [file.metadata.row_group(at).total_byte_size for at in range(file.metadata.num_row_groups)]
+        fault = text.layout.limits.fault(sum(sizes), text.path.stat().st_size)
+        if fault:
+            raise text.invalid(f"{fault}; have it delivered again")
+        if len(file.schema_arrow.names) > text.layout.limits.columns:
+            raise text.invalid(
+                f"has more than {text.layout.limits.columns} columns (limits: columns of the feed)"
+            )
         yield from _batches(text, file)
 
 
@@ -50,14 +58,17 @@ def _batches(text: DeliveredText, file: pq.ParquetFile) -> Iterator[pa.RecordBat
             nothing = pa.nulls(count, pa.string())
             numbers = pa.array(range(number + 1, number + count + 1), pa.int64())
             values = [_plain(text, name, batch.column(name)) for name in columns]
+            _refuse_damaged_text(text, [*values])
             extra = nothing
             if extras:
                 rows = batch.select(extras).to_pylist()
                 extra = pa.array([json.dumps(r, ensure_ascii=False, default=str) for r in rows], pa.string())
             yield pa.record_batch([numbers, nothing, nothing, *values, extra], schema=record_schema(columns))
             number += count
-    except (pa.ArrowInvalid, OSError) as wrong:
-        if isinstance(wrong, pa.ArrowInvalid) or "parquet" in str(wrong).lower() or wrong.errno is None:
+        if number != file.metadata.num_rows:
+            raise text.invalid("is a damaged Parquet file; have it delivered again")
+    except (pa.ArrowException, UnicodeError, OSError) as wrong:
+        if not isinstance(wrong, OSError) or "parquet" in str(wrong).lower() or wrong.errno is None:
             raise text.invalid("is a damaged Parquet file; have it delivered again") from None
         raise
 
@@ -85,3 +96,12 @@ def _timestamps(values: pa.Array) -> pa.Array:
     if values.type.tz is None:
         return values.cast(pa.string())
     return pc.strftime(values.cast(pa.timestamp("us", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
+
+
+def _refuse_damaged_text(text: DeliveredText, columns: list[pa.Array]) -> None:
+    """Refuse a file whose texts are no UTF-8; the reader does not look."""
+    for column in columns:
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            raise text.invalid("is a damaged Parquet file; have it delivered again") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,7 @@ class DelimitedReader:
         names = self._names()
         yielded = 0
         waiting: pa.RecordBatch | None = None
-        with open_bytes(self.text.path) as raw:
+        with open_bytes(self.text.path, self.layout.limits) as raw:
             stream = Utf8Stream(raw, self.layout)
             broken_records: list[Record] = []
             torn: list[int] = []
@@ -85,16 +86,23 @@ class DelimitedReader:
                 f"has a header that cannot be read as {self.layout.encoding}; check 'format' of the feed"
             )
         names = [name.strip() for name in first.values]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        most = self.layout.limits.columns
+        if len(names) > most:
+            raise self.text.invalid(
+                f"has {len(names)} columns, more than {most} (limits: columns of the feed)"
+            )
+        counts = Counter(names)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
             raise self.text.invalid(f"names the column '{twice[0]}' twice in its header")
         for column in self.layout.columns:
-            if column not in names:
+            if column not in counts:
                 raise self.text.invalid(
                     f"has no column '{column}' that the feed maps{did_you_mean(column, names)}; "
                     "have it delivered again or change 'columns' of the feed"
                 )
-        self.findings.extra_columns = tuple(name for name in names if name not in self.layout.columns)
+        columns = set(self.layout.columns)
+        self.findings.extra_columns = tuple(name for name in names if name not in columns)
         return names
 
     def _arrow_reader(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ingestion.feeds.limits import MOST_DIGITS
 from ingestion.records.json_cuts import CutLines, CutReader
 from ingestion.records.layout import BATCH_ROWS, ROW, DeliveredText, Layout, from_rows, record_schema
 from ingestion.records.line_blocks import LineBlock, line_blocks
-from ingestion.records.opening import readable_line, text_lines
+from ingestion.records.opening import readable_line, text_lines, too_long
 
 BLOCK_BYTES = 8 << 20
 # Fewer lines are read one by one before their shape is known.
@@ -33,6 +35,9 @@ def json_batches(text: DeliveredText) -> Iterator[pa.RecordBatch]:
     if number == 0:
         raise text.invalid("is empty; have it delivered again")
     text.refuse_other_encoding(number)
+    most = text.layout.limits.columns
+    if len(objects.extras) > most:
+        raise text.invalid(f"has more than {most} different keys (limits: columns of the feed)")
     text.findings.extra_columns = tuple(objects.extras)
     text.findings.unseen_columns = tuple(name for name in columns if name not in objects.present)
 
@@ -55,9 +60,9 @@ def _row(
 ) -> tuple[Any, ...]:
     """Give one line as a row of ``record_schema``."""
     if problem is not None:
-        text.findings.undecodable += 1
+        text.findings.undecodable += problem.startswith("undecodable")
     else:
-        value, problem = _parse(line)
+        value, problem = _parse(line, text.layout.limits.levels)
         if problem is None:
             return (number, None, None, *objects.values(value), objects.rest(value))
     return (number, problem, line, *(None for _ in text.layout.columns), None)
@@ -67,7 +72,7 @@ def _by_blocks(text: DeliveredText, objects: _ObjectReader) -> Iterator[pa.Recor
     """Give the same with lines of one shape read in columns."""
     cuts = CutReader(text.layout.columns, FEWEST_LINES)
     number = 0
-    for block in line_blocks(text.path, BLOCK_BYTES):
+    for block in line_blocks(text.path, BLOCK_BYTES, text.layout.limits):
         batch = _block_batch(text, objects, list(cuts.read(block)), block, number)
         if batch.num_rows:
             number = batch.column(ROW)[-1].as_py()
@@ -118,19 +123,50 @@ def json_lines(path: Path, layout: Layout) -> Iterator[tuple[int, str, str | Non
 
 def decode_line(line: bytes, layout: Layout) -> tuple[str, str | None]:
     """Give the text of a line and, where it cannot be decoded, the problem."""
+    problem = too_long(line, layout)
+    if problem is not None:
+        return readable_line(line, layout), problem
     try:
         return line.decode(layout.line_encoding).rstrip("\r\n"), None
     except UnicodeDecodeError:
         return readable_line(line, layout), f"undecodable: bytes that are not {layout.encoding}"
 
 
-def _parse(line: str) -> tuple[Any, str | None]:
+def _parse(line: str, most_levels: int) -> tuple[Any, str | None]:
     """Give the object of a line, or the problem."""
+    if line.count("[") + line.count("{") > most_levels and _levels(line) > most_levels:
+        return None, f"too_deep: more than {most_levels} levels"
     try:
         value = json.loads(line, parse_float=_DeliveredNumber)
     except ValueError:
-        return None, "not_json"
+        return None, "long_number" if _LONG_NUMBER.search(_TEXT.sub('""', line)) else "not_json"
+    if "\\u" in line and _SURROGATE.search(line) and not _is_text(value):
+        return None, "undecodable: half a surrogate pair"
     return value, None if isinstance(value, dict) else "not_a_json_object"
+
+
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKET = re.compile(r"[\[\]{}]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_LONG_NUMBER = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
+
+
+def _levels(line: str) -> int:
+    """Give how deep lists and objects stand in one another, brackets in texts not counted."""
+    deepest = level = 0
+    for bracket in _BRACKET.findall(_TEXT.sub("", line)):
+        level += 1 if bracket in "[{" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether all texts of a JSON value can be written as UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _ObjectReader:

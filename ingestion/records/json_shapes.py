@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ingestion.feeds.limits import MOST_DIGITS
+
 Path = tuple[str, ...]
 WHOLE = r"(?:-?[1-9][0-9]{0,17}|0)"  # longer ones have no exact place in 64 bits
 NUMBER = r"(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)|-?[1-9][0-9]*|0)"
 TRUTH = "(?:true|false)"
-# Python's reader refuses far longer numbers.
-LONGEST = 1000
+LONGEST = MOST_DIGITS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ingestion.feeds.limits import Limits
 from lakehouse.errors import InputInvalid
 
 ROW, PROBLEM, RAW, EXTRA, FILE = "_row", "_problem", "_raw", "_extra", "_file"
@@ -29,6 +31,7 @@ class Layout:
     escape: str | None = None
     encoding: str = "utf-8"
     header: bool = True
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def is_wide(self) -> bool:
@@ -102,3 +105,37 @@ def from_rows(rows: Sequence[tuple[Any, ...]], columns: Iterable[str]) -> pa.Rec
 def wrong_width(width_of_file: int, width_of_record: int) -> str:
     """Give the problem of a record with another number of columns."""
     return f"columns: {width_of_record} instead of {width_of_file}"
+
+
+def refuse_large_fields(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
+    """Give a batch in which records with a value, or values together, above the limits are broken ones."""
+    most_field, most_record = layout.limits.field_bytes, layout.limits.record_bytes
+    texts = [batch.column(name) for name in (*layout.columns, EXTRA)]
+    if batch.nbytes <= min(most_field, most_record):
+        return batch
+    sizes = [pc.fill_null(pc.binary_length(column), 0) for column in texts]
+    is_large = [pc.greater(size, most_field) for size in sizes]
+    total = pa.array(sum(size.to_numpy(zero_copy_only=False).astype("int64") for size in sizes))
+    is_field, is_record = is_large[0], pc.greater(total, most_record)
+    for more in is_large[1:]:
+        is_field = pc.or_(is_field, more)
+    is_broken = pc.and_(pc.or_(is_field, is_record), pc.is_null(batch.column(PROBLEM)))
+    if not pc.any(is_broken).as_py():
+        return batch
+    problem = pc.if_else(
+        is_field,
+        f"too_long: a value has more than {most_field} bytes",
+        f"too_long: more than {most_record} bytes",
+    )
+    first = pc.if_else(is_broken, pc.utf8_slice_codeunits(pc.coalesce(*texts), 0, 1_000), batch.column(RAW))
+    nothing = pa.scalar(None, pa.string())
+    columns = {
+        PROBLEM: pc.if_else(is_broken, problem, batch.column(PROBLEM)),
+        RAW: first,
+        ROW: batch.column(ROW),
+    }
+    columns |= {
+        name: pc.if_else(is_broken, nothing, column)
+        for name, column in zip((*layout.columns, EXTRA), texts, strict=True)
+    }
+    return pa.record_batch([columns[name] for name in batch.schema.names], schema=batch.schema)

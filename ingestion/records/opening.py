@@ -6,22 +6,62 @@ import codecs
 import gzip
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, AnyStr
 
+from ingestion.feeds.limits import Limits
 from ingestion.records.layout import Layout
 
+PIECE_BYTES = 1 << 20
+# So much of a broken line is kept for people.
+SHOWN_BYTES = 100_000
 
-def open_bytes(path: Path) -> io.BufferedReader | gzip.GzipFile:
-    """Open a file for reading, unpacked if its name ends in .gz."""
+
+class TooLarge(Exception):
+    """A file holds more bytes than the limits of its feed allow; the text says which limit."""
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes of a gzip file as they come out of it, up to the limits."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        super().__init__()
+        self._packed_size, self._limits, self._size = path.stat().st_size, limits, 0
+        self._source = gzip.open(path, "rb")  # noqa: SIM115 - closed by close()
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer; more than the limits raises ``TooLarge``."""
+        count = self._source.readinto(buffer)
+        self._size += count
+        fault = self._limits.fault(self._size, self._packed_size)
+        if fault:
+            raise TooLarge(fault)
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+        super().close()
+
+
+def open_bytes(path: Path, limits: Limits) -> io.BufferedReader:
+    """Open a file for reading, unpacked if its name ends in .gz; more bytes than the limits raise ``TooLarge``."""
     if Path(path).suffix == ".gz":
-        return gzip.open(path, "rb")
+        return io.BufferedReader(_Unpacked(Path(path), limits), PIECE_BYTES)
+    fault = limits.fault(Path(path).stat().st_size, Path(path).stat().st_size)
+    if fault:
+        raise TooLarge(fault)
     return Path(path).open("rb")
 
 
 def text_lines(path: Path, layout: Layout) -> Iterator[bytes]:
     """Give a file's physical lines in ``layout.line_encoding``, without the byte order mark."""
-    with open_bytes(path) as raw:
+    with open_bytes(path, layout.limits) as raw:
         lines = _physical_lines(raw, layout)
         first = next(lines, None)
         if first is not None:
@@ -31,20 +71,37 @@ def text_lines(path: Path, layout: Layout) -> Iterator[bytes]:
 
 def readable_line(line: bytes, layout: Layout) -> str:
     """Give a line for people, bytes that are no text written as escapes."""
-    return line.decode(layout.line_encoding, "backslashreplace").rstrip("\r\n")
+    return line[:SHOWN_BYTES].decode(layout.line_encoding, "backslashreplace").rstrip("\r\n")
 
 
-def _physical_lines(raw: io.BufferedReader | gzip.GzipFile, layout: Layout) -> Iterator[bytes]:
+def _physical_lines(raw: io.BufferedReader, layout: Layout) -> Iterator[bytes]:
+    """Give lines; of one that is longer than a record may be only so much that it is seen to be longer."""
+    most = layout.limits.record_bytes + 1
     if layout.is_wide:
-        yield from (line.encode() for line in io.TextIOWrapper(raw, encoding=layout.encoding, newline="\n"))
+        text = io.TextIOWrapper(raw, encoding=layout.encoding, newline="\n")
+        yield from (line.encode() for line in _bounded(text.readline, "\n", most))
     else:
-        yield from raw
+        yield from _bounded(raw.readline, b"\n", most)
+
+
+def _bounded(readline: Callable[[int], AnyStr], end: AnyStr, most: int) -> Iterator[AnyStr]:
+    while line := readline(most):
+        piece = line
+        while len(piece) == most and not piece.endswith(end):
+            piece = readline(most)
+        yield line
+
+
+def too_long(line: bytes, layout: Layout) -> str | None:
+    """Give the problem of a line that is longer than a record may be."""
+    most = layout.limits.record_bytes
+    return f"too_long: more than {most} bytes" if len(line.rstrip(b"\r\n")) > most else None
 
 
 class Utf8Stream(io.RawIOBase):
     """A byte stream turned into UTF-8, strictly, that counts the quotes passing through."""
 
-    def __init__(self, raw: io.BufferedReader | gzip.GzipFile, layout: Layout) -> None:
+    def __init__(self, raw: io.BufferedReader, layout: Layout) -> None:
         super().__init__()
         self._raw = raw
         self._quote = (layout.quote or "").encode()

@@ -14,7 +14,8 @@ from ingestion.records.careful import iter_records
 from ingestion.records.columnar import parquet_batches
 from ingestion.records.delimited import DelimitedReader
 from ingestion.records.json_lines import json_batches, json_lines
-from ingestion.records.layout import PROBLEM, ROW, DeliveredText, Layout
+from ingestion.records.layout import PROBLEM, ROW, DeliveredText, Layout, refuse_large_fields
+from ingestion.records.opening import TooLarge
 
 
 class RecordReader:
@@ -44,11 +45,14 @@ class RecordReader:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         try:
             for batch in self._batches():
+                batch = refuse_large_fields(batch, self._text.layout)
                 self.records += batch.num_rows
                 self.broken += batch.num_rows - batch.column(PROBLEM).null_count
                 yield batch
         except (gzip.BadGzipFile, EOFError, zlib.error):
             raise self._text.invalid("is a damaged or cut gzip archive; have it delivered again") from None
+        except TooLarge as wrong:
+            raise self._text.invalid(f"{wrong}; have it delivered again") from None
         except (FileNotFoundError, IsADirectoryError, PermissionError) as wrong:
             raise self._text.invalid(f"cannot be opened ({wrong.strerror}); check the delivery") from None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingestion.feeds.feeds import Feed
+from ingestion.feeds.limits import Limits
 from ingestion.inbox.archives import unpack
 from ingestion.inbox.inbox import DeliveredFile
 from ingestion.records import Layout, RecordReader
@@ -50,10 +51,11 @@ def layout_of(feed: Feed) -> Layout:
         escape=form.escape,
         encoding=form.encoding,
         header=form.header,
+        limits=feed.limits,
     )
 
 
-def unpack_members(files: Sequence[DeliveredFile], folder: Path) -> list[DeliveredFile]:
+def unpack_members(files: Sequence[DeliveredFile], folder: Path, limits: Limits) -> list[DeliveredFile]:
     """Give the files with every member of an archive unpacked below ``folder``, each archive read once."""
     archives: dict[Path, list[DeliveredFile]] = {}
     for file in files:
@@ -62,7 +64,9 @@ def unpack_members(files: Sequence[DeliveredFile], folder: Path) -> list[Deliver
     places: dict[tuple[Path, str], Path] = {}
     for at, (archive, members) in enumerate(sorted(archives.items())):
         names = {file.member for file in members if file.member is not None}
-        paths = unpack(archive, names, folder / f"{at:05d}", name=members[0].path.partition("!")[0])
+        paths = unpack(
+            archive, names, folder / f"{at:05d}", name=members[0].path.partition("!")[0], limits=limits
+        )
         for member in names:
             if member not in paths:
                 raise InputInvalid(
@@ -94,7 +98,7 @@ def read_files(files: RecordFiles, delivered_files: Sequence[DeliveredFile]) -> 
     )
     # What reads is C++ that lets other threads run.
     with ThreadPoolExecutor(max_workers=FILES_AT_ONCE if is_much else 1) as pool:
-        unpacked_files = enumerate(unpack_members(delivered_files, _unpacking(files)))
+        unpacked_files = enumerate(unpack_members(delivered_files, _unpacking(files), files.feed.limits))
         futures = [pool.submit(read, at, file) for at, file in unpacked_files]
         try:
             return [future.result() for future in futures]
@@ -107,7 +111,7 @@ def read_files_by_spark(
     spark: SparkSession, files: RecordFiles, delivered_files: Sequence[DeliveredFile]
 ) -> list[FileReading]:
     """Do what ``read_files`` does inside Spark's workers, one file a task; the workers must see the inbox and the lake."""
-    unpacked_files = unpack_members(delivered_files, _unpacking(files))
+    unpacked_files = unpack_members(delivered_files, _unpacking(files), files.feed.limits)
     rows = [(at, str(f.location), f.path, f.business_date) for at, f in enumerate(unpacked_files)]
     tasks = spark.createDataFrame(rows, "at long, location string, path string, business_date date")
     answers = tasks.repartition(len(rows)).mapInArrow(_SparkReader(files), _ANSWER).collect()

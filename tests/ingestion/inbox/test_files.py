@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ingestion.feeds.feeds import read_feed
+from ingestion.feeds.limits import Limits
 from ingestion.inbox.files import LedgerRow, choose_files
 from ingestion.inbox.inbox import DeliveredFile, FileHashes, find_files
 from ingestion.judging.volume import check_volume
@@ -238,7 +239,7 @@ def test_each_matching_member_of_an_archive_is_a_file_of_its_own(feed, tmp_path,
         (f"all.{suffix}!out/p20261118.csv", day(18), 4),
     ]
     assert waiting == [f"all.{suffix}!out/p20261119.csv"]
-    placed = unpack_members(found, tmp_path / "work")
+    placed = unpack_members(found, tmp_path / "work", Limits())
     assert [(f.path, f.location.read_text()) for f in placed] == [
         (found[0].path, "a\n2\n"),
         (found[1].path, "a\n1\n"),
@@ -339,3 +340,28 @@ def test_a_delivery_ten_times_its_usual_size_stops_the_night(feed, usual, now, e
     with pytest.raises(GateStopped, match=re.escape(said)) as stopped:
         check_volume(made, [reading], rows, day(20))
     assert stopped.value.exit_code == 3
+
+
+def test_a_link_that_leads_out_of_the_inbox_is_refused(feed, tmp_path):
+    inbox, outside = tmp_path / "inbox", tmp_path / "outside"
+    (inbox / "f").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "a.csv").write_text("id\n1\n")
+    own, until = feed("events", path="f/{date}/a.csv"), day(18)
+    link = inbox / "f" / until.isoformat()
+    link.symlink_to(outside)
+    with pytest.raises(
+        InputInvalid, match=f"^f/{until}/a.csv: is a link, or lies behind one, that leads out of the inbox"
+    ):
+        find_files(own, inbox, until=until)
+    link.unlink()
+    link.mkdir()
+    (link / "a.csv").symlink_to("/etc/hostname")
+    with pytest.raises(InputInvalid, match="leads out of the inbox"):
+        find_files(own, inbox, until=until)
+    (link / "a.csv").unlink()
+    (inbox / "f" / "stored.csv").write_text("id\n1\n")
+    (link / "a.csv").symlink_to(inbox / "f" / "stored.csv")
+    assert [file.path for file in find_files(own, inbox, until=until)[0]] == [f"f/{until}/a.csv"]
+    (tmp_path / "moved").symlink_to(inbox)
+    assert len(find_files(own, tmp_path / "moved", until=until)[0]) == 1

@@ -64,9 +64,15 @@ def deliver(workspace: Path, case: dict) -> None:
     folder = workspace / "inbox" / name / D.isoformat()
     folder.mkdir(parents=True)
     if "parquet" in case:
-        pq.write_table(pa.table(case["parquet"]), folder / file_name)
+        file = folder / file_name
+        pq.write_table(pa.table(case["parquet"]), file, write_page_checksum=True)
+        if "flips" in case:
+            content = bytearray(file.read_bytes())
+            content[case["flips"]] ^= 1
+            file.write_bytes(content)
     elif "file" in case:
-        (folder / file_name).write_bytes(case["file"].encode(case.get("encoding", "utf-8")))
+        text = case["file"].replace("DEEP", "[" * 5_000 + "]" * 5_000)
+        (folder / file_name).write_bytes(text.encode(case.get("encoding", "utf-8")))
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "stops" in c], ids=lambda case: case["fault"])

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestion.feeds.limits import Limits
 from ingestion.records import Layout, RecordReader, json_lines
 from ingestion.records.json_cuts import can_be_cut, make_cut, read_cut
 from ingestion.records.json_shapes import shape_of
@@ -167,7 +168,11 @@ def test_bytes_that_are_no_text_are_told():
 def test_blocks_of_any_size_hold_the_lines_of_the_file(tmp_path, data, size):
     for name, written in (("x", data), ("x.gz", gzip.compress(data))):
         (tmp_path / name).write_bytes(written)
-        found = [block.line(at) for block in line_blocks(tmp_path / name, size) for at in range(len(block))]
+        found = [
+            block.line(at)
+            for block in line_blocks(tmp_path / name, size, Limits())
+            for at in range(len(block))
+        ]
         plain = data.removeprefix(b"\xef\xbb\xbf")
         assert found == [line + b"\n" for line in plain.removesuffix(b"\n").split(b"\n") if plain]
 

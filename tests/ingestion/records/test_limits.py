@@ -1,0 +1,181 @@
+"""Records and files that are too large, too deep or no text: a refused record, or one sentence about the file."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import time
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingestion.feeds.limits import Limits
+from ingestion.inbox.archives import members, unpack
+from ingestion.records import Layout, RecordReader
+from lakehouse.errors import InputInvalid
+
+JSON = Layout(("id", "day"), type="json_lines")
+CSV = Layout(("id", "day"))
+
+
+def problems(path, layout):
+    """Give the problem of each record of a file."""
+    batches = list(RecordReader(path, layout, name=path.name))
+    return [problem for batch in batches for problem in batch.column("_problem").to_pylist()]
+
+
+@pytest.mark.parametrize("before", [1, 300])
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"id":"p1","day":' + "[" * 5_000 + "]" * 5_000 + "}", "too_deep: more than 100 levels"),
+        ('{"id":"p1","note":' + '{"a":' * 5_000 + "1" + "}" * 5_000 + "}", "too_deep: more than 100 levels"),
+        ('{"id":"p1","day":' + "[" * 5_000, "too_deep: more than 100 levels"),
+        ('{"id":"p1","day":"\\ud800"}', "undecodable: half a surrogate pair"),
+        ('{"id":"p1","note":"\\uDC00x"}', "undecodable: half a surrogate pair"),
+        ('{"id":"p1","\\ud800":1}', "undecodable: half a surrogate pair"),
+        ('{"id":"p1","day":' + "9" * 5_000 + "}", "long_number"),
+        ('{"id":"p1","day":"' + "[{" * 500 + '"}', None),
+        ('{"id":"\\ud83d\\ude00","day":"x"}', None),
+    ],
+)  # fmt: skip
+def test_a_line_of_json_costs_itself_and_not_the_file(tmp_path, line, problem, before):
+    file = tmp_path / "a.jsonl"
+    good = '{"id":"p0","day":"x"}\n'
+    file.write_text(good * before + line + "\n" + good)
+    assert problems(file, JSON) == [None] * before + [problem, None]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("name", "layout", "content"),
+    [
+        ("a.csv", CSV, b'id,day\np0,x\np1,"%s"\np2,"%s\np3,x\n'),
+        ("a.jsonl", JSON, b'{"id":"p0"}\n{"id":"p1","day":"%s"}\n{"id":"p2","day":"%s"}\n{"id":"p3"}\n'),
+    ],
+)
+def test_a_record_or_a_value_that_is_too_long_is_refused_by_itself(tmp_path, name, layout, content, suffix):
+    file = tmp_path / (name + suffix)
+    text = content % (b"y" * 5_000_000, b"z" * 30_000_000)
+    file.write_bytes(gzip.compress(text, 1) if suffix else text)
+    assert problems(file, layout) == [
+        None, "too_long: a value has more than 4000000 bytes", "too_long: more than 8000000 bytes", None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("layout", "start"), [(CSV, b"id,day\np0,x\n"), (JSON, b'{"id":"p0"}\n')])
+def test_a_megabyte_of_gz_that_is_a_gigabyte_ends_at_the_limit(tmp_path, layout, start):
+    file = tmp_path / "a.gz"
+    with gzip.open(file, "wb", compresslevel=9) as out:
+        out.write(start)
+        for _ in range(1_000):
+            out.write(b"\0" * 1_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputInvalid, match="unpacks to more than 200 times its size"):
+            problems(file, layout)
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def bomb(file, kind):
+    if kind == "zip":
+        with (
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open("a.csv", "w", force_zip64=True) as out,
+        ):
+            for _ in range(300):
+                out.write(b"\0" * 1_000_000)
+        return
+    with tarfile.open(file, "w:gz") as archive:
+        entry = tarfile.TarInfo("a.csv")
+        entry.size = 300_000_000
+        archive.addfile(entry, io.BytesIO(bytes(entry.size)))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_an_archive_that_is_a_bomb_or_holds_too_much_is_one_sentence(tmp_path, kind):
+    file = tmp_path / f"a.{kind}"
+    bomb(file, kind)
+    for act in (
+        lambda limits: members(file, lambda _: True, name="a", limits=limits),
+        lambda limits: unpack(file, ["a.csv"], tmp_path / "out", name="a", limits=limits),
+    ):
+        with pytest.raises(InputInvalid, match=r"^a: unpacks to more than 200 times its size"):
+            act(Limits())
+        with pytest.raises(InputInvalid, match=r"^a: holds more than 1,000 bytes"):
+            act(Limits(file_bytes=1_000))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_of_too_many_members_is_one_sentence(tmp_path, kind):
+    file = tmp_path / "a"
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            for number in range(12):
+                archive.writestr(f"{number}.csv", "id\n")
+    else:
+        with tarfile.open(file, "w") as archive:
+            for number in range(12):
+                archive.addfile(tarfile.TarInfo(f"{number}.csv"))
+    with pytest.raises(InputInvalid, match=r"^a: holds more than 10 members"):
+        members(file, lambda name: name == "0.csv", name="a", limits=Limits(members=10))
+    assert len(members(file, lambda _: True, name="a", limits=Limits(members=12))) == 12
+
+
+def test_a_header_is_read_in_the_time_of_its_columns_and_may_have_so_many(tmp_path):
+    file = tmp_path / "a.csv"
+    names = ["id", "day", *(f"c{number}" for number in range(19_998))]
+    file.write_text(",".join(names) + "\n" + ",".join("1" * len(names)) + "\n")
+    with pytest.raises(InputInvalid, match="has 20000 columns, more than 10000"):
+        problems(file, CSV)
+    start = time.monotonic()
+    assert problems(file, Layout(CSV.columns, limits=Limits(columns=20_000))) == [None]
+    assert time.monotonic() - start < 4
+
+
+def test_json_with_ever_new_keys_is_one_sentence(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(f'{{"id":"p{n}","k{n}":1}}\n' for n in range(12)))
+    assert problems(file, JSON) == [None] * 12
+    with pytest.raises(InputInvalid, match="has more than 10 different keys"):
+        problems(file, Layout(JSON.columns, type="json_lines", limits=Limits(columns=10)))
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
+def test_a_flipped_bit_in_parquet_with_checksums_refuses_the_file_or_changes_nothing(tmp_path, compression):
+    file, damaged = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    rows = pa.table({"id": [f"p{n}" for n in range(900)], "day": [f"day {n}" for n in range(900)]})
+    pq.write_table(rows, file, compression=compression, write_page_checksum=True)
+    content, chance = file.read_bytes(), np.random.default_rng(7)
+    refused_count = 0
+    for _ in range(120):
+        bits = bytearray(content)
+        bits[chance.integers(len(bits))] ^= 1 << int(chance.integers(8))
+        damaged.write_bytes(bits)
+        try:
+            batches = list(RecordReader(damaged, Layout(("id", "day"), type="parquet"), name="b"))
+        except InputInvalid as refusal:
+            refused_count += 1
+            assert "\n" not in str(refusal)
+            continue
+        assert pa.Table.from_batches(batches).select(["id", "day"]).equals(rows)
+    assert refused_count > 60
+
+
+def test_parquet_that_unpacks_to_too_much_is_one_sentence(tmp_path):
+    file = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"id": ["x" * 1_000_000] * 150, "day": [""] * 150}),
+        file,
+        use_dictionary=False,
+        compression="zstd",
+    )
+    with pytest.raises(InputInvalid, match="unpacks to more than 200 times its size"):
+        problems(file, Layout(("id", "day"), type="parquet"))
