@@ -160,7 +160,7 @@ def test_a_source_whose_people_another_feed_delivers_gets_no_second_profiles(sho
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["../none.csv"], 1, "the file does not exist"),
+        (["../none.csv"], 2, "the file does not exist"),
         ([".."], 1, "is a folder; name one file of it"),
         (["../empty.csv"], 1, "is empty; have it delivered again"),
         (["../header.csv"], 1, "holds a header and no record"),

@@ -273,7 +273,7 @@ def test_a_faulty_delivery_is_one_sentence_and_nothing_is_written(bank, path, te
 def test_an_expression_spark_refuses_or_that_fails_on_a_value_is_named(bank):
     file = bank.settings.workspace / "feeds" / "bookings.yml"
     good = file.read_text()
-    bad = good.replace("account_id: account\n", "account_id: no_such_function(account)\n", 1)
+    bad = good.replace("account_id: account\n", "account_id: to_date(account, 1, 2, 3)\n", 1)
     file.write_text(bad)
     with pytest.raises(
         SettingsInvalid,
