@@ -131,7 +131,7 @@ def test_what_the_language_does_not_have_is_refused_at_once(text):
     began = time.process_time()
     with pytest.raises(ExpressionInvalid) as refusal:
         parse_expression(text)
-    assert time.process_time() - began < 5 and len(str(refusal.value)) < 300
+    assert time.process_time() - began < 20 and len(str(refusal.value)) < 300
 
 
 def test_a_refusal_names_the_nearest_word():
