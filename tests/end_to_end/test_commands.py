@@ -89,4 +89,4 @@ def test_commands_without_a_jvm_start_nothing_heavy(arguments):
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 300

@@ -137,7 +137,7 @@ def test_a_header_is_read_in_the_time_of_its_columns_and_may_have_so_many(tmp_pa
         problems(file, CSV)
     start = time.monotonic()
     assert problems(file, Layout(CSV.columns, limits=Limits(columns=20_000))) == [None]
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 60, "it would be quadratic"
 
 
 def test_json_with_ever_new_keys_is_one_sentence(tmp_path):
