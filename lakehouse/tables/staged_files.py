@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from deltalake import DeltaTable
 
-# Beyond this a bound in the log would have to be cut, and a cut upper bound hides rows.
+# Longer bounds are cut in the log. A reader skips a file whose bound is missing where other files have one, so none is left out.
 LONGEST_BOUND = 32
+_AFTER_ALL = "\U0010ffff"
 
 
 @dataclass(frozen=True)
@@ -174,15 +175,15 @@ def _with_stats(file: StagedFile, contract: Contract) -> _Measured:
 
 
 def _bounds(groups: Sequence[pq.Statistics | None], kind: pa.DataType) -> tuple[Any, Any] | None:
-    """Give the least and the greatest value of a column where they are exact in the log: whole numbers, days, short texts."""
+    """Give the least and the greatest value of a column for the log: whole numbers, days, and texts, whose bounds may be cut: then all values lie between them."""
     import pyarrow as pa
 
     is_plain = pa.types.is_integer(kind) or pa.types.is_date32(kind) or pa.types.is_string(kind)
     if not is_plain or not groups or not all(s is not None and s.has_min_max for s in groups):
         return None
     low, high = min(s.min for s in groups if s), max(s.max for s in groups if s)
-    if isinstance(low, str) and max(len(low), len(high)) > LONGEST_BOUND:
-        return None
+    if isinstance(low, str):
+        return low[:LONGEST_BOUND], high if len(high) <= LONGEST_BOUND else high[:LONGEST_BOUND] + _AFTER_ALL
     return low, high
 
 

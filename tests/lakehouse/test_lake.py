@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from itertools import product
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,8 +16,9 @@ from lakehouse.contracts.reading import build_contract, contract, contract_names
 from lakehouse.errors import ContractBroken, GateStopped
 from lakehouse.gates.gates import check_tables
 from lakehouse.query.hashing import table_hash
+from lakehouse.settings.settings import load_settings
 from lakehouse.tables.clone import clone_lake
-from lakehouse.tables.lake import Lake
+from lakehouse.tables.lake import Lake, open_lake
 from lakehouse.tables.staged_files import StagedFile
 
 MON, TUE, WED = date(2026, 11, 16), date(2026, 11, 17), date(2026, 11, 18)
@@ -174,6 +176,28 @@ def test_files_become_a_tables_own_in_place_of_just_the_rows_they_replace(lake, 
     lake.overwrite(table, pa.Table.from_pylist(mixed, schema=lake.contracts.get(table).arrow_schema()))
     lake.take_files(table, [staged(lake, "f", ("4", "C", 4), feed="g")], _arrived_on=MON, _feed="g")
     assert kept() == [("3", None, TUE), ("3", None, TUE), ("4", "C", MON), ("9", "A", MON)]
+
+
+def test_rows_of_a_feed_with_a_long_name_are_found_and_replaced(make_workspace):
+    lake = open_lake(load_settings(make_workspace()))
+    table, names = "trusted.leads", ("f", "f" * 40, "客户主数据" * 20)
+    schema = lake.contracts.get(table).arrow_schema()
+    for place, (name, lead) in enumerate(product(names, "AB")):
+        lead = {
+            "source": "s",
+            "lead_id": lead,
+            "source_key": "k",
+            "received_on": MON,
+            "_feed": name,
+            "_file": "f",
+            "_row": 1,
+        }
+        file = lake.settings.lake / f"{place}.parquet"
+        pq.write_table(pa.Table.from_pylist([lead], schema=schema).drop_columns(["_arrived_on"]), file)
+        lake.take_files(table, [StagedFile(file, {"_arrived_on": MON})], _arrived_on=MON, _feed=name)
+        rows = lake.read_arrow(table, columns=["lead_id"], filters=[("_feed", "=", name)])
+        assert rows.to_pylist() == [{"lead_id": lead["lead_id"]}]
+    assert lake.row_count(table) == 3
 
 
 def test_files_that_break_the_contract_are_refused_before_anything_is_there(lake):
