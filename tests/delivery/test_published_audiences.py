@@ -184,10 +184,10 @@ def test_a_cell_that_a_spreadsheet_would_run_is_neutral_and_can_be_read_back(nig
 def test_text_that_runs_nothing_and_other_formats_stay_as_they_are(night, form):
     people = {n: [text] for n, text in enumerate(HARMLESS + (RUNNING if form != "csv" else []))}
     run = root(night) / night(people, form=form).path
-    wanted = pa.table({"interests": pa.array(list(people.values()), pa.list_(pa.string()))})
+    expected_table = pa.table({"interests": pa.array(list(people.values()), pa.list_(pa.string()))})
     rows = read_rows(run / "snapshot", form)
     assert sorted(map(str, rows["interests"].to_pylist())) == sorted(
-        map(str, as_read(wanted, form)["interests"].to_pylist())
+        map(str, as_read(expected_table, form)["interests"].to_pylist())
     )
     assert read_manifest(run).get("spreadsheet") == (
         {"rule": "neutralise", "cells": {}} if form == "csv" else None

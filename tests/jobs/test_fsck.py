@@ -137,12 +137,12 @@ def test_one_flipped_bit_in_any_table_is_seen_by_the_deep_check(shop, capsys, ta
 
 
 def test_one_flipped_bit_in_what_a_publication_says_is_named(shop, capsys):
-    said = (
+    words = (
         DeltaTable(shop.lake / "ops" / "publications").to_pyarrow_table()["fingerprint"][0].as_py().encode()
     )
-    file = next(f for f in files(shop, "ops.publications") if said in f.read_bytes())
+    file = next(f for f in files(shop, "ops.publications") if words in f.read_bytes())
     content = file.read_bytes()
-    file.write_bytes(content.replace(said, bytes([said[0] ^ 1]) + said[1:]))
+    file.write_bytes(content.replace(words, bytes([words[0] ^ 1]) + words[1:]))
     only(fsck(shop, capsys), "ops.publications")
 
 

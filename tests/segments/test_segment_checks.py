@@ -22,8 +22,8 @@ def findings_of(make_workspace):
             "lists/friends@1.csv": "one_id\n1\n",
         }
         folder = make_workspace({**base, **texts, **(others or {})})
-        found = catalogue_of(load_settings(folder), known_hashes).findings()
-        return [(f"{f.file.stem}:{f.line}", f.code, f.message) for f in found]
+        findings = catalogue_of(load_settings(folder), known_hashes).findings()
+        return [(f"{f.file.stem}:{f.line}", f.code, f.message) for f in findings]
 
     return find
 

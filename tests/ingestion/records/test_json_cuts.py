@@ -168,13 +168,13 @@ def test_bytes_that_are_no_text_are_told():
 def test_blocks_of_any_size_hold_the_lines_of_the_file(tmp_path, data, size):
     for name, written in (("x", data), ("x.gz", gzip.compress(data))):
         (tmp_path / name).write_bytes(written)
-        found = [
+        lines = [
             block.line(at)
             for block in line_blocks(tmp_path / name, size, Limits())
             for at in range(len(block))
         ]
         plain = data.removeprefix(b"\xef\xbb\xbf")
-        assert found == [line + b"\n" for line in plain.removesuffix(b"\n").split(b"\n") if plain]
+        assert lines == [line + b"\n" for line in plain.removesuffix(b"\n").split(b"\n") if plain]
 
 
 def test_lines_selected_of_a_block_are_a_block():
