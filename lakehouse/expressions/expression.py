@@ -37,6 +37,10 @@ _NODES = word_set(
 _BEFORE_PARENTHESIS = KEYWORDS | {"decimal", "numeric"}
 
 
+# What the parser raises besides its own errors where a call lacks what it looks for.
+_PARSER_FAULTS = (ValueError, TypeError, AttributeError, LookupError, AssertionError, RecursionError)
+
+
 @dataclass(frozen=True)
 class Expression:
     """What a text reads: columns, ``:parameters``, and its ``try_…`` calls as (text, columns)."""
@@ -88,6 +92,16 @@ def _refuse_words(tokens: tuple[Token, ...]) -> None:
         if is_called and token.kind == "word" and token.text.lower() not in FUNCTIONS | _BEFORE_PARENTHESIS:
             raise ExpressionInvalid(_refusal(token.text.lower()))
     _refuse_long_pads(tokens)
+    _refuse_odd_buckets(tokens)
+
+
+def _refuse_odd_buckets(tokens: tuple[Token, ...]) -> None:
+    """Let the bucket of this product have its two arguments, which Spark cannot count."""
+    for at, token in enumerate(tokens[:-1]):
+        if token.kind == "word" and token.text.lower() == "bucket" and tokens[at + 1].text == "(":
+            arguments = _arguments(tokens, at + 1)
+            if token.text != "bucket" or len(arguments) != 2 or not all(arguments):
+                raise ExpressionInvalid("uses bucket() otherwise than as bucket(salt, person)")
 
 
 def _refusal(name: str) -> str:
@@ -155,6 +169,8 @@ def _tree(text: str) -> Any:
         raise ExpressionInvalid(
             f"is not Spark SQL ({description}{f', at character {at}' if at else ''})"
         ) from None
+    except _PARSER_FAULTS as wrong:
+        raise ExpressionInvalid(f"cannot be read ({type(wrong).__name__} of the parser)") from None
     if len(trees) != 1 or trees[0] is None:
         raise ExpressionInvalid("must be one expression")
     return trees[0]
@@ -234,9 +250,7 @@ def _is_lambda_parameter(column: Any, name: str) -> bool:
 
 def _tries_in(text: str, tokens: tuple[Token, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Give the outermost ``try_…(…)`` calls verbatim, each with the columns it reads."""
-    return tuple(
-        (call, _columns_in(_sqlglot().parse_one(call, dialect="spark"))) for call in _try_calls(text, tokens)
-    )
+    return tuple((call, _columns_in(_tree(call))) for call in _try_calls(text, tokens))
 
 
 def _try_calls(text: str, tokens: tuple[Token, ...]) -> Iterator[str]:

@@ -40,7 +40,7 @@ def _sql_of(
             parts.append(" ")
         if token.kind == "parameter":
             parts.append(_parameter_sql(token.text[1:], params, missing))
-        elif token.kind == "word" and token.text == "bucket" and tokens[at + 1].text == "(":
+        elif token.kind == "word" and token.text == "bucket" and at + 1 < end and tokens[at + 1].text == "(":
             comma, close = _arguments(tokens, at + 1)
             salt = _sql_of(text, tokens, at + 2, comma, params, missing)
             person = _sql_of(text, tokens, comma + 1, close, params, missing)

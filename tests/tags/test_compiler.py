@@ -173,6 +173,13 @@ def test_no_text_of_a_site_is_a_template_to_dbt(make_workspace):
     assert "from x; { % set y %} -- { #" in wide and "\n\nfrom x" not in wide
 
 
+def test_a_bucket_is_a_macro_where_it_is_called_and_a_name_where_it_is_not():
+    from tags.compile.sql_text import resolve
+
+    assert resolve("bucket", {}, ValueError) == "bucket"
+    assert resolve("bucket('s', one_id) < 9", {}, ValueError) == """{{ bucket("'s'", "one_id") }} < 9"""
+
+
 def test_a_parameter_follows_the_day_it_takes_effect():
     from tags.compile.sql_text import param_sql
     from vocabulary.registry import Param

@@ -117,6 +117,10 @@ REFUSED = {
     "a deep nest": "(" * 100 + "a" + ")" * 100,
     "a deep nest of calls": "abs(" * 100 + "a" + ")" * 100,
     "a long sum": "+".join(["a"] * 5_000),
+    "a call that its parser trips over": "date_trunc()",
+    "a bucket of nobody": "bucket()",
+    "a bucket of one": "bucket('salt')",
+    "a bucket in capitals": "BUCKET('salt', one_id)",
     "a large text": "'" + "x" * 10_000 + "'",
 }
 
@@ -216,7 +220,7 @@ NODES = {
 }  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500, deadline=None, derandomize=True)
 @given(TEXTS)
 def test_an_admitted_text_holds_no_word_or_sign_outside_the_list(text):
     try:
@@ -229,7 +233,7 @@ def test_an_admitted_text_holds_no_word_or_sign_outside_the_list(text):
     assert not re.search(r"--|/\*|;|\{|\}|\$|@|\bselect\s|\bover\s*\(", bare, re.IGNORECASE)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, derandomize=True)
 @given(st.one_of(TEXTS, st.sampled_from(ADMITTED)))
 def test_spark_reads_nothing_in_an_admitted_text_that_was_not_admitted(spark, text):
     try:
