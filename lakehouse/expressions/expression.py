@@ -24,6 +24,7 @@ from lakehouse.expressions.words import (
     LONGEST_PAD,
     RESERVED,
     TYPES,
+    WANTING,
     word_set,
 )
 
@@ -34,7 +35,9 @@ _NODES = word_set(
     "If Cast TryCast DataType DataTypeParam Bracket Lambda Var Distinct Array FromTimeZone AtTimeZone",
     "JSONPath JSONPathRoot JSONPathKey JSONPathSubscript",
 )
-_BEFORE_PARENTHESIS = KEYWORDS | {"decimal", "numeric"}
+_SIZED_TYPES = ("decimal", "numeric")
+_BEFORE_PARENTHESIS = KEYWORDS | set(_SIZED_TYPES)
+_NO_SIDE = frozenset({")", "]", ","})
 
 
 # What the parser raises besides its own errors where a call lacks what it looks for.
@@ -91,8 +94,43 @@ def _refuse_words(tokens: tuple[Token, ...]) -> None:
             raise ExpressionInvalid(f"calls {token.text}, a name in backticks")
         if is_called and token.kind == "word" and token.text.lower() not in FUNCTIONS | _BEFORE_PARENTHESIS:
             raise ExpressionInvalid(_refusal(token.text.lower()))
+    _refuse_names_given(tokens)
+    _refuse_loose_ends(tokens)
     _refuse_long_pads(tokens)
     _refuse_odd_buckets(tokens)
+
+
+def _refuse_names_given(tokens: tuple[Token, ...]) -> None:
+    """Let ``as`` stand in casts alone; elsewhere it gives a name, which one parser may drop and another keep."""
+    callers: list[str] = []
+    for at, token in enumerate(tokens):
+        before = tokens[at - 1] if at else None
+        word_before = before.text.lower() if before is not None and before.kind == "word" else ""
+        if token.text == "(":
+            if word_before in _SIZED_TYPES and (at < 2 or tokens[at - 2].text.lower() != "as"):
+                raise ExpressionInvalid(_refusal(word_before))
+            callers.append(word_before)
+        elif token.text == ")" and callers:
+            callers.pop()
+        elif (
+            token.kind == "word"
+            and token.text.lower() == "as"
+            and callers[-1:] not in (["cast"], ["try_cast"])
+        ):
+            raise ExpressionInvalid("gives a name by 'as', which an expression does not have")
+
+
+def _refuse_loose_ends(tokens: tuple[Token, ...]) -> None:
+    """Let no keyword stand where its right side is missing: one parser may drop it and another take it for a name."""
+    for token, after in pairwise([*tokens, None]):
+        assert token is not None
+        word = token.text.lower()
+        if token.kind != "word" or word not in WANTING:
+            continue
+        wanted = WANTING[word]
+        has_side = after is not None and after.text not in _NO_SIDE
+        if not has_side or (wanted and after is not None and after.text.lower() not in wanted):
+            raise ExpressionInvalid(f"has '{word}' with nothing behind it that it can be said of")
 
 
 def _refuse_odd_buckets(tokens: tuple[Token, ...]) -> None:

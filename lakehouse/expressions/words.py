@@ -50,6 +50,19 @@ KEYWORDS = word_set(
     "regexp rlike then trailing true when",
 )
 
+# Keywords that cannot be the last word of what they stand in, with the words that may follow (any operand where none is named).
+WANTING: dict[str, frozenset[str]] = {
+    **dict.fromkeys(
+        word_set(
+            "and as between both case else escape from ilike leading like not or regexp rlike then trailing when"
+        ),
+        frozenset(),
+    ),
+    "in": frozenset({"("}),
+    "is": word_set("not null true false distinct"),
+    "distinct": word_set("from"),
+}
+
 TYPES = word_set(
     "array bigint boolean date decimal int integer long numeric smallint string timestamp",
 )
