@@ -28,7 +28,7 @@ from identity.rules.normalise import NORMALISERS, keyed
 from identity.rules.rules import Rules
 from identity.rules.workspace_key import known_key
 from lakehouse.errors import StepFailed, UsageError
-from lakehouse.query.desk import Desk, Relation, newest_sql
+from lakehouse.query.desk import Desk, Relation, open_newest
 from lakehouse.query.words import literal
 
 if TYPE_CHECKING:
@@ -241,8 +241,8 @@ def _decisions(
         "decision_id", "kind", "source_a", "source_key_a", "source_b", "source_key_b", "author", "decided_at", "reason",
         "revokes",
     )  # fmt: skip
-    log = newest_sql(published.settings, DECISIONS)
-    values = published.rows(f"SELECT {', '.join(columns)} FROM ({log})")
+    with open_newest(published.settings, published.settings.time_zone) as desk:
+        values = desk.rows(f"SELECT {', '.join(columns)} FROM {DECISIONS}")
     rows = [dict(zip(columns, row, strict=True)) for row in values]
     decisions = [d for d in decisions_of(rows, with_revoked=True) if d.decision_id in in_force]
     return decisions, {row["decision_id"]: row for row in rows}

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any, Protocol
 
 from lakehouse.query.desk import Desk, new_connection
 
 
 class Source(Protocol):
-    """Knows where the rows of a table are: a lake its newest ones, a publication those it names."""
+    """Knows where the rows of a table are: a lake its newest ones, a publication those it names.
+
+    Their files are in ``folders``.
+    """
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders of these files."""
 
     def relation(self, table: str, connection: Any) -> str:
         """Give SQL that reads the rows of a table."""
@@ -20,7 +28,7 @@ def open_desk(source: Source, business_date: date) -> Desk:
 
     Days are those of UTC, whatever the time zone of the site.
     """
-    connection = new_connection()
+    connection = new_connection(folders=source.folders)
     desk = Desk(connection, source=lambda table: source.relation(table, connection))
     desk.let(day=business_date)
     return desk

@@ -182,18 +182,17 @@ def judge_records(
     *,
     by_spark: Callable[[RecordFiles, Path], None],
     earlier_keys: Mapping[str, str],
+    earlier_folders: Sequence[Path] = (),
     in_process: bool = True,
 ) -> Judgement:
     """Judge the records that were read into ``folder/records``.
 
     ``by_spark`` maps records into Parquet in another folder, for what this process must not compute itself;
     with ``in_process`` false that is everything. ``earlier_keys`` gives, per fact table, DuckDB SQL of the keys that
-    earlier nights brought within the feed's days of looking back.
+    earlier nights brought within the feed's days of looking back, from files in ``earlier_folders``.
     """
     maps = table_maps(feed)
-    desk = open_alone()
-    desk.run(f"SET memory_limit = {literal(MEMORY)}")
-    desk.run(f"SET temp_directory = {literal(folder / 'spilled')}")
+    desk = open_alone(folders=[folder, *earlier_folders], memory=MEMORY, spill=folder / "spilled")
     files = RecordFiles(feed, folder / "records")
     delivered_records = desk.define("delivered", files.sql(nights))
     name_paths(desk, delivered_records)

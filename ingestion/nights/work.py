@@ -178,6 +178,7 @@ def judge(lake: Lake, work: FeedWork) -> judging.Judgement:
         work.feed, work.folder, work.nights,
         by_spark=by_spark, in_process=is_in_process(lake, work),
         earlier_keys={table: sql for table, sql in keys.items() if sql is not None},
+        earlier_folders=lake.folders,
     )  # fmt: skip
     work.add_seconds("judge", start)
     return judgement

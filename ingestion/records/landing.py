@@ -24,6 +24,7 @@ def landing_contract(feed: Feed) -> Contract:
         names[name]: {
             "type": "string",
             "level": "C2",
+            "masked": True,
             "description": f"'{name}' as delivered; empty text is null",
         }
         for name in feed.columns
@@ -31,6 +32,7 @@ def landing_contract(feed: Feed) -> Contract:
     columns[EXTRA] = {
         "type": "string",
         "level": "C2",
+        "masked": True,
         "description": "JSON object of columns the feed does not name",
     }
     return build_contract(

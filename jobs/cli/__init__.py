@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tags": ("jobs.cli.tags", "group", "List, show and compile tags."),
     "segments": ("jobs.cli.segments", "group", "Check, explain and verify segments and audiences."),
     "sql": ("jobs.cli.sql", "command", "Query published tables without a JVM."),
+    "tables": ("jobs.cli.sql", "tables", "List published tables and their columns."),
     "runs": ("jobs.cli.night", "runs", "Show the ledger of attempts."),
 }
 

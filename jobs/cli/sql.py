@@ -1,24 +1,99 @@
-"""``cdp sql``: DuckDB over the published tables."""
+"""``cdp sql`` and ``cdp tables``: what is published, and questions to it."""
 
 from __future__ import annotations
 
+import re
+import sys
 from datetime import date
 from pathlib import Path
 
 import click
 
 from jobs.cli.options import as_of_option, format_option, workspace_option
+from lakehouse.errors import UsageError
 
 
-@click.command("sql")
-@click.argument("statement")
+class _SqlCommand(click.Command):
+    """A command whose text may begin with a comment of SQL, which looks like an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Move a text that begins with ``--`` and is no option behind the options."""
+        if "--" not in args:
+            texts = [a for a in args if a.startswith("--") and not re.fullmatch(r"--[a-z-]+(=.*)?", a)]
+            if texts:
+                args = [*(a for a in args if a not in texts), "--", *texts]
+        return super().parse_args(ctx, args)
+
+
+@click.command("sql", cls=_SqlCommand)
+@click.argument("statement", required=False)
+@click.option(
+    "-f", "--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Read STATEMENT from a file."
+)  # fmt: skip
+@click.option(
+    "--reveal",
+    metavar="REASON",
+    help="Show identifiers unmasked; who, when, why and which tables are recorded in audit/reveals.jsonl.",
+)
 @format_option
 @as_of_option
 @workspace_option
-def command(statement: str, form: str, as_of: date | None, workspace: Path | None) -> None:
-    """Run STATEMENT over the published tables (`<database>.<table>`), without a JVM."""
+def command(
+    statement: str | None,
+    file: Path | None,
+    reveal: str | None,
+    form: str,
+    as_of: date | None,
+    workspace: Path | None,
+) -> None:
+    """Run STATEMENT over the published tables (`<database>.<table>`), without a JVM.
+
+    One SELECT, DESCRIBE, SUMMARIZE or SHOW; `-` reads it from standard input. `cdp tables` lists the tables.
+    """
     from jobs.cli.printing import print_rows
     from jobs.report.statement import rows_of
 
-    answer = rows_of(statement, workspace, as_of)
+    answer = rows_of(_text(statement, file), workspace, as_of, reveal=reveal)
     print_rows(answer.columns, answer.rows, form)
+    if answer.masked:
+        click.echo(f"(masked: {', '.join(answer.masked)}; --reveal REASON shows the values)", err=True)
+
+
+def _text(statement: str | None, file: Path | None) -> str:
+    """Give the statement from where the call says it is."""
+    if (statement is None) == (file is None):
+        raise UsageError("say one statement: as an argument, by -f FILE, or with - from standard input")
+    try:
+        if file is not None:
+            return file.read_text(encoding="utf-8")
+        if statement == "-":
+            return sys.stdin.buffer.read().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise UsageError("the statement cannot be read as UTF-8 text", file=file) from None
+    return statement or ""
+
+
+@click.command("tables")
+@click.argument("name", required=False)
+@click.option("--search", metavar="WORD", help="Only tables in whose name, texts or columns WORD stands.")
+@format_option
+@as_of_option
+@workspace_option
+def tables(
+    name: str | None, search: str | None, form: str, as_of: date | None, workspace: Path | None
+) -> None:
+    """List the published tables, or the columns of the table NAME (`<database>.<table>`)."""
+    from jobs.cli.printing import print_rows
+    from jobs.report.published_tables import columns_of, tables_of
+    from lakehouse.query.published import require_publication
+    from lakehouse.settings.settings import load_settings
+
+    if name is not None and search is not None:
+        raise UsageError("say either a table or --search WORD")
+    settings = load_settings(workspace)
+    publication = require_publication(settings, as_of)
+    if name is None:
+        listing = tables_of(settings, publication, search)
+    else:
+        listing = columns_of(settings, publication, name)
+    print_rows(listing.columns, listing.rows, form)

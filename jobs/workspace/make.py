@@ -13,7 +13,16 @@ from lakehouse.settings.settings import FILE_NAME
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 # What runs make, and what nobody may commit.
-GIT_IGNORED = ("lake/", "inbox/*", "!inbox/README.md", "published/", "reports/", "secrets/", ".cdp/")
+GIT_IGNORED = (
+    "lake/",
+    "inbox/*",
+    "!inbox/README.md",
+    "published/",
+    "reports/",
+    "secrets/",
+    "audit/",
+    ".cdp/",
+)
 
 
 def make_workspace(folder: Path, example: str | None = None) -> None:

@@ -25,7 +25,11 @@ DATABASES = ("landing", "trusted", "identity", "tags", "segments", "quality", "o
 
 @dataclass(frozen=True)
 class Column:
-    """One column: Spark SQL type, personal level, meaning, allowed values."""
+    """One column: Spark SQL type, personal level, meaning, allowed values.
+
+    ``masked`` stands on a C2 text that by itself names or reaches a person, or may hold anything: an identifier, a name,
+    a record as delivered. Readers see a pseudonym of it (``reading.masked_columns``).
+    """
 
     name: str
     type: str
@@ -33,6 +37,7 @@ class Column:
     level: str = "C1"
     description: str = ""
     allowed: tuple[str, ...] = ()
+    masked: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,11 @@ class Contract:
                 values = literals(column.allowed)
                 rules.append((f"{column.name} IS NULL OR {column.name} IN ({values})", column.name))
         return rules
+
+
+def highest_level(contract: Contract) -> str:
+    """Give the highest personal level of a table's columns."""
+    return max(column.level for column in contract.columns.values())
 
 
 def normalised_type(type_text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +43,13 @@ class ColumnEntry(_Strict):
     level: Level = "C1"
     description: str = ""
     allowed: tuple[str, ...] = ()
+    masked: bool = False
+
+    @model_validator(mode="after")
+    def _masks_are_texts(self) -> ColumnEntry:
+        if self.masked and (self.level != "C2" or normalised_type(self.type) != "string"):
+            raise ValueError("only a string of level C2 is masked")
+        return self
 
     @field_validator("allowed", mode="before")
     @classmethod
@@ -102,7 +110,7 @@ def build_contract(tree: dict[str, Any], *, file: str | Path = "(derived)") -> C
         raise _fault(tree, file) from None
     pipeline = _PIPELINE.get(entries.shape, ())
     columns = {
-        name: Column(name, normalised_type(e.type), e.required, e.level, e.description, e.allowed)
+        name: Column(name, normalised_type(e.type), e.required, e.level, e.description, e.allowed, e.masked)
         for name, e in entries.columns.items()
     } | {column.name: column for column in pipeline}
     retention = entries.retention
@@ -152,6 +160,17 @@ def contract(name: str) -> Contract:
     if result is None:
         raise ContractBroken(f"table '{name}' has no contract{did_you_mean(name, contract_names())}")
     return result
+
+
+def masked_columns(contract: Contract | None, columns: Iterable[str]) -> frozenset[str]:
+    """Give which columns of a table readers see masked: those its contract marks, and each that it does not know.
+
+    A table without a contract is one that a feed lands: of it only the columns that the pipeline adds are known.
+    """
+    columns_of_contract = contract.columns if contract else {column.name: column for column in _FACT}
+    return frozenset(
+        name for name in columns if name not in columns_of_contract or columns_of_contract[name].masked
+    )
 
 
 def contract_names(database: str | None = None) -> list[str]:

@@ -47,7 +47,8 @@ def _section(contract: Contract) -> str:
     for column in contract.columns.values():
         values = f" One of {', '.join(f'`{value}`' for value in column.allowed)}." if column.allowed else ""
         mark = "" if not column.required else " (required)"
-        meaning = f"{column.description}{mark}.{values}".replace("|", "\\|")
+        mask = " Masked for readers." if column.masked else ""
+        meaning = f"{column.description}{mark}.{values}{mask}".replace("|", "\\|")
         lines.append(f"| {column.name} | `{column.type}` | {column.level} | {meaning} |")
     if contract.bounds:
         lines += [

@@ -127,9 +127,9 @@ def _refuse_loose_ends(tokens: tuple[Token, ...]) -> None:
         word = token.text.lower()
         if token.kind != "word" or word not in WANTING:
             continue
-        wanted = WANTING[word]
+        words = WANTING[word]
         has_side = after is not None and after.text not in _NO_SIDE
-        if not has_side or (wanted and after is not None and after.text.lower() not in wanted):
+        if not has_side or (words and after is not None and after.text.lower() not in words):
             raise ExpressionInvalid(f"has '{word}' with nothing behind it that it can be said of")
 
 

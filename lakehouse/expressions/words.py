@@ -96,7 +96,7 @@ INSTEAD = {
 # Spark computes these where no column has their name, without parentheses; a column of such a name stands in backticks.
 RESERVED = word_set(
     "current_catalog current_database current_date current_path current_schema current_time",
-    "current_timestamp current_user grouping__id localtimestamp session_user",
+    "current_timestamp current_user grouping__id isnull localtimestamp notnull session_user",
 )
 
 # Signs that stand between names and values; the longest come first.

@@ -159,7 +159,7 @@ def _measured_in_process(lake: Lake, selections: list[_Selection]) -> dict[tuple
     from lakehouse.query.desk import newest_sql, open_scratch
 
     values: dict[tuple[str, str], float | None] = {}
-    with open_scratch(lake.settings.time_zone) as desk:
+    with open_scratch(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
         for selection in selections:
             columns = ", ".join(f"try_cast({bound.measure} AS DOUBLE)" for bound in selection.bounds)
             text = f"SELECT {columns} FROM measured_rows WHERE {selection.where}"

@@ -46,7 +46,7 @@ def read_digests(settings: Settings, tables: Iterable[str] | None = None) -> dic
     if not (table_folder(settings, FILE_DIGESTS) / "_delta_log").is_dir():
         return {}
     names = None if tables is None else set(tables)
-    with open_scratch() as desk:
+    with open_scratch(folders=[table_folder(settings, FILE_DIGESTS)]) as desk:
         rows = desk.rows(
             f"SELECT table_name, path, bytes, sha256, seq FROM ({newest_sql(settings, FILE_DIGESTS)})"
         )

@@ -169,7 +169,7 @@ def _contract_faults(
     try:
         contract = contracts.get(name)
         table = open_table(settings, name, version)
-        with open_alone() as desk:
+        with open_alone(folders=[settings.lake]) as desk:
             rows = newest_sql(settings, name, version)
             return [f"{name}: {fault}" for fault in _row_faults(desk, contract, rows)] + [
                 f"{name}: {fault}" for fault in _column_faults(contract, table)

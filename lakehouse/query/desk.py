@@ -3,22 +3,36 @@
 A desk is opened over the newest versions of a lake, over a publication, or over no table at all. Statements name tables
 as ``database.table``; the desk makes them known at its versions. What a desk keeps for later statements is a
 ``Relation``, an object that is passed on: its name is made here, so nobody can read what was not handed over.
+
+What a desk may touch of the disk is said when it is opened and cannot be changed: DuckDB's external access is off but
+for that, no extension is installed or loaded, and the configuration is locked. Beside its own private folder, to which
+DuckDB spills what does not fit into memory,
+
+- a *scratch* desk and one *alone* touch nothing but the folders they are opened with: the lake for what reads or
+  writes its files, the folder of one feed's records for ingestion;
+- a desk over the *newest* versions touches the lake;
+- a desk over a *publication* touches the folders of the tables it names (``lakehouse.query.published``);
+- the *reading* desk, the only one that runs a statement of somebody else, touches the files of the tables that the
+  statement names, and writes nothing (``lakehouse.query.reading``).
 """
 
 from __future__ import annotations
 
+import atexit
 import re
-from collections.abc import Callable, Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import StepFailed
-from lakehouse.query.files import open_delta, table_sql
-from lakehouse.query.words import identifier, literal
+from lakehouse.query.files import escaped_pattern, open_delta, table_sql
+from lakehouse.query.words import identifier, literal, literals
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +46,10 @@ _OF_PARQUET = re.compile(r"parquet|TProtocolException|[Ss]nappy|ZSTD|dictionary 
 _PARQUET_FILE = re.compile(r"""["']([^"']+\.parquet)["']""")
 FIND_DAMAGE = "`cdp fsck --deep` names all that is damaged, to be restored from a backup"
 _LITERAL = re.compile(r"('(?:[^']|'')*')")
+
+# A process that works on more lakes at once than this opens their databases again.
+_MOST_SHARED = 8
+_spill_numbers = count(1)
 
 # Gives SQL that reads a table, by the table's name.
 Source = Callable[[str], str]
@@ -52,13 +70,9 @@ class Relation:
 class Desk:
     """One connection to DuckDB; see the module. Close it, or use it in a ``with`` block."""
 
-    def __init__(
-        self, connection: DuckDBPyConnection, *, source: Source | None = None, time_zone: str = "UTC"
-    ) -> None:
+    def __init__(self, connection: DuckDBPyConnection, *, source: Source | None = None) -> None:
         self.connection = connection
-        self.connection.execute(f"SET TimeZone = {literal(time_zone)}")
         self._source = source
-        self._time_zone = time_zone
         self._tables: set[str] = set()
         self._numbers = count(1)
         self._variables: set[str] = set()
@@ -148,7 +162,7 @@ class Desk:
 
     def session(self) -> Desk:
         """Give a second connection to the same database, for another thread; temporary relations are not seen there."""
-        return Desk(self.connection.cursor(), source=self._source, time_zone=self._time_zone)
+        return Desk(self.connection.cursor(), source=self._source)
 
     def view(self, table: str) -> str:
         """Make a table of the lake known as ``database.table`` and give that name."""
@@ -194,9 +208,12 @@ class Desk:
 
 
 @contextmanager
-def open_scratch(time_zone: str = "UTC") -> Iterator[Desk]:
-    """Give a desk without tables, for a few statements. All of them share one database: to make one takes 15 ms."""
-    with Desk(_shared_database().cursor(), time_zone=time_zone) as desk:
+def open_scratch(time_zone: str = "UTC", *, folders: Iterable[Path] = ()) -> Iterator[Desk]:
+    """Give a desk without tables, for a few statements, that may touch ``folders``.
+
+    Those of one zone and the same folders share one database: to make one takes 15 ms.
+    """
+    with Desk(_shared_database(time_zone, tuple(folders)).cursor()) as desk:
         yield desk
 
 
@@ -215,6 +232,14 @@ def file_errors() -> Iterator[None]:
         raise StepFailed(
             f"a data file is damaged in a way that its reader cannot tell; {FIND_DAMAGE}"
         ) from None
+    except (
+        duckdb.BinderException,
+        duckdb.CatalogException,
+        duckdb.ParserException,
+        duckdb.PermissionException,
+    ):
+        # What a statement says, not what a file holds.
+        raise
     except duckdb.Error as wrong:
         text = str(wrong)
         if isinstance(wrong, duckdb.OutOfMemoryException) or "No space left" in text:
@@ -229,14 +254,22 @@ def file_errors() -> Iterator[None]:
         ) from None
 
 
-def open_alone(time_zone: str = "UTC", *, threads: int | None = None) -> Desk:
-    """Give a desk without tables, with a database of its own that several sessions may share."""
-    return Desk(new_connection(threads), time_zone=time_zone)
+def open_alone(
+    time_zone: str = "UTC",
+    *,
+    folders: Iterable[Path] = (),
+    threads: int | None = None,
+    memory: str | None = None,
+    spill: Path | None = None,
+) -> Desk:
+    """Give a desk without tables, with a database of its own that several sessions may share; see ``new_connection``."""
+    return Desk(new_connection(time_zone, folders=folders, threads=threads, memory=memory, spill=spill))
 
 
 def open_newest(settings: Settings, time_zone: str = "UTC") -> Desk:
     """Give a desk over the newest version of every table; a table written after its first use keeps its first version."""
-    return Desk(new_connection(), source=lambda table: newest_sql(settings, table), time_zone=time_zone)
+    connection = new_connection(time_zone, folders=[settings.lake])
+    return Desk(connection, source=lambda table: newest_sql(settings, table))
 
 
 def newest_sql(settings: Settings, table: str, version: int | None = None) -> str:
@@ -255,13 +288,56 @@ def table_folder(settings: Settings, table: str) -> Path:
     return settings.lake / database / name
 
 
-def new_connection(threads: int | None = None) -> DuckDBPyConnection:
-    """Give a connection to a new database in memory."""
+def new_connection(
+    time_zone: str = "UTC",
+    *,
+    folders: Iterable[Path] = (),
+    files: Iterable[Path] = (),
+    threads: int | None = None,
+    memory: str | None = None,
+    spill: Path | None = None,
+) -> DuckDBPyConnection:
+    """Give a connection to a new database in memory that may touch these folders and files, and nothing else for good.
+
+    ``memory`` is the most it takes before it spills to the folder ``spill``, or else to one of this process's own.
+    """
     import duckdb
 
-    return duckdb.connect(config={} if threads is None else {"threads": threads})
+    # Extensions are closed first: to look for one is external access.
+    connection = duckdb.connect(config={} if threads is None else {"threads": threads})
+    settings = {
+        "GLOBAL TimeZone": literal(time_zone),
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "allow_community_extensions": "false",
+        "python_enable_replacements": "false",
+        "temp_directory": literal(spill or _spill_folders() / str(next(_spill_numbers))),
+        "allowed_directories": _listing(folders),
+        "allowed_paths": _listing(files),
+        "enable_external_access": "false",
+    }
+    if memory is not None:
+        settings = {"memory_limit": literal(memory), **settings}
+    for name, value in settings.items():
+        connection.execute(f"SET {name} = {value}")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _listing(paths: Iterable[Path]) -> str:
+    """Give a list of paths, each also as the pattern that finds it: DuckDB compares what a statement writes."""
+    names = {name for path in paths for name in (str(path), escaped_pattern(str(path)))}
+    return f"[{literals(sorted(names))}]"
 
 
 @cache
-def _shared_database() -> DuckDBPyConnection:
-    return new_connection()
+def _spill_folders() -> Path:
+    """Make the folder for what this process's desks spill; nobody else may look into it, and it goes with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="cdp-spill-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@lru_cache(maxsize=_MOST_SHARED)
+def _shared_database(time_zone: str, folders: tuple[Path, ...]) -> DuckDBPyConnection:
+    return new_connection(time_zone, folders=folders)

@@ -58,11 +58,12 @@ def parquet_sql(files: Iterable[Path | str], options: str = "") -> str:
 
 def parquet_call(files: Iterable[Path | str], options: str = "") -> str:
     """Give the call that reads exactly these Parquet files: what DuckDB takes for a pattern is escaped."""
-    listing = ", ".join(literal(_escaped_pattern(str(file))) for file in files)
+    listing = ", ".join(literal(escaped_pattern(str(file))) for file in files)
     return f"read_parquet([{listing}]{', ' + options if options else ''})"
 
 
-def _escaped_pattern(path: str) -> str:
+def escaped_pattern(path: str) -> str:
+    """Give the pattern that finds a path and nothing else."""
     return path.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")
 
 

@@ -19,7 +19,7 @@ def table_hash(
     settings: Settings, table: str, version: int | None = None, *, without: Iterable[str] = ()
 ) -> str:
     """Give ``rows:hash`` of a table's content (no JVM); columns in ``without`` do not count."""
-    with open_scratch() as desk:
+    with open_scratch(folders=[settings.lake]) as desk:
         return _hash(desk, f"({newest_sql(settings, table, version)})", list(without))
 
 

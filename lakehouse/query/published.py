@@ -12,7 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import UsageError
-from lakehouse.query.desk import Desk, new_connection, newest_sql, open_scratch
+from lakehouse.query.desk import Desk, new_connection, newest_sql, open_scratch, table_folder
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def publications(settings: Settings) -> list[Publication]:
     if not (settings.lake / "ops" / "publications" / "_delta_log").is_dir():
         return []
     # By DuckDB rather than ``deltalake``'s own reader, which imports pandas: a second of every `cdp sql`.
-    with open_scratch() as desk:
+    with open_scratch(folders=[table_folder(settings, PUBLICATIONS)]) as desk:
         columns, values = desk.named_rows(
             "SELECT * REPLACE (epoch_us(published_at) AS published_at) "
             f"FROM ({newest_sql(settings, PUBLICATIONS)})"
@@ -94,10 +94,15 @@ def newest_publication(settings: Settings, as_of: date | None = None) -> Publica
 
 
 class Published(Desk):
-    """A desk over one publication: every table at the version it names. Days and times are those of the site."""
+    """A desk over one publication: every table at the version it names. Days and times are those of the site.
+
+    It may touch the folders of these tables. It runs statements of rooms only: what somebody else asks belongs to the
+    reading desk (``lakehouse.query.reading``).
+    """
 
     def __init__(self, settings: Settings, publication: Publication) -> None:
-        super().__init__(new_connection(), source=self.relation, time_zone=settings.time_zone)
+        self.folders = tuple(table_folder(settings, table) for table in publication.tables)
+        super().__init__(new_connection(settings.time_zone, folders=self.folders), source=self.relation)
         self.settings = settings
         self.publication = publication
 
@@ -112,7 +117,7 @@ class Published(Desk):
         return newest_sql(self.settings, table, self.publication.tables[table])
 
     def sql(self, statement: str, parameters: list[Any] | None = None) -> DuckDBPyConnection:
-        """Run a user's statement, parsed for the tables it names; give the connection with its result."""
+        """Run a statement of a room, parsed for the tables it names; give the connection with its result."""
         for table in named_tables(statement):
             self.view(table)
         return self.connection.execute(statement, parameters or [])
@@ -144,10 +149,15 @@ def named_tables(statement: str) -> list[str]:
 
 def open_publication(settings: Settings, as_of: date | None = None) -> Published:
     """Give a desk over the newest publication, or the one of ``as_of``."""
+    return Published(settings, require_publication(settings, as_of))
+
+
+def require_publication(settings: Settings, as_of: date | None = None) -> Publication:
+    """Give the newest publication, or the one of ``as_of``; ``UsageError`` where there is none."""
     publication = newest_publication(settings, as_of)
     if publication is None:
         which = f"for {as_of}" if as_of else "yet"
         raise UsageError(
             f"nothing was published {which} in {settings.workspace}; run `cdp nightly --date D` first"
         )
-    return Published(settings, publication)
+    return publication

@@ -7,6 +7,7 @@ of a second; of five million rows of which few change it takes seconds. A test h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.query.desk import Desk, Relation, open_scratch
@@ -38,12 +39,12 @@ def first_rows(change: Change, incoming: pa.Table) -> pa.Table:
     return rows.select(list(change.contract.columns))
 
 
-def changes_by_duckdb(change: Change, stored_sql: str, incoming: pa.Table) -> pa.Table:
-    """Give the changes (see ``lakehouse.states.rule``) of the table that ``stored_sql`` reads.
+def changes_by_duckdb(change: Change, stored_sql: str, incoming: pa.Table, *, lake: Path) -> pa.Table:
+    """Give the changes (see ``lakehouse.states.rule``) of the table that ``stored_sql`` reads below the folder ``lake``.
 
     ``incoming`` are the rows of ``incoming_rows``, one per key.
     """
-    with open_scratch() as desk:
+    with open_scratch(folders=[lake]) as desk:
         news = desk.lend("incoming", incoming)
         rows_of_feed = _stored_rows(desk, change, stored_sql)
         steady = _steady_keys(desk, change, rows_of_feed, news)

@@ -154,6 +154,11 @@ class Lake:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders in which the files of its tables are."""
+        return (self.settings.lake,)
+
     def relation(self, table: str, connection: DuckDBPyConnection) -> str:
         """Give SQL for ``connection`` that reads the newest version of a table from its files (no JVM)."""
         return newest_sql(self.settings, table)
@@ -313,7 +318,9 @@ class Lake:
         delta = self.delta(change.contract.name)
         incoming = incoming_rows(change, rows)
         if delta.file_uris():
-            changes = changes_by_duckdb(change, table_sql(delta, change.contract.name), incoming)
+            changes = changes_by_duckdb(
+                change, table_sql(delta, change.contract.name), incoming, lake=self.settings.lake
+            )
         else:
             changes = inserts(first_rows(change, incoming))
         counts = Counter(changes["_action"].to_pylist())

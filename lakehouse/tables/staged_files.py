@@ -200,7 +200,7 @@ def _check(files_with_stats: Sequence[_Measured], contract: Contract) -> None:
     """Hold the contract's rules against the files; those a footer answers cost nothing."""
     if not contract.checked:
         return
-    rules_to_ask: dict[str, list[str]] = {}
+    rules_to_ask: dict[str, list[Path]] = {}
     for one in files_with_stats:
         rules = [
             rule
@@ -209,14 +209,14 @@ def _check(files_with_stats: Sequence[_Measured], contract: Contract) -> None:
             and column not in contract.partition_by
         ]
         for rule in rules:
-            rules_to_ask.setdefault(rule, []).append(str(one.file.path))
+            rules_to_ask.setdefault(rule, []).append(one.file.path)
     for rule, paths in rules_to_ask.items():
         if _is_broken(rule, paths):
             raise ContractBroken(f"a row for {contract.name} breaks the contract: {rule}")
 
 
-def _is_broken(rule: str, paths: Sequence[str]) -> bool:
-    with open_scratch() as desk:
+def _is_broken(rule: str, paths: Sequence[Path]) -> bool:
+    with open_scratch(folders=sorted({path.parent for path in paths})) as desk:
         rows = parquet_sql(paths, "hive_partitioning = false")
         return bool(desk.value(f"SELECT count(*) FROM ({rows}) WHERE NOT coalesce({rule}, false)"))
 

@@ -87,7 +87,7 @@ def evaluate(
     refuse_findings(catalogue.findings())
     if not catalogue.segments:
         return SegmentsResult(business_date)
-    with open_alone(lake.settings.time_zone) as desk:
+    with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
         decisions, earlier = _decide_all(lake, desk, catalogue, business_date, engine)
         _write_tables(lake, desk, decisions, earlier, business_date)
     return SegmentsResult(business_date, tuple(decision.audience for decision in decisions))

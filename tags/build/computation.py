@@ -197,7 +197,7 @@ def _sentence(message: str | None) -> str:
 
 
 def _quality_rows(lake: Lake, compilation: Compilation, business_date: dt.date) -> list[dict[str, Any]]:
-    with open_scratch() as desk:
+    with open_scratch(folders=[lake.settings.lake]) as desk:
         wide = desk.define("wide", _work_sql(lake, WORK))
         return measure_tags(desk, wide, list(compilation.plan.entries), business_date)
 

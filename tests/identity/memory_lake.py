@@ -13,6 +13,8 @@ from lakehouse.contracts.reading import contract
 class MemoryLake:
     """Tables as Arrow rows; states change by the rule of ``lakehouse.states.rule``."""
 
+    folders = ()
+
     def __init__(self, workspace):
         self.settings = SimpleNamespace(
             workspace=workspace, secret=lambda name: b"a key for tests only, 32 letters"

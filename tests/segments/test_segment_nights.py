@@ -235,7 +235,7 @@ def _compare_with_reference(lake, day, engine):
     segment = read_segment(lake.settings.workspace / "segments" / "everything.yml")
     compiled = compile_leaf_table([segment], business_date=day, policy=Policy())
     friends = read_list(lake.settings.workspace, ListLeaf("friends", "1"))
-    with open_alone(lake.settings.time_zone) as desk:
+    with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
         leaves = make_leaf_table(lake, desk, compiled, {"friends@1": friends}, day, engine=engine)
         rows = {row["one_id"]: row for row in desk.arrow(f"SELECT * FROM {leaves.rows}").to_pylist()}
     values = {r["one_id"]: r for r in lake.read_arrow("tags.customer_tags").to_pylist()}

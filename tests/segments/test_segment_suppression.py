@@ -44,7 +44,7 @@ def facts_of(make_workspace):
             spec("x", "where: {tag: tier, eq: T1}", purpose=purpose).replace("SMS, PUSH", channels)
         )
         compiled = compile_leaf_table([read_segment(file)], business_date=D, policy=policy or Policy())
-        with open_alone(lake.settings.time_zone) as desk:
+        with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
             leaves = make_leaf_table(lake, desk, compiled, {}, D, engine="duckdb")
             return {row["one_id"]: row for row in desk.arrow(f"SELECT * FROM {leaves.rows}").to_pylist()}
 

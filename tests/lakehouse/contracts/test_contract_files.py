@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lakehouse.contracts.reading import FOLDER, build_contract
+from lakehouse.contracts.reading import FOLDER, build_contract, contract, contract_names, masked_columns
 from lakehouse.errors import ContractBroken
 from lakehouse.settings.yaml_files import load_yaml, plain
 
@@ -46,6 +46,7 @@ def test_a_whole_file_gives_types_pipeline_columns_and_partitions(tmp_path):
         (11, "min: 1", "min: few", "'bounds.0.min': input should be a valid number"),
         (1, "key: [pet_id]", "key: [pet]", "'pet' is no column of the table"),
         (1, "owner: shops\n", "", "key 'owner' is missing"),
+        (9, "allowed: [", "masked: true, allowed: [", "only a string of level C2 is masked"),
     ],
 )  # fmt: skip
 def test_a_fault_names_file_line_and_what_to_write(tmp_path, line, written, wrong, sentence):
@@ -57,3 +58,50 @@ def test_a_fault_names_file_line_and_what_to_write(tmp_path, line, written, wron
 def test_no_contract_file_says_a_key_twice():
     for file in FOLDER.glob("*/*.yml"):
         load_yaml(file)
+
+
+# Free texts of level C2 that readers see as they are: keys of records, which join tables and which commands take, codes
+# of reference values, pseudonyms, and who decided. Whoever adds a column decides here or says ``masked: true``.
+SHOWN = {
+    "keys of persons": "source_key source_key_a source_key_b referrer_key from_key to_key employee_id",
+    "keys of other records": "account_id repayment_account_id assessment_id card_id control_id entry_id holding_id loan_id "
+    "order_id transaction_id reverses_transaction_id",
+    "codes": "registered_city income_band merchant_category",
+    "pseudonyms": "recipient_key masked",
+    "who decided": "author",
+}
+MASKED = {
+    "identity.golden_records.full_name",
+    "identity.nodes.value",
+    "quality.refused_rows.raw_text",
+    "trusted.customers.full_name",
+    "trusted.events.device_id",
+    "trusted.events.properties",
+    "trusted.identifier_observations.value",
+    "trusted.transactions.counterparty_account",
+}
+
+
+def test_every_free_text_of_level_c2_is_masked_or_has_been_looked_at():
+    shown = {name for names in SHOWN.values() for name in names.split()}
+    # Tags are answers about people, made of inputs by the registry, which has levels and purposes of its own.
+    tables = [contract(name) for name in contract_names() if not name.startswith("tags.")]
+    texts = {
+        (table.name, column.name): column.masked
+        for table in tables
+        for column in table.columns.values()
+        if column.level == "C2" and column.type == "string" and not column.allowed
+    }
+    assert {f"{table}.{name}" for (table, name), is_masked in texts.items() if is_masked} == MASKED
+    assert {name for (_, name), is_masked in texts.items() if not is_masked} == shown
+
+
+def test_what_no_contract_knows_is_masked(tmp_path):
+    pets = contract_of(
+        tmp_path, WHOLE.replace("pet_id: {type: STRING", "pet_id: {type: STRING, level: C2, masked: true")
+    )
+    assert masked_columns(pets, ["pet_id", "kind", "_row", "chip"]) == {"pet_id", "chip"}
+    assert masked_columns(None, ["mobile", "_extra", "_file", "_row", "_feed", "_arrived_on"]) == {
+        "mobile",
+        "_extra",
+    }

@@ -83,6 +83,8 @@ REFUSED = {
     "a name inside": "concat(a as b, c)",
     "words after it": "a b",
     "a keyword as a name": "array_remove in",
+    "a test behind a name": "a isnull",
+    "a test behind a name like it": "isnull isnull",
     "a keyword as a name inside": "concat(a in, b)",
     "a type as a function": "decimal(a)",
     "a type as a function inside": "cast(numeric(a, 2) as string)",

@@ -13,8 +13,10 @@ from deltalake import DeltaTable, write_deltalake
 from lakehouse.errors import SettingsInvalid
 from lakehouse.query.desk import open_alone, open_newest, open_scratch
 from lakehouse.query.files import file_paths, table_sql
+from lakehouse.query.published import open_publication
 from lakehouse.query.words import duck_type, identifier, literal, spark_identifier, spark_literal
 from lakehouse.settings.settings import load_settings
+from tests.published_lake import FEED, publish
 
 
 def test_desks_open_at_once_do_not_see_each_others_rows():
@@ -76,6 +78,65 @@ def test_spark_reads_a_literal_and_an_identifier_as_exactly_the_text(spark, text
     assert row.asDict() == {text: text}
 
 
+DOORS = [
+    "FROM read_text('{outside}/key')", "FROM read_blob('/etc/hostname')", "FROM '/etc/hostname'", "FROM glob('{outside}/*')",
+    "FROM read_text('{inside}/../outside/key')", "FROM read_text('{inside}2/key')",
+    "COPY (SELECT 1) TO '{outside}/x.csv'", "COPY (SELECT 1) TO '{inside}2/x.csv'", "ATTACH '{outside}/x.db'", "INSTALL httpfs",
+    "LOAD httpfs", "SET enable_external_access = true", "SET allowed_directories = ['/']", "SET threads = 1",
+    "SET lock_configuration = false", "SET temp_directory = '{outside}'", "FROM read_csv('https://example.org/x.csv')",
+    "EXPORT DATABASE '{outside}/out'", "SELECT * FROM variable_of_python",
+]  # fmt: skip
+
+
+@pytest.fixture
+def places(tmp_path):
+    """A folder that a desk may touch, and two beside it that it may not, each with a key."""
+    for name in ("inside", "inside2", "outside"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "key").write_text("secret")
+    return {"inside": tmp_path / "inside", "outside": tmp_path / "outside"}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_desk_touches_nothing_but_its_folders_and_nobody_changes_that(places, door):
+    variable_of_python = pa.table({"n": [1]})
+    with open_alone(folders=[places["inside"]]) as desk, open_scratch(folders=[places["inside"]]) as scratch:
+        for one in (desk, scratch):
+            assert (
+                one.value(f"SELECT content FROM read_text({literal(places['inside'] / 'key')})") == "secret"
+            )
+            with pytest.raises(duckdb.Error):
+                one.connection.execute(door.format(**places)).fetchall()
+    assert variable_of_python.num_rows == 1
+    assert sorted(file.name for file in places["outside"].iterdir()) == ["key"]
+
+
+def test_a_desk_without_folders_touches_nothing(places):
+    with open_scratch() as scratch, pytest.raises(duckdb.PermissionException):
+        scratch.rows(f"FROM read_text({literal(places['inside'] / 'key')})")
+
+
+def test_a_desk_spills_what_its_memory_does_not_hold_to_its_own_folder(places):
+    spill = places["inside"] / "spilled"
+    with open_alone(folders=[places["inside"]], threads=1, memory="60MB", spill=spill) as desk:
+        rows = desk.keep("many", "SELECT DISTINCT i, md5(i::VARCHAR) AS text FROM range(2000000) t(i)")
+        assert desk.value(f"SELECT count(*) FROM {rows}") == 2_000_000
+        assert list(spill.iterdir())
+
+
+def test_a_desk_over_a_publication_touches_only_the_tables_it_names(make_workspace):
+    folder = make_workspace({"feeds/members.yml": FEED, "secrets/identity.key": "a key of sixteen letters"})
+    settings = publish(folder)
+    with open_publication(settings) as published:
+        assert published.value("SELECT count(*) FROM trusted.customers") == 2
+        for place in (
+            folder / "secrets" / "identity.key", folder / "cdp.yml", settings.lake / "ops" / "publications" / "_delta_log" / f"{1:020}.json",
+        ):  # fmt: skip
+            assert place.is_file()
+            with pytest.raises(duckdb.PermissionException):
+                published.rows(f"FROM read_text({literal(place)})")
+
+
 def test_literals_have_the_type_of_the_value():
     with open_scratch() as desk:
         for value in (True, 7, Decimal("1.50"), date(2026, 11, 20), None):
@@ -93,7 +154,7 @@ def test_a_table_is_read_below_any_folder(tmp_path, name):
         write_deltalake(str(folder / "t"), rows, partition_by=["day", "k"])
     table = DeltaTable(str(tmp_path / name / "t"))
     assert all(file.is_file() for file in file_paths(table)) and len(file_paths(table)) == 2
-    with open_scratch() as desk:
+    with open_scratch(folders=[tmp_path / name]) as desk:
         rows = desk.rows(f"SELECT x, day, k FROM ({table_sql(table, 'x.t')}) ORDER BY x")
     assert rows == [(1, date(2026, 1, 1), "甲"), (2, date(2026, 1, 2), "b c")]
 

@@ -1,0 +1,124 @@
+"""The reading desk: one question of somebody else, answered from the files of the tables it names and from nothing else.
+
+Before the statement runs, DuckDB may open these files only (``lakehouse.query.desk``), the configuration is locked, and
+a read-only transaction has begun. Which statements come here stands in ``lakehouse.query.question``.
+
+Columns that are masked are pseudonyms already where the statement meets them, in the view of the table: whatever it
+does (``substr``, ``LIKE``, a join, a hash), it does to ``masked:`` and 16 hexadecimal digits. They come from a key that
+is drawn for this one answer and is gone with it. So equal values have equal pseudonyms within one statement, in all of
+its tables: they can be counted and joined. Two answers cannot be laid side by side, and no value can be tried out.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.errors import UsageError
+from lakehouse.query.desk import Desk, file_errors, new_connection, open_scratch, open_table
+from lakehouse.query.files import file_paths, table_sql
+from lakehouse.query.published import Publication
+from lakehouse.query.question import Question
+from lakehouse.query.words import duck_type, identifier, literal
+from lakehouse.settings.settings import Settings
+from lakehouse.settings.yaml_files import did_you_mean
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+# Gives which of the columns of a table, by its name, are masked.
+Masks = Callable[[str, Iterable[str]], frozenset[str]]
+
+MARK = "masked:"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The rows of a statement, in its order, with the names of its columns; ``masked`` are columns it may have met masked."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    masked: tuple[str, ...] = ()
+
+
+def check_tables(question: Question, publication: Publication) -> None:
+    """Refuse a question about a table that is not published, with the nearest name."""
+    for table in question.tables:
+        if table not in publication.tables:
+            raise UsageError(unknown_table(table, publication))
+
+
+def unknown_table(table: str, publication: Publication) -> str:
+    """Give the sentence about a table that is not published."""
+    return f"no published table is called '{table}'{did_you_mean(table, sorted(publication.tables))}"
+
+
+def published_table(settings: Settings, publication: Publication, table: str) -> DeltaTable:
+    """Give a table at its published version."""
+    return open_table(settings, table, publication.tables[table])
+
+
+def types_of(table: DeltaTable) -> dict[str, Any]:
+    """Give the types of a table's columns, in its order, as Delta writes them."""
+    return {field["name"]: field["type"] for field in json.loads(table.schema().to_json())["fields"]}
+
+
+def answer(question: Question, settings: Settings, publication: Publication, masks: Masks) -> Answer:
+    """Answer a question from the tables of a publication; an error of DuckDB is raised as it is."""
+    check_tables(question, publication)
+    names = publication.tables if question.reads_catalogue else question.tables
+    tables = {name: published_table(settings, publication, name) for name in names}
+    files = [file for name in question.tables for file in file_paths(tables[name])]
+    masked: list[str] = []
+    key = secrets.token_hex(32)
+    with Desk(new_connection(settings.time_zone, files=files)) as desk:
+        for name, table in tables.items():
+            fields = types_of(table)
+            if name in question.tables:
+                columns = masks(name, fields)
+                masked += [
+                    f"{name}.{column}" for column in fields
+                    if column in columns and (question.has_star or column.lower() in question.columns)
+                ]  # fmt: skip
+                sql = _masked_sql(table_sql(table, name), {c: fields[c] for c in fields if c in columns}, key)
+            else:
+                # Only to be listed: a question about its rows names it.
+                nulls = (f"CAST(NULL AS {duck_type(kind)}) AS {identifier(c)}" for c, kind in fields.items())
+                sql = f"SELECT {', '.join(nulls)} WHERE false"
+            database, _, own_name = name.partition(".")
+            desk.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(database)}")
+            desk.connection.execute(f"CREATE VIEW {identifier(database)}.{identifier(own_name)} AS {sql}")
+        columns_of_answer, rows = _run(desk, question)
+    return Answer(columns_of_answer, rows, tuple(masked))
+
+
+def answer_alone(question: Question) -> Answer:
+    """Answer a question that names no table."""
+    with open_scratch() as desk:
+        return Answer(*_run(desk, question))
+
+
+def _run(desk: Desk, question: Question) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    desk.connection.execute("BEGIN TRANSACTION READ ONLY")
+    with file_errors():
+        result = desk.connection.execute(question.text)
+        return tuple(column[0] for column in result.description or ()), result.fetchall()
+
+
+def _masked_sql(sql: str, columns: dict[str, Any], key: str) -> str:
+    """Give SQL that reads the rows of ``sql`` with pseudonyms in place of texts; of another type nothing is left."""
+    if not columns:
+        return sql
+    replacements = ", ".join(
+        f"{_pseudonym(identifier(name), key) if kind == 'string' else f'CAST(NULL AS {duck_type(kind)})'} AS {identifier(name)}"
+        for name, kind in columns.items()
+    )
+    return f"SELECT * REPLACE ({replacements}) FROM ({sql})"
+
+
+def _pseudonym(column: str, key: str) -> str:
+    # A null stays one: || with null is null. The key stands on both sides, so that nothing can be appended to it.
+    return f"({literal(MARK)} || left(sha256({literal(key)} || {column} || {literal(key)}), 16))"
