@@ -27,7 +27,7 @@ LONE = {"id": "web/7", "kind": "anonymous", "email": "z@example.org"}
 TABLES = [
     f"identity.{t}"
     for t in ("nodes", "keys", "node_states", "links", "components", "memberships", "one_ids", "lineage_events",
-              "redirects", "refused_links", "decisions", "golden_records", "nights")
+              "corrections", "redirects", "refused_links", "decisions", "golden_records", "nights")
 ]  # fmt: skip
 
 
