@@ -46,9 +46,9 @@ class IdentityNight:
         return json.dumps(sorted(decision.decision_id for decision in self.decisions))
 
 
-def read_night(lake: Lake, business_date: date) -> IdentityNight:
+def read_night(lake: Lake, business_date: date, rules: Rules | None = None) -> IdentityNight:
     """Read what holds for the night; wrong rules and a changed key raise ``SettingsInvalid``."""
-    rules = load_rules(lake.settings)
+    rules = rules or load_rules(lake.settings)
     key = workspace_key(lake, business_date)
     before = night_before(lake.read_arrow(NIGHTS), business_date)
     rows = lake.read_arrow(DECISIONS).to_pylist()

@@ -39,6 +39,7 @@ from identity.nights.write import (
 )
 from identity.numbering.mint import Assignment
 from identity.reading.tables import open_desk
+from identity.rules.rules import Rules
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -82,15 +83,18 @@ class IdentityResult:
         return {"profiles": self.profiles, "one_ids": self.one_ids, "largest": self.largest}
 
 
-def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityResult:
+def resolve(
+    lake: Lake, business_date: date, *, full: bool = False, rules: Rules | None = None
+) -> IdentityResult:
     """Decide which profiles are one person on ``business_date`` and write the identity tables.
 
     A rerun gives the same rows and mints nothing; ``full`` decides every record again and gives the same grouping.
+    ``rules`` hold instead of the workspace's, to try something on a clone.
     Wrong rules, a changed key or a person no limit allows raise before anything is written.
     """
     clock = _Clock()
     # 1. Read what holds for the night.
-    night = read_night(lake, business_date)
+    night = read_night(lake, business_date, rules)
     with open_desk(lake, business_date) as desk:
         # 2. Plan what it decides: everything, or what something reaches.
         plan = plan_night(desk, night, full=full)
