@@ -34,22 +34,22 @@ def corrections_of(desk: Desk, night: IdentityNight, published: PublishedNight |
     if published is None:
         return None
     desk.let(seq=published.seq, cause=_cause(night, published), rules=night.rules.version)
-    changed = _changed_records(desk, published)
+    records_of_change = _changed_records(desk, published)
     records = desk.arrow(
         f"""
         SELECT $day AS happened_on, $seq AS publication_seq, profile_id, source, source_key,
                old_one_id, new_one_id, event, $cause AS cause
-        FROM {changed} ORDER BY profile_id
+        FROM {records_of_change} ORDER BY profile_id
         """
     )
     events = desk.arrow(
         f"""
         SELECT $day AS happened_on, event, old_one_id AS from_one_id, new_one_id AS to_one_id,
                count(*) AS profile_count, $cause AS cause, $rules AS rules_version, $seq AS corrects
-        FROM {changed} WHERE event <> 'LEAVE' GROUP BY ALL
+        FROM {records_of_change} WHERE event <> 'LEAVE' GROUP BY ALL
         UNION ALL
         SELECT $day, 'RESURRECT', NULL, new_one_id, count(*), $cause, $rules, $seq
-        FROM {changed} WHERE lives_again GROUP BY new_one_id
+        FROM {records_of_change} WHERE lives_again GROUP BY new_one_id
         ORDER BY event, from_one_id, to_one_id
         """
     )
@@ -76,7 +76,7 @@ def _changed_records(desk: Desk, published: PublishedNight) -> Relation:
 
     A record that neither run of the night touched has the number of the night before in both.
     """
-    touched = desk.take("published_rows", published.memberships)
+    rows_of_publication = desk.take("published_rows", published.memberships)
     return desk.keep(
         "corrected_records",
         f"""
@@ -84,7 +84,7 @@ def _changed_records(desk: Desk, published: PublishedNight) -> Relation:
           SELECT profile_id, source, source_key, one_id, valid_from, valid_to FROM identity.memberships
           WHERE valid_from = $day OR valid_to = $day
         ), records AS (
-          SELECT DISTINCT profile_id, source, source_key FROM {touched}
+          SELECT DISTINCT profile_id, source, source_key FROM {rows_of_publication}
           UNION SELECT DISTINCT profile_id, source, source_key FROM of_night
         ), before AS (
           SELECT profile_id, one_id FROM identity.memberships
@@ -93,9 +93,9 @@ def _changed_records(desk: Desk, published: PublishedNight) -> Relation:
           SELECT profile_id, one_id FROM identity.memberships
           WHERE valid_to IS NULL AND profile_id IN (SELECT profile_id FROM records)
         ), seen AS (
-          SELECT profile_id, one_id FROM {touched} WHERE valid_to IS NULL
+          SELECT profile_id, one_id FROM {rows_of_publication} WHERE valid_to IS NULL
           UNION ALL
-          SELECT profile_id, one_id FROM before WHERE profile_id NOT IN (SELECT profile_id FROM {touched})
+          SELECT profile_id, one_id FROM before WHERE profile_id NOT IN (SELECT profile_id FROM {rows_of_publication})
         ), changed AS (
           SELECT r.*, s.one_id AS old_one_id, n.one_id AS new_one_id
           FROM records r JOIN seen s USING (profile_id) LEFT JOIN now n USING (profile_id)
@@ -135,5 +135,7 @@ def _with_earlier(earlier: pa.Table, rows: pa.Table, table: str, seq: int, colum
     import pyarrow.compute as pc
 
     schema = contract(table).arrow_schema()
-    kept = earlier.filter(pc.less(earlier[column], seq))
-    return pa.concat_tables([kept.select(schema.names).cast(schema), rows.select(schema.names).cast(schema)])
+    earlier_rows = earlier.filter(pc.less(earlier[column], seq))
+    return pa.concat_tables(
+        [earlier_rows.select(schema.names).cast(schema), rows.select(schema.names).cast(schema)]
+    )

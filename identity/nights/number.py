@@ -94,7 +94,7 @@ def _holdings(desk: Desk, night: IdentityNight) -> Relation:
     taken back for one that somebody else had been published with joined that one, on whatever day both began.
     """
     published = night.published
-    seen, corrected = (
+    memberships, corrections_of_night = (
         (
             contract(MEMBERSHIPS).arrow_schema().empty_table(),
             contract(CORRECTIONS).arrow_schema().empty_table(),
@@ -103,14 +103,14 @@ def _holdings(desk: Desk, night: IdentityNight) -> Relation:
         else (published.memberships, published.corrections)
     )
     desk.let(seq=0 if published is None else published.seq)
-    of_night = desk.take("published_rows", seen)
+    of_night = desk.take("published_rows", memberships)
     columns = "happened_on, publication_seq, profile_id, old_one_id, new_one_id, event"
     corrections = desk.keep(
         "corrections",
         f"""
         SELECT *, lag(publication_seq) OVER (PARTITION BY profile_id, happened_on ORDER BY publication_seq) AS earlier
         FROM (SELECT {columns} FROM {CORRECTIONS} WHERE happened_on < $day
-              UNION ALL SELECT {columns} FROM {desk.take("corrections_of_night", corrected)})
+              UNION ALL SELECT {columns} FROM {desk.take("corrections_of_night", corrections_of_night)})
         """,
     )
     last_corrections = desk.keep(
@@ -183,11 +183,11 @@ def _held_elsewhere(desk: Desk, holdings: Relation, reach: Reach, one_ids: np.nd
         """,
     )
     lives = desk.arrow(f"SELECT one_id, min(since) AS first, max(until) AS last FROM {rows} GROUP BY one_id")
-    stated = f"SELECT profile_id FROM identity.memberships WHERE {OWN_BEFORE}"
+    stated_profiles = f"SELECT profile_id FROM identity.memberships WHERE {OWN_BEFORE}"
     return HeldElsewhere(
         Lifetimes.of(*(lives[name].to_numpy() for name in ("one_id", "first", "last"))),
         desk.arrow(f"SELECT DISTINCT one_id FROM {rows} WHERE is_last")["one_id"].to_numpy(),
-        _history(desk.arrow(f"SELECT {_COLUMNS} FROM {rows} WHERE profile_id IN ({stated})")),
+        _history(desk.arrow(f"SELECT {_COLUMNS} FROM {rows} WHERE profile_id IN ({stated_profiles})")),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from identity.components.arrays import is_among
 from identity.numbering.holdings import NONE, History, Lifetimes, Ownership, ownership
-from identity.numbering.people import MapBefore, People, PeopleTonight
+from identity.numbering.people import MapBefore, PeopleTonight, PersonPlaces
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,11 @@ class Memory:
 
 
 def memory_of(
-    people: People, tonight: PeopleTonight, before: MapBefore, lifetimes: Lifetimes, open_people: np.ndarray
+    people: PersonPlaces,
+    tonight: PeopleTonight,
+    before: MapBefore,
+    lifetimes: Lifetimes,
+    open_people: np.ndarray,
 ) -> Memory:
     """Read what the records of ``open_people`` (a mask over persons) held."""
     profiles = tonight.profile_ids[open_people[people.component]]
@@ -42,7 +46,11 @@ def memory_of(
 
 
 def in_question(
-    people: People, tonight: PeopleTonight, before: MapBefore, components: np.ndarray, one_ids: np.ndarray
+    people: PersonPlaces,
+    tonight: PeopleTonight,
+    before: MapBefore,
+    components: np.ndarray,
+    one_ids: np.ndarray,
 ) -> np.ndarray:
     """Mark the persons that cannot simply keep the one number they had.
 

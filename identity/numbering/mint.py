@@ -17,7 +17,7 @@ from identity.components.arrays import distinct, is_among
 from identity.numbering.holdings import NONE, History, Holders, Lifetimes
 from identity.numbering.memory import Memory, in_question, memory_of
 from identity.numbering.parts import Parts, carriers_of, keep_numbers, parts_of
-from identity.numbering.people import MapBefore, People, PeopleTonight, people_of
+from identity.numbering.people import MapBefore, PeopleTonight, PersonPlaces, people_of
 from identity.numbering.returns import give_back
 from identity.numbering.same_people import same_people
 
@@ -98,11 +98,11 @@ def assign_one_ids(
     elsewhere = elsewhere or HeldElsewhere.nothing()
     people = people_of(tonight, before.last)
     rows = before.history
-    known = (rows, before.published)
+    histories = (rows, before.published)
     lifetimes = Lifetimes.of(
-        np.concatenate([*(r.one_ids for r in known), elsewhere.lifetimes.one_ids]),
-        np.concatenate([*(r.since for r in known), elsewhere.lifetimes.firsts]),
-        np.concatenate([*(r.until for r in known), elsewhere.lifetimes.ends]),
+        np.concatenate([*(r.one_ids for r in histories), elsewhere.lifetimes.one_ids]),
+        np.concatenate([*(r.since for r in histories), elsewhere.lifetimes.firsts]),
+        np.concatenate([*(r.until for r in histories), elsewhere.lifetimes.ends]),
     )
     last_ids = distinct(before.last.one_ids)
     live = np.union1d(last_ids, elsewhere.live)
@@ -163,13 +163,13 @@ def _others(before: MapBefore, memory: Memory, tonight: PeopleTonight, elsewhere
     numbers = np.union1d(memory.rows.one_ids, memory.published.one_ids)
     rows = rows.at(np.isin(rows.one_ids, numbers))
     in_question = np.union1d(memory.rows.profiles, memory.published.profiles)
-    stated = is_among(rows.profiles, tonight.profile_ids) & ~is_among(rows.profiles, in_question)
-    return rows.at(stated).also(elsewhere.rows)
+    is_stated = is_among(rows.profiles, tonight.profile_ids) & ~is_among(rows.profiles, in_question)
+    return rows.at(is_stated).also(elsewhere.rows)
 
 
 def _find_by_place(
     one_ids: np.ndarray,
-    people: People,
+    people: PersonPlaces,
     dictionary: OneIdDictionary,
     live: np.ndarray,
     lifetimes: Lifetimes,
@@ -179,8 +179,8 @@ def _find_by_place(
     An earlier attempt of the night left it, or the map is built anew from the dictionaries.
     """
     places = dictionary.places
-    given = one_ids[one_ids != NONE]
-    is_free = ~is_among(dictionary.one_ids, np.concatenate([live, lifetimes.one_ids, given]))
+    ids_in_use = one_ids[one_ids != NONE]
+    is_free = ~is_among(dictionary.one_ids, np.concatenate([live, lifetimes.one_ids, ids_in_use]))
     for profiles, order, usable in (
         (places.profiles, places.order, is_free & (places.profiles > 0)),
         (dictionary.anchors, dictionary.one_ids, is_free & (places.profiles == 0)),
@@ -191,13 +191,13 @@ def _find_by_place(
             continue
         at = at[np.r_[True, profiles[at][1:] != profiles[at][:-1]]]
         orphans = np.flatnonzero(one_ids == NONE)
-        found = np.clip(np.searchsorted(profiles[at], people.anchors[orphans]), 0, len(at) - 1)
-        is_there = profiles[at][found] == people.anchors[orphans]
-        one_ids[orphans[is_there]] = dictionary.one_ids[at[found[is_there]]]
+        positions = np.clip(np.searchsorted(profiles[at], people.anchors[orphans]), 0, len(at) - 1)
+        is_there = profiles[at][positions] == people.anchors[orphans]
+        one_ids[orphans[is_there]] = dictionary.one_ids[at[positions[is_there]]]
 
 
 def _beginnings(
-    people: People, one_ids: np.ndarray, last_ids: np.ndarray, published_ids: np.ndarray
+    people: PersonPlaces, one_ids: np.ndarray, last_ids: np.ndarray, published_ids: np.ndarray
 ) -> list[Event]:
     """Tell of people that are new, and of numbers that an earlier night gave and that live again."""
     is_kept = np.isin(one_ids, last_ids)
@@ -226,7 +226,7 @@ def _changes(parts: Parts, is_home: np.ndarray, one_ids: np.ndarray) -> list[Eve
     return events
 
 
-def _ends(people: People, last: Holders) -> list[Event]:
+def _ends(people: PersonPlaces, last: Holders) -> list[Event]:
     """Tell of ids none of whose records is stated any more."""
     ids, counts = np.unique(last.one_ids, return_counts=True)
     is_gone = ~np.isin(ids, people.earlier)

@@ -14,7 +14,7 @@ import numpy as np
 
 from identity.numbering.holdings import NONE
 from identity.numbering.memory import Memory
-from identity.numbering.people import People, PeopleTonight
+from identity.numbering.people import PeopleTonight, PersonPlaces
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Carriers:
     starts: np.ndarray
 
 
-def carriers_of(people: People, tonight: PeopleTonight) -> Carriers:
+def carriers_of(people: PersonPlaces, tonight: PeopleTonight) -> Carriers:
     """Give the carriers of last night's numbers."""
     at = np.flatnonzero(people.earlier != NONE)
     at = at[np.lexsort((tonight.profile_ids[at], people.earlier[at], people.component[at]))]

@@ -37,7 +37,7 @@ class MapBefore:
 
 
 @dataclass(frozen=True)
-class People:
+class PersonPlaces:
     """``component``: per profile the place of its person; ``anchors`` and ``sizes`` per person, by ascending anchor.
 
     ``earlier``: per profile the OneID of the night before, 0 where it had none.
@@ -50,12 +50,14 @@ class People:
     has_id_before: np.ndarray
 
 
-def people_of(tonight: PeopleTonight, last: Holders) -> People:
+def people_of(tonight: PeopleTonight, last: Holders) -> PersonPlaces:
     """Give persons by ascending anchor."""
     anchors, component = np.unique(tonight.people, return_inverse=True)
     earlier = _values_at(tonight.profile_ids, last)
     has_id_before = np.bincount(component, weights=earlier != NONE, minlength=len(anchors)) > 0
-    return People(component, anchors, np.bincount(component, minlength=len(anchors)), earlier, has_id_before)
+    return PersonPlaces(
+        component, anchors, np.bincount(component, minlength=len(anchors)), earlier, has_id_before
+    )
 
 
 def _values_at(profiles: np.ndarray, holders: Holders) -> np.ndarray:

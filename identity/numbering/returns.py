@@ -12,7 +12,7 @@ import numpy as np
 
 from identity.numbering.holdings import NONE, Lifetimes
 from identity.numbering.memory import Memory
-from identity.numbering.people import People, PeopleTonight
+from identity.numbering.people import PeopleTonight, PersonPlaces
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Claims:
 
 
 def give_back(
-    people: People,
+    people: PersonPlaces,
     tonight: PeopleTonight,
     memory: Memory,
     lifetimes: Lifetimes,
@@ -39,15 +39,15 @@ def give_back(
 
     ``live`` are the numbers somebody carried last night: nobody else gets them.
     """
-    given = one_ids[one_ids != NONE]
-    claims = _claims(people, tonight, memory, lifetimes, np.union1d(live, given))
+    ids_in_use = one_ids[one_ids != NONE]
+    claims = _claims(people, tonight, memory, lifetimes, np.union1d(live, ids_in_use))
     asks = np.flatnonzero(one_ids[claims.component] == NONE)
     for component, one_id in _matches(claims, asks, people.anchors).items():
         one_ids[component] = one_id
 
 
 def _claims(
-    people: People, tonight: PeopleTonight, memory: Memory, lifetimes: Lifetimes, live: np.ndarray
+    people: PersonPlaces, tonight: PeopleTonight, memory: Memory, lifetimes: Lifetimes, live: np.ndarray
 ) -> Claims:
     owners, published = memory.owners, memory.published
     # What D has published and minted is the own number of whom it named.
@@ -90,9 +90,9 @@ def _matches(claims: Claims, asks: np.ndarray, anchors: np.ndarray) -> dict[int,
     order = asks[np.lexsort((claims.one_id[asks], -claims.strongest[asks]))]
     for claim in order.tolist():
         wishes.setdefault(int(claims.component[claim]), []).append(claim)
-    ranked = np.lexsort((anchors[claims.component], -claims.weight, claims.since, ~claims.is_known))
-    rank = np.empty(len(ranked), dtype=np.int64)
-    rank[ranked] = np.arange(len(ranked))
+    order_of_claims = np.lexsort((anchors[claims.component], -claims.weight, claims.since, ~claims.is_known))
+    rank = np.empty(len(order_of_claims), dtype=np.int64)
+    rank[order_of_claims] = np.arange(len(order_of_claims))
     holders: dict[int, int] = {}
     waiting = [claims_of[::-1] for claims_of in wishes.values()]
     while waiting:

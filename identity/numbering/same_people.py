@@ -39,20 +39,20 @@ class _Spans:
 
     def count(self, groups: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Count the rows of each group that hold at its time."""
-        began, ended = (
+        begins, ends = (
             np.searchsorted(
                 np.sort(self.groups * self.times + edges), groups * self.times + times, side="right"
             )
             for edges in (self.since, self.until)
         )
         # Rows of smaller groups have all begun and ended: they cancel out.
-        return np.asarray(began - ended)
+        return np.asarray(begins - ends)
 
 
 def same_people(
     memory: Memory,
     others: History,
-    carried: tuple[np.ndarray, np.ndarray],
+    parts: tuple[np.ndarray, np.ndarray],
     live: np.ndarray,
     size: int,
     *,
@@ -60,7 +60,7 @@ def same_people(
 ) -> np.ndarray:
     """Give per person the number that named the same person before, 0 where none did.
 
-    ``others`` are the rows of all other records that are stated tonight and ever carried one of these numbers; ``carried``
+    ``others`` are the rows of all other records that are stated tonight and ever carried one of these numbers; ``parts``
     are the pairs of person and number of last night, before tonight ``starts``. A number that others carried then and
     nobody of a person did (``live``) does not come to it.
     """
@@ -107,14 +107,14 @@ def same_people(
     every = np.arange(len(pairs))
     is_last = agree(every, np.full(len(pairs), codes[-1]))
     components, ids = persons[pairs // len(numbers)], numbers[pairs % len(numbers)]
-    may_come = ~np.isin(ids, live) | _are_pairs(components, ids, carried)
+    may_come = ~np.isin(ids, live) | _are_pairs(components, ids, parts)
     order = np.lexsort((components, ids, firsts, ~is_last))
     order = order[((firsts < times) & may_come)[order]]
-    taken: set[int] = set()
+    ids_in_use: set[int] = set()
     for component, one_id in zip(components[order].tolist(), ids[order].tolist(), strict=True):
-        if one_ids[component] == NONE and one_id not in taken:
+        if one_ids[component] == NONE and one_id not in ids_in_use:
             one_ids[component] = one_id
-            taken.add(one_id)
+            ids_in_use.add(one_id)
     return one_ids
 
 

@@ -96,4 +96,15 @@ def test_documentation_and_schema_say_one_thing_about_corroborate():
     schema = json.loads(
         (root / "docs" / "reference" / "schema" / "identity.json").read_text(encoding="utf-8")
     )
-    assert schema["$defs"]["NamespaceChange"]["properties"]["corroborate"]["description"] == said
+    assert said in _descriptions_of(schema, "corroborate")
+
+
+def _descriptions_of(tree, key):
+    if isinstance(tree, list):
+        return [text for item in tree for text in _descriptions_of(item, key)]
+    if not isinstance(tree, dict):
+        return []
+    mine = (
+        [tree[key]["description"]] if isinstance(tree.get(key), dict) and "description" in tree[key] else []
+    )
+    return mine + [text for item in tree.values() for text in _descriptions_of(item, key)]
