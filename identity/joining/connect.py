@@ -18,6 +18,7 @@ from identity.joining.guards import judge_holders
 from identity.joining.large_people import cut_large_people
 from identity.joining.limits import carriers_limit
 from identity.joining.replay import join_decisions, order_of_evidence, replay
+from identity.reading.facts import EARLIEST_BIRTH_DATE
 from identity.reading.graph import ABSENT, UNDATED, Graph, Grouping, Refusal
 from identity.rules.rules import TIERS, Rules
 
@@ -63,7 +64,7 @@ class _Run:
         for tier in range(len(TIERS)):
             mine = open_links[self.link_tiers[open_links] == tier]
             if tier == 1:
-                mine = self._refuse_minors(mine)
+                mine = self._refuse_unknown_ages(self._refuse_minors(mine))
             if tier > 0:
                 mine = self._judge(tier, mine)
             if len(mine):
@@ -149,6 +150,39 @@ class _Run:
             for link in refused_links.tolist()
         ]
         return links[~young]
+
+    def _refuse_unknown_ages(self, links: np.ndarray) -> np.ndarray:
+        """Refuse contacts of people of whom only an impossible birth date is known: they may be children.
+
+        A day in the future is looked at again when it has come.
+        """
+        people = self.graph.profiles
+        impossible = np.flatnonzero(people.impossible_births != UNDATED)
+        if not len(impossible):
+            return links
+        latest = np.full(self.places, np.iinfo(np.int32).min, dtype=np.int64)
+        np.maximum.at(latest, self.labels[impossible], people.impossible_births[impossible])
+        has_birth_date = np.zeros(self.places, dtype=bool)
+        has_birth_date[self.labels[np.flatnonzero(people.birth_dates != UNDATED)]] = True
+        person = self.labels[self.links.profiles[links]]
+        is_unknown = (latest[person] != np.iinfo(np.int32).min) & ~has_birth_date[person]
+        refused_links, born = links[is_unknown], latest[person[is_unknown]]
+        is_future = born > self.graph.day
+        self.link_states[refused_links] = "refused"
+        due = self.due_on[refused_links]
+        until = np.where((due == UNDATED) | (born < due), born, due)
+        self.due_on[refused_links] = np.where(is_future, until, due)
+        self.refusals += [
+            Refusal(
+                link,
+                "birth_date",
+                "in the future" if future else f"before {EARLIEST_BIRTH_DATE.year}",
+                int(self.links.profiles[link]),
+                ABSENT,
+            )
+            for link, future in zip(refused_links.tolist(), is_future.tolist(), strict=True)
+        ]
+        return links[~is_unknown]
 
     def _judge(self, tier: int, links: np.ndarray) -> np.ndarray:
         """Take out links on identifiers that several people hold; give those that may join."""

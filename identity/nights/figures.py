@@ -88,7 +88,7 @@ def night_row(
         mode_reason=plan.full_reason,
         rules_version=night.rules.version,
         rules=rules_as_text(night.rules),
-        decisions=json.dumps(sorted(decision.decision_id for decision in night.decisions)),
+        decisions=night.decisions_text,
         # What an earlier attempt of the night had decided is decided again, and is no fact of the night.
         reached_counts=json.dumps({c: n for c, n in plan.counts.items() if c != "attempt"}, sort_keys=True),
         kinds=desk.value(KINDS),

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from identity.joining.decide import ComponentOutcome
-from identity.nights.mint import Assignment
 from identity.nights.night import IdentityNight
 from identity.nights.plan import NightPlan
+from identity.numbering.mint import Assignment
 from identity.reading.observe import Observed, observe
 from identity.reading.records import records_on_day
 from lakehouse.query.desk import Desk
@@ -65,10 +67,8 @@ def kind_ranks(observed: Observed) -> np.ndarray:
     A profile without a row in customers is a prospect when it carries a document or a contact, else anonymous.
     """
     graph = observed.graph
-    ranks = np.array(
-        [KINDS.index(kind) if kind in KINDS else 0 for kind in observed.kinds.tolist()], dtype=np.int64
-    )
-    is_unknown = np.array([kind is None for kind in observed.kinds.tolist()], dtype=bool)
+    ranks = np.select([observed.kinds == kind for kind in KINDS], range(len(KINDS)), default=0)
+    is_unknown = pc.is_null(pa.array(observed.kinds)).to_numpy(zero_copy_only=False)
     speaks = np.array(
         [
             n.split("@")[0] in ("national_id", "passport", "phone", "email", "customer_no")

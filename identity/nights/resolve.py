@@ -18,12 +18,12 @@ import numpy as np
 
 from identity.joining.check import refuse_large_people
 from identity.joining.decide import ComponentOutcome, decide_components
+from identity.nights.corrections import corrections_of, write_corrections
 from identity.nights.figures import count_profiles_before, night_row, people_by_size
 from identity.nights.golden import write_golden_records
 from identity.nights.input import read_components
 from identity.nights.kinds import kinds_of_profiles
 from identity.nights.log import NightRow, write_row
-from identity.nights.mint import Assignment
 from identity.nights.night import IdentityNight, read_night
 from identity.nights.number import number_people
 from identity.nights.plan import NightPlan, plan_night
@@ -37,7 +37,9 @@ from identity.nights.write import (
     write_redirects,
     write_states,
 )
+from identity.numbering.mint import Assignment
 from identity.reading.tables import open_desk
+from identity.rules.rules import Rules
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -53,6 +55,7 @@ TABLES = (
     "identity.golden_records",
     "identity.one_ids",
     "identity.lineage_events",
+    "identity.corrections",
     "identity.redirects",
     "identity.refused_links",
     "identity.nights",
@@ -80,15 +83,18 @@ class IdentityResult:
         return {"profiles": self.profiles, "one_ids": self.one_ids, "largest": self.largest}
 
 
-def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityResult:
+def resolve(
+    lake: Lake, business_date: date, *, full: bool = False, rules: Rules | None = None
+) -> IdentityResult:
     """Decide which profiles are one person on ``business_date`` and write the identity tables.
 
     A rerun gives the same rows and mints nothing; ``full`` decides every record again and gives the same grouping.
+    ``rules`` hold instead of the workspace's, to try something on a clone.
     Wrong rules, a changed key or a person no limit allows raise before anything is written.
     """
     clock = _Clock()
     # 1. Read what holds for the night.
-    night = read_night(lake, business_date)
+    night = read_night(lake, business_date, rules)
     with open_desk(lake, business_date) as desk:
         # 2. Plan what it decides: everything, or what something reaches.
         plan = plan_night(desk, night, full=full)
@@ -105,15 +111,17 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> IdentityR
         comparison = compare_with_before(plan, outcome, numbering)
         profiles_before = count_profiles_before(desk)
         clock.lap("mint")
-        # 6. Write dictionaries first, then components, states and lineage.
+        # 6. Write dictionaries first, then components and states.
         scope = scope_of(desk, plan, outcome)
         write_dictionaries(lake, night, outcome, numbering)
         write_derived(lake, desk, night, plan, outcome, scope)
         write_states(lake, night, outcome, numbering.assignment, scope)
-        write_lineage(lake, night, numbering.assignment, comparison)
         clock.lap("write_states")
     with open_desk(lake, business_date) as desk:
-        # 7. Write what follows from the new map.
+        # 7. Write what follows from the new map: what became of numbers first.
+        corrections = corrections_of(desk, night, night.published)
+        write_corrections(lake, night, corrections)
+        write_lineage(lake, night, numbering.assignment, comparison, corrections)
         if night.before is not None:
             desk.let(before=night.before.business_date)
         living = people_by_size(desk)

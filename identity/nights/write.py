@@ -10,13 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from identity.joining.decide import ComponentOutcome, in_order
+from identity.nights.corrections import Corrections
 from identity.nights.kinds import KINDS, ProfileKinds
 from identity.nights.log import remove_night
-from identity.nights.mint import Assignment, final_redirects
 from identity.nights.night import IdentityNight
 from identity.nights.number import Numbering
 from identity.nights.plan import NightPlan, Reach
 from identity.nights.stability import Comparison
+from identity.numbering.mint import Assignment
+from identity.numbering.redirects import final_redirects
 from identity.reading.tables import OWN_BEFORE
 from lakehouse.query.desk import Desk
 from lakehouse.states.rule import Scope
@@ -143,8 +145,17 @@ def write_state(lake: Lake, night: IdentityNight, table: str, rows: pa.Table, sc
     )
 
 
-def write_lineage(lake: Lake, night: IdentityNight, assignment: Assignment, comparison: Comparison) -> None:
-    """Replace the night's events: what changed between its map and the one before, and what reached the people."""
+def write_lineage(
+    lake: Lake,
+    night: IdentityNight,
+    assignment: Assignment,
+    comparison: Comparison,
+    corrections: Corrections | None,
+) -> None:
+    """Replace the night's events: what changed between its map and the one before, and what reached the people.
+
+    Events that correct what was published of the night follow.
+    """
     events = assignment.events
     size = len(events)
     causes = [
@@ -160,19 +171,28 @@ def write_lineage(lake: Lake, night: IdentityNight, assignment: Assignment, comp
             "profile_count": pa.array([event.profile_count for event in events], pa.int64()),
             "cause": pa.array(causes, pa.string()),
             "rules_version": pa.repeat(night.rules.version, size),
+            "corrects": pa.nulls(size, pa.int64()),
         }
     )
+    if corrections is not None:
+        rows = pa.concat_tables([rows.cast(corrections.events.schema), corrections.events])
     lake.replace_partition("identity.lineage_events", rows, happened_on=night.business_date)
 
 
 def write_redirects(lake: Lake, living: np.ndarray) -> dict[int, int]:
     """Write the redirects that follow from all lineage, and give them."""
     events = lake.read_arrow(
-        "identity.lineage_events", columns=["happened_on", "event", "from_one_id", "to_one_id"]
+        "identity.lineage_events", columns=["happened_on", "event", "from_one_id", "to_one_id", "corrects"]
     )
     redirects_differ = pc.is_in(events["event"], value_set=pa.array(["MERGE", "RESURRECT"]))
+    # Nulls come last: what became of a number since the night before stands above a correction of the same night.
     events = events.filter(redirects_differ).sort_by(
-        [("happened_on", "ascending"), ("event", "descending"), ("from_one_id", "ascending")]
+        [
+            ("happened_on", "ascending"),
+            ("corrects", "ascending"),
+            ("event", "descending"),
+            ("from_one_id", "ascending"),
+        ]
     )
     steps = zip(
         events["event"].to_pylist(),

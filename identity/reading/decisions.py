@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from identity.reading.graph import ABSENT, DecisionPairs
 from lakehouse.errors import UsageError
 from lakehouse.query.hashing import text_hash
-from lakehouse.settings.yaml_files import did_you_mean
+from lakehouse.settings.yaml_files import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -85,13 +85,14 @@ def decide(
 ) -> PairDecision:
     """Append a decision about two profiles (``source/key``) and give it; it holds from the next night that is run.
 
-    Unknown profiles, one profile twice, the same decision again, or the opposite of one in force raise ``UsageError``.
+    A decision about a record that is not there waits until it is (``waits``). One profile twice, a source that is known under
+    a like name, the same decision again, or the opposite of one in force raise ``UsageError``.
     """
     one, other = sorted((_profile(a), _profile(b)))
     if one == other:
         raise UsageError("a decision needs two different profiles")
     _check_words(author, reason)
-    _check_known(lake, (one, other))
+    _check_sources(lake, (one, other))
     for earlier in decisions_of(_rows(lake)):
         if {earlier.a, earlier.b} != {one, other}:
             continue
@@ -158,13 +159,24 @@ def _profile(text: str) -> Profile:
     return source, key
 
 
-def _check_known(lake: Lake, profiles: Iterable[Profile]) -> None:
-    rows = lake.read_arrow("identity.nodes", columns=["kind", "source", "source_key"])
-    rows = rows.filter(pc.equal(rows["kind"], "profile"))
-    for source, key in profiles:
+def waits(lake: Lake, decision: PairDecision) -> bool:
+    """Tell whether a decision waits for a record that no night has met yet."""
+    rows = _known_profiles(lake)
+    for source, key in (decision.a, decision.b):
         mine = rows.filter(pc.equal(rows["source"], source))
-        if not mine.num_rows:
-            sources = sorted(set(pc.unique(rows["source"]).to_pylist()))
+        if not pc.any(pc.equal(mine["source_key"], key), min_count=0).as_py():
+            return True
+    return False
+
+
+def _known_profiles(lake: Lake) -> pa.Table:
+    rows = lake.read_arrow("identity.nodes", columns=["kind", "source", "source_key"])
+    return rows.filter(pc.equal(rows["kind"], "profile"))
+
+
+def _check_sources(lake: Lake, profiles: Iterable[Profile]) -> None:
+    """Refuse a source that is most likely another one's name mistyped; one that is like no other may come yet."""
+    sources = sorted(set(pc.unique(_known_profiles(lake)["source"]).to_pylist()))
+    for source, _ in profiles:
+        if source not in sources and nearest(source, sources):
             raise UsageError(f"no profile of source '{source}' is known{did_you_mean(source, sources)}")
-        if not pc.any(pc.equal(mine["source_key"], key)).as_py():
-            raise UsageError(f"no profile of source '{source}' has that key")

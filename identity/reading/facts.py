@@ -15,6 +15,8 @@ from identity.rules.rules import Rules
 
 # Fewer records than this say nothing about how common a name is.
 _OFTEN = 20
+# Who was born before would be older than anybody.
+EARLIEST_BIRTH_DATE = date(1900, 1, 1)
 # Days systems write when they know none.
 _NO_BIRTH_DATES = [date(1900, 1, 1), date(1970, 1, 1), date(1899, 12, 31), date(1, 1, 1), date(9999, 12, 31)]
 
@@ -42,6 +44,14 @@ def come_of_age(birth_dates: np.ndarray, business_date: date, age: int) -> np.nd
     ).astype(np.int64)
     young = (birth_dates != UNDATED) & (days > days_of(business_date))
     return np.where(young, days, UNDATED).astype(np.int32)
+
+
+def is_impossible(birth_dates: np.ndarray, business_date: date) -> np.ndarray:
+    """Tell which birth dates nobody who lives can have: years are mistyped, and such a date says nothing about age."""
+    is_dated = birth_dates != UNDATED
+    return np.asarray(
+        is_dated & ((birth_dates > days_of(business_date)) | (birth_dates < days_of(EARLIEST_BIRTH_DATE)))
+    )
 
 
 def days_of(day: date) -> int:

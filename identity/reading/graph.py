@@ -23,6 +23,7 @@ class Profiles:
     ``ranks`` is the order of (source, source_key). ``legal_names`` are codes of names that may be held against
     another, by writing (``han``, ``latin``; they cannot be compared with each other) and of ``surname``. ``of_age_on``
     is the day on which who is too young to have contacts comes of age, ``UNDATED`` for everybody else.
+    ``impossible_births`` are days that no birth date can be (those of others are ``UNDATED``); ``birth_dates`` has none of them.
     """
 
     node_ids: np.ndarray
@@ -33,6 +34,7 @@ class Profiles:
     birth_dates: np.ndarray
     genders: np.ndarray
     of_age_on: np.ndarray
+    impossible_births: np.ndarray
 
     def __len__(self) -> int:
         return len(self.node_ids)

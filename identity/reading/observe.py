@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.reading.facts import come_of_age, days_of, facts_of_profiles, look_up
+from identity.reading.facts import come_of_age, days_of, facts_of_profiles, is_impossible, look_up
 from identity.reading.facts import common_names as common_names_of
 from identity.reading.graph import ABSENT, UNDATED, Graph, Identifiers, Links, Profiles
 from identity.reading.values import JudgedRows, KeyedHashes, Values, distinct_records, judge_all
@@ -115,6 +115,8 @@ def observe(
         common=common_names_of(customers, rules) if common_names is None else common_names,
     )  # fmt: skip
     births, genders = builder.stated_by_documents(facts.birth_dates, facts.genders)
+    impossible_births = np.where(is_impossible(births, business_date), births, UNDATED)
+    births = np.where(impossible_births == UNDATED, births, UNDATED)
     sources = pc.dictionary_encode(profile_rows["source"].combine_chunks())
     codes = (
         _ranks(sources.dictionary)[np.asarray(sources.indices)] if len(ids) else np.zeros(0, dtype=np.int64)
@@ -127,6 +129,7 @@ def observe(
         legal_names={k: v[order] for k, v in facts.legal_names.items()},
         birth_dates=births[order],
         genders=genders[order],
+        impossible_births=impossible_births[order],
         of_age_on=come_of_age(births[order], business_date, rules.contacts_from_age),
     )
     invalid = _invalid(by_namespace, ids)

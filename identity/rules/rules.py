@@ -29,7 +29,7 @@ Exceeded = Literal["shared", "newest", "last"]
 TIERS: tuple[tuple[Kind, ...], ...] = (("person", "account"), ("contact",), ("device",))
 
 # Part of the version of the rules: raise it when the code of guards, replay or a normaliser decides differently.
-_CODE_VERSION = 2
+_CODE_VERSION = 3
 _NAMESPACE = re.compile(r"^[a-z][a-z0-9_]*(@(\*|[A-Za-z0-9_.\-]+))?$")
 
 

@@ -231,11 +231,15 @@ def decide() -> None:
 
 def _decide(kind: Any, a: str, b: str, author: str, reason: str, workspace: Path | None) -> None:
     from identity.reading.decisions import decide as write_decision
+    from identity.reading.decisions import waits
 
     # A decision is one append to a table no night writes: it need not wait for the lock.
     with _decisions_lake(workspace) as lake:
         decision = write_decision(lake, kind, a, b, author=author, reason=reason, decided_at=now())
-    click.echo(json.dumps({"decision_id": decision.decision_id, "kind": decision.kind}))
+        is_early = waits(lake, decision)
+    click.echo(json.dumps({"decision_id": decision.decision_id, "kind": decision.kind, "waits": is_early}))
+    if is_early:
+        click.echo("no night has met one of these records yet: the decision waits until one does", err=True)
 
 
 @contextmanager

@@ -1,20 +1,24 @@
-"""What other identity rules would do: the newest published night once more, on a clone of the lake that is thrown away.
+"""What other identity rules would do: the night after the newest published one, on a clone of the lake that is thrown away.
 
-Identity, tags and segments run as they would tonight, on the same records and under the rules to be tried; nothing of
-the lake, the ledger or the audiences changes. What the clone says is held against what is published.
+It begins from the published map, as the next night will, on the records that are there and under the rules to be tried; tags
+and segments are those of the published night, for the people that this makes. Nothing of the lake, the ledger or the
+audiences changes. People are held against those that the published rules make of the same night.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import identity
 from identity.measuring.difference import Difference, difference
 from identity.rules.rules import FILE_NAME as RULES
-from identity.rules.rules import load_rules, read_rules
+from identity.rules.rules import Rules, read_rules
 from jobs.night.steps import build_tags, check_gate, resolve
 from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import GateStopped, UsageError
@@ -25,12 +29,14 @@ from lakehouse.settings.settings import Settings
 from lakehouse.tables.clone import clone_lake
 from lakehouse.tables.lake import Lake, open_lake
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 DATABASES = ("trusted", "identity", "tags", "segments", "quality", "ops")
 TAGS = "tags.customer_tags"
 _FOLDER = "try_"
 # Values of a text shown to people; the JSON has all.
 _VALUES = 5
-_MAP = "SELECT source, source_key, one_id FROM identity.memberships WHERE valid_to IS NULL"
 
 
 @dataclass
@@ -62,13 +68,34 @@ def try_rules(settings: Settings, rules: Path, *, only_identity: bool = False) -
     new_rules = read_rules(rules)
     published = open_publication(settings)
     day = published.publication.business_date
-    trial = Trial(day.isoformat(), (load_rules(settings).version, new_rules.version))
+    version, published_rules = _published_rules(published)
+    trial = Trial(day.isoformat(), (version, new_rules.version))
     _forget_killed(settings)
     with closed_files(settings), Lake(settings).exchange(f"{_FOLDER}{os.getpid()}") as folder:
         clone_lake(settings, folder / "lake", published.publication.tables, DATABASES)
         lake = open_lake(_workspace(settings, rules, folder))
-        _run(lake, published, trial, only_identity=only_identity)
+        identity.resolve(lake, day + timedelta(days=1), rules=published_rules)
+        people = _people(lake)
+        _run(lake, published, people, trial, only_identity=only_identity)
     return trial
+
+
+def _published_rules(published: Published) -> tuple[str, Rules]:
+    """Give the rules that the published map was made under, and their version then."""
+    day = published.publication.business_date
+    rows = published.rows(
+        "SELECT rules_version, rules FROM identity.nights WHERE _arrived_on <= ? ORDER BY _arrived_on DESC LIMIT 1",
+        [day],
+    )
+    if not rows:
+        raise UsageError(f"the publication of {day} has no night of identity to begin from")
+    version, text = rows[0]
+    return version, Rules.model_validate(json.loads(text))
+
+
+def _people(lake: Lake) -> pa.Table:
+    rows = lake.read_arrow("identity.memberships", columns=["source", "source_key", "one_id", "valid_to"])
+    return rows.filter(rows["valid_to"].is_null()).drop_columns(["valid_to"])
 
 
 def _forget_killed(settings: Settings) -> None:
@@ -95,17 +122,16 @@ def _workspace(settings: Settings, rules: Path, folder: Path) -> Settings:
     return settings.model_copy(update={"workspace": workspace, **paths})
 
 
-def _run(lake: Lake, published: Published, trial: Trial, *, only_identity: bool) -> None:
+def _run(lake: Lake, published: Published, people: pa.Table, trial: Trial, *, only_identity: bool) -> None:
     day = published.publication.business_date
+    next_day = day + timedelta(days=1)
     try:
-        counts = resolve(lake, day)
-        check_gate(lake, "identity", day)
+        counts = resolve(lake, next_day)
+        check_gate(lake, "identity", next_day)
     except GateStopped as stopped:
         trial.refusal = str(stopped)
         return
-    rows = lake.read_arrow("identity.memberships", columns=["source", "source_key", "one_id", "valid_to"])
-    after = rows.filter(rows["valid_to"].is_null()).drop_columns(["valid_to"])
-    trial.people = difference(published.arrow(_MAP), after)
+    trial.people = difference(people, _people(lake))
     published_measures = published.publication.summary.get("identity", {})
     trial.truth = {
         name: (published_measures[name], counts[name])
@@ -182,7 +208,7 @@ def _audiences(published: Published, lake: Lake) -> list[dict[str, Any]]:
 def describe(trial: Trial) -> list[str]:
     """Give the lines a terminal shows."""
     lines = [
-        f"the night of {trial.business_date} under rules {trial.rules[1]}, published under {trial.rules[0]}"
+        f"the night after {trial.business_date} under rules {trial.rules[1]}, published under {trial.rules[0]}"
     ]
     people = trial.people
     if people is not None:

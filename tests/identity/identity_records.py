@@ -106,7 +106,7 @@ def publish(lake, day):
     lake.append_rows(
         "ops.publications",
         [
-            {"seq": day.toordinal(), "business_date": day, "run_id": "r", "published_at": seen, "fingerprint": "f",
+            {"seq": lake.read_arrow("ops.publications").num_rows + 1, "business_date": day, "run_id": "r", "published_at": seen, "fingerprint": "f",
              "summary": "{}", "tables": [{"table": table, "version": lake.version(table)} for table in tables]}
         ],
     )  # fmt: skip

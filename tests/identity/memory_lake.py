@@ -20,6 +20,7 @@ class MemoryLake:
             workspace=workspace, secret=lambda name: b"a key for tests only, 32 letters"
         )
         self.rows: dict[str, pa.Table] = {}
+        self.versions: dict[str, list[pa.Table]] = {}
 
     def table(self, name):
         return self.rows.setdefault(name, pa.Table.from_pylist([], schema=contract(name).arrow_schema()))
@@ -27,14 +28,24 @@ class MemoryLake:
     def copy(self):
         other = MemoryLake(self.settings.workspace)
         other.rows = dict(self.rows)
+        other.versions = {name: list(tables) for name, tables in self.versions.items()}
         return other
 
     def relation(self, table, connection):
         connection.register(f"rows_of_{table.replace('.', '_')}", self.table(table))
         return f"SELECT * FROM rows_of_{table.replace('.', '_')}"
 
-    def read_arrow(self, table, columns=None):
-        return self.table(table) if columns is None else self.table(table).select(columns)
+    def exists(self, table):
+        return table in self.rows
+
+    def version(self, table):
+        """Keep the table as it is now, for who reads this version."""
+        self.versions.setdefault(table, []).append(self.table(table))
+        return len(self.versions[table]) - 1
+
+    def read_arrow(self, table, columns=None, version=None):
+        rows = self.table(table) if version is None else self.versions[table][version]
+        return rows if columns is None else rows.select(columns)
 
     def _fitted(self, table, rows):
         schema = contract(table).arrow_schema()

@@ -20,7 +20,7 @@ def test_a_script_finds_the_same_keys_in_every_trial():
 
 def test_a_refusal_ends_the_lines_and_nothing_is_told_of_what_comes_after_it():
     assert describe(Trial("2026-01-05", ("1", "2"), refusal="identity.memberships: largest is 900")) == [
-        "the night of 2026-01-05 under rules 2, published under 1",
+        "the night after 2026-01-05 under rules 2, published under 1",
         "  the night would be refused: identity.memberships: largest is 900",
     ]
 

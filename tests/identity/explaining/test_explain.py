@@ -178,11 +178,18 @@ def test_rules_are_tried_without_a_jvm_and_what_cannot_be_tried_is_one_sentence(
     assert (code, told["rules"][0] == told["rules"][1]) == (0, True)
     assert [told["people"][name] for name in ("merges", "splits", "moved")] == [0, 0, 0]
     assert not left.exists(), "what a killed trial left behind is gone"
+    (published / "identity.yml").write_text("largest_person: {cut_above: 40}\n", encoding="utf-8")
+    assert tried("{}\n")[1]["rules"] == told["rules"], "what the file says today was never published"
+    (published / "identity.yml").unlink()
     code, told = tried("namespaces: {'app_user_id@app': {kind: attribute}}\n")
     assert (code, told["people"]["splits"], told["people"]["split"][0]["between"]) == (
         0,
         1,
         ["app/9", "web/7"],
+    )
+    code, told = tried("namespaces: {phone: {window_days: 323}}\n")
+    assert (code, told["people"]["splits"]) == (0, 1), (
+        "the window of 1 January ends on the night after the published one"
     )
     assert run(["identity", "try", "--rules", str(rules), "--only-identity"]) == 0
     assert "parted: " in capsys.readouterr().out

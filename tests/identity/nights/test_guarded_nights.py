@@ -10,7 +10,7 @@ import pytest
 from identity_records import deliver
 
 from identity import resolve
-from identity.reading.decisions import decide, revoke
+from identity.reading.decisions import decide, revoke, waits
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import GateStopped, SettingsInvalid, UsageError
 from lakehouse.gates.gates import check_tables
@@ -27,7 +27,7 @@ LONE = {"id": "web/7", "kind": "anonymous", "email": "z@example.org"}
 TABLES = [
     f"identity.{t}"
     for t in ("nodes", "keys", "node_states", "links", "components", "memberships", "one_ids", "lineage_events",
-              "redirects", "refused_links", "decisions", "golden_records", "nights")
+              "corrections", "redirects", "refused_links", "decisions", "golden_records", "nights")
 ]  # fmt: skip
 
 
@@ -125,13 +125,24 @@ def test_words_that_cannot_be_meant_are_refused(lake):
         (("cannot_link", "core/1", "core/2"), "revoke it first"),
         (("must_link", "core/1", "core/1"), "two different profiles"),
         (("must_link", "cor/1", "core/2"), "did you mean 'core'"),
-        (("must_link", "core/404", "core/2"), "has that key"),
         (("must_link", "core", "core/2"), "source/key"),
     ]:
         with pytest.raises(UsageError, match=words):
             said(lake, *wrong)
     with pytest.raises(UsageError, match="an author and a reason"):
         decide(lake, "must_link", "core/1", "core/2", author=" ", reason="x", decided_at=NOON)
+
+
+def test_a_decision_about_a_record_that_is_not_there_waits_until_it_is(lake):
+    night(lake, N1, [ZHANG, LI])
+    made = said(lake, "must_link", "core/2", "web/7")
+    assert waits(lake, made), "the source is like no other: it may come yet"
+    night(lake, N2, [ZHANG, LI])
+    assert people(lake) == {"core/1": people(lake)["core/1"], "core/2": people(lake)["core/2"]}
+    third = night(lake, N3, [ZHANG, LI, LONE])
+    assert third.mode == "changes"
+    assert people(lake)["web/7"] == people(lake)["core/2"]
+    assert not waits(lake, made)
 
 
 def test_an_expired_link_says_on_which_day_and_only_its_component_is_decided(lake):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from identity.rules.rules import read_rules
@@ -80,3 +83,28 @@ def test_mistakes_are_answered_with_file_line_and_what_is_meant(rules_of, text, 
         rules_of(text)
     assert f"identity.yml:{line}: " in str(told.value)
     assert words in str(told.value)
+
+
+def test_documentation_and_schema_say_one_thing_about_corroborate():
+    """What it says is held by the cases of the case book about one name and one phone."""
+    root = Path(__file__).parents[3]
+    texts = (root / "jobs" / "report" / "schema_texts.yml").read_text(encoding="utf-8")
+    text = next(line for line in texts.splitlines() if line.startswith("NamespaceChange.corroborate: "))
+    said = text.partition(": ")[2].strip('"')
+    assert "at_most" in said
+    assert f"| `corroborate` | {said} |" in (root / "docs" / "identity.md").read_text(encoding="utf-8")
+    schema = json.loads(
+        (root / "docs" / "reference" / "schema" / "identity.json").read_text(encoding="utf-8")
+    )
+    assert said in _descriptions_of(schema, "corroborate")
+
+
+def _descriptions_of(tree, key):
+    if isinstance(tree, list):
+        return [text for item in tree for text in _descriptions_of(item, key)]
+    if not isinstance(tree, dict):
+        return []
+    mine = (
+        [tree[key]["description"]] if isinstance(tree.get(key), dict) and "description" in tree[key] else []
+    )
+    return mine + [text for item in tree.values() for text in _descriptions_of(item, key)]

@@ -5,24 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from identity.nights.mint import (
-    FIRST_ONE_ID,
-    Holders,
-    MapBefore,
-    OneIdDictionary,
-    PeopleTonight,
-    assign_one_ids,
-    final_redirects,
-    places_of,
-)
+from identity.numbering.holdings import OPEN, History, Holders
+from identity.numbering.mint import FIRST_ONE_ID, OneIdDictionary, assign_one_ids, places_of
+from identity.numbering.people import MapBefore, PeopleTonight
+from identity.numbering.redirects import final_redirects
 
 A, B, C, D = (FIRST_ONE_ID + i for i in range(4))
 
 
-def assigned(people, *, before=None, known=None, history=None, weights=None, tonight=(), last=None, day=9):
+def assigned(
+    people,
+    *,
+    before=None,
+    known=None,
+    history=None,
+    weights=None,
+    last=None,
+    day=9,
+    devices=(),
+    published=None,
+):
     """`people`: profile → smallest profile of its person; `before`: profile → OneID of the night before.
 
-    `last`: OneID → (the smallest profile that held it, on which day, whether it has members).
+    `history`: profile → its OneIDs, or (OneID, day) pairs, in the order of time; `last`: OneID → (the smallest profile that
+    held it, on which day, whether it has members); `devices`: profiles that say nothing about who somebody is;
+    `published`: profile → OneID of the same night that readers have seen.
     """
     last = {**dict.fromkeys(known or {}, (0, 0, False)), **(last or {})}
     before, known = before or {}, known or {}
@@ -32,25 +39,38 @@ def assigned(people, *, before=None, known=None, history=None, weights=None, ton
     def column(values):
         return np.array(list(values), dtype=np.int64)
 
-    pairs = [(p, o) for p, ids in history.items() for o in (ids if isinstance(ids, list) else [ids])]
+    def rows(holdings):
+        listed = [
+            (p, *(o if isinstance(o, tuple) else (o, at)))
+            for p, ids in holdings.items()
+            for at, o in enumerate(ids if isinstance(ids, list) else [ids])
+        ]
+        ends = [
+            later[2] if later[0] == row[0] else OPEN if before.get(row[0]) == row[1] else row[2] + 1
+            for row, later in zip(listed, [*listed, (None, None, None)][1 : len(listed) + 1], strict=True)
+        ]
+        columns = [column(row[i] for row in listed) for i in range(3)]
+        return History(*columns, column(ends), np.zeros(len(listed), dtype=bool))
+
     ids = sorted(known)
     places = places_of(
         *(column(last[o][i] for o in ids) for i in (0, 1)),
         np.array([last[o][2] for o in ids], dtype=bool),
         day=day,
     )
-    is_of_tonight = np.array([o in tonight for o in ids], dtype=bool)
     result = assign_one_ids(
         PeopleTonight(
             column(profiles),
             column(people[p] for p in profiles),
             column((weights or {}).get(p, 1) for p in profiles),
+            np.array([p not in devices for p in profiles], dtype=bool),
         ),
         MapBefore(
             Holders(column(before), column(before.values())),
-            Holders(column(p for p, _ in pairs), column(o for _, o in pairs)),
+            rows(history),
+            rows({p: [(o, day)] for p, o in (published or {}).items()}),
         ),
-        OneIdDictionary(column(ids), column(known[o] for o in ids), places, is_of_tonight),
+        OneIdDictionary(column(ids), column(known[o] for o in ids), places),
     )
     return dict(zip(profiles, result.one_ids.tolist(), strict=True)), result
 
@@ -117,13 +137,13 @@ def test_a_profile_that_moves_is_told_from_a_merge():
 
 
 def test_a_rerun_takes_the_numbers_of_the_attempt_before_and_mints_nothing():
-    ids, result = assigned({1: 1, 2: 2}, known={A: 1, B: 2}, tonight={A, B})
+    ids, result = assigned({1: 1, 2: 2}, known={A: 1, B: 2})
     assert (ids, len(result.minted_ids)) == ({1: A, 2: B}, 0)
     assert told(result) == [("CREATE", 0, A, 1), ("CREATE", 0, B, 1)]
 
 
 def test_a_number_is_anchored_and_never_goes_to_somebody_else():
-    ids, result = assigned({1: 1, 7: 7}, known={A: 1, B: 2}, tonight={A, B})
+    ids, result = assigned({1: 1, 7: 7}, known={A: 1, B: 2})
     assert ids == {1: A, 7: C}
     assert result.minted_ids.tolist() == [C]
 
@@ -152,9 +172,7 @@ def test_over_random_nights_numbers_stay_unique_and_untouched_people_keep_theirs
         assert all(len(found) == 1 for found in per_person.values()), f"seed {seed}"
         assert len({next(iter(found)) for found in per_person.values()}) == len(groups), f"seed {seed}"
         known |= dict(zip(result.minted_ids.tolist(), result.minted_anchors.tolist(), strict=True))
-        again, rerun = assigned(
-            people, before=before, known=known, history=history, tonight=set(result.minted_ids.tolist())
-        )
+        again, rerun = assigned(people, before=before, known=known, history=history)
         assert (again, len(rerun.minted_ids)) == (ids, 0), f"seed {seed}"
         for profile, one_id in ids.items():
             history.setdefault(profile, [])
