@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import shutil
 from datetime import date
@@ -206,6 +207,45 @@ def rewrite(folder, **changes):
     latest = folder.parents[2] / "LATEST.json"
     pointer = json.loads(latest.read_text()) | {"manifest_sha256": sha256(body).hexdigest()}
     latest.write_text(json.dumps(pointer, indent=2) + "\n")
+
+
+def test_files_and_signature_are_held_against_what_was_recorded_at_delivery(shop, capsys):
+    (row,) = DeltaTable(shop.lake / "segments" / "deliveries").to_pyarrow_table(
+        filters=[("run_id", "=", "r06")]
+    ).to_pylist()  # fmt: skip
+    run = newest_run(shop)
+    assert row["signature"] == (run / "_manifest.hmac").read_text().split()[0]
+    assert {file["path"] for file in row["files"]} == {
+        "snapshot/part-00000.parquet",
+        "delta/part-00000.parquet",
+    }
+    (run / "_manifest.hmac").write_text("0" * 64)
+    flip_bit(run / "snapshot" / "part-00000.parquet")
+    only(fsck(shop, capsys), "_manifest.hmac is not the one that was delivered to engine")
+    only(fsck(shop, capsys, "--deep"), "part-00000.parquet does not have the bytes that were delivered")
+    (run / "delta" / "part-00000.parquet").unlink()
+    only(fsck(shop, capsys), "delta/part-00000.parquet was delivered to engine and is missing")
+
+
+def test_a_run_that_one_with_the_key_forged_is_named(shop, capsys):
+    rewrite(newest_run(shop), purpose="service")
+    key = (shop.workspace / "secrets" / "verification_key_engine.key").read_bytes().strip()
+    body = (newest_run(shop) / "_manifest.json").read_bytes()
+    (newest_run(shop) / "_manifest.hmac").write_text(hmac.digest(key, body, "sha256").hex())
+    assert run(["segments", "verify", str(newest_run(shop)), "--workspace", str(shop.workspace)]) == 0
+    assert run(["segments", "verify", "--all", "--workspace", str(shop.workspace)]) == 1
+    only(fsck(shop, capsys), "_manifest.json is not the one that was delivered to engine")
+
+
+def test_deliveries_from_before_there_were_hashes_are_compared_by_their_manifests(shop, capsys):
+    folder = shop.lake / "segments" / "deliveries"
+    old = DeltaTable(folder).to_pyarrow_table().drop_columns(["signature", "files"])
+    with open_for_writing(shop, TUESDAY, "nightly") as writer:
+        write_deltalake(folder, old, mode="overwrite", schema_mode="overwrite")
+        publish(writer.lake, TUESDAY, "f", {})
+    assert fsck(shop, capsys) == []
+    rewrite(newest_run(shop), purpose="service")
+    only(fsck(shop, capsys), "_manifest.json is not the one that was delivered to engine")
 
 
 def test_a_pointer_that_was_turned_back_is_named(shop, capsys):
