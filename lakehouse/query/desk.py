@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import StepFailed
+from lakehouse.errors import StepFailed, disk_refusal
 from lakehouse.query.files import open_delta, table_sql
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
@@ -223,6 +223,9 @@ def file_errors() -> Iterator[None]:
             ) from None
         if not isinstance(wrong, duckdb.IOException) and not _OF_PARQUET.search(text):
             raise
+        refusal = disk_refusal(wrong)
+        if refusal is not None:
+            raise refusal from None
         file = _PARQUET_FILE.search(text)
         raise StepFailed(
             f"the data file {file[1] if file else 'of a table'} is missing or damaged; {FIND_DAMAGE}"
