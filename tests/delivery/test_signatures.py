@@ -21,6 +21,7 @@ from delivery.signature import SIGNATURE, signature_of
 from delivery.staging import stage_audience
 from jobs.cli import run as cdp
 from jobs.workspace.check import check_workspace
+from jobs.workspace.examine import examine_workspace
 from jobs.workspace.make import make_workspace as new_workspace
 from lakehouse.errors import SettingsInvalid, StepFailed
 from lakehouse.query.hashing import file_hash
@@ -300,6 +301,8 @@ def test_a_missing_verification_key_is_told_before_the_first_step(tmp_path, monk
     key.unlink()
     with pytest.raises(SettingsInvalid, match=f"the secret '{key.stem}' is missing"):
         check_workspace(settings)
+    requirement = examine_workspace(settings.workspace)
+    assert not requirement.is_good and key.stem in requirement.repair
 
 
 def test_the_lines_for_consumers_in_the_docs_use_what_is_good_and_refuse_the_rest(engine, monkeypatch):
