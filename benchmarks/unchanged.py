@@ -58,7 +58,8 @@ def write_secrets(workspace: Path) -> None:
     destinations = re.findall(r"^  ([a-z_]+):", (workspace / "destinations.yml").read_text("utf-8"), re.M)
     folder = workspace / "secrets"
     folder.mkdir(mode=0o700, exist_ok=True)
-    for name in ("identity_key", *(f"destination_key_{destination}" for destination in destinations)):
+    kinds = ("destination_key", "verification_key")
+    for name in ("identity_key", *(f"{kind}_{name}" for kind in kinds for name in destinations)):
         file = folder / f"{name}.key"
         file.touch(mode=0o600)
         file.write_text(f"the same every time: {name}\n", encoding="utf-8")

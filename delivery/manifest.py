@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.errors import StepFailed
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -20,12 +22,15 @@ MANIFEST = "_manifest.json"
 MANIFEST_SUM = "_manifest.sha256"
 SUCCESS = "_SUCCESS"
 LATEST = "LATEST.json"
+POINTER_REPAIR = "restore the file from a backup, or move the segment's folder away to begin anew"
 KEYS = (
     "contract_version", "segment", "version", "definition_hash", "parameters", "purpose", "destination", "run_id",
     "seq", "previous_run_id", "as_of", "valid_until", "mode", "format", "schema", "files", "counts", "key",
     "consent_as_of", "tag_versions", "inputs", "approvals",
 )  # fmt: skip
-CSV_KEYS = (*KEYS, "spreadsheet")
+# What not every manifest has: CSV files only, and those since manifests are signed.
+ALL_KEYS = (*KEYS, "spreadsheet", "signature")
+_RUN_PATH = re.compile(r"v=[^/]+/as_of=[^/]+/run=[^/]+")
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class RunMeasures:
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     """Give the manifest as it is written: keys in the documented order, UTF-8, one line break at the end."""
-    body = {key: manifest[key] for key in CSV_KEYS if key in KEYS or key in manifest}
+    body = {key: manifest[key] for key in ALL_KEYS if key in KEYS or key in manifest}
     return (json.dumps(body, ensure_ascii=False, indent=2) + "\n").encode()
 
 
@@ -150,15 +155,31 @@ def type_name(kind: pa.DataType) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Give the manifest of a run's folder."""
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return manifest
+    """Give the manifest of a run's folder; one that cannot be read raises ``StepFailed``."""
+    return _read_object(folder / MANIFEST, "restore the run's folder as it was delivered")
 
 
 def read_latest(root: Path) -> dict[str, Any] | None:
-    """Give what ``LATEST.json`` of a segment's folder points to; None before the first delivery."""
+    """Give what ``LATEST.json`` of a segment's folder points to; None before the first delivery.
+
+    One that cannot be read, or that points out of the folder, raises ``StepFailed``.
+    """
     file = root / LATEST
     if not file.is_file():
         return None
-    pointer: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    pointer = _read_object(file, POINTER_REPAIR)
+    texts = all(isinstance(pointer.get(name), str) for name in ("run_id", "as_of", "path", "manifest_sha256"))
+    if not texts or not isinstance(pointer.get("seq"), int) or not _RUN_PATH.fullmatch(pointer["path"]):
+        raise StepFailed(f"the pointer does not name a run of this folder; {POINTER_REPAIR}", file=file)
     return pointer
+
+
+def _read_object(file: Path, repair: str) -> dict[str, Any]:
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as wrong:
+        reason = wrong.strerror if isinstance(wrong, OSError) else "it is not JSON"
+        raise StepFailed(f"the file cannot be read ({reason}); {repair}", file=file) from None
+    if not isinstance(entries, dict):
+        raise StepFailed(f"the file is no JSON object; {repair}", file=file)
+    return entries

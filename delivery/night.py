@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from delivery.destinations import Destination
+from delivery.mirrors import read_deliveries
 from delivery.releasing import discard_audience, release_audience
 from delivery.staging import StagedAudience, stage_audience
 from lakehouse.contracts.reading import contract
+from lakehouse.query.desk import open_newest
 from vocabulary.audience import Audience
 
 if TYPE_CHECKING:
@@ -30,10 +32,14 @@ def stage(
     Nothing is left behind where one of them fails. The same audiences give the same bytes.
     """
     deliveries: list[StagedAudience] = []
+    with open_newest(lake.settings) as desk:
+        earlier = read_deliveries(desk)
     try:
         for audience in audiences:
             for name in audience.destinations:
-                one = stage_audience(audience, name, destinations[name], settings=lake.settings)
+                one = stage_audience(
+                    audience, name, destinations[name], settings=lake.settings, deliveries=earlier
+                )
                 if one is not None:
                     deliveries.append(one)
         _write_recipients(lake, deliveries)
@@ -83,6 +89,8 @@ def delivery_rows(audiences: Iterable[StagedAudience]) -> list[dict[str, Any]]:
             "accepted": audience.published,
             "rejected": 0,
             "manifest_sha256": audience.manifest_sha256,
+            "signature": audience.signature,
+            "files": list(audience.files),
         }
         for audience in audiences
     ]

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hmac
 import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,8 @@ from delivery.manifest import (
     schema_of,
     type_name,
 )
+from delivery.mirrors import Delivery
+from delivery.signature import PROFILE, SIGNATURE, key_id, signature_of, verification_secret
 from delivery.spreadsheet_cells import SpreadsheetRule, formula_cells, neutral_cells
 from delivery.verification import verify_run
 from lakehouse.errors import GateStopped, StepFailed
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STAGING = ".staging"
+REPAIR = "restore it, or move the segment's folder away to begin anew"
 KEY_DIGITS = 32
 
 
@@ -59,6 +64,10 @@ class StagedAudience:
     path: str
     folder: Path | None
     manifest_sha256: str
+    signature: str | None
+    """None where the run was delivered before manifests were signed."""
+    files: tuple[dict[str, Any], ...] = field(repr=False)
+    """path, rows, bytes and sha256 of each file of data, as the manifest has them."""
     valid_until: str
     is_repeated: bool
     recipients: pa.Table = field(repr=False)
@@ -89,15 +98,21 @@ def secret_name(destination: str) -> str:
 
 
 def stage_audience(
-    audience: Audience, name: str, destination: Destination, *, settings: Settings
+    audience: Audience,
+    name: str,
+    destination: Destination,
+    *,
+    settings: Settings,
+    deliveries: Iterable[Delivery] = (),
 ) -> StagedAudience | None:
     """Write an audience for one destination into a hidden folder, unless that run was delivered already.
 
     None where the destination has received a newer business date: replayed history is not handed on again. A
-    delivered run that no longer verifies raises ``StepFailed``: it is evidence and is not overwritten. Cells of a CSV that a
-    spreadsheet would run raise ``GateStopped`` where the destination refuses them.
+    delivered run that no longer verifies, or is not one of ``deliveries`` as the lake has them, raises ``StepFailed``: it
+    is evidence and is not overwritten, and no delta is made from it. Cells of a CSV that a spreadsheet would run raise
+    ``GateStopped`` where the destination refuses them.
     """
-    secret = settings.secret(secret_name(name))
+    secret, key = settings.secret(secret_name(name)), settings.secret(verification_secret(name))
     root = destination_folder(settings, name, destination) / audience.code
     shutil.rmtree(root / STAGING, ignore_errors=True)
     latest = read_latest(root)
@@ -110,16 +125,22 @@ def stage_audience(
     seq = 1 + (latest["seq"] if latest else 0)
     run_id = audience.run_id
     if latest and latest["run_id"].partition("-")[0] == run_id:
-        return _delivered_run(audience, name, root, latest["path"], recipients, is_repeated=True)
+        return _delivered_run(audience, name, root, latest["path"], recipients, key=key, is_repeated=True)
     if _was_delivered(root / day / f"run={run_id}", latest):
         run_id = f"{run_id}-{seq}"
     elif (root / day / f"run={run_id}").is_dir():
-        return _delivered_run(audience, name, root, f"{day}/run={run_id}", recipients, is_repeated=False)
+        path = f"{day}/run={run_id}"
+        return _delivered_run(audience, name, root, path, recipients, key=key, is_repeated=False)
+    earlier = [one for one in deliveries if one.is_of(name, audience.code)]
+    if latest:
+        _require_delivered(root, latest, key, earlier)
+    else:
+        run_id = _fresh_run_id(run_id, {one.run_id for one in earlier})
     folder = root / STAGING / f"run={run_id}"
     snapshot = rows.drop_columns(["one_id"])
     until = valid_until(audience.as_of, audience.valid_hours, settings.zone)
     _write_run(audience, name, folder, snapshot, run_id=run_id, seq=seq, latest=latest, until=until, secret=secret,
-               previous=_previous_rows(root, latest), spreadsheet=destination.spreadsheet)  # fmt: skip
+               key=key, previous=_previous_rows(root, latest), spreadsheet=destination.spreadsheet)  # fmt: skip
     return StagedAudience(
         segment=audience.code,
         destination=name,
@@ -131,6 +152,8 @@ def stage_audience(
         path=f"{day}/run={run_id}",
         folder=folder,
         manifest_sha256=file_hash(folder / MANIFEST),
+        signature=_signature(folder),
+        files=tuple(read_manifest(folder)["files"]),
         valid_until=until,
         is_repeated=False,
         recipients=recipients,
@@ -154,16 +177,17 @@ def _keyed(people: pa.Table, secret: bytes) -> pa.Table:
 
 
 def _delivered_run(
-    audience: Audience, name: str, root: Path, path: str, recipients: pa.Table, *, is_repeated: bool
+    audience: Audience,
+    name: str,
+    root: Path,
+    path: str,
+    recipients: pa.Table,
+    *,
+    key: bytes,
+    is_repeated: bool,
 ) -> StagedAudience:
     """Verify a run that is there already and give it; nothing of it is written again."""
-    verification = verify_run(root / path)
-    if verification.failures:
-        raise StepFailed(
-            f"the delivered audience no longer verifies: {verification.failures[0]}; "
-            "restore it, or move the segment's folder away to begin anew",
-            file=root / path,
-        )
+    _require_verified(root / path, key)
     manifest = read_manifest(root / path)
     return StagedAudience(
         segment=audience.code,
@@ -176,10 +200,53 @@ def _delivered_run(
         path=path,
         folder=None,
         manifest_sha256=file_hash(root / path / MANIFEST),
+        signature=_signature(root / path),
+        files=tuple(manifest["files"]),
         valid_until=manifest["valid_until"],
         is_repeated=is_repeated,
         recipients=recipients,
     )
+
+
+def _fresh_run_id(run_id: str, run_ids: Collection[str]) -> str:
+    """Give a run whose folder was moved away another name, since the lake keeps what was delivered under the first."""
+    names = (f"{run_id}-{number}" for number in count(1))
+    return run_id if run_id not in run_ids else next(name for name in names if name not in run_ids)
+
+
+def _signature(run: Path) -> str | None:
+    return (run / SIGNATURE).read_text(encoding="ascii").split()[0] if (run / SIGNATURE).is_file() else None
+
+
+def _require_verified(run: Path, key: bytes) -> None:
+    failures = verify_run(run, keys=lambda _: key).failures
+    if failures:
+        raise StepFailed(f"the delivered audience no longer verifies: {failures[0]}; {REPAIR}", file=run)
+
+
+def _require_delivered(
+    root: Path, latest: Mapping[str, Any], key: bytes, deliveries: Sequence[Delivery]
+) -> None:
+    """Refuse to make a delta from a run that is not the last one the lake delivered, byte by byte.
+
+    A run that was released and not yet recorded, by a crash between both, has no delivery and is verified alone.
+    """
+    run = root / latest["path"]
+    if not (run / SUCCESS).is_file():
+        raise StepFailed(
+            f"{LATEST} names a run that is not there, so what the destination holds is unknown; {REPAIR}",
+            file=root / LATEST,
+        )
+    _require_verified(run, key)
+    for delivery in deliveries:
+        if delivery.as_of.isoformat() > latest["as_of"]:
+            raise StepFailed(
+                f"{LATEST} names run {latest['run_id']} of {latest['as_of']}, and run {delivery.run_id} of {delivery.as_of} "
+                f"was delivered later, so what the destination holds is unknown; {REPAIR}",
+                file=root / LATEST,
+            )
+        if delivery.run_id == latest["run_id"] and delivery.manifest_sha256 != file_hash(run / MANIFEST):
+            raise StepFailed(f"{MANIFEST} is not the one that was delivered; {REPAIR}", file=run)
 
 
 def _was_delivered(run: Path, latest: dict[str, Any] | None) -> bool:
@@ -197,12 +264,6 @@ def _previous_rows(root: Path, latest: dict[str, Any] | None) -> pa.Table | None
     if latest is None:
         return None
     run = root / latest["path"]
-    if not (run / SUCCESS).is_file():
-        raise StepFailed(
-            f"{LATEST} names a run that is not there, so what the destination holds is unknown; "
-            "restore the folder, or remove it whole to begin anew",
-            file=root / LATEST,
-        )
     return read_rows(run / "snapshot", read_manifest(run)["format"])
 
 
@@ -249,10 +310,11 @@ def _write_run(
     latest: dict[str, Any] | None,
     until: str,
     secret: bytes,
+    key: bytes,
     previous: pa.Table | None,
     spreadsheet: SpreadsheetRule,
 ) -> None:
-    """Write files, manifest, its hash and ``_SUCCESS``, in this order."""
+    """Write files, manifest, its hash, its signature and ``_SUCCESS``, in this order."""
     is_csv = audience.file_format == "csv"
     formulas = formula_cells(snapshot) if is_csv else {}
     if formulas and spreadsheet == "refuse":
@@ -307,16 +369,18 @@ def _write_run(
         "key": {
             "column": "recipient_key",
             "profile": "hmac-sha256-128",
-            "key_id": sha256(b"key id|" + secret).hexdigest()[:12],
+            "key_id": key_id(secret),
         },
         "consent_as_of": audience.as_of.isoformat(),
         "tag_versions": dict(sorted(audience.tag_versions.items())),
         "inputs": audience.inputs,
         "approvals": [],
+        "signature": {"profile": PROFILE, "key_id": key_id(key)},
     }
     if is_csv:
         manifest["spreadsheet"] = {"rule": spreadsheet, "cells": formulas}
     body = manifest_bytes(manifest)
     (folder / MANIFEST).write_bytes(body)
     (folder / MANIFEST_SUM).write_text(f"{sha256(body).hexdigest()}  {MANIFEST}\n", encoding="utf-8")
+    (folder / SIGNATURE).write_text(f"{signature_of(body, key)}  {MANIFEST}\n", encoding="ascii")
     (folder / SUCCESS).write_bytes(b"")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,69 +21,119 @@ from delivery.manifest import (
     read_latest,
     read_manifest,
 )
+from delivery.manifest_shape import shape_fault
+from delivery.signature import SIGNATURE, is_signed, signature_fault
 from delivery.spreadsheet_cells import formula_cells
-from lakehouse.errors import UsageError
+from lakehouse.errors import StepFailed, UsageError
 from lakehouse.query.hashing import file_hash
+
+NOT_DATA = {MANIFEST, MANIFEST_SUM, SIGNATURE, SUCCESS}
+# Gives the verification key of a destination by its name; None where it is not at hand.
+Keys = Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True)
 class Verification:
-    """The result of verifying one folder; ``failures`` is empty when the audience may be used."""
+    """The result of verifying one folder; ``failures`` is empty when the audience may be used.
+
+    ``is_signature_checked`` says whether a key was at hand: without one only damage is seen, not a forger.
+    """
 
     folder: Path
     failures: tuple[str, ...]
     published: int | None = None
     valid_until: str | None = None
+    destination: str | None = None
+    is_signature_checked: bool = False
 
 
-def verify(folder: Path, *, at: datetime | None = None) -> list[Verification]:
-    """Verify every run below ``folder``: a run, a segment, a destination or the whole published folder.
+def no_keys(destination: str) -> None:
+    """Give no key: signatures are not checked."""
+    return
 
-    ``at`` is the instant the audience shall be used: the newest run of a segment fails when it is over by then. A
-    folder without any run raises ``UsageError``.
+
+def verify(
+    folder: Path, *, at: datetime | None = None, keys: Keys = no_keys, needs_signature: bool = False
+) -> list[Verification]:
+    """Verify every run below ``folder``: a run, a segment, a destination, the whole published folder, or a copy of one.
+
+    ``at`` is the instant the audience shall be used: the newest run of a segment fails when it is over by then. A run of
+    whose destination ``keys`` has the key must have its signature where ``needs_signature``; else runs that an earlier key
+    signed, or none, are left to the comparison with the lake. A folder without any run raises ``UsageError``.
     """
     folder = folder.resolve()
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
-    runs = [folder] if folder.name.startswith("run=") else sorted(_runs_below(folder))
+    runs = [folder] if _is_run(folder) else sorted(_runs_below(folder))
     if not runs:
         raise UsageError(f"there is no published audience in {folder}")
-    verifications = [_verify_checked(run, at if is_newest(run) else None) for run in runs]
-    return verifications + [_verify_pointer(root) for root in sorted({segment_root(run) for run in runs})]
+    verifications = [
+        _verify_checked(run, at if is_newest(run) else None, keys, needs_signature=needs_signature)
+        for run in runs
+    ]
+    roots = {root for run in runs if (root := segment_root(run)) is not None}
+    # A run that was copied alone has no pointer: only a segment's folder that is looked at as a whole must have one.
+    roots_with_pointer = {
+        root for root in roots if (root / LATEST).exists() or root == folder or folder in root.parents
+    }
+    return verifications + [_verify_pointer(root) for root in sorted(roots_with_pointer)]
 
 
-def verify_run(run: Path, *, at: datetime | None = None) -> Verification:
-    """Verify one run's folder."""
-    return _verify_checked(run, at)
+def verify_run(
+    run: Path, *, at: datetime | None = None, keys: Keys = no_keys, needs_signature: bool = False
+) -> Verification:
+    """Verify one run's folder; see ``verify``."""
+    return _verify_checked(run, at, keys, needs_signature=needs_signature)
 
 
-def segment_root(run: Path) -> Path:
-    """Give the segment's folder of a run: ``<segment>/v=…/as_of=…/run=…``."""
-    return run.parent.parent.parent
+def segment_root(run: Path) -> Path | None:
+    """Give the segment's folder of a run: ``<segment>/v=…/as_of=…/run=…``; None for a copy that lies elsewhere."""
+    version, day = run.parent.parent.name, run.parent.name
+    is_in_place = version.startswith("v=") and day.startswith("as_of=") and run.name.startswith("run=")
+    return run.parent.parent.parent if is_in_place else None
 
 
 def is_newest(run: Path) -> bool:
-    """Tell whether the segment's pointer names this run."""
-    latest = read_latest(segment_root(run))
-    return latest is not None and segment_root(run) / latest["path"] == run
+    """Tell whether the segment's pointer names this run; where there is none, or none that can be read, it may be."""
+    root = segment_root(run)
+    try:
+        latest = read_latest(root) if root is not None else None
+    except StepFailed:
+        latest = None
+    return latest is None or root is None or root / latest["path"] == run
+
+
+def _is_run(folder: Path) -> bool:
+    return folder.name.startswith("run=") or (folder / MANIFEST).is_file()
 
 
 def _runs_below(folder: Path) -> list[Path]:
     runs = [path for path in folder.rglob("run=*") if path.is_dir()]
+    runs += [file.parent for file in folder.rglob(MANIFEST) if not file.parent.name.startswith("run=")]
     return [path for path in runs if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
-def _verify_checked(run: Path, at: datetime | None) -> Verification:
+def _verify_checked(run: Path, at: datetime | None, keys: Keys, *, needs_signature: bool) -> Verification:
     failures = _structure(run)
     if failures:
         return Verification(run, tuple(failures))
     manifest = read_manifest(run)
-    failures = _files(run, manifest)
+    key = keys(manifest["destination"])
+    is_checked = key is not None and (needs_signature or is_signed(manifest, key))
+    fault = signature_fault(run, manifest, key) if key is not None and is_checked else None
+    failures = [fault] if fault else _files(run, manifest)
     if not failures:
         failures = broken_equations(manifest, _measure(run, manifest)) + _running_cells(run, manifest)
     if at is not None and at >= datetime.fromisoformat(manifest["valid_until"]):
         failures.append(f"the audience expired at {manifest['valid_until']} and must not be sent")
-    return Verification(run, tuple(failures), manifest["counts"].get("published"), manifest["valid_until"])
+    return Verification(
+        run,
+        tuple(failures),
+        manifest["counts"].get("published"),
+        manifest["valid_until"],
+        manifest["destination"],
+        is_checked,
+    )
 
 
 def _structure(run: Path) -> list[str]:
@@ -96,29 +145,28 @@ def _structure(run: Path) -> list[str]:
         return [f"{MANIFEST} does not have the hash that {MANIFEST_SUM} states"]
     try:
         manifest = read_manifest(run)
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        return [f"{MANIFEST} is not JSON"]
+    except StepFailed as unreadable:
+        return [f"{MANIFEST}: {unreadable.message}"]
     missing = [key for key in KEYS if key not in manifest]
     if missing:
         return [f"{MANIFEST} lacks '{missing[0]}'"]
+    fault = shape_fault(manifest)
+    if fault:
+        return [f"{MANIFEST} is not as its contract says: {fault}"]
     if manifest["contract_version"] != CONTRACT_VERSION:
         return [f"contract version {manifest['contract_version']} is not {CONTRACT_VERSION}"]
     place = {"run": manifest["run_id"], "as_of": manifest["as_of"], "v": manifest["version"].split(".")[0]}
     folders = dict(
         part.split("=", 1) for part in (run.name, run.parent.name, run.parent.parent.name) if "=" in part
     )
-    wrong = [name for name, value in place.items() if folders.get(name) != str(value)]
+    wrong = [name for name, value in place.items() if folders.get(name, str(value)) != str(value)]
     return [f"the folder says {name}={folders.get(name)}, the manifest {place[name]}" for name in wrong]
 
 
 def _files(run: Path, manifest: Mapping[str, Any]) -> list[str]:
     failures = []
     entries = {entry["path"]: entry for entry in manifest["files"]}
-    present = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()} - {
-        MANIFEST,
-        MANIFEST_SUM,
-        SUCCESS,
-    }
+    present = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()} - NOT_DATA
     failures += [f"{path} is not in the manifest" for path in sorted(present - set(entries))]
     for path, entry in sorted(entries.items()):
         if path not in present:
@@ -181,7 +229,8 @@ def previous_run(run: Path, manifest: Mapping[str, Any]) -> Path | None:
     """Give the folder of the run before this one, if it is still there and whole."""
     if manifest["previous_run_id"] is None:
         return None
-    for folder in segment_root(run).glob(f"v=*/as_of=*/run={manifest['previous_run_id']}"):
+    root = segment_root(run)
+    for folder in root.glob(f"v=*/as_of=*/run={manifest['previous_run_id']}") if root else ():
         if (folder / SUCCESS).is_file() and (folder / MANIFEST).is_file():
             return folder
     return None
@@ -204,7 +253,10 @@ def _plain_values(values: list[str]) -> list[str]:
 
 
 def _verify_pointer(root: Path) -> Verification:
-    latest = read_latest(root)
+    try:
+        latest = read_latest(root)
+    except StepFailed as wrong:
+        return Verification(root, (f"{LATEST}: {wrong.message}",))
     if latest is None:
         return Verification(root, (f"{LATEST} is missing; no run was released",))
     run = root / latest["path"]

@@ -6,6 +6,9 @@ Exit codes: 0 done, 1 failed and may be retried, 2 bad usage or settings, 3 a ga
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from pathlib import Path
 
 # The exit code of a night whose inputs and settings were published before: an outcome, not an error.
@@ -73,3 +76,55 @@ class LockHeld(CdpError):
     """Another process writes to this lake."""
 
     exit_code = 4
+
+
+# What a disk answers that is nobody's bug, with what a person does about it.
+_DISK_REPAIRS = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "raise the quota of this user, or free some of it",
+    errno.EFBIG: "raise the limit for the size of a file (ulimit -f)",
+    errno.EROFS: "mount it for writing",
+    errno.EACCES: "give this user the right to read and write there",
+    errno.EPERM: "give this user the right to read and write there",
+    errno.EIO: "have the disk looked at, and restore from a backup what it lost",
+}
+_DISK_NAMES = {os.strerror(number): number for number in _DISK_REPAIRS}
+_WORDS = "|".join(_DISK_NAMES)
+# How deltalake (Rust), Spark (Java) and DuckDB say it; what else speaks of permissions is not about a disk.
+_OF_LIBRARIES = re.compile(
+    rf"\(os error (\d+)\)|IOException: ({_WORDS})|FileNotFoundException: [^\n]*\(({_WORDS})\)"
+    rf"|IO Error: [^\n]*\"[^\"\n]*\": ({_WORDS})"
+)
+_PATH = re.compile(r"(?:file|directory|from) \"?(/[^\n]*?)\"?(?:#\d+)?(?: to |: )")
+
+
+def disk_refusal(wrong: BaseException) -> StepFailed | None:
+    """Give one sentence for what a disk refused (full, read-only, no right), from Python, Rust or Java; None for all else.
+
+    What led to an error is looked at, too: a library wraps it, and a ledger on the same disk fails after it.
+    """
+    chain: list[BaseException] = []
+    cause: BaseException | None = wrong
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    for link in chain:
+        number, place = _disk_answer(link)
+        if number in _DISK_REPAIRS:
+            where = f" at {place}" if place else ""
+            return StepFailed(
+                f"the disk refused to go on{where}: {os.strerror(number)}; {_DISK_REPAIRS[number]}, then run the same "
+                "command again; what is published is as it was"
+            )
+    return None
+
+
+def _disk_answer(wrong: BaseException) -> tuple[int | None, str | None]:
+    if isinstance(wrong, OSError) and wrong.errno is not None:
+        return wrong.errno, None if wrong.filename is None else os.fsdecode(wrong.filename)
+    words = _OF_LIBRARIES.search(str(wrong))
+    if words is None:
+        return None, None
+    place = _PATH.search(str(wrong))
+    number = int(words[1]) if words[1] else _DISK_NAMES.get(words[2] or words[3] or words[4])
+    return number, place[1] if place else None

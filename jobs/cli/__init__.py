@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from lakehouse.errors import CdpError
+from lakehouse.errors import CdpError, disk_refusal
 
 # name → (module, attribute, one line of help); the help stands here so that `cdp --help` imports nothing.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -123,3 +123,9 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("cdp: interrupted; nothing was published, run the same command again", err=True)
         return 1
+    except Exception as wrong:
+        refusal = disk_refusal(wrong)
+        if refusal is None:
+            raise
+        click.echo(f"cdp: {refusal}", err=True)
+        return refusal.exit_code

@@ -100,15 +100,24 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     default=None,
     help="Also fail an audience that is over by then: now, or an instant with its offset.",
 )
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    help="File with the destination's verification key; also CDP_SECRET_VERIFICATION_KEY_<NAME>, or the workspace's.",
+)
 @workspace_option
-def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | None) -> int:
-    """Verify published audiences from their files: bytes, rows, equations, sequence, pointer.
+def verify(
+    folder: Path | None, is_all: bool, at: str | None, key_file: Path | None, workspace: Path | None
+) -> int:
+    """Verify audiences from their files: signature, bytes, rows, equations, sequence, pointer.
 
+    FOLDER may be a copy anywhere; with the verification key it is told from what another hand wrote.
     With --all also that every audience that was delivered is there, as it was delivered.
     Exit 0 when all is as the manifests say, 1 with one sentence for each failure.
     """
     from delivery.verification import verify as verify_folder
-    from jobs.workspace.audiences import published_roots
+    from jobs.workspace.audiences import published_roots, verification_keys
     from jobs.workspace.soundness import mirror_faults
     from lakehouse.errors import UsageError
     from lakehouse.settings.settings import load_settings
@@ -118,24 +127,39 @@ def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | 
     instant = _instant(at)
     verifications = []
     faults: list[str] = []
+    keys = verification_keys(workspace, key_file)
     if folder is not None:
-        verifications += verify_folder(folder, at=instant)
+        verifications += verify_folder(folder, at=instant, keys=keys, needs_signature=True)
     else:
         settings = load_settings(workspace)
         roots, faults = published_roots(settings), mirror_faults(settings)
         if not roots and not faults:
             raise UsageError(f"nothing was published yet in {settings.workspace}")
         for root in roots:
-            verifications += verify_folder(root, at=instant)
+            verifications += verify_folder(root, at=instant, keys=keys)
     for fault in faults:
         click.echo(fault, err=True)
     for verification in verifications:
         for failure in verification.failures:
             click.echo(f"{verification.folder}: {failure}", err=True)
         if not verification.failures and verification.published is not None:
+            signature = "signature good" if verification.is_signature_checked else "signature not checked"
             click.echo(
-                f"good  {verification.published:>8} people, valid until {verification.valid_until}  {verification.folder}"
+                f"good  {verification.published:>8} people, valid until {verification.valid_until}, {signature}  "
+                f"{verification.folder}"
             )
+    unchecked = {v.destination for v in verifications if v.destination and not v.is_signature_checked}
+    for name in sorted(unchecked):
+        if keys(name) is None:
+            sentence = (
+                f"signatures for {name} were not checked: give the verification key with --key-file or "
+                f"CDP_SECRET_VERIFICATION_KEY_{name.upper()}; without it a forged audience is not seen"
+            )
+        else:
+            sentence = (
+                f"audiences for {name} from before its key were compared with what the lake delivered only"
+            )
+        click.echo(sentence, err=True)
     return 1 if faults or any(verification.failures for verification in verifications) else 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from jobs.night.churn import check_churn
 from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import GateStopped
 from lakehouse.gates.gates import check_tables
@@ -69,6 +70,7 @@ def publish(lake: Lake, business_date: date) -> dict[str, Any]:
     audiences = delivery.stage(lake, result.audiences, delivery.read_destinations(lake.settings))
     try:
         check_gate(lake, "segments", business_date)
+        check_churn(lake, business_date)
     except GateStopped:
         delivery.discard(audiences)
         raise

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from jobs.cli.options import date_option, force_option, workspace_option
-from lakehouse.errors import CdpError
+from lakehouse.errors import CdpError, disk_refusal
 
 
 def run_step(step: str) -> NoReturn:
@@ -57,3 +57,9 @@ def _end_with(name: str, command: click.Command) -> NoReturn:
     except CdpError as wrong:
         click.echo(f"{name}: {wrong}", err=True)
         sys.exit(wrong.exit_code)
+    except Exception as wrong:
+        refusal = disk_refusal(wrong)
+        if refusal is None:
+            raise
+        click.echo(f"{name}: {refusal}", err=True)
+        sys.exit(refusal.exit_code)

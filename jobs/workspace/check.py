@@ -17,6 +17,7 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     import ingestion
     import segments
     import tags
+    from delivery.signature import verification_secret
     from delivery.staging import secret_name
     from identity.rules.workspace_key import SECRET
 
@@ -24,6 +25,6 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     identity.load_rules(settings)
     contracts += tags.tag_contracts(settings)
     destinations = segments.check_specs(settings, read_surroundings(settings))
-    for name in (SECRET, *map(secret_name, destinations)):
+    for name in (SECRET, *map(secret_name, destinations), *map(verification_secret, destinations)):
         settings.require_secret(name)
     return contracts

@@ -30,12 +30,12 @@ def check_soundness(settings: Settings, *, deep: bool = False) -> LakeFindings:
 
 
 def mirror_faults(settings: Settings) -> list[str]:
-    """Give one sentence for each destination's folder that is not what was delivered; none before the first night."""
-    mirrors = _compare_mirrors(settings)
+    """Give one sentence for each destination's folder that is not, byte by byte, what was delivered; none before the first night."""
+    mirrors = _compare_mirrors(settings, deep=True)
     return mirrors.faults if mirrors else []
 
 
-def _compare_mirrors(settings: Settings) -> Mirrors | None:
+def _compare_mirrors(settings: Settings, *, deep: bool) -> Mirrors | None:
     import delivery
     from delivery.mirrors import compare_mirrors, read_deliveries
     from lakehouse.query.published import newest_publication, open_publication
@@ -44,18 +44,19 @@ def _compare_mirrors(settings: Settings) -> Mirrors | None:
     if newest is None or "segments.deliveries" not in newest.tables:
         return None
     with open_publication(settings) as desk:
-        return compare_mirrors(settings, delivery.read_destinations(settings), read_deliveries(desk))
+        destinations = delivery.read_destinations(settings)
+        return compare_mirrors(settings, destinations, read_deliveries(desk), deep=deep)
 
 
 def _check_audiences(settings: Settings, findings: LakeFindings, *, deep: bool) -> None:
     from delivery.verification import verify
-    from jobs.workspace.audiences import published_roots
+    from jobs.workspace.audiences import published_roots, verification_keys
     from lakehouse.errors import CdpError
     from lakehouse.query.published import open_publication
     from segments.explaining.equations import equation_faults
 
     try:
-        mirrors = _compare_mirrors(settings)
+        mirrors = _compare_mirrors(settings, deep=deep)
         if mirrors is not None:
             findings.faults += mirrors.faults
             findings.counts["audiences"] = len(mirrors.runs)
@@ -69,7 +70,7 @@ def _check_audiences(settings: Settings, findings: LakeFindings, *, deep: bool) 
             findings.counts["runs of segments"], faults = equation_faults(desk)
         findings.faults += faults
         for root in published_roots(settings):
-            for verification in verify(root):
+            for verification in verify(root, keys=verification_keys(settings.workspace)):
                 findings.faults += [f"{verification.folder}: {fault}" for fault in verification.failures]
     except CdpError as wrong:
         findings.faults.append(str(wrong))

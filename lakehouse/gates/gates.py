@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,25 @@ class Verdict:
         )  # fmt: skip
         number = "nothing" if self.value is None else f"{self.value:g}"
         return f"{self.table}: {self.bound.name} is {number}, must be {limit} ({self.bound.why})"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that was measured already, and the bound it must keep."""
+
+    table: str
+    bound: Bound
+    value: float | None
+
+
+def check_measures(lake: Lake, gate: str, measures: Iterable[Measure], business_date: date) -> list[Verdict]:
+    """Judge and keep numbers that no aggregate of one table gives; see ``judge_measures``."""
+    bounds: dict[str, list[Bound]] = {}
+    values: dict[tuple[str, str], float | None] = {}
+    for one in measures:
+        bounds.setdefault(one.table, []).append(one.bound)
+        values[one.table, one.bound.name] = one.value
+    return judge_measures(lake, gate, bounds, values, business_date)
 
 
 def check_tables(lake: Lake, gate: str, tables: Iterable[str], business_date: date) -> list[Verdict]:
@@ -95,16 +114,15 @@ def bounds_of(contract: Contract, settings: Settings) -> list[Bound]:
                 max=0,
             )
         )
-    overlaid = []
-    for bound in bounds:
-        own = settings.thresholds.get(f"{contract.name}.{bound.name}")
-        if own is not None:
-            bound = Bound(
-                name=bound.name, measure=bound.measure, over=bound.over, min=own.min, max=own.max,
-                severity=own.severity or bound.severity, why=own.why,
-            )  # fmt: skip
-        overlaid.append(bound)
-    return overlaid
+    return [with_threshold(bound, settings, f"{contract.name}.{bound.name}") for bound in bounds]
+
+
+def with_threshold(bound: Bound, settings: Settings, *keys: str) -> Bound:
+    """Give a bound with the workspace's own threshold laid over, the first of ``keys`` that ``cdp.yml`` has."""
+    own = next((settings.thresholds[key] for key in keys if key in settings.thresholds), None)
+    if own is None:
+        return bound
+    return replace(bound, min=own.min, max=own.max, severity=own.severity or bound.severity, why=own.why)
 
 
 def _duplicate_keys(contract: Contract) -> str:

@@ -30,7 +30,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import StepFailed
+from lakehouse.errors import StepFailed, disk_refusal
 from lakehouse.query.files import escaped_pattern, open_delta, table_sql
 from lakehouse.query.words import identifier, literal, literals
 from lakehouse.settings.settings import Settings
@@ -248,6 +248,9 @@ def file_errors() -> Iterator[None]:
             ) from None
         if not isinstance(wrong, duckdb.IOException) and not _OF_PARQUET.search(text):
             raise
+        refusal = disk_refusal(wrong)
+        if refusal is not None:
+            raise refusal from None
         file = _PARQUET_FILE.search(text)
         raise StepFailed(
             f"the data file {file[1] if file else 'of a table'} is missing or damaged; {FIND_DAMAGE}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
-from lakehouse.errors import StepFailed
+from lakehouse.errors import StepFailed, disk_refusal
 from lakehouse.query.words import duck_type, identifier, literal
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def open_delta(folder: Path, name: str, version: int | None = None) -> DeltaTable:
     """Give the Delta table in a folder at a version, or at its newest one; ``name`` stands in the error.
 
-    A log that cannot be read raises ``StepFailed``.
+    A log that cannot be read, or that the disk refuses to give, raises ``StepFailed``.
     """
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
@@ -27,6 +27,9 @@ def open_delta(folder: Path, name: str, version: int | None = None) -> DeltaTabl
     try:
         return DeltaTable(folder, version=version)
     except (DeltaError, OSError, ValueError) as wrong:
+        refusal = disk_refusal(wrong)
+        if refusal is not None:
+            raise refusal from None
         which = "" if version is None else f" at version {version}"
         raise StepFailed(
             f"the log of {name} cannot be read{which} ({_first_line(wrong)}); restore its _delta_log from a backup",

@@ -17,6 +17,7 @@ from lakehouse.settings.yaml_files import load_yaml, parse_model
 # deltalake decodes the first in a path, and cannot parse a path with the others.
 UNREADABLE_SIGNS = ("%", "[", "]")
 FILE_NAME = "cdp.yml"
+SECRET_LENGTH = 16
 
 
 class _Strict(BaseModel):
@@ -139,15 +140,10 @@ class Settings(BaseModel):
 
         With ``generate_secrets: true`` (demo workspaces) a missing one is made once, readable by its owner only.
         """
-        value = os.environ.get(f"CDP_SECRET_{name.upper()}")
-        if value:
-            return value.encode()
-        file = self.workspace / "secrets" / f"{name}.key"
-        if file.exists():
-            text = file.read_bytes().strip()
-            if len(text) < 16:
-                raise SettingsInvalid("the key is shorter than 16 characters; make a longer one", file=file)
-            return text
+        value = find_secret(name, self.workspace)
+        if value is not None:
+            return value
+        file = secret_file(self.workspace, name)
         self.require_secret(name)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -157,14 +153,41 @@ class Settings(BaseModel):
 
     def require_secret(self, name: str) -> None:
         """Raise ``SettingsInvalid`` where the secret ``name`` is missing and may not be made."""
-        file = self.workspace / "secrets" / f"{name}.key"
+        file = secret_file(self.workspace, name)
         if self.generate_secrets or os.environ.get(f"CDP_SECRET_{name.upper()}") or file.exists():
             return
         raise SettingsInvalid(
             f"the secret '{name}' is missing: set CDP_SECRET_{name.upper()} or write at least 16 random "
-            f"characters to {file} (mode 0600); keep it, the stored keys cannot be matched without it",
+            f"characters to {file} (mode 0600); keep it, what was made with it cannot be matched or verified without it",
             file=self.workspace / FILE_NAME,
         )
+
+
+def secret_file(workspace: Path, name: str) -> Path:
+    """Give where a workspace keeps the secret ``name``."""
+    return workspace / "secrets" / f"{name}.key"
+
+
+def find_secret(name: str, workspace: Path | None) -> bytes | None:
+    """Give the secret ``name`` from ``CDP_SECRET_<NAME>``, or from a workspace's file; None where neither is there."""
+    value = os.environ.get(f"CDP_SECRET_{name.upper()}")
+    if value:
+        return value.encode()
+    file = secret_file(workspace, name) if workspace else None
+    return read_secret(file) if file and file.exists() else None
+
+
+def read_secret(file: Path) -> bytes:
+    """Give the secret in a file; one that cannot be read or is too short raises ``SettingsInvalid``."""
+    try:
+        text = file.read_bytes().strip()
+    except OSError as wrong:
+        raise SettingsInvalid(f"the key cannot be read ({wrong.strerror})", file=file) from None
+    if len(text) < SECRET_LENGTH:
+        raise SettingsInvalid(
+            f"the key is shorter than {SECRET_LENGTH} characters; make a longer one", file=file
+        )
+    return text
 
 
 def find_workspace(folder: str | Path | None = None) -> Path:

@@ -47,6 +47,20 @@ def fit(frame: Frame, contract: Contract) -> Any:
     return frame.select(*[F.col(f"`{c.name}`").cast(c.type).alias(c.name) for c in contract.columns.values()])
 
 
+def rows_without_keys(rows: pa.Table, keys: pa.Table) -> pa.Table:
+    """Give the Arrow rows whose key is not among ``keys``, in their order.
+
+    Only keys are joined: Arrow's join takes no lists and structs along.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    places = pa.array(np.arange(rows.num_rows))
+    numbered = rows.select(keys.column_names).append_column("_place", places)
+    fresh = numbered.join(keys, keys=keys.column_names, join_type="left anti").sort_by("_place")
+    return rows.take(fresh["_place"])
+
+
 def with_lost_columns(rows: Frame, fields: Sequence[Any]) -> Any:
     """Give Arrow rows with nulls in the columns of a table's ``fields`` that its contract has lost; older rows have them."""
     import pyarrow as pa

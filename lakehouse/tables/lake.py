@@ -26,7 +26,7 @@ from lakehouse.settings.settings import Settings
 from lakehouse.states.rule import Change, Mode, Scope, StateCounts, check_state
 from lakehouse.tables.commits import Commits, condition, contract_errors
 from lakehouse.tables.creation import create_table
-from lakehouse.tables.frames import Frame, fit, is_arrow, is_reader
+from lakehouse.tables.frames import Frame, fit, is_arrow, is_reader, rows_without_keys
 from lakehouse.tables.staged_files import StagedFile
 
 if TYPE_CHECKING:
@@ -252,13 +252,9 @@ class Lake:
             rows_of_table = fit(frame, self.contracts.get(table))
             if is_arrow(rows_of_table):
                 keys = self.read_arrow(table, columns=key)
-                fresh = (
-                    rows_of_table.join(keys, keys=key, join_type="left anti")
-                    if keys.num_rows
-                    else rows_of_table
-                )
+                fresh = rows_without_keys(rows_of_table, keys) if keys.num_rows else rows_of_table
                 if fresh.num_rows:
-                    self._commits(table).append(fresh.select(rows_of_table.column_names))
+                    self._commits(table).append(fresh)
             else:
                 fresh = rows_of_table.join(self.read(table).select(*key), on=key, how="left_anti")
                 fresh.select(*rows_of_table.columns).write.format("delta").mode("append").save(

@@ -132,6 +132,27 @@ def test_a_table_that_was_removed_is_told_and_not_begun_anew(shop):
     assert "identity.memberships: the table, or its _delta_log, is missing" in refusal(shop)
 
 
+def cut(log):
+    (log / "00000000000000000001.json").write_text('{"add": {"pa')
+
+
+def no_text(log):
+    (log / "00000000000000000001.json").write_bytes(bytes(range(256)))
+
+
+def damaged_checkpoint(log):
+    DeltaTable(log.parent).create_checkpoint()
+    next(log.glob("*.checkpoint.parquet")).write_bytes(b"no parquet" * 30)
+
+
+@pytest.mark.parametrize("table", ["identity.memberships", "ops.publications", "ops.runs"])
+@pytest.mark.parametrize("damage", [cut, no_text, damaged_checkpoint])
+def test_a_damaged_log_or_checkpoint_is_one_sentence_that_names_the_table(shop, table, damage):
+    damage(shop.lake.joinpath(*table.split("."), "_delta_log"))
+    sentence = refusal(shop)
+    assert f"the log of {table} cannot be read" in sentence and "from a backup" in sentence
+
+
 def test_a_table_that_another_hand_wrote_to_another_content_is_told(shop):
     folder = shop.lake / "identity" / "memberships"
     version = DeltaTable(folder).version()

@@ -1,0 +1,149 @@
+"""A disk that is full, read-only or closed is one sentence and exit 1, whichever library met it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+from deltalake.exceptions import DeltaError
+
+from jobs.cli import run
+from jobs.night.writing import open_for_writing
+from jobs.workspace.make import make_workspace as new_workspace
+from lakehouse.errors import disk_refusal
+
+# As the libraries said it when it happened: deltalake 1.x on a full and a read-only tmpfs, Spark 4, DuckDB 1.x.
+RUST_FULL = "Failed to parse parquet: External: Generic LocalFileSystem error: Unable to copy data to file: No space left on device (os error 28)"
+RUST_READ_ONLY = (
+    "Failed to parse parquet: External: Generic LocalFileSystem error: Unable to open file "
+    "/lake/ops/runs/part-00000-0d69-c000.snappy.parquet#1: Read-only file system (os error 30)"
+)
+JAVA_FULL = (
+    "An error occurred while calling o91.save.\n: java.io.IOException: No space left on device\n\tat sun.nio"
+)
+DUCKDB_CLOSED = 'IO Error: Cannot open file "/lake/x.parquet": Permission denied'
+
+
+def os_error(number, path=None):
+    return OSError(number, os.strerror(number), path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (os_error(errno.ENOSPC, "/lake/HEAD.json"), "at /lake/HEAD.json: No space left on device; free some space there"),
+        (os_error(errno.ENOSPC), "the disk refused to go on: No space left on device"),
+        (os_error(errno.EROFS, "/lake/.cdp.lock"), "Read-only file system; mount it for writing"),
+        (PermissionError(errno.EACCES, "Permission denied", "/lake"), "give this user the right to read and write"),
+        (os_error(errno.EIO, "/lake"), "restore from a backup"),
+        (os_error(errno.EFBIG), "ulimit -f"),
+        (DeltaError(RUST_FULL), "No space left on device"),
+        (DeltaError(RUST_READ_ONLY), "at /lake/ops/runs/part-00000-0d69-c000.snappy.parquet: Read-only file system"),
+        (RuntimeError(JAVA_FULL), "No space left on device"),
+        (RuntimeError(DUCKDB_CLOSED), "at /lake/x.parquet: Permission denied"),
+    ],
+)  # fmt: skip
+def test_what_a_disk_refuses_is_one_sentence_with_what_to_do(wrong, words):
+    refusal = disk_refusal(wrong)
+    assert refusal is not None and refusal.exit_code == 1
+    assert words in str(refusal) and "\n" not in str(refusal)
+    assert "run the same command again; what is published is as it was" in str(refusal)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        KeyError("No space left on device"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/lake"),
+        RuntimeError("ERROR: permission denied for table customers"),
+        ValueError("(os error 2)"),
+    ],
+)
+def test_a_bug_stays_a_bug(wrong):
+    assert disk_refusal(wrong) is None
+
+
+def test_what_a_library_wraps_and_what_hides_it_are_seen():
+    def fail():
+        try:
+            raise os_error(errno.ENOSPC, "/lake")
+        except OSError as full:
+            raise RuntimeError("the write failed") from full
+
+    with pytest.raises(RuntimeError) as wrapped:
+        fail()
+    assert "No space left on device" in str(disk_refusal(wrapped.value))
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """A workspace whose night takes the lock, makes the tables and writes to the ledger, and needs no JVM."""
+
+    def run_night(settings, business_date, **_):
+        with open_for_writing(settings, business_date, "nightly") as writer:
+            ledger = writer.attempt(business_date, "f").ledger
+            with ledger.step("nightly"):
+                pass
+
+    monkeypatch.setattr("jobs.night.nightly.run_night", run_night)
+    monkeypatch.setattr("jobs.night.nightly.summary_line", str)
+    new_workspace(tmp_path / "shop", "minimal")
+    return tmp_path / "shop"
+
+
+def nightly(shop, capsys):
+    capsys.readouterr()
+    code = run(["nightly", "--date", "2026-01-05", "--workspace", str(shop)])
+    return code, capsys.readouterr().err
+
+
+def test_a_full_disk_ends_a_night_with_one_sentence(shop, capsys, monkeypatch):
+    def refuse(*_, **__):
+        raise DeltaError(RUST_FULL)
+
+    monkeypatch.setattr("deltalake.write_deltalake", refuse)
+    code, err = nightly(shop, capsys)
+    assert code == 1 and "Traceback" not in err
+    assert (
+        err.strip()
+        .splitlines()[-1]
+        .startswith("cdp: the disk refused to go on: No space left on device; free")
+    )
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of a tenth of a megabyte; only who may mount has one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)], check=False, capture_output=True)  # fmt: skip
+    if mount.returncode:
+        pytest.skip("this user may not mount a disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full_or_read_only_is_told(shop, small_disk, capsys):
+    (shop / "cdp.yml").write_text(f"lake: {small_disk}/lake\n")
+    code, err = nightly(shop, capsys)
+    assert code == 1 and "Traceback" not in err
+    assert "No space left on device; free some space there" in err
+    shutil.rmtree(small_disk / "lake")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    code, err = nightly(shop, capsys)
+    assert code == 1 and "Read-only file system; mount it for writing" in err
+
+
+def test_deltalake_says_a_full_disk_as_the_sentence_expects(small_disk):
+    with pytest.raises(DeltaError) as full:
+        write_deltalake(small_disk / "table", pa.table({"n": pa.array(range(500_000))}))
+    assert "No space left on device" in str(disk_refusal(full.value))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises((DeltaError, OSError)) as closed:
+        write_deltalake(small_disk / "table", pa.table({"n": [1]}))
+    assert "Read-only file system" in str(disk_refusal(closed.value))
