@@ -49,6 +49,11 @@ def _section(contract: Contract) -> str:
         mark = "" if not column.required else " (required)"
         meaning = f"{column.description}{mark}.{values}".replace("|", "\\|")
         lines.append(f"| {column.name} | `{column.type}` | {column.level} | {meaning} |")
+    if contract.references:
+        lines += ["", "| must be known | by | refused as | why |", "| --- | --- | --- | --- |"]
+        for reference in contract.references:
+            names = ", ".join(reference.columns)
+            lines.append(f"| {reference.table} | {names} | `{reference.reason}` | {reference.why} |")
     if contract.bounds:
         lines += [
             "",
