@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,14 @@ class Verification:
     failures: tuple[str, ...]
     published: int | None = None
     valid_until: str | None = None
+    superseded_by: str | None = None
+    """The run that the segment's pointer names instead; its delta or snapshot takes people out who are in this one."""
 
 
 def verify(folder: Path, *, at: datetime | None = None) -> list[Verification]:
     """Verify every run below ``folder``: a run, a segment, a destination or the whole published folder.
 
-    ``at`` is the instant the audience shall be used: the newest run of a segment fails when it is over by then. A
+    An earlier run of a segment says which one superseded it, and fails where it is what was asked for. ``at`` is the instant the audience shall be used: the newest run of a segment fails when it is over by then. A
     folder without any run raises ``UsageError``.
     """
     folder = folder.resolve()
@@ -50,7 +52,21 @@ def verify(folder: Path, *, at: datetime | None = None) -> list[Verification]:
     if not runs:
         raise UsageError(f"there is no published audience in {folder}")
     verifications = [_verify_checked(run, at if is_newest(run) else None) for run in runs]
+    verifications = [_told_of_successor(one, is_asked_for=one.folder == folder) for one in verifications]
     return verifications + [_verify_pointer(root) for root in sorted({segment_root(run) for run in runs})]
+
+
+def _told_of_successor(verification: Verification, *, is_asked_for: bool) -> Verification:
+    """Add the run that superseded a run; a failure for whoever asks whether this very run may be used."""
+    run = verification.folder
+    latest = read_latest(segment_root(run))
+    if latest is None or segment_root(run) / latest["path"] == run:
+        return verification
+    sentence = (
+        f"run {latest['run_id']} (seq {latest['seq']}) superseded this one, which must not be used any more"
+    )
+    failures = (*verification.failures, sentence) if is_asked_for else verification.failures
+    return replace(verification, failures=failures, superseded_by=latest["run_id"])
 
 
 def verify_run(run: Path, *, at: datetime | None = None) -> Verification:

@@ -133,8 +133,9 @@ def verify(folder: Path | None, is_all: bool, at: str | None, workspace: Path | 
         for failure in verification.failures:
             click.echo(f"{verification.folder}: {failure}", err=True)
         if not verification.failures and verification.published is not None:
+            word = "old " if verification.superseded_by else "good"
             click.echo(
-                f"good  {verification.published:>8} people, valid until {verification.valid_until}  {verification.folder}"
+                f"{word}  {verification.published:>8} people, valid until {verification.valid_until}  {verification.folder}"
             )
     return 1 if faults or any(verification.failures for verification in verifications) else 0
 
