@@ -42,18 +42,26 @@ def standing_runs(
     rows = lake.read_arrow("segments.deliveries", columns=["destination", "code", "as_of"]).to_pylist()
     runs = []
     for name, code in sorted({(row["destination"], row["code"]) for row in rows} - replacements):
-        if name not in destinations:
-            log.debug(
-                "segment %s: the destination %s is no longer known, nothing is recalled there", code, name
-            )
-            continue
-        root = destination_folder(lake.settings, name, destinations[name]) / code
-        latest = read_latest(root)
+        is_known = name in destinations
+        folder = (
+            destination_folder(lake.settings, name, destinations[name])
+            if is_known
+            else lake.settings.published / name
+        )
+        latest = read_latest(folder / code)
         if latest is None or latest["as_of"] > business_date.isoformat():
             continue
         hours = _hours_left(latest["valid_until"], business_date, lake.settings.zone)
-        if hours > 0:
-            runs.append(_standing_run(lake, root / latest["path"], name, business_date, hours))
+        if hours > 0 and is_known:
+            runs.append(_standing_run(lake, folder / code / latest["path"], name, business_date, hours))
+        elif hours > 0:
+            log.warning(
+                "the audience of segment %s stands until %s at %s, which destinations.yml no longer names: nobody who withdraws is "
+                "taken out of it",
+                code,
+                latest["valid_until"],
+                name,
+            )
     return tuple(runs)
 
 

@@ -136,6 +136,23 @@ def test_nobody_is_recalled_where_nobody_withdrew_or_nothing_stands(bank):
     assert state(bank) == files, "the audience was over on 20 November at six"
 
 
+def test_a_destination_that_is_no_longer_named_is_told_of_while_its_audience_stands(bank, caplog):
+    (bank.settings.workspace / "destinations.yml").write_text(
+        DESTINATIONS_YML.replace("  engine:", "  other:")
+    )
+    withdraw(bank, 1)
+    files = state(bank)
+    publish(bank, NEXT)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "the audience of segment rich stands until 2026-11-20T06:00:00+08:00 at engine, which destinations.yml no longer names: "
+        "nobody who withdraws is taken out of it"
+    ]
+    caplog.clear()
+    publish(bank, NEXT + dt.timedelta(days=1))
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    assert state(bank) == files
+
+
 def test_a_person_who_was_merged_leaves_by_their_word_of_today(bank):
     bank.append("identity.redirects", rows_of("identity.redirects", [{"from_one_id": 1, "to_one_id": 3}]))
     withdraw(bank, 3)
