@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
     from delivery.destinations import Destination
     from delivery.staging import StagedAudience
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
-    from vocabulary.audience import Audience
+    from vocabulary.audience import Audience, StandingRun
 
 
 def read_destinations(settings: Settings) -> dict[str, Destination]:
@@ -22,6 +23,15 @@ def read_destinations(settings: Settings) -> dict[str, Destination]:
     from delivery import destinations as module
 
     return module.read_destinations(settings.workspace)
+
+
+def standing_runs(
+    lake: Lake, business_date: date, audiences: Iterable[Audience], destinations: Mapping[str, Destination]
+) -> tuple[StandingRun, ...]:
+    """Give the runs that may still be used and that the night does not replace; see ``delivery.standing``."""
+    from delivery import standing
+
+    return standing.standing_runs(lake, business_date, audiences, destinations)
 
 
 def stage(

@@ -83,6 +83,7 @@ def delivery_rows(audiences: Iterable[StagedAudience]) -> list[dict[str, Any]]:
             "destination": audience.destination,
             "code": audience.segment,
             "as_of": audience.as_of,
+            "purpose": audience.purpose,
             "seq": audience.seq,
             "attempt": 1,
             "status": "DELIVERED",
@@ -105,13 +106,14 @@ def _write_recipients(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
                 "destination": pa.array([audience.destination] * audience.recipients.num_rows, pa.string()),
                 "recipient_key": audience.recipients["recipient_key"],
                 "one_id": audience.recipients["one_id"],
+                "since": pa.array([audience.as_of] * audience.recipients.num_rows, pa.date32()),
             }
         )
         for audience in audiences
     ]
     if parts:
         together = pa.concat_tables(parts)
-        unique = together.group_by(["destination", "recipient_key", "one_id"]).aggregate([]).sort_by(
+        unique = together.group_by(["destination", "recipient_key", "one_id", "since"]).aggregate([]).sort_by(
             [("destination", "ascending"), ("recipient_key", "ascending")]
         )  # fmt: skip
         lake.extend_dictionary("segments.recipients", unique)

@@ -59,6 +59,7 @@ class StagedAudience:
     run_id: str
     seq: int
     as_of: date
+    purpose: str
     published: int
     root: Path
     path: str
@@ -147,6 +148,7 @@ def stage_audience(
         run_id=run_id,
         seq=seq,
         as_of=audience.as_of,
+        purpose=audience.purpose,
         published=snapshot.num_rows,
         root=root,
         path=f"{day}/run={run_id}",
@@ -195,6 +197,7 @@ def _delivered_run(
         run_id=manifest["run_id"],
         seq=manifest["seq"],
         as_of=audience.as_of,
+        purpose=audience.purpose,
         published=manifest["counts"]["published"],
         root=root,
         path=path,

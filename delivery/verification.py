@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ class Verification:
     valid_until: str | None = None
     destination: str | None = None
     is_signature_checked: bool = False
+    superseded_by: str | None = None
+    """The run that the segment's pointer names instead; its delta or snapshot takes people out who are in this one."""
 
 
 def no_keys(destination: str) -> None:
@@ -57,7 +59,7 @@ def verify(
 ) -> list[Verification]:
     """Verify every run below ``folder``: a run, a segment, a destination, the whole published folder, or a copy of one.
 
-    ``at`` is the instant the audience shall be used: the newest run of a segment fails when it is over by then. A run of
+    An earlier run of a segment says which one superseded it, and fails where it is what was asked for. ``at`` is the instant the audience shall be used: the newest run of a segment fails when it is over by then. A run of
     whose destination ``keys`` has the key must have its signature where ``needs_signature``; else runs that an earlier key
     signed, or none, are left to the comparison with the lake. A folder without any run raises ``UsageError``.
     """
@@ -71,12 +73,27 @@ def verify(
         _verify_checked(run, at if is_newest(run) else None, keys, needs_signature=needs_signature)
         for run in runs
     ]
+    verifications = [_told_of_successor(one, is_asked_for=one.folder == folder) for one in verifications]
     roots = {root for run in runs if (root := segment_root(run)) is not None}
     # A run that was copied alone has no pointer: only a segment's folder that is looked at as a whole must have one.
     roots_with_pointer = {
         root for root in roots if (root / LATEST).exists() or root == folder or folder in root.parents
     }
     return verifications + [_verify_pointer(root) for root in sorted(roots_with_pointer)]
+
+
+def _told_of_successor(verification: Verification, *, is_asked_for: bool) -> Verification:
+    """Add the run that superseded a run; a failure for whoever asks whether this very run may be used."""
+    run = verification.folder
+    root = segment_root(run)
+    latest = None if root is None else read_latest(root)
+    if root is None or latest is None or root / latest["path"] == run:
+        return verification
+    sentence = (
+        f"run {latest['run_id']} (seq {latest['seq']}) superseded this one, which must not be used any more"
+    )
+    failures = (*verification.failures, sentence) if is_asked_for else verification.failures
+    return replace(verification, failures=failures, superseded_by=latest["run_id"])
 
 
 def verify_run(

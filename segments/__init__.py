@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
 
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from segments.choosing.evaluation import SegmentsResult
     from segments.language.checks import Surroundings
+    from vocabulary.audience import Audience, StandingRun
 
 
 def check_specs(settings: Settings, surroundings: Surroundings) -> tuple[str, ...]:
@@ -31,3 +33,11 @@ def evaluate(lake: Lake, business_date: date, surroundings: Surroundings) -> Seg
     from segments.choosing import evaluation
 
     return evaluation.evaluate(lake, business_date, surroundings)
+
+
+def recalled_audiences(lake: Lake, business_date: date, runs: Iterable[StandingRun]) -> tuple[Audience, ...]:
+    """Give runs that still stand without the people who withdrew; see ``segments.choosing.recalls``."""
+    from segments.choosing import recalls
+    from vocabulary.policy import read_policy
+
+    return recalls.recalled_audiences(lake, business_date, runs, read_policy(lake.settings.workspace))

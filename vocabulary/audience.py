@@ -53,3 +53,13 @@ class Audience:
     def major(self) -> int:
         """The part of the version that changes with the meaning."""
         return int(self.version.split(".")[0])
+
+
+@dataclass(frozen=True)
+class StandingRun:
+    """A run that a destination may still use and that no audience of the night replaces."""
+
+    audience: Audience
+    """What was delivered, with the hours it may still be used after the business date; its people by the OneIDs of then."""
+    as_of: date
+    """The business date of the run."""

@@ -164,6 +164,13 @@ class Volume(_Strict):
     from_records: int = Field(default=1000, ge=1)
 
 
+class UnknownReferences(_Strict):
+    """How many records of a night may refer to what is not known: from so many on, no more than this share."""
+
+    ratio: float = Field(default=0.1, ge=0, lt=1)
+    from_records: int = Field(default=1000, ge=1)
+
+
 class RowRule(_Strict):
     """A reason to refuse a whole source row: ``refuse_when`` is true."""
 
@@ -215,6 +222,7 @@ class Feed(_Strict):
     required: bool = False
     late_after_days: int | None = Field(default=None, ge=0, le=400)
     volume: Volume | Literal["any"] = Volume()
+    unknown_references: UnknownReferences | Literal["any"] = UnknownReferences()
     order: int = 50
     extract: Extract | None = None
     files: Files

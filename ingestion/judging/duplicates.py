@@ -52,7 +52,8 @@ class Duplicates:
     """Records that do not become rows though nothing in them is wrong. A relation without rows is None.
 
     ``twins`` (``_file, _row``): records equal to an earlier one of their night. ``conflicts`` (``_file, _row, reason``):
-    records that are refused because one delivery states their key in different ways. ``repeated_rows``
+    records that are refused because they name what another table does not hold, or because one delivery states their key in
+    different ways. ``repeated_rows``
     (``_file, _row, _entry``), by the index of a table: rows whose key another row has.
     """
 
@@ -97,12 +98,15 @@ def name_paths(desk: Desk, records: Relation) -> None:
     desk.run(f"CREATE TYPE path AS ENUM ({literals(paths) or literal('')})")
 
 
-def find_duplicates(desk: Desk, records: Records, earlier_keys: Mapping[str, str]) -> Duplicates:
-    """Find the records and rows that repeat others.
+def find_duplicates(
+    desk: Desk, records: Records, earlier_keys: Mapping[str, str], known_rows: Mapping[str, str]
+) -> Duplicates:
+    """Find the records and rows that repeat others, and records that name what nobody knows.
 
-    ``earlier_keys`` is SQL, by table, of the keys that earlier nights brought.
+    ``earlier_keys`` is SQL, by table, of the keys that earlier nights brought; ``known_rows`` is SQL of the rows of tables
+    that contracts refer to.
     """
-    return _Search(desk, records, earlier_keys).duplicates()
+    return _Search(desk, records, earlier_keys, known_rows).duplicates()
 
 
 def _days_back(feed: Feed, table: TableMap, is_history: bool) -> int:
@@ -114,8 +118,11 @@ def _days_back(feed: Feed, table: TableMap, is_history: bool) -> int:
 class _Search:
     """One search for duplicates: every step keeps relations for the next."""
 
-    def __init__(self, desk: Desk, records: Records, earlier_keys: Mapping[str, str]) -> None:
+    def __init__(
+        self, desk: Desk, records: Records, earlier_keys: Mapping[str, str], known_rows: Mapping[str, str]
+    ) -> None:
         self.desk, self.records, self.earlier_keys = desk, records, earlier_keys
+        self.known_rows = known_rows
         self.feed, self.maps, self.outcome = records.feed, records.maps, records.outcome
 
     def duplicates(self) -> Duplicates:
@@ -212,10 +219,10 @@ class _Search:
         )
 
     def _conflicts(self) -> Relation:
-        """Keep all records of a key that one delivery states in different ways: nobody can say which is right."""
-        self.conflicts = self.desk.keep(
-            "conflicts", f"SELECT {_PLACE}, CAST(NULL AS VARCHAR) AS reason LIMIT 0"
-        )
+        """Keep records that name what nobody knows, and all of a key that one delivery states in different ways."""
+        unknown = self._unknown_references()
+        nothing = f"SELECT {_PLACE}, CAST(NULL AS VARCHAR) AS reason LIMIT 0"
+        self.conflicts = self.desk.keep("conflicts", unknown or nothing)
         for table in self.maps:
             if not table.is_single or key_policy(self.feed, table.name)[0] != "refuse":
                 continue
@@ -228,6 +235,29 @@ class _Search:
                 FROM {self._standing(table)}) WHERE n > 1""",
             )
         return self.conflicts
+
+    def _unknown_references(self) -> str | None:
+        """Give SQL of the records that refer to rows another table did not hold before their night, each with one reason."""
+        parts = []
+        for table in self.maps:
+            for at, reference in enumerate(table.contract.references):
+                rows_known = self.known_rows.get(reference.table)
+                for i in range(len(table.entries)) if rows_known is not None else ():
+                    same = " AND ".join(
+                        f"known.{name} = r.{table.place(i, name)}" for name in reference.columns
+                    )
+                    parts.append(
+                        f"SELECT _file, _row, {at} AS place, {literal(reference.reason)} AS reason\n"
+                        f"FROM (FROM {self.records.mapped_records} WHERE is_ok AND in{table.index}_{i}) r\n"
+                        f"WHERE NOT EXISTS (FROM ({rows_known}) known WHERE {same}\n"
+                        f"  AND (known.{reference.before} IS NULL OR known.{reference.before} < r._night))"
+                    )
+        if not parts:
+            return None
+        return (
+            f"SELECT _file, _row, arg_min(reason, place) AS reason FROM ({' UNION ALL '.join(parts)})\n"
+            f"ANTI JOIN {self.twins} USING (_file, _row) GROUP BY _file, _row"
+        )
 
     def _repeated_rows(self, table: TableMap) -> Relation:
         """Keep ``_file, _row, _entry`` of the rows of a table whose key another row has."""

@@ -22,7 +22,7 @@ from ingestion.records.landing import ARRIVED_ON, Nights
 from ingestion.records.record_files import RecordFiles
 from lakehouse.query.desk import Desk, Relation, open_alone
 from lakehouse.query.files import parquet_call
-from lakehouse.query.words import literal
+from lakehouse.query.words import literal, literals
 from lakehouse.tables.staged_files import StagedFile
 
 # What DuckDB may hold beside the JVM; beyond, it writes to the exchange folder.
@@ -99,6 +99,17 @@ class Judgement:
         if relation is None:
             return []
         return self.desk.rows(f"SELECT _file, count(*) FROM {relation} GROUP BY _file")
+
+    def unknown_references(self) -> int:
+        """Count the records that are refused because they refer to what another table does not hold."""
+        reasons = [reference.reason for table in self.maps for reference in table.contract.references]
+        if self.duplicates.conflicts is None or not reasons:
+            return 0
+        return int(
+            self.desk.value(
+                f"SELECT count(*) FROM {self.duplicates.conflicts} WHERE reason IN ({literals(reasons)})"
+            )
+        )
 
     def refused_rows(self) -> list[dict[str, Any]]:
         """Give ``_file, _row, _raw, reasons`` of every refused record, in the order of the files."""
@@ -183,13 +194,15 @@ def judge_records(
     by_spark: Callable[[RecordFiles, Path], None],
     earlier_keys: Mapping[str, str],
     earlier_folders: Sequence[Path] = (),
+    known_rows: Mapping[str, str] | None = None,
     in_process: bool = True,
 ) -> Judgement:
     """Judge the records that were read into ``folder/records``.
 
     ``by_spark`` maps records into Parquet in another folder, for what this process must not compute itself;
     with ``in_process`` false that is everything. ``earlier_keys`` gives, per fact table, DuckDB SQL of the keys that
-    earlier nights brought within the feed's days of looking back, from files in ``earlier_folders``.
+    earlier nights brought within the feed's days of looking back, from files in ``earlier_folders``. ``known_rows`` gives
+    DuckDB SQL of the tables that contracts refer to; a reference to a table that is not given is not checked.
     """
     maps = table_maps(feed)
     desk = open_alone(folders=[folder, *earlier_folders], memory=MEMORY, spill=folder / "spilled")
@@ -234,7 +247,7 @@ def judge_records(
     records = Records(
         feed, maps, nights.is_history, delivered_records, outcome, desk.define("mapped", mapped_sql)
     )
-    duplicates = find_duplicates(desk, records, earlier_keys)
+    duplicates = find_duplicates(desk, records, earlier_keys, known_rows or {})
     has_refused = desk.value(f"SELECT count(*) FROM {outcome} WHERE NOT is_ok") > 0
     return Judgement(feed, maps, nights, desk, records, duplicates, has_refused)
 

@@ -20,7 +20,7 @@ from ingestion.inbox.files import Choice, LedgerRow, choose_files
 from ingestion.inbox.inbox import FileHashes, find_files
 from ingestion.judging import mapping, volume
 from ingestion.judging.judging import Judgement
-from ingestion.nights import books
+from ingestion.nights import books, references
 from ingestion.nights.landing_tables import create_landing_tables
 from ingestion.nights.work import FeedWork, analyse_all, judge, read_all, side_by_side
 from ingestion.records import landing
@@ -175,6 +175,7 @@ def write_feed(
     with closing(judge(lake, work)) as judgement, ThreadPoolExecutor(max_workers=1) as other:
         start = time.monotonic()
         book = books.count_records(judgement, work.readings)
+        references.check_unknown_references(work, judgement.unknown_references())
         work.add_seconds("count", start)
         landing_start = time.monotonic()
         landing_future = other.submit(land)

@@ -18,6 +18,7 @@ from ingestion.records.landing import Nights
 from ingestion.records.reading import SPARK_READS_FROM_BYTES, FileReading, read_files, read_files_by_spark
 from ingestion.records.record_files import RecordFiles
 from lakehouse.contracts.reading import contract
+from lakehouse.query.desk import newest_sql
 from lakehouse.query.files import file_paths, parquet_call
 from lakehouse.query.words import literal
 
@@ -179,9 +180,16 @@ def judge(lake: Lake, work: FeedWork) -> judging.Judgement:
         by_spark=by_spark, in_process=is_in_process(lake, work),
         earlier_keys={table: sql for table, sql in keys.items() if sql is not None},
         earlier_folders=lake.folders,
+        known_rows=known_rows(lake, work.feed),
     )  # fmt: skip
     work.add_seconds("judge", start)
     return judgement
+
+
+def known_rows(lake: Lake, feed: Feed) -> dict[str, str]:
+    """Give, as DuckDB SQL, the rows of the tables that the contracts of a feed's tables refer to."""
+    references = [reference for table in feed.tables for reference in contract(table).references]
+    return {reference.table: newest_sql(lake.settings, reference.table) for reference in references}
 
 
 def map_into_parquet(session: SparkSession, records: RecordFiles, into: Path, nights: Nights) -> None:

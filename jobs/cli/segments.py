@@ -144,8 +144,9 @@ def verify(
             click.echo(f"{verification.folder}: {failure}", err=True)
         if not verification.failures and verification.published is not None:
             signature = "signature good" if verification.is_signature_checked else "signature not checked"
+            word = "old " if verification.superseded_by else "good"
             click.echo(
-                f"good  {verification.published:>8} people, valid until {verification.valid_until}, {signature}  "
+                f"{word}  {verification.published:>8} people, valid until {verification.valid_until}, {signature}  "
                 f"{verification.folder}"
             )
     unchecked = {v.destination for v in verifications if v.destination and not v.is_signature_checked}

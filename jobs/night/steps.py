@@ -67,7 +67,10 @@ def publish(lake: Lake, business_date: date) -> dict[str, Any]:
     import segments
 
     result = segments.evaluate(lake, business_date, read_surroundings(lake.settings))
-    audiences = delivery.stage(lake, result.audiences, delivery.read_destinations(lake.settings))
+    destinations = delivery.read_destinations(lake.settings)
+    standing = delivery.standing_runs(lake, business_date, result.audiences, destinations)
+    recalls = segments.recalled_audiences(lake, business_date, standing)
+    audiences = delivery.stage(lake, (*result.audiences, *recalls), destinations)
     try:
         check_gate(lake, "segments", business_date)
         check_churn(lake, business_date)

@@ -21,8 +21,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     from identity.rules.rules import RulesFile
     from ingestion.feeds.feeds import Feed
     from lakehouse.settings.settings import SettingsFile
-    from segments.language.policy import Policy
     from segments.language.spec import SpecFile
+    from vocabulary.policy import Policy
     from vocabulary.registry import _File
 
     models: dict[str, type[BaseModel]] = {

@@ -54,6 +54,20 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """Another table that must hold what ``columns`` of a row name, by the same names, when the row arrives.
+
+    Of that table only rows of earlier nights count: those whose day in the column ``before`` is earlier, or null.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    before: str
+    reason: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Contract:
     """What a table promises; ``columns`` includes the pipeline columns its shape adds."""
 
@@ -67,6 +81,7 @@ class Contract:
     event_date: str | None = None
     partition_by: tuple[str, ...] = ()
     bounds: tuple[Bound, ...] = ()
+    references: tuple[Reference, ...] = ()
     retention_days: int | None = None
     retention_why: str = ""
     not_covered: tuple[str, ...] = ()

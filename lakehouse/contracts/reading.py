@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from lakehouse.contracts.contract import Bound, Column, Contract, Level, Shape, normalised_type
+from lakehouse.contracts.contract import Bound, Column, Contract, Level, Reference, Shape, normalised_type
 from lakehouse.errors import ContractBroken, SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, load_plain_yaml, load_yaml, parse_model
 
@@ -69,6 +69,16 @@ class BoundEntry(_Strict):
     severity: Literal["stop", "warn"] = "stop"
 
 
+class ReferenceEntry(_Strict):
+    """One reference of a contract file."""
+
+    table: str
+    columns: tuple[str, ...] = Field(min_length=1)
+    before: str
+    reason: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    why: str = Field(min_length=1)
+
+
 class RetentionEntry(_Strict):
     """How long rows are kept, and why so long."""
 
@@ -89,6 +99,7 @@ class ContractFile(_Strict):
     event_date: str | None = None
     partition_by: tuple[str, ...] = ()
     bounds: tuple[BoundEntry, ...] = ()
+    references: tuple[ReferenceEntry, ...] = ()
     retention: RetentionEntry | None = None
     not_covered: tuple[str, ...] = ()
     checked: bool = True
@@ -96,7 +107,13 @@ class ContractFile(_Strict):
     @model_validator(mode="after")
     def _names_are_columns(self) -> ContractFile:
         names = {*self.columns, *(column.name for column in _PIPELINE.get(self.shape, ()))}
-        for name in (*self.key, *self.partition_by, *([self.event_date] if self.event_date else [])):
+        reference_columns = [name for reference in self.references for name in reference.columns]
+        for name in (
+            *self.key,
+            *self.partition_by,
+            *([self.event_date] if self.event_date else []),
+            *reference_columns,
+        ):
             if name not in names:
                 raise ValueError(f"'{name}' is no column of the table")
         return self
@@ -125,6 +142,7 @@ def build_contract(tree: dict[str, Any], *, file: str | Path = "(derived)") -> C
         event_date=entries.event_date,
         partition_by=entries.partition_by or (("_arrived_on",) if entries.shape == "fact" else ()),
         bounds=tuple(Bound(**bound.model_dump()) for bound in entries.bounds),
+        references=tuple(Reference(**reference.model_dump()) for reference in entries.references),
         retention_days=retention.days if retention else None,
         retention_why=retention.why if retention else "",
         not_covered=entries.not_covered,

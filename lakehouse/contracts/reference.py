@@ -50,6 +50,11 @@ def _section(contract: Contract) -> str:
         mask = " Masked for readers." if column.masked else ""
         meaning = f"{column.description}{mark}.{values}{mask}".replace("|", "\\|")
         lines.append(f"| {column.name} | `{column.type}` | {column.level} | {meaning} |")
+    if contract.references:
+        lines += ["", "| must be known | by | refused as | why |", "| --- | --- | --- | --- |"]
+        for reference in contract.references:
+            names = ", ".join(reference.columns)
+            lines.append(f"| {reference.table} | {names} | `{reference.reason}` | {reference.why} |")
     if contract.bounds:
         lines += [
             "",

@@ -8,12 +8,14 @@ an earlier night wins over the bucket. A person whose merged predecessors were g
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.words import literal
-from segments.language.buckets import BUCKETS, bucket_duckdb_sql
-from segments.language.policy import Policy
 from segments.language.spec import DEFAULT_ARM, Segment, Split
+from vocabulary.buckets import BUCKETS, bucket_duckdb_sql, share
+from vocabulary.contact_rules import earlier_arms_sql
+from vocabulary.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,6 @@ def local_salt(segment: Segment) -> str:
 def experiment_salt(split: Split) -> str:
     """Give the name arms are kept under; the bucket is the layer's, so that experiments of a layer do not mix."""
     return f"{split.layer}/{split.experiment}"
-
-
-def share(percent: float) -> int:
-    """Give how many of the 10,000 buckets a percentage is."""
-    return round(percent * BUCKETS / 100)
 
 
 def rollout_sql(segment: Segment) -> str:
@@ -92,16 +89,13 @@ def arm_sql(segment: Segment, arms: Relation) -> ArmSql:
     return _sticky(experiment_salt(split), arms, "experiment_arm", bucket, arm, in_range)
 
 
-def earlier_arms(desk: Desk, assignments: Relation, redirects: Relation) -> Relation:
-    """Give what earlier nights assigned, by today's OneIDs: salt, one_id, arm and how many different arms (``arms``).
+def earlier_arms(desk: Desk, assignments: Relation, redirects: Relation, business_date: date) -> Relation:
+    """Keep what nights before the date assigned; see ``vocabulary.contact_rules.earlier_arms_sql``.
 
-    ``assignments`` has salt, one_id and arm; ``redirects`` has from_one_id and to_one_id of merged people.
+    ``assignments`` has salt, one_id, arm and assigned_on; ``redirects`` has from_one_id and to_one_id of merged people.
     """
-    return desk.keep(
-        "earlier_arms",
-        "SELECT a.salt, coalesce(r.to_one_id, a.one_id) AS one_id, min(a.arm) AS arm, count(DISTINCT a.arm) AS arms\n"
-        f"FROM {assignments} a LEFT JOIN {redirects} r ON r.from_one_id = a.one_id\nGROUP BY ALL",
-    )
+    sql = earlier_arms_sql(str(assignments), str(redirects), literal(business_date))
+    return desk.keep("earlier_arms", sql)
 
 
 def _sticky(salt: str, arms: Relation, alias: str, bucket: str, arm: str, in_range: str) -> ArmSql:

@@ -16,8 +16,8 @@ from segments.choosing.suppression import channel_sql, person_facts_sql, reason_
 from segments.language.checks import OFFER_TAG, all_leaves
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
 from segments.language.operators import comparison_sql, test_sql
-from segments.language.policy import Policy
 from segments.language.spec import Segment
+from vocabulary.policy import Policy
 
 LIST_VIEW = "segment_lists"
 TAG_TABLE = "tags.customer_tags"

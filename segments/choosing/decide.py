@@ -18,19 +18,13 @@ from lakehouse.query.hashing import frame_hash, text_hash
 from lakehouse.query.words import identifier, literal
 from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql
 from segments.choosing.compile import Leaves, published_tags, value_column
-from segments.choosing.suppression import (
-    REASONS,
-    allowed_column,
-    channel_sql,
-    opt_out_column,
-    reason_sql,
-    usable_column,
-)
+from segments.choosing.suppression import REASONS, channel_sql, reason_sql
 from segments.language.checks import GIVEN_COLUMNS, all_leaves
 from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
-from segments.language.policy import Policy
 from segments.language.spec import Segment
 from vocabulary.audience import Audience
+from vocabulary.contact_rules import allowed_column, opt_out_column, usable_column
+from vocabulary.policy import Policy
 from vocabulary.tag_facts import TagFacts
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse.contracts.reading import contract
-from lakehouse.query.words import literal
 from segments.choosing.assignment import earlier_arms
 
 if TYPE_CHECKING:
@@ -38,10 +37,7 @@ def read_earlier_nights(lake: Lake, desk: Desk, business_date: date) -> EarlierN
     redirects = desk.lend("redirects", lake.read_arrow("identity.redirects", columns=columns))
     columns = ["salt", "one_id", "arm", "assigned_on"]
     assignments = desk.lend("assignments", lake.read_arrow("segments.assignments", columns=columns))
-    earlier = desk.define(
-        "earlier_assignments", f"SELECT * FROM {assignments} WHERE assigned_on < {literal(business_date)}"
-    )
-    return EarlierNights(members, redirects, earlier_arms(desk, earlier, redirects))
+    return EarlierNights(members, redirects, earlier_arms(desk, assignments, redirects, business_date))
 
 
 def earlier_members(lake: Lake, business_date: date) -> pa.Table:

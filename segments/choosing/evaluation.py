@@ -32,6 +32,7 @@ from segments.language.conditions import ListLeaf, TagLeaf
 from segments.language.lists import StaticList, read_list
 from segments.language.spec import Segment
 from vocabulary.audience import Audience
+from vocabulary.policy import CONSENT_FILE, Policy
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
@@ -98,6 +99,7 @@ def _decide_all(
 ) -> tuple[list[SegmentDecision], EarlierNights]:
     segments, policy = catalogue.segments, catalogue.site.policy
     _refuse_missing_tags(lake, segments)
+    _tell_unknown_age(policy, segments)
     lists = _read_lists(lake.settings.workspace, segments)
     offers = {s.code: _offer_risk(lake, s) for s in segments}
     leaf_table = compile_leaf_table(segments, business_date=business_date, policy=policy)
@@ -126,6 +128,19 @@ def _decide_all(
             members[segment.code] = decision.members
             decisions.append(decision)
     return sorted(decisions, key=lambda d: d.segment.code), earlier
+
+
+def _tell_unknown_age(policy: Policy, segments: Sequence[Segment]) -> None:
+    """Log that a site's own policy takes people for adults whose birth date nobody states, on every night that uses it."""
+    codes = [segment.code for segment in segments if segment.spec.purpose == "marketing"]
+    if policy.unknown_age and codes:
+        log.warning(
+            "%s takes people of %s without a known birth date for adults in %s: %s",
+            CONSENT_FILE,
+            ", ".join(policy.unknown_age.adult_sources),
+            ", ".join(codes),
+            policy.unknown_age.why,
+        )
 
 
 def _read_lists(workspace: Path, segments: Sequence[Segment]) -> dict[str, StaticList]:

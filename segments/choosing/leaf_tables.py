@@ -7,6 +7,7 @@ by sqlglot, runs in DuckDB on the same Delta files; a test holds the two equal, 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -78,12 +79,20 @@ def _by_spark(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table, 
 
 
 def _by_duckdb(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table) -> Relation:
+    lists = {LIST_VIEW: desk.lend(LIST_VIEW, entries)}
+    return desk.keep("leaf_table", duckdb_sql(lake, desk, leaf_table.sql, leaf_table.tables, lists))
+
+
+def duckdb_sql(
+    lake: Lake, desk: Desk, sql: str, tables: Iterable[str], relations_by_name: Mapping[str, Relation]
+) -> str:
+    """Give Spark SQL over tables of the lake, as they are now, and over relations of a desk as SQL of that desk."""
     import sqlglot
     from sqlglot import exp
 
-    relations = {table: desk.define(table, newest_sql(lake.settings, table)) for table in leaf_table.tables}
-    relations[LIST_VIEW] = desk.lend(LIST_VIEW, entries)
-    query = sqlglot.parse_one(leaf_table.sql, read="spark")
+    relations = {table: desk.define(table, newest_sql(lake.settings, table)) for table in tables}
+    relations |= relations_by_name
+    query = sqlglot.parse_one(sql, read="spark")
     for table in list(query.find_all(exp.Table)):
         relation = relations.get(f"{table.db}.{table.name}" if table.db else table.name)
         if relation is not None:
@@ -93,7 +102,7 @@ def _by_duckdb(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table)
     for function in list(query.find_all(exp.Anonymous)):
         if function.name.lower() == "arrays_overlap":
             function.set("this", "list_has_any")
-    return desk.keep("leaf_table", query.sql(dialect="duckdb"))
+    return query.sql(dialect="duckdb")
 
 
 def _input_bytes(lake: Lake, leaf_table: LeafTable) -> int:

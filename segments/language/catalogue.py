@@ -8,8 +8,8 @@ from lakehouse.query.desk import open_table
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
 from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
-from segments.language.policy import read_policy
 from segments.language.spec import Segment, read_segments
+from vocabulary.policy import read_policy
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, Node, SegmentLeaf, TagLeaf, leaves
 from segments.language.lists import known_lists, list_file
 from segments.language.operators import OPERATORS, Test, type_fault
-from segments.language.policy import Policy
 from segments.language.spec import Segment, version_matches
 from vocabulary.levels import LEVELS
+from vocabulary.policy import Policy
 from vocabulary.tag_facts import TagFacts
 
 GIVEN_COLUMNS = ("variant", "channel")

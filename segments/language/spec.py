@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import line_of, load_yaml, parse_model
-from segments.language.buckets import BUCKETS
 from segments.language.conditions import All, Any_, Node, Not, definition_hash, normal
 from segments.language.parsing import ConditionReader
 from vocabulary.audience import days_of_use
+from vocabulary.buckets import BUCKETS
+from vocabulary.policy import CHANNELS
 from vocabulary.registry import Owner
 
-CHANNELS = ("SMS", "PUSH", "WECHAT", "WECOM", "INAPP", "CALL", "EMAIL", "BRANCH")
 DEFAULT_ARM = "DEFAULT"
 LATER_KEYS: dict[str, tuple[str, ...]] = {
     "": ("goal", "content", "waves", "reentry", "approvals", "extends", "parameters"),

@@ -62,6 +62,7 @@ def project_files(compilation: Compilation) -> dict[str, str]:
         "models/tags.yml": _yaml(_documentation(compilation)),
         f"models/{WIDE_MODEL}.sql": compilation.writer.wide_sql(),
     }
+    files |= {f"models/{name}.sql": text for name, text in compilation.shared.items()}
     for scan in compilation.plan.scans:
         if scan.aggregated:
             files[f"models/{scan.model}.sql"] = compilation.writer.scan_sql(scan)
@@ -122,6 +123,8 @@ def _named_sources(compilation: Compilation) -> set[tuple[str, str]]:
     for folder in compilation.model_folders:
         for file in sorted(folder.rglob("*.sql")):
             sources |= set(_SOURCE.findall(file.read_text(encoding="utf-8")))
+    for text in compilation.shared.values():
+        sources |= set(_SOURCE.findall(text))
     return sources
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from tags.compile.compiler import Writer
 from tags.compile.places import PROJECT, REGISTRY
 from tags.compile.plan import ScanPlan, plan_scans
 from tags.compile.relations import TagSources
+from tags.compile.shared_models import shared_models
+from vocabulary.policy import Policy, read_policy
 from vocabulary.registry import Registry, load_registry
 
 
@@ -21,6 +24,8 @@ class Compilation:
     writer: Writer
     model_folders: tuple[Path, ...]
     """The folders of hand-written dbt models: the product's and, where there is one, the workspace's."""
+    shared: Mapping[str, str]
+    """The text of each model whose rules tags share with suppression, by name."""
 
 
 def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked: bool = True) -> Compilation:
@@ -30,9 +35,10 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     if workspace and (workspace / "models").is_dir():
         folders.append(workspace / "models")
     plan = plan_scans(registry, TagSources(folders))
+    shared = shared_models(read_policy(workspace) if workspace else Policy())
     if is_checked:
         from tags.compile.checks import check
         from tags.compile.lineage import Lineage
 
-        check(registry, plan, Lineage(folders))
-    return Compilation(registry, plan, Writer(registry, plan), tuple(folders))
+        check(registry, plan, Lineage(folders, shared))
+    return Compilation(registry, plan, Writer(registry, plan), tuple(folders), shared)

@@ -25,21 +25,26 @@ _ANY_DAY = "2026-01-01"
 class Lineage:
     """The columns (``database.table.column``) of contracted tables that the columns of dbt models come from."""
 
-    def __init__(self, folders: Iterable[Path]) -> None:
-        self._files = {file.stem: file for folder in folders for file in sorted(folder.rglob("*.sql"))}
+    def __init__(self, folders: Iterable[Path], texts: Mapping[str, str] | None = None) -> None:
+        """Follow the models of ``folders`` and the generated ones, ``texts`` by their names."""
+        self._texts = {
+            file.stem: file.read_text(encoding="utf-8")
+            for folder in folders
+            for file in sorted(folder.rglob("*.sql"))
+        } | dict(texts or {})
         self._columns: dict[str, dict[str, Sources]] = {}
 
     def sources(self, relation: str, column: str) -> Sources:
         """Give what a column of a trusted table or of a model comes from."""
-        if relation not in self._files:
+        if relation not in self._texts:
             return frozenset([f"{relation}.{column}"])
         self._visit(relation, ())
         return self._columns[relation].get(column, frozenset())
 
     def _visit(self, name: str, path: tuple[str, ...]) -> None:
-        if name in self._columns or name not in self._files or name in path:
+        if name in self._columns or name not in self._texts or name in path:
             return
-        tree = _tree(self._files[name])
+        tree = _tree(self._texts[name])
         for other in tree.find_all(_exp().Table):
             if other.db == MODELS:
                 self._visit(other.name, (*path, name))
@@ -53,10 +58,10 @@ def _exp() -> Any:
 
 
 @cache
-def _tree(file: Path) -> Any:
+def _tree(text: str) -> Any:
     import sqlglot
 
-    return sqlglot.parse_one(_sql_of(file.read_text(encoding="utf-8")), dialect="spark")
+    return sqlglot.parse_one(_sql_of(text), dialect="spark")
 
 
 def _sql_of(text: str) -> str:

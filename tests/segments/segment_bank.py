@@ -10,7 +10,9 @@ import pyarrow as pa
 import tags
 from delivery.destinations import read_destinations
 from delivery.night import release, stage
+from delivery.standing import standing_runs
 from lakehouse.contracts.reading import build_contract, contract
+from segments import recalled_audiences
 from segments.choosing.evaluation import evaluate
 from segments.language.catalogue import read_catalogue
 from segments.language.checks import Surroundings
@@ -100,8 +102,16 @@ def catalogue_of(settings, known_hashes=None):
 def publish(lake, day):
     """One night of segments, released at once."""
     result = evaluate(lake, day, surroundings(lake.settings))
-    release(lake, stage(lake, result.audiences, read_destinations(lake.settings.workspace)))
+    release(lake, staged(lake, day, result))
     return result
+
+
+def staged(lake, day, result):
+    """What a night stages of its audiences, with the recalls of those it does not replace."""
+    destinations = read_destinations(lake.settings.workspace)
+    standing = standing_runs(lake, day, result.audiences, destinations)
+    recalls = recalled_audiences(lake, day, standing)
+    return stage(lake, (*result.audiences, *recalls), destinations)
 
 
 def read_tags(text: str = TAGS) -> list[dict]:

@@ -11,8 +11,8 @@ from lakehouse.query.desk import open_scratch
 from lakehouse.settings.settings import load_settings
 from segments.choosing.compile import Leaves, compile_leaf_table, value_column
 from segments.choosing.decide import decide_segment
-from segments.language.buckets import bucket
-from segments.language.policy import Policy
+from vocabulary.buckets import bucket
+from vocabulary.policy import Policy
 
 RULE = (
     "where: {tag: tier, eq: T3}\nholdout: {global: GCG-2026H2, local_percent: 10}\nrollout: {percent: 80}\n"

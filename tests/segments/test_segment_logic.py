@@ -10,10 +10,10 @@ import pytest
 from segment_bank import spec
 
 from lakehouse.query.words import spark_literal
-from segments.language.buckets import BUCKETS, bucket, bucket_duckdb_sql
 from segments.language.conditions import All, Any_, ListLeaf, Not, decide, logic_sql
 from segments.language.operators import Test, answer, type_fault
 from segments.language.spec import read_segment, version_matches
+from vocabulary.buckets import BUCKETS, bucket, bucket_duckdb_sql
 
 D = dt.date(2026, 11, 18)
 A, B = ListLeaf("a", "1"), ListLeaf("b", "1")

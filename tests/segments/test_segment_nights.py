@@ -31,13 +31,13 @@ from lakehouse.tables.lake import open_lake
 from segments.choosing.compile import compile_leaf_table
 from segments.choosing.evaluation import evaluate
 from segments.choosing.leaf_tables import make_leaf_table
-from segments.language.buckets import bucket
 from segments.language.checks import all_leaves
 from segments.language.conditions import EventLeaf, ListLeaf, TagLeaf, kleene_all
 from segments.language.lists import read_list
 from segments.language.operators import answer, compare_number
-from segments.language.policy import Policy
 from segments.language.spec import read_segment
+from vocabulary.buckets import bucket
+from vocabulary.policy import Policy
 
 RICH = spec(
     "rich",
@@ -209,6 +209,19 @@ def test_two_nights_choose_suppress_assign_and_hand_on(bank):
     assert manifest["counts"]["delta"] == {"previous": 2, "enter": 1, "exit": 1, "update": 1}
     assert manifest["seq"] == 2
     assert all(v.failures == () for v in verify(bank.settings.published))
+
+
+def test_every_night_tells_whom_a_site_takes_for_adults(bank, caplog):
+    policy = "unknown_age: {adult_sources: [core], why: accounts are opened for adults only}"
+    (bank.settings.workspace / "consent.yml").write_text(policy)
+    for day in (D, D + dt.timedelta(days=1)):
+        caplog.clear()
+        write_tags(bank, read_tags(), day)
+        publish(bank, day)
+        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+            "consent.yml takes people of core without a known birth date for adults in lookers, rich: "
+            "accounts are opened for adults only"
+        ]
 
 
 def test_spark_and_the_process_itself_make_the_same_runs_and_answer_as_the_reference_does(bank, spark):

@@ -23,8 +23,8 @@ from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from segments.choosing.compile import compile_leaf_table
 from segments.choosing.leaf_tables import make_leaf_table
-from segments.language.policy import ChannelRule, Policy, PurposeRule, UnknownAge, read_policy
 from segments.language.spec import read_segment
+from vocabulary.policy import ChannelRule, Policy, PurposeRule, UnknownAge, read_policy
 
 
 @pytest.fixture

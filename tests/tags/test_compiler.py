@@ -10,6 +10,8 @@ from lakehouse.errors import SettingsInvalid
 from tags.build.project import PROJECT, product_files, project_files, wide_contracts
 from tags.compile.compilation import compile_tags
 from tags.compile.lineage import Lineage
+from tags.compile.shared_models import shared_models
+from vocabulary.policy import Policy
 
 ROOT = PROJECT.parent
 TAG = """
@@ -138,7 +140,8 @@ def test_a_level_follows_a_condition_too(make_workspace):
 
 
 def test_the_columns_behind_every_model_are_found():
-    lineage = Lineage([PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"])
+    folders = [PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"]
+    lineage = Lineage(folders, shared_models(Policy()))
     assert lineage.sources("int_profiles_described", "gender_by_id") == {
         "trusted.identifier_observations.value"
     }
@@ -146,10 +149,13 @@ def test_the_columns_behind_every_model_are_found():
         "trusted.cards.card_class",
         "trusted.loans.loan_class",
     }
-    assert lineage.sources("int_consents_effective", "channel") == {
-        "trusted.consents.channel",
-        "trusted.receipts.channel",
+    assert lineage.sources("int_people_refusing", "has_complained") == {
+        "trusted.account_controls.control_type",
+        "trusted.receipts.status",
     }
+    assert "trusted.identifier_observations.namespace" in lineage.sources(
+        "int_channels_reachable", "is_usable"
+    )
     assert lineage.sources("trusted.customers", "gender") == {"trusted.customers.gender"}
 
 

@@ -76,6 +76,10 @@ def fill(lake) -> None:
         | hal        | prospect  | -      | -          | 2020-01-01    | -         | -                   | -        |
     """,
     )
+    golden = "\n".join(
+        f"| {ONE[n]} | {sex} |" for n, sex in (("ann", "F"), ("dan", "M"), ("eve", "F"), ("fay", "F"))
+    )
+    draw(lake, "identity.golden_records", f"| one_id | gender |\n{golden}")
     draw(
         lake,
         "trusted.identifier_observations",

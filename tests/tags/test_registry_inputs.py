@@ -105,7 +105,7 @@ MORE = {
 WITH_PARAMETERS = """
     id_document_state special_groups aum_tier aum_change_3m_ratio product_class_count is_payroll rfm_recency
     rfm_frequency rfm_monetary risk_assessed_until risk_assessment_state has_key_transaction_30d top_spend_category_90d channel_habit
-    lifecycle_mau lifecycle_aum is_dormant fatigue is_global_control p_churn_90d predicted_value_12m is_wholesale
+    lifecycle_mau lifecycle_aum is_dormant fatigue p_churn_90d predicted_value_12m is_wholesale
 """
 STATES = """customers identifier_observations accounts holdings loans cards consents account_controls
     relationships products branches employees campaigns offers contents reference_values"""

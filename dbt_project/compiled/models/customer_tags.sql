@@ -3,12 +3,10 @@
 {{ config(materialized='table') }}
 
 with read as (
-    select {{ sent_to_every_task(['profiles_described', 'customers', 'account_owners', 'managers_keyed', 'events', 'transactions_judged', 'wealth_funnel', 'wallets_keyed', 'cards_keyed', 'channels_reachable', 'people_refusing', 'contacts_keyed', 'aum_by_month', 'balance_spans', 'assessments', 'holdings', 'identifier_observations', 'global_controls', 'order_lines_keyed', 'orders_judged', 'credits_keyed', 'controls_keyed', 'fund_values']) }}
+    select {{ sent_to_every_task(['people_described', 'customers', 'profiles_described', 'account_owners', 'managers_keyed', 'events', 'transactions_judged', 'wealth_funnel', 'wallets_keyed', 'cards_keyed', 'channels_reachable', 'people_refusing', 'contacts_keyed', 'global_controls', 'aum_by_month', 'balance_spans', 'assessments', 'holdings', 'identifier_observations', 'order_lines_keyed', 'orders_judged', 'credits_keyed', 'controls_keyed', 'fund_values']) }}
         people.one_id,
         people.kind,
-        cast(profiles_described.gender as string) as gender,
-        cast(profiles_described.city_tier as string) as city_tier,
-        cast(profiles_described.occupation_class as string) as occupation_class,
+        cast(people_described.gender as string) as gender,
         cast(customers.age as int) as age,
         cast(customers.home_branch as string) as home_branch,
         cast(coalesce(customers.is_staff, false) as boolean) as is_staff,
@@ -22,6 +20,8 @@ with read as (
         cast(customers.acquisition_campaign as string) as acquisition_campaign,
         cast(customers.id_document_valid_until as date) as id_document_valid_until,
         cast(coalesce(customers.is_deceased, false) as boolean) as is_deceased,
+        cast(profiles_described.city_tier as string) as city_tier,
+        cast(profiles_described.occupation_class as string) as occupation_class,
         cast(account_owners.tenure_days as int) as tenure_days,
         cast(coalesce(array_sort(array_compact(account_owners.account_types_held)), cast(array() as array<string>)) as array<string>) as account_types_held,
         cast(coalesce(account_owners.has_repayment_contract, false) as boolean) as has_repayment_contract,
@@ -53,6 +53,8 @@ with read as (
         cast(contacts_keyed.days_since_response as int) as days_since_response,
         cast(coalesce(contacts_keyed.touch_count_30d, 0) as int) as touch_count_30d,
         cast(coalesce(contacts_keyed.touch_channel_count_30d, 0) as int) as touch_channel_count_30d,
+        cast(coalesce(global_controls.is_control, false) as boolean) as is_global_control,
+        cast(global_controls.was_control as boolean) as assigned_global_control,
         cast(coalesce(aum_by_month.aum_avg_month_to_date, 0) as decimal(18,2)) as aum_avg_month_to_date,
         cast(coalesce(aum_by_month.aum_avg_lm_3, 0) as decimal(18,2)) as aum_avg_lm_3,
         cast(coalesce(aum_by_month.aum_max_monthly_avg_6m, 0) as decimal(18,2)) as aum_max_monthly_avg_6m,
@@ -68,7 +70,6 @@ with read as (
         cast(holdings.days_to_next_maturity as int) as days_to_next_maturity,
         cast(coalesce(identifier_observations.is_app_registered, false) as boolean) as is_app_registered,
         cast(identifier_observations.app_registered_days as int) as app_registered_days,
-        cast(global_controls.is_control as boolean) as assigned_global_control,
         cast(order_lines_keyed.large_line_ratio_365d as decimal(18,6)) as large_line_ratio_365d,
         cast(coalesce(order_lines_keyed.net_spend_365d, 0) as decimal(18,2)) as net_spend_365d,
         cast(order_lines_keyed.average_order_value as decimal(18,2)) as average_order_value,
@@ -85,10 +86,12 @@ with read as (
         cast(coalesce(controls_keyed.is_account_controlled, false) as boolean) as is_account_controlled,
         cast(coalesce(fund_values.fund_balance, 0) as decimal(18,2)) as fund_balance
     from {{ ref('int_people') }} people
-    left join {{ ref('tag_customer__profiles_described') }} profiles_described
-        on profiles_described.one_id = people.one_id
+    left join {{ ref('int_people_described') }} people_described
+        on people_described.one_id = people.one_id
     left join {{ ref('tag_customer__customers') }} customers
         on customers.one_id = people.one_id
+    left join {{ ref('tag_customer__profiles_described') }} profiles_described
+        on profiles_described.one_id = people.one_id
     left join {{ ref('tag_customer__account_owners') }} account_owners
         on account_owners.one_id = people.one_id
     left join {{ ref('tag_customer__managers_keyed') }} managers_keyed
@@ -109,6 +112,8 @@ with read as (
         on people_refusing.one_id = people.one_id
     left join {{ ref('tag_customer__contacts_keyed') }} contacts_keyed
         on contacts_keyed.one_id = people.one_id
+    left join {{ ref('int_global_controls') }} global_controls
+        on global_controls.one_id = people.one_id
     left join {{ ref('tag_customer__aum_by_month') }} aum_by_month
         on aum_by_month.one_id = people.one_id
     left join {{ ref('tag_customer__balance_spans') }} balance_spans
@@ -119,8 +124,6 @@ with read as (
         on holdings.one_id = people.one_id
     left join {{ ref('tag_customer__identifier_observations') }} identifier_observations
         on identifier_observations.one_id = people.one_id
-    left join {{ ref('int_global_controls') }} global_controls
-        on global_controls.one_id = people.one_id
     left join {{ ref('tag_customer__order_lines_keyed') }} order_lines_keyed
         on order_lines_keyed.one_id = people.one_id
     left join {{ ref('tag_customer__orders_judged') }} orders_judged
@@ -172,8 +175,6 @@ layer_1 as (
             when touch_count_30d >= 3 then 'MID'
             else 'LOW'
         end, 'LOW') as string) as fatigue,
-        -- is_global_control: 全局对照组 · Global control group (tags/registry/marketing.yml)
-        cast(coalesce(coalesce(assigned_global_control, {{ bucket("concat('GCG-', year(" ~ business_date() ~ "), 'H', case when month(" ~ business_date() ~ ") <= 6 then 1 else 2 end)", "one_id") }} < 500), false) as boolean) as is_global_control,
         -- no_response_state: 无响应状态 · No-response state (tags/registry/marketing.yml)
         cast(coalesce(case
             when days_since_response < 30 then 'NONE'

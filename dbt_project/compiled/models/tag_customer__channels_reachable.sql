@@ -10,6 +10,6 @@ with attributed as (
 select
     one_id,
     -- reachable_channels: 可触达渠道 · Reachable channels (tags/registry/marketing.yml)
-    array_sort(collect_set(case when (is_granted and has_address and not is_bounced) then channel end)) as reachable_channels
+    array_sort(collect_set(case when (is_granted and is_usable) then channel end)) as reachable_channels
 from attributed
 group by one_id

@@ -9,8 +9,6 @@ with attributed as (
 
 select
     one_id,
-    -- gender: 性别 · Gender (tags/registry/basic.yml)
-    max_by(coalesce(gender_stated, gender_by_id), case when coalesce(gender_stated, gender_by_id) is not null then struct(gender_stated is not null, registered_on, source, source_key) end) as gender,
     -- city_tier: 城市等级 · City tier (tags/registry/basic.yml)
     max_by(city_tier, case when city_tier is not null then struct(registered_on, source, source_key) end) as city_tier,
     -- occupation_class: 职业大类 · Occupation class (tags/registry/basic.yml)

@@ -24,7 +24,6 @@ select
     customers.source,
     customers.source_key,
     customers.registered_on,
-    customers.gender as gender_stated,
     case
         when ids.sex_digit in ('1', '3', '5', '7', '9') then 'M'
         when ids.sex_digit in ('0', '2', '4', '6', '8') then 'F'

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lakehouse.settings.yaml_files import load_yaml, parse_model
-from segments.language.buckets import BUCKETS
-from segments.language.spec import CHANNELS
+from vocabulary.buckets import share
 
 CONSENT_FILE = "consent.yml"
+CHANNELS = ("SMS", "PUSH", "WECHAT", "WECOM", "INAPP", "CALL", "EMAIL", "BRANCH")
 AML_GRADES = ("L", "ML", "M", "MH", "H")
 DEFAULT_GLOBAL_PERCENT = 5.0
 
@@ -95,7 +95,7 @@ class Policy(_Strict):
 
     def global_buckets(self, salt: str) -> int:
         """Give how many of the 10,000 buckets are the global control group of ``salt``."""
-        return round(self.global_control.get(salt, DEFAULT_GLOBAL_PERCENT) * BUCKETS / 100)
+        return share(self.global_control.get(salt, DEFAULT_GLOBAL_PERCENT))
 
 
 def read_policy(workspace: Path) -> Policy:

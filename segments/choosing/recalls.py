@@ -1,0 +1,114 @@
+"""Withdrawals reach what was published before: a run that still stands loses everybody who withdrew meanwhile.
+
+An ordinary night replaces each audience by a new one, whose delta takes people out. This is for the audiences that no segment of
+the workspace replaces any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.query.desk import open_alone
+from lakehouse.query.hashing import text_hash
+from lakehouse.query.words import literal
+from segments.choosing.leaf_tables import duckdb_sql
+from vocabulary.audience import Audience, StandingRun, days_of_use
+from vocabulary.contact_rules import (
+    TABLES,
+    allowed_column,
+    contact_facts_sql,
+    lake_place,
+    opt_out_column,
+)
+from vocabulary.policy import CHANNELS, Policy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakehouse.query.desk import Desk
+    from lakehouse.tables.lake import Lake
+
+RECALLED = "RECALLED"
+
+
+def recalled_audiences(
+    lake: Lake, business_date: date, runs: Iterable[StandingRun], policy: Policy
+) -> tuple[Audience, ...]:
+    """Give each run without the people who withdrew, as the audience that follows it; a run that nobody left is left out.
+
+    Who withdrew has refused the purpose, has complained, or no longer agrees to the channel they were chosen for. A run of the
+    date itself is given as it is, so that a delivery which a crash kept from being recorded is recorded.
+    """
+    audiences = []
+    for run in runs:
+        with open_alone(lake.settings.time_zone) as desk:
+            people = _staying(lake, desk, run, business_date, policy)
+        if people.num_rows < run.audience.counts["published"]:
+            audiences.append(_without(run, people, business_date))
+        elif run.as_of == business_date:
+            audiences.append(replace(run.audience, run_id=run.audience.run_id.partition("-")[0]))
+    return tuple(audiences)
+
+
+def _without(run: StandingRun, people: pa.Table, business_date: date) -> Audience:
+    audience, published = run.audience, people.num_rows
+    leavers = audience.counts["published"] - published
+    drops = audience.counts["dropped_by_contact"]
+    counts: dict[str, Any] = {
+        **audience.counts,
+        "dropped_by_contact": {**drops, RECALLED: drops.get(RECALLED, 0) + leavers},
+        "published": published,
+        "consent": dict.fromkeys(audience.counts["consent"], published),
+    }
+    keys = ",".join(map(str, people["one_id"].to_pylist()))
+    run_id = text_hash("recall", audience.run_id, business_date, keys)[:24]
+    return replace(audience, run_id=run_id, counts=counts, people=people)
+
+
+def _staying(lake: Lake, desk: Desk, run: StandingRun, business_date: date, policy: Policy) -> pa.Table:
+    """Give the people of a run who have not withdrawn by the business date, sorted by ``one_id``."""
+    audience = run.audience
+    days = days_of_use(audience.valid_hours)
+    purpose = audience.purpose
+    facts = contact_facts_sql(
+        [(purpose, channel, days) for channel in CHANNELS], policy, lake_place(business_date)
+    )
+    permissions = {channel: allowed_column(purpose, channel, days) for channel in CHANNELS}
+    cases = " ".join(f"WHEN '{channel}' THEN {column}" for channel, column in permissions.items())
+    parts, joins = ",\n".join(facts.parts), "\n".join(facts.joins)
+    sql = (
+        f"WITH {parts}\n"
+        f"SELECT published_as FROM (SELECT t.published_as, t.channel, {', '.join(facts.columns)}\n"
+        f"FROM standing t\n{joins})\n"
+        f"WHERE NOT {opt_out_column(purpose)} AND NOT has_complained\n"
+        f"  AND CASE channel {cases} ELSE {' OR '.join(permissions.values())} END"
+    )
+    people = desk.lend("people", audience.people)
+    channels = desk.lend("channels", _channels(lake, desk, run))
+    redirects = desk.lend(
+        "redirects", lake.read_arrow("identity.redirects", columns=["from_one_id", "to_one_id"])
+    )
+    standing = desk.keep(
+        "standing",
+        "SELECT p.one_id AS published_as, coalesce(r.to_one_id, p.one_id) AS one_id, c.channel\n"
+        f"FROM {people} p LEFT JOIN {channels} c USING (one_id) LEFT JOIN {redirects} r ON r.from_one_id = p.one_id",
+    )
+    staying = duckdb_sql(lake, desk, sql, TABLES, {"standing": standing})
+    return desk.arrow(f"SELECT * FROM {people} WHERE one_id IN ({staying}) ORDER BY one_id")
+
+
+def _channels(lake: Lake, desk: Desk, run: StandingRun) -> pa.Table:
+    """Give the channel each person was chosen for last (one_id, channel), which not every audience publishes."""
+    code = run.audience.code
+    rows = lake.read_arrow(
+        "segments.members",
+        columns=["one_id", "channel", "as_of"],
+        filters=[("code", "=", code), ("as_of", "<=", run.as_of)],
+    )
+    members = desk.lend("members", rows)
+    return desk.arrow(
+        f"SELECT one_id, arg_max(channel, as_of) AS channel FROM {members} WHERE as_of <= {literal(run.as_of)} GROUP BY one_id"
+    )

@@ -1,0 +1,51 @@
+"""The dbt models whose rules tags share with suppression: ``vocabulary.contact_rules``, written for dbt.
+
+They depend on the workspace's ``consent.yml``, so they are generated with the models of tags. What their columns mean stands
+with the hand-written models in ``dbt_project/models/intermediate/intermediate.yml``.
+"""
+
+from __future__ import annotations
+
+from tags.compile.sql_text import BUSINESS_DATE, dbt_literal
+from vocabulary.contact_rules import (
+    RulePlace,
+    contact_facts_sql,
+    controls_sql,
+    global_controls_sql,
+    receipts_sql,
+)
+from vocabulary.policy import CHANNELS, Policy
+
+GENERATED = "-- Written by `cdp tags compile` from vocabulary/contact_rules.py and consent.yml. Edit those, not this file.\n"
+_PEOPLE = "{{ ref('int_people') }}"
+_PROFILES = "{{ ref('int_profiles_keyed') }}"
+# An audience is used on the day after the business date at the earliest.
+DAYS_OF_USE = 1
+
+
+def shared_models(policy: Policy) -> dict[str, str]:
+    """Give the text of every shared model by its name."""
+    place = RulePlace(_source, _day, dbt_literal)
+    facts = contact_facts_sql([("marketing", channel, DAYS_OF_USE) for channel in CHANNELS], policy, place)
+    parts, columns = ",\n".join(facts.parts), ",\n  ".join(["t.one_id", *facts.columns])
+    joins = "\n".join(facts.joins)
+    contact_facts = f"WITH {parts}\nSELECT\n  {columns}\nFROM {_PEOPLE} t\n{joins}"
+    return {
+        "int_contact_facts": _model("table", contact_facts),
+        "int_controls_keyed": _model("ephemeral", controls_sql(place, persons=_PROFILES)),
+        "int_global_controls": _model("ephemeral", global_controls_sql(policy, place, people=_PEOPLE)),
+        "int_receipts_keyed": _model("ephemeral", receipts_sql(place)),
+    }
+
+
+def _source(table: str) -> str:
+    database, _, name = table.partition(".")
+    return f"{{{{ source('{database}', '{name}') }}}}"
+
+
+def _day(days: int) -> str:
+    return f"date_add({BUSINESS_DATE}, {days})" if days else BUSINESS_DATE
+
+
+def _model(materialized: str, sql: str) -> str:
+    return f"{GENERATED}{{{{ config(materialized='{materialized}') }}}}\n{sql}\n"
