@@ -25,7 +25,10 @@ DATABASES = ("landing", "trusted", "identity", "tags", "segments", "quality", "o
 
 @dataclass(frozen=True)
 class Column:
-    """One column: Spark SQL type, personal level, meaning, allowed values."""
+    """One column: Spark SQL type, personal level, meaning, allowed values.
+
+    A delivered value that cannot be read refuses its record where ``is_guarding``: null would say something else there.
+    """
 
     name: str
     type: str
@@ -33,6 +36,7 @@ class Column:
     level: str = "C1"
     description: str = ""
     allowed: tuple[str, ...] = ()
+    is_guarding: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,12 @@ class Contract:
     def table(self) -> str:
         """The table part of the name."""
         return self.name.split(".")[1]
+
+    def is_attribute(self, name: str) -> bool:
+        """Tell whether a column may be empty without harm: it is no key or reference, not required, and null guards nothing."""
+        column = self.columns[name]
+        is_needed = column.required or name in self.key or column.is_guarding
+        return not is_needed and not name.endswith(("_id", "_key"))
 
     @property
     def business_columns(self) -> dict[str, Column]:

@@ -42,6 +42,7 @@ class ColumnEntry(_Strict):
     level: Level = "C1"
     description: str = ""
     allowed: tuple[str, ...] = ()
+    unreadable: Literal["empty", "refuse"] = "empty"
 
     @field_validator("allowed", mode="before")
     @classmethod
@@ -102,7 +103,15 @@ def build_contract(tree: dict[str, Any], *, file: str | Path = "(derived)") -> C
         raise _fault(tree, file) from None
     pipeline = _PIPELINE.get(entries.shape, ())
     columns = {
-        name: Column(name, normalised_type(e.type), e.required, e.level, e.description, e.allowed)
+        name: Column(
+            name,
+            normalised_type(e.type),
+            e.required,
+            e.level,
+            e.description,
+            e.allowed,
+            e.unreadable == "refuse",
+        )
         for name, e in entries.columns.items()
     } | {column.name: column for column in pipeline}
     retention = entries.retention
