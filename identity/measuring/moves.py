@@ -25,7 +25,7 @@ def unexplained_moves(settings: Settings, business_date: date, version: int) -> 
     """
     was, now = newest_sql(settings, TABLE, version), newest_sql(settings, TABLE)
     events = newest_sql(settings, "identity.lineage_events")
-    with open_scratch() as desk:
+    with open_scratch(folders=[settings.lake]) as desk:
         count: int = desk.value(
             f"""
             WITH was AS (SELECT profile_id, one_id FROM ({was}) WHERE valid_to IS NULL),

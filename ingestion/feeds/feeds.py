@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from ingestion.feeds.control import Control
 from ingestion.feeds.limits import Limits
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import contract, contract_names
@@ -127,6 +128,7 @@ class Format(_Strict):
     escape: str | None = None
     encoding: str = "utf-8"
     header: bool = True
+    line_end: Literal["required", "optional"] = "required"
 
     @field_validator("separator")
     @classmethod
@@ -169,6 +171,16 @@ class UnknownReferences(_Strict):
 
     ratio: float = Field(default=0.1, ge=0, lt=1)
     from_records: int = Field(default=1000, ge=1)
+
+
+class Unreadable(_Strict):
+    """What becomes of a value that an optional column cannot hold: it is left empty and counted, or refuses its record.
+
+    ``refuse`` names columns of trusted tables, or all of them; above the share ``warn_above`` of records the night warns.
+    """
+
+    refuse: tuple[str, ...] | Literal["all"] = ()
+    warn_above: float = Field(default=0.01, ge=0, le=1)
 
 
 class RowRule(_Strict):
@@ -227,6 +239,9 @@ class Feed(_Strict):
     extract: Extract | None = None
     files: Files
     format: Format = Format()
+    control: Control | None = None
+    decimals: Literal["refuse", "round"] = "refuse"
+    unreadable: Unreadable = Unreadable()
     limits: Limits = Limits()
     columns: tuple[str, ...] = Field(min_length=1)
     exact_duplicates: Literal["drop", "keep"] = "drop"
@@ -258,6 +273,11 @@ class Feed(_Strict):
             if isinstance(value, list)
             else value
         )
+
+    def may_be_empty(self, table: Contract, column: str) -> bool:
+        """Tell whether a value that the column cannot hold is left empty; else it refuses its record."""
+        columns = self.unreadable.refuse
+        return table.is_attribute(column) and columns != "all" and column not in columns
 
     @property
     def file(self) -> Path:
@@ -332,6 +352,8 @@ def feed_of(tree: Any, file: Path) -> Feed:
     for at, rule in enumerate(feed.row_rules):
         _check_expression(feed, rule.refuse_when, f"row rule {rule.rule}", "row_rules", at, "refuse_when")
     _check_extract(feed)
+    _check_control(feed)
+    _check_unreadable(feed)
     rules = [rule.rule for rule in feed.row_rules]
     for at, rule_name in enumerate(rules):
         if rule_name in rules[:at]:
@@ -401,6 +423,35 @@ def _check_extract(feed: Feed) -> None:
             raise feed.fault(f"'where' of the source {wrong}", "extract", kind, "where") from None
 
 
+def _check_control(feed: Feed) -> None:
+    """Refuse a control that could not be found, or sums of columns that are not delivered."""
+    control = feed.control
+    if control is None:
+        return
+    if control.trailer is not None and feed.format.type != "csv":
+        raise feed.fault(f"{feed.format.type} has no trailer; a control 'file' may lie beside", "control")
+    if control.file is not None and feed.files.member is not None:
+        raise feed.fault("no control file lies beside a member of an archive; use a trailer", "control")
+    for column in control.sums:
+        if column not in feed.columns:
+            hint = did_you_mean(column, list(feed.columns))
+            raise feed.fault(
+                f"control sums '{column}', which is no delivered column{hint}", "control", "sums"
+            )
+
+
+def _check_unreadable(feed: Feed) -> None:
+    """Refuse a name that no target maps: a typing mistake would leave empty what was to be refused."""
+    names = sorted({name for target in feed.targets for entry in target.entries for name in entry})
+    columns = feed.unreadable.refuse
+    for at, name in enumerate(() if columns == "all" else columns):
+        if name not in names:
+            hint = did_you_mean(name, names)
+            raise feed.fault(
+                f"unreadable names '{name}', which no target maps{hint}", "unreadable", "refuse", at
+            )
+
+
 def _check_target(feed: Feed, target: Target, at: int) -> None:
     tables = contract_names("trusted")
     if target.table not in tables:
@@ -437,10 +488,10 @@ def _check_entry(feed: Feed, table: Contract, entry: dict[str, str], path: tuple
             )
         expression = _check_expression(feed, text, f"{table.name}.{name}", *path, name)
         values = table.columns[name].allowed
-        literal = re.fullmatch(r"'([^']*)'", text.strip())
-        if values and literal and literal[1] not in values:
-            hint = did_you_mean(literal[1], list(values))
-            raise feed.fault(f"{table.name}.{name} does not allow '{literal[1]}'{hint}", *path, name)
+        outside = next((word for word in expression.results if values and word not in values), None)
+        if outside is not None:
+            hint = did_you_mean(outside, list(values))
+            raise feed.fault(f"{table.name}.{name} does not allow '{outside}'{hint}", *path, name)
         if expression.is_constant and text.strip().lower() == "null" and table.columns[name].required:
             raise feed.fault(f"{table.name}.{name} is required and cannot be null", *path, name)
     for name in dict.fromkeys([*table.key, *(c.name for c in table.business_columns.values() if c.required)]):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
 import lzma
 import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -21,6 +23,19 @@ from ingestion.feeds.limits import Limits
 from lakehouse.errors import InputInvalid
 
 PIECE_BYTES = 1 << 20
+_DAMAGED = "is a damaged or cut archive; have it delivered again"
+# What is raised where offsets, lengths and names of an archive are no such things.
+_DAMAGES = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    EOFError,
+    zlib.error,
+    struct.error,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+)
 
 
 @dataclass(frozen=True)
@@ -139,13 +154,18 @@ def _errors_named(name: str) -> Iterator[None]:
         yield
     except InputInvalid as wrong:
         raise InputInvalid(wrong.message, file=name) from None
+    except NotImplementedError:
+        raise InputInvalid("is packed by a method that cannot be read; use deflate", file=name) from None
     except RuntimeError as wrong:
         if "encrypted" not in str(wrong):
             raise
         raise InputInvalid(
             "is an encrypted archive; have it delivered without a password", file=name
         ) from None
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, EOFError, zlib.error):
-        raise InputInvalid("is a damaged or cut archive; have it delivered again", file=name) from None
-    except NotImplementedError:
-        raise InputInvalid("is packed by a method that cannot be read; use deflate", file=name) from None
+    except OSError as wrong:
+        # What the libraries say of bytes has no number, or that of a place that is none; the others are of the machine.
+        if wrong.errno not in (None, errno.EINVAL):
+            raise
+        raise InputInvalid(_DAMAGED, file=name) from None
+    except _DAMAGES:
+        raise InputInvalid(_DAMAGED, file=name) from None

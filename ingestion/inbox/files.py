@@ -6,7 +6,7 @@ Everything here is decided from names, bytes and the ledger, before anything is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -16,7 +16,7 @@ from ingestion.feeds.feeds import Feed
 from ingestion.inbox.inbox import DeliveredFile, calendar_day
 from lakehouse.errors import InputInvalid
 
-Status = Literal["loaded", "repeated", "superseded", "corrected", "needs_backfill"]
+Status = Literal["loaded", "repeated", "superseded", "corrected", "needs_backfill", "refused"]
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,20 @@ class LedgerRow:
     bytes: int
     records: int | None = None
     extra_columns: tuple[str, ...] | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
 class Choice:
     """What a night does with one feed's files: those it loads, the status of each file it decides on, and more.
 
-    ``earlier_rows`` are entries of an earlier attempt of the night that stay; ``waiting`` are files of later dates.
+    ``reasons`` says by path why a file is refused. ``earlier_rows`` are entries of an earlier attempt of the night that
+    stay; ``waiting`` are files of later dates.
     """
 
     load: tuple[DeliveredFile, ...] = ()
     decisions: tuple[tuple[DeliveredFile, Status], ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
     earlier_rows: tuple[LedgerRow, ...] = ()
     waiting: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -53,6 +56,7 @@ class Choice:
 class _Draft:
     decisions: dict[str, tuple[DeliveredFile, Status]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
 
     def put(self, file: DeliveredFile, status: Status) -> None:
         self.decisions[file.path] = (file, status)
@@ -64,14 +68,16 @@ def choose_files(
     waiting: Iterable[str],
     ledger: Sequence[LedgerRow],
     business_date: date,
+    faults: Mapping[str, str] | None = None,
 ) -> Choice:
     """Decide what night ``business_date`` does with the delivered files, given all ledger rows of the feed.
 
     Rows of this very night are decided anew (a rerun); rows of later nights stand, so that a replay keeps every
-    file with the night that first took it. A required feed without a file, or a file of an earlier attempt that is
-    gone, raises ``InputInvalid``.
+    file with the night that first took it. A file that cannot be used is refused as a whole and the feed goes on without it;
+    ``faults`` says by path what reading found. A required feed without a file, or with one that cannot be used, or a file of
+    an earlier attempt that is gone, raises ``InputInvalid``.
     """
-    before = [row for row in ledger if row.arrived_on < business_date]
+    before = _standing([row for row in ledger if row.arrived_on < business_date])
     attempt = [row for row in ledger if row.arrived_on == business_date]
     later = {
         (r.path, r.sha256) for r in ledger if r.arrived_on > business_date and r.status != "needs_backfill"
@@ -84,22 +90,16 @@ def choose_files(
                 f"the file {row.path}, taken by the night of {business_date}, is no longer in the inbox; put it back"
             )
     last_of = {row.path: row for row in sorted(before, key=lambda r: r.arrived_on)}
-    fresh = [
-        file
-        for file in files
-        if (file.path, file.sha256) not in later
-        and not (file.path in last_of and last_of[file.path].sha256 == file.sha256)
-    ]
-    for file in fresh:
-        _refuse_other_date(feed, file)
-        if file.bytes == 0:
-            raise InputInvalid("is empty; have it delivered again", file=file.path)
+    fresh = _fresh_files(feed, [f for f in files if (f.path, f.sha256) not in later], last_of)
     draft = _Draft(warnings=late)
     loaded_before = [row for row in before if row.status in ("loaded", "corrected")]
+    _refuse_unusable(feed, fresh, faults or {}, loaded_before, draft)
+    fresh = [file for file in fresh if file.path not in draft.reasons]
     if feed.mode == "snapshot":
-        load = _choose_snapshot(feed, files, fresh, loaded_before, draft)
+        usable = [file for file in files if file.path not in draft.reasons]
+        load = _choose_snapshot(usable, fresh, loaded_before, draft)
     else:
-        load = _choose_increments(feed, fresh, loaded_before, last_of, draft)
+        load = _choose_increments(feed, fresh, loaded_before, draft)
     was_loaded = any(row.status == "loaded" for row in attempt)
     if was_loaded and not load and feed.mode == "snapshot":
         # The earlier attempt of this night changed states; what is repeated now is loaded again to undo that.
@@ -122,6 +122,7 @@ def choose_files(
     return Choice(
         load=tuple(sorted(load, key=lambda f: f.position)),
         decisions=tuple(draft.decisions[path] for path in sorted(draft.decisions)),
+        reasons=draft.reasons,
         earlier_rows=earlier_rows,
         waiting=tuple(waiting),
         warnings=tuple(draft.warnings),
@@ -129,8 +130,60 @@ def choose_files(
     )
 
 
-def _choose_snapshot(
+def _standing(rows: Sequence[LedgerRow]) -> list[LedgerRow]:
+    """Give entries without content that a rerun took back because a file that is refused came in its place."""
+    refusals = {(row.path, row.arrived_on) for row in rows if row.status == "refused"}
+    return [row for row in rows if row.status != "corrected" or (row.path, row.arrived_on) not in refusals]
+
+
+def _fresh_files(
+    feed: Feed, files: Sequence[DeliveredFile], last_of: Mapping[str, LedgerRow]
+) -> list[DeliveredFile]:
+    """Give the files whose content no night before has met; of a whole delivery also the parts that were refused with it."""
+    earlier = {f.path for f in files if f.path in last_of and last_of[f.path].sha256 == f.sha256}
+    days = {f.business_date for f in files if f.path not in earlier} if feed.mode == "snapshot" else set()
+    return [
+        f
+        for f in files
+        if f.path not in earlier or (f.business_date in days and last_of[f.path].status == "refused")
+    ]
+
+
+def _refuse_unusable(
     feed: Feed,
+    fresh: Sequence[DeliveredFile],
+    faults: Mapping[str, str],
+    loaded_before: Sequence[LedgerRow],
+    draft: _Draft,
+) -> None:
+    """Refuse files that cannot be used; of a whole delivery all parts, since what one brought would be closed."""
+    newest = max((row.business_date for row in loaded_before), default=None)
+    is_whole = feed.mode == "snapshot"
+    for file in fresh:
+        reason = file.fault or faults.get(file.path) or _other_date(feed, file)
+        if reason is None and file.bytes == 0:
+            reason = "is empty; have it delivered again"
+        # A whole delivery that is older than one loaded is of no use, readable or not.
+        if reason is None or (is_whole and newest is not None and file.business_date < newest):
+            continue
+        if feed.required:
+            raise InputInvalid(reason, file=file.path)
+        draft.reasons[file.path] = reason
+    if is_whole:
+        culprits = {
+            f.business_date: f.path for f in reversed(fresh) if f.path in draft.reasons and f.is_dated
+        }
+        for file in fresh:
+            if file.business_date in culprits:
+                reason = f"belongs to a whole delivery of which {culprits[file.business_date]} is refused"
+                draft.reasons.setdefault(file.path, reason)
+    for file in fresh:
+        if file.path in draft.reasons:
+            draft.put(file, "refused")
+            draft.warnings.append(f"{file.path}: {draft.reasons[file.path]}; the file is refused as a whole")
+
+
+def _choose_snapshot(
     files: Sequence[DeliveredFile],
     fresh: Sequence[DeliveredFile],
     loaded_before: Sequence[LedgerRow],
@@ -169,9 +222,9 @@ def _choose_increments(
     feed: Feed,
     fresh: Sequence[DeliveredFile],
     loaded_before: Sequence[LedgerRow],
-    last_of: dict[str, LedgerRow],
     draft: _Draft,
 ) -> list[DeliveredFile]:
+    loaded_of = {row.path: row for row in loaded_before if row.status == "loaded"}
     contents = {row.sha256 for row in loaded_before}
     newest = max(loaded_before, key=lambda r: (r.business_date, r.path), default=None)
     last_content = newest.sha256 if newest else None
@@ -181,9 +234,9 @@ def _choose_increments(
         if file.sha256 in contents if feed.mode == "events" else file.sha256 == last_content:
             draft.put(file, "repeated")
             continue
-        earlier = last_of.get(file.path)
+        earlier = loaded_of.get(file.path)
         built_upon = newest is not None and newest.business_date > file.business_date
-        if earlier is not None and earlier.status == "loaded" and (feed.mode == "events" or built_upon):
+        if earlier is not None and (feed.mode == "events" or built_upon):
             draft.put(file, "needs_backfill")
             draft.warnings.append(
                 f"{file.path} changed after the night of {earlier.arrived_on} had taken it; "
@@ -222,15 +275,15 @@ def _check_due(feed: Feed, files: Sequence[DeliveredFile], business_date: date) 
     return [f"feed '{feed.feed}' is late: {state}, expected within {days} days"]
 
 
-def _refuse_other_date(feed: Feed, file: DeliveredFile) -> None:
-    """Refuse a file whose own name states another day than the folder it lies in."""
+def _other_date(feed: Feed, file: DeliveredFile) -> str | None:
+    """Give what is wrong with a file whose own name states another day than the folder it lies in."""
     if not feed.files.has_date:
-        return
+        return None
     for text in re.findall(r"(?<!\d)((?:19|20)\d{2}-?\d{2}-?\d{2})(?!\d)", Path(file.path).name):
         day = calendar_day(text)
         if day is not None and day != file.business_date:
-            raise InputInvalid(
+            return (
                 f"is delivered for {file.business_date} but its name tells {day}; "
-                "move it to the folder of its own date or rename it",
-                file=file.path,
+                "move it to the folder of its own date or rename it"
             )
+    return None

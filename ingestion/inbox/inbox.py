@@ -21,7 +21,7 @@ from ingestion.feeds.feeds import Feed
 from ingestion.feeds.limits import Limits
 from ingestion.inbox.archives import Member, members
 from lakehouse.errors import InputInvalid
-from lakehouse.query.hashing import file_hash
+from lakehouse.query.hashing import file_hash, text_hash
 
 _PLACEHOLDERS = {"{date}": ("????-??-??", r"(\d{4}-\d{2}-\d{2})"), "{yyyymmdd}": ("????????", r"(\d{8})")}
 NOTES = "file_hashes.json"
@@ -32,7 +32,8 @@ FILES_AT_ONCE = 2
 class DeliveredFile:
     """A file found for a feed: its name in the ledger, where it lies, its business date, hash and size.
 
-    Of a member of an archive ``location`` is the archive until the night unpacks it.
+    The hash is of the file and, where it has one, of its control file. Of a member of an archive ``location`` is the archive until the night unpacks it. A file with a ``fault`` cannot be
+    taken; where its day cannot be known either, ``is_dated`` is false and it is entered under the night's.
     """
 
     feed: str
@@ -42,6 +43,8 @@ class DeliveredFile:
     sha256: str
     bytes: int
     member: str | None = None
+    fault: str | None = None
+    is_dated: bool = True
 
     @property
     def position(self) -> tuple[date, str]:
@@ -112,8 +115,8 @@ def find_files(
 ) -> tuple[list[DeliveredFile], list[str]]:
     """Give the feed's files with a business date up to ``until``, hashed, and the names of those that wait.
 
-    A file whose path names two dates, a link that leads out of the inbox, or an archive without the member the feed
-    reads, raises ``InputInvalid``.
+    A file whose path names two dates, a link that leads out of the inbox, a damaged archive, or one without the member the
+    feed reads, is given with its fault.
     """
     hashes = hashes or FileHashes()
     wildcard, regex = _patterns(os.path.normpath(inbox / feed.files.path))
@@ -125,26 +128,49 @@ def find_files(
         if match is None or not path.is_file():
             continue
         name = _ledger_name(path, inbox)
-        _refuse_way_out(path, name, inbox, wildcard)
-        if feed.files.member is None:
-            day = _business_date(feed, name, match.groups())
-            if day > until:
+        day = None
+        try:
+            if match.groups() or feed.files.member is None:
+                day = _business_date(feed, name, match.groups())
+            if day is not None and day > until:
                 waiting.append(name)
                 continue
-            wholes.append((name, path, day))
-            continue
-        if match.groups() and _business_date(feed, name, match.groups()) > until:
-            waiting.append(name)
-            continue
-        for file in _members(feed, path, name, match.groups(), hashes):
-            if file.business_date > until:
-                waiting.append(file.path)
-            else:
-                files.append(file)
+            _refuse_way_out(path, name, inbox, wildcard)
+            if not os.access(path, os.R_OK):
+                raise InputInvalid("may not be read by the night; check its rights")
+            beside = feed.control.file_of(path.name) if feed.control else None
+            if beside is not None:
+                _refuse_way_out(path.with_name(beside), name, inbox, wildcard)
+            if feed.files.member is None:
+                assert day is not None
+                wholes.append((name, path, day))
+                continue
+            for file in _members(feed, path, name, match.groups(), hashes):
+                if file.business_date > until:
+                    waiting.append(file.path)
+                else:
+                    files.append(file)
+        except InputInvalid as wrong:
+            files.append(_faulty(feed, name, path, day or feed.files.business_date, until, wrong.message))
     whole_files = hashes.of_files([path for _, path, _ in wholes])
     for (name, path, day), whole in zip(wholes, whole_files, strict=True):
-        files.append(DeliveredFile(feed.feed, name, path, day, whole.sha256, whole.bytes))
+        digest = whole.sha256
+        beside = feed.control.file_of(path.name) if feed.control else None
+        if beside is not None and path.with_name(beside).is_file():
+            digest = text_hash(digest, hashes.of_file(path.with_name(beside)).sha256)
+        files.append(DeliveredFile(feed.feed, name, path, day, digest, whole.bytes))
     return sorted(files, key=lambda f: f.position), sorted(waiting)
+
+
+def _faulty(feed: Feed, name: str, path: Path, day: date | None, until: date, fault: str) -> DeliveredFile:
+    """Give a file that cannot be taken; what is not read, such as a link out of the inbox, is known by its name."""
+    if path.resolve() == path.absolute() and os.access(path, os.R_OK):
+        digest, size = file_hash(path), path.stat().st_size
+    else:
+        digest, size = text_hash(str(path.resolve())), path.lstat().st_size
+    return DeliveredFile(
+        feed.feed, name, path, day or until, digest, size, fault=fault, is_dated=day is not None
+    )
 
 
 def _refuse_way_out(path: Path, name: str, inbox: Path, wildcard: str) -> None:

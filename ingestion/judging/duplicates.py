@@ -70,8 +70,8 @@ class Duplicates:
 def outcome_sql(feed: Feed, maps: Sequence[TableMap], judged: str, *, is_history: bool) -> str:
     """Give SQL of what is kept of every record of ``judged``, one row each.
 
-    Columns: ``_file, _row, _night, is_sure, is_ok``, its ``reasons`` if it is refused, else ``text_hash`` where twins are
-    looked for by it, and ``h<k>_<i>``, the hash of the key of every row it becomes. ``judged`` is SQL of mapped records
+    Columns: ``_file, _row, _night, is_sure, is_ok``, its ``reasons`` if it is refused, else its ``losses`` and ``text_hash``
+    where twins are looked for by it, and ``h<k>_<i>``, the hash of the key of every row it becomes. ``judged`` is SQL of mapped records
     with ``is_sure`` and ``text_hash``.
     """
     hashes = []
@@ -83,6 +83,7 @@ def outcome_sql(feed: Feed, maps: Sequence[TableMap], judged: str, *, is_history
             hashes.append(f"CASE WHEN is_ok AND in{table.index}_{i} THEN {key} END AS h{table.index}_{i}")
     texts = [
         "CASE WHEN NOT is_ok THEN reasons END AS reasons",
+        "CASE WHEN is_ok THEN losses END AS losses",
         "CASE WHEN is_ok THEN text_hash END AS text_hash",
     ]
     columns = ["CAST(_file AS path) AS _file", "_row", "_night", "is_sure", "is_ok", *texts, *hashes]

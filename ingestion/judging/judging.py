@@ -125,6 +125,13 @@ class Judgement:
         )
         return self.desk.arrow(query).to_pylist()
 
+    def losses(self) -> list[tuple[str, str, int]]:
+        """Give file, what was left empty in its accepted records (``<reason>:<table>.<column>``), and of how many records."""
+        losses = f"SELECT _file, unnest(losses) AS loss FROM {self.records.outcome} WHERE losses IS NOT NULL"
+        return self.desk.rows(
+            f"SELECT CAST(_file AS VARCHAR), loss, count(*) FROM ({losses}) GROUP BY ALL ORDER BY ALL"
+        )
+
     def accepted_sql(self, table: TableMap) -> str:
         """Give the SQL of a table's accepted rows: business columns, ``_feed, _file, _row, _arrived_on``."""
         parts = []

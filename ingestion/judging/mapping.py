@@ -3,13 +3,15 @@
 ``mapped_columns`` and ``record_reasons`` say it once for two engines (``Dialect``): Spark, which computes anything, and DuckDB
 in this process for what ``ingestion.feeds.translation`` can say exactly. Per table ``k`` and entry ``i`` a record has
 the typed columns ``m<k>_<i>__<column>`` (those the feed maps), ``in<k>_<i>`` (whether it has that row), and ``order<k>``
-where the feed orders rows of one key; and ``reasons`` why it is refused. What several records say of one key is for
+where the feed orders rows of one key; ``reasons`` why it is refused; and ``losses``, the values of optional columns that are
+left empty because they cannot be held, as ``<reason>:<table>.<column>`` (null where there are none). What several records say of one key is for
 ``ingestion.judging.duplicates``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,6 +83,8 @@ class Dialect:
     trim: Callable[[str], str]
     # The array of texts, sorted, each once, nulls left out.
     array: Callable[[Sequence[str]], str]
+    # Whether a text says more than so many decimals hold; None where the engine computes no such record.
+    has_more_decimals: Callable[[str, int], str] | None = None
 
 
 def table_maps(feed: Feed) -> list[TableMap]:
@@ -117,6 +121,23 @@ def spark_dialect() -> Dialect:
         text=spark_literal,
         trim=lambda sql: f"trim({sql})",
         array=array,
+        has_more_decimals=_more_decimals,
+    )
+
+
+def _more_decimals(text: str, scale: int) -> str:
+    """Give Spark SQL of a number, plain or with an exponent, having digits other than 0 beyond ``scale`` decimals."""
+    number = f"trim(cast(({text}) as string))"
+    digits = f"regexp_replace(regexp_replace({number}, '[eE].*$', ''), '[^0-9]', '')"
+    decimals = (
+        f"length(regexp_extract({number}, '[.]([0-9]*)', 1)) - length(regexp_extract({digits}, '(0*)$', 1))"
+    )
+    exponent = f"try_cast(regexp_extract({number}, '[eE]([-+]?[0-9]+)$', 1) as int)"
+    shift = f"case when {number} rlike '[eE]' then coalesce({exponent}, -1000000) else 0 end"
+    is_number = f"{number} rlike '^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$'"
+    return (
+        f"(coalesce({number} rlike '[.][0-9]{{{scale + 1}}}|[eE]' and {is_number} and {digits} rlike '[1-9]' "
+        f"and {decimals} - ({shift}) > {scale}, false))"
     )
 
 
@@ -162,7 +183,7 @@ def mapped_columns(feed: Feed, maps: Sequence[TableMap], dialect: Dialect) -> li
     for table in maps:
         for i, (entry, where) in enumerate(table.entries):
             values = {
-                column.name: _value(table, column, entry, dialect) for column in table.mapped_columns(i)
+                column.name: _value(feed, table, column, entry, dialect) for column in table.mapped_columns(i)
             }
             columns += [f"{sql} as {table.place(i, name)}" for name, sql in values.items()]
             conditions = ["_problem is null"]
@@ -178,11 +199,47 @@ def mapped_columns(feed: Feed, maps: Sequence[TableMap], dialect: Dialect) -> li
     return columns
 
 
-def _value(table: TableMap, column: Column, entry: dict[str, str], dialect: Dialect) -> str:
+def _value(feed: Feed, table: TableMap, column: Column, entry: dict[str, str], dialect: Dialect) -> str:
     cast = dialect.value(entry[column.name], column)
     if column.name in table.contract.key and column.type == STRING:
         return f"nullif({dialect.trim(cast)}, '')"
+    if feed.may_be_empty(table.contract, column.name):
+        conditions = _holding(feed, column, entry[column.name], cast, dialect)
+        if conditions:
+            return f"case when {' and '.join(conditions)} then {cast} end"
     return cast
+
+
+def _holding(feed: Feed, column: Column, text: str, cast: str, dialect: Dialect) -> list[str]:
+    """Give the SQL of what must hold of a value that was read for the column to hold it."""
+    conditions = []
+    if column.allowed:
+        conditions.append(f"{cast} in ({', '.join(dialect.text(word) for word in column.allowed)})")
+    more = _has_more_decimals(feed, column, text, dialect)
+    if more is not None:
+        conditions.append(f"not {more}")
+    return conditions
+
+
+def _has_more_decimals(feed: Feed, column: Column, text: str, dialect: Dialect) -> str | None:
+    """Give the SQL of a delivered number having more decimals than are kept; None where that cannot be, or is wanted."""
+    if dialect.has_more_decimals is None or feed.decimals == "round":
+        return None
+    expression = parse_expression(text)
+    casts = list(expression.decimal_casts)
+    scale = decimal_scale(column.type)
+    widest = max((decimals for _, decimals in casts), default=None)
+    if scale is not None and not expression.is_computed and (widest is None or widest > scale):
+        casts.append((text, scale))
+    if not casts:
+        return None
+    return f"({' or '.join(dialect.has_more_decimals(argument, decimals) for argument, decimals in casts)})"
+
+
+def decimal_scale(kind: str) -> int | None:
+    """Give the decimals of a contract's type; None of a type that is no decimal."""
+    match = re.fullmatch(r"decimal\(\d+,(\d+)\)", kind)
+    return int(match[1]) if match else None
 
 
 def record_reasons(feed: Feed, maps: Sequence[TableMap], dialect: Dialect) -> list[str]:
@@ -194,14 +251,42 @@ def record_reasons(feed: Feed, maps: Sequence[TableMap], dialect: Dialect) -> li
         f"case when coalesce(({dialect.expression(rule.refuse_when)}), false) then {dialect.text(rule.rule)} end"
         for rule in feed.row_rules
     ]
+    for table, i, column, text in _mappings(maps):
+        if not feed.may_be_empty(table.contract, column.name):
+            value, condition = table.place(i, column.name), f"in{table.index}_{i}"
+            reasons += _column_reasons(feed, table, column, text, value, condition, dialect)
+    return reasons
+
+
+def value_losses(feed: Feed, maps: Sequence[TableMap], dialect: Dialect) -> list[str]:
+    """Give the SQL of every value that is left empty because its column cannot hold it, null where none is."""
+    losses = []
+    for table, i, column, text in _mappings(maps):
+        if not feed.may_be_empty(table.contract, column.name):
+            continue
+        name = f"{table.name}.{column.name}"
+        cases = []
+        cast = dialect.value(text, column)
+        unreadable = _unreadable(column, text, dialect)
+        if unreadable:
+            cases.append(f"when ({cast}) is null and ({' or '.join(unreadable)}) then 'unreadable:{name}'")
+        more = _has_more_decimals(feed, column, text, dialect)
+        if more is not None:
+            cases.append(f"when {more} then 'more_decimals:{name}'")
+        if column.allowed:
+            cases.append(f"when ({cast}) is not null then 'not_allowed:{name}'")
+        if cases:
+            is_empty = f"in{table.index}_{i} and {table.place(i, column.name)} is null"
+            losses.append(f"case when {is_empty} then case {' '.join(cases)} end end")
+    return losses
+
+
+def _mappings(maps: Sequence[TableMap]) -> Iterator[tuple[TableMap, int, Column, str]]:
+    """Give every mapped column: its table, entry, column and expression."""
     for table in maps:
         for i, (entry, _) in enumerate(table.entries):
             for name, text in entry.items():
-                column = table.contract.columns[name]
-                reasons += _column_reasons(
-                    table, column, text, table.place(i, name), f"in{table.index}_{i}", dialect
-                )
-    return reasons
+                yield table, i, table.contract.columns[name], text
 
 
 def _reason_array(reasons: Sequence[str], dialect: Dialect) -> str:
@@ -210,18 +295,31 @@ def _reason_array(reasons: Sequence[str], dialect: Dialect) -> str:
     )
 
 
-def _column_reasons(
-    table: TableMap, column: Column, text: str, value: str, condition: str, dialect: Dialect
-) -> list[str]:
-    """Give the SQL of why a mapped value refuses its record: unreadable, missing, not allowed."""
-    expression = parse_expression(text)
+def _loss_array(losses: Sequence[str], dialect: Dialect) -> str:
+    if not losses:
+        return f"case when false then {dialect.array([])} end"
+    is_whole = " and ".join(f"({loss}) is null" for loss in losses)
+    return f"case when {is_whole} then null else {dialect.array(losses)} end"
+
+
+def _unreadable(column: Column, text: str, dialect: Dialect) -> list[str]:
+    """Give the SQL of why a value that is null was delivered all the same."""
     unreadable = [
         f"(({dialect.expression(call)}) is null and {_is_filled(columns, ' and ', dialect)})"
-        for call, columns in expression.tries
+        for call, columns in parse_expression(text).tries
         if columns
     ]
     if column.type != "string":
         unreadable.append(f"(({dialect.expression(text)}) is not null)")
+    return unreadable
+
+
+def _column_reasons(
+    feed: Feed, table: TableMap, column: Column, text: str, value: str, condition: str, dialect: Dialect
+) -> list[str]:
+    """Give the SQL of why a mapped value refuses its record: unreadable, missing, not allowed, of more decimals."""
+    expression = parse_expression(text)
+    unreadable = _unreadable(column, text, dialect)
     reasons = []
     if column.required or column.name in table.contract.key:
         is_filled = _is_filled(expression.columns, " or ", dialect) if expression.columns else "false"
@@ -238,6 +336,11 @@ def _column_reasons(
         reasons.append(
             f"case when {condition} and {value} not in ({values}) then 'not_allowed:{column.name}' end"
         )
+    more = _has_more_decimals(feed, column, text, dialect)
+    if more is not None:
+        reasons.append(
+            f"case when {condition} and {value} is not null and {more} then 'more_decimals:{column.name}' end"
+        )
     return reasons
 
 
@@ -248,13 +351,14 @@ def _is_filled(columns: Sequence[str], joiner: str, dialect: Dialect) -> str:
 
 
 def map_by_spark(records: DataFrame, feed: Feed) -> DataFrame:
-    """Give the mapped records as Spark computes them: place, mapped columns, conditions, orders, reasons."""
+    """Give the mapped records as Spark computes them: place, mapped columns, conditions, orders, reasons, losses."""
     maps, dialect = table_maps(feed), spark_dialect()
     columns = mapped_columns(feed, maps, dialect)
     reasons = f"{_reason_array(record_reasons(feed, maps, dialect), dialect)} as reasons"
     names = [f"`{sql.rpartition(' as ')[2]}`" for sql in columns]
-    rows = records.selectExpr("*", *columns).selectExpr("*", reasons)
-    return rows.selectExpr("_file", "_row", "_business_date", "_night", *names, "reasons")
+    losses = f"{_loss_array(value_losses(feed, maps, dialect), dialect)} as losses"
+    rows = records.selectExpr("*", *columns).selectExpr("*", reasons, losses)
+    return rows.selectExpr("_file", "_row", "_business_date", "_night", *names, "reasons", "losses")
 
 
 def hash_sql(values: Sequence[str]) -> str:
@@ -324,6 +428,7 @@ def map_in_process(feed: Feed) -> ProcessMap | None:
     try:
         columns = mapped_columns(feed, maps, dialect)
         reasons = record_reasons(feed, maps, dialect)
+        losses = value_losses(feed, maps, dialect)
     except Untranslatable:
         return None
     is_ok = " AND ".join(f"({reason}) IS NULL" for reason in ["_problem", *reasons])
@@ -331,7 +436,11 @@ def map_in_process(feed: Feed) -> ProcessMap | None:
     return ProcessMap(
         place=("_file", "_row", "_business_date", "_night"),
         columns=tuple((sql, name) for sql, _, name in pairs),
-        judgements=((_reason_array(reasons, dialect), "reasons"), (f"({is_ok})", "is_ok")),
+        judgements=(
+            (_reason_array(reasons, dialect), "reasons"),
+            (_loss_array(losses, dialect), "losses"),
+            (f"({is_ok})", "is_ok"),
+        ),
         guards=" AND ".join(translator.guards) or "true",
         text_hash=text_hash(feed, maps),
     )

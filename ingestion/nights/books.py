@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingestion.feeds.feeds import Feed
-from ingestion.inbox.files import LedgerRow
+from ingestion.inbox.files import Choice, LedgerRow
 from ingestion.judging.judging import FileCounts, Judgement
 from ingestion.judging.mapping import table_maps
 from ingestion.records import raw_texts
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
 
 LEDGER, LOADS, REFUSED = "landing.files", "landing.loads", "quality.refused_rows"
+LOST = "quality.lost_values"
+OF_RECORDS = (REFUSED, LOST)
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,11 @@ class Load:
 
 @dataclass
 class Book:
-    """The loads of a feed's night and its refused records."""
+    """The loads of a feed's night, its refused records, and the values that were left empty, counted."""
 
     loads: list[Load] = field(default_factory=list)
     refused_rows: list[dict[str, Any]] = field(default_factory=list)
+    lost_values: list[dict[str, Any]] = field(default_factory=list)
 
     def feed_counts(self) -> FeedCounts:
         """Give the feed's counts in records, by the first table it fills."""
@@ -128,7 +131,43 @@ def count_records(judgement: Judgement, readings: Sequence[FileReading]) -> Book
             _check_balance(load)
             book.loads.append(load)
     book.refused_rows = _refused_rows(feed, judgement.refused_rows(), readings)
+    for path, loss, value_count in judgement.losses():
+        reason, _, name = loss.partition(":")
+        table_name, _, column_name = name.rpartition(".")
+        book.lost_values.append(
+            {
+                "path": path,
+                "table_name": table_name,
+                "column_name": column_name,
+                "reason": reason,
+                "value_count": value_count,
+            }
+        )
     return book
+
+
+def loss_warnings(feed: Feed, book: Book, record_count: int) -> list[str]:
+    """Say which optional columns were left empty in more records than the feed finds usual."""
+    counts: dict[tuple[str, str, str], int] = defaultdict(int)
+    for value in book.lost_values:
+        counts[value["table_name"], value["column_name"], value["reason"]] += value["value_count"]
+    return [
+        f"feed '{feed.feed}': {count} of {record_count} values of {table}.{column} cannot be kept ({reason}) and are empty"
+        for (table, column, reason), count in sorted(counts.items())
+        if count > feed.unreadable.warn_above * record_count
+    ]
+
+
+def check_files(choice: Choice, readings: Sequence[FileReading], book: Book | None) -> None:
+    """Hold the files a night decided on against what it read: one that is taken is in the books, one that is refused is not."""
+    paths = {reading.file.path for reading in readings}
+    unread = {file.path for file, status in choice.decisions if status != "loaded"} & paths
+    missing = {file.path for file, status in choice.decisions if status == "loaded"} - paths
+    booked = {load.path for load in book.loads} if book else set()
+    for path in sorted((unread - {file.path for file in choice.load}) | missing | (paths ^ booked)):
+        raise ContractBroken(
+            f"the books of {path} do not balance: what was read of it is not what was decided"
+        )
 
 
 def _check_balance(load: Load) -> None:
@@ -188,14 +227,18 @@ def _refused_rows(
 def write_books(
     lake: Lake, books: Mapping[str, tuple[Book, Mapping[str, date]]], feeds: Sequence[str], nights: Nights
 ) -> None:
-    """Write the loads and the refused records of ``feeds``, in place of an earlier attempt's, in one commit a table.
+    """Write the loads, refused records and lost values of ``feeds``, in place of an earlier attempt's, in one commit a table.
 
     ``books`` gives by feed its book and the night each file arrived on. A history has no earlier attempt, so it is added.
     """
-    for table in (LOADS, REFUSED):
+    for table in (LOADS, REFUSED, LOST):
         rows = []
         for feed, (book, night_of) in books.items():
-            entries = book.refused_rows if table == REFUSED else [asdict(load) for load in book.loads]
+            entries = {
+                LOADS: [asdict(load) for load in book.loads],
+                REFUSED: book.refused_rows,
+                LOST: book.lost_values,
+            }[table]
             rows += [{**row, "feed": feed, "arrived_on": night_of[row["path"]]} for row in entries]
         _replace(lake, table, rows, feeds, nights)
 

@@ -7,15 +7,16 @@ Every table, the books and the ledger hold afterwards what the nights would have
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from ingestion.feeds.feeds import Feed, load_feeds
 from ingestion.inbox.files import Choice, LedgerRow, choose_files
-from ingestion.inbox.inbox import FileHashes, find_files
+from ingestion.inbox.inbox import DeliveredFile, FileHashes, find_files
 from ingestion.judging.judging import Judgement
 from ingestion.judging.mapping import TableMap
 from ingestion.nights import books
@@ -48,11 +49,11 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
     """
     feeds = load_feeds(lake.settings.workspace)
     nights = landing.Nights(first, last)
-    choices = _choices(lake, feeds, nights)
-    _refuse_shared_keys([feed for feed in feeds if choices[feed.feed].load])
+    inbox = _Inbox(lake, feeds, nights)
+    works = [FeedWork(feed, partial(inbox.choice, feed), lake.settings.lake, nights) for feed in feeds]
+    _refuse_shared_keys([work.feed for work in works if work.choice.load])
     create_landing_tables(lake, feeds)
     results: dict[str, FeedResult] = {}
-    works = [FeedWork(feed, choices[feed.feed], lake.settings.lake, nights) for feed in feeds]
     for work in works:
         if not work.choice.load:
             continue
@@ -60,8 +61,9 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
         with ExitStack() as stack:
             work.folder = stack.enter_context(lake.exchange(f"history_{work.feed.feed}"))
             read_all(lake, [work])
-            analyse_all(lake, [work])
-            results[work.feed.feed] = _take(lake, work)
+            if work.choice.load:
+                analyse_all(lake, [work])
+                results[work.feed.feed] = _take(lake, work)
     write_books(lake, [work for work in works if work.choice.load], nights)
     write_ledger(lake, works, nights)
     return ingest_result(works, results)
@@ -70,46 +72,49 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
 def inputs_of_history(lake: Lake, first: date, last: date) -> list[tuple[str, str]]:
     """Give (path, sha256) of every file a history would take; needs no JVM."""
     feeds = load_feeds(lake.settings.workspace)
-    choices = _choices(lake, feeds, landing.Nights(first, last))
-    return sorted({(f.path, f.sha256) for choice in choices.values() for f, _ in choice.decisions})
+    inbox = _Inbox(lake, feeds, landing.Nights(first, last))
+    return sorted({(f.path, f.sha256) for feed in feeds for f, _ in inbox.choice(feed).decisions})
 
 
-def _choices(lake: Lake, feeds: Sequence[Feed], nights: landing.Nights) -> dict[str, Choice]:
-    require_inbox(lake.settings)
-    ledger = books.read_ledger(lake)
-    hashes = FileHashes(lake.settings.generated)
-    choices = {}
-    for feed in feeds:
-        if ledger.get(feed.feed):
-            newest = max(row.arrived_on for row in ledger[feed.feed])
-            raise UsageError(
-                f"feed '{feed.feed}' was loaded up to {newest}, and a history goes before the first night; "
-                f"use `cdp backfill --from {nights.first}` to load more nights in order"
+class _Inbox:
+    """What lies in the inbox for a history: what choosing begins with, and choosing again."""
+
+    def __init__(self, lake: Lake, feeds: Sequence[Feed], nights: landing.Nights) -> None:
+        require_inbox(lake.settings)
+        ledger = books.read_ledger(lake)
+        hashes = FileHashes(lake.settings.generated)
+        self.nights = nights
+        self._files: dict[str, tuple[list[DeliveredFile], list[str]]] = {}
+        for feed in feeds:
+            if ledger.get(feed.feed):
+                newest = max(row.arrived_on for row in ledger[feed.feed])
+                raise UsageError(
+                    f"feed '{feed.feed}' was loaded up to {newest}, and a history goes before the first night; "
+                    f"use `cdp backfill --from {nights.first}` to load more nights in order"
+                )
+            self._files[feed.feed] = find_files(feed, lake.settings.inbox, until=nights.last, hashes=hashes)
+        hashes.save()
+
+    def choice(self, feed: Feed, faults: Mapping[str, str] | None = None) -> Choice:
+        """Decide night by night what becomes of a feed's files, and give all of it as one choice."""
+        files, waiting = self._files[feed.feed]
+        ledger: list[LedgerRow] = []
+        whole = Choice(waiting=tuple(waiting))
+        for night in _nights_to_decide(feed, self.nights, {file.business_date for file in files}):
+            due = [file for file in files if file.business_date <= night]
+            choice = choose_files(feed, due, (), ledger, night, faults)
+            ledger += [
+                LedgerRow(f.feed, f.path, f.sha256, f.business_date, night, status, f.bytes)
+                for f, status in choice.decisions
+            ]
+            whole = replace(
+                whole,
+                load=(*whole.load, *choice.load),
+                decisions=(*whole.decisions, *choice.decisions),
+                reasons={**whole.reasons, **choice.reasons},
+                warnings=(*whole.warnings, *choice.warnings),
             )
-        choices[feed.feed] = _choice(feed, lake, nights, hashes)
-    hashes.save()
-    return choices
-
-
-def _choice(feed: Feed, lake: Lake, nights: landing.Nights, hashes: FileHashes) -> Choice:
-    """Decide night by night what becomes of a feed's files, and give all of it as one choice."""
-    files, waiting = find_files(feed, lake.settings.inbox, until=nights.last, hashes=hashes)
-    ledger: list[LedgerRow] = []
-    whole = Choice(waiting=tuple(waiting))
-    for night in _nights_to_decide(feed, nights, {file.business_date for file in files}):
-        due = [file for file in files if file.business_date <= night]
-        choice = choose_files(feed, due, (), ledger, night)
-        ledger += [
-            LedgerRow(f.feed, f.path, f.sha256, f.business_date, night, status, f.bytes)
-            for f, status in choice.decisions
-        ]
-        whole = replace(
-            whole,
-            load=(*whole.load, *choice.load),
-            decisions=(*whole.decisions, *choice.decisions),
-            warnings=(*whole.warnings, *choice.warnings),
-        )
-    return whole
+        return whole
 
 
 def _nights_to_decide(feed: Feed, nights: landing.Nights, days: set[date]) -> list[date]:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from ingestion.feeds.feeds import Feed, load_feeds
 from ingestion.inbox.files import Choice, LedgerRow, choose_files
-from ingestion.inbox.inbox import FileHashes, find_files
+from ingestion.inbox.inbox import DeliveredFile, FileHashes, find_files
 from ingestion.judging import mapping, volume
 from ingestion.judging.judging import Judgement
 from ingestion.nights import books, references
@@ -49,13 +50,17 @@ class FeedResult:
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What a night took in: results by feed, its files (path, sha256), the tables it wrote, what to look at."""
+    """What a night took in: results by feed, its files (path, sha256), the tables it wrote, what to look at.
+
+    ``refused_files`` says by path why a file was refused as a whole.
+    """
 
     feeds: dict[str, FeedResult]
     inputs: tuple[tuple[str, str], ...]
     tables: tuple[str, ...]
     waiting: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    refused_files: Mapping[str, str] = field(default_factory=dict)
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Give ``{feed: {delivered, accepted, refused, duplicates}}`` in records; the first is the sum of the rest."""
@@ -66,26 +71,30 @@ def ingest(lake: Lake, business_date: date, only: Sequence[str] | None = None) -
     """Take what was delivered for night ``business_date`` into landing and trusted tables.
 
     ``only`` names feeds to restrict to. Before anything is written it raises ``SettingsInvalid`` for a faulty feed,
-    ``InputInvalid`` for an unusable delivery, ``GateStopped`` for one whose size cannot be right; an expression that
+    ``InputInvalid`` for an unusable delivery of a required feed, ``GateStopped`` for one whose size cannot be right; an expression that
     fails on a value is only found while rows are computed.
     """
     feeds = [feed for feed in load_feeds(lake.settings.workspace) if only is None or feed.feed in only]
     nights = landing.Nights(business_date, business_date)
-    choices = choose(lake, feeds, business_date)
+    inbox = _Inbox(lake, feeds, business_date)
     create_landing_tables(lake, feeds)
     results: dict[str, FeedResult] = {}
     with ExitStack() as stack:
         works = [
             FeedWork(
-                feed, choices[feed.feed], stack.enter_context(lake.exchange(f"ingest_{feed.feed}")), nights
+                feed,
+                partial(inbox.choice, feed),
+                stack.enter_context(lake.exchange(f"ingest_{feed.feed}")),
+                nights,
             )
             for feed in feeds
         ]
         active = [work for work in works if work.choice.load or work.choice.is_rerun]
         read_all(lake, active)
-        ledger = books.read_ledger(lake)
         for work in active:
-            volume.check_volume(work.feed, work.readings, ledger.get(work.feed.feed, []), business_date)
+            ledger = inbox.ledger.get(work.feed.feed, [])
+            volume.check_volume(work.feed, work.readings, ledger, business_date)
+        active = [work for work in active if work.choice.load or work.choice.is_rerun]
         analyse_all(lake, active)
         for _, group in groupby(active, key=lambda work: work.feed.order):
             for result in side_by_side(lambda work: _take(lake, work), list(group)):
@@ -111,27 +120,34 @@ def ingest_result(works: Sequence[FeedWork], results: dict[str, FeedResult]) -> 
         tables=tuple(sorted({name for result in by_feed.values() for name in result.tables})),
         waiting=waiting,
         warnings=warnings,
+        refused_files={path: reason for work in works for path, reason in work.choice.reasons.items()},
     )
 
 
 def inputs_of_night(lake: Lake, business_date: date) -> list[tuple[str, str]]:
     """Give (path, sha256) of every file night ``business_date`` takes or has taken; needs no JVM."""
     feeds = load_feeds(lake.settings.workspace)
-    return _inputs(choose(lake, feeds, business_date).values())
+    inbox = _Inbox(lake, feeds, business_date)
+    return _inputs(inbox.choice(feed) for feed in feeds)
 
 
-def choose(lake: Lake, feeds: Iterable[Feed], business_date: date) -> dict[str, Choice]:
-    """Give what the night does with each feed's files; a fault of a delivery raises ``InputInvalid``."""
-    settings: Settings = lake.settings
-    require_inbox(settings)
-    ledger = books.read_ledger(lake)
-    hashes = FileHashes(settings.generated)
-    choices = {}
-    for feed in feeds:
-        files, waiting = find_files(feed, settings.inbox, until=business_date, hashes=hashes)
-        choices[feed.feed] = choose_files(feed, files, waiting, ledger.get(feed.feed, []), business_date)
-    hashes.save()
-    return choices
+class _Inbox:
+    """What lies in the inbox for a night, and the ledger before it: what choosing begins with, and choosing again."""
+
+    def __init__(self, lake: Lake, feeds: Iterable[Feed], business_date: date) -> None:
+        settings: Settings = lake.settings
+        require_inbox(settings)
+        self.business_date, self.ledger = business_date, books.read_ledger(lake)
+        hashes = FileHashes(settings.generated)
+        self._files: dict[str, tuple[list[DeliveredFile], list[str]]] = {
+            feed.feed: find_files(feed, settings.inbox, until=business_date, hashes=hashes) for feed in feeds
+        }
+        hashes.save()
+
+    def choice(self, feed: Feed, faults: Mapping[str, str] | None = None) -> Choice:
+        """Give what the night does with a feed's files; a fault of a required one raises ``InputInvalid``."""
+        rows = self.ledger.get(feed.feed, [])
+        return choose_files(feed, *self._files[feed.feed], rows, self.business_date, faults)
 
 
 def require_inbox(settings: Settings) -> None:
@@ -193,10 +209,11 @@ def close_books(lake: Lake, work: FeedWork, book: books.Book) -> FeedResult:
     start = time.monotonic()
     feed, work.book = work.feed, book
     books.check_written(lake, feed, book, work.nights)
+    work.warnings += books.loss_warnings(feed, book, work.record_count)
     work.add_seconds("books", start)
     log.info("%s: %s", feed.feed, book.feed_counts())
     log.debug("%s: seconds %s", feed.feed, work.seconds)
-    tables = (feed.landing_table, *feed.tables, "landing.loads", "landing.files", "quality.refused_rows")
+    tables = (feed.landing_table, *feed.tables, "landing.loads", "landing.files", *books.OF_RECORDS)
     return FeedResult(feed.feed, book.feed_counts(), work.seconds, tables)
 
 
@@ -246,6 +263,7 @@ def write_ledger(lake: Lake, works: Sequence[FeedWork], nights: landing.Nights) 
     """Enter what became of every file, last of all: an attempt that failed leaves no entry."""
     rows: list[LedgerRow] = []
     for work in works:
+        books.check_files(work.choice, work.readings, work.book)
         readings = {reading.file.path: reading for reading in work.readings}
         rows += work.choice.earlier_rows
         for file, status in work.choice.decisions:
@@ -261,6 +279,7 @@ def write_ledger(lake: Lake, works: Sequence[FeedWork], nights: landing.Nights) 
                     bytes=file.bytes,
                     records=reading.records if reading else None,
                     extra_columns=reading.extra_columns if reading else None,
+                    reason=work.choice.reasons.get(file.path),
                 )
             )
     books.write_ledger(lake, rows, [work.feed.feed for work in works], nights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion.feeds.feeds import Feed
 from ingestion.inbox.files import Choice
+from ingestion.inbox.inbox import DeliveredFile
 from ingestion.judging import judging, mapping
 from ingestion.records.landing import Nights
 from ingestion.records.reading import SPARK_READS_FROM_BYTES, FileReading, read_files, read_files_by_spark
@@ -37,16 +38,23 @@ QUICK_RECORDS = 100_000
 
 @dataclass
 class FeedWork:
-    """One feed's files in a night, what reading them gives, and its book; its Parquet lies in ``folder``."""
+    """One feed's files in a night, what reading them gives, and its book; its Parquet lies in ``folder``.
+
+    ``choose`` gives the choice without files that reading found unusable: their faults, by path.
+    """
 
     feed: Feed
-    choice: Choice
+    choose: Callable[[Mapping[str, str]], Choice]
     folder: Path
     nights: Nights
     readings: list[FileReading] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     book: Book | None = None
+    choice: Choice = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.choice = self.choose({})
 
     @property
     def records(self) -> RecordFiles:
@@ -81,18 +89,34 @@ def side_by_side(do: Callable[[FeedWork], Any], works: Sequence[FeedWork]) -> li
 
 
 def read_all(lake: Lake, works: Sequence[FeedWork]) -> None:
-    """Read every feed's files into Parquet; a file that cannot be used raises ``InputInvalid``."""
+    """Read every feed's files into Parquet; without a file that cannot be used its feed chooses again.
+
+    ``InputInvalid`` where a required feed has such a file.
+    """
 
     def read(work: FeedWork) -> None:
         start = time.monotonic()
-        if work.is_large and lake.is_on_cluster:
-            work.readings = read_files_by_spark(lake.spark, work.records, work.choice.load)
-        elif work.choice.load:
-            work.readings = read_files(work.records, work.choice.load)
+        readings: dict[str, FileReading] = {}
+        while unread := [file for file in work.choice.load if file.path not in readings]:
+            readings |= {r.file.path: r for r in _read(lake, work, unread, len(readings))}
+            faults = {path: r.fault for path, r in readings.items() if r.fault is not None}
+            if faults:
+                work.choice = work.choose(faults)
+        paths = {file.path for file in work.choice.load}
+        for path, reading in readings.items():
+            if path not in paths and reading.fault is None:
+                work.records.discard(reading.place, reading.file.business_date)
+        work.readings = [readings[file.path] for file in work.choice.load]
         _warn_of_columns(work)
         work.add_seconds("read", start)
 
     side_by_side(read, works)
+
+
+def _read(lake: Lake, work: FeedWork, files: Sequence[DeliveredFile], first: int) -> list[FileReading]:
+    if work.is_large and lake.is_on_cluster:
+        return read_files_by_spark(lake.spark, work.records, files, first)
+    return read_files(work.records, files, first)
 
 
 def _warn_of_columns(work: FeedWork) -> None:

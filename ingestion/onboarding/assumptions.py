@@ -28,7 +28,7 @@ def assumption(
 ) -> Mapped:
     """Give an expression for a required column that nothing delivered fills; ``TODO …`` when nobody can guess."""
     name = column.name
-    mapping = _from_others(table, column, {m.column: m for m in fits}, shapes, currency)
+    mapping = _from_others(table, column, {m.column: m for m in fits if not m.waits}, shapes, currency)
     if mapping:
         return Mapped(name, *mapping)
     if name == "currency":
@@ -50,7 +50,7 @@ def _from_others(
     """Give what follows from the columns that are filled: base amounts, days of instants, made keys."""
     name = column.name
     plain = fits.get(name.removesuffix("_base"))
-    if name.endswith("_base") and plain and not plain.waits:
+    if name.endswith("_base") and plain:
         currency_shape = next(
             (s for s in shapes if "currency" in fits and s.name == fits["currency"].source_name), None
         )

@@ -85,6 +85,7 @@ def draft_feed(
         meanings=dict(meanings or {}),
         tables=tables,
         fills_persons=(source or name) not in sources_with_persons,
+        is_dated=_DATE_IN_NAME.search(path.name) is not None,
     )
     if name is None:
         raise UsageError(

@@ -17,6 +17,7 @@ _YAML_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "non
 _MODES = {
     "events": "facts with an id of their own",
     "snapshot": "the whole as of a day; delta: changed rows by key",
+    "delta": "changed rows by key, since its name has a day; snapshot: the whole as of a day, what is absent is closed",
 }
 
 
@@ -80,7 +81,16 @@ def _format(sample: FileSample) -> str:
     separator = "tab" if sample.separator == "\t" else json.dumps(sample.separator)
     quote = "null" if sample.quote is None else f"'{sample.quote}'"
     header = "true" if sample.header else "false"
-    return f"{{type: csv, separator: {separator}, quote: {quote}, encoding: {sample.encoding}, header: {header}}}"
+    line_end = "required" if sample.has_line_end else "optional"
+    note = (
+        ""
+        if sample.has_line_end
+        else "   # the last record has no line end; a cut one cannot be told from it"
+    )
+    return (
+        f"{{type: csv, separator: {separator}, quote: {quote}, encoding: {sample.encoding}, header: {header}, "
+        f"line_end: {line_end}}}{note}"
+    )
 
 
 def _readers_of(sample: FileSample, proposal: Proposal) -> dict[str, list[str]]:

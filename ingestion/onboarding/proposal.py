@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -26,6 +27,7 @@ PERSONS, OBSERVATIONS = "trusted.customers", "trusted.identifier_observations"
 # A table is proposed by itself only when its columns say so clearly; below, a person names it.
 LEAST_SCORE = 2.0
 LEAST_SHOWN = 1.0
+_KEY_NAME = re.compile(r"(id|no|nr|num|number|key|code|ref|号|编码|编号)s?$", re.IGNORECASE)
 _OF_A_SOURCE = {"openid", "external_userid", "app_user_id", "push_token"}
 
 
@@ -55,11 +57,17 @@ class Proposal:
     targets: tuple[TargetProposal, ...]
     identifiers: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     runners_up: tuple[tuple[str, float, tuple[str, ...]], ...] = ()
+    is_dated: bool = False
 
     @property
     def mode(self) -> str:
-        """How the file is delivered: facts as events, states as snapshots."""
-        return "events" if self.targets and contract(self.targets[0].table).shape == "fact" else "snapshot"
+        """How the file is delivered: facts as events; states as changed rows where its name has a day, else as a whole.
+
+        A whole that is taken for changes keeps too much, changes that are taken for a whole close everything else.
+        """
+        if self.targets and contract(self.targets[0].table).shape == "fact":
+            return "events"
+        return "delta" if self.is_dated else "snapshot"
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -78,6 +86,7 @@ class Guess:
     meanings: Mapping[str, ColumnMeaning] = field(default_factory=dict)
     tables: tuple[str, ...] = ()
     fills_persons: bool = True
+    is_dated: bool = False
 
     def meaning(self, name: str) -> str:
         """Give what a delivered column is called for the comparison: its meaning where a dictionary tells one."""
@@ -122,7 +131,7 @@ def propose(shapes: Sequence[ColumnShape], guess: Guess) -> Proposal:
         and table not in [target.table for target in targets]
         and any(m.source_name not in delivered_columns for m in fits)
     )
-    return Proposal(tuple(targets), identifiers, runners_up[:3])
+    return Proposal(tuple(targets), identifiers, runners_up[:3], guess.is_dated)
 
 
 def level_of(shape: ColumnShape, guess: Guess, proposal: Proposal) -> str:
@@ -232,6 +241,36 @@ def _unique_id(shapes: Sequence[ColumnShape], guess: Guess, names: set[str]) -> 
     )
 
 
+def _unique_key(
+    table: Contract,
+    shapes: Sequence[ColumnShape],
+    guess: Guess,
+    fits: Mapping[str, Mapped],
+    identifiers: Mapping[str, object],
+) -> Mapped | None:
+    """Give the table's key by a column that numbers the records, whatever its name; one whose name says so goes first."""
+    own_key = _own_key(table)
+    if own_key is None or own_key in fits:
+        return None
+    names = {mapping.source_name for mapping in fits.values()}
+    keys = [
+        shape
+        for shape in shapes
+        if shape.is_unique
+        and shape.name not in names
+        and shape.name not in identifiers
+        and shape.type in ("text", "integer")
+        and not shape.has_words
+        and not is_personal_name(guess.meaning(shape.name))
+    ]
+    for shape in sorted(keys, key=lambda shape: not _KEY_NAME.search(guess.meaning(shape.name))):
+        mapping = expression_for(shape, table.name, table.columns[own_key], utc=guess.utc)
+        if mapping is not None:
+            note = f"{shape.name} is the key because every sampled record has another; is it?"
+            return replace(mapping, note=mapping.note or note)
+    return None
+
+
 @cache
 def _tables_with(column: str) -> int:
     return sum(column in contract(table).business_columns for table in fillable_tables())
@@ -269,6 +308,9 @@ def _target(
 ) -> TargetProposal:
     contract_of_table = contract(table)
     fits = {mapping.column: mapping for _, mapping in _assignments(table, shapes, guess, identifiers)}
+    key = _unique_key(contract_of_table, shapes, guess, fits, identifiers)
+    if key is not None:
+        fits[key.column] = key
     codes = _unknown_codes(contract_of_table, shapes, guess, fits)
     for column in contract_of_table.business_columns.values():
         is_needed = column.required or column.name in contract_of_table.key

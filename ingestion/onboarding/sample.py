@@ -58,6 +58,8 @@ def newest_file(feed: Feed, settings: Settings) -> Path:
     files, _ = find_files(feed, settings.inbox, until=date.max)
     if not files:
         raise InputInvalid(f"the inbox holds no file of feed '{feed.feed}' yet; name a sample with --file")
+    if files[-1].fault is not None:
+        raise InputInvalid(files[-1].fault, file=files[-1].path)
     return files[-1].location
 
 
@@ -74,6 +76,9 @@ def check_sample(
     with tempfile.TemporaryDirectory(prefix="cdp-feeds-check-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
         readings = reading.read_files(RecordFiles(feed, folder / "records"), [file])
+        fault = readings[0].fault
+        if fault is not None:
+            raise InputInvalid(fault, file=file.path)
         judgement = stack.enter_context(closing(_judge(spark, feed, folder)))
         book = books.count_records(judgement, readings)
         loads = {load.table_name: load for load in book.loads}

@@ -14,7 +14,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +42,7 @@ class FileSample:
     """Records of a file by column (empty text is None), and how the file is written.
 
     ``records`` counts what was read, ``estimated`` what the file holds (equal when ``is_whole``), ``broken`` records
-    of another width than the header.
+    of another width than the header; ``has_line_end`` tells whether the last line has one, as far as it was read.
     """
 
     path: Path
@@ -56,6 +56,7 @@ class FileSample:
     estimated: int
     is_whole: bool
     broken_lines: int = 0
+    has_line_end: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,6 +81,8 @@ def read_sample(
         raise InputInvalid(signature, file=path)
     name = _codec(encoding, path) if encoding else detect_encoding(blocks, path)
     texts = [_decoded(block, name, is_first=at == 0) for at, block in enumerate(blocks)]
+    # Of a large archive only the beginning was read.
+    has_line_end = texts[-1].endswith(("\n", "\r")) or (not is_whole and len(blocks) == 1)
     if not is_whole:
         texts = [_whole_lines(text, is_first=at == 0) for at, text in enumerate(texts)]
     if not any(text.strip() for text in texts):
@@ -87,9 +90,10 @@ def read_sample(
     sampled_bytes = sum(map(len, blocks))
     if _is_json_lines(texts[0]):
         return _json_sample(path, texts, name, is_whole=is_whole, scale=size / sampled_bytes)
-    return _csv_sample(
+    sample = _csv_sample(
         path, texts, name, separator=separator, header=header, is_whole=is_whole, scale=size / sampled_bytes
     )
+    return replace(sample, has_line_end=has_line_end)
 
 
 def detect_encoding(blocks: list[bytes], path: Path) -> str:

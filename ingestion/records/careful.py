@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ingestion.records.layout import Layout, Record, wrong_width
+from ingestion.records.layout import CUT, Layout, Record, without_line_end, wrong_width
 from ingestion.records.opening import readable_line, text_lines, too_long
 
 # A record of more lines than this is taken for an open quote: an address has five lines, a contract's text fifty.
@@ -17,14 +17,20 @@ OPEN_QUOTE = "open_quote: a quote is never closed"
 
 
 def iter_records(
-    path: Path, layout: Layout, *, width: int | None = None, with_header: bool = False
+    path: Path,
+    layout: Layout,
+    *,
+    width: int | None = None,
+    with_header: bool = False,
+    trailer: list[str] | None = None,
 ) -> Iterator[Record]:
     """Give the records of a delimited file one by one, each with its raw text.
 
     A record whose quote stays open, or that spans lines and has not ``width`` columns, is broken at its first line
-    and reading goes on with the next line. With ``with_header`` the header comes first, as number 0.
+    and reading goes on with the next line. With ``with_header`` the header comes first, as number 0. The last line of a
+    layout with a trailer is no record; it is added to ``trailer``.
     """
-    lines = text_lines(path, layout)
+    lines = text_lines(path, layout, trailer)
     waiting: deque[bytes] = deque()
     number = 0 if layout.header else 1
     while True:
@@ -66,6 +72,8 @@ def _gather(
                 if len(parts) > 1:
                     return Record(number, readable_line(line, layout), None, OPEN_QUOTE), parts[1:]
                 return Record(number, text, None, wrong_width(width, len(values))), []
+            if number > 0 and without_line_end(layout, parts[-1]):
+                return Record(number, text, None, CUT), []
             return Record(number, text, values), []
         more = None
         while len(parts) < LONGEST_RECORD_LINES:
@@ -82,6 +90,11 @@ def _gather(
             if width is not None and width_here != width and len(parts) == 1:
                 return Record(number, text, None, wrong_width(width, width_here)), []
             return Record(number, readable_line(line, layout), None, OPEN_QUOTE), parts[1:]
+
+
+def split_line(text: str, layout: Layout) -> list[str]:
+    """Give the values of one line."""
+    return _split(text, layout)[0] or []
 
 
 def _split(text: str, layout: Layout) -> tuple[list[str] | None, bool]:

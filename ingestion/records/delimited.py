@@ -13,7 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from ingestion.records.careful import iter_records
-from ingestion.records.layout import BATCH_ROWS, ROW, DeliveredText, Record, record_schema, wrong_width
+from ingestion.records.layout import (
+    BATCH_ROWS,
+    ROW,
+    DeliveredText,
+    Record,
+    record_schema,
+    without_line_end,
+    wrong_width,
+)
 from ingestion.records.opening import Utf8Stream, open_bytes
 from lakehouse.settings.yaml_files import did_you_mean
 
@@ -56,16 +64,16 @@ class DelimitedReader:
                     last = max((r.number for r in rest), default=0)
                     if rest:
                         waiting = self._join(waiting, self._from_records(rest, names))
-                    is_open = (
-                        stream.quotes % 2 == 1 and waiting is not None and waiting.num_rows > 0 and not torn
-                    )
-                    # A quote is open at the end. A last record already handed over as broken explains it;
-                    # a last record of the right shape is cut all the same and must be looked at.
-                    if is_open and waiting is not None and last != yielded + waiting.num_rows:
+                    is_open = stream.quotes % 2 == 1 or without_line_end(self.layout, stream.last_bytes)
+                    is_last = waiting is not None and waiting.num_rows > 0 and not torn
+                    # A quote or the last line is open at the end. A last record already handed over as broken
+                    # explains it; a last record of the right shape is cut all the same and must be looked at.
+                    if is_open and is_last and waiting is not None and last != yielded + waiting.num_rows:
                         torn.append(yielded + waiting.num_rows)
                         waiting = waiting.slice(0, waiting.num_rows - 1)
             except (pa.ArrowInvalid, UnicodeDecodeError):
                 torn.append(yielded + (waiting.num_rows if waiting is not None else 0) + 1)
+        self.findings.trailer = stream.trailer
         if waiting is not None and waiting.num_rows:
             yield waiting
             yielded += waiting.num_rows
@@ -138,6 +146,7 @@ class DelimitedReader:
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=True,
                 null_values=[""],
+                check_utf8=False,  # the stream has
             ),
         )
         header = self.layout.header
@@ -190,7 +199,8 @@ class DelimitedReader:
     def _careful_batches(self, names: list[str], *, start: int) -> Iterator[pa.RecordBatch]:
         waiting: list[Record] = []
         last = 0
-        for record in iter_records(self.text.path, self.layout, width=len(names)):
+        trailer: list[str] = []
+        for record in iter_records(self.text.path, self.layout, width=len(names), trailer=trailer):
             last = record.number
             self.findings.undecodable += record.problem is not None and record.problem.startswith(
                 "undecodable"
@@ -202,6 +212,7 @@ class DelimitedReader:
                 yield self._from_records(waiting, names)
                 waiting = []
         self.text.refuse_other_encoding(last)
+        self.findings.trailer = next(iter(trailer), None)
         if waiting:
             yield self._from_records(waiting, names)
 

@@ -137,12 +137,25 @@ def _parse(line: str, most_levels: int) -> tuple[Any, str | None]:
     if line.count("[") + line.count("{") > most_levels and _levels(line) > most_levels:
         return None, f"too_deep: more than {most_levels} levels"
     try:
-        value = json.loads(line, parse_float=_DeliveredNumber)
+        value = json.loads(line, parse_float=_DeliveredNumber, object_pairs_hook=_members)
+    except _KeyTwice:
+        return None, "duplicate_key"
     except ValueError:
         return None, "long_number" if _LONG_NUMBER.search(_TEXT.sub('""', line)) else "not_json"
     if "\\u" in line and _SURROGATE.search(line) and not _is_text(value):
         return None, "undecodable: half a surrogate pair"
     return value, None if isinstance(value, dict) else "not_a_json_object"
+
+
+class _KeyTwice(ValueError):
+    """An object names a key twice: nobody can say which value is meant."""
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise _KeyTwice
+    return members
 
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')

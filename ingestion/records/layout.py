@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from ingestion.feeds.limits import Limits
 from lakehouse.errors import InputInvalid
 
+CUT = "cut: the last record has no line end"
 ROW, PROBLEM, RAW, EXTRA, FILE = "_row", "_problem", "_raw", "_extra", "_file"
 BATCH_ROWS = 50_000
 # A file with more undecodable records than this share is in another encoding; fewer are damage inside a good file.
@@ -22,7 +23,10 @@ LARGEST_UNDECODABLE_RATIO = 0.1
 
 @dataclass(frozen=True)
 class Layout:
-    """How the records of a file are written and which of their columns are wanted, in this order."""
+    """How the records of a file are written and which of their columns are wanted, in this order.
+
+    ``trailer`` is what the last line begins with that is no record but says what the file holds.
+    """
 
     columns: tuple[str, ...]
     type: Literal["csv", "json_lines", "parquet"] = "csv"
@@ -31,6 +35,8 @@ class Layout:
     escape: str | None = None
     encoding: str = "utf-8"
     header: bool = True
+    line_end: Literal["required", "optional"] = "optional"
+    trailer: str | None = None
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -56,11 +62,12 @@ class Record:
 
 @dataclass
 class Findings:
-    """What reading found beside the records: names beyond the layout, JSON keys no record carried, lost text."""
+    """What reading found beside the records: names beyond the layout, JSON keys no record carried, lost text, the trailer."""
 
     extra_columns: tuple[str, ...] = ()
     unseen_columns: tuple[str, ...] = ()
     undecodable: int = 0
+    trailer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,11 @@ def from_rows(rows: Sequence[tuple[Any, ...]], columns: Iterable[str]) -> pa.Rec
         [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)],
         schema=schema,
     )
+
+
+def without_line_end(layout: Layout, last_bytes: bytes) -> bool:
+    """Tell whether a text that ends with these bytes (UTF-8) was cut: nothing else ends its last value."""
+    return layout.line_end == "required" and not last_bytes.endswith((b"\n", b"\r"))
 
 
 def wrong_width(width_of_file: int, width_of_record: int) -> str:

@@ -6,14 +6,19 @@ import codecs
 import gzip
 import io
 import re
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, AnyStr
+
+import pyarrow as pa
 
 from ingestion.feeds.limits import Limits
 from ingestion.records.layout import Layout
 
 PIECE_BYTES = 1 << 20
+# A longer last line is no trailer.
+LONGEST_TRAILER = 64 << 10
 # So much of a broken line is kept for people.
 SHOWN_BYTES = 100_000
 
@@ -59,14 +64,31 @@ def open_bytes(path: Path, limits: Limits) -> io.BufferedReader:
     return Path(path).open("rb")
 
 
-def text_lines(path: Path, layout: Layout) -> Iterator[bytes]:
-    """Give a file's physical lines in ``layout.line_encoding``, without the byte order mark."""
+def text_lines(path: Path, layout: Layout, trailer: list[str] | None = None) -> Iterator[bytes]:
+    """Give a file's physical lines in ``layout.line_encoding``, without the byte order mark.
+
+    Of a layout with a trailer the last line is not given; its text is added to ``trailer``.
+    """
     with open_bytes(path, layout.limits) as raw:
         lines = _physical_lines(raw, layout)
+        if layout.trailer is not None:
+            lines = _without_last(lines, layout, [] if trailer is None else trailer)
         first = next(lines, None)
         if first is not None:
             yield first.removeprefix(codecs.BOM_UTF8)
             yield from lines
+
+
+def _without_last(lines: Iterator[bytes], layout: Layout, trailer: list[str]) -> Iterator[bytes]:
+    """Give all lines but the last one that is not blank."""
+    waiting: list[bytes] = []
+    for line in lines:
+        if line.strip():
+            yield from waiting
+            waiting.clear()
+        waiting.append(line)
+    if waiting:
+        trailer.append(readable_line(waiting[0], layout))
 
 
 def readable_line(line: bytes, layout: Layout) -> str:
@@ -78,8 +100,8 @@ def _physical_lines(raw: io.BufferedReader, layout: Layout) -> Iterator[bytes]:
     """Give lines; of one that is longer than a record may be only so much that it is seen to be longer."""
     most = layout.limits.record_bytes + 1
     if layout.is_wide:
-        text = io.TextIOWrapper(raw, encoding=layout.encoding, newline="\n")
-        yield from (line.encode() for line in _bounded(text.readline, "\n", most))
+        with io.TextIOWrapper(raw, encoding=layout.encoding, newline="\n") as text:
+            yield from (line.encode() for line in _bounded(text.readline, "\n", most))
     else:
         yield from _bounded(raw.readline, b"\n", most)
 
@@ -98,8 +120,22 @@ def too_long(line: bytes, layout: Layout) -> str | None:
     return f"too_long: more than {most} bytes" if len(line.rstrip(b"\r\n")) > most else None
 
 
+def _cut_sign_length(text: bytes) -> int:
+    """Give how many bytes at the end begin a sign of UTF-8 that does not end there."""
+    for length in range(1, min(3, len(text)) + 1):
+        byte = text[-length]
+        if byte >= 0xC0:
+            return length if length < (2 + (byte >= 0xE0) + (byte >= 0xF0)) else 0
+        if byte < 0x80:
+            return 0
+    return 0
+
+
 class Utf8Stream(io.RawIOBase):
-    """A byte stream turned into UTF-8, strictly, that counts the quotes passing through."""
+    """A byte stream turned into UTF-8, strictly, that counts the quotes passing through and knows how it ends.
+
+    Of a layout with a trailer the last line is not given; it is in ``trailer`` when all is read.
+    """
 
     def __init__(self, raw: io.BufferedReader, layout: Layout) -> None:
         super().__init__()
@@ -111,7 +147,11 @@ class Utf8Stream(io.RawIOBase):
         name = codecs.lookup(layout.encoding).name
         self._decoder = None if name in {"utf-8", "ascii"} else codecs.getincrementaldecoder(name)("strict")
         self._rest = b""
+        self._cut_sign = b""
+        self._has_trailer, self._last_line, self._is_end = layout.trailer is not None, b"", False
+        self.trailer: str | None = None
         self.quotes = 0
+        self.last_bytes = b""
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -119,8 +159,33 @@ class Utf8Stream(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Give up to ``size`` bytes of the source's text in UTF-8."""
+        chunk = self._without_last_line(size) if self._has_trailer else self._decoded(size)
+        if self._quote:
+            self.quotes += self._quotes_in(chunk)
+        self.last_bytes = chunk[-1:] or self.last_bytes
+        return chunk
+
+    def _without_last_line(self, size: int) -> bytes:
+        """Keep back the last line that is not blank, as far as a trailer may be long."""
+        while not self._is_end:
+            piece = self._decoded(size if size < 0 else max(size - len(self._last_line), 1))
+            text = self._last_line + piece
+            if not piece:
+                self._is_end = True
+                self.trailer = text.decode("utf-8", "backslashreplace").strip("\r\n")
+                break
+            begin = text.rfind(b"\n", 0, len(text.rstrip(b"\r\n"))) + 1
+            if begin == 0 and len(text) > LONGEST_TRAILER:
+                begin = len(text)
+            self._last_line = text[begin:]
+            if begin:
+                return text[:begin]
+        return b""
+
+    def _decoded(self, size: int) -> bytes:
         if self._decoder is None:
             chunk = self._raw.read(size)
+            self._refuse_other_bytes(chunk)
         else:
             chunk, is_end = self._rest, False
             while not is_end and (size < 0 or len(chunk) < size):
@@ -128,9 +193,21 @@ class Utf8Stream(io.RawIOBase):
                 is_end = not piece
                 chunk += self._decoder.decode(piece, final=is_end).encode()
             chunk, self._rest = (chunk, b"") if size < 0 else (chunk[:size], chunk[size:])
-        if self._quote:
-            self.quotes += self._quotes_in(chunk)
         return chunk
+
+    def _refuse_other_bytes(self, chunk: bytes) -> None:
+        """Raise ``UnicodeDecodeError`` where bytes are no UTF-8; a sign that a chunk cuts is looked at with the next one."""
+        if not self._cut_sign and chunk.isascii():
+            return
+        text = self._cut_sign + chunk
+        whole_length = len(text) - (_cut_sign_length(text) if chunk else 0)
+        self._cut_sign = text[whole_length:]
+        whole = pa.py_buffer(text).slice(0, whole_length)
+        ends = pa.py_buffer(array("q", (0, whole_length)))
+        try:
+            pa.Array.from_buffers(pa.large_string(), 1, [None, ends, whole]).validate(full=True)
+        except pa.ArrowInvalid:
+            raise UnicodeDecodeError("utf-8", b"", 0, 0, "bytes that are no UTF-8") from None
 
     def _quotes_in(self, chunk: bytes) -> int:
         if self._escaped is None:

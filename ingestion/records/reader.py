@@ -38,6 +38,11 @@ class RecordReader:
         return self._text.findings.extra_columns
 
     @property
+    def trailer(self) -> str | None:
+        """The last line of a file whose layout has a trailer, after iteration."""
+        return self._text.findings.trailer
+
+    @property
     def unseen_columns(self) -> tuple[str, ...]:
         """The keys of JSON objects that the layout names and no record carried."""
         return self._text.findings.unseen_columns

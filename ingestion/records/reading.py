@@ -16,6 +16,7 @@ from ingestion.feeds.limits import Limits
 from ingestion.inbox.archives import unpack
 from ingestion.inbox.inbox import DeliveredFile
 from ingestion.records import Layout, RecordReader
+from ingestion.records.control import ControlSums
 from ingestion.records.record_files import RecordFiles
 from lakehouse.errors import InputInvalid
 
@@ -31,13 +32,18 @@ FILES_AT_ONCE, SIDE_BY_SIDE_FROM_BYTES = 2, 16 << 20
 
 @dataclass(frozen=True)
 class FileReading:
-    """What reading a file found: its records, broken ones included, and columns the feed does not name."""
+    """What reading a file found: its records, broken ones included, and columns the feed does not name.
+
+    A file with a ``fault`` cannot be used, and nothing of it is kept. ``place`` is the name of what is kept of others.
+    """
 
     file: DeliveredFile
-    records: int
-    broken_records: int
-    extra_columns: tuple[str, ...]
-    unseen_columns: tuple[str, ...]
+    records: int = 0
+    broken_records: int = 0
+    extra_columns: tuple[str, ...] = ()
+    unseen_columns: tuple[str, ...] = ()
+    fault: str | None = None
+    place: str = ""
 
 
 def layout_of(feed: Feed) -> Layout:
@@ -51,54 +57,72 @@ def layout_of(feed: Feed) -> Layout:
         escape=form.escape,
         encoding=form.encoding,
         header=form.header,
+        line_end=form.line_end,
+        trailer=feed.control.trailer if feed.control else None,
         limits=feed.limits,
     )
 
 
 def unpack_members(files: Sequence[DeliveredFile], folder: Path, limits: Limits) -> list[DeliveredFile]:
-    """Give the files with every member of an archive unpacked below ``folder``, each archive read once."""
+    """Give the files with every member of an archive unpacked below ``folder``, each archive read once.
+
+    Members of an archive that cannot be unpacked have a fault.
+    """
     archives: dict[Path, list[DeliveredFile]] = {}
     for file in files:
         if file.member is not None:
             archives.setdefault(file.location, []).append(file)
     places: dict[tuple[Path, str], Path] = {}
+    faults: dict[Path, str] = {}
     for at, (archive, members) in enumerate(sorted(archives.items())):
         names = {file.member for file in members if file.member is not None}
-        paths = unpack(
-            archive, names, folder / f"{at:05d}", name=members[0].path.partition("!")[0], limits=limits
-        )
-        for member in names:
-            if member not in paths:
-                raise InputInvalid(
-                    f"no longer holds '{member}'; have it delivered again", file=members[0].path
-                )
+        try:
+            paths = unpack(archive, names, folder / f"{at:05d}", name=archive.name, limits=limits)
+        except InputInvalid as wrong:
+            faults[archive] = wrong.message
+            continue
         places |= {(archive, member): path for member, path in paths.items()}
-    return [
-        file
-        if file.member is None
-        else replace(file, location=places[file.location, file.member], member=None)
-        for file in files
-    ]
+
+    def unpacked(file: DeliveredFile) -> DeliveredFile:
+        if file.member is None:
+            return file
+        place = places.get((file.location, file.member))
+        if place is not None:
+            return replace(file, location=place, member=None)
+        fault = f"its archive no longer holds '{file.member}'; have it delivered again"
+        return replace(file, fault=faults.get(file.location, fault))
+
+    return [unpacked(file) for file in files]
 
 
-def read_files(files: RecordFiles, delivered_files: Sequence[DeliveredFile]) -> list[FileReading]:
-    """Read delivered files; give what was found.
+def read_files(
+    files: RecordFiles, delivered_files: Sequence[DeliveredFile], first: int = 0
+) -> list[FileReading]:
+    """Read delivered files; give what was found, also of those that cannot be used. Nothing of the lake is touched.
 
-    A file that cannot be used as a whole raises ``InputInvalid``; nothing of the lake is touched.
+    What is kept of them is numbered from ``first`` on.
     """
     layout = layout_of(files.feed)
 
     def read(at: int, file: DeliveredFile) -> FileReading:
-        reader = _read(files, layout, at, file.location, file.path, file.business_date)
-        columns = (reader.extra_columns, reader.unseen_columns)
-        return _file_reading(files.feed, file, reader.records, reader.broken, *columns)
+        if file.fault is not None:
+            return FileReading(file, fault=file.fault)
+        try:
+            place = _place(first + at)
+            reader = _read(files, layout, place, file.location, file.path, file.business_date)
+        except InputInvalid as wrong:
+            return FileReading(file, fault=wrong.message)
+        columns = (tuple(sorted(reader.extra_columns)), reader.unseen_columns)
+        return FileReading(file, reader.records, reader.broken, *columns, place=place)
 
     is_much = (
         len(delivered_files) > 1 and sum(file.bytes for file in delivered_files) >= SIDE_BY_SIDE_FROM_BYTES
     )
     # What reads is C++ that lets other threads run.
     with ThreadPoolExecutor(max_workers=FILES_AT_ONCE if is_much else 1) as pool:
-        unpacked_files = enumerate(unpack_members(delivered_files, _unpacking(files), files.feed.limits))
+        unpacked_files = enumerate(
+            unpack_members(delivered_files, _unpacking(files, first), files.feed.limits)
+        )
         futures = [pool.submit(read, at, file) for at, file in unpacked_files]
         try:
             return [future.result() for future in futures]
@@ -108,20 +132,30 @@ def read_files(files: RecordFiles, delivered_files: Sequence[DeliveredFile]) -> 
 
 
 def read_files_by_spark(
-    spark: SparkSession, files: RecordFiles, delivered_files: Sequence[DeliveredFile]
+    spark: SparkSession, files: RecordFiles, delivered_files: Sequence[DeliveredFile], first: int = 0
 ) -> list[FileReading]:
     """Do what ``read_files`` does inside Spark's workers, one file a task; the workers must see the inbox and the lake."""
-    unpacked_files = unpack_members(delivered_files, _unpacking(files), files.feed.limits)
-    rows = [(at, str(f.location), f.path, f.business_date) for at, f in enumerate(unpacked_files)]
-    tasks = spark.createDataFrame(rows, "at long, location string, path string, business_date date")
+    unpacked_files = unpack_members(delivered_files, _unpacking(files, first), files.feed.limits)
+    readings = [FileReading(file, fault=file.fault) for file in unpacked_files]
+    rows = [
+        (at, _place(first + at), str(f.location), f.path, f.business_date)
+        for at, f in enumerate(unpacked_files)
+        if f.fault is None
+    ]
+    if not rows:
+        return readings
+    tasks = spark.createDataFrame(
+        rows, "at long, place string, location string, path string, business_date date"
+    )
     answers = tasks.repartition(len(rows)).mapInArrow(_SparkReader(files), _ANSWER).collect()
-    readings = []
-    for row in sorted(answers, key=lambda row: row["at"]):
+    for row in answers:
         file = unpacked_files[row["at"]]
         if row["wrong"] is not None:
-            raise InputInvalid(row["wrong"], file=file.path)
-        columns = (row["extra_columns"], row["unseen_columns"])
-        readings.append(_file_reading(files.feed, file, row["records"], row["broken"], *columns))
+            readings[row["at"]] = FileReading(file, fault=row["wrong"])
+            continue
+        columns = (tuple(sorted(row["extra_columns"])), tuple(row["unseen_columns"]))
+        place = _place(first + row["at"])
+        readings[row["at"]] = FileReading(file, row["records"], row["broken"], *columns, place=place)
     return readings
 
 
@@ -144,15 +178,12 @@ class _SparkReader:
         layout = layout_of(self.files.feed)
         for batch in batches:
             for task in batch.to_pylist():
-                at, location, path, day = (
-                    task["at"],
-                    Path(task["location"]),
-                    task["path"],
-                    task["business_date"],
-                )
-                answer: dict[str, Any] = {"at": at}
+                location = Path(task["location"])
+                answer: dict[str, Any] = {"at": task["at"]}
                 try:
-                    reader = _read(self.files, layout, at, location, path, day)
+                    reader = _read(
+                        self.files, layout, task["place"], location, task["path"], task["business_date"]
+                    )
                     answer |= {"records": reader.records, "broken": reader.broken}
                     answer |= {
                         "extra_columns": list(reader.extra_columns),
@@ -164,31 +195,31 @@ class _SparkReader:
 
 
 def _read(
-    files: RecordFiles, layout: Layout, at: int, location: Path, path: str, business_date: date
+    files: RecordFiles, layout: Layout, place: str, location: Path, path: str, business_date: date
 ) -> RecordReader:
+    """Read one file into Parquet; of one that cannot be used nothing stays and ``InputInvalid`` is raised."""
     reader = RecordReader(location, layout, name=path)
-    with files.writer(f"{at:05d}.parquet", path, business_date) as out:
-        for batch in reader:
-            out.write(batch)
+    sums = ControlSums(files.feed.control)
+    try:
+        with files.writer(place, path, business_date) as out:
+            for batch in reader:
+                sums.add(batch)
+                out.write(batch)
+        sums.check(location, layout, reader.records, reader.trailer)
+        if reader.records == 0 and files.feed.mode == "snapshot":
+            raise InputInvalid(
+                "holds no record, and a whole delivery without records would close everything it brought before; "
+                "have it delivered again"
+            )
+    except InputInvalid:
+        files.discard(place, business_date)
+        raise
     return reader
 
 
-def _unpacking(files: RecordFiles) -> Path:
-    return files.folder.parent / "unpacked"
+def _place(number: int) -> str:
+    return f"{number:05d}.parquet"
 
 
-def _file_reading(
-    feed: Feed,
-    file: DeliveredFile,
-    records: int,
-    broken_records: int,
-    extra_columns: Sequence[str],
-    unseen_columns: Sequence[str],
-) -> FileReading:
-    if records == 0 and feed.mode == "snapshot":
-        raise InputInvalid(
-            "holds no record, and a whole delivery without records would close everything it brought before; "
-            "have it delivered again",
-            file=file.path,
-        )
-    return FileReading(file, records, broken_records, tuple(sorted(extra_columns)), tuple(unseen_columns))
+def _unpacking(files: RecordFiles, first: int) -> Path:
+    return files.folder.parent / f"unpacked{first}"

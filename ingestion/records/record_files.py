@@ -76,6 +76,11 @@ class RecordFiles:
         ) as writer:
             yield writer
 
+    def discard(self, name: str, business_date: date) -> None:
+        """Take away what was written of one delivered file."""
+        for folder in (self.whole_folder, self.broken_folder):
+            (folder / f"{BUSINESS_DATE}={business_date}" / name).unlink(missing_ok=True)
+
     def whole_files(self) -> list[tuple[Path, date]]:
         """Give the files of split records with their business dates."""
         return [(file, _business_date(file)) for file in sorted(self.whole_folder.rglob("*.parquet"))]

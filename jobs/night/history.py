@@ -6,7 +6,7 @@ import json
 from datetime import date
 
 from jobs.night.fingerprint import fingerprint_of_history
-from jobs.night.steps import check_gate
+from jobs.night.steps import check_gate, counts_of, message_of
 from jobs.night.writing import hold_lake
 from lakehouse.errors import UsageError
 from lakehouse.ledger.ledger import publish, restore_published
@@ -38,7 +38,8 @@ def run_history(settings: Settings, first: date, last: date) -> str:
                 with attempt.ledger.step("ingest") as record:
                     result = ingestion.ingest_history(lake, first, last)
                     check_gate(lake, "trusted", last)
-                    record.counts = {"feeds": result.summary(), "warnings": list(result.warnings)}
+                    record.counts = counts_of(result)
+                    record.message = message_of(record.counts)
                 summary = {
                     "date": last.isoformat(),
                     "from": first.isoformat(),

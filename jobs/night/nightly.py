@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from jobs.night.steps import RECORDED_STEPS, make_inputs, run_step
+from jobs.night.steps import RECORDED_STEPS, make_inputs, message_of, run_step
 from jobs.night.writing import LakeWriter, open_for_writing
 from lakehouse.errors import NOTHING_TO_DO, GateStopped
 from lakehouse.ledger.ledger import StepRecord, publish, restore_published
@@ -63,6 +63,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
                     continue
                 with attempt.ledger.step(step.name) as record:
                     record.counts = run_step(step.name, lake, business_date)
+                    record.message = message_of(record.counts)
                 records[step.name] = record
         except GateStopped:
             tables = restore_published(lake)

@@ -6,7 +6,7 @@ import json
 from datetime import date
 from typing import Any
 
-from jobs.night.steps import make_inputs, run_step
+from jobs.night.steps import make_inputs, message_of, run_step
 from jobs.night.writing import open_for_writing
 from lakehouse.settings.settings import Settings
 
@@ -23,6 +23,7 @@ def run_single(settings: Settings, step: str, business_date: date, **options: An
         attempt = writer.attempt(business_date)
         with attempt.ledger.step(step) as record:
             record.counts = run_step(step, writer.lake, business_date, **options)
+            record.message = message_of(record.counts)
     line = {
         "date": business_date.isoformat(),
         "step": step,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.night.churn import check_churn
 from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import GateStopped
 from lakehouse.gates.gates import check_tables
 from lakehouse.tables.lake import Lake
+
+if TYPE_CHECKING:
+    from ingestion import IngestResult
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,16 @@ def ingest(lake: Lake, business_date: date) -> dict[str, Any]:
     """Read every delivered file into trusted tables."""
     import ingestion
 
-    result = ingestion.ingest(lake, business_date)
-    return {"feeds": result.summary(), "warnings": list(result.warnings)}
+    return counts_of(ingestion.ingest(lake, business_date))
+
+
+def counts_of(result: IngestResult) -> dict[str, Any]:
+    """Give what the ledger of attempts and the summary say of what was taken in."""
+    return {
+        "feeds": result.summary(),
+        "warnings": list(result.warnings),
+        "refused_files": sorted(result.refused_files),
+    }
 
 
 def resolve(lake: Lake, business_date: date, *, full: bool = False) -> dict[str, Any]:
@@ -89,6 +100,10 @@ STEPS = (
     Step("publish", publish, gate=""),
 )
 
+MOST_SHOWN = 5
+# The books by whose bounds a gate judges as well.
+BOOKS_OF = {"trusted": ("landing.files", "landing.loads")}
+
 # The steps that a night's ledger and summary tell of.
 RECORDED_STEPS = tuple(step for step in STEPS if not step.makes_inputs)
 
@@ -100,9 +115,24 @@ def make_inputs(lake: Lake, business_date: date) -> None:
             step.run(lake, business_date)
 
 
+def message_of(counts: dict[str, Any]) -> str | None:
+    """Give what the ledger of attempts says beside a step that is done: the files that were refused."""
+    paths = counts.get("refused_files")
+    if not paths:
+        return None
+    names = ", ".join(paths[:MOST_SHOWN]) + (
+        f" and {len(paths) - MOST_SHOWN} more" if len(paths) > MOST_SHOWN else ""
+    )
+    return f"{len(paths)} refused as a whole, see landing.files: {names}"
+
+
 def check_gate(lake: Lake, database: str, business_date: date) -> None:
-    """Judge every table of a database against its contract's bounds, filled or not, so that reruns judge alike."""
-    check_tables(lake, database, [n for n in lake.contracts.names(database) if lake.exists(n)], business_date)
+    """Judge every table of a database against its contract's bounds, filled or not, so that reruns judge alike.
+
+    What was read into trusted tables is judged together with the books of it.
+    """
+    names = [*lake.contracts.names(database), *BOOKS_OF.get(database, ())]
+    check_tables(lake, database, [name for name in names if lake.exists(name)], business_date)
 
 
 def run_step(name: str, lake: Lake, business_date: date, **options: Any) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def with_faults(page: str) -> str:
 def _outcome(case: dict[str, Any]) -> str:
     if "stops" in case:
         outcome = f"exit {case['stops']['exit']}: “… {case['stops']['says']} …”"
+    elif "refuses" in case:
+        outcome = f"the file is refused: “… {case['refuses']['says']} …”"
     else:
         takes = case["takes"]
         parts = [f"{takes[key]} {key}" for key in ("accepted", "refused", "duplicates") if key in takes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ INK, ACCENT, QUIET, WARN = "#22303c", "#2f6f8f", "#b8c7d1", "#c2553a"
 class ReportFacts:
     """What the report shows beside the night's summary, as rows of published tables (counts and shares only).
 
-    ``refusals``: one row per feed, file and reason. ``gates``: one row per bound. ``tag_names``: the catalogue's row
+    ``refusals``: one row per feed, file and reason. ``refused_files``: one row per file refused as a whole. ``gates``: one row per bound. ``tag_names``: the catalogue's row
     by tag code. ``cluster_sizes``: one row per number of profiles of a person, 12 standing for 12 and more.
     """
 
@@ -33,6 +33,7 @@ class ReportFacts:
     gates: list[dict[str, Any]]
     tag_names: dict[str, dict[str, Any]]
     cluster_sizes: list[dict[str, Any]]
+    refused_files: list[dict[str, Any]] = field(default_factory=list)
 
 
 def write_report(path: Path, settings: Settings, business_date: date, summary: dict[str, Any]) -> None:
@@ -49,6 +50,7 @@ def read_facts(published: Published, business_date: date) -> ReportFacts:
     """Read from a publication what the report shows of it."""
     return ReportFacts(
         refusals=_refusals(published, business_date),
+        refused_files=_refused_files(published, business_date),
         gates=_gates(published, business_date),
         tag_names=_tag_names(published),
         cluster_sizes=_cluster_sizes(published),
@@ -67,6 +69,7 @@ def render_report(workspace: str, business_date: date, summary: dict[str, Any], 
             for key in ("delivered", "accepted", "refused", "duplicates")
         },
         "refusals": facts.refusals,
+        "refused_files": facts.refused_files,
         "gates": facts.gates,
         "tag_names": facts.tag_names,
         "pictures": {
@@ -98,6 +101,16 @@ def _refusals(published: Published, business_date: date) -> list[dict[str, Any]]
         "SELECT feed, path AS file, reason, count(*) AS row_count FROM "
         "(SELECT feed, path, unnest(reasons) AS reason FROM quality.refused_rows WHERE arrived_on = ?) "
         "GROUP BY ALL ORDER BY row_count DESC, feed, file, reason LIMIT 30",
+        business_date,
+    )
+
+
+def _refused_files(published: Published, business_date: date) -> list[dict[str, Any]]:
+    """Give the files of this night that could not be used."""
+    return _rows(
+        published,
+        "SELECT feed, path AS file, reason FROM landing.files WHERE arrived_on = ? AND status = 'refused' "
+        "ORDER BY feed, file",
         business_date,
     )
 

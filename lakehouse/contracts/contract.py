@@ -29,6 +29,7 @@ class Column:
 
     ``masked`` stands on a C2 text that by itself names or reaches a person, or may hold anything: an identifier, a name,
     a record as delivered. Readers see a pseudonym of it (``reading.masked_columns``).
+    A delivered value that cannot be read refuses its record where ``is_guarding``: null would say something else there.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Column:
     description: str = ""
     allowed: tuple[str, ...] = ()
     masked: bool = False
+    is_guarding: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,12 @@ class Contract:
     def table(self) -> str:
         """The table part of the name."""
         return self.name.split(".")[1]
+
+    def is_attribute(self, name: str) -> bool:
+        """Tell whether a column may be empty without harm: it is no key or reference, not required, and null guards nothing."""
+        column = self.columns[name]
+        is_needed = column.required or name in self.key or column.is_guarding
+        return not is_needed and not name.endswith(("_id", "_key"))
 
     @property
     def business_columns(self) -> dict[str, Column]:

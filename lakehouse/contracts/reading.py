@@ -44,6 +44,7 @@ class ColumnEntry(_Strict):
     description: str = ""
     allowed: tuple[str, ...] = ()
     masked: bool = False
+    unreadable: Literal["empty", "refuse"] = "empty"
 
     @model_validator(mode="after")
     def _masks_are_texts(self) -> ColumnEntry:
@@ -127,7 +128,16 @@ def build_contract(tree: dict[str, Any], *, file: str | Path = "(derived)") -> C
         raise _fault(tree, file) from None
     pipeline = _PIPELINE.get(entries.shape, ())
     columns = {
-        name: Column(name, normalised_type(e.type), e.required, e.level, e.description, e.allowed, e.masked)
+        name: Column(
+            name,
+            normalised_type(e.type),
+            e.required,
+            e.level,
+            e.description,
+            e.allowed,
+            e.masked,
+            e.unreadable == "refuse",
+        )
         for name, e in entries.columns.items()
     } | {column.name: column for column in pipeline}
     retention = entries.retention

@@ -46,7 +46,8 @@ def _section(contract: Contract) -> str:
     lines += ["", "| column | type | level | meaning |", "| --- | --- | --- | --- |"]
     for column in contract.columns.values():
         values = f" One of {', '.join(f'`{value}`' for value in column.allowed)}." if column.allowed else ""
-        mark = "" if not column.required else " (required)"
+        mark = " (required)" if column.required else ""
+        mark += " (unreadable refuses the record)" if column.is_guarding else ""
         mask = " Masked for readers." if column.masked else ""
         meaning = f"{column.description}{mark}.{values}{mask}".replace("|", "\\|")
         lines.append(f"| {column.name} | `{column.type}` | {column.level} | {meaning} |")

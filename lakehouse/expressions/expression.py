@@ -7,6 +7,7 @@ reads in its own way nor a construct of plain words runs unseen.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -46,12 +47,18 @@ _PARSER_FAULTS = (ValueError, TypeError, AttributeError, LookupError, AssertionE
 
 @dataclass(frozen=True)
 class Expression:
-    """What a text reads: columns, ``:parameters``, and its ``try_…`` calls as (text, columns)."""
+    """What a text reads: columns, ``:parameters``, and its ``try_…`` calls as (text, columns).
+
+    ``results`` are the texts it gives where it gives one that it names. ``decimal_casts`` are texts that are read as a decimal, with its number of decimals; ``is_computed`` says that it reckons.
+    """
 
     text: str
     columns: tuple[str, ...]
     parameters: tuple[str, ...] = ()
     tries: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    results: tuple[str, ...] = ()
+    decimal_casts: tuple[tuple[str, int], ...] = ()
+    is_computed: bool = False
 
     @property
     def is_constant(self) -> bool:
@@ -67,7 +74,15 @@ def parse_expression(text: str) -> Expression:
     tree = _tree(text)
     _refuse_nodes(tree)
     _refuse_unread_words(tokens, tree)
-    return Expression(text, _columns_in(tree), _parameters_in(tokens), _tries_in(text, tokens))
+    return Expression(
+        text,
+        _columns_in(tree),
+        _parameters_in(tokens),
+        _tries_in(text, tokens),
+        tuple(dict.fromkeys(_results_in(tree))),
+        tuple(_decimal_casts(text, tokens)),
+        _is_computed(tree),
+    )
 
 
 def syntax_tree(text: str) -> Any:
@@ -289,6 +304,55 @@ def _is_lambda_parameter(column: Any, name: str) -> bool:
 def _tries_in(text: str, tokens: tuple[Token, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Give the outermost ``try_…(…)`` calls verbatim, each with the columns it reads."""
     return tuple((call, _columns_in(_tree(call))) for call in _try_calls(text, tokens))
+
+
+def _results_in(tree: Any) -> Iterator[str]:
+    """Give the texts that an expression gives as they stand in it: by itself, or as a branch."""
+    exp = _sqlglot().exp
+    if isinstance(tree, exp.Literal) and tree.is_string:
+        yield str(tree.this)
+        return
+    branches = [tree.args.get("this")] if isinstance(tree, exp.Paren) else []
+    if isinstance(tree, exp.Case):
+        branches = [*(branch.args.get("true") for branch in tree.args["ifs"]), tree.args.get("default")]
+    elif isinstance(tree, exp.If):
+        branches = [tree.args.get("true"), tree.args.get("false")]
+    elif isinstance(tree, exp.Coalesce):
+        branches = [tree.this, *tree.expressions]
+    for branch in branches:
+        if branch is not None:
+            yield from _results_in(branch)
+
+
+def _is_computed(tree: Any) -> bool:
+    """Tell whether a value is reckoned rather than read: what is reckoned is rounded as its author says."""
+    exp = _sqlglot().exp
+    kinds = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Round, exp.Ceil, exp.Floor, exp.Pow)
+    return tree.find(*kinds) is not None
+
+
+def _decimal_casts(text: str, tokens: tuple[Token, ...]) -> Iterator[tuple[str, int]]:
+    """Give, of every cast of a text to a decimal, what is cast and the number of decimals."""
+    for at, token in enumerate(tokens[:-1]):
+        if token.text.lower() not in ("cast", "try_cast") or tokens[at + 1].text != "(":
+            continue
+        inner = [part for argument in _arguments(tokens, at + 1) for part in argument]
+        words = [part.text.lower() for part in inner]
+        if "as" not in words:
+            continue
+        place = len(words) - 1 - words[::-1].index("as")
+        kind = "".join(words[place + 1 :])
+        match = re.fullmatch(r"(?:decimal|numeric)(?:\(\d+(?:,(\d+))?\))?", kind)
+        argument = text[inner[0].start : inner[place - 1].end] if match and place else ""
+        tree = _tree(argument) if argument else None
+        if match is None or tree is None or _is_computed(tree) or _is_cast(tree):
+            continue
+        yield argument, int(match[1] or 0)
+
+
+def _is_cast(tree: Any) -> bool:
+    exp = _sqlglot().exp
+    return tree.find(exp.Cast, exp.TryCast) is not None
 
 
 def _try_calls(text: str, tokens: tuple[Token, ...]) -> Iterator[str]:

@@ -218,8 +218,10 @@ def _measured_by_spark(lake: Lake, selections: list[_Selection]) -> dict[tuple[s
 
 
 def _arrived(contract: Contract, business_date: date) -> str:
-    column = {"fact": "_arrived_on", "state": "valid_from"}.get(contract.shape)
-    return f"{column} = DATE '{business_date.isoformat()}'" if column else "true"
+    column = {"fact": "_arrived_on", "state": "valid_from", "log": "arrived_on"}.get(contract.shape)
+    if column not in contract.columns:
+        return "true"
+    return f"{column} = DATE '{business_date.isoformat()}'"
 
 
 def _judged_by_great_expectations(judged: list[tuple[str, Bound, float | None]]) -> dict[str, bool]:

@@ -29,9 +29,10 @@ KEPT_ON_RESTORE = ("ops.", "quality.measures", "quality.gate_results", "identity
 
 @dataclass
 class StepRecord:
-    """What a step leaves in the ledger: its counts, set by the step, and how long it took."""
+    """What a step leaves in the ledger: its counts and what to look at, set by the step, and how long it took."""
 
     counts: dict[str, Any] = field(default_factory=dict)
+    message: str | None = None
     seconds: float = 0.0
     is_resumed: bool = False
 
@@ -65,7 +66,7 @@ class Ledger:
                 steps.clear()
             elif row["status"] == "done":
                 steps[row["step"]] = StepRecord(
-                    json.loads(row["counts"] or "{}"), row["seconds"] or 0.0, True
+                    json.loads(row["counts"] or "{}"), row["message"], row["seconds"] or 0.0, True
                 )
         return steps
 
@@ -84,7 +85,7 @@ class Ledger:
             self.write(name, status, message=message)
             raise
         record.seconds = clock["seconds"]
-        self.write(name, "done", record=record)
+        self.write(name, "done", record=record, message=record.message)
 
 
 def unfinished_night(lake: Lake) -> date | None:

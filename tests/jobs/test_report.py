@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -42,6 +43,14 @@ def test_a_report_shows_counts_refusals_tags_and_four_pictures():
     for text in ("<title>shop, 2026-01-05</title>", "<b>12,350</b>rows delivered", "<b>300</b>refused",
                  "number_missing", "年龄", "50.0 %", "1 bounds were judged, 0 did not hold", "Largest: 7 profiles"):  # fmt: skip
         assert text in html, text
+
+
+def test_a_file_refused_as_a_whole_stands_in_the_report_with_its_reason():
+    assert "Refused files" not in report()
+    row = {"feed": "members", "file": "members.csv.gz", "reason": "is a damaged or cut gzip archive"}
+    html = report(facts=replace(FACTS, refused_files=[row]))
+    assert "Refused files" in html
+    assert all(text in html for text in row.values())
 
 
 def test_the_same_night_gives_the_same_bytes():

@@ -48,3 +48,22 @@ def test_a_step_is_judged_by_its_own_gate_after_it_ran(monkeypatch):
 def test_a_name_that_is_no_step_runs_nothing():
     with pytest.raises(StopIteration):
         steps.run_step("extrakt", None, date(2026, 1, 5))
+
+
+def test_the_ledger_names_files_that_were_refused_as_a_whole():
+    assert steps.message_of({"refused_files": []}) is None
+    assert steps.message_of({"precision": 1.0}) is None
+    said = steps.message_of({"refused_files": [f"f/{n}.csv" for n in range(7)]})
+    assert said == (
+        "7 refused as a whole, see landing.files: f/0.csv, f/1.csv, f/2.csv, f/3.csv, f/4.csv and 2 more"
+    )
+
+
+def test_the_gate_after_ingestion_judges_the_books(tmp_path, monkeypatch):
+    make_workspace(tmp_path / "shop", "minimal")
+    lake = Lake(load_settings(tmp_path / "shop"))
+    lake.create(["landing.files", "landing.loads"])
+    judged = []
+    monkeypatch.setattr(steps, "check_tables", lambda lake, gate, tables, night: judged.extend(tables))
+    steps.check_gate(lake, "trusted", date(2026, 1, 5))
+    assert judged == ["landing.files", "landing.loads"]

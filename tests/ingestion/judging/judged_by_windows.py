@@ -8,6 +8,7 @@ that row) and ``dup<k>`` (whether another row holds its key).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pyspark.sql import Column as SparkColumn
@@ -118,6 +119,8 @@ def _reasons(feed: Feed, maps: Sequence[TableMap]) -> str:
         for i, (entry, _) in enumerate(table.entries):
             for name, text in entry.items():
                 column = table.contract.columns[name]
+                if table.contract.is_attribute(name):
+                    continue
                 found += _column_reasons(
                     table, column, text, f"m{table.index}_{i}.{name}", f"in{table.index}_{i}"
                 )
@@ -149,6 +152,12 @@ def _column_reasons(table: TableMap, column: Column, text: str, value: str, cond
     elif lost:
         found.append(
             f"case when {condition} and {value} is null and ({' or '.join(lost)}) then 'unreadable:{column.name}' end"
+        )
+    scale = re.search(r",(\d+)\)", column.type)
+    if scale and expression.columns == ("amount",):
+        exact, rounded = (f"try_cast(amount as decimal(28,{digits}))" for digits in (9, scale[1]))
+        found.append(
+            f"case when {condition} and {value} is not null and {exact} <> {rounded} then 'more_decimals:{column.name}' end"
         )
     if column.allowed:
         values = ", ".join("'" + allowed.replace("'", "\\'") + "'" for allowed in column.allowed)

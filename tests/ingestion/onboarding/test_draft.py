@@ -454,3 +454,49 @@ def test_the_files_of_a_real_bank_are_drafted_into_the_tables_a_person_chose(sha
         "district": [],
         "order": [],
     }
+
+
+# --- keys of any name, dated files, line ends -----------------------------------------------------------------
+
+MEMBERS = "member_code,name,mobile,birth\n" + "".join(
+    f"M{n:02d},Ann,138123456{n:02d},1990-01-{n:02d}\n" for n in range(1, 20)
+)
+BOOKINGS = "account,date,amount,currency,belegnr\n" + "".join(
+    f"K{n % 3},2026-01-{n % 9 + 1:02d},{n}.50,CNY,B{n:04d}\n" for n in range(40)
+)
+
+
+def test_the_key_is_a_unique_column_whatever_its_name(delivered):
+    people = draft_feed(delivered(MEMBERS, "members.csv"))
+    assert people.proposal.waiting == ()
+    keys = {t.table: t.columns["source_key"] for t in feed_in(people.text).targets if t.columns}
+    assert keys["trusted.customers"] == "member_code"
+    booked = draft_feed(delivered(BOOKINGS, "transactions.csv"))
+    key = next(m for m in booked.proposal.targets[0].columns if m.column == "transaction_id")
+    assert (key.source_name, "is it?" in key.note) == ("belegnr", True)
+
+
+def test_a_phone_or_a_name_is_no_key(delivered):
+    drafted = draft_feed(delivered(MEMBERS.replace("member_code", "mobile_2").replace("M", "139123456"), "m.csv"), tables=("trusted.customers",))  # fmt: skip
+    assert "trusted.customers.source_key" in drafted.proposal.waiting
+
+
+def test_order_lines_without_a_price_are_drafted_with_what_waits(delivered):
+    text = "order_no,sku,qty\n" + "".join(f"A{n},S{n % 3},{n % 4 + 1}\n" for n in range(20))
+    drafted = draft_feed(delivered(text, "lines.csv"), tables=("trusted.order_lines",))
+    assert {"trusted.order_lines.unit_price", "trusted.order_lines.amount"} <= set(drafted.proposal.waiting)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("members.csv", "snapshot"), ("members_20260104.csv", "delta"), ("members-2026-01-04.csv", "delta")],
+)
+def test_a_file_whose_name_has_a_day_is_taken_for_changes(delivered, name, mode):
+    assert feed_in(draft_feed(delivered(MEMBERS, name)).text).mode == mode
+
+
+def test_a_draft_states_whether_the_last_line_ends(delivered):
+    for text, line_end in ((MEMBERS, "required"), (MEMBERS[:-1], "optional")):
+        for encoding in ("utf-8", "utf-16"):
+            drafted = draft_feed(delivered(text, "members.csv", encoding=encoding))
+            assert feed_in(drafted.text).format.line_end == line_end

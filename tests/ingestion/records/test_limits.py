@@ -40,6 +40,8 @@ def problems(path, layout):
         ('{"id":"p1","note":"\\uDC00x"}', "undecodable: half a surrogate pair"),
         ('{"id":"p1","\\ud800":1}', "undecodable: half a surrogate pair"),
         ('{"id":"p1","day":' + "9" * 5_000 + "}", "long_number"),
+        ('{"id":"p1","day":"a","day":"b"}', "duplicate_key"),
+        ('{"id":"p1","day":"a","note":{"a":1,"\\u0061":2}}', "duplicate_key"),
         ('{"id":"p1","day":"' + "[{" * 500 + '"}', None),
         ('{"id":"\\ud83d\\ude00","day":"x"}', None),
     ],
