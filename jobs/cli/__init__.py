@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from lakehouse.errors import CdpError
+from lakehouse.texts import DEFAULT, speak, spoken, text
 
 # name → (module, attribute, one line of help); the help stands here so that `cdp --help` imports nothing.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -108,11 +109,12 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit code."""
+    speak(DEFAULT)
     try:
         code = cdp.main(arguments, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except CdpError as wrong:
-        click.echo(f"cdp: {wrong}", err=True)
+        click.echo(f"cdp: {wrong}{_hint(wrong)}", err=True)
         return wrong.exit_code
     except click.exceptions.NoArgsIsHelpError as wrong:
         click.echo(wrong.ctx.get_help() if wrong.ctx else str(wrong))
@@ -123,3 +125,10 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("cdp: interrupted; nothing was published, run the same command again", err=True)
         return 1
+
+
+def _hint(wrong: CdpError) -> str:
+    """Give what to do about this kind of error; an English sentence says that already."""
+    if spoken() == DEFAULT:
+        return ""
+    return f" （{text('hint.label')}：{text(f'hint.{type(wrong).__name__}')}）"

@@ -45,10 +45,13 @@ newest_date_option: Decorator = click.option(
     "--date", "day", type=DAY, default=None, help="Business date (default: the newest published)."
 )
 
-json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
 format_option: Decorator = click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How the answer is printed: for people, as CSV, or as JSON (one object a row).",
 )
 
 
