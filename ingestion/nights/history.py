@@ -33,6 +33,7 @@ from ingestion.nights.work import FeedWork, analyse_all, read_all
 from ingestion.records import landing
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid, UsageError
+from lakehouse.ledger.progress import Parts
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -52,6 +53,7 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
     _refuse_shared_keys([feed for feed in feeds if choices[feed.feed].load])
     create_landing_tables(lake, feeds)
     results: dict[str, FeedResult] = {}
+    parts = Parts(sum(bool(choice.load) for choice in choices.values()))
     works = [FeedWork(feed, choices[feed.feed], lake.settings.lake, nights) for feed in feeds]
     for work in works:
         if not work.choice.load:
@@ -62,6 +64,7 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
             read_all(lake, [work])
             analyse_all(lake, [work])
             results[work.feed.feed] = _take(lake, work)
+            parts.end(work.feed.feed)
     write_books(lake, [work for work in works if work.choice.load], nights)
     write_ledger(lake, works, nights)
     return ingest_result(works, results)

@@ -25,6 +25,7 @@ from ingestion.nights.landing_tables import create_landing_tables
 from ingestion.nights.work import FeedWork, analyse_all, judge, read_all, side_by_side
 from ingestion.records import landing
 from lakehouse.errors import InputInvalid
+from lakehouse.ledger.progress import Parts
 from lakehouse.session.parquet import parquet_frame
 from lakehouse.settings.settings import Settings
 
@@ -87,8 +88,15 @@ def ingest(lake: Lake, business_date: date, only: Sequence[str] | None = None) -
         for work in active:
             volume.check_volume(work.feed, work.readings, ledger.get(work.feed.feed, []), business_date)
         analyse_all(lake, active)
+        parts = Parts(len(active))
+
+        def take(work: FeedWork) -> FeedResult:
+            result = _take(lake, work)
+            parts.end(work.feed.feed)
+            return result
+
         for _, group in groupby(active, key=lambda work: work.feed.order):
-            for result in side_by_side(lambda work: _take(lake, work), list(group)):
+            for result in side_by_side(take, list(group)):
                 results[result.feed] = result
         write_books(lake, active, nights)
         write_ledger(lake, works, nights)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from lakehouse.errors import CdpError
+from lakehouse.ledger.json_stderr import json_stderr
 from lakehouse.texts import DEFAULT, speak, spoken, text
 
 # name → (module, attribute, one line of help); the help stands here so that `cdp --help` imports nothing.
@@ -94,16 +95,18 @@ def cdp(verbose: bool) -> None:
 def main() -> None:
     """Run the command line; a ``CdpError`` becomes one sentence on stderr and its exit code.
 
+    Where stderr is no terminal, each of its lines is a JSON object.
+
     The process ends without tearing down native libraries: under load one of their threads was seen to outlive the
     interpreter and to abort it ("terminate called without an active exception"), which turned exit 0 into 134.
     """
-    try:
-        code = run(sys.argv[1:])
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with json_stderr():
+        try:
+            code = run(sys.argv[1:])
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
     os._exit(code)
 
 

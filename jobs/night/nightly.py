@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -53,6 +54,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
         return NightOutcome("unchanged", before.summary | {"status": "unchanged", "seconds": {}})
     earlier = attempt.ledger.done_since_restart()
     writer.start_session()
+    first_warnings = writer.warnings.take()
     records: dict[str, StepRecord] = {}
     with attempt.ledger.step("nightly") as night:
         try:
@@ -63,25 +65,39 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
                     continue
                 with attempt.ledger.step(step.name) as record:
                     record.counts = run_step(step.name, lake, business_date)
+                    record.warnings = writer.warnings.take()
                 records[step.name] = record
         except GateStopped:
             tables = restore_published(lake)
             log.warning("the night was refused; %d tables are back at what is published", len(tables))
             raise
-        summary = summary_of(settings, business_date, records)
+        summary = summary_of(settings, business_date, records, first_warnings)
         publish(lake, business_date, attempt.fingerprint, summary)
         night.counts = {"tables": len(records)}
     write_report(settings, business_date, summary)
     return NightOutcome("published", summary)
 
 
-def summary_of(settings: Settings, business_date: date, records: dict[str, StepRecord]) -> dict[str, Any]:
-    """Give the night's JSON summary from its steps' records; counts and seconds only, nobody's values."""
+def summary_of(
+    settings: Settings,
+    business_date: date,
+    records: dict[str, StepRecord],
+    first_warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Give the night's JSON summary from its steps' records; counts and seconds only, nobody's values.
+
+    Its warnings are those logged before the first step and by every step, also by one that an earlier attempt did.
+    """
+    warnings = [
+        *first_warnings,
+        *records["ingest"].counts["warnings"],
+        *(text for record in records.values() for text in record.warnings),
+    ]
     return {
         "date": business_date.isoformat(),
         "status": "published",
         "feeds": records["ingest"].counts["feeds"],
-        "warnings": records["ingest"].counts["warnings"],
+        "warnings": list(dict.fromkeys(warnings)),
         "identity": records["resolve"].counts,
         "tags": records["build_tags"].counts,
         "segments": records["publish"].counts,

@@ -23,6 +23,7 @@ def run_single(settings: Settings, step: str, business_date: date, **options: An
         attempt = writer.attempt(business_date)
         with attempt.ledger.step(step) as record:
             record.counts = run_step(step, writer.lake, business_date, **options)
+            record.warnings = writer.warnings.take()
     line = {
         "date": business_date.isoformat(),
         "step": step,

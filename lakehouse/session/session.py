@@ -185,8 +185,10 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     size = settings.spark
     jars = _jar_conf(settings)
-    java_options = f"-Duser.timezone=UTC {_option('-Dderby.system.home', settings.generated)} " + _option(
-        "-Dlog4j2.configurationFile", Path(__file__).parent / "log4j2.properties"
+    log_form = "plain" if sys.stderr.isatty() else "lines"
+    java_options = (
+        f"-Duser.timezone=UTC -Dcdp.log={log_form} {_option('-Dderby.system.home', settings.generated)} "
+        + _option("-Dlog4j2.configurationFile", Path(__file__).parent / "log4j2.properties")
     )
     if size.class_data_sharing and "spark.jars.packages" not in jars:
         java_options += " " + _class_data_options(jars)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import SettingsInvalid, StepFailed
+from lakehouse.ledger.progress import show_progress
 from lakehouse.query.desk import Desk, Relation, open_alone
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.choosing.compile import TAG_TABLE, compile_leaf_table, published_tags
@@ -125,6 +126,7 @@ def _decide_all(
             log.info("segment %s: %s", segment.code, decision.audience.counts)
             members[segment.code] = decision.members
             decisions.append(decision)
+            show_progress(len(decisions), len(segments), segment.code)
     return sorted(decisions, key=lambda d: d.segment.code), earlier
 
 
