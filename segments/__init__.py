@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from segments.choosing.evaluation import SegmentsResult
-    from segments.language.checks import Surroundings
+    from segments.language.checks import SpecFinding, Surroundings
+
+OFFERS_TABLE = "trusted.offers"
 
 
 def check_specs(settings: Settings, surroundings: Surroundings) -> tuple[str, ...]:
@@ -31,3 +33,17 @@ def evaluate(lake: Lake, business_date: date, surroundings: Surroundings) -> Seg
     from segments.choosing import evaluation
 
     return evaluation.evaluate(lake, business_date, surroundings)
+
+
+def offer_findings(lake: Lake, surroundings: Surroundings) -> list[SpecFinding]:
+    """Give a finding for each segment whose offer the lake does not hold with a risk level."""
+    from segments.choosing import evaluation
+
+    return evaluation.offer_findings(lake, surroundings)
+
+
+def refuse_findings(findings: list[SpecFinding]) -> None:
+    """Raise ``SettingsInvalid`` with the first finding, if there is any."""
+    from segments.language import checks
+
+    checks.refuse_findings(findings)

@@ -128,6 +128,12 @@ def inputs_of_night(lake: Lake, business_date: date) -> list[tuple[str, str]]:
     return _inputs(choose(lake, feeds, business_date).values())
 
 
+def brings_rows(lake: Lake, business_date: date, table: str) -> bool:
+    """Tell whether the night takes a file of a feed that fills ``table``; needs no JVM."""
+    feeds = [feed for feed in load_feeds(lake.settings.workspace) if table in feed.tables]
+    return any(choice.load for choice in choose(lake, feeds, business_date).values())
+
+
 def choose(lake: Lake, feeds: Iterable[Feed], business_date: date) -> dict[str, Choice]:
     """Give what the night does with each feed's files; a fault of a delivery raises ``InputInvalid``."""
     settings: Settings = lake.settings

@@ -61,7 +61,7 @@ def check(form: str, workspace: Path | None) -> int:
     from segments.language.catalogue import read_catalogue
 
     settings = load_settings(workspace)
-    catalogue = read_catalogue(settings, read_surroundings(settings))
+    catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
     findings = catalogue.findings()
     if form != "table":
         print_rows(

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from jobs.night.offers import require_offers
 from jobs.night.steps import RECORDED_STEPS, make_inputs, run_step
 from jobs.night.writing import LakeWriter, open_for_writing
 from lakehouse.errors import NOTHING_TO_DO, GateStopped
@@ -53,6 +54,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
         log.info("%s was published from the same files and settings: nothing to do", business_date)
         return NightOutcome("unchanged", before.summary | {"status": "unchanged", "seconds": {}})
     earlier = attempt.ledger.done_since_restart()
+    require_offers(lake, business_date, is_ingested="ingest" in earlier)
     writer.start_session()
     first_warnings = writer.warnings.take()
     records: dict[str, StepRecord] = {}
@@ -67,6 +69,8 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
                     record.counts = run_step(step.name, lake, business_date)
                     record.warnings = writer.warnings.take()
                 records[step.name] = record
+                if step.name == "ingest":
+                    require_offers(lake, business_date, is_ingested=True)
         except GateStopped:
             tables = restore_published(lake)
             log.warning("the night was refused; %d tables are back at what is published", len(tables))

@@ -10,6 +10,7 @@ from datetime import date
 
 from jobs.night.fingerprint import fingerprint_of
 from jobs.workspace.check import check_workspace
+from jobs.workspace.places import require_places
 from lakehouse.errors import UsageError
 from lakehouse.integrity.chain import require_chain
 from lakehouse.integrity.states import (
@@ -137,6 +138,7 @@ def hold_lake(settings: Settings, purpose: str) -> Iterator[LakeWriter]:
     """
     with warnings_kept() as warnings:
         contracts = check_workspace(settings)
+        require_places(settings)
         with closed_files(settings), hold_lock(settings.lock_dir, purpose) as note_jvm:
             entries = tuple(publications(settings))
             require_chain(settings, entries)

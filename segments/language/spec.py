@@ -143,7 +143,7 @@ class SpecFile(_Strict):
     holdout: Holdout = Holdout()
     split: Split | None = None
     contact: Contact
-    offer: Annotated[str, Field(pattern=r"^[a-z0-9_]+@\d+$")] | None = None
+    offer: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*@\d+$")] | None = None
     publish: Publish
 
 
