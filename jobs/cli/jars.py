@@ -23,7 +23,7 @@ def group() -> None:
     "--into",
     type=click.Path(path_type=Path),
     default=None,
-    help="The folder (default: `jars:` of the workspace, CDP_JARS, else jars/).",
+    help="The folder (default: `jars:` of the workspace, CDP_JARS, jars/ of a clone, else a cache of this user).",
 )
 @workspace_option
 def fetch(into: Path | None, workspace: Path | None) -> None:
@@ -43,7 +43,7 @@ def fetch(into: Path | None, workspace: Path | None) -> None:
     "--folder",
     type=click.Path(path_type=Path),
     default=None,
-    help="The folder (default: `jars:` of the workspace, CDP_JARS, else jars/).",
+    help="The folder (default: `jars:` of the workspace, CDP_JARS, jars/ of a clone, else a cache of this user).",
 )
 @format_option
 @workspace_option
