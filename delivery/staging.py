@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 from hashlib import sha256
@@ -206,8 +207,13 @@ def _previous_rows(root: Path, latest: dict[str, Any] | None) -> pa.Table | None
     return read_rows(run / "snapshot", read_manifest(run)["format"])
 
 
-def _delta(snapshot: pa.Table, previous: pa.Table | None, file_format: str) -> pa.Table:
-    """Give op, recipient_key and the new values of everybody who entered, left or changed; sorted by recipient_key."""
+def _delta(
+    snapshot: pa.Table, previous: pa.Table | None, file_format: str, quiet_columns: Sequence[str] = ()
+) -> pa.Table:
+    """Give op, recipient_key and the new values of everybody who entered, left or changed; sorted by recipient_key.
+
+    A change in ``quiet_columns`` alone is none.
+    """
     import pyarrow as pa
 
     comparable = as_read(snapshot, file_format)
@@ -217,7 +223,8 @@ def _delta(snapshot: pa.Table, previous: pa.Table | None, file_format: str) -> p
     same = {f.name: type_name(f.type) for f in previous.schema} == {
         f.name: type_name(f.type) for f in comparable.schema
     }
-    values = [identifier(name) for name in comparable.column_names if name != "recipient_key"]
+    silent = {"recipient_key", *quiet_columns}
+    values = [identifier(name) for name in comparable.column_names if name not in silent]
     is_changed = (
         " OR ".join(f"n.{name} IS DISTINCT FROM b.{name}" for name in values)
         if same and values
@@ -263,7 +270,7 @@ def _write_run(
         )
     if is_csv and spreadsheet == "neutralise":
         snapshot = neutral_cells(snapshot)
-    delta = _delta(snapshot, previous, audience.file_format)
+    delta = _delta(snapshot, previous, audience.file_format, audience.quiet_columns)
     modes = [mode for mode in ("snapshot", "delta") if mode in audience.modes]
     parts = []
     for mode in modes:

@@ -49,6 +49,11 @@ def run(business_date: date, full: bool, workspace: Path | None) -> int:
 @click.argument("one_id", type=int, required=False)
 @click.option("--identifier", metavar="NAMESPACE=VALUE", help="The person that carries this identifier.")
 @click.option("--profile", metavar="SOURCE/KEY", help="The person this record belongs to.")
+@click.option(
+    "--reveal",
+    metavar="REASON",
+    help="Show keys of records that are identifiers themselves; who, when and why are recorded in audit/reveals.jsonl.",
+)
 @format_option
 @as_of_option
 @workspace_option
@@ -56,6 +61,7 @@ def show(
     one_id: int | None,
     identifier: str | None,
     profile: str | None,
+    reveal: str | None,
     form: str,
     as_of: date | None,
     workspace: Path | None,
@@ -66,6 +72,7 @@ def show(
     """
     from identity.explaining.show import describe, find_one_id, show_person
     from jobs.cli.printing import print_document
+    from jobs.report.reveals import record_reveal
     from lakehouse.errors import UsageError
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
@@ -75,7 +82,11 @@ def show(
     published = open_publication(load_settings(workspace), as_of)
     if one_id is None:
         one_id = find_one_id(published, identifier=identifier, profile=profile)
-    person = show_person(published, one_id)
+    if reveal is not None and not reveal.strip():
+        raise UsageError("--reveal has to say why the values are needed")
+    if reveal is not None:
+        record_reveal(published.settings, reveal, published.publication, ["identity.memberships"])
+    person = show_person(published, one_id, is_revealed=reveal is not None)
     print_document(person.summary(), describe(person), form)
 
 

@@ -258,6 +258,11 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
             yield _finding(segment, "E05", f"column '{column}' is {fact.status}, not online", line)
         else:
             facts.append((fact, line))
+    for position, column in enumerate(segment.spec.publish.ignore_changes_of):
+        if column not in segment.spec.publish.columns:
+            where = segment.line("publish", "ignore_changes_of", position)
+            hint = did_you_mean(column, segment.spec.publish.columns)
+            yield _finding(segment, "E01", f"'{column}' is not among the published columns{hint}", where)
     for position, name in enumerate(segment.spec.publish.destinations):
         place = segment.line("publish", "destinations", position)
         ceiling = site.ceilings.get(name)
