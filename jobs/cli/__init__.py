@@ -12,7 +12,7 @@ import click
 
 from lakehouse.errors import CdpError
 from lakehouse.ledger.json_stderr import json_stderr
-from lakehouse.texts import DEFAULT, speak, spoken, text
+from lakehouse.texts import DEFAULT, language_now, speak, text
 
 # name → (module, attribute, one line of help); the help stands here so that `cdp --help` imports nothing.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -132,6 +132,6 @@ def run(arguments: list[str]) -> int:
 
 def _hint(wrong: CdpError) -> str:
     """Give what to do about this kind of error; an English sentence says that already."""
-    if spoken() == DEFAULT:
+    if language_now() == DEFAULT:
         return ""
     return f" （{text('hint.label')}：{text(f'hint.{type(wrong).__name__}')}）"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli.options import format_option, workspace_option
+from jobs.cli.options import complete_feeds, format_option, workspace_option
 
 if TYPE_CHECKING:
     from ingestion.onboarding.draft import Draft
@@ -49,7 +49,7 @@ def list_feeds(form: str, workspace: Path | None) -> None:
 
 
 @group.command("check")
-@click.argument("name", metavar="FEED")
+@click.argument("name", metavar="FEED", shell_complete=complete_feeds)
 @click.option(
     "--file",
     "sample",

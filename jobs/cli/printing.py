@@ -76,11 +76,11 @@ def _fitting(naturals: list[int], width: int) -> list[int]:
     count = len(naturals)
     while count > 1 and _sum([min(n, NARROWEST) for n in naturals[:count]]) > width:
         count -= 1
-    shown = naturals[:count]
-    most = max(shown, default=0)
-    while most > 2 and _sum([min(n, most) for n in shown]) > width:
+    columns = naturals[:count]
+    most = max(columns, default=0)
+    while most > 2 and _sum([min(n, most) for n in columns]) > width:
         most -= 1
-    return [min(n, most) for n in shown]
+    return [min(n, most) for n in columns]
 
 
 def _sum(widths: list[int]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli.options import format_option, newest_date_option, workspace_option
+from jobs.cli.options import complete_segments, format_option, newest_date_option, workspace_option
 
 if TYPE_CHECKING:
     from segments.explaining.explain import Explanation
@@ -76,7 +76,7 @@ def check(form: str, workspace: Path | None) -> int:
 
 
 @group.command("sql")
-@click.argument("code")
+@click.argument("code", shell_complete=complete_segments)
 @newest_date_option
 @workspace_option
 def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
@@ -163,7 +163,7 @@ def verify(folder: Path | None, is_all: bool, at: str | None, form: str, workspa
 
 
 @group.command("explain")
-@click.argument("code")
+@click.argument("code", shell_complete=complete_segments)
 @click.option("--one-id", type=int, required=True, help="The person.")
 @newest_date_option
 @format_option

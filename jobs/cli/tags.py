@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from jobs.cli.options import format_option, workspace_option
+from jobs.cli.options import complete_tags, format_option, workspace_option
 
 
 @click.group("tags")
@@ -58,7 +58,7 @@ def list_tags(family: str | None, status: str | None, form: str, workspace: Path
 
 
 @group.command("show")
-@click.argument("code")
+@click.argument("code", shell_complete=complete_tags)
 @format_option
 @workspace_option
 def show(code: str, form: str, workspace: Path | None) -> None:
