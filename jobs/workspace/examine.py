@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.workspace.check import check_workspace
-from jobs.workspace.places import Place
+from jobs.workspace.places import NightFolder
 
 MEMORY_NEEDED_GB = 4
 
@@ -111,7 +111,7 @@ def _places(workspace: Path | None) -> Iterator[Requirement]:
     try:
         places = places_of(load_settings(workspace))
     except CdpError:
-        places = [Place("current folder", Path.cwd())]
+        places = [NightFolder("current folder", Path.cwd())]
     for place in places:
         if fault := place.fault():
             yield Requirement("paths", False, fault, "give this user the right to write there")

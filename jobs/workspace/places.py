@@ -19,7 +19,7 @@ DISK_LEAST_GB = 0.5
 
 
 @dataclass(frozen=True)
-class Place:
+class NightFolder:
     """A folder that nights write to, what it is for, and the existing folder that it is or will be made in."""
 
     use: str
@@ -44,19 +44,19 @@ class Place:
         return None
 
 
-def places_of(settings: Settings) -> list[Place]:
+def places_of(settings: Settings) -> list[NightFolder]:
     """Give every folder that a night of the workspace writes to, destinations with a root of their own included."""
     from delivery.destinations import destination_folder, read_destinations
 
     places = [
-        Place("lake", settings.lake),
-        Place("lock_dir", settings.lock_dir),
-        Place("published", settings.published),
-        Place("reports", settings.reports),
-        Place("generated files", settings.generated),
+        NightFolder("lake", settings.lake),
+        NightFolder("lock_dir", settings.lock_dir),
+        NightFolder("published", settings.published),
+        NightFolder("reports", settings.reports),
+        NightFolder("generated files", settings.generated),
     ]
     for name, destination in read_destinations(settings.workspace).items():
-        places.append(Place(f"destination '{name}'", destination_folder(settings, name, destination)))
+        places.append(NightFolder(f"destination '{name}'", destination_folder(settings, name, destination)))
     return places
 
 

@@ -70,10 +70,10 @@ def _begin() -> Callable[[], None]:
     """Put a pipe to a second process in the place of stderr; give a function that waits until it has passed all on."""
     sys.stderr.flush()
     lines, pipe = os.pipe()
-    passed, answer = os.pipe()
+    news, answer = os.pipe()
     if os.fork() == 0:
         os.close(pipe)
-        os.close(passed)
+        os.close(news)
         _pass_on(lines, answer)
         os._exit(0)
     os.close(lines)
@@ -87,7 +87,7 @@ def _begin() -> Callable[[], None]:
             os.write(STDERR, b"\n" + _MARK + b"\n")
         except BrokenPipeError:
             return
-        os.read(passed, 1)
+        os.read(news, 1)
 
     return wait_for_passing
 

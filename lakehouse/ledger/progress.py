@@ -104,14 +104,14 @@ class _Steps:
             self.display.start()
         self.tasks.append(self.display.add_task("", total=None, name=name))
 
-    def move(self, done: int, total: int, what: str) -> None:
+    def move(self, number: int, total: int, what: str) -> None:
         with self.lock:
             if self.display is not None and self.tasks:
-                text = f"{done} of {total}  {what}"
-                self.display.update(self.tasks[-1], completed=done, total=total, description=text)
+                text = f"{number} of {total}  {what}"
+                self.display.update(self.tasks[-1], completed=number, total=total, description=text)
             elif self.names and time.monotonic() - self.said_at >= SECONDS_BETWEEN_LINES:
                 self.said_at = time.monotonic()
-                log.info("%s: %d of %d, %s", self.names[-1], done, total, what)
+                log.info("%s: %d of %d, %s", self.names[-1], number, total, what)
 
     def end(self) -> None:
         self.names.pop()
@@ -153,9 +153,9 @@ def step_log(name: str) -> Iterator[dict[str, float]]:
     log.info("%s done in %.1f s", name, clock["seconds"])
 
 
-def show_progress(done: int, total: int, what: str) -> None:
+def show_progress(number: int, total: int, what: str) -> None:
     """Show how far the innermost step is; outside a step nothing is shown. Threads may call it."""
-    _steps.move(done, total, what)
+    _steps.move(number, total, what)
 
 
 class Parts:
@@ -163,11 +163,11 @@ class Parts:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.done = 0
+        self.number = 0
         self._lock = threading.Lock()
 
     def end(self, what: str) -> None:
         """Count one part as done and show it."""
         with self._lock:
-            self.done += 1
-            show_progress(self.done, self.total, what)
+            self.number += 1
+            show_progress(self.number, self.total, what)

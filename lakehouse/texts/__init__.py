@@ -11,23 +11,23 @@ FILE = Path(__file__).with_name("texts.yml")
 LANGUAGES = ("zh", "en")
 DEFAULT = "en"
 
-_spoken = DEFAULT
+_language = DEFAULT
 
 
 def speak(language: str) -> None:
     """Let this process answer in ``language``; settings say which one a workspace wants."""
-    global _spoken
-    _spoken = language
+    global _language
+    _language = language
 
 
-def spoken() -> str:
+def language_now() -> str:
     """Give the language of this process."""
-    return _spoken
+    return _language
 
 
 def text(key: str, language: str | None = None, **values: object) -> str:
     """Give a text of the catalogue, with ``values`` in its places; an unknown key raises ``KeyError``."""
-    return catalogue()[key][language or _spoken].format(**values)
+    return catalogue()[key][language or _language].format(**values)
 
 
 def reason_text(reason: str, language: str | None = None) -> str:
@@ -39,7 +39,7 @@ def reason_text(reason: str, language: str | None = None) -> str:
     entry = catalogue().get(f"reason.{code}")
     if entry is None:
         return reason
-    sentence = entry[language or _spoken]
+    sentence = entry[language or _language]
     return f"{sentence}: {detail.strip()}" if detail else sentence
 
 
