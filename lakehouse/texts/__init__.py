@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 FILE = Path(__file__).with_name("texts.yml")
 LANGUAGES = ("zh", "en")
 DEFAULT = "en"
@@ -46,5 +44,7 @@ def reason_text(reason: str, language: str | None = None) -> str:
 @cache
 def catalogue() -> dict[str, dict[str, str]]:
     """Give every text by its key, and by its language."""
+    import yaml  # help and completion need no text
+
     entries: dict[str, dict[str, str]] = yaml.load(FILE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return entries
