@@ -270,8 +270,13 @@ def _previous_rows(root: Path, latest: dict[str, Any] | None) -> pa.Table | None
     return read_rows(run / "snapshot", read_manifest(run)["format"])
 
 
-def _delta(snapshot: pa.Table, previous: pa.Table | None, file_format: str) -> pa.Table:
-    """Give op, recipient_key and the new values of everybody who entered, left or changed; sorted by recipient_key."""
+def _delta(
+    snapshot: pa.Table, previous: pa.Table | None, file_format: str, quiet_columns: Sequence[str] = ()
+) -> pa.Table:
+    """Give op, recipient_key and the new values of everybody who entered, left or changed; sorted by recipient_key.
+
+    A change in ``quiet_columns`` alone is none.
+    """
     import pyarrow as pa
 
     comparable = as_read(snapshot, file_format)
@@ -281,7 +286,8 @@ def _delta(snapshot: pa.Table, previous: pa.Table | None, file_format: str) -> p
     same = {f.name: type_name(f.type) for f in previous.schema} == {
         f.name: type_name(f.type) for f in comparable.schema
     }
-    values = [identifier(name) for name in comparable.column_names if name != "recipient_key"]
+    silent = {"recipient_key", *quiet_columns}
+    values = [identifier(name) for name in comparable.column_names if name not in silent]
     is_changed = (
         " OR ".join(f"n.{name} IS DISTINCT FROM b.{name}" for name in values)
         if same and values
@@ -328,7 +334,7 @@ def _write_run(
         )
     if is_csv and spreadsheet == "neutralise":
         snapshot = neutral_cells(snapshot)
-    delta = _delta(snapshot, previous, audience.file_format)
+    delta = _delta(snapshot, previous, audience.file_format, audience.quiet_columns)
     modes = [mode for mode in ("snapshot", "delta") if mode in audience.modes]
     parts = []
     for mode in modes:

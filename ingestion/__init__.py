@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IngestResult",
+    "brings_rows",
     "extract_tables",
     "ingest",
     "ingest_history",

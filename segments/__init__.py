@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from segments.choosing.evaluation import SegmentsResult
-    from segments.language.checks import Surroundings
+    from segments.language.checks import SpecFinding, Surroundings
     from vocabulary.audience import Audience, StandingRun
+
+OFFERS_TABLE = "trusted.offers"
 
 
 def check_specs(settings: Settings, surroundings: Surroundings) -> tuple[str, ...]:
@@ -41,3 +43,17 @@ def recalled_audiences(lake: Lake, business_date: date, runs: Iterable[StandingR
     from vocabulary.policy import read_policy
 
     return recalls.recalled_audiences(lake, business_date, runs, read_policy(lake.settings.workspace))
+
+
+def offer_findings(lake: Lake, surroundings: Surroundings) -> list[SpecFinding]:
+    """Give a finding for each segment whose offer the lake does not hold with a risk level."""
+    from segments.choosing import evaluation
+
+    return evaluation.offer_findings(lake, surroundings)
+
+
+def refuse_findings(findings: list[SpecFinding]) -> None:
+    """Raise ``SettingsInvalid`` with the first finding, if there is any."""
+    from segments.language import checks
+
+    checks.refuse_findings(findings)

@@ -188,6 +188,7 @@ def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> tu
         "segment": texts_at([segment], receipt_zeros),
         "channel": replace_where(pa.array(channels, pa.large_string()).take(positions), np.zeros(len(recipient), dtype=bool), None),
         "status": texts_at(STATUSES, status),
+        "purpose": texts_at([str(manifest.get("purpose") or "marketing")], receipt_zeros),
         "event_at": moments(np.full(len(recipient), day), second),
     })  # fmt: skip
     return receipts, responses

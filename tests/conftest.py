@@ -80,3 +80,11 @@ def shared_data():
     if not SHARED.is_dir():
         pytest.skip("the third-party data is not beside the checkout")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _spoken_english():
+    """Let no test hear the language of the workspace that the one before opened."""
+    from lakehouse.texts import DEFAULT, speak
+
+    speak(DEFAULT)

@@ -45,9 +45,11 @@ class Audience:
     tag_versions: Mapping[str, str]
     """The version of every tag that was read, by code."""
     inputs: list[dict[str, Any]]
-    """What was read: table, rows and an order-free hash of them."""
+    """What was read: table, how many rows of it or people it was read for, and an order-free hash of that."""
     people: pa.Table = field(repr=False)
     """One row per person, sorted by ``one_id``: ``one_id`` and the published columns in their order."""
+    quiet_columns: tuple[str, ...] = ()
+    """Published columns whose change alone is no news: a delta does not tell of it."""
 
     @property
     def major(self) -> int:

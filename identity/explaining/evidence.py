@@ -24,7 +24,7 @@ from identity.reading.graph import Graph, Grouping
 from identity.reading.observe import NODE_SCHEMA, Observed
 from identity.reading.records import records_on_day
 from identity.reading.tables import OPEN, open_desk
-from identity.rules.normalise import NORMALISERS, keyed
+from identity.rules.normalise import NORMALISERS, keyed, shown_key
 from identity.rules.rules import Rules
 from identity.rules.workspace_key import known_key
 from lakehouse.errors import StepFailed, UsageError
@@ -79,9 +79,11 @@ class Evidence:
         return int(np.flatnonzero(mine.to_numpy(zero_copy_only=False))[0])
 
     def name_of(self, place: int) -> str:
-        """Give a profile as ``source/key``."""
-        rows = self.observed.profiles
-        return f"{rows['source'][place].as_py()}/{rows['source_key'][place].as_py()}"
+        """Give a profile as ``source/key``; a key that is an identifier of the person itself is masked like it."""
+        rows, links = self.observed.profiles, self.graph.links
+        mine = np.unique(links.identifiers[links.profiles == place]).tolist()
+        identifiers = [(self.namespace_of(i), self.observed.masked_of(i)) for i in mine]
+        return f"{rows['source'][place].as_py()}/{shown_key(rows['source_key'][place].as_py(), identifiers)}"
 
     def namespace_of(self, identifier: int) -> str:
         """Give the namespace of an identifier."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from identity.rules.normalise import NORMALISERS, keyed
+from identity.rules.normalise import NORMALISERS, keyed, shown_key
 from identity.rules.rules import Rules, load_rules
 from identity.rules.workspace_key import SECRET
 from lakehouse.errors import UsageError
@@ -108,8 +108,11 @@ def _dictionary_value(published: Published, rules: Rules, namespace: str, value:
     return str(keyed(namespace, normalised.values, published.settings.secret(SECRET))[0].as_py())
 
 
-def show_person(published: Published, one_id: int) -> Person:
-    """Give what is known about a OneID; a merged one leads to its successor. An unknown one raises ``UsageError``."""
+def show_person(published: Published, one_id: int, *, is_revealed: bool = False) -> Person:
+    """Give what is known about a OneID; a merged one leads to its successor. An unknown one raises ``UsageError``.
+
+    A record's key that is an identifier of the person itself is masked like it, unless it is revealed.
+    """
     requested = one_id
     redirect = _rows(published, "SELECT to_one_id FROM identity.redirects WHERE from_one_id = ?", [one_id])
     if redirect:
@@ -142,7 +145,7 @@ def show_person(published: Published, one_id: int) -> Person:
     earlier = _rows(
         published,
         """
-        SELECT source, source_key, valid_from, valid_to FROM identity.memberships
+        SELECT profile_id, source, source_key, valid_from, valid_to FROM identity.memberships
         WHERE valid_to IS NOT NULL AND one_id = ? ORDER BY valid_from, source, source_key
         """,
         [one_id],
@@ -150,6 +153,13 @@ def show_person(published: Published, one_id: int) -> Person:
     redirected = _rows(
         published, "SELECT from_one_id FROM identity.redirects WHERE to_one_id = ? ORDER BY 1", [one_id]
     )
+    identifiers = _carried_by_members(published, one_id)
+    for row in (*profiles, *earlier):
+        row["source_key"] = shown_key(
+            row["source_key"], identifiers.get(row["profile_id"], []), is_revealed=is_revealed
+        )
+    for row in earlier:
+        del row["profile_id"]
     return Person(
         one_id=one_id,
         asked_for=str(requested),
@@ -160,6 +170,23 @@ def show_person(published: Published, one_id: int) -> Person:
         redirected=[int(row["from_one_id"]) for row in redirected],
         earlier_members=earlier,
     )
+
+
+def _carried_by_members(published: Published, one_id: int) -> dict[int, list[tuple[str, str]]]:
+    """Give namespace and masked form of every identifier that a present or earlier member carried, by profile."""
+    rows = _rows(
+        published,
+        """
+        SELECT DISTINCT l.profile_id, l.namespace, n.masked FROM identity.links l
+        JOIN identity.nodes n ON n.node_id = l.identifier_id
+        WHERE l.profile_id IN (SELECT profile_id FROM identity.memberships WHERE one_id = ?)
+        """,
+        [one_id],
+    )
+    identifiers: dict[int, list[tuple[str, str]]] = {}
+    for row in rows:
+        identifiers.setdefault(row["profile_id"], []).append((row["namespace"], row["masked"]))
+    return identifiers
 
 
 def events_of(published: Published, one_id: int) -> list[dict[str, Any]]:

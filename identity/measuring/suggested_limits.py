@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,9 @@ class SuggestedLimits:
     def summary(self) -> dict[str, Any]:
         """Give all of it as plain values, for JSON."""
         return asdict(self)
+
+
+COLUMNS = tuple(field.name for field in fields(SuggestedLimits))
 
 
 def suggest_limits(published: Published, rules: Rules) -> list[SuggestedLimits]:

@@ -40,6 +40,7 @@ from identity.nights.write import (
 from identity.numbering.mint import Assignment
 from identity.reading.tables import open_desk
 from identity.rules.rules import Rules
+from lakehouse.ledger.progress import show_progress
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -167,8 +168,12 @@ def _result(
     return result
 
 
+# plan, observe, connect, mint, write_states, write_derived
+PARTS = 6
+
+
 class _Clock:
-    """Seconds per part of the step, for the log only."""
+    """Seconds per part of the step, for the log and for whoever watches."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -178,6 +183,7 @@ class _Clock:
         now = perf_counter()
         self.seconds[name] = round(now - self._last, 2)
         self._last = now
+        show_progress(len(self.seconds), PARTS, name)
 
 
 def _counts(words: list[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -232,6 +232,10 @@ NORMALISERS: dict[str, Normaliser] = {
 }
 
 
+# A mask tells so many characters; a key that is not longer would not be hidden by it.
+MASK_TELLS = 5
+
+
 def masked(namespace: str, values: pa.StringArray) -> pa.StringArray:
     """Give forms people may see: first three and last characters, the rest as stars; an e-mail keeps its domain."""
     if namespace.split("@")[0] == "email":
@@ -239,6 +243,21 @@ def masked(namespace: str, values: pa.StringArray) -> pa.StringArray:
     if namespace.split("@")[0] == "phone":
         return pc.replace_substring_regex(values, r"^(.{3}).*(.{4})$", r"\1****\2")
     return pc.replace_substring_regex(values, r"^(.{0,3}).*?(.{0,2})$", r"\1***\2")
+
+
+def shown_key(key: str, identifiers: Iterable[tuple[str, str]], *, is_revealed: bool = False) -> str:
+    """Give a record's key as people may see it: masked where it is an identifier that the record carries.
+
+    ``identifiers`` has namespace and masked form of each; a key that would have the same masked form is taken for it.
+    """
+    for namespace, mask in identifiers:
+        if (
+            not is_revealed
+            and len(key) > MASK_TELLS
+            and str(masked(namespace, pa.array([key]))[0].as_py()) == mask
+        ):
+            return mask
+    return key
 
 
 def keyed(namespace: str, values: pa.StringArray, key: bytes) -> pa.StringArray:

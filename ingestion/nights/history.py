@@ -34,6 +34,7 @@ from ingestion.nights.work import FeedWork, analyse_all, read_all
 from ingestion.records import landing
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid, UsageError
+from lakehouse.ledger.progress import Parts
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -54,6 +55,7 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
     _refuse_shared_keys([work.feed for work in works if work.choice.load])
     create_landing_tables(lake, feeds)
     results: dict[str, FeedResult] = {}
+    parts = Parts(sum(bool(work.choice.load) for work in works))
     for work in works:
         if not work.choice.load:
             continue
@@ -64,6 +66,7 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
             if work.choice.load:
                 analyse_all(lake, [work])
                 results[work.feed.feed] = _take(lake, work)
+        parts.end(work.feed.feed)
     write_books(lake, [work for work in works if work.choice.load], nights)
     write_ledger(lake, works, nights)
     return ingest_result(works, results)

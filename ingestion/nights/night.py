@@ -26,6 +26,7 @@ from ingestion.nights.landing_tables import create_landing_tables
 from ingestion.nights.work import FeedWork, analyse_all, judge, read_all, side_by_side
 from ingestion.records import landing
 from lakehouse.errors import InputInvalid
+from lakehouse.ledger.progress import Parts
 from lakehouse.session.parquet import parquet_frame
 from lakehouse.settings.settings import Settings
 
@@ -96,8 +97,15 @@ def ingest(lake: Lake, business_date: date, only: Sequence[str] | None = None) -
             volume.check_volume(work.feed, work.readings, ledger, business_date)
         active = [work for work in active if work.choice.load or work.choice.is_rerun]
         analyse_all(lake, active)
+        parts = Parts(len(active))
+
+        def take(work: FeedWork) -> FeedResult:
+            result = _take(lake, work)
+            parts.end(work.feed.feed)
+            return result
+
         for _, group in groupby(active, key=lambda work: work.feed.order):
-            for result in side_by_side(lambda work: _take(lake, work), list(group)):
+            for result in side_by_side(take, list(group)):
                 results[result.feed] = result
         write_books(lake, active, nights)
         write_ledger(lake, works, nights)
@@ -148,6 +156,13 @@ class _Inbox:
         """Give what the night does with a feed's files; a fault of a required one raises ``InputInvalid``."""
         rows = self.ledger.get(feed.feed, [])
         return choose_files(feed, *self._files[feed.feed], rows, self.business_date, faults)
+
+
+def brings_rows(lake: Lake, business_date: date, table: str) -> bool:
+    """Tell whether the night takes a file of a feed that fills ``table``; needs no JVM."""
+    feeds = [feed for feed in load_feeds(lake.settings.workspace) if table in feed.tables]
+    inbox = _Inbox(lake, feeds, business_date)
+    return any(inbox.choice(feed).load for feed in feeds)
 
 
 def require_inbox(settings: Settings) -> None:

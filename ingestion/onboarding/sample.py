@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,10 @@ class Sample:
     unseen_columns: tuple[str, ...] = ()
     unmapped_columns: tuple[str, ...] = field(default=())
     suggestions: tuple[str, ...] = field(default=())
+
+    def summary(self) -> dict[str, Any]:
+        """Give all of it as plain values."""
+        return asdict(self)
 
 
 def newest_file(feed: Feed, settings: Settings) -> Path:

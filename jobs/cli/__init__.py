@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from lakehouse.errors import CdpError, disk_refusal
+from lakehouse.ledger.json_stderr import json_stderr
+from lakehouse.texts import DEFAULT, language_now, speak, text
 
 # name → (module, attribute, one line of help); the help stands here so that `cdp --help` imports nothing.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -93,26 +95,29 @@ def cdp(verbose: bool) -> None:
 def main() -> None:
     """Run the command line; a ``CdpError`` becomes one sentence on stderr and its exit code.
 
+    Where stderr is no terminal, each of its lines is a JSON object.
+
     The process ends without tearing down native libraries: under load one of their threads was seen to outlive the
     interpreter and to abort it ("terminate called without an active exception"), which turned exit 0 into 134.
     """
-    try:
-        code = run(sys.argv[1:])
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with json_stderr():
+        try:
+            code = run(sys.argv[1:])
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
     os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit code."""
+    speak(DEFAULT)
     try:
         code = cdp.main(arguments, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except CdpError as wrong:
-        click.echo(f"cdp: {wrong}", err=True)
+        click.echo(f"cdp: {wrong}{_hint(wrong)}", err=True)
         return wrong.exit_code
     except click.exceptions.NoArgsIsHelpError as wrong:
         click.echo(wrong.ctx.get_help() if wrong.ctx else str(wrong))
@@ -129,3 +134,10 @@ def run(arguments: list[str]) -> int:
             raise
         click.echo(f"cdp: {refusal}", err=True)
         return refusal.exit_code
+
+
+def _hint(wrong: CdpError) -> str:
+    """Give what to do about this kind of error; an English sentence says that already."""
+    if language_now() == DEFAULT:
+        return ""
+    return f" （{text('hint.label')}：{text(f'hint.{type(wrong).__name__}')}）"

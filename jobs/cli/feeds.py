@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli.options import workspace_option
+from jobs.cli.options import complete_feeds, format_option, workspace_option
 
 if TYPE_CHECKING:
     from ingestion.onboarding.draft import Draft
@@ -27,20 +27,29 @@ def group() -> None:
 
 
 @group.command("list")
+@format_option
 @workspace_option
-def list_feeds(workspace: Path | None) -> None:
+def list_feeds(form: str, workspace: Path | None) -> None:
     """List the workspace's feeds in the order a night takes them."""
     from ingestion import load_feeds
+    from jobs.cli.printing import print_rows
     from lakehouse.settings.settings import load_settings
 
-    for feed in load_feeds(load_settings(workspace)):
-        due = "required" if feed.required else "optional"
-        tables = ", ".join(feed.tables) or "landing only"
-        click.echo(f"{feed.feed:28} {feed.mode:9} {due:9} {feed.files.path}  →  {tables}")
+    rows = [
+        (
+            feed.feed,
+            feed.mode,
+            "required" if feed.required else "optional",
+            feed.files.path,
+            ", ".join(feed.tables) or "landing only",
+        )
+        for feed in load_feeds(load_settings(workspace))
+    ]
+    print_rows(("feed", "mode", "due", "path", "tables"), rows, form)
 
 
 @group.command("check")
-@click.argument("name", metavar="FEED")
+@click.argument("name", metavar="FEED", shell_complete=complete_feeds)
 @click.option(
     "--file",
     "sample",
@@ -49,10 +58,14 @@ def list_feeds(workspace: Path | None) -> None:
 )
 @click.option("--rows", default=10, show_default=True, help="Rows to show per table.")
 @click.option("--show-values", is_flag=True, help="Show personal values instead of masking them.")
+@format_option
 @workspace_option
-def check(name: str, sample: Path | None, rows: int, show_values: bool, workspace: Path | None) -> None:
+def check(
+    name: str, sample: Path | None, rows: int, show_values: bool, form: str, workspace: Path | None
+) -> None:
     """Show what a sample file becomes: mapped rows per table, refusals and their reasons. Nothing is written."""
     from ingestion.onboarding.sample import check_sample, newest_file
+    from jobs.cli.printing import print_document
     from jobs.workspace.feeds import named_feed
     from lakehouse.session.session import start_session
     from lakehouse.settings.settings import load_settings
@@ -61,7 +74,7 @@ def check(name: str, sample: Path | None, rows: int, show_values: bool, workspac
     feed = named_feed(settings, name)
     path = sample or newest_file(feed, settings)
     rows_of_file = check_sample(start_session(settings), feed, path, rows=rows, show_values=show_values)
-    _print_sample(rows_of_file, masked=not show_values)
+    print_document(rows_of_file.summary(), _sample_lines(rows_of_file, masked=not show_values), form)
 
 
 @group.command("draft")
@@ -118,25 +131,33 @@ def draft(
         _print_draft(proposal, settings, file, None)
 
 
-def _print_sample(sample: Sample, *, masked: bool) -> None:
-    click.echo(f"{sample.path}: {sample.counts}")
+def _sample_lines(sample: Sample, *, masked: bool) -> list[str]:
+    lines = [f"{sample.path}: {sample.counts}"]
     for names, note in (
         (sample.extra_columns, "delivered, but not named by the feed (kept in landing)"),
         (sample.unseen_columns, "named by the feed, but carried by no record"),
         (sample.unmapped_columns, "named by the feed, but read by no expression"),
     ):
         if names:
-            click.echo(f"  {note}: {', '.join(names)}")
-    for suggestion in sample.suggestions[:MOST_SUGGESTIONS]:
-        click.echo(f"  suggestion: {suggestion}")
+            lines.append(f"  {note}: {', '.join(names)}")
+    lines += [f"  suggestion: {suggestion}" for suggestion in sample.suggestions[:MOST_SUGGESTIONS]]
     for table in sample.tables:
-        _print_table(table)
+        lines += _table_sample_lines(table)
     if sample.refused:
-        click.echo("\nrefused records")
-        for row in sample.refused:
-            click.echo(f"  record {row['row_number']}: {', '.join(row['reasons'])}: {_cut(row['raw_text'])}")
-    if masked:
-        click.echo("\npersonal values are masked; --show-values shows them")
+        lines += ["", "refused records"]
+        lines += [
+            f"  record {row['row_number']}: {', '.join(map(_reason, row['reasons']))}: {_cut(row['raw_text'])}"
+            for row in sample.refused
+        ]
+    return [*lines, "", "personal values are masked; --show-values shows them"] if masked else lines
+
+
+def _reason(code: str) -> str:
+    """Give a reason with what it means, where the catalogue has more to say than its own words."""
+    from lakehouse.texts import reason_text
+
+    meaning = reason_text(code)
+    return code if meaning == code else f"{code} ({meaning.partition(':')[0]})"
 
 
 def _cut(text: str | None) -> str:
@@ -144,14 +165,14 @@ def _cut(text: str | None) -> str:
     return text or "" if len(text or "") <= LONGEST_SHOWN else f"{str(text)[:LONGEST_SHOWN]}…"
 
 
-def _print_table(table: TableSample) -> None:
+def _table_sample_lines(table: TableSample) -> list[str]:
     load = table.load
-    click.echo(
-        f"\n{table.table}: {load.accepted} rows; {load.key_duplicates} key duplicates, {load.exact_duplicates} exact "
+    head = (
+        f"{table.table}: {load.accepted} rows; {load.key_duplicates} key duplicates, {load.exact_duplicates} exact "
         f"duplicates, {load.excluded} left out, {load.refused} refused"
     )
-    for row in table.rows:
-        click.echo("  " + "  ".join(f"{name}={value}" for name, value in row.items()))
+    rows = ["  " + "  ".join(f"{name}={value}" for name, value in row.items()) for row in table.rows]
+    return ["", head, *rows]
 
 
 def _print_draft(draft: Draft, settings: Settings | None, file: Path, path: Path | None) -> None:

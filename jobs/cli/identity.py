@@ -16,7 +16,6 @@ from jobs.cli.options import (
     as_of_option,
     date_option,
     format_option,
-    json_option,
     signature_options,
     two_records,
     workspace_option,
@@ -24,6 +23,7 @@ from jobs.cli.options import (
 from lakehouse.clock import now
 
 if TYPE_CHECKING:
+    from jobs.report.evaluation import MapEvaluation
     from lakehouse.tables.lake import Lake
 
 
@@ -49,14 +49,20 @@ def run(business_date: date, full: bool, workspace: Path | None) -> int:
 @click.argument("one_id", type=int, required=False)
 @click.option("--identifier", metavar="NAMESPACE=VALUE", help="The person that carries this identifier.")
 @click.option("--profile", metavar="SOURCE/KEY", help="The person this record belongs to.")
-@json_option
+@click.option(
+    "--reveal",
+    metavar="REASON",
+    help="Show keys of records that are identifiers themselves; who, when and why are recorded in audit/reveals.jsonl.",
+)
+@format_option
 @as_of_option
 @workspace_option
 def show(
     one_id: int | None,
     identifier: str | None,
     profile: str | None,
-    as_json: bool,
+    reveal: str | None,
+    form: str,
     as_of: date | None,
     workspace: Path | None,
 ) -> None:
@@ -65,6 +71,8 @@ def show(
     Name the person by ONE_ID, by --identifier or by --profile.
     """
     from identity.explaining.show import describe, find_one_id, show_person
+    from jobs.cli.printing import print_document
+    from jobs.report.reveals import record_reveal
     from lakehouse.errors import UsageError
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
@@ -74,46 +82,46 @@ def show(
     published = open_publication(load_settings(workspace), as_of)
     if one_id is None:
         one_id = find_one_id(published, identifier=identifier, profile=profile)
-    person = show_person(published, one_id)
-    _print(person.summary(), describe(person), as_json=as_json)
+    if reveal is not None and not reveal.strip():
+        raise UsageError("--reveal has to say why the values are needed")
+    if reveal is not None:
+        record_reveal(published.settings, reveal, published.publication, ["identity.memberships"])
+    person = show_person(published, one_id, is_revealed=reveal is not None)
+    print_document(person.summary(), describe(person), form)
 
 
 @group.command("why")
 @two_records
-@json_option
+@format_option
 @as_of_option
 @workspace_option
-def why(profile_a: str, profile_b: str, as_json: bool, as_of: date | None, workspace: Path | None) -> None:
+def why(profile_a: str, profile_b: str, form: str, as_of: date | None, workspace: Path | None) -> None:
     """Tell why two records are one person: statement by statement, with file and record. Needs no JVM."""
     from identity.explaining.explain import describe_why
     from identity.explaining.explain import why as explain_why
+    from jobs.cli.printing import print_document
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
     explanation = explain_why(open_publication(load_settings(workspace), as_of), profile_a, profile_b)
-    _print(explanation.summary(), describe_why(explanation), as_json=as_json)
+    print_document(explanation.summary(), describe_why(explanation), form)
 
 
 @group.command("why-not")
 @two_records
-@json_option
+@format_option
 @as_of_option
 @workspace_option
-def why_not(
-    profile_a: str, profile_b: str, as_json: bool, as_of: date | None, workspace: Path | None
-) -> None:
+def why_not(profile_a: str, profile_b: str, form: str, as_of: date | None, workspace: Path | None) -> None:
     """Tell why two records are two people: what did not join them, and what forbids it. Needs no JVM."""
     from identity.explaining.explain import describe_why_not
     from identity.explaining.explain import why_not as explain_why_not
+    from jobs.cli.printing import print_document
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
     explanation = explain_why_not(open_publication(load_settings(workspace), as_of), profile_a, profile_b)
-    _print(explanation.summary(), describe_why_not(explanation), as_json=as_json)
-
-
-def _print(summary: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
-    click.echo(json.dumps(summary, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
+    print_document(explanation.summary(), describe_why_not(explanation), form)
 
 
 @group.command("try")
@@ -124,15 +132,16 @@ def _print(summary: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     help="The identity.yml to be tried.",
 )
 @click.option("--only-identity", is_flag=True, help="Leave tags and audiences out; needs no JVM.")
-@json_option
+@format_option
 @workspace_option
-def try_(rules: Path, only_identity: bool, as_json: bool, workspace: Path | None) -> int:
+def try_(rules: Path, only_identity: bool, form: str, workspace: Path | None) -> int:
     """Show what other rules would have made of the newest night: people, tags, audiences. Changes nothing."""
+    from jobs.cli.printing import print_document
     from jobs.night.try_rules import describe, try_rules
     from lakehouse.settings.settings import load_settings
 
     trial = try_rules(load_settings(workspace), rules, only_identity=only_identity)
-    _print(trial.summary(), describe(trial), as_json=as_json)
+    print_document(trial.summary(), describe(trial), form)
     return 3 if trial.refusal else 0
 
 
@@ -148,6 +157,7 @@ def try_(rules: Path, only_identity: bool, as_json: bool, workspace: Path | None
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Also write the JSON here."
 )
 @click.option("--baselines", is_flag=True, help="Also measure connected components and average linkage.")
+@format_option
 @as_of_option
 @workspace_option
 def evaluate(
@@ -155,31 +165,35 @@ def evaluate(
     allow_missing: bool,
     out: Path | None,
     baselines: bool,
+    form: str,
     as_of: date | None,
     workspace: Path | None,
 ) -> None:
     """Measure the published map against known truth; the last line is a JSON object. Needs no JVM."""
+    from jobs.cli.printing import print_document
     from jobs.report.evaluation import evaluate_map
     from lakehouse.settings.settings import load_settings
 
     evaluation = evaluate_map(
         load_settings(workspace), truth, allow_missing=allow_missing, with_baselines=baselines, as_of=as_of
     )
-    for name, value in evaluation.numbers.items():
-        click.echo(f"{name.replace('_', ' '):<24}{value:>14}")
-    for name, value in {**evaluation.shape, **evaluation.night}.items():
-        click.echo(
-            f"{name.replace('_', ' '):<24}{value if not isinstance(value, dict) else json.dumps(value):>14}"
-        )
-    for name, numbers in (evaluation.baselines or {}).items():
-        click.echo(
-            f"{name.replace('_', ' '):<24}precision {numbers['precision']}, recall {numbers['recall']}, "
-            f"b cubed f1 {numbers['b_cubed_f1']}, largest {numbers['largest']}"
-        )
     text = json.dumps(evaluation.summary())
     if out is not None:
         out.write_text(text + "\n", encoding="utf-8")
-    click.echo(text)
+    print_document(evaluation.summary(), [*_measure_lines(evaluation), text], form)
+
+
+def _measure_lines(evaluation: MapEvaluation) -> list[str]:
+    measures = {**evaluation.numbers, **evaluation.shape, **evaluation.night}
+    lines = [
+        f"{name.replace('_', ' '):<24}{value if not isinstance(value, dict) else json.dumps(value):>14}"
+        for name, value in measures.items()
+    ]
+    return lines + [
+        f"{name.replace('_', ' '):<24}precision {numbers['precision']}, recall {numbers['recall']}, "
+        f"b cubed f1 {numbers['b_cubed_f1']}, largest {numbers['largest']}"
+        for name, numbers in (evaluation.baselines or {}).items()
+    ]
 
 
 @group.command("changes")
@@ -205,13 +219,15 @@ def changes(since: date, form: str, as_of: date | None, workspace: Path | None) 
     default=None,
     help="Also draw it as SVG here.",
 )
-@json_option
+@format_option
 @as_of_option
 @workspace_option
-def caps(picture: Path | None, as_json: bool, as_of: date | None, workspace: Path | None) -> None:
+def caps(picture: Path | None, form: str, as_of: date | None, workspace: Path | None) -> None:
     """Suggest how many records may carry one value, per namespace, from the published links; nothing is set."""
+    from identity.measuring.suggested_limits import COLUMNS as LIMIT_COLUMNS
     from identity.measuring.suggested_limits import describe_limits, draw_limits, suggest_limits
     from identity.rules.rules import load_rules
+    from jobs.cli.printing import print_rows
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
@@ -219,9 +235,11 @@ def caps(picture: Path | None, as_json: bool, as_of: date | None, workspace: Pat
     limits = suggest_limits(open_publication(settings, as_of), load_rules(settings))
     if picture is not None:
         draw_limits(limits, picture)
-    click.echo(
-        json.dumps([limit.summary() for limit in limits]) if as_json else "\n".join(describe_limits(limits))
-    )
+    summaries = [limit.summary() for limit in limits]
+    if form == "table":
+        click.echo("\n".join(describe_limits(limits)))
+    else:
+        print_rows(list(LIMIT_COLUMNS), [tuple(s[name] for name in LIMIT_COLUMNS) for s in summaries], form)
 
 
 @group.group("decide")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli.options import workspace_option
+from jobs.cli.options import format_option, workspace_option
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
@@ -23,7 +23,7 @@ def group() -> None:
     "--into",
     type=click.Path(path_type=Path),
     default=None,
-    help="The folder (default: `jars:` of the workspace, CDP_JARS, else jars/).",
+    help="The folder (default: `jars:` of the workspace, CDP_JARS, jars/ of a clone, else a cache of this user).",
 )
 @workspace_option
 def fetch(into: Path | None, workspace: Path | None) -> None:
@@ -43,16 +43,17 @@ def fetch(into: Path | None, workspace: Path | None) -> None:
     "--folder",
     type=click.Path(path_type=Path),
     default=None,
-    help="The folder (default: `jars:` of the workspace, CDP_JARS, else jars/).",
+    help="The folder (default: `jars:` of the workspace, CDP_JARS, jars/ of a clone, else a cache of this user).",
 )
+@format_option
 @workspace_option
-def verify(folder: Path | None, workspace: Path | None) -> int:
+def verify(folder: Path | None, form: str, workspace: Path | None) -> int:
     """Compare the JARs with the known sha256; exit 1 if one is missing or differs."""
+    from jobs.cli.printing import print_rows
     from lakehouse.session.session import jars_folder, verify_jars
 
     results = verify_jars(folder or jars_folder(_settings(workspace)))
-    for name, good in results.items():
-        click.echo(f"{'good' if good else 'BAD '}  {name}")
+    print_rows(("jar", "state"), [(name, "good" if good else "BAD") for name, good in results.items()], form)
     return 0 if all(results.values()) else 1
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from jobs.cli.options import date_option, force_option, range_options, workspace_option
+from jobs.cli.options import date_option, force_option, format_option, range_options, workspace_option
 
 
 @click.command("nightly")
@@ -93,19 +93,28 @@ def _single(step: str, business_date: date, workspace: Path | None) -> int:
 
 
 @click.command("runs")
-@click.option("--last", default=20, show_default=True, help="How many rows.")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(min=1), help="How many rows.")
+@format_option
 @workspace_option
-def runs(last: int, workspace: Path | None) -> None:
-    """Show the ledger of attempts, newest last."""
+def runs(last: int, form: str, workspace: Path | None) -> None:
+    """Show the ledger of attempts, newest last; instants are UTC."""
+    from jobs.cli.printing import print_rows
     from jobs.report.attempts import attempts
     from lakehouse.settings.settings import load_settings
 
-    rows = attempts(load_settings(workspace))
-    if rows is None:
-        click.echo("no night was attempted yet")
-        return
-    for row in rows[-last:]:
-        seconds = f"{row.seconds:7.1f} s" if row.seconds is not None else " " * 9
-        when = row.written_at.strftime("%Y-%m-%d %H:%M:%S")
-        line = f"{when}  {row.business_date}  {row.step:<11} {row.status:<8} {seconds}  {row.message or ''}"
-        click.echo(line.rstrip())
+    ledger = attempts(load_settings(workspace))
+    if ledger is None:
+        click.echo("no night was attempted yet", err=True)
+    rows = [
+        (
+            f"{row.written_at:%Y-%m-%d %H:%M:%S}",
+            row.business_date,
+            row.step,
+            row.status,
+            row.seconds,
+            row.message,
+        )
+        for row in (ledger or [])[-last:]
+    ]
+    if ledger is not None or form == "csv":
+        print_rows(("written_at", "business_date", "step", "status", "seconds", "message"), rows, form)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 Decorator = Callable[[Any], Any]
 
@@ -29,6 +30,62 @@ class BusinessDate(click.ParamType):
 
 DAY = BusinessDate()
 
+
+def _workspace_of(ctx: click.Context) -> Path | None:
+    """Give the workspace that the words before the completed one name."""
+    from lakehouse.errors import CdpError
+    from lakehouse.settings.settings import find_workspace
+
+    try:
+        return find_workspace(ctx.params.get("workspace"))
+    except CdpError:
+        return None
+
+
+def complete_tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Give the codes of registered tags that begin so, with their names."""
+    from tags import REGISTRY
+    from vocabulary.registry import load_registry
+
+    return _beginning(
+        incomplete,
+        lambda: [
+            (entry.code, entry.name.en)
+            for entry in load_registry(_workspace_of(ctx), shipped=REGISTRY).entries.values()
+        ],
+    )
+
+
+def complete_segments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Give the codes of the workspace's segments that begin so, with their names."""
+    from segments.language.spec import read_segments
+
+    workspace = _workspace_of(ctx)
+    if workspace is None:
+        return []
+    return _beginning(incomplete, lambda: [(s.code, s.spec.name.en) for s in read_segments(workspace)])
+
+
+def complete_feeds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Give the names of the workspace's feeds that begin so; a file is named like its feed."""
+    workspace = _workspace_of(ctx)
+    if workspace is None:
+        return []
+    return _beginning(
+        incomplete, lambda: [(file.stem, "") for file in sorted((workspace / "feeds").glob("*.yml"))]
+    )
+
+
+def _beginning(incomplete: str, words: Callable[[], list[tuple[str, str]]]) -> list[CompletionItem]:
+    """Give the words that begin so; a workspace at fault completes nothing, its command says what is wrong."""
+    from lakehouse.errors import CdpError
+
+    try:
+        return [CompletionItem(word, help=text) for word, text in words() if word.startswith(incomplete)]
+    except CdpError:
+        return []
+
+
 workspace_option: Decorator = click.option(
     "--workspace",
     type=click.Path(path_type=Path, file_okay=False),
@@ -45,10 +102,13 @@ newest_date_option: Decorator = click.option(
     "--date", "day", type=DAY, default=None, help="Business date (default: the newest published)."
 )
 
-json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
 format_option: Decorator = click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How the answer is printed: for people, as CSV, or as JSON (one object a row).",
 )
 
 

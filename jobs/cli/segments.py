@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli.options import DAY, workspace_option
+from jobs.cli.options import complete_segments, format_option, newest_date_option, workspace_option
+
+if TYPE_CHECKING:
+    from segments.explaining.explain import Explanation
 
 
 @click.group("segments")
@@ -17,9 +21,11 @@ def group() -> None:
 
 
 @group.command("list")
+@format_option
 @workspace_option
-def list_segments(workspace: Path | None) -> None:
+def list_segments(form: str, workspace: Path | None) -> None:
     """List the segments of the workspace with the numbers of their newest published run."""
+    from jobs.cli.printing import print_rows
     from lakehouse.query.published import newest_publication, open_publication
     from lakehouse.settings.settings import load_settings
     from segments.language.spec import read_segments
@@ -33,29 +39,35 @@ def list_segments(workspace: Path | None) -> None:
             .fetchall()
         )
         counts = {code: (as_of, json.loads(numbers)) for code, as_of, numbers in rows}
+    rows = []
     for segment in read_segments(settings.workspace):
-        newest = counts.get(segment.code)
-        numbers = (
-            f"{newest[1]['published']:>8} published of {newest[1]['candidates']} as of {newest[0]}"
-            if newest
-            else "not run yet"
-        )
-        click.echo(
-            f"{segment.code:<34} {segment.version:<8} {segment.spec.purpose:<10} {numbers:<44} {segment.spec.name.en}"
-        )
+        as_of, numbers = counts.get(segment.code, (None, {}))
+        name = getattr(segment.spec.name, settings.language)
+        rows.append((
+            segment.code, segment.version, segment.spec.purpose, numbers.get("published"), numbers.get("candidates"),
+            as_of, name,
+        ))  # fmt: skip
+    print_rows(("code", "version", "purpose", "published", "candidates", "as_of", "name"), rows, form)
 
 
 @group.command("check")
+@format_option
 @workspace_option
-def check(workspace: Path | None) -> int:
+def check(form: str, workspace: Path | None) -> int:
     """Check every definition of the workspace: exit 2 with file, line, code and a hint for each fault."""
+    from jobs.cli.printing import print_rows
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
     from segments.language.catalogue import read_catalogue
 
     settings = load_settings(workspace)
-    catalogue = read_catalogue(settings, read_surroundings(settings))
+    catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
     findings = catalogue.findings()
+    if form != "table":
+        print_rows(
+            ("file", "line", "code", "message"), [(f.file, f.line, f.code, f.message) for f in findings], form
+        )
+        return 2 if findings else 0
     for finding in findings:
         click.echo(str(finding), err=True)
     faulty = len({finding.file for finding in findings})
@@ -64,8 +76,8 @@ def check(workspace: Path | None) -> int:
 
 
 @group.command("sql")
-@click.argument("code")
-@click.option("--date", "day", type=DAY, default=None, help="Business date (default: the newest published).")
+@click.argument("code", shell_complete=complete_segments)
+@newest_date_option
 @workspace_option
 def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     """Show the Spark SQL a segment is compiled to: its leaf table, then its logic."""
@@ -106,9 +118,15 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     default=None,
     help="File with the destination's verification key; also CDP_SECRET_VERIFICATION_KEY_<NAME>, or the workspace's.",
 )
+@format_option
 @workspace_option
 def verify(
-    folder: Path | None, is_all: bool, at: str | None, key_file: Path | None, workspace: Path | None
+    folder: Path | None,
+    is_all: bool,
+    at: str | None,
+    key_file: Path | None,
+    form: str,
+    workspace: Path | None,
 ) -> int:
     """Verify audiences from their files: signature, bytes, rows, equations, sequence, pointer.
 
@@ -117,6 +135,7 @@ def verify(
     Exit 0 when all is as the manifests say, 1 with one sentence for each failure.
     """
     from delivery.verification import verify as verify_folder
+    from jobs.cli.printing import print_rows
     from jobs.workspace.audiences import published_roots, verification_keys
     from jobs.workspace.soundness import mirror_faults
     from lakehouse.errors import UsageError
@@ -137,6 +156,15 @@ def verify(
             raise UsageError(f"nothing was published yet in {settings.workspace}")
         for root in roots:
             verifications += verify_folder(root, at=instant, keys=keys)
+    is_bad = bool(faults) or any(verification.failures for verification in verifications)
+    if form != "table":
+        rows: list[tuple[object, ...]] = [(None, None, None, fault) for fault in faults]
+        for v in verifications:
+            rows += [
+                (str(v.folder), v.published, v.valid_until, failure) for failure in v.failures or (None,)
+            ]
+        print_rows(("folder", "published", "valid_until", "failure"), rows, form)
+        return 1 if is_bad else 0
     for fault in faults:
         click.echo(fault, err=True)
     for verification in verifications:
@@ -161,45 +189,52 @@ def verify(
                 f"audiences for {name} from before its key were compared with what the lake delivered only"
             )
         click.echo(sentence, err=True)
-    return 1 if faults or any(verification.failures for verification in verifications) else 0
+    return 1 if is_bad else 0
 
 
 @group.command("explain")
-@click.argument("code")
+@click.argument("code", shell_complete=complete_segments)
 @click.option("--one-id", type=int, required=True, help="The person.")
-@click.option("--date", "day", type=DAY, default=None, help="Business date (default: the newest published).")
+@newest_date_option
+@format_option
 @workspace_option
-def explain(code: str, one_id: int, day: date | None, workspace: Path | None) -> None:
+def explain(code: str, one_id: int, day: date | None, form: str, workspace: Path | None) -> None:
     """Explain why a person is, or is not, in a segment's audience."""
+    from jobs.cli.printing import print_document
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
     from segments.explaining.explain import explain as explain_person
 
     settings = load_settings(workspace)
     explanation = explain_person(settings, read_surroundings(settings), code, one_id, day)
-    click.echo(
+    print_document(explanation.summary(), _explanation_lines(explanation), form)
+
+
+def _explanation_lines(explanation: Explanation) -> list[str]:
+    from lakehouse.texts import reason_text
+
+    lines = [
         f"{explanation.code} {explanation.version}, OneID {explanation.one_id}, as of {explanation.business_date}"
-    )
+    ]
     if explanation.redirected_from is not None:
-        click.echo(f"OneID {explanation.redirected_from} was merged into {explanation.one_id}")
-    for note in explanation.notes:
-        click.echo(f"note: {note}")
+        lines.append(f"OneID {explanation.redirected_from} was merged into {explanation.one_id}")
+    lines += [f"note: {note}" for note in explanation.notes]
     words = {True: "true", False: "false", None: "unknown"}
     for line in explanation.lines:
         value = f"   [{line.evidence}]" if line.evidence else ""
-        click.echo(f"  {words[line.answer]:<8} {'  ' * line.depth}{line.text}{value}")
-    click.echo(f"rule: {words[explanation.answer]} (unknown means {explanation.unknown_means})")
+        lines.append(f"  {words[line.answer]:<8} {'  ' * line.depth}{line.text}{value}")
+    lines.append(f"rule: {words[explanation.answer]} (unknown means {explanation.unknown_means})")
     if explanation.suppression:
-        click.echo(f"suppressed: {explanation.suppression}")
+        lines.append(f"suppressed: {explanation.suppression} ({reason_text(explanation.suppression)})")
     if explanation.is_member:
-        click.echo(
+        lines.append(
             f"arm: {explanation.variant or '-'}  control group: {explanation.holdout}  channel: {explanation.channel or '-'}"
         )
-    for delivery in explanation.deliveries:
-        click.echo(
-            f"published: {delivery['destination']} run {delivery['run_id']} as {delivery['recipient_key']}"
-        )
-    click.echo(f"outcome: {explanation.outcome}")
+    lines += [
+        f"published: {delivery['destination']} run {delivery['run_id']} as {delivery['recipient_key']}"
+        for delivery in explanation.deliveries
+    ]
+    return [*lines, f"outcome: {explanation.outcome}"]
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import date
 from pathlib import Path
 
@@ -128,12 +129,11 @@ def demo(people: int, nights: int, seed: int, history_months: int, workspace: Pa
     from jobs.night.nightly import summary_line
     from lakehouse.settings.settings import load_settings
 
-    night = run_demo(
-        load_settings(workspace), people=people, nights=nights, seed=seed, history_months=history_months
-    )
+    settings = load_settings(workspace)
+    night = run_demo(settings, people=people, nights=nights, seed=seed, history_months=history_months)
     click.echo(f"Look at {night.summary['report']}", err=True)
     click.echo(
-        "and ask: .venv/bin/cdp sql --workspace examples/bank "
+        f"and ask: cdp sql --workspace {shlex.quote(str(settings.workspace))} "
         '"select aum_tier, count(*) from tags.customer_tags group by 1"',
         err=True,
     )

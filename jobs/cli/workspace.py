@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from jobs.cli.options import workspace_option
 
-EXAMPLES = ("minimal",)
+EXAMPLES = ("minimal", "bank")
 KINDS = ("cdp", "feed", "identity", "segment", "tags", "consent", "destinations")
 
 
 @click.command("init")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--example", type=click.Choice(EXAMPLES), help="Begin with a feed, its file and a segment.")
+@click.option(
+    "--example",
+    type=click.Choice(EXAMPLES),
+    help="Begin with a feed, its file and a segment, or as the simulated bank of `cdp demo`.",
+)
 def init(folder: Path, example: str | None) -> None:
     """Make a workspace in DIR, a new or empty folder (a .git in it does not count)."""
     from jobs.workspace.make import make_workspace
 
     make_workspace(folder, example)
     click.echo(f"{folder} is a workspace. Next:")
-    for step in _next_steps(example):
+    for step in _next_steps(example, folder):
         click.echo(f"  {step}")
 
 
-def _next_steps(example: str | None) -> list[str]:
+def _next_steps(example: str | None, folder: Path) -> list[str]:
+    enter = f"cd {shlex.quote(str(folder))}"
     advice = (
         "keep a copy of secrets/identity_key.key: without it nobody is recognised any more (git ignores it)"
     )
+    if example == "bank":
+        return [enter, "cdp doctor", "cdp demo --people 5000 --nights 3", advice]
     if example:
-        return ["cdp doctor", "cdp feeds check members", "cdp nightly --date 2026-01-05", advice]
+        return [enter, "cdp doctor", "cdp feeds check members", "cdp nightly --date 2026-01-05", advice]
     return [
+        enter,
         "look at time_zone and currency in cdp.yml",
         "cdp doctor                        what this machine lacks",
         "cdp feeds draft FILE --write      a feed from a delivered file",

@@ -6,6 +6,7 @@ import json
 import logging
 from datetime import timedelta
 
+from ingestion import load_feeds
 from jobs.night.nightly import NightOutcome, run_night
 from lakehouse.errors import UsageError
 from lakehouse.query.published import open_publication, publications
@@ -24,6 +25,7 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
 
     A workspace holds one simulated bank: other numbers than those it was made with are refused, nothing is mixed.
     """
+    _require_feeds(settings)
     plan = BankPlan(people=people, nights=nights, seed=seed, history_months=history_months)
     _simulate_once(settings, plan)
     last = plan.business_date(nights - 1)
@@ -56,6 +58,16 @@ def app_users_of_recipients(settings: Settings) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
+def _require_feeds(settings: Settings) -> None:
+    """Refuse a workspace whose feeds would read nothing of what the simulated bank delivers."""
+    paths = [feed.files.path for feed in load_feeds(settings)]
+    if not any(path.startswith("core_customers/") for path in paths):
+        raise UsageError(
+            f"{settings.workspace} has no feeds of the simulated bank; make a workspace that has with "
+            "`cdp init DIR --example bank`"
+        )
+
+
 def _simulate_once(settings: Settings, plan: BankPlan) -> None:
     file = settings.inbox / PLAN_FILE
     numbers = {
@@ -67,10 +79,11 @@ def _simulate_once(settings: Settings, plan: BankPlan) -> None:
         if others != numbers:
             text = ", ".join(f"{key} {value}" for key, value in others.items())
             raise UsageError(
-                f"{settings.workspace} holds another simulated bank ({text}); run `make clean` first"
+                f"{settings.workspace} holds another simulated bank ({text}); name another workspace, "
+                "or remove its inbox, truth, lake, published and reports first"
             )
         return
-    if settings.inbox.exists() and any(settings.inbox.iterdir()):
+    if settings.inbox.exists() and any(entry.name != "README.md" for entry in settings.inbox.iterdir()):
         raise UsageError(
             f"{settings.inbox} already holds files that the demo did not write; name another workspace"
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from jobs.night.offers import require_offers
 from jobs.night.steps import RECORDED_STEPS, make_inputs, message_of, run_step
 from jobs.night.writing import LakeWriter, open_for_writing
 from lakehouse.errors import NOTHING_TO_DO, GateStopped
@@ -52,7 +54,9 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
         log.info("%s was published from the same files and settings: nothing to do", business_date)
         return NightOutcome("unchanged", before.summary | {"status": "unchanged", "seconds": {}})
     earlier = attempt.ledger.done_since_restart()
+    require_offers(lake, business_date, is_ingested="ingest" in earlier)
     writer.start_session()
+    first_warnings = writer.warnings.take()
     records: dict[str, StepRecord] = {}
     with attempt.ledger.step("nightly") as night:
         try:
@@ -64,25 +68,41 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
                 with attempt.ledger.step(step.name) as record:
                     record.counts = run_step(step.name, lake, business_date)
                     record.message = message_of(record.counts)
+                    record.warnings = writer.warnings.take()
                 records[step.name] = record
+                if step.name == "ingest":
+                    require_offers(lake, business_date, is_ingested=True)
         except GateStopped:
             tables = restore_published(lake)
             log.warning("the night was refused; %d tables are back at what is published", len(tables))
             raise
-        summary = summary_of(settings, business_date, records)
+        summary = summary_of(settings, business_date, records, first_warnings)
         publish(lake, business_date, attempt.fingerprint, summary)
         night.counts = {"tables": len(records)}
     write_report(settings, business_date, summary)
     return NightOutcome("published", summary)
 
 
-def summary_of(settings: Settings, business_date: date, records: dict[str, StepRecord]) -> dict[str, Any]:
-    """Give the night's JSON summary from its steps' records; counts and seconds only, nobody's values."""
+def summary_of(
+    settings: Settings,
+    business_date: date,
+    records: dict[str, StepRecord],
+    first_warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Give the night's JSON summary from its steps' records; counts and seconds only, nobody's values.
+
+    Its warnings are those logged before the first step and by every step, also by one that an earlier attempt did.
+    """
+    warnings = [
+        *first_warnings,
+        *records["ingest"].counts["warnings"],
+        *(text for record in records.values() for text in record.warnings),
+    ]
     return {
         "date": business_date.isoformat(),
         "status": "published",
         "feeds": records["ingest"].counts["feeds"],
-        "warnings": records["ingest"].counts["warnings"],
+        "warnings": list(dict.fromkeys(warnings)),
         "identity": records["resolve"].counts,
         "tags": records["build_tags"].counts,
         "segments": records["publish"].counts,

@@ -24,6 +24,7 @@ def run_single(settings: Settings, step: str, business_date: date, **options: An
         with attempt.ledger.step(step) as record:
             record.counts = run_step(step, writer.lake, business_date, **options)
             record.message = message_of(record.counts)
+            record.warnings = writer.warnings.take()
     line = {
         "date": business_date.isoformat(),
         "step": step,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from jobs.night.fingerprint import fingerprint_of
 from jobs.workspace.check import check_workspace
+from jobs.workspace.places import require_places
 from lakehouse.errors import UsageError
 from lakehouse.integrity.chain import require_chain
 from lakehouse.integrity.states import (
@@ -20,6 +21,7 @@ from lakehouse.integrity.states import (
 )
 from lakehouse.ledger.ledger import Ledger, is_restored, restore_published, unfinished_night
 from lakehouse.ledger.lock import hold_lock
+from lakehouse.ledger.progress import Warnings, warnings_kept
 from lakehouse.query.hashing import text_hash
 from lakehouse.query.published import Publication, publications
 from lakehouse.settings.file_rights import closed_files
@@ -56,6 +58,7 @@ class LakeWriter:
     lake: Lake
     publications: tuple[Publication, ...]
     note_jvm: Callable[[int | None], None]
+    warnings: Warnings = field(default_factory=Warnings)
 
     @property
     def newest_date(self) -> date | None:
@@ -133,14 +136,16 @@ def hold_lake(settings: Settings, purpose: str) -> Iterator[LakeWriter]:
     A lake whose publications are not those that were made raises ``StepFailed`` before anything is written. What is
     written meanwhile, by a JVM too that is started here, has the rights of ``closed_files``.
     """
-    contracts = check_workspace(settings)
-    with closed_files(settings), hold_lock(settings.lock_dir, purpose) as note_jvm:
-        entries = tuple(publications(settings))
-        require_chain(settings, entries)
-        if entries:
-            require_tables(settings, entries[-1])
-        lake = open_lake(settings, contracts=contracts)
-        yield LakeWriter(lake, entries, note_jvm)
+    with warnings_kept() as warnings:
+        contracts = check_workspace(settings)
+        require_places(settings)
+        with closed_files(settings), hold_lock(settings.lock_dir, purpose) as note_jvm:
+            entries = tuple(publications(settings))
+            require_chain(settings, entries)
+            if entries:
+                require_tables(settings, entries[-1])
+            lake = open_lake(settings, contracts=contracts)
+            yield LakeWriter(lake, entries, note_jvm, warnings)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from markupsafe import Markup
 
 from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
+from lakehouse.texts import DEFAULT, reason_text, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +29,7 @@ class ReportFacts:
 
     ``refusals``: one row per feed, file and reason. ``refused_files``: one row per file refused as a whole. ``gates``: one row per bound. ``tag_names``: the catalogue's row
     by tag code. ``cluster_sizes``: one row per number of profiles of a person, 12 standing for 12 and more.
+    ``left_out``: one row per segment and reason of suppression.
     """
 
     refusals: list[dict[str, Any]]
@@ -34,15 +37,16 @@ class ReportFacts:
     tag_names: dict[str, dict[str, Any]]
     cluster_sizes: list[dict[str, Any]]
     refused_files: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[dict[str, Any]] = field(default_factory=list)
 
 
 def write_report(path: Path, settings: Settings, business_date: date, summary: dict[str, Any]) -> None:
     """Write the report of a published night; the file is there as a whole or not at all."""
     facts = read_facts(open_publication(settings), business_date)
-    text = render_report(settings.workspace.name, business_date, summary, facts)
+    html = render_report(settings.workspace.name, business_date, summary, facts, language=settings.language)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".unfinished")
-    draft.write_text(text, encoding="utf-8")
+    draft.write_text(html, encoding="utf-8")
     draft.rename(path)
 
 
@@ -54,13 +58,25 @@ def read_facts(published: Published, business_date: date) -> ReportFacts:
         gates=_gates(published, business_date),
         tag_names=_tag_names(published),
         cluster_sizes=_cluster_sizes(published),
+        left_out=_left_out(published, business_date),
     )
 
 
-def render_report(workspace: str, business_date: date, summary: dict[str, Any], facts: ReportFacts) -> str:
+def render_report(
+    workspace: str,
+    business_date: date,
+    summary: dict[str, Any],
+    facts: ReportFacts,
+    *,
+    language: str = DEFAULT,
+) -> str:
     """Give the report's HTML from the summary and the facts; no name, no identifier, no single person is in it."""
     feeds = summary["feeds"]
     context = {
+        "language": language,
+        "t": partial(text, language=language),
+        "meaning": partial(reason_text, language=language),
+        "colours": {"ink": INK, "accent": ACCENT, "quiet": QUIET, "warn": WARN},
         "business_date": business_date,
         "workspace": workspace,
         "summary": summary,
@@ -71,6 +87,7 @@ def render_report(workspace: str, business_date: date, summary: dict[str, Any], 
         "refusals": facts.refusals,
         "refused_files": facts.refused_files,
         "gates": facts.gates,
+        "left_out": facts.left_out,
         "tag_names": facts.tag_names,
         "pictures": {
             "feeds": _feeds_picture(feeds),
@@ -115,6 +132,15 @@ def _refused_files(published: Published, business_date: date) -> list[dict[str, 
     )
 
 
+def _left_out(published: Published, business_date: date) -> list[dict[str, Any]]:
+    """Give the people left out per segment and reason of this night."""
+    return _rows(
+        published,
+        "SELECT code, reason, count(*) AS people FROM segments.suppressions WHERE as_of = ? GROUP BY ALL ORDER BY ALL",
+        business_date,
+    )
+
+
 def _gates(published: Published, business_date: date) -> list[dict[str, Any]]:
     """Give the bounds of this night, broken ones first."""
     return _rows(
@@ -155,13 +181,16 @@ def _picture(width: float, height: float) -> tuple[Any, Axes]:
 
 
 def _svg(figure: Any) -> Markup:
-    """Give a picture as SVG; matplotlib draws text as shapes and escapes what it keeps as text."""
+    """Give a picture as SVG; matplotlib draws text as shapes and escapes what it keeps as text.
+
+    Words of a language stand below a picture and not in it: the fonts of matplotlib have no Chinese.
+    """
     import matplotlib.pyplot as plt
 
-    text = io.StringIO()
-    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+    picture = io.StringIO()
+    figure.savefig(picture, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
-    return Markup(text.getvalue()[text.getvalue().index("<svg") :])
+    return Markup(picture.getvalue()[picture.getvalue().index("<svg") :])
 
 
 def _feeds_picture(feeds: dict[str, dict[str, int]]) -> Markup:
@@ -171,11 +200,9 @@ def _feeds_picture(feeds: dict[str, dict[str, int]]) -> Markup:
     height = 0.26
     for offset, (key, colour) in enumerate((("accepted", ACCENT), ("duplicates", QUIET), ("refused", WARN))):
         places = [at + (1 - offset) * height for at in range(len(names))]
-        axes.barh(places, [feeds[name][key] for name in names], height=height, color=colour, label=key)
+        axes.barh(places, [feeds[name][key] for name in names], height=height, color=colour)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("rows (logarithmic)")
-    axes.legend(frameon=False, loc="lower right")
     return _svg(figure)
 
 
@@ -185,8 +212,6 @@ def _clusters_picture(rows: list[dict[str, Any]]) -> Markup:
     labels = ["12+" if row["size"] == 12 else str(row["size"]) for row in rows]
     bars = axes.bar(labels, [row["one_id_count"] for row in rows], color=ACCENT)
     axes.bar_label(bars, fmt="{:,.0f}", color=INK, fontsize=8)
-    axes.set_xlabel("profiles of one person")
-    axes.set_ylabel("OneIDs")
     return _svg(figure)
 
 
@@ -197,7 +222,6 @@ def _coverage_picture(tags: dict[str, dict[str, float]]) -> Markup:
     axes.barh(names, [tags[code]["coverage"] or 0 for code in names], color=ACCENT)
     axes.margins(y=0.01)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("share of people with a value")
     return _svg(figure)
 
 
@@ -215,9 +239,7 @@ def _segments_picture(segments: dict[str, dict[str, int]]) -> Markup:
                 numbers["candidates"] - numbers["suppressed"] if stage == "eligible" else numbers[stage]
             )
         places = [at + (1 - offset) * height for at in range(len(names))]
-        bars = axes.barh(places, counts, height=height, color=colour, label=stage)
+        bars = axes.barh(places, counts, height=height, color=colour)
         axes.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=3, color=INK)
     axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("people")
-    axes.legend(frameon=False, loc="lower right")
     return _svg(figure)

@@ -11,6 +11,7 @@ import click
 
 from jobs.cli.options import date_option, force_option, workspace_option
 from lakehouse.errors import CdpError, disk_refusal
+from lakehouse.ledger.json_stderr import json_stderr
 
 
 def run_step(step: str) -> NoReturn:
@@ -49,17 +50,18 @@ def run_whole_night() -> NoReturn:
 
 def _end_with(name: str, command: click.Command) -> NoReturn:
     """End the process with the command's exit code; a wrong flag and a ``CdpError`` are one sentence on stderr."""
-    try:
-        sys.exit(command(standalone_mode=False))
-    except click.ClickException as wrong:
-        wrong.show()
-        sys.exit(wrong.exit_code)
-    except CdpError as wrong:
-        click.echo(f"{name}: {wrong}", err=True)
-        sys.exit(wrong.exit_code)
-    except Exception as wrong:
-        refusal = disk_refusal(wrong)
-        if refusal is None:
-            raise
-        click.echo(f"{name}: {refusal}", err=True)
-        sys.exit(refusal.exit_code)
+    with json_stderr():
+        try:
+            sys.exit(command(standalone_mode=False))
+        except click.ClickException as wrong:
+            wrong.show()
+            sys.exit(wrong.exit_code)
+        except CdpError as wrong:
+            click.echo(f"{name}: {wrong}", err=True)
+            sys.exit(wrong.exit_code)
+        except Exception as wrong:
+            refusal = disk_refusal(wrong)
+            if refusal is None:
+                raise
+            click.echo(f"{name}: {refusal}", err=True)
+            sys.exit(refusal.exit_code)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.workspace.check import check_workspace
+from jobs.workspace.places import NightFolder
 
 MEMORY_NEEDED_GB = 4
-DISK_NEEDED_GB = 5
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,11 @@ def examine(workspace: Path | None) -> Iterator[Requirement]:
     """Give every requirement, good or not, in the order a person repairs them."""
     yield _python()
     yield _java()
-    yield from _machine(workspace)
+    yield _memory()
     yield _jars(workspace)
     yield examine_workspace(workspace)
+    yield from _offers(workspace)
+    yield from _places(workspace)
     yield from _files(workspace)
     yield from examine_lake(workspace)
 
@@ -57,21 +57,13 @@ def _java() -> Requirement:
     return Requirement("Java", True, str(java_version()))
 
 
-def _machine(workspace: Path | None) -> Iterator[Requirement]:
+def _memory() -> Requirement:
     import psutil
 
     free = psutil.virtual_memory().available / 2**30
-    yield Requirement(
+    return Requirement(
         "memory", free >= MEMORY_NEEDED_GB, f"{free:.1f} GB free",
         f"free {MEMORY_NEEDED_GB} GB, or lower spark.driver_memory in cdp.yml",
-    )  # fmt: skip
-    folder = (workspace or Path()).resolve()
-    while not folder.exists():
-        folder = folder.parent
-    disk = shutil.disk_usage(folder).free / 2**30
-    yield Requirement(
-        "disk", disk >= DISK_NEEDED_GB, f"{disk:.1f} GB free at {folder}",
-        f"free {DISK_NEEDED_GB} GB, or point `lake:` in cdp.yml at a larger disk",
     )  # fmt: skip
 
 
@@ -91,6 +83,43 @@ def _jars(workspace: Path | None) -> Requirement:
     wrong = [name for name, good in sums.items() if not good]
     state = f"{len(sums) - len(wrong)} of {len(sums)} with the known sha256 in {folder}"
     return Requirement("JARs", not wrong, state, "run `cdp jars fetch` once with a network")
+
+
+def _offers(workspace: Path | None) -> Iterator[Requirement]:
+    """Judge the offers of segments against those that are published; before the first night there are none."""
+    from jobs.workspace.surroundings import read_surroundings
+    from lakehouse.errors import CdpError
+    from lakehouse.settings.settings import load_settings
+    from segments.language.catalogue import read_catalogue
+
+    try:
+        settings = load_settings(workspace)
+        catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
+        findings = catalogue.findings()
+    except CdpError:
+        return  # the workspace itself is not usable, which was said
+    for finding in findings:
+        yield Requirement("segments", False, str(finding), "correct the specification")
+
+
+def _places(workspace: Path | None) -> Iterator[Requirement]:
+    """Judge every folder that nights write to, and the room on their disks."""
+    from jobs.workspace.places import DISK_NEEDED_GB, places_of
+    from lakehouse.errors import CdpError
+    from lakehouse.settings.settings import load_settings
+
+    try:
+        places = places_of(load_settings(workspace))
+    except CdpError:
+        places = [NightFolder("current folder", Path.cwd())]
+    for place in places:
+        if fault := place.fault():
+            yield Requirement("paths", False, fault, "give this user the right to write there")
+    scarce = min(places, key=lambda place: place.free_gb)
+    yield Requirement(
+        "disk", scarce.free_gb >= DISK_NEEDED_GB, f"{scarce.free_gb:.1f} GB free at {scarce.existing}",
+        f"free {DISK_NEEDED_GB:.0f} GB, or point `lake:` in cdp.yml at a larger disk",
+    )  # fmt: skip
 
 
 def _files(workspace: Path | None) -> Iterator[Requirement]:
@@ -128,11 +157,6 @@ def examine_workspace(workspace: Path | None) -> Requirement:
     if not has_feeds:
         return Requirement(
             "workspace", True, f"{settings.workspace}, without feeds yet: cdp feeds draft FILE --write"
-        )
-    target = settings.lake if settings.lake.exists() else settings.workspace
-    if not os.access(target, os.W_OK):
-        return Requirement(
-            "workspace", False, f"{target} cannot be written", "give this user the right to write there"
         )
     return Requirement("workspace", True, str(settings.workspace))
 

@@ -12,6 +12,9 @@ from lakehouse.errors import UsageError
 from lakehouse.settings.settings import FILE_NAME
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+CLONE = Path(__file__).resolve().parents[2]
+# The files of an example that a site would write; setup.py says the same for the wheel.
+EXAMPLE_PARTS = ("*.yml", "[a-z]*/*.yml", "lists/*")
 # What runs make, and what nobody may commit.
 GIT_IGNORED = (
     "lake/",
@@ -54,7 +57,17 @@ def _refuse_occupied(folder: Path) -> None:
 
 
 def _copy(template: str, folder: Path) -> None:
-    shutil.copytree(TEMPLATES / template, folder, dirs_exist_ok=True)
+    """Copy a template; in a clone an example stands in ``examples/``, in a wheel beside the templates."""
+    source = TEMPLATES / template
+    if source.is_dir():
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        return
+    for part in EXAMPLE_PARTS:
+        for file in sorted((CLONE / "examples" / template).glob(part)):
+            if file.is_file():
+                place = folder / file.relative_to(CLONE / "examples" / template)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(file, place)
 
 
 def _write_keys(folder: Path) -> None:

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from segments.language.checks import Surroundings
+    from segments.language.offers import Offers
 
 
-def read_surroundings(settings: Settings) -> Surroundings:
-    """Give the tags and destinations of a workspace as segments see them (no Spark, no JVM)."""
+def read_surroundings(settings: Settings, *, with_offers: bool = False) -> Surroundings:
+    """Give the tags and destinations of a workspace as segments see them (no Spark, no JVM).
+
+    ``with_offers`` also those that the newest publication holds open; a night, which may bring others, looks by itself.
+    """
     import delivery
     import tags
     from segments.language.checks import Surroundings
@@ -18,4 +22,18 @@ def read_surroundings(settings: Settings) -> Surroundings:
 
     facts = read_tag_facts(settings.workspace, shipped=tags.REGISTRY)
     destinations = delivery.read_destinations(settings)
-    return Surroundings(facts, {name: place.ceiling for name, place in destinations.items()})
+    ceilings = {name: place.ceiling for name, place in destinations.items()}
+    return Surroundings(facts, ceilings, _published_offers(settings) if with_offers else None)
+
+
+def _published_offers(settings: Settings) -> Offers | None:
+    """Give the open offers of the newest publication; None where none was made."""
+    from lakehouse.query.desk import open_table
+    from lakehouse.query.published import newest_publication
+    from segments.language.offers import COLUMNS, TABLE, open_offers
+
+    publication = newest_publication(settings)
+    version = publication.tables.get(TABLE) if publication else None
+    if version is None:
+        return None
+    return open_offers(open_table(settings, TABLE, version).to_pyarrow_table(columns=COLUMNS).to_pylist())

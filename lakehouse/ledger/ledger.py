@@ -24,17 +24,31 @@ RUNS = "ops.runs"
 # Steps that hold others and end in a publication, or take everything back.
 WHOLE_RUNS = ("nightly", "history")
 # What people decided and what was measured is never taken back with a night.
+_WARNINGS = "_warnings"
 KEPT_ON_RESTORE = ("ops.", "quality.measures", "quality.gate_results", "identity.decisions")
 
 
 @dataclass
 class StepRecord:
-    """What a step leaves in the ledger: its counts and what to look at, set by the step, and how long it took."""
+    """What a step leaves in the ledger: counts and what to look at, set by the step, its time, what it warned of."""
 
     counts: dict[str, Any] = field(default_factory=dict)
     message: str | None = None
     seconds: float = 0.0
     is_resumed: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def counts_json(self) -> str:
+        """Give counts and warnings as the ledger keeps them, for the night that goes on after this step."""
+        counts = self.counts | ({_WARNINGS: self.warnings} if self.warnings else {})
+        return json.dumps(counts, ensure_ascii=False, default=str)
+
+    @classmethod
+    def of_ledger(cls, counts_json: str | None, message: str | None, seconds: float | None) -> StepRecord:
+        """Give the record that an earlier attempt left."""
+        counts = json.loads(counts_json or "{}")
+        warnings = counts.pop(_WARNINGS, [])
+        return cls(counts, message, seconds or 0.0, is_resumed=True, warnings=warnings)
 
 
 class Ledger:
@@ -53,7 +67,7 @@ class Ledger:
             "run_id": self.lake.run_id, "step": step, "business_date": self.business_date, "status": status,
             "written_at": now(), "fingerprint": self.fingerprint, "message": message,
             "seconds": record.seconds if record else None,
-            "counts": json.dumps(record.counts, ensure_ascii=False, default=str) if record else None,
+            "counts": record.counts_json() if record else None,
         }  # fmt: skip
         self.lake.append_rows(RUNS, [row])
 
@@ -65,9 +79,7 @@ class Ledger:
             if row["status"] == "stopped" or (row["step"] in WHOLE_RUNS and row["status"] == "done"):
                 steps.clear()
             elif row["status"] == "done":
-                steps[row["step"]] = StepRecord(
-                    json.loads(row["counts"] or "{}"), row["message"], row["seconds"] or 0.0, True
-                )
+                steps[row["step"]] = StepRecord.of_ledger(row["counts"], row["message"], row["seconds"])
         return steps
 
     @contextmanager

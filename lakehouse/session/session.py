@@ -1,6 +1,6 @@
 """The Spark session: embedded by default, a cluster's own where one is configured.
 
-Delta's JARs come, in this order, from the class path (a cluster image has them), from a ``jars/`` folder
+Delta's JARs come, in this order, from the class path (a cluster image has them), from a folder of JARs
 (filled by ``cdp jars fetch``), or from the Maven resolver inside Spark.
 """
 
@@ -66,10 +66,16 @@ def require_java() -> None:
 
 
 def jars_folder(settings: Settings | None = None) -> Path:
-    """Give the folder of Delta's JARs: the setting, ``CDP_JARS``, else ``jars/`` beside the product."""
+    """Give the folder of Delta's JARs: the setting, ``CDP_JARS``, ``jars/`` of a clone, else one of this user's caches.
+
+    An installed product writes nothing beside its own code.
+    """
     if settings is not None and settings.jars is not None:
         return settings.jars
-    return Path(os.environ.get("CDP_JARS") or Path(__file__).resolve().parents[2] / "jars")
+    if folder := os.environ.get("CDP_JARS"):
+        return Path(folder)
+    product = Path(__file__).resolve().parents[2]
+    return product / "jars" if (product / "pyproject.toml").is_file() else cache_folder() / "jars"
 
 
 def fetch_jars(folder: Path) -> list[Path]:
@@ -134,7 +140,9 @@ def _jar_conf(settings: Settings | None) -> dict[str, str]:
 
 def cache_folder() -> Path:
     """Give the folder of what may be lost and rebuilt (class data archives)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oneid-cdp"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("oneid-cdp")
 
 
 def _class_data_options(jars: dict[str, str]) -> str:
@@ -185,8 +193,10 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     size = settings.spark
     jars = _jar_conf(settings)
-    java_options = f"-Duser.timezone=UTC {_option('-Dderby.system.home', settings.generated)} " + _option(
-        "-Dlog4j2.configurationFile", Path(__file__).parent / "log4j2.properties"
+    log_form = "plain" if sys.stderr.isatty() else "lines"
+    java_options = (
+        f"-Duser.timezone=UTC -Dcdp.log={log_form} {_option('-Dderby.system.home', settings.generated)} "
+        + _option("-Dlog4j2.configurationFile", Path(__file__).parent / "log4j2.properties")
     )
     if size.class_data_sharing and "spark.jars.packages" not in jars:
         java_options += " " + _class_data_options(jars)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import load_yaml, parse_model
+from lakehouse.texts import DEFAULT, LANGUAGES, speak
 
 # deltalake decodes the first in a path, and cannot parse a path with the others.
 UNREADABLE_SIGNS = ("%", "[", "]")
@@ -81,7 +82,7 @@ class SettingsFile(_Strict):
     jars: str | None = None
     time_zone: str = "Asia/Shanghai"
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "CNY"
-    language: Literal["zh", "en"] = "zh"
+    language: Literal["zh", "en"] = "en"
     generate_secrets: bool = False
     spark: SparkSettings = Field(default_factory=SparkSettings)
     components: ComponentSettings = Field(default_factory=ComponentSettings)
@@ -209,7 +210,10 @@ def load_settings(workspace: str | Path | None = None) -> Settings:
     """Read ``cdp.yml`` of the workspace (see ``find_workspace``)."""
     root = find_workspace(workspace)
     file = root / FILE_NAME
-    entries = parse_model(SettingsFile, load_yaml(file), file=file)
+    tree = load_yaml(file)
+    language = tree.get("language") if isinstance(tree, dict) else None
+    speak(language if language in LANGUAGES else DEFAULT)  # before a fault of the file is told
+    entries = parse_model(SettingsFile, tree, file=file)
 
     def path_below_root(value: str) -> Path:
         return (root / Path(value).expanduser()).resolve()

@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_limits import check_yaml, yaml_text
+from lakehouse.texts import text
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -127,11 +128,11 @@ def nearest(name: str, names: list[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: list[str]) -> str:
-    """Give ``; did you mean 'x'?`` or, without a near miss, the names that are known."""
+    """Give ``; did you mean 'x'?`` or, without a near miss, the names that are known, in the language spoken."""
     close = nearest(name, names)
     if close:
-        return f"; did you mean '{close}'?"
-    return f"; known are: {', '.join(sorted(map(str, names)))}" if names else ""
+        return text("hint.did_you_mean", name=close)
+    return text("hint.known", names=", ".join(sorted(map(str, names)))) if names else ""
 
 
 def parse_model(model: type[Model], tree: Any, *, file: str | Path) -> Model:

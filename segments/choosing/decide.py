@@ -152,6 +152,7 @@ def _audience(
         people=desk.arrow(
             f"SELECT {', '.join(columns)} FROM {candidates} WHERE place = 'TREATED' ORDER BY one_id"
         ),
+        quiet_columns=tuple(publish.ignore_changes_of),
     )
 
 
@@ -292,10 +293,10 @@ def _inputs(
 def _read_hash(
     desk: Desk, leaves: Relation, columns: tuple[str, ...], hashes: dict[tuple[str, ...], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Give rows and hash of some columns of the leaf table, each set of columns read once a night."""
+    """Give people and hash of some columns of the leaf table, which has a row for each person, read once a night."""
     if columns not in hashes:
         rows = desk.arrow(f"SELECT one_id, {', '.join(columns)} FROM {leaves}")
-        hashes[columns] = {"rows": rows.num_rows, "hash": frame_hash(rows).split(":")[1]}
+        hashes[columns] = {"people": rows.num_rows, "hash": frame_hash(rows).split(":")[1]}
     return hashes[columns]
 
 

@@ -12,9 +12,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import SettingsInvalid, StepFailed
+from lakehouse.errors import StepFailed
+from lakehouse.ledger.progress import show_progress
 from lakehouse.query.desk import Desk, Relation, open_alone
-from lakehouse.settings.yaml_files import did_you_mean
 from segments.choosing.compile import TAG_TABLE, compile_leaf_table, published_tags
 from segments.choosing.decide import SegmentDecision, decide_segment
 from segments.choosing.earlier import EarlierNights, read_earlier_nights
@@ -27,9 +27,12 @@ from segments.choosing.tables import (
     suppression_rows,
 )
 from segments.language.catalogue import Catalogue, read_catalogue
-from segments.language.checks import Surroundings, all_leaves, levels_of, refuse_findings
+from segments.language.checks import SpecFinding, Surroundings, all_leaves, levels_of, refuse_findings
 from segments.language.conditions import ListLeaf, TagLeaf
 from segments.language.lists import StaticList, read_list
+from segments.language.offers import COLUMNS as OFFER_COLUMNS
+from segments.language.offers import TABLE as OFFERS_TABLE
+from segments.language.offers import Offers, offer_faults, open_offers
 from segments.language.spec import Segment
 from vocabulary.audience import Audience
 from vocabulary.policy import CONSENT_FILE, Policy
@@ -101,7 +104,11 @@ def _decide_all(
     _refuse_missing_tags(lake, segments)
     _tell_unknown_age(policy, segments)
     lists = _read_lists(lake.settings.workspace, segments)
-    offers = {s.code: _offer_risk(lake, s) for s in segments}
+    offers = _open_offers(lake)
+    refuse_findings(
+        SpecFinding("E01", fault, segment.file, segment.line("offer"))
+        for segment, fault in offer_faults(segments, offers)
+    )
     leaf_table = compile_leaf_table(segments, business_date=business_date, policy=policy)
     leaves = make_leaf_table(lake, desk, leaf_table, lists, business_date, engine=engine)
     earlier = read_earlier_nights(lake, desk, business_date)
@@ -121,12 +128,13 @@ def _decide_all(
                 members=members,
                 tags=catalogue.site.tags,
                 list_hashes=list_hashes,
-                offer_risk=offers[segment.code],
+                offer_risk=offers[segment.spec.offer] if segment.spec.offer else None,
                 hashes=hashes,
             )
             log.info("segment %s: %s", segment.code, decision.audience.counts)
             members[segment.code] = decision.members
             decisions.append(decision)
+            show_progress(len(decisions), len(segments), segment.code)
     return sorted(decisions, key=lambda d: d.segment.code), earlier
 
 
@@ -165,28 +173,19 @@ def _refuse_missing_tags(lake: Lake, segments: Sequence[Segment]) -> None:
                 )
 
 
-def _offer_risk(lake: Lake, segment: Segment) -> str | None:
-    """Give the risk level of the segment's offer, None without an offer."""
-    if segment.spec.offer is None:
-        return None
-    offer_id, _, version = segment.spec.offer.partition("@")
-    columns = ["offer_id", "version", "risk_level", "valid_to"]
-    offers = [
-        row
-        for row in lake.read_arrow("trusted.offers", columns=columns).to_pylist()
-        if row["valid_to"] is None
+def offer_findings(lake: Lake, surroundings: Surroundings) -> list[SpecFinding]:
+    """Give a finding for each segment of the workspace whose offer the newest ``trusted.offers`` does not hold."""
+    catalogue = read_catalogue(lake.settings, surroundings, known_hashes={})
+    return [
+        SpecFinding("E01", fault, segment.file, segment.line("offer"))
+        for segment, fault in offer_faults(catalogue.segments, _open_offers(lake))
     ]
-    risks = {
-        row["risk_level"] for row in offers if row["offer_id"] == offer_id and row["version"] == int(version)
-    }
-    if not risks or None in risks:
-        hint = did_you_mean(segment.spec.offer, [f"{row['offer_id']}@{row['version']}" for row in offers])
-        raise SettingsInvalid(
-            f"E01 there is no offer '{segment.spec.offer}' with a risk level{hint}",
-            file=segment.file,
-            line=segment.line("offer"),
-        )
-    return str(max(risks))
+
+
+def _open_offers(lake: Lake) -> Offers:
+    if not lake.exists(OFFERS_TABLE):
+        return {}
+    return open_offers(lake.read_arrow(OFFERS_TABLE, columns=OFFER_COLUMNS).to_pylist())
 
 
 def _write_tables(

@@ -6,7 +6,7 @@ Read from the publication of the business date. Restricted tags are shown as RES
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean
+from lakehouse.texts import reason_text, text
 from segments.language.catalogue import Catalogue, read_catalogue
 from segments.language.checks import Surroundings
 from segments.language.conditions import (
@@ -68,21 +69,26 @@ class Explanation:
     redirected_from: int | None = None
     notes: list[str] = field(default_factory=list)
 
+    def summary(self) -> dict[str, Any]:
+        """Give all of it as plain values."""
+        meaning = reason_text(self.suppression) if self.suppression else None
+        return asdict(self) | {"suppression_meaning": meaning, "outcome": self.outcome}
+
     @property
     def outcome(self) -> str:
         """One sentence: what became of the person."""
         if self.suppression:
-            return f"chosen, but suppressed: {self.suppression}"
+            return text("outcome.suppressed", reason=self.suppression)
         if not self.is_member:
             treated_as = (
                 self.answer if self.answer is not None else {"include": True}.get(self.unknown_means, False)
             )
-            return "chosen, but outside the rollout" if treated_as else "not chosen by the rule"
+            return text("outcome.outside_rollout" if treated_as else "outcome.not_chosen")
         if self.holdout != "NONE":
-            return f"member, kept as control group ({self.holdout})"
+            return text("outcome.control", holdout=self.holdout)
         if self.variant == "CONTAMINATED":
-            return "member, not contacted: two merged people were given different arms"
-        return "member, published" if self.deliveries else "member, to be published"
+            return text("outcome.contaminated")
+        return text("outcome.published" if self.deliveries else "outcome.to_be_published")
 
 
 def explain(

@@ -38,6 +38,7 @@ def read_catalogue(
         ceilings=surroundings.ceilings,
         policy=read_policy(workspace),
         known_hashes=published_hashes(settings) if known_hashes is None else known_hashes,
+        offers=surroundings.offers,
     )
     return Catalogue(read_segments(workspace), site)
 

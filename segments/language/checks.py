@@ -18,6 +18,7 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, Node, SegmentLeaf, TagLeaf, leaves
 from segments.language.lists import known_lists, list_file
+from segments.language.offers import Offers, offer_fault
 from segments.language.operators import OPERATORS, Test, type_fault
 from segments.language.spec import Segment, version_matches
 from vocabulary.levels import LEVELS
@@ -51,6 +52,8 @@ class Surroundings:
     """The registered tags by code."""
     ceilings: Mapping[str, str]
     """The destinations by name, each with the highest personal level it may receive."""
+    offers: Offers | None = None
+    """The open offers; None where they are not looked at, as before the first night."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Site:
     ceilings: Mapping[str, str]
     policy: Policy
     known_hashes: Mapping[tuple[str, str], str]
+    offers: Offers | None = None
 
 
 def check_segments(segments: list[Segment], site: Site) -> list[SpecFinding]:
@@ -118,6 +122,9 @@ def _check_one(segment: Segment, by_code: dict[str, Segment], site: Site) -> Ite
     yield from _check_version(segment, site)
     if segment.spec.offer:
         yield from _check_offer_tag(segment, site)
+        fault = offer_fault(segment, site.offers) if site.offers is not None else None
+        if fault:
+            yield _finding(segment, "E01", fault, segment.line("offer"))
 
 
 def _check_tag(
@@ -251,6 +258,11 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
             yield _finding(segment, "E05", f"column '{column}' is {fact.status}, not online", line)
         else:
             facts.append((fact, line))
+    for position, column in enumerate(segment.spec.publish.ignore_changes_of):
+        if column not in segment.spec.publish.columns:
+            where = segment.line("publish", "ignore_changes_of", position)
+            hint = did_you_mean(column, segment.spec.publish.columns)
+            yield _finding(segment, "E01", f"'{column}' is not among the published columns{hint}", where)
     for position, name in enumerate(segment.spec.publish.destinations):
         place = segment.line("publish", "destinations", position)
         ceiling = site.ceilings.get(name)

@@ -110,6 +110,7 @@ class Publish(_Strict):
     mode: list[Literal["snapshot", "delta"]] = ["snapshot", "delta"]
     format: Literal["parquet", "csv", "json_lines"] = "parquet"
     columns: list[str] = []
+    ignore_changes_of: list[str] = []
     valid_hours: int = Field(default=30, ge=1, le=24 * 31)
 
     @field_validator("mode")
@@ -143,7 +144,7 @@ class SpecFile(_Strict):
     holdout: Holdout = Holdout()
     split: Split | None = None
     contact: Contact
-    offer: Annotated[str, Field(pattern=r"^[a-z0-9_]+@\d+$")] | None = None
+    offer: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*@\d+$")] | None = None
     publish: Publish
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.contracts.contract import Bound
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import GateStopped, StepFailed
+from lakehouse.ledger.progress import show_progress
 from lakehouse.query.desk import open_newest, open_scratch
 from lakehouse.query.files import file_paths, parquet_sql
 from lakehouse.query.words import spark_literal
@@ -159,7 +160,7 @@ def run_dbt(
     with child_session(lake.spark, _SMALL_CONF if small else {}) as child:
         if small:
             _view_files(lake, child, sources)
-        outcome = dbtRunner().invoke(arguments)
+        outcome = dbtRunner(callbacks=[_show_node]).invoke(arguments)
     results = list(getattr(outcome.result, "results", None) or [])
     for result in results:
         if str(result.status) in ("error", "fail", "runtime error"):
@@ -169,6 +170,13 @@ def run_dbt(
     if not outcome.success:
         raise StepFailed(f"dbt could not run: {_sentence(str(outcome.exception))}; see {logs / 'dbt.log'}")
     return len(results)
+
+
+def _show_node(event: Any) -> None:
+    """Show which of dbt's nodes begins; its other events have no place among a total."""
+    if event.info.name == "LogStartLine":
+        node = event.data
+        show_progress(node.index, node.total, node.node_info.node_name)
 
 
 def _view_files(lake: Lake, child: SparkSession, sources: list[str]) -> None:

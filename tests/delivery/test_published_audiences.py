@@ -19,7 +19,7 @@ from delivery.manifest import MANIFEST, MANIFEST_SUM, read_latest, read_manifest
 from delivery.night import delivery_rows
 from delivery.releasing import discard_audience, release_audience
 from delivery.spreadsheet_cells import formula_cells, neutral_cells
-from delivery.staging import STAGING, recipient_key, stage_audience
+from delivery.staging import STAGING, _delta, recipient_key, stage_audience
 from delivery.verification import verify
 from lakehouse.errors import GateStopped, StepFailed, UsageError
 from lakehouse.query.hashing import text_hash
@@ -220,6 +220,22 @@ def test_a_destination_may_refuse_such_cells_or_keep_them(night):
     failures = next(v.failures for v in verify(root(night)) if v.folder == run)
     assert failures == ("column 'interests' of the snapshot has 1 cells that a spreadsheet would run",
                         "column 'interests' of the delta has 1 cells that a spreadsheet would run")  # fmt: skip
+
+
+@pytest.mark.parametrize(("quiet", "updates"), [((), 2), (("days",), 0), (("days", "tier"), 0)])
+def test_a_counter_that_changes_for_everybody_makes_no_update(quiet, updates):
+    before = pa.table({"recipient_key": ["a", "b"], "tier": ["T1", "T1"], "days": [7, 3]})
+    now = pa.table({"recipient_key": ["a", "b", "c"], "tier": ["T1", "T1", "T2"], "days": [6, 2, 9]})
+    delta = _delta(now, before, "parquet", quiet)
+    assert delta["op"].to_pylist().count("UPDATE") == updates and delta["op"].to_pylist().count("ENTER") == 1
+
+
+def test_an_update_for_another_reason_brings_the_counter_with_it():
+    before = pa.table({"recipient_key": ["a", "b"], "tier": ["T1", "T1"], "days": [7, 3]})
+    now = pa.table({"recipient_key": ["a", "b"], "tier": ["T1", "T2"], "days": [6, 2]})
+    assert _delta(now, before, "parquet", ("days",)).to_pylist() == [
+        {"op": "UPDATE", "recipient_key": "b", "tier": "T2", "days": 2}
+    ]
 
 
 def test_an_older_business_date_is_not_handed_on_again(night):

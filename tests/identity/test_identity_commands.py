@@ -86,3 +86,32 @@ def test_the_published_map_is_measured_and_unknown_profiles_of_the_truth_are_tol
     truth.write_text("source,key,person\ncore,1,a\n", encoding="utf-8")
     assert run(["identity", "evaluate", "--truth", str(truth)]) == 1
     assert "has no column 'source_key'" in capsys.readouterr().err
+
+
+def test_a_key_that_is_an_identifier_is_masked_like_it_until_it_is_revealed(
+    make_workspace, monkeypatch, capsys
+):
+    folder = make_workspace()
+    lake = open_lake(load_settings(folder))
+    records = [
+        {"id": "web/13812340001", "phone": "13812340001"},
+        {"id": "mini/o22IouDJqq", "openid@wx1": "o22IouDJqq", "phone": "13812340001"},
+        {"id": "core/1004179190", "phone": "13812340001"},
+    ]
+    deliver(lake, NIGHT, records)
+    resolve(lake, NIGHT)
+    publish(lake, NIGHT)
+    monkeypatch.setenv("CDP_WORKSPACE", str(folder))
+    for form in ("table", "json"):
+        assert run(["identity", "show", "--profile", "core/1004179190", "--format", form]) == 0
+        shown = capsys.readouterr().out
+        assert "13812340001" not in shown and "o22IouDJqq" not in shown and "1004179190" in shown
+    assert run(["identity", "why", "core/1004179190", "mini/o22IouDJqq"]) == 0
+    assert "13812340001" not in capsys.readouterr().out
+    assert (
+        run(["identity", "show", "--profile", "core/1004179190", "--reveal", "a call of the customer"]) == 0
+    )
+    assert "web/13812340001" in capsys.readouterr().out
+    (entry,) = map(json.loads, (folder / "audit" / "reveals.jsonl").read_text().splitlines())
+    assert (entry["reason"], entry["tables"]) == ("a call of the customer", ["identity.memberships"])
+    assert run(["identity", "show", "--profile", "core/1004179190", "--reveal", " "]) == 2

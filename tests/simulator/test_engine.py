@@ -33,12 +33,13 @@ def publish(root, segment, run, keys, *, seq=1, form="parquet", complete=True):
         pq.write_table(table, path)
     else:
         pacsv.write_csv(table, path)
+    purpose = "service" if segment == "expiring_documents" else "marketing"
     files = [
         {"path": f"snapshot/{path.name}", "rows": len(keys)},
         {"path": "delta/part-00000.parquet", "rows": 0},
     ]
     (folder / "_manifest.json").write_text(
-        json.dumps({"segment": segment, "run_id": run, "seq": seq, "files": files})
+        json.dumps({"segment": segment, "run_id": run, "seq": seq, "files": files, "purpose": purpose})
     )
     if complete:
         (folder / "_SUCCESS").touch()
@@ -67,6 +68,14 @@ def test_every_recipient_gets_a_sent_and_outcomes_follow(tmp_path):
     assert {r["destination"] for r in receipt_rows} == {"marketing_engine"} and {
         r["event_at"][:10] for r in receipt_rows
     } == {"2026-11-19"}
+
+
+def test_a_receipt_says_what_the_contact_was_for(tmp_path):
+    publish(tmp_path / "out", "expiring_documents", "r1", ["a", "b"])
+    publish(tmp_path / "out", "first_days", "r2", ["c"])
+    answer(tmp_path / "out", tmp_path / "inbox", D)
+    purposes = {(row["segment"], row["purpose"]) for row in receipts(tmp_path / "inbox")}
+    assert purposes == {("expiring_documents", "service"), ("first_days", "marketing")}
 
 
 def test_the_same_audience_is_answered_with_the_same_bytes(tmp_path):

@@ -62,7 +62,7 @@ def ask(published, monkeypatch, capsys):
     def asked(command, a, b, *more):
         assert run(["identity", command, a, b, *more]) == 0
         text = capsys.readouterr().out
-        assert run(["identity", command, a, b, *more, "--json"]) == 0
+        assert run(["identity", command, a, b, *more, "--format", "json"]) == 0
         told = capsys.readouterr().out
         for value in ("13812340001", "13812340002", "110105198503121015", "u9@", "张伟", "李娜"):
             assert value not in text + told, "values are masked"
@@ -170,7 +170,7 @@ def test_rules_are_tried_without_a_jvm_and_what_cannot_be_tried_is_one_sentence(
 
     def tried(text):
         rules.write_text(text, encoding="utf-8")
-        code = run(["identity", "try", "--rules", str(rules), "--only-identity", "--json"])
+        code = run(["identity", "try", "--rules", str(rules), "--only-identity", "--format", "json"])
         out, err = capsys.readouterr()
         return code, json.loads(out) if out else err
 

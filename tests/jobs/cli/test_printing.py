@@ -7,9 +7,10 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from rich.cells import cell_len
 
 from jobs.cli import run
-from jobs.cli.printing import print_rows, width_of
+from jobs.cli.printing import print_document, print_rows, table_lines
 from jobs.report.statement import rows_of
 from lakehouse.errors import UsageError
 
@@ -49,11 +50,44 @@ def test_json_is_one_object_a_line_with_nulls_and_readable_characters(capsys):
     assert json.loads(second) == {"城市": "Xi'an, north", "people": None, "since": None}
 
 
-@pytest.mark.parametrize(
-    ("text", "cells"), [("", 0), ("abc", 3), ("上海", 4), ("Ａ１", 4), ("ａb", 3), ("é", 1)]
-)
-def test_the_width_of_a_text_is_in_cells(text, cells):
-    assert width_of(text) == cells
+def test_a_table_is_as_wide_as_the_terminal_and_its_widest_columns_are_cut_first():
+    names = ("code", "名称", "sql")
+    rows = [("aum_tier", "上月日均资产分层标签", "case when aum < 10000 then 'T0' else 'T1' end")]
+    lines, left_out = table_lines(names, rows, 40)
+    assert lines == [
+        "code      名称            sql",
+        "--------  --------------  --------------",
+        "aum_tier  上月日均资产…   case when aum…",
+    ]
+    assert left_out == 0 and max(cell_len(line) for line in lines) <= 40
+
+
+def test_columns_for_which_there_is_no_room_are_left_out_and_counted(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    print_rows([f"column_{at}" for at in range(9)], [tuple("x" * 20 for _ in range(9))], "table")
+    printed = capsys.readouterr()
+    assert [line.count("…") for line in printed.out.splitlines()] == [0, 0, 3]
+    assert printed.err == "(1 row; 6 columns are left out, --format csv has them)\n"
+
+
+def test_a_value_gives_no_orders_to_the_terminal():
+    lines, _ = table_lines(["name"], [["\x1b]0;owned\x07\nsecond line"]], None)
+    assert lines[2] == "\\x1b]0;owned\\x07\\nsecond line"
+
+
+DOCUMENT = {"code": "x", "lines": [{"text": "all of", "answer": None}, {"text": "tag", "answer": True}]}
+
+
+def test_a_document_is_lines_one_object_or_a_row_for_each_value(capsys):
+    print_document(DOCUMENT, ["one", "two"], "table")
+    assert capsys.readouterr().out == "one\ntwo\n"
+    print_document(DOCUMENT, [], "json")
+    assert json.loads(capsys.readouterr().out) == DOCUMENT
+    print_document(DOCUMENT, [], "csv")
+    assert capsys.readouterr().out == (
+        "field,value\ncode,x\nlines.0.text,all of\nlines.0.answer,\nlines.1.text,tag\nlines.1.answer,True\n"
+    )
 
 
 def test_a_statement_without_tables_needs_no_workspace(monkeypatch, tmp_path):

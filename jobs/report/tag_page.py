@@ -1,0 +1,134 @@
+"""One tag as people look it up: what it means, how it is computed, who reads it, how well it is filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.texts import DEFAULT, reason_text, text
+
+if TYPE_CHECKING:
+    from vocabulary.registry import Entry
+
+
+@dataclass(frozen=True)
+class TagPage:
+    """A tag: plain values for programs, and the facts and lists that people read, in their language."""
+
+    summary: dict[str, Any]
+    facts: tuple[tuple[str, str], ...]
+    lists: tuple[tuple[str, tuple[str, ...]], ...]
+    ends: tuple[tuple[str, str], ...]
+
+    def lines(self) -> list[str]:
+        """Give the page as lines, labels aligned."""
+        from rich.cells import set_cell_size
+
+        def labelled(facts: tuple[tuple[str, str], ...]) -> list[str]:
+            return [f"{set_cell_size(label, 12)}{fact}" for label, fact in facts]
+
+        blocks = [line for label, entries in self.lists for line in (label, *(f"    {e}" for e in entries))]
+        return [*labelled(self.facts), *blocks, *labelled(self.ends)]
+
+
+def tag_page(workspace: Path | None, code: str) -> TagPage:
+    """Give the page of a registered tag; without a workspace it is that of the shipped registry."""
+    from lakehouse.settings.settings import load_settings
+    from tags.catalogue import lineage, owners, readers
+    from tags.compile.compilation import compile_tags
+
+    language = DEFAULT if workspace is None else load_settings(workspace).language
+    compilation = compile_tags(workspace, is_checked=False)
+    registry = compilation.registry
+    entry = registry[code]
+    value = entry.value
+    values = ", ".join(value.domain or []) or _range(value.min, value.max)
+    business, tech = owners(entry)
+    place = registry.places[code]
+    sources = tuple(str(column) for column in lineage(registry, code))
+    read_by = tuple(readers(registry).get(code) or ())
+    sql = compilation.writer.tag_sql(entry) if entry in compilation.plan.entries else None
+    coverage = _coverage(workspace, code)
+    names = (entry.name.en, entry.name.zh) if language == "en" else (entry.name.zh, entry.name.en)
+    declassified = f" ({text('tag.declassified', why=entry.declassified.why)})" if entry.declassified else ""
+    facts = [
+        ("name", " · ".join(names)),
+        ("meaning", " ".join(getattr(entry.definition, language).split())),
+        (
+            "family",
+            f"{entry.family}, {entry.kind}, {entry.status}, {text('tag.version', version=entry.version)}",
+        ),
+        ("values", " ".join(filter(None, [value.spark_type, value.unit and f"({value.unit})", values]))),
+        ("nulls", _nulls(entry)),
+        ("level", entry.level + declassified),
+        ("purposes", ", ".join(entry.purposes)),
+        ("owners", text("tag.owners_are", business=business, tech=tech)),
+        ("written_in", f"{place.file.name}:{place.line('code')}"),
+    ]
+    facts += [
+        ("parameter", text("tag.since", name=p.name, value=p.value, since=p.since)) for p in entry.params
+    ]
+    if entry.tie_rule:
+        facts.append(("ties", entry.tie_rule))
+    lists = [("sql", tuple(sql.splitlines()))] if sql else []
+    lists.append(("comes_from", sources))
+    ends = [("reads", ", ".join(entry.tag_inputs)), ("read_by", ", ".join(read_by)), ("coverage", coverage)]
+    summary = {
+        "code": code, "name_en": entry.name.en, "name_zh": entry.name.zh,
+        "definition_en": " ".join(entry.definition.en.split()), "definition_zh": " ".join(entry.definition.zh.split()),
+        "family": entry.family, "kind": entry.kind, "status": entry.status, "version": entry.version,
+        "type": value.spark_type, "unit": value.unit, "domain": value.domain, "min": value.min, "max": value.max,
+        "null_rule": entry.null_rule, "null_when": [{"reason": n.reason, "when": n.when} for n in entry.null_when],
+        "level": entry.level, "purposes": list(entry.purposes), "owner_business": business, "owner_tech": tech,
+        "parameters": {p.name: p.value for p in entry.params}, "tie_rule": entry.tie_rule, "sql": sql,
+        "comes_from": list(sources), "reads_tags": list(entry.tag_inputs), "read_by": list(read_by),
+        "coverage": coverage,
+    }  # fmt: skip
+    return TagPage(
+        summary,
+        tuple((text(f"tag.{name}"), fact) for name, fact in facts),
+        tuple((text(f"tag.{name}"), entries) for name, entries in lists),
+        tuple((text(f"tag.{name}"), fact) for name, fact in ends if fact),
+    )
+
+
+def _nulls(entry: Entry) -> str:
+    rule, _, days = entry.null_rule.partition("(")
+    meaning = text(f"null_rule.{rule}", days=days.rstrip(")"))
+    exceptions = [
+        f"{n.reason} ({reason_text(n.reason)}) {text('tag.when')} {n.when}" for n in entry.null_when
+    ]
+    return "; ".join([f"{entry.null_rule} ({meaning})", *exceptions])
+
+
+def _range(low: object, high: object) -> str:
+    if low is None and high is None:
+        return ""
+    return f"{'' if low is None else low}…{'' if high is None else high}"
+
+
+def _coverage(workspace: Path | None, code: str) -> str:
+    """Give the coverage of the last published night, or say why there is none."""
+    from lakehouse.query.published import newest_publication, open_publication
+    from lakehouse.settings.settings import load_settings
+
+    if workspace is None:
+        return text("coverage.no_workspace")
+    settings = load_settings(workspace)
+    publication = newest_publication(settings)
+    if publication is None or "quality.tag_quality" not in publication.tables:
+        return text("coverage.unpublished")
+    row = (
+        open_publication(settings)
+        .sql(
+            "SELECT filled_count, eligible_count, coverage_ratio, as_of FROM quality.tag_quality "
+            "WHERE tag = ? AND as_of = ?",
+            [code, publication.business_date],
+        )
+        .fetchone()
+    )
+    if row is None:
+        return text("coverage.not_computed", day=publication.business_date)
+    share = text("coverage.none_eligible") if row[2] is None else f"{100 * row[2]:.1f} %"
+    return text("coverage.share", share=share, filled=row[0], eligible=row[1], day=row[3])

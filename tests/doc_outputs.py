@@ -1,0 +1,73 @@
+"""Outputs that pages show: which command they are of, in which workspace, and whether they are still true.
+
+A fenced block that begins with ``$ cdp …`` stands below ``<!-- output in WORKSPACE -->``. In it ``…`` stands for any text,
+and alone on a line for any lines. A YAML block whose first line ends with ``# NAME.yml`` is that file.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "README.zh-CN.md"])
+# Whoever makes the workspaces of these pages again gets the same masks, numbers and hashes.
+KEYS = {
+    f"CDP_SECRET_{name}": "a-key-for-the-pages-of-docs-only"
+    for name in (
+        "IDENTITY_KEY",
+        "DESTINATION_KEY_COUNTER",
+        "DESTINATION_KEY_MARKETING_ENGINE",
+        "DESTINATION_KEY_SERVICE_DESK",
+    )
+}
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+_MARK = re.compile(r"<!-- output in (\w+) -->\s*\Z")
+
+
+@dataclass(frozen=True)
+class Output:
+    """A command that a page shows, the workspace it was typed in (None where the page does not say), and its lines."""
+
+    page: str
+    line: int
+    workspace: str | None
+    command: str
+    lines: tuple[str, ...]
+
+    @property
+    def words(self) -> list[str]:
+        """The command's words without ``cdp``."""
+        return shlex.split(self.command)[1:]
+
+
+def outputs_of(text: str, page: str = "") -> list[Output]:
+    """Give every shown output of a page."""
+    outputs = []
+    for block in _FENCE.finditer(text):
+        first, *lines = block[2].splitlines() or [""]
+        if not first.startswith("$ cdp "):
+            continue
+        mark = _MARK.search(text[: block.start()])
+        place = text.count("\n", 0, block.start()) + 2
+        outputs.append(Output(page, place, mark and mark[1], first.removeprefix("$ "), tuple(lines)))
+    return outputs
+
+
+def files_of(text: str) -> dict[str, str]:
+    """Give the files that a page writes in full, by name."""
+    named = ((re.search(r"# (\w+\.yml)$", b[2].split("\n", 1)[0]), b[2]) for b in _FENCE.finditer(text))
+    return {name[1]: body for name, body in named if name}
+
+
+def agrees(shown: tuple[str, ...], printed: list[str]) -> bool:
+    """Tell whether a printed answer is the shown one, spaces at ends of lines aside."""
+    parts = [
+        r"(?:[^\n]*\n)*"
+        if line.strip() == "…"
+        else ".*".join(map(re.escape, line.rstrip().split("…"))) + r"\n"
+        for line in shown
+    ]
+    return re.fullmatch("".join(parts), "".join(f"{line.rstrip()}\n" for line in printed)) is not None
