@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tags.compile.compiler import Writer
 from tags.compile.places import PROJECT, REGISTRY
 from tags.compile.plan import ScanPlan, plan_scans
-from tags.compile.relations import TagSources
+from tags.compile.relations import TagSource, TagSources
 from vocabulary.registry import Registry, load_registry
 
 
@@ -21,6 +22,8 @@ class Compilation:
     writer: Writer
     model_folders: tuple[Path, ...]
     """The folders of hand-written dbt models: the product's and, where there is one, the workspace's."""
+    models: Mapping[str, TagSource]
+    """The hand-written models whose YAML lists columns, by name."""
 
 
 def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked: bool = True) -> Compilation:
@@ -29,10 +32,11 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     folders = [PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"]
     if workspace and (workspace / "models").is_dir():
         folders.append(workspace / "models")
-    plan = plan_scans(registry, TagSources(folders))
+    sources = TagSources(folders)
+    plan = plan_scans(registry, sources)
     if is_checked:
         from tags.compile.checks import check
         from tags.compile.lineage import Lineage
 
         check(registry, plan, Lineage(folders))
-    return Compilation(registry, plan, Writer(registry, plan), tuple(folders))
+    return Compilation(registry, plan, Writer(registry, plan), tuple(folders), sources.models)
