@@ -177,7 +177,7 @@ def _check_results(registry: Registry, entry: Entry) -> None:
     """Refuse a value that the entry states and that is outside its domain or its range."""
     if entry.compute is None:
         return
-    defaults = entry.default if isinstance(entry.default, list) else [entry.default]
+    defaults: list[object] = [*entry.default] if isinstance(entry.default, list) else [entry.default]
     for value in defaults:
         if value is not None and not isinstance(value, bool):
             _check_value(registry, entry, value, ("default",))
@@ -218,14 +218,12 @@ def _check_value(registry: Registry, entry: Entry, value: object, keys: Keys) ->
         raise registry.fault(
             entry.code, f"'{value}' is outside the domain{did_you_mean(value, domain)}", *keys
         )
-    is_number = isinstance(value, int | float | Decimal)
-    if is_number and ((low is not None and value < low) or (high is not None and value > high)):  # type: ignore[operator]
-        limit = (
-            f"below the least value {low}"
-            if low is not None and value < low
-            else f"above the greatest value {high}"
-        )  # type: ignore[operator]
-        raise registry.fault(entry.code, f"{value} is {limit}", *keys)
+    if not isinstance(value, int | float | Decimal):
+        return
+    if low is not None and value < low:
+        raise registry.fault(entry.code, f"{value} is below the least value {low}", *keys)
+    if high is not None and value > high:
+        raise registry.fault(entry.code, f"{value} is above the greatest value {high}", *keys)
 
 
 def _column_level(registry: Registry, entry: Entry, column: str) -> str:
