@@ -11,7 +11,7 @@ BANK := examples/bank
 RUFF := $(VENV)/bin/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow check bench docs clean
+.PHONY: help setup run test test-slow check audit release bench docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -32,6 +32,12 @@ check: $(VENV)/.ready-dev ## run the linters and the type checker
 	$(RUFF) check .
 	$(RUFF) format --check .
 	$(VENV)/bin/mypy
+
+audit: $(VENV)/.ready-dev ## hold the pins against known faults; exit 2 where the source of advisories does not answer
+	$(VENV)/bin/python -m release.audit
+
+release: $(VENV)/.ready-dev ## write the wheel, its bill of materials, the lock file and their sums into dist
+	$(VENV)/bin/python -m release dist
 
 bench: $(VENV)/.ready-bench ## measure speed and quality against alternatives; results in benchmarks/results
 	$(VENV)/bin/python -m benchmarks

@@ -6,7 +6,12 @@ import datetime as dt
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.query.words import identifier, literals
+from sqlglot import exp
+
+from lakehouse.expressions.expression import syntax_tree
+from lakehouse.query.words import identifier, literal, literals
+from tags.compile.compiler import PERSON_COLUMNS, SOURCES, UNEXPLAINED
+from tags.compile.plan import ScanPlan
 from vocabulary.registry import Entry
 
 if TYPE_CHECKING:
@@ -15,13 +20,13 @@ if TYPE_CHECKING:
 REASONS = ("unknown", "not_applicable", "late", "expired")
 
 
-def measure_tags(
-    desk: Desk, wide: Relation, entries: list[Entry], business_date: dt.date
-) -> list[dict[str, Any]]:
+def measure_tags(desk: Desk, wide: Relation, plan: ScanPlan, business_date: dt.date) -> list[dict[str, Any]]:
     """Give the rows of ``quality.tag_quality`` for the rows of the wide table.
 
-    A null counts under the reason that ``null_exceptions`` records, else under that of the tag's null rule, else as
-    unexplained. Nobody to whom a tag is not applicable counts in its coverage.
+    A value is filled where something says it: a default counts only for people of whom what the tag reads has rows.
+    Eligible is everybody but those of whom ``null_exceptions`` says that the tag does not apply. A null counts under the
+    reason that ``null_exceptions`` records, as unexplained where the wide model calls it so, else under the reason of
+    the tag's null rule, and as unexplained where that has none.
     """
     people = desk.value(f"SELECT count(*) FROM {wide}")
     exceptions: dict[tuple[str, str], int] = {
@@ -30,28 +35,33 @@ def measure_tags(
             f"SELECT e.tag, e.reason, count(*) FROM (SELECT unnest(null_exceptions) AS e FROM {wide}) GROUP BY 1, 2"
         )
     }
+    unexplained_nulls: dict[str, int] = dict(
+        desk.rows(f"SELECT code, count(*) FROM (SELECT unnest({UNEXPLAINED}) AS code FROM {wide}) GROUP BY 1")
+    )
+    conditions = _answer_conditions(plan)
     rows = []
-    for entry in entries:
+    for entry in plan.entries:
         column = identifier(entry.code)
-        present, outside, distinct = desk.rows(
-            f"SELECT count({column}), count(CASE WHEN {_outside(entry)} THEN 1 END), count(DISTINCT {column}) FROM {wide}"
+        present, from_data, outside, distinct = desk.rows(
+            f"SELECT count({column}), count(CASE WHEN {conditions[entry.code]} THEN 1 END),"
+            f" count(CASE WHEN {_outside(entry)} THEN 1 END), count(DISTINCT {column}) FROM {wide}"
         )[0]
         counts = {reason: exceptions.get((entry.code, reason), 0) for reason in REASONS}
-        others = people - present - sum(counts.values())
-        unexplained = 0
-        if entry.default_reason:
-            counts[entry.default_reason] += others
-        else:
-            unexplained = others
         eligible = people - counts["not_applicable"]
-        ratio = (Decimal(present) / Decimal(eligible)).quantize(Decimal("0.000001")) if eligible else None
+        others = people - present - sum(counts.values())
+        unexplained = unexplained_nulls.get(entry.code, 0)
+        if entry.default_reason:
+            counts[entry.default_reason] += others - unexplained
+        else:
+            unexplained += others
+        ratio = (Decimal(from_data) / Decimal(eligible)).quantize(Decimal("0.000001")) if eligible else None
         rows.append(
             {
                 "as_of": business_date,
                 "tag": entry.code,
                 "people_count": people,
                 "eligible_count": eligible,
-                "filled_count": present,
+                "filled_count": from_data,
                 "coverage_ratio": ratio,
                 **{f"{reason}_count": counts[reason] for reason in REASONS},
                 "unexplained_count": unexplained,
@@ -60,6 +70,37 @@ def measure_tags(
             }
         )
     return rows
+
+
+def _answer_conditions(plan: ScanPlan) -> dict[str, str]:
+    """Give by tag the DuckDB SQL that is true of people whose value something says.
+
+    A null rule with a default turns absence into a value. Such a value is said by a row of what the tag reads, or, of a rule,
+    by one of the tags that it reads.
+    """
+    scans = {entry.code: scan.relation.noun for scan in plan.scans for entry in scan.entries}
+    conditions: dict[str, str] = {}
+    for entry in (entry for layer in plan.layers for entry in layer):
+        column = f"{identifier(entry.code)} IS NOT NULL"
+        if entry.default_reason:
+            conditions[entry.code] = column
+        elif entry.code in scans:
+            conditions[entry.code] = f"({column} AND list_contains({SOURCES}, {literal(scans[entry.code])}))"
+        elif _reads_person(entry):
+            conditions[entry.code] = column
+        else:
+            inputs = " OR ".join(conditions[code] for code in entry.tag_inputs) or "true"
+            conditions[entry.code] = f"({column} AND ({inputs}))"
+    return conditions
+
+
+def _reads_person(entry: Entry) -> bool:
+    """Tell whether a rule reads the person itself, as a bucket does: everybody has an answer."""
+    assert entry.compute is not None
+    text = entry.compute.expression
+    return text is not None and any(
+        column.name in PERSON_COLUMNS for column in syntax_tree(text).find_all(exp.Column)
+    )
 
 
 def _outside(entry: Entry) -> str:

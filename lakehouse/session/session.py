@@ -218,6 +218,9 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
         # A night's tags generate some 450 classes; with the default of 100 kept, the next night of the
         # same process compiles all of them again.
         "spark.sql.codegen.cache.maxEntries": "2000",
+        # A join's smaller side is waited for as long as it takes: on a busy machine the default of 300 seconds ended
+        # whole nights, although the same statement comes to an end.
+        "spark.sql.broadcastTimeout": "-1",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.ansi.enabled": "true",

@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +20,9 @@ from lakehouse.errors import GateStopped, StepFailed
 from lakehouse.ledger.progress import show_progress
 from lakehouse.query.desk import open_newest, open_scratch
 from lakehouse.query.files import file_paths, parquet_sql
-from lakehouse.query.words import spark_literal
+from lakehouse.query.words import identifier, spark_literal
 from lakehouse.session.parquet import parquet_frame
+from tags.build.causes import cause_of
 from tags.build.project import CURRENT, DAILY, source_tables, wide_contracts, write_project
 from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags
@@ -82,7 +82,7 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
 
     quality = _quality_rows(lake, compilation, business_date)
     money = reconcile(lake) if _has_assets(compilation) else {}
-    _judge(lake, quality, money, business_date)
+    _judge(lake, quality, money, broken_keys(lake, compilation), business_date)
 
     frame = _work_rows(lake)
     lake.overwrite(CURRENT, frame)
@@ -97,9 +97,10 @@ def _work_rows(lake: Lake) -> Any:
     """Give what dbt computed: in memory while the people are few, which spares two Spark jobs, else as Spark's frame."""
     import pyarrow.parquet as pq
 
+    columns = list(lake.contracts.get(CURRENT).columns)
     if _is_small(lake):
-        return pq.read_table(lake.path(WORK))
-    return parquet_frame(lake.spark, lake.path(WORK))
+        return pq.read_table(lake.path(WORK), columns=columns)
+    return parquet_frame(lake.spark, lake.path(WORK)).select(*columns)
 
 
 def _is_small(lake: Lake) -> bool:
@@ -165,10 +166,10 @@ def run_dbt(
     for result in results:
         if str(result.status) in ("error", "fail", "runtime error"):
             raise StepFailed(
-                f"the dbt node '{result.node.name}' failed: {_sentence(result.message)}; see {logs / 'dbt.log'}"
+                f"the dbt node '{result.node.name}' failed: {cause_of(result.message)}; see {logs / 'dbt.log'}"
             )
     if not outcome.success:
-        raise StepFailed(f"dbt could not run: {_sentence(str(outcome.exception))}; see {logs / 'dbt.log'}")
+        raise StepFailed(f"dbt could not run: {cause_of(str(outcome.exception))}; see {logs / 'dbt.log'}")
     return len(results)
 
 
@@ -194,20 +195,13 @@ def _view_files(lake: Lake, child: SparkSession, sources: list[str]) -> None:
         rows.createOrReplaceTempView(name.replace(".", "__"))
 
 
-def _sentence(message: str | None) -> str:
-    """Give the first line of a message that says something, without Spark's plan after it."""
-    lines = [line.strip() for line in (message or "no reason given").splitlines()]
-    sentences = [line for line in lines if line and not re.match(r"(\w+ )?Error( in .*)?$", line)]
-    return (sentences[0] if sentences else lines[0])[:300].rstrip(". ")
-
-
 # ---------------------------------------------------------------------------- judging
 
 
 def _quality_rows(lake: Lake, compilation: Compilation, business_date: dt.date) -> list[dict[str, Any]]:
     with open_scratch(folders=[lake.settings.lake]) as desk:
         wide = desk.define("wide", _work_sql(lake, WORK))
-        return measure_tags(desk, wide, list(compilation.plan.entries), business_date)
+        return measure_tags(desk, wide, compilation.plan, business_date)
 
 
 def _work_sql(lake: Lake, table: str) -> str:
@@ -254,14 +248,39 @@ def reconcile(lake: Lake) -> dict[str, Decimal]:
     }
 
 
+def broken_keys(lake: Lake, compilation: Compilation) -> dict[str, int]:
+    """Give by model the rows that its key does not name: nulls in it, and rows beyond the first of a key.
+
+    Every model that dbt stored as a table is looked at, by DuckDB, in milliseconds. The others are parts of one statement
+    each; to test their keys, Spark computes each of them once more.
+    """
+    counts = {}
+    with open_scratch(folders=[lake.settings.lake]) as desk:
+        for name, source in compilation.models.items():
+            if not source.key or not Path(lake.path(f"tags_work.{name}")).is_dir():
+                continue
+            columns = [identifier(column) for column in source.key]
+            has_key = " AND ".join(f"{column} IS NOT NULL" for column in columns)
+            counts[name] = desk.value(
+                f"SELECT count(*) - count(DISTINCT CASE WHEN {has_key} THEN row({', '.join(columns)}) END) "
+                f"FROM ({_work_sql(lake, f'tags_work.{name}')})"
+            )
+    return counts
+
+
 def _judge(
-    lake: Lake, quality: list[dict[str, Any]], money: dict[str, Decimal], business_date: dt.date
+    lake: Lake,
+    quality: list[dict[str, Any]],
+    money: dict[str, Decimal],
+    keys: dict[str, int],
+    business_date: dt.date,
 ) -> None:
     """Stop the night on values nobody defined or money that does not add up, and keep the numbers either way."""
     from lakehouse.gates.gates import judge_measures
 
     outside = [row["tag"] for row in quality if row["outside_domain_count"]]
     unexplained = [row["tag"] for row in quality if row["unexplained_count"]]
+    models = [name for name, count in keys.items() if count]
     bounds = [
         Bound(
             "outside_domain",
@@ -272,13 +291,15 @@ def _judge(
         Bound(
             "unexplained_nulls",
             "tags.quality",
-            "a null has a reason: that of its rule or a recorded one",
+            "a null has a reason: something that the tag reads is missing, or its null_when holds",
             max=0,
         ),
+        Bound("broken_keys", "tags.computation.broken_keys", "a row of a model is one of its key", max=0),
     ]
     measures: dict[tuple[str, str], float | None] = {
         (CURRENT, "outside_domain"): float(sum(row["outside_domain_count"] for row in quality)),
         (CURRENT, "unexplained_nulls"): float(sum(row["unexplained_count"] for row in quality)),
+        (CURRENT, "broken_keys"): float(sum(keys.values())),
     }
     if money:
         bounds.append(
@@ -303,7 +324,7 @@ def _judge(
     except GateStopped as stopped:
         where = "; ".join(
             f"{what}: {', '.join(codes[:5])}"
-            for what, codes in (("outside", outside), ("unexplained", unexplained))
+            for what, codes in (("outside", outside), ("unexplained", unexplained), ("keys", models))
             if codes
         )
         raise GateStopped(f"{stopped.message}{f' [{where}]' if where else ''}") from None

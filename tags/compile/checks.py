@@ -8,6 +8,7 @@ windows longer than data is kept, and tags that ask the same question twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 
 from sqlglot import exp
 
@@ -33,6 +34,8 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage) -> None:
     for entry in plan.entries:
         _check_inputs(registry, entry)
         relation = relations.get(entry.code)
+        if relation is not None:
+            _check_person(registry, entry, relation)
         _check_level(registry, entry, _sources(registry, entry, relation, lineage))
         _check_purposes(registry, entry)
         for keys, text, over_rows in _texts(entry):
@@ -40,6 +43,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage) -> None:
             _check_params(registry, entry, tree, keys)
             if over_rows:
                 _check_columns(registry, entry, tree, relations[entry.code], keys)
+                _check_allowed(registry, entry, tree, relations[entry.code], keys)
             else:
                 _check_tags(registry, entry, tree, keys)
                 _check_compared(registry, entry, tree, keys)
@@ -115,38 +119,111 @@ def _check_tags(registry: Registry, entry: Entry, tree: exp.Expression, keys: Ke
         )
 
 
+def _check_person(registry: Registry, entry: Entry, relation: TagSource) -> None:
+    """Refuse a relation whose rows lead to no person; a ``column`` needs a row per person."""
+    assert entry.compute is not None
+    keys = ("compute", entry.compute.kind, "from")
+    if relation.attribution is None:
+        raise registry.fault(
+            entry.code,
+            f"the rows of {relation.name} lead to no person: it has no one_id, no source_key and no account_id",
+            *keys,
+        )
+    if entry.compute.column and relation.attribution != "one_id":
+        raise registry.fault(
+            entry.code,
+            f"{relation.name} has no one_id; 'column' reads one row per person, 'latest' picks one",
+            *keys,
+        )
+
+
 def _check_compared(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
     """Refuse to compare a tag with a value that it can never have: a typing mistake."""
+    for name, value in _comparisons(tree):
+        domain = registry[name].value.domain if name in registry.entries else None
+        if domain and value not in domain:
+            raise registry.fault(
+                entry.code, f"'{name}' never is '{value}'{did_you_mean(value, domain)}", *keys
+            )
+
+
+def _check_allowed(
+    registry: Registry, entry: Entry, tree: exp.Expression, relation: TagSource, keys: Keys
+) -> None:
+    """Refuse to compare a column of a trusted table with a value that its contract does not allow."""
+    if not relation.name.startswith("trusted."):
+        return
+    columns = contract(relation.name).columns
+    for name, value in _comparisons(tree):
+        values = list(columns[name].allowed) if name in columns else []
+        if values and value not in values:
+            raise registry.fault(
+                entry.code, f"{relation.name}.{name} never is '{value}'{did_you_mean(value, values)}", *keys
+            )
+
+
+def _comparisons(tree: exp.Expression) -> Iterator[tuple[str, str]]:
+    """Give the columns that are compared with texts, each with its text."""
     for node in tree.find_all(exp.EQ, exp.NEQ, exp.In):
         column = node.this if isinstance(node.this, exp.Column) else None
-        if column is None or column.name not in registry.entries:
+        if column is None:
             continue
-        domain = registry[column.name].value.domain
-        values = node.expressions if isinstance(node, exp.In) else [node.expression]
-        for value in values:
-            if domain and isinstance(value, exp.Literal) and value.is_string and value.name not in domain:
-                hint = did_you_mean(value.name, domain)
-                raise registry.fault(entry.code, f"'{column.name}' never is '{value.name}'{hint}", *keys)
+        for value in node.expressions if isinstance(node, exp.In) else [node.expression]:
+            if isinstance(value, exp.Literal) and value.is_string:
+                yield column.name, value.name
 
 
 def _check_results(registry: Registry, entry: Entry) -> None:
-    domain = entry.value.domain
-    if not domain or entry.compute is None:
+    """Refuse a value that the entry states and that is outside its domain or its range."""
+    if entry.compute is None:
         return
     defaults: list[object] = [*entry.default] if isinstance(entry.default, list) else [entry.default]
     for value in defaults:
-        if isinstance(value, str) and value not in domain:
-            raise registry.fault(
-                entry.code, f"'{value}' is outside the domain{did_you_mean(value, domain)}", "default"
-            )
+        if value is not None and not isinstance(value, bool):
+            _check_value(registry, entry, value, ("default",))
+    form = entry.compute.aggregate or entry.compute.latest
+    texts: list[tuple[Keys, str | None]] = [(("compute", "expression"), entry.compute.expression)]
+    if form and getattr(form, "measure", "latest") in ("latest", "first", "last", "min", "max", "set"):
+        texts.append((("compute", entry.compute.kind, "of"), form.of))
     for at, case in enumerate(entry.compute.cases or []):
-        text = case.then if case.then is not None else case.otherwise
-        tree = _parse(registry, entry, str(text), ("compute", "cases", at))
-        if isinstance(tree, exp.Literal) and tree.is_string and tree.name not in domain:
-            hint = did_you_mean(tree.name, domain)
-            raise registry.fault(
-                entry.code, f"'{tree.name}' is outside the domain{hint}", "compute", "cases", at
-            )
+        texts += [(("compute", "cases", at), text) for text in (case.then, case.otherwise)]
+    for keys, text in texts:
+        for literal in _results(_parse(registry, entry, text, keys)) if text is not None else ():
+            _check_value(registry, entry, literal, keys)
+
+
+def _results(tree: exp.Expression | None) -> Iterator[str | Decimal]:
+    """Give the literals that an expression may come to."""
+    if isinstance(tree, exp.Literal):
+        yield tree.name if tree.is_string else Decimal(tree.name)
+    elif isinstance(tree, exp.Neg) and isinstance(tree.this, exp.Literal):
+        yield -Decimal(tree.this.name)
+    elif isinstance(tree, exp.Paren | exp.Cast):
+        yield from _results(tree.this)
+    elif isinstance(tree, exp.Case):
+        for branch in tree.args["ifs"]:
+            yield from _results(branch.args["true"])
+        yield from _results(tree.args.get("default"))
+    elif isinstance(tree, exp.If):
+        yield from _results(tree.args["true"])
+        yield from _results(tree.args.get("false"))
+    elif isinstance(tree, exp.Coalesce | exp.Array):
+        for part in (tree.this, *tree.expressions):
+            yield from _results(part)
+
+
+def _check_value(registry: Registry, entry: Entry, value: object, keys: Keys) -> None:
+    domain, low, high = entry.value.domain, entry.value.min, entry.value.max
+    if domain and isinstance(value, str) and value not in domain:
+        raise registry.fault(
+            entry.code, f"'{value}' is outside the domain{did_you_mean(value, domain)}", *keys
+        )
+    if not isinstance(value, int | float | Decimal):
+        return
+    if low is not None and value < low:
+        raise registry.fault(entry.code, f"{value} is below the least value {low}", *keys)
+    if high is not None and value > high:
+        raise registry.fault(entry.code, f"{value} is above the greatest value {high}", *keys)
 
 
 def _column_level(registry: Registry, entry: Entry, column: str) -> str:

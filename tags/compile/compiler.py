@@ -16,6 +16,8 @@ from tags.compile.sql_text import BUSINESS_DATE, dbt_literal, note, resolve
 from vocabulary.registry import Aggregate, Entry, Latest, Param, Registry
 
 WIDE_MODEL = "customer_tags"
+# What the wide model says of each person beside the tags, for the measures of quality; no reader sees it.
+SOURCES, UNEXPLAINED = "read_sources", "unexplained_nulls"
 PERSON_COLUMNS = ("one_id", "kind")
 GENERATED = "-- Written by `cdp tags compile` from the registry. Edit the registry, not this file.\n"
 _ZERO = {"int": "0", "decimal": "0", "ratio": "0", "boolean": "false"}
@@ -241,8 +243,8 @@ class Writer:
         for scan in plan.scans:
             for entry in scan.entries:
                 name = f"{entry.code}__read" if entry.null_when else entry.code
-                source = entry.code if scan.aggregated else entry.compute.column.of  # type: ignore[union-attr]
-                columns.append(f"{self.typed(entry, f'{_alias(scan)}.{source}')} as {name}")
+                columns.append(f"{self.typed(entry, _answer(scan, entry))} as {name}")
+        columns += [f"{self.read_sources()} as {SOURCES}", f"{self.lost_answers()} as lost_answers"]
         lines += [f"        {column}," for column in columns[:-1]] + [f"        {columns[-1]}"]
         lines.append("    from {{ ref('int_people') }} people")
         for scan in plan.scans:
@@ -263,6 +265,8 @@ class Writer:
         lines += [f"    {entry.code}," for entry in plan.entries]
         lines += [
             f"    {self.exceptions()} as null_exceptions,",
+            f"    {SOURCES},",
+            f"    {self.unexplained_nulls()} as {UNEXPLAINED},",
             f"    {BUSINESS_DATE} as as_of",
             f"from {below}",
         ]
@@ -284,6 +288,40 @@ class Writer:
         if not cases:
             return f"cast(array() as {kind})"
         return "cast(array_compact(array(\n" + ",\n".join(cases) + f"\n    )) as {kind})"
+
+    def read_sources(self) -> str:
+        """Give the array of scans that have rows of the person: absence is an answer only where something could be there."""
+        cases = [
+            f"            case when {_alias(scan)}.one_id is not null then '{_alias(scan)}' end"
+            for scan in self.plan.scans
+        ]
+        return _texts(cases, "        ")
+
+    def lost_answers(self) -> str:
+        """Give the array of tags whose rows gave an answer that is no value of the tag's type, as a number too large for it."""
+        cases = [
+            f"            case when {answer} is not null and cast({answer} as {entry.value.spark_type}) is null then '{entry.code}' end"
+            for scan in self.plan.scans
+            for entry in scan.entries
+            if _may_be_lost(entry)
+            for answer in [_answer(scan, entry)]
+        ]
+        return _texts(cases, "        ")
+
+    def unexplained_nulls(self) -> str:
+        """Give the array of lost answers and of rules that are null although all that they read is known.
+
+        A condition of ``null_when`` explains a null; the reason of the null rule does not, if nothing was missing.
+        """
+        cases = []
+        for entry in self.plan.entries:
+            if entry.default_reason is None or entry.compute is None or entry.compute.relation:
+                continue
+            tests = [f"{entry.code} is null", *(f"{code} is not null" for code in entry.tag_inputs)]
+            for at, exception in enumerate(entry.null_when):
+                tests.append(f"not coalesce({self.text(entry, exception.when, 'null_when', at)}, false)")
+            cases.append(f"        case when {' and '.join(tests)}\n            then '{entry.code}' end")
+        return f"concat(lost_answers, {_texts(cases, '    ')})"
 
     def remark(self, entry: Entry) -> str:
         """Give what a comment says of an entry: code, names and file."""
@@ -307,3 +345,26 @@ class Writer:
 
 def _alias(scan: Scan) -> str:
     return scan.relation.noun
+
+
+def _answer(scan: Scan, entry: Entry) -> str:
+    """Give the column in which a scan answers a tag."""
+    column = entry.compute.column if entry.compute else None
+    return f"{_alias(scan)}.{entry.code if scan.aggregated or column is None else column.of}"
+
+
+def _may_be_lost(entry: Entry) -> bool:
+    """Tell whether an answer that is no value of the tag's type would pass for a null that the null rule explains.
+
+    Everything is a text, and a yes and a count always fit.
+    """
+    form = entry.compute.aggregate if entry.compute else None
+    is_counted = form is not None and form.measure in ("any", "count", "count_distinct")
+    return entry.default_reason is not None and entry.value.type != "string" and not is_counted
+
+
+def _texts(cases: list[str], indent: str) -> str:
+    """Give an array of the texts that are not null."""
+    if not cases:
+        return "cast(array() as array<string>)"
+    return "array_compact(array(\n" + ",\n".join(cases) + f"\n{indent}))"

@@ -15,7 +15,14 @@ import pytest
 
 from delivery.audience_files import as_read, read_rows, write_rows
 from delivery.destinations import read_destinations
-from delivery.manifest import MANIFEST, MANIFEST_SUM, read_latest, read_manifest
+from delivery.manifest import (
+    MANIFEST,
+    MANIFEST_SUM,
+    RunMeasures,
+    broken_equations,
+    read_latest,
+    read_manifest,
+)
 from delivery.night import delivery_rows
 from delivery.releasing import discard_audience, release_audience
 from delivery.spreadsheet_cells import formula_cells, neutral_cells
@@ -374,6 +381,75 @@ def test_verification_compares_the_delta_with_the_run_before(night):
         "the delta adds recipients that were in the previous snapshot",
         "the delta removes recipients that are in the snapshot",
     } <= set(failures(root(night)))
+
+
+SETS = {
+    "somebody leaves who was not there": ({"leaving": {"d", "x"}}, "removes or updates recipients that were not in the previous"),
+    "somebody is updated who was not there": ({"updating": {"e"}}, "removes or updates recipients that were not in the previous"),
+    "somebody enters who was there": ({"entering": {"e", "a"}}, "adds recipients that were in the previous"),
+    "somebody leaves who is there": ({"leaving": {"d", "a"}}, "removes recipients that are in the snapshot"),
+    "somebody enters who is not there": ({"entering": {"e", "x"}}, "adds or updates recipients that are not in the snapshot"),
+    "somebody is gone without a word": ({"current": {"a", "c", "e"}}, "the previous snapshot with the delta applied is not the snapshot"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", [None, *SETS])
+def test_a_delta_leads_from_the_previous_snapshot_to_this_one(night, what):
+    night(crowd(1, 2, 3, 4))
+    night(crowd(1, 2, 3, 5), day=D + dt.timedelta(days=1))
+    manifest = read_manifest(newest(night))
+    sets = {"entering": {"e"}, "leaving": {"d"}, "updating": {"b"}, "current": {"a", "b", "c", "e"}, "previous": {"a", "b", "c", "d"}}  # fmt: skip
+    change, words = SETS.get(what, ({}, None))
+    measures = RunMeasures(
+        rows_by_mode={"snapshot": 4, "delta": 2},
+        recipients=4,
+        previous_manifest=None,
+        **{name: frozenset(keys) for name, keys in (sets | change).items()},
+    )
+    sentences = broken_equations(manifest, measures)
+    assert sentences == [] if words is None else any(words in sentence for sentence in sentences), sentences
+
+
+def test_an_exit_of_somebody_who_was_never_there_fails_although_all_counts_agree(night):
+    night(crowd(1, 2, 3))
+    night(crowd(2, 3, 4), day=D + dt.timedelta(days=1))
+    part = newest(night) / "delta" / "part-00000.parquet"
+    delta = pq.read_table(part, partitioning=None)
+    keys = ["f" * 32 if op == "EXIT" else key for op, key in zip(*(delta[n].to_pylist() for n in ("op", "recipient_key")), strict=True)]  # fmt: skip
+    pq.write_table(delta.set_column(1, "recipient_key", pa.array(keys, pa.string())), part)
+    entry = {"bytes": part.stat().st_size, "sha256": sha256(part.read_bytes()).hexdigest()}
+    rewritten(
+        newest(night),
+        lambda m: m["files"][[f["path"] for f in m["files"]].index("delta/part-00000.parquet")].update(entry),
+    )
+    assert "the delta removes or updates recipients that were not in the previous snapshot" in failures(
+        root(night)
+    )
+
+
+def test_a_person_has_another_key_at_every_destination_and_in_every_workspace(make_workspace):
+    keys = {}
+    for workspace in ("bank", "shop"):
+        text = DESTINATIONS + "  mail: {description: the mail engine, ceiling: C2}\n"
+        settings = load_settings(make_workspace({"destinations.yml": text}, name=workspace))
+        for name, destination in read_destinations(settings.workspace).items():
+            staged = stage_audience(
+                audience_of(crowd(1, 2), D, "parquet"), name, destination, settings=settings
+            )
+            release_audience(staged)
+            key_id = read_manifest(staged.root / staged.path)["key"]["key_id"]
+            keys[workspace, name] = (
+                key_id,
+                *staged.recipients.sort_by("one_id")["recipient_key"].to_pylist(),
+            )
+            secret = (settings.workspace / "secrets" / f"destination_key_{name}.key").read_bytes().strip()
+            assert keys[workspace, name][1:] == (recipient_key(secret, 1), recipient_key(secret, 2))
+    assert len({key for of_one in keys.values() for key in of_one}) == 4 * 3
+
+
+def test_a_recipient_key_is_the_hmac_that_the_contract_names():
+    # printf 1000000000001 | openssl dgst -sha256 -hmac 'a secret of 16 +'
+    assert recipient_key(b"a secret of 16 +", 1000000000001) == "5afe35a1a1a6738af720f5e9746f7827"
 
 
 def test_an_expired_audience_fails_only_when_the_instant_is_named(night):

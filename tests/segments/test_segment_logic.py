@@ -10,8 +10,9 @@ import pytest
 from segment_bank import spec
 
 from lakehouse.query.words import spark_literal
+from segments.language import operators
 from segments.language.conditions import All, Any_, ListLeaf, Not, decide, logic_sql
-from segments.language.operators import Test, answer, type_fault
+from segments.language.operators import Test, answer, operand_fault, type_fault
 from segments.language.spec import read_segment, version_matches
 from vocabulary.buckets import BUCKETS, bucket, bucket_duckdb_sql
 
@@ -58,6 +59,8 @@ in           | ['T1', 'T2']       | 'T2'                      | T
 not_in       | ['T1', 'T2']       | 'T3'                      | T
 not_in       | ['T1', 'T2']       | None                      | U
 between      | [1, 9]             | 9                         | T
+between      | [1, 9]             | 1                         | T
+between      | [1, 9]             | Decimal('0.99')           | F
 between      | [1, 9]             | Decimal('9.01')           | F
 gte          | 100                | Decimal('99.99')          | F
 contains_any | ['A', 'B']         | ['B', 'C']                | T
@@ -91,6 +94,32 @@ def test_an_operator_that_does_not_fit_the_type_is_refused():
     assert "is not a number" in type_fault("gt", "number", "many")
     assert "is not a category" in type_fault("eq", "category", 3)
     assert type_fault("between", "number", [1, Decimal("2.5")]) is None
+    assert type_fault("contains_any", "set", [3]) == "3 is not a member of a set"
+
+
+@pytest.mark.parametrize("operand", [None, [1], {"gte": 1}])
+def test_an_operator_of_one_value_takes_one(operand):
+    assert operand_fault("eq", operand) == "'eq' takes one value"
+    assert operand_fault("is_null", None) is not None
+    assert operand_fault("eq", 1) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "operand", "sql"),
+    [
+        ("in", ["T1", "T2"], "c IN ('T1', 'T2')"),
+        ("not_in", ["T1"], "c NOT IN ('T1')"),
+        ("between", [1, 9], "c BETWEEN 1 AND 9"),
+        ("is_null", True, "c IS NULL"),
+        ("is_null", False, "c IS NOT NULL"),
+        ("gte", 5, "c >= 5"),
+        ("days_ago", {"gte": 3, "lt": 9}, "datediff(d, c) >= 3 AND datediff(d, c) < 9"),
+        ("days_ago", {"between": [3, 9]}, "datediff(d, c) BETWEEN 3 AND 9"),
+        ("changed_since", 7, "CASE WHEN b IS NOT NULL THEN NOT (c <=> b.value) END"),
+    ],
+)
+def test_an_operator_asks_in_sql_what_it_answers_in_python(name, operand, sql):
+    assert operators.test_sql(Test(name, operand), "c", business_date="d", before="b") == sql
 
 
 VECTORS = [

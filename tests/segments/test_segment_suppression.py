@@ -160,6 +160,8 @@ def test_receipts_become_refusals_complaints_and_dead_channels(facts_of):
         (1, "REFUSED", "SMS", 10), (2, "REFUSED", "SMS", 10), (3, "COMPLAINED", "PUSH", 10), (4, "BOUNCED_HARD", "SMS", 10),
         (5, "BOUNCED_HARD", "SMS", 10), (5, "DELIVERED", "SMS", 11), (6, "BOUNCED_SOFT", "SMS", 10), (77, "REFUSED", "SMS", 10),
         (9, "REFUSED", "SMS", 19),
+        # delivered before and after the bounce: the last delivery counts
+        (1, "DELIVERED", "SMS", 11), (1, "BOUNCED_HARD", "SMS", 12), (1, "OPENED", "SMS", 13),
     ]  # fmt: skip
     found = facts_of(
         {

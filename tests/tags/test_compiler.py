@@ -203,22 +203,6 @@ def test_a_workspace_entry_replaces_the_keys_it_names(make_workspace):
     assert "days_since_active_txn >= 180" in compiled.writer.tag_sql(entry)
 
 
-def test_the_bucket_macro_is_the_one_of_the_vectors():
-    import hashlib
-
-    def bucket(salt: str, one_id: int) -> int:
-        return int(hashlib.sha256(f"{salt}|{one_id}".encode()).hexdigest()[:15], 16) % 10000
-
-    assert bucket("GCG-2025H1", 1000000000001) == 4376
-    assert bucket("GCG-2025H1", 1000000000002) == 8356
-    assert bucket("EXP-WEALTH-01", 1000000000001) == 1742
-    text = (PROJECT / "macros" / "bucket.sql").read_text()
-    assert (
-        "conv(substr(sha2(concat({{ salt }}, '|', {{ one_id }}), 256), 1, 15), 16, 10) as bigint) % 10000"
-        in text
-    )
-
-
 def test_generated_files_name_no_machine(make_workspace):
     compiled = compile_tags(None)
     for text in project_files(compiled).values():
@@ -254,6 +238,37 @@ REFUSED = {
     "a result outside the domain": (
         {"compute": "cases: [{when: age > 60, then: \"'SILVR'\"}]", "inputs": "tag:age", "value": "{type: string, domain: [SILVER]}"},
         14, "'SILVR' is outside the domain; did you mean 'SILVER'",
+    ),
+    "a result of an expression outside the domain": (
+        {"compute": "expression: \"coalesce(case when age > 60 then 'SILVER' when age > 18 then ('ADULTS') end, 'NONE')\"", "inputs": "tag:age",
+         "value": "{type: string, domain: [SILVER, ADULT, NONE]}"},
+        14, "'ADULTS' is outside the domain; did you mean 'ADULT'",
+    ),
+    "a value of rows outside the domain": (
+        {"compute": "latest: {from: trusted.transactions, of: \"case when amount_base > 1 then 'BIG' else 'SMAL' end\", order_by: [transacted_on]}",
+         "value": "{type: string, domain: [BIG, SMALL]}", "inputs": "trusted.transactions.amount_base, trusted.transactions.transacted_on"},
+        14, "'SMAL' is outside the domain; did you mean 'SMALL'",
+    ),
+    "a number outside the range": (
+        {"compute": "cases: [{when: age > 60, then: '11'}, {else: '0'}]", "inputs": "tag:age", "value": "{type: int, min: 0, max: 10}"},
+        14, "11 is above the greatest value 10",
+    ),
+    "a default below the range": (
+        {"null_rule": "Z\n    default: -1", "value": "{type: decimal, min: 0}"}, 10, "-1 is below the least value 0",
+    ),
+    "a comparison that no row meets": (
+        {"compute": "aggregate: {from: trusted.transactions, measure: sum, of: amount_base, where: \"direction = 'credits'\"}",
+         "inputs": "trusted.transactions.amount_base, trusted.transactions.direction"},
+        14, "trusted.transactions.direction never is 'credits'; did you mean 'credit'",
+    ),
+    "rows that lead to no person": (
+        {"compute": "aggregate: {from: trusted.products, measure: count, where: \"product_class = 'fund'\"}",
+         "inputs": "trusted.products.product_class", "value": "{type: int}"},
+        14, "the rows of trusted.products lead to no person: it has no one_id, no source_key and no account_id",
+    ),
+    "a column of profiles": (
+        {"compute": "column: {from: trusted.customers, of: gender}", "value": "{type: string}", "inputs": "trusted.customers.gender"},
+        14, "trusted.customers has no one_id; 'column' reads one row per person",
     ),
     "a level below its inputs": ({"level": "C1"}, 10, "level C1 is lower than that of trusted.transactions.amount_base (C2)"),
     "level C3": ({"level": "C3"}, 10, "a tag cannot be of level C3"),

@@ -84,7 +84,54 @@ with read as (
         cast(coalesce(credits_keyed.loan_balance, 0) as decimal(18,2)) as loan_balance,
         cast(controls_keyed.aml_grade as string) as aml_grade,
         cast(coalesce(controls_keyed.is_account_controlled, false) as boolean) as is_account_controlled,
-        cast(coalesce(fund_values.fund_balance, 0) as decimal(18,2)) as fund_balance
+        cast(coalesce(fund_values.fund_balance, 0) as decimal(18,2)) as fund_balance,
+        array_compact(array(
+            case when people_described.one_id is not null then 'people_described' end,
+            case when customers.one_id is not null then 'customers' end,
+            case when profiles_described.one_id is not null then 'profiles_described' end,
+            case when account_owners.one_id is not null then 'account_owners' end,
+            case when managers_keyed.one_id is not null then 'managers_keyed' end,
+            case when events.one_id is not null then 'events' end,
+            case when transactions_judged.one_id is not null then 'transactions_judged' end,
+            case when wealth_funnel.one_id is not null then 'wealth_funnel' end,
+            case when wallets_keyed.one_id is not null then 'wallets_keyed' end,
+            case when cards_keyed.one_id is not null then 'cards_keyed' end,
+            case when channels_reachable.one_id is not null then 'channels_reachable' end,
+            case when people_refusing.one_id is not null then 'people_refusing' end,
+            case when contacts_keyed.one_id is not null then 'contacts_keyed' end,
+            case when global_controls.one_id is not null then 'global_controls' end,
+            case when aum_by_month.one_id is not null then 'aum_by_month' end,
+            case when balance_spans.one_id is not null then 'balance_spans' end,
+            case when assessments.one_id is not null then 'assessments' end,
+            case when holdings.one_id is not null then 'holdings' end,
+            case when identifier_observations.one_id is not null then 'identifier_observations' end,
+            case when order_lines_keyed.one_id is not null then 'order_lines_keyed' end,
+            case when orders_judged.one_id is not null then 'orders_judged' end,
+            case when credits_keyed.one_id is not null then 'credits_keyed' end,
+            case when controls_keyed.one_id is not null then 'controls_keyed' end,
+            case when fund_values.one_id is not null then 'fund_values' end
+        )) as read_sources,
+        array_compact(array(
+            case when customers.age is not null and cast(customers.age as int) is null then 'age' end,
+            case when customers.id_document_valid_until is not null and cast(customers.id_document_valid_until as date) is null then 'id_document_valid_until' end,
+            case when account_owners.tenure_days is not null and cast(account_owners.tenure_days as int) is null then 'tenure_days' end,
+            case when events.days_since_login is not null and cast(events.days_since_login as int) is null then 'days_since_login' end,
+            case when transactions_judged.days_since_active_txn is not null and cast(transactions_judged.days_since_active_txn as int) is null then 'days_since_active_txn' end,
+            case when transactions_judged.payroll_avg_amount is not null and cast(transactions_judged.payroll_avg_amount as decimal(18,2)) is null then 'payroll_avg_amount' end,
+            case when wallets_keyed.days_since_wallet_bound is not null and cast(wallets_keyed.days_since_wallet_bound as int) is null then 'days_since_wallet_bound' end,
+            case when contacts_keyed.days_since_response is not null and cast(contacts_keyed.days_since_response as int) is null then 'days_since_response' end,
+            case when global_controls.was_control is not null and cast(global_controls.was_control as boolean) is null then 'assigned_global_control' end,
+            case when assessments.risk_assessed_until is not null and cast(assessments.risk_assessed_until as date) is null then 'risk_assessed_until' end,
+            case when holdings.days_to_next_maturity is not null and cast(holdings.days_to_next_maturity as int) is null then 'days_to_next_maturity' end,
+            case when identifier_observations.app_registered_days is not null and cast(identifier_observations.app_registered_days as int) is null then 'app_registered_days' end,
+            case when order_lines_keyed.large_line_ratio_365d is not null and cast(order_lines_keyed.large_line_ratio_365d as decimal(18,6)) is null then 'large_line_ratio_365d' end,
+            case when order_lines_keyed.average_order_value is not null and cast(order_lines_keyed.average_order_value as decimal(18,2)) is null then 'average_order_value' end,
+            case when order_lines_keyed.return_ratio_365d is not null and cast(order_lines_keyed.return_ratio_365d as decimal(18,6)) is null then 'return_ratio_365d' end,
+            case when orders_judged.days_since_last_order is not null and cast(orders_judged.days_since_last_order as int) is null then 'days_since_last_order' end,
+            case when orders_judged.first_order_on is not null and cast(orders_judged.first_order_on as date) is null then 'first_order_on' end,
+            case when credits_keyed.card_utilisation_ratio is not null and cast(credits_keyed.card_utilisation_ratio as decimal(18,6)) is null then 'card_utilisation_ratio' end,
+            case when credits_keyed.days_past_due is not null and cast(credits_keyed.days_past_due as int) is null then 'days_past_due' end
+        )) as lost_answers
     from {{ ref('int_people') }} people
     left join {{ ref('int_people_described') }} people_described
         on people_described.one_id = people.one_id
@@ -163,9 +210,9 @@ layer_1 as (
         -- has_key_action_30d: 近30天重点行为 · Key business action, 30 days (tags/registry/behaviour.yml)
         cast(coalesce(has_key_transaction_30d or coalesce(days_since_wallet_bound < 30, false) or wallet_bind_count_30d > 0, false) as boolean) as has_key_action_30d,
         -- new_customer_day: 新客第几天 · New-customer day (tags/registry/lifecycle.yml)
-        cast(case
+        case when tenure_days > 100 then null else cast(case
             when tenure_days <= 100 then tenure_days
-        end as int) as new_customer_day,
+        end as int) end as new_customer_day,
         -- is_dormant: 睡眠户 · Dormant (tags/registry/lifecycle.yml)
         cast(coalesce(tenure_days is not null and coalesce(days_since_active_txn >= 365, true) and aum_eod <= 10 and loan_balance = 0 and wealth_balance = 0 and fund_balance = 0 and not array_contains(product_classes_held, 'custody') and not has_repayment_contract and exists(account_types_held, t -> t not in ('social_security', 'housing_fund')), false) as boolean) as is_dormant,
         -- fatigue: 触达疲劳 · Fatigue (tags/registry/marketing.yml)
@@ -256,9 +303,9 @@ layer_2 as (
             else 'DORMANT'
         end as string) as lifecycle_mau,
         -- max_sellable_risk: 可售最高产品等级 · Highest sellable risk (tags/registry/risk.yml)
-        cast(case
+        case when risk_assessment_state not in ('VALID', 'EXP30') then null else cast(case
             when risk_assessment_state in ('VALID', 'EXP30') then concat('R', substr(risk_capacity, 2))
-        end as string) as max_sellable_risk,
+        end as string) end as max_sellable_risk,
         -- aum_tier: 资产层级 · AUM tier (tags/registry/value.yml)
         cast(case
             when tenure_days is null then null
@@ -269,9 +316,9 @@ layer_2 as (
             else 'T4'
         end as string) as aum_tier,
         -- aum_change_3m_ratio: 近3月AUM变动率 · AUM change, 3 months (tags/registry/value.yml)
-        cast(case
+        case when aum_avg_lm_3 < 1000 then null else cast(case
             when aum_avg_lm_3 >= 1000 then aum_avg_last_month / aum_avg_lm_3 - 1
-        end as decimal(18,6)) as aum_change_3m_ratio,
+        end as decimal(18,6)) end as aum_change_3m_ratio,
         -- rfm_monetary: RFM-M · Monetary score (tags/registry/value.yml)
         cast(case
             when aum_avg_last_month >= 500000 then 5
@@ -307,12 +354,12 @@ layer_3 as (
             when max_sellable_risk is not null then coalesce(max_held_risk > max_sellable_risk, false)
         end as boolean) as has_suitability_mismatch,
         -- aum_gap_to_next_tier: 距上层级差额 · Gap to next tier (tags/registry/value.yml)
-        cast(case
+        case when aum_tier = 'T4' then null else cast(case
             when aum_tier = 'T0' then 10000 - coalesce(aum_avg_last_month, aum_avg_month_to_date)
             when aum_tier = 'T1' then 50000 - coalesce(aum_avg_last_month, aum_avg_month_to_date)
             when aum_tier = 'T2' then 500000 - coalesce(aum_avg_last_month, aum_avg_month_to_date)
             when aum_tier = 'T3' then 6000000 - coalesce(aum_avg_last_month, aum_avg_month_to_date)
-        end as decimal(18,2)) as aum_gap_to_next_tier,
+        end as decimal(18,2)) end as aum_gap_to_next_tier,
         -- rfm_group: RFM客群 · RFM group (tags/registry/value.yml)
         cast(case
             when rfm_recency is null or rfm_frequency is null or rfm_monetary is null then null
@@ -445,5 +492,40 @@ select
         case when login_days_30d is null and (not is_app_registered)
             then named_struct('tag', 'login_days_30d', 'reason', 'not_applicable') end
     )) as array<struct<tag:string,reason:string>>) as null_exceptions,
+    read_sources,
+    concat(lost_answers, array_compact(array(
+        case when age_band is null and age is not null
+            then 'age_band' end,
+        case when id_document_state is null and id_document_valid_until is not null
+            then 'id_document_state' end,
+        case when lifecycle_aum is null and tenure_days is not null and aum_change_3m_ratio is not null and aum_max_monthly_avg_6m is not null
+            then 'lifecycle_aum' end,
+        case when new_customer_day is null and tenure_days is not null and not coalesce(tenure_days > 100, false)
+            then 'new_customer_day' end,
+        case when shop_rfm_group is null and days_since_last_order is not null and order_count_365d is not null and net_spend_365d is not null
+            then 'shop_rfm_group' end,
+        case when lifecycle_shop is null and first_order_on is not null and days_since_last_order is not null
+            then 'lifecycle_shop' end,
+        case when max_sellable_risk is null and risk_capacity is not null and risk_assessment_state is not null and not coalesce(risk_assessment_state not in ('VALID', 'EXP30'), false)
+            then 'max_sellable_risk' end,
+        case when has_suitability_mismatch is null and max_sellable_risk is not null and max_held_risk is not null
+            then 'has_suitability_mismatch' end,
+        case when overdue_bucket is null and days_past_due is not null
+            then 'overdue_bucket' end,
+        case when aum_tier is null and aum_avg_last_month is not null and aum_avg_month_to_date is not null and tenure_days is not null
+            then 'aum_tier' end,
+        case when aum_gap_to_next_tier is null and aum_avg_last_month is not null and aum_avg_month_to_date is not null and aum_tier is not null and not coalesce(aum_tier = 'T4', false)
+            then 'aum_gap_to_next_tier' end,
+        case when aum_change_3m_ratio is null and aum_avg_last_month is not null and aum_avg_lm_3 is not null and not coalesce(aum_avg_lm_3 < 1000, false)
+            then 'aum_change_3m_ratio' end,
+        case when rfm_recency is null and days_since_active_txn is not null
+            then 'rfm_recency' end,
+        case when rfm_frequency is null and active_txn_days_180d is not null and tenure_days is not null
+            then 'rfm_frequency' end,
+        case when rfm_monetary is null and aum_avg_last_month is not null
+            then 'rfm_monetary' end,
+        case when rfm_group is null and rfm_recency is not null and rfm_frequency is not null and rfm_monetary is not null
+            then 'rfm_group' end
+    ))) as unexplained_nulls,
     {{ business_date() }} as as_of
 from layer_3

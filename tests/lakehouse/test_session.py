@@ -1,0 +1,34 @@
+"""What the Spark session does when a statement takes long."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+
+@pytest.fixture
+def slow_join(spark):
+    """A session and a statement whose smaller side takes three seconds to come."""
+    session = spark.newSession()
+    session.conf.set(
+        "spark.sql.adaptive.enabled", "false"
+    )  # as the tags of a small bank are built; else Spark waits anyway
+
+    def wait(number: int) -> int:
+        time.sleep(3)
+        return number
+
+    session.udf.register("wait", wait, "long")
+    session.sql("select wait(id) as id from range(0, 1, 1, 1)").createOrReplaceTempView("slow")
+    return session, "select /*+ BROADCAST(slow) */ count(*) from range(9) r join slow on slow.id = r.id"
+
+
+def test_a_night_waits_for_the_smaller_side_of_a_join_however_long_it_takes(slow_join):
+    session, statement = slow_join
+    assert session.conf.get("spark.sql.broadcastTimeout") in ("-1", "-1s")
+    session.conf.set("spark.sql.broadcastTimeout", "1")
+    with pytest.raises(Exception, match="broadcast"):  # what the session's setting keeps from happening
+        session.sql(statement).collect()
+    session.conf.set("spark.sql.broadcastTimeout", "-1")
+    assert session.sql(statement).first()[0] == 1
