@@ -24,7 +24,7 @@ from delivery.manifest import (
 from delivery.manifest_shape import shape_fault
 from delivery.signature import SIGNATURE, is_signed, signature_fault
 from delivery.spreadsheet_cells import formula_cells
-from lakehouse.errors import StepFailed, UsageError
+from lakehouse.errors import CdpError, StepFailed, UsageError
 from lakehouse.query.hashing import file_hash
 
 NOT_DATA = {MANIFEST, MANIFEST_SUM, SIGNATURE, SUCCESS}
@@ -86,7 +86,10 @@ def _told_of_successor(verification: Verification, *, is_asked_for: bool) -> Ver
     """Add the run that superseded a run; a failure for whoever asks whether this very run may be used."""
     run = verification.folder
     root = segment_root(run)
-    latest = None if root is None else read_latest(root)
+    try:
+        latest = None if root is None else read_latest(root)
+    except CdpError:
+        return verification  # a pointer that cannot be read is told of by itself
     if root is None or latest is None or root / latest["path"] == run:
         return verification
     sentence = (

@@ -34,7 +34,7 @@ from ingestion.nights.work import FeedWork, analyse_all, read_all
 from ingestion.records import landing
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid, UsageError
-from lakehouse.ledger.progress import Parts
+from lakehouse.ledger.progress import PartCount
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -55,7 +55,7 @@ def ingest_history(lake: Lake, first: date, last: date) -> IngestResult:
     _refuse_shared_keys([work.feed for work in works if work.choice.load])
     create_landing_tables(lake, feeds)
     results: dict[str, FeedResult] = {}
-    parts = Parts(sum(bool(work.choice.load) for work in works))
+    parts = PartCount(sum(bool(work.choice.load) for work in works))
     for work in works:
         if not work.choice.load:
             continue

@@ -26,7 +26,7 @@ from ingestion.nights.landing_tables import create_landing_tables
 from ingestion.nights.work import FeedWork, analyse_all, judge, read_all, side_by_side
 from ingestion.records import landing
 from lakehouse.errors import InputInvalid
-from lakehouse.ledger.progress import Parts
+from lakehouse.ledger.progress import PartCount
 from lakehouse.session.parquet import parquet_frame
 from lakehouse.settings.settings import Settings
 
@@ -97,7 +97,7 @@ def ingest(lake: Lake, business_date: date, only: Sequence[str] | None = None) -
             volume.check_volume(work.feed, work.readings, ledger, business_date)
         active = [work for work in active if work.choice.load or work.choice.is_rerun]
         analyse_all(lake, active)
-        parts = Parts(len(active))
+        parts = PartCount(len(active))
 
         def take(work: FeedWork) -> FeedResult:
             result = _take(lake, work)

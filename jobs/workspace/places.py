@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakehouse.errors import EnvironmentUnready
+from lakehouse.errors import StepFailed
 from lakehouse.settings.settings import Settings
 
 log = logging.getLogger("cdp.workspace")
@@ -61,19 +61,19 @@ def places_of(settings: Settings) -> list[NightFolder]:
 
 
 def require_places(settings: Settings) -> None:
-    """Refuse a workspace where a night could not write: ``EnvironmentUnready`` for a folder or a full disk.
+    """Refuse a workspace where a night could not write: ``StepFailed`` for a folder or a full disk.
 
     A disk with less room than a night of a middle-sized bank needs is warned of.
     """
     places = places_of(settings)
     faults = [fault for place in places if (fault := place.fault())]
     if faults:
-        raise EnvironmentUnready(
+        raise StepFailed(
             f"{faults[0]}; name another folder in cdp.yml or destinations.yml, or give this user the right to write"
         )
     scarce = min(places, key=lambda place: place.free_gb)
     if scarce.free_gb < DISK_LEAST_GB:
-        raise EnvironmentUnready(
+        raise StepFailed(
             f"{scarce.use}: the disk of {scarce.existing} has {scarce.free_gb:.2f} GB free and a night needs more than "
             f"{DISK_LEAST_GB}; free some, or point `lake:` in cdp.yml at a larger disk"
         )

@@ -158,7 +158,7 @@ def show_progress(number: int, total: int, what: str) -> None:
     _steps.move(number, total, what)
 
 
-class Parts:
+class PartCount:
     """Counts the parts of a step as they end, in whatever thread."""
 
     def __init__(self, total: int) -> None:

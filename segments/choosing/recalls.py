@@ -44,7 +44,7 @@ def recalled_audiences(
     """
     audiences = []
     for run in runs:
-        with open_alone(lake.settings.time_zone) as desk:
+        with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
             people = _staying(lake, desk, run, business_date, policy)
         if people.num_rows < run.audience.counts["published"]:
             audiences.append(_without(run, people, business_date))

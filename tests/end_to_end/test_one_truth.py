@@ -124,7 +124,7 @@ def suppression_facts(settings, lake, day: date) -> dict[int, dict]:
     policy = read_policy(settings.workspace)
     segment = dataclasses.replace(segment, spec=spec)
     compiled = compile_leaf_table([segment], business_date=day, policy=policy)
-    with open_alone(settings.time_zone) as desk:
+    with open_alone(settings.time_zone, folders=[settings.lake]) as desk:
         leaves = make_leaf_table(lake, desk, compiled, {}, day, engine="duckdb")
         rows = desk.arrow(f"SELECT * FROM {leaves.rows}").to_pylist()
         control = control_sql("GCG-2026H2", policy, read_earlier_nights(lake, desk, day).arms)

@@ -13,7 +13,7 @@ from jobs.cli import run
 from jobs.night.offers import require_offers
 from jobs.workspace import places
 from jobs.workspace.make import make_workspace as make
-from lakehouse.errors import EnvironmentUnready, SettingsInvalid
+from lakehouse.errors import SettingsInvalid, StepFailed
 from lakehouse.ledger.progress import warnings_kept
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import Lake
@@ -124,12 +124,12 @@ def test_a_destination_below_a_file_is_refused_before_the_night_and_named_by_doc
     (settings.workspace / "engine").write_text("no folder")
     with_root(settings, "engine")
     sentence = f"destination 'counter': {settings.workspace / 'engine'} is no folder"
-    with pytest.raises(EnvironmentUnready, match="destination 'counter'"):
+    with pytest.raises(StepFailed, match="destination 'counter'"):
         places.require_places(settings)
     assert run(["doctor", "--format", "json", "--workspace", str(settings.workspace)]) == 2
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert sentence in [row["state"] for row in rows if row["subject"] == "paths"]
-    assert run(["nightly", "--date", "2026-01-05", "--workspace", str(settings.workspace)]) == 2
+    assert run(["nightly", "--date", "2026-01-05", "--workspace", str(settings.workspace)]) == 1
     assert sentence in capsys.readouterr().err
     assert not settings.lake.exists()
 
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_written_is_refused(settings, monkeypatch):
     monkeypatch.setattr(
         places.os, "access", lambda path, rights: path != settings.workspace
     )  # root may write anywhere
-    with pytest.raises(EnvironmentUnready, match="cannot be written by this user"):
+    with pytest.raises(StepFailed, match="cannot be written by this user"):
         places.require_places(settings)
 
 
@@ -149,9 +149,7 @@ def test_a_full_disk_ends_a_night_at_its_beginning_and_a_scarce_one_is_warned_of
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free * 2**30))
     with warnings_kept() as warnings:
         if is_refused:
-            with pytest.raises(
-                EnvironmentUnready, match=r"has 0\.10 GB free and a night needs more than 0\.5"
-            ):
+            with pytest.raises(StepFailed, match=r"has 0\.10 GB free and a night needs more than 0\.5"):
                 places.require_places(settings)
         else:
             places.require_places(settings)

@@ -32,7 +32,7 @@ RULES = {
     "vocabulary/buckets.py": [RULE_TESTS, "tests/segments/test_segment_logic.py"],
     "segments/language/conditions.py": [RULE_TESTS, "tests/segments/test_segment_logic.py", "tests/segments/test_segment_checks.py"],
     "segments/language/operators.py": [RULE_TESTS, "tests/segments/test_segment_logic.py", "tests/segments/test_segment_checks.py"],
-    "vocabulary/contact_rules.py": [RULE_TESTS, "tests/segments/test_one_truth.py", "tests/segments/test_segment_suppression.py"],
+    "vocabulary/contact_rules.py": [RULE_TESTS, "tests/segments/test_shared_rules.py", "tests/segments/test_segment_suppression.py"],
     "vocabulary/policy.py": [RULE_TESTS, "tests/segments/test_segment_suppression.py", "tests/segments/test_segment_decisions.py"],
     "identity/joining/limits.py": ["tests/identity/joining/test_case_book.py", "tests/identity/joining/test_guards.py"],
     "identity/joining/constraints.py": ["tests/identity/joining/test_case_book.py", "tests/identity/joining/test_guards.py"],

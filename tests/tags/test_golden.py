@@ -575,8 +575,9 @@ def test_the_macro_spark_duckdb_and_python_have_one_bucket(answers):
         macro + """{{ bucket("'EXP-WEALTH-01'", "one_id") }}"""
     )
     people = range(1_000_000_000_001, 1_000_000_000_501)
+    by_spark = salted_bucket_sql("'EXP-WEALTH-01'", "one_id")
     rows = spark.sql(
-        f"select one_id, {sql.render()} as macro, {salted_bucket_sql("'EXP-WEALTH-01'", 'one_id')} as spark from range({people[0]}, {people[-1] + 1}) t(one_id)"
+        f"select one_id, {sql.render()} as macro, {by_spark} as spark from range({people[0]}, {people[-1] + 1}) t(one_id)"
     ).collect()
     expected = [(one_id, bucket("EXP-WEALTH-01", one_id)) for one_id in people]
     assert sorted((row.one_id, row.macro) for row in rows) == expected

@@ -18,11 +18,11 @@ from lakehouse.tables.lake import open_lake
 D = dt.date(2026, 11, 18)
 YESTERDAY = D - dt.timedelta(days=1)
 FEED = (Path(__file__).parents[3] / "examples/bank/feeds/marketing_receipts.yml").read_text()
-HEADER = "receipt_id,run_id,destination,recipient_key,segment,channel,status,event_at\n"
+HEADER = "receipt_id,run_id,destination,recipient_key,segment,channel,purpose,status,event_at\n"
 
 
 def receipt(number: object, run: str, key: str, destination: str = "engine") -> str:
-    return f"{number},{run},{destination},{key},rich,SMS,SENT,2026-11-18T10:00:00+08:00\n"
+    return f"{number},{run},{destination},{key},rich,SMS,marketing,SENT,2026-11-18T10:00:00+08:00\n"
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ class Bank:
         text = spec("x", body).replace("[SMS, PUSH]", f"[{', '.join(CHANNELS)}]")
         file.write_text(text.replace("format: parquet", "format: parquet, valid_hours: 24"))
         compiled = compile_leaf_table([read_segment(file)], business_date=D, policy=self.policy)
-        with open_alone(self.lake.settings.time_zone) as desk:
+        with open_alone(self.lake.settings.time_zone, folders=[self.lake.settings.lake]) as desk:
             leaves = make_leaf_table(self.lake, desk, compiled, {}, D, engine="duckdb")
             rows = desk.arrow(f"SELECT * FROM {leaves.rows}").to_pylist()
             arms = read_earlier_nights(self.lake, desk, D).arms
@@ -171,7 +171,7 @@ class Bank:
             for file in (PROJECT / "macros").glob("*.sql")
             if file.name not in ("tests.sql", "source.sql")
         ]
-        with open_alone(self.lake.settings.time_zone) as desk:
+        with open_alone(self.lake.settings.time_zone, folders=[self.lake.settings.lake]) as desk:
             relations: dict[str, str] = {}
 
             def source(database: str, table: str) -> str:
