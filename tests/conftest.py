@@ -60,7 +60,7 @@ def spark(tmp_path_factory):
     from lakehouse.settings.settings import load_settings
 
     folder = tmp_path_factory.mktemp("session")
-    (folder / "cdp.yml").write_text("spark: {cores: 2, driver_memory: 2g, shuffle_partitions: 2}\n")
+    (folder / "cdp.yml").write_text("spark: {cores: 2, driver_memory: 3g, shuffle_partitions: 2}\n")
     yield start_session(load_settings(folder), name="tests")
     stop_session()
 

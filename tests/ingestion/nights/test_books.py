@@ -43,7 +43,7 @@ def feed(tmp_path):
 def counted(feed, counts, records=10):
     """The book of one file of ``records`` records of which the judgement says ``counts``."""
     judgement = SimpleNamespace(
-        feed=feed, maps=table_maps(feed), counts=lambda: {PATH: counts}, refused_rows=lambda: []
+        losses=list, feed=feed, maps=table_maps(feed), counts=lambda: {PATH: counts}, refused_rows=lambda: []
     )
     return count_records(judgement, [SimpleNamespace(file=SimpleNamespace(path=PATH), records=records)])
 

@@ -87,7 +87,7 @@ def test_a_chinese_report_has_no_english_word_of_its_own():
         FACTS.gates,
         FACTS.tag_names,
         FACTS.cluster_sizes,
-        [{"code": "young", "reason": "OPT_OUT", "people": 10}],
+        left_out=[{"code": "young", "reason": "OPT_OUT", "people": 10}],
     )
     html = render_report("店", date(2026, 1, 5), SUMMARY | {"warnings": ["文件迟到"]}, facts, language="zh")
     assert '<html lang="zh-CN">' in html
