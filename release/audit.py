@@ -25,19 +25,19 @@ def audit(locks: list[Path], *options: str) -> tuple[int, list[str]]:
         "--format", "json", *files, *(options or ("--vulnerability-service", SERVICE)),
     ]  # fmt: skip
     process = subprocess.run(command, capture_output=True, text=True, check=False)
-    wanted = {pin.name for lock in locks for pin in read_pins(lock) if pin.is_wanted}
+    names = {pin.name for lock in locks for pin in read_pins(lock) if pin.is_wanted}
     try:
         answers = json.loads(process.stdout)["dependencies"]
     except (json.JSONDecodeError, KeyError, TypeError):
         lines = [line for line in process.stderr.splitlines() if line.strip()]
         cause = lines[-1].strip()[:300] if lines else "it said nothing"
         return 2, [
-            f"The source of advisories could not be asked, so nothing is known of {len(wanted)} pins: {cause}"
+            f"The source of advisories could not be asked, so nothing is known of {len(names)} pins: {cause}"
         ]
-    return _judged(answers, wanted)
+    return _outcome(answers, names)
 
 
-def _judged(answers: list[dict[str, Any]], wanted: set[str]) -> tuple[int, list[str]]:
+def _outcome(answers: list[dict[str, Any]], names: set[str]) -> tuple[int, list[str]]:
     faults = [
         f"{answer['name']} {answer['version']}: {fault['id']}"
         + (f", mended in {', '.join(fault['fix_versions'])}" if fault["fix_versions"] else ", not mended yet")
@@ -45,7 +45,7 @@ def _judged(answers: list[dict[str, Any]], wanted: set[str]) -> tuple[int, list[
         for fault in answer.get("vulns", [])
     ]
     checked = {answer["name"] for answer in answers if "skip_reason" not in answer}
-    unknown = sorted(wanted - checked)
+    unknown = sorted(names - checked)
     sentences = list(faults)
     if unknown:
         sentences.append(f"Nothing is known of {len(unknown)} pins, the first is {unknown[0]}")

@@ -82,8 +82,8 @@ def test_the_installed_product_is_the_one_that_runs(cdp):
 
 
 def test_the_minimal_example_runs_from_an_empty_folder_to_verified_audiences(cdp):
-    made = cdp("init", "a shop", "--example", "minimal")
-    assert made.returncode == 0 and "cd 'a shop'" in made.stdout, made.stderr
+    answer = cdp("init", "a shop", "--example", "minimal")
+    assert answer.returncode == 0 and "cd 'a shop'" in answer.stdout, answer.stderr
     night = cdp("nightly", "--date", "2026-01-05", "--workspace", "a shop")
     assert night.returncode == 0, night.stderr
     assert json.loads(night.stdout.splitlines()[-1])["status"] == "published"

@@ -64,8 +64,8 @@ def test_the_control_group_ends_before_its_last_bucket():
     """5 percent are the buckets 0 to 499; an arm of an earlier night stays."""
     arm = control_sql("GCG-2026H2", Policy(), "arms")
     people = {bucket("GCG-2026H2", one_id): one_id for one_id in range(1, 200_000)}
-    wanted = {0: "CONTROL", 499: "CONTROL", 500: "TREATED", 9999: "TREATED"}
-    rows = ", ".join(f"({people[place]})" for place in wanted)
+    arms = {0: "CONTROL", 499: "CONTROL", 500: "TREATED", 9999: "TREATED"}
+    rows = ", ".join(f"({people[place]})" for place in arms)
     sticky = people[7]
     answers = dict(
         duckdb.connect()
@@ -75,7 +75,7 @@ def test_the_control_group_ends_before_its_last_bucket():
         )
         .fetchall()
     )
-    assert answers == {**{people[place]: name for place, name in wanted.items()}, sticky: "TREATED"}
+    assert answers == {**{people[place]: name for place, name in arms.items()}, sticky: "TREATED"}
 
 
 def test_a_leaf_is_denied_under_an_odd_number_of_negations():
