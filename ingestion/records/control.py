@@ -77,6 +77,8 @@ def _trailer_values(control: Control, layout: Layout, trailer: str | None) -> di
 def _file_values(control: Control, layout: Layout, path: Path) -> dict[Place, Any]:
     """Give the values of the file beside, by place and by name."""
     file = path.with_name(str(control.file_of(path.name)))
+    if not file.is_file():
+        raise InputInvalid(missing_file(file.name))
     try:
         if file.stat().st_size > LARGEST_FILE:
             raise InputInvalid(f"its control file {file.name} is larger than {LARGEST_FILE} bytes")

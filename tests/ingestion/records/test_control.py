@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from datetime import date
 
 import pytest
@@ -140,6 +141,15 @@ def test_a_control_file_that_comes_later_makes_its_file_another_one(fault, tmp_p
         files, _ = find_files(read_feed(tmp_path / "f.yml"), tmp_path / "inbox", until=D)
         feed_hash.append(files[0].sha256)
     assert len(set(feed_hash)) == 3
+
+
+@pytest.mark.timeout(20)
+def test_a_control_that_is_no_file_is_missing_and_nobody_waits_for_it(fault, tmp_path):
+    """A pipe that nobody writes to would hold the night for ever."""
+    folder = tmp_path / "inbox" / "f" / D.isoformat()
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "a.csv.ctl")
+    assert "comes without its control file a.csv.ctl" in str(fault('{file: "{name}.ctl", rows: 1}', LINES))
 
 
 def test_a_control_file_may_not_be_a_link_out_of_the_inbox(fault, tmp_path):
