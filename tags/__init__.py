@@ -24,12 +24,23 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     return computation.build_tags(lake, business_date)
 
 
+def reason_for_spark(settings: Settings) -> str | None:
+    """Give why the workspace's tags need Spark: a model that only Spark can build; else None."""
+    from tags.build import project
+    from tags.compile.compilation import compile_tags
+
+    return project.reason_for_spark(compile_tags(settings.workspace))
+
+
 def tag_contracts(settings: Settings) -> list[Contract]:
     """Read, check and compile a workspace's tags; give the contracts of the wide tag tables.
 
     The first fault raises with file and line. The wide tables can be read by these contracts before they are rebuilt.
     """
+    from tags.build.engine import require_engine
     from tags.build.project import wide_contracts
     from tags.compile.compilation import compile_tags
 
-    return wide_contracts(compile_tags(settings.workspace))
+    compilation = compile_tags(settings.workspace)
+    require_engine(settings, compilation)
+    return wide_contracts(compilation)

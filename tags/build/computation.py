@@ -16,14 +16,25 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.contract import Bound
 from lakehouse.contracts.reading import contract
-from lakehouse.errors import GateStopped, StepFailed
+from lakehouse.errors import GateStopped, StepFailed, memory_refusal
+from lakehouse.expressions.duckdb import function_statements
 from lakehouse.ledger.progress import show_progress
+from lakehouse.query.database import export_tables, write_database
 from lakehouse.query.desk import open_newest, open_scratch
 from lakehouse.query.files import file_paths, parquet_sql
 from lakehouse.query.words import identifier, spark_literal
 from lakehouse.session.parquet import parquet_frame
 from tags.build.causes import cause_of
-from tags.build.project import CURRENT, DAILY, source_tables, wide_contracts, write_project
+from tags.build.engine import Engine, engine_for
+from tags.build.project import (
+    CURRENT,
+    DAILY,
+    DATABASE,
+    SCHEMA,
+    source_tables,
+    wide_contracts,
+    write_project,
+)
 from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags
 from tags.quality import measure_tags
@@ -76,15 +87,17 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     lake.contracts.add(*wide_contracts(compilation))
     lake.create([CURRENT, DAILY, CATALOGUE, QUALITY])
     project = lake.settings.generated / "dbt"
-    write_project(compilation, project)
-    nodes = run_dbt(lake, project, business_date, source_tables(compilation))
-    log.info("%d tags in %d dbt nodes", len(compilation.plan.entries), nodes)
+    write_project(compilation, project, lake.settings)
+    sources = source_tables(compilation)
+    engine = engine_for(lake, compilation, sources)
+    nodes = run_dbt(lake, project, business_date, sources, engine)
+    log.info("%d tags in %d dbt nodes by %s", len(compilation.plan.entries), nodes, engine)
 
     quality = _quality_rows(lake, compilation, business_date)
     money = reconcile(lake) if _has_assets(compilation) else {}
     _judge(lake, quality, money, broken_keys(lake, compilation), business_date)
 
-    frame = _work_rows(lake)
+    frame = _work_rows(lake, engine)
     lake.overwrite(CURRENT, frame)
     lake.replace_partition(DAILY, frame, as_of=business_date)
     _write_rows(lake, CATALOGUE, catalogue_rows(compilation))
@@ -93,12 +106,12 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, nodes, money)
 
 
-def _work_rows(lake: Lake) -> Any:
-    """Give what dbt computed: in memory while the people are few, which spares two Spark jobs, else as Spark's frame."""
+def _work_rows(lake: Lake, engine: Engine) -> Any:
+    """Give what dbt computed: in memory where it fits, which spares two Spark jobs, else as Spark's frame."""
     import pyarrow.parquet as pq
 
     columns = list(lake.contracts.get(CURRENT).columns)
-    if _is_small(lake):
+    if engine == "duckdb" or _is_small(lake):
         return pq.read_table(lake.path(WORK), columns=columns)
     return parquet_frame(lake.spark, lake.path(WORK)).select(*columns)
 
@@ -129,18 +142,22 @@ def child_session(spark: SparkSession, conf: dict[str, str]) -> Iterator[SparkSe
 
 
 def run_dbt(
-    lake: Lake, project: Path, business_date: dt.date, sources: list[str], *, command: tuple[str, ...] = ()
+    lake: Lake,
+    project: Path,
+    business_date: dt.date,
+    sources: list[str],
+    engine: Engine,
+    *,
+    command: tuple[str, ...] = (),
 ) -> int:
     """Run ``dbt build`` (or ``command``) inside this process and give the number of nodes; quiet but for its log file.
 
     A build starts from an empty ``tags_work``: what dbt leaves there is plain Parquet, read once and then copied.
     """
-    from dbt.cli.main import dbtRunner
-
     logs = lake.settings.generated / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     small = not command and _is_small(lake)
-    work = lake.settings.lake / "tags_work"
+    work = lake.settings.lake / SCHEMA
     variables = {
         "business_date": business_date.isoformat(),
         "work_root": spark_literal(str(work))[1:-1],
@@ -148,29 +165,64 @@ def run_dbt(
     }
     arguments = [
         *(command or ("build", "--exclude", "tag:deep", "test_type:unit")),
-        *("--project-dir", str(project), "--profiles-dir", str(project)),
+        *("--target", engine, "--project-dir", str(project), "--profiles-dir", str(project)),
         *("--target-path", str(project / "target"), "--log-path", str(logs)),
         *("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-version-check"),
         *("--vars", json.dumps(variables)),
     ]
     if not command:
-        lake.spark.sql("DROP DATABASE IF EXISTS tags_work CASCADE")
         shutil.rmtree(work, ignore_errors=True)
+    if engine == "duckdb":
+        outcome = _run_in_process(lake, project, sources, arguments, is_build=not command)
+    else:
+        outcome = _run_on_spark(lake, sources, arguments, small=small, is_build=not command)
+    results = list(getattr(outcome.result, "results", None) or [])
+    for result in results:
+        if str(result.status) in ("error", "fail", "runtime error"):
+            raise memory_refusal(RuntimeError(result.message)) or StepFailed(
+                f"the dbt node '{result.node.name}' failed: {cause_of(result.message)}; see {logs / 'dbt.log'}"
+            )
+    if engine == "duckdb" and outcome.success and not command:
+        models = [r.node.name for r in results if r.node.resource_type == "model"]
+        export_tables(lake.settings, project / DATABASE, SCHEMA, models, work)
+    if not outcome.success:
+        raise StepFailed(f"dbt could not run: {cause_of(str(outcome.exception))}; see {logs / 'dbt.log'}")
+    return len(results)
+
+
+def _run_in_process(
+    lake: Lake, project: Path, sources: list[str], arguments: list[str], *, is_build: bool
+) -> Any:
+    """Run dbt on DuckDB, over a database of views made for this night."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    write_database(
+        lake.settings, project / DATABASE, sources, function_statements(), schema=SCHEMA, anew=is_build
+    )
+    folder = Path.cwd()
+    os.chdir(project)  # the profile names the database by where it lies
+    try:
+        return dbtRunner(callbacks=[_show_node]).invoke(arguments)
+    finally:
+        # It would keep the file open, and take the next workspace's for it.
+        DuckDBConnectionManager.close_all_connections()
+        os.chdir(folder)
+
+
+def _run_on_spark(
+    lake: Lake, sources: list[str], arguments: list[str], *, small: bool, is_build: bool
+) -> Any:
+    from dbt.cli.main import dbtRunner
+
+    if is_build:
+        lake.spark.sql(f"DROP DATABASE IF EXISTS {SCHEMA} CASCADE")
     if not small:
         lake.register(sources)
     with child_session(lake.spark, _SMALL_CONF if small else {}) as child:
         if small:
             _view_files(lake, child, sources)
-        outcome = dbtRunner(callbacks=[_show_node]).invoke(arguments)
-    results = list(getattr(outcome.result, "results", None) or [])
-    for result in results:
-        if str(result.status) in ("error", "fail", "runtime error"):
-            raise StepFailed(
-                f"the dbt node '{result.node.name}' failed: {cause_of(result.message)}; see {logs / 'dbt.log'}"
-            )
-    if not outcome.success:
-        raise StepFailed(f"dbt could not run: {cause_of(str(outcome.exception))}; see {logs / 'dbt.log'}")
-    return len(results)
+        return dbtRunner(callbacks=[_show_node]).invoke(arguments)
 
 
 def _show_node(event: Any) -> None:

@@ -16,6 +16,9 @@ import yaml
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import FOLDER as CONTRACTS
 from lakehouse.contracts.reading import build_contract, contract, contract_names
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.settings import Settings
+from tags.build.dialect import duckdb_model_of
 from tags.compile.compilation import Compilation, compile_tags
 from tags.compile.compiler import WIDE_MODEL
 from tags.compile.places import PROJECT
@@ -25,26 +28,35 @@ CURRENT = "tags.customer_tags"
 DAILY = "tags.customer_tags_daily"
 COMPILED = PROJECT / "compiled"
 LINKED = "linked"
+# What the target of DuckDB builds: the same models in its words.
+DUCKDB = "duckdb"
+DATABASE = "tags.duckdb"
+SCHEMA = "tags_work"
+TIME_ZONE = "Asia/Shanghai"
 _SOURCE = re.compile(r"source\(\s*'(\w+)'\s*,\s*'(\w+)'\s*\)")
 
 
-def write_project(compilation: Compilation, folder: Path) -> list[Path]:
+def write_project(compilation: Compilation, folder: Path, settings: Settings) -> list[Path]:
     """Write the dbt project into ``folder`` and give its files; files of tags that are gone are removed.
+
+    Its two targets are ``spark`` and, where every model can be said there, ``duckdb``.
 
     The product's and the site's own models are linked, not named by ``../`` paths: dbt repeats a model's path below
     its target folder, and from there ``../`` would lead out of the workspace.
     """
-    texts = project_files(compilation)
+    texts = project_files(compilation) | {"profiles.yml": _yaml(_profile(settings))}
+    if reason_for_spark(compilation) is None:
+        texts |= duckdb_files(compilation)
     (folder / LINKED).mkdir(parents=True, exist_ok=True)
     for name, source in _links(compilation).items():
         link = folder / LINKED / name
         if not link.is_symlink() or link.readlink() != source:
             link.unlink(missing_ok=True)
             link.symlink_to(source, target_is_directory=True)
-    generated = folder / "models"
-    for old in sorted(generated.rglob("*")) if generated.is_dir() else []:
-        if old.is_file() and old.relative_to(folder).as_posix() not in texts:
-            old.unlink()
+    for generated in (folder / "models", folder / DUCKDB):
+        for old in sorted(generated.rglob("*")) if generated.is_dir() else []:
+            if old.is_file() and old.relative_to(folder).as_posix() not in texts:
+                old.unlink()
     for name, text in texts.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -54,10 +66,13 @@ def write_project(compilation: Compilation, folder: Path) -> list[Path]:
 
 
 def project_files(compilation: Compilation) -> dict[str, str]:
-    """Give the text of every file of the dbt project by its path below the project."""
+    """Give the text of every file of the dbt project by its path below the project, but for the target of DuckDB.
+
+    Its profile is that of a workspace without settings of its own.
+    """
     files = {
         "dbt_project.yml": _yaml(_project(compilation)),
-        "profiles.yml": _yaml(_profile()),
+        "profiles.yml": _yaml(_profile(None)),
         "models/sources.yml": _yaml(_sources(compilation)),
         "models/tags.yml": _yaml(_documentation(compilation)),
         f"models/{WIDE_MODEL}.sql": compilation.writer.wide_sql(),
@@ -67,6 +82,34 @@ def project_files(compilation: Compilation) -> dict[str, str]:
         if scan.aggregated:
             files[f"models/{scan.model}.sql"] = compilation.writer.scan_sql(scan)
     return dict(sorted(files.items()))
+
+
+def duckdb_files(compilation: Compilation) -> dict[str, str]:
+    """Give what the target of DuckDB builds, by path below the project; a model it cannot say raises ``SettingsInvalid``."""
+    files = {
+        f"{DUCKDB}/{name}": duckdb_model_of(name, text) if name.endswith(".sql") else text
+        for name, text in project_files(compilation).items()
+        if name.startswith("models/")
+    }
+    for link, folder in _links(compilation).items():
+        if link == "macros":
+            continue
+        for file in sorted(folder.rglob("*")):
+            if file.suffix not in (".sql", ".yml"):
+                continue
+            text = file.read_text(encoding="utf-8")
+            name = f"{DUCKDB}/{LINKED}/{link}/{file.relative_to(folder).as_posix()}"
+            files[name] = duckdb_model_of(str(file), text) if file.suffix == ".sql" else text
+    return files
+
+
+def reason_for_spark(compilation: Compilation) -> str | None:
+    """Give why only Spark can build the models of a workspace, as one sentence; None where DuckDB can."""
+    try:
+        duckdb_files(compilation)
+    except SettingsInvalid as wrong:
+        return str(wrong)
+    return None
 
 
 def _yaml(tree: Any) -> str:
@@ -86,20 +129,42 @@ def _project(compilation: Compilation) -> dict[str, Any]:
         "version": "1.0.0",
         "config-version": 2,
         "profile": "cdp",
-        "model-paths": ["models", *(f"{LINKED}/{name}" for name in _links(compilation) if name != "macros")],
+        "model-paths": [
+            _of_target(path)
+            for path in ("models", *(f"{LINKED}/{name}" for name in _links(compilation) if name != "macros"))
+        ],
         "macro-paths": [f"{LINKED}/macros"],
         "test-paths": [],
         "seed-paths": [],
         "snapshot-paths": [],
         "analysis-paths": [],
-        "models": {"cdp": {"+file_format": "parquet", "+location_root": "{{ var('work_root') }}"}},
+        "models": {"cdp": {"+file_format": "parquet", "+location_root": "{{ var('work_root', '') }}"}},
         "flags": {"send_anonymous_usage_stats": False, "use_colors": False, "printer_width": 110},
     }
 
 
-def _profile() -> dict[str, Any]:
-    session = {"type": "spark", "method": "session", "schema": "tags_work", "host": "NA", "threads": 2}
-    return {"cdp": {"target": "night", "outputs": {"night": session}}}
+def _of_target(path: str) -> str:
+    return f"{{{{ '{DUCKDB}/' if target.type == 'duckdb' else '' }}}}{path}"
+
+
+def _profile(settings: Settings | None) -> dict[str, Any]:
+    spark = {"type": "spark", "method": "session", "schema": SCHEMA, "host": "NA", "threads": 2}
+    duckdb: dict[str, Any] = {
+        "type": "duckdb",
+        "path": DATABASE,
+        "schema": SCHEMA,
+        "threads": 1,
+        "settings": {
+            "TimeZone": settings.time_zone if settings else TIME_ZONE,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    }
+    if settings and settings.engine.memory:
+        duckdb["settings"]["memory_limit"] = settings.engine.memory
+    if settings and settings.engine.spill:
+        duckdb["settings"]["temp_directory"] = settings.engine.spill
+    return {"cdp": {"target": "duckdb", "outputs": {"duckdb": duckdb, "spark": spark}}}
 
 
 def _sources(compilation: Compilation) -> dict[str, Any]:

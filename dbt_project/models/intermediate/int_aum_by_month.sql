@@ -1,22 +1,31 @@
 {{ config(materialized='ephemeral') }}
 -- A span's balance times the days it shares with a month is what daily rows would sum to, without the daily rows;
 -- days before the first balance count 0 because the month's calendar days divide.
-with months as (
-{%- for back in range(0, 7) %}
+with counted as (
+    select explode(array(0, 1, 2, 3, 4, 5, 6)) as months_back
+),
+
+months as (
     select
-        {{ back }} as months_back,
-        {{ month_start(back) }} as first_day,
-        {{ "date_add(" ~ business_date() ~ ", 1)" if back == 0 else month_start(back - 1) }} as end_day
-    {{ "union all" if not loop.last }}
-{%- endfor %}
+        months_back,
+        add_months(trunc({{ business_date() }}, 'MM'), -months_back) as first_day,
+        case
+            when months_back = 0 then date_add({{ business_date() }}, 1)
+            else add_months(trunc({{ business_date() }}, 'MM'), 1 - months_back)
+        end as end_day
+    from counted
 )
 
 select
     spans.one_id,
     months.months_back,
     cast(
-        sum(spans.balance_base * {{ shared_days('spans.starts_on', 'spans.ends_on', 'months.first_day', 'months.end_day') }})
-        / datediff(months.end_day, months.first_day)
+        sum(
+            spans.balance_base * greatest(
+                0,
+                datediff(least(spans.ends_on, months.end_day), greatest(spans.starts_on, months.first_day))
+            )
+        ) / datediff(months.end_day, months.first_day)
         as decimal(18, 2)
     ) as aum_average
 from {{ ref('int_balance_spans') }} spans

@@ -1,0 +1,620 @@
+"""The language and whole models of Spark SQL in DuckDB's words, with the meaning that Spark gives them.
+
+What the engines name alike is taken over; what they compute in two ways is said by a rule here, by a function of
+``duckdb_functions.sql``, or not at all: a function without an entry in ``MEANINGS`` is refused. The meaning is that of
+Spark without ANSI, as dbt runs it: what cannot be cast is null, a division by zero is null, decimals divide HALF_UP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lakehouse.expressions.tokens import ExpressionInvalid
+from lakehouse.expressions.words import word_set
+from lakehouse.query.words import literal
+
+FUNCTIONS_FILE = Path(__file__).parent / "duckdb_functions.sql"
+
+
+_LITERAL = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_TEMPLATE = re.compile(r"\{(?=[{%#])")
+_MARK = re.compile(r"literal (\d+)")
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2}|.)", re.DOTALL)
+_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
+
+# What both engines name and compute alike: names of sqlglot's classes.
+PLAIN = word_set(
+    "Abs And Or Xor Array ArrayFilter Case Coalesce Count Greatest If Lag Lead Least Lower Max Min Nullif RowNumber Sum",
+    "Avg ArrayAgg TimestampTrunc Transform Trim Upper StartsWith EndsWith Contains Replace Left Right",
+)
+# Whose value is a list, whatever they are given.
+LISTS = word_set(
+    "Array ArrayCompact ArrayDistinct ArrayExcept ArrayFilter ArrayIntersect ArrayRemove ArraySlice ArraySort Flatten",
+    "RegexpSplit Transform",
+)
+
+
+class Untranslatable(ExpressionInvalid):
+    """A text that has no meaning in DuckDB; the message completes a sentence."""
+
+
+def duckdb_query(text: str) -> str:
+    """Give a query of Spark SQL as one of DuckDB; ``Untranslatable`` names what has no meaning there."""
+    import sqlglot
+
+    values: list[str] = []
+    try:
+        tree = sqlglot.parse_one(_LITERAL.sub(lambda match: _mark(match, values), text), dialect="spark")
+    except sqlglot.errors.SqlglotError as wrong:
+        details = getattr(wrong, "errors", None) or [{}]
+        raise Untranslatable(f"cannot be read as Spark SQL ({details[0].get('description')})") from None
+    exp = sqlglot.exp
+    for node in tree.find_all(exp.Literal):
+        if node.is_string and (mark := _MARK.fullmatch(node.this)):
+            node.set("this", values[int(mark[1])])
+    _refuse_unknown(tree)
+    return str(_dialect()().generate(tree, pretty=True))
+
+
+def duckdb_node(node: Any) -> str:
+    """Give a node of sqlglot, whose arguments may be texts of DuckDB already, in DuckDB's words; see ``duckdb_query``."""
+    _refuse_unknown(node)
+    return str(_dialect()().generate(node))
+
+
+def _mark(match: re.Match[str], values: list[str]) -> str:
+    """Give a literal with escapes as a plain one that stands for it: sqlglot reads fewer escapes than Spark."""
+    text = match[0]
+    if text[0] not in "'\"" or ("\\" not in text and "literal " not in text):
+        return text
+    values.append(_unescaped(text[1:-1]))
+    return f"'literal {len(values) - 1}'"
+
+
+def _unescaped(text: str) -> str:
+    """Give the value of a literal's inside as Spark reads it."""
+
+    def value(match: re.Match[str]) -> str:
+        sign = match[1]
+        if sign[0] in "uU" and len(sign) > 1:
+            return chr(int(sign[1:], 16))
+        if len(sign) == 3:
+            return chr(int(sign, 8))
+        return match[0] if sign in "%_" else _ESCAPES.get(sign, sign)
+
+    return _ESCAPE.sub(value, text.replace("''", "'"))
+
+
+def _refuse_unknown(tree: Any) -> None:
+    from sqlglot import exp
+
+    for node in tree.find_all(exp.Func):
+        name = type(node).__name__
+        if not isinstance(node, exp.Anonymous) and name not in PLAIN and type(node) not in _rules():
+            raise Untranslatable(f"uses {node.sql_name().lower()}(), which the engine duckdb does not have")
+
+
+def function_statements() -> list[str]:
+    """Give the statements that make Spark's functions known to a DuckDB database."""
+    text = FUNCTIONS_FILE.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
+    return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]
+
+
+def _call(name: str, *parts: str) -> Callable[[Any, Any], str]:
+    """Give a rule that writes a call of ``name`` with the parts of a node in this order."""
+
+    def rule(generator: Any, node: Any) -> str:
+        return _call_sql(generator, name, *(node.args.get(part) for part in parts))
+
+    return rule
+
+
+def _call_sql(generator: Any, name: str, *arguments: Any) -> str:
+    return f"{name}({', '.join(generator.sql(a) for a in arguments if a is not None)})"
+
+
+def _divided(generator: Any, node: Any) -> str:
+    return _call_sql(generator, "spark_div", node.this, node.expression)
+
+
+def _cast(generator: Any, node: Any) -> str:
+    from sqlglot import exp
+
+    kind = node.args["to"]
+    value = generator.sql(node.this)
+    word = kind.this
+    if isinstance(node.this, exp.Null):
+        return f"CAST(NULL AS {generator.sql(kind)})"
+    if word in (exp.DataType.Type.INT, exp.DataType.Type.BIGINT, exp.DataType.Type.SMALLINT):
+        inner = node.this.unnest()
+        if not isinstance(inner, (exp.Count, exp.DateDiff, exp.ArraySize)):
+            is_strict = isinstance(node, exp.TryCast) and node.args.get("safe")
+            value = f"{'spark_whole_number' if is_strict else 'spark_whole'}({value})"
+        return f"TRY_CAST({value} AS {generator.sql(kind)})"
+    if word in (exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR):
+        return f"spark_text({value})"
+    if word == exp.DataType.Type.DATE:
+        return f"spark_date({value})"
+    return f"TRY_CAST({value} AS {generator.sql(kind)})"
+
+
+def _lambda(generator: Any, node: Any) -> str:
+    names = ", ".join(generator.sql(name) for name in node.expressions)
+    return f"LAMBDA {names} : {generator.sql(node.this)}"
+
+
+def _exists(generator: Any, node: Any) -> str:
+    from sqlglot import exp
+
+    condition = node.args.get("expression")
+    if condition is None and isinstance(node.this, (exp.Query, exp.Subquery)):
+        return f"EXISTS{generator.wrap(node)}"
+    names = ", ".join(generator.sql(name) for name in condition.expressions)
+    values, test = generator.sql(node.this), generator.sql(condition.this)
+    return (
+        f"CASE WHEN {values} IS NULL THEN NULL WHEN len(list_filter({values}, LAMBDA {names} : {test})) > 0 THEN true"
+        f" WHEN len(list_filter({values}, LAMBDA {names} : ({test}) IS NULL)) > 0 THEN NULL ELSE false END"
+    )
+
+
+def _winner(name: str) -> Callable[[Any, Any], str]:
+    """Give the rule of ``max_by`` and ``min_by``: nulls of an order are its smallest, as Spark has it."""
+
+    def rule(generator: Any, node: Any) -> str:
+        return f"{name}({generator.sql(node.this)}, {_order(generator, node.expression)})"
+
+    return rule
+
+
+def _order(generator: Any, node: Any) -> str:
+    from sqlglot import exp
+
+    if isinstance(node, exp.Case):
+        copy = node.copy()
+        for branch in copy.args["ifs"]:
+            if isinstance(branch.args["true"], exp.Struct):
+                branch.set("true", exp.Var(this=_order(generator, branch.args["true"])))
+        return str(generator.sql(copy))
+    if not isinstance(node, exp.Struct):
+        return str(generator.sql(node))
+    parts = [part.expression if isinstance(part, exp.PropertyEQ) else part for part in node.expressions]
+    sides = (generator.sql(part) for part in parts)
+    return f"ROW({', '.join(f'({side}) IS NOT NULL, {side}' for side in sides)})"
+
+
+def _set(generator: Any, node: Any) -> str:
+    value = generator.sql(node.this)
+    return f"coalesce(array_agg(DISTINCT {value}) FILTER (WHERE ({value}) IS NOT NULL), [])"
+
+
+def _size(generator: Any, node: Any) -> str:
+    from sqlglot import exp
+
+    if isinstance(node.this, exp.ArrayUniqueAgg):
+        return f"count(DISTINCT {generator.sql(node.this.this)})"
+    return _call_sql(generator, "spark_size", node.this)
+
+
+def _concat(generator: Any, node: Any) -> str:
+    """Join texts, or lists where one of the parts is seen to be a list."""
+    if any(type(part.unnest()).__name__ in LISTS or _is_list_call(part) for part in node.expressions):
+        return f"({' || '.join(generator.sql(part) for part in node.expressions)})"
+    return f"({' || '.join(f'spark_text({generator.sql(part)})' for part in node.expressions)})"
+
+
+def _is_list_call(node: Any) -> bool:
+    from sqlglot import exp
+
+    return isinstance(node, exp.Anonymous) and str(node.this).lower() == "array_union"
+
+
+def _trunc_date(generator: Any, node: Any) -> str:
+    unit = node.args["unit"]
+    return f"spark_trunc({generator.sql(node.this)}, '{unit.name.lower()}')"
+
+
+def _sha2(generator: Any, node: Any) -> str:
+    length = node.args.get("length")
+    if length is not None and length.name not in ("0", "256"):
+        raise Untranslatable(
+            "uses sha2() with another length than 256, which the engine duckdb does not have"
+        )
+    return _call_sql(generator, "sha256", node.this)
+
+
+def _date_add(generator: Any, node: Any) -> str:
+    if str(node.args.get("unit") or "DAY").upper() != "DAY":
+        raise Untranslatable("adds another unit than days, which the engine duckdb does not have")
+    return _call_sql(generator, "spark_date_add", node.this, node.expression)
+
+
+def _replacement(generator: Any, node: Any) -> str:
+    if (removal := _removal_at_end(generator, node)) is not None:
+        return removal
+    pattern, replacement = _pattern(node.expression, only_test=False), node.args.get("replacement")
+    if replacement is None or not replacement.is_string or re.search(r"[$\\]", replacement.name):
+        raise Untranslatable("puts a group into a replacement, which the engine duckdb does not have")
+    return f"regexp_replace({generator.sql(node.this)}, {pattern}, {generator.sql(replacement)}, 'g')"
+
+
+def _removal_at_end(generator: Any, node: Any) -> str | None:
+    """Give what takes away a match at the end; None of another replacement.
+
+    Java's ``$`` also stands before a last line break: what is matched before it goes, and the break stays.
+    """
+    from sqlglot import exp
+
+    pattern, replacement = node.expression, node.args.get("replacement")
+    text = pattern.name if pattern.is_string else ""
+    is_removal = replacement is not None and replacement.is_string and not replacement.name
+    if not is_removal or not text.endswith("$") or re.search(r"[|()\\]|\[\^|\[[^]]*$", text):
+        return None
+    before = _pattern(exp.Literal.string(text[:-1]), only_test=False)
+    return f"regexp_replace({generator.sql(node.this)}, {before[:-1]}({_BREAK})\\z', '\\1', 'g')"
+
+
+def _substring(generator: Any, node: Any) -> str:
+    length = node.args.get("length")
+    name = "spark_substring" if length is not None else "spark_substring_from"
+    return _call_sql(generator, name, node.this, node.args.get("start"), length)
+
+
+def _explode(generator: Any, node: Any) -> str:
+    return _call_sql(generator, "unnest", node.this)
+
+
+def _struct(generator: Any, node: Any) -> str:
+    from sqlglot import exp
+
+    parts = []
+    for at, part in enumerate(node.expressions):
+        if isinstance(part, exp.PropertyEQ):
+            name, value = part.this.name, part.expression
+        else:
+            name, value = part.alias_or_name or f"col{at + 1}", part.unalias()
+        parts.append(f"'{name}': {generator.sql(value)}")
+    return f"{{{', '.join(parts)}}}"
+
+
+def _anonymous(generator: Any, node: Any) -> str:
+    name = str(node.this).lower()
+    if name == "named_struct":
+        pairs = node.expressions
+        fields = (
+            f"{generator.sql(name)}: {generator.sql(value)}"
+            for name, value in zip(pairs[::2], pairs[1::2], strict=True)
+        )
+        return f"{{{', '.join(fields)}}}"
+    if name == "forall":
+        return _forall(generator, node)
+    if name == "regexp" and len(node.expressions) == 2:
+        text, pattern = node.expressions
+        return f"regexp_matches({generator.sql(text)}, {_pattern(pattern, only_test=True)})"
+    if name == "try_to_date" and len(node.expressions) == 2:
+        return _date_by(generator, *node.expressions)
+    if name not in ANONYMOUS:
+        raise Untranslatable(f"uses {name}(), which the engine duckdb does not have")
+    return _call_sql(generator, ANONYMOUS[name], *node.expressions)
+
+
+def _concat_ws(generator: Any, node: Any) -> str:
+    sign, *values = node.expressions
+    return f"array_to_string([{', '.join(f'spark_text({generator.sql(value)})' for value in values)}], {generator.sql(sign)})"
+
+
+def _nvl2(generator: Any, node: Any) -> str:
+    value, yes, no = (generator.sql(node.args[part]) for part in ("this", "true", "false"))
+    return f"CASE WHEN ({value}) IS NOT NULL THEN {yes} ELSE {no} END"
+
+
+def _replace(generator: Any, node: Any) -> str:
+    other = node.args.get("replacement")
+    return f"replace({generator.sql(node.this)}, {generator.sql(node.expression)}, {generator.sql(other) if other else repr('')})"
+
+
+def _forall(generator: Any, node: Any) -> str:
+    values, condition = node.expressions
+    names = ", ".join(generator.sql(name) for name in condition.expressions)
+    values_sql, test = generator.sql(values), generator.sql(condition.this)
+    return (
+        f"CASE WHEN {values_sql} IS NULL THEN NULL WHEN len(list_filter({values_sql}, LAMBDA {names} : NOT ({test}))) > 0 THEN false"
+        f" WHEN len(list_filter({values_sql}, LAMBDA {names} : ({test}) IS NULL)) > 0 THEN NULL ELSE true END"
+    )
+
+
+def _position(generator: Any, node: Any) -> str:
+    if node.args.get("position") is not None:
+        raise Untranslatable("looks for a text from a place on, which the engine duckdb does not have")
+    return _call_sql(generator, "strpos", node.this, node.args.get("substr"))
+
+
+def _pad(generator: Any, node: Any) -> str:
+    filling = node.args.get("fill_pattern")
+    if filling is not None and not filling.name:
+        raise Untranslatable("pads with nothing, which the engine duckdb does not have")
+    side = "lpad" if node.args.get("is_left") else "rpad"
+    return f"{side}({generator.sql(node.this)}, {generator.sql(node.expression)}, {generator.sql(filling) if filling else repr(' ')})"
+
+
+def _trunc_instant(generator: Any, node: Any) -> str:
+    unit = node.args["unit"].name.lower()
+    if unit not in ("year", "quarter", "month", "week", "day", "hour", "minute", "second"):
+        raise Untranslatable(f"truncates to '{unit}', which the engine duckdb does not have")
+    return f"CAST(date_trunc('{unit}', {generator.sql(node.this)}) AS TIMESTAMPTZ)"
+
+
+def _date_of_text(generator: Any, node: Any) -> str:
+    form = node.args.get("format")
+    if form is None:
+        return _call_sql(generator, "spark_date", node.this)
+    return _date_by(generator, node.this, form)
+
+
+def _date_by(generator: Any, value: Any, form: Any) -> str:
+    pattern, format_of_duckdb = _java_format(form)
+    text = generator.sql(value)
+    return (
+        f"CASE WHEN regexp_full_match(spark_text({text}), '{pattern}')"
+        f" THEN CAST(try_strptime(spark_text({text}), '{format_of_duckdb}') AS DATE) END"
+    )
+
+
+_JAVA = {"yyyy": (r"\d{4}", "%Y"), "MM": (r"\d\d", "%m"), "dd": (r"\d\d", "%d"), "HH": (r"\d\d", "%H"), "mm": (r"\d\d", "%M"), "ss": (r"\d\d", "%S")}  # fmt: skip
+
+
+def _java_format(form: Any) -> tuple[str, str]:
+    """Give the regular expression and the ``strftime`` format of a Java format of whole, padded numbers."""
+    text = str(form.name)
+    # sqlglot has turned it already where it knows the function.
+    for name, (_, sign) in _JAVA.items():
+        text = text.replace(f"{sign}strict", name).replace(sign, name)
+    parts = re.findall(r"yyyy|MM|dd|HH|mm|ss|[-/.: ]|.", text)
+    if not form.is_string or not parts or not all(p in _JAVA or p in "-/.: " for p in parts):
+        raise Untranslatable(f"has the format '{text}', which the engine duckdb does not have")
+    return (
+        "".join(_JAVA[p][0] if p in _JAVA else re.escape(p) for p in parts),
+        "".join(_JAVA[p][1] if p in _JAVA else p for p in parts),
+    )
+
+
+def _date_format(generator: Any, node: Any) -> str:
+    _, form = _java_format(node.args["format"])
+    return f"strftime({generator.sql(node.this)}, '{form}')"
+
+
+_SAFE_ESCAPES = frozenset("dw.-/()[]+*?$^|{}\\,:#@ ")
+_BREAK = r"(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?"
+_END = _BREAK + r"\z"
+_ANY = r"[^\n\r\x{85}\x{2028}\x{2029}]"
+
+
+def _pattern(node: Any, *, only_test: bool) -> str:
+    """Give a regular expression of Java's as one of RE2's that matches the same; refuse what the two read in two ways."""
+    if not getattr(node, "is_string", False):
+        raise Untranslatable("has a computed pattern, which the engine duckdb does not have")
+    text, parts, at, in_class = str(node.this), [], 0, False
+    while at < len(text):
+        sign = text[at]
+        if sign == "\\":
+            if text[at + 1 : at + 2] not in _SAFE_ESCAPES or at + 1 == len(text):
+                raise Untranslatable(
+                    f"has \\{text[at + 1 : at + 2]} in a pattern, which the engine duckdb does not have"
+                )
+            parts.append(text[at : at + 2])
+            at += 2
+            continue
+        if in_class:
+            if sign in "[&":
+                raise Untranslatable(
+                    f"has {sign} in a class of a pattern, which the engine duckdb does not have"
+                )
+            in_class = sign != "]"
+        elif sign == "[":
+            in_class = True
+        elif (sign == "(" and text[at + 1 : at + 2] == "?") or (
+            sign == "+" and at and text[at - 1] in "+*?}"
+        ):
+            raise Untranslatable(
+                "has a group or a quantifier of Java's in a pattern, which the engine duckdb does not have"
+            )
+        elif sign == "$" and not only_test:
+            raise Untranslatable(
+                "has $ in a pattern whose match is taken, which the engine duckdb does not have"
+            )
+        parts.append({"$": _END, ".": _ANY}.get(sign, sign) if not in_class else sign)
+        at += 1
+    return literal("".join(parts))
+
+
+def _matches(generator: Any, node: Any) -> str:
+    return f"regexp_matches({generator.sql(node.this)}, {_pattern(node.expression, only_test=True)})"
+
+
+def _extracted(generator: Any, node: Any) -> str:
+    group = node.args.get("group")
+    number = 1 if group is None else group.name
+    return (
+        f"regexp_extract({generator.sql(node.this)}, {_pattern(node.expression, only_test=False)}, {number})"
+    )
+
+
+def _split(generator: Any, node: Any) -> str:
+    if node.args.get("limit") is not None:
+        raise Untranslatable("splits into a number of parts, which the engine duckdb does not have")
+    return f"string_split_regex({generator.sql(node.this)}, {_pattern(node.expression, only_test=False)})"
+
+
+def _sorting(generator: Any, node: Any) -> str:
+    if node.args.get("expression") is not None:
+        raise Untranslatable("sorts by a rule of its own, which the engine duckdb does not have")
+
+    def is_on(part: str, *, otherwise: bool) -> bool:
+        value = node.args.get(part)
+        return otherwise if value is None else bool(value.this)
+
+    if not is_on("asc", otherwise=True):
+        order = "'DESC', 'NULLS LAST'"
+    else:
+        order = f"'ASC', 'NULLS {'FIRST' if is_on('nulls_first', otherwise=False) else 'LAST'}'"
+    return f"list_sort({generator.sql(node.this)}, {order})"
+
+
+def _attempt(sign: str) -> Callable[[Any, Any], str]:
+    def rule(generator: Any, node: Any) -> str:
+        return f"TRY({generator.sql(node.this)} {sign} {generator.sql(node.expression)})"
+
+    return rule
+
+
+def _json_value(generator: Any, node: Any) -> str:
+    path = generator.sql(node.expression)
+    return f"TRY(json_extract_string({generator.sql(node.this)}, {path}))"
+
+
+ANONYMOUS = {
+    "array_union": "spark_array_union",
+    "arrays_overlap": "spark_arrays_overlap",
+    "btrim": "spark_btrim",
+    "bucket": "spark_bucket",
+    "cardinality": "spark_size",
+    "conv": "spark_conv",
+    "find_in_set": "spark_find_in_set",
+    "get": "spark_get",
+    "isnotnull": "spark_is_not_null",
+    "isnull": "spark_is_null",
+    "json_array_length": "spark_json_array_length",
+    "make_date": "spark_make_date",
+    "octet_length": "strlen",
+    "pmod": "spark_pmod",
+    "weekday": "spark_weekday",
+}
+
+# By the class of the node: the function of DuckDB, and the parts of the node that are its arguments.
+CALLS = {
+    "AddMonths": ("spark_add_months", "this", "expression"),
+    "ArrayCompact": ("spark_array_compact", "this"),
+    "ArrayContains": ("spark_array_contains", "this", "expression"),
+    "ArrayDistinct": ("spark_array_distinct", "this"),
+    "ArrayMax": ("list_max", "this"),
+    "ArrayMin": ("list_min", "this"),
+    "ArrayPosition": ("spark_array_position", "this", "expression"),
+    "ArrayRemove": ("spark_array_remove", "this", "expression"),
+    "ArraySlice": ("spark_slice", "this", "start", "end"),
+    "ArrayToString": ("array_to_string", "this", "expression"),
+    "Ascii": ("spark_ascii", "this"),
+    "BitLength": ("bit_length", "this"),
+    "Ceil": ("spark_ceil", "this"),
+    "DateDiff": ("spark_datediff", "this", "expression"),
+    "Day": ("day", "this"),
+    "DayOfMonth": ("day", "this"),
+    "DayOfWeek": ("spark_dayofweek", "this"),
+    "DayOfYear": ("dayofyear", "this"),
+    "Flatten": ("spark_flatten", "this"),
+    "Floor": ("spark_floor", "this"),
+    "Hour": ("hour", "this"),
+    "LastDay": ("last_day", "this"),
+    "Left": ("spark_left", "this", "expression"),
+    "Length": ("length", "this"),
+    "LogicalAnd": ("bool_and", "this"),
+    "LogicalOr": ("bool_or", "this"),
+    "MD5": ("md5", "this"),
+    "Minute": ("minute", "this"),
+    "Month": ("month", "this"),
+    "MonthsBetween": ("spark_months_between", "this", "expression"),
+    "NextDay": ("spark_next_day", "this", "expression"),
+    "Quarter": ("quarter", "this"),
+    "Reverse": ("reverse", "this"),
+    "Right": ("spark_right", "this", "expression"),
+    "Round": ("round", "this", "decimals"),
+    "SHA": ("sha1", "this"),
+    "Second": ("second", "this"),
+    "Sign": ("sign", "this"),
+    "SplitPart": ("split_part", "this", "delimiter", "part_index"),
+    "SubstringIndex": ("spark_substring_index", "this", "delimiter", "count"),
+    "Translate": ("translate", "this", "from_", "to"),
+    "UnixMicros": ("epoch_us", "this"),
+    "UnixMillis": ("epoch_ms", "this"),
+    "UnixSeconds": ("spark_unix_seconds", "this"),
+    "WeekOfYear": ("weekofyear", "this"),
+    "Year": ("year", "this"),
+}
+
+
+def _text_literal(generator: Any, node: Any) -> str:
+    """Give a literal in which dbt sees no template, whatever it holds."""
+    if not node.is_string:
+        return str(node.this)
+    return _TEMPLATE.sub("' || chr(123) || '", literal(node.this))
+
+
+@cache
+def _dialect() -> Any:
+    from sqlglot.dialects.duckdb import DuckDB
+
+    generator = type(
+        "Generator", (DuckDB.Generator,), {"TRANSFORMS": {**DuckDB.Generator.TRANSFORMS, **_rules()}}
+    )
+    return type("SparkInDuckDB", (DuckDB,), {"Generator": generator})
+
+
+@cache
+def _rules() -> dict[Any, Callable[[Any, Any], str]]:
+    from sqlglot import exp
+
+    calls = {getattr(exp, name): _call(*call) for name, call in CALLS.items()}
+    return calls | {
+        exp.Anonymous: _anonymous,
+        exp.ArgMax: _winner("arg_max_null"),
+        exp.ArgMin: _winner("arg_min_null"),
+        exp.ArrayExcept: _both_lists("spark_array_except"),
+        exp.ArrayIntersect: _both_lists("spark_array_intersect"),
+        exp.ArraySize: _size,
+        exp.ArrayUniqueAgg: _set,
+        exp.ArraySort: _sorting,
+        exp.Cast: _cast,
+        exp.Concat: _concat,
+        exp.ConcatWs: _concat_ws,
+        exp.DateTrunc: _trunc_date,
+        exp.Div: _divided,
+        exp.Exists: _exists,
+        exp.Explode: _explode,
+        exp.JSONExtractScalar: _json_value,
+        exp.Lambda: _lambda,
+        exp.Literal: _text_literal,
+        exp.Nvl2: _nvl2,
+        exp.Pad: _pad,
+        exp.RegexpExtract: _extracted,
+        exp.RegexpLike: _matches,
+        exp.RegexpReplace: _replacement,
+        exp.RegexpSplit: _split,
+        exp.Replace: _replace,
+        exp.SHA2: _sha2,
+        exp.SafeAdd: _attempt("+"),
+        exp.SafeDivide: _divided,
+        exp.SafeMultiply: _attempt("*"),
+        exp.SafeSubtract: _attempt("-"),
+        exp.StrPosition: _position,
+        exp.Struct: _struct,
+        exp.Substring: _substring,
+        exp.TimeToStr: _date_format,
+        exp.TimeStrToTime: lambda generator, node: str(generator.sql(node.this)),
+        exp.TimestampTrunc: _trunc_instant,
+        exp.TryCast: _cast,
+        exp.TsOrDsAdd: _date_add,
+        exp.TsOrDsToDate: _date_of_text,
+    }
+
+
+def _both_lists(name: str) -> Callable[[Any, Any], str]:
+    def rule(generator: Any, node: Any) -> str:
+        others = [part for part in (node.this, node.args.get("expression"), *node.expressions) if part]
+        if len(others) != 2:
+            raise Untranslatable("compares other than two lists, which the engine duckdb does not have")
+        return _call_sql(generator, name, *others)
+
+    return rule

@@ -1,0 +1,60 @@
+"""A DuckDB file over tables of a lake, for a program that works in one of its own: dbt.
+
+It holds functions and, per table, a view over the files of its version; what that program leaves in it can be taken out
+as Parquet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lakehouse.query.desk import Desk, file_errors, new_connection, newest_sql
+from lakehouse.query.words import identifier, literal
+from lakehouse.settings.settings import Settings
+
+
+def write_database(
+    settings: Settings,
+    file: Path,
+    tables: Iterable[str],
+    functions: Iterable[str],
+    *,
+    schema: str,
+    anew: bool,
+) -> None:
+    """Write the file: ``functions`` are statements, ``tables`` those it shows, ``schema`` is where one may write.
+
+    Unless it is made ``anew``, what a program left in it stays, beside views over the tables as they are now.
+    """
+    for old in (file, file.with_name(f"{file.name}.wal")) if anew else ():
+        old.unlink(missing_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    names = sorted(tables)
+    with _open(settings, file) as desk, file_errors():
+        for statement in functions:
+            desk.connection.execute(statement)
+        for database in sorted({name.partition(".")[0] for name in names} | {schema}):
+            desk.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(database)}")
+        for name in names:
+            desk.connection.execute(
+                f"CREATE OR REPLACE VIEW {_path(*name.split('.'))} AS {newest_sql(settings, name)}"
+            )
+
+
+def export_tables(settings: Settings, file: Path, schema: str, names: Iterable[str], folder: Path) -> None:
+    """Write tables of the file as Parquet into ``folder``, each into a folder of its name."""
+    with _open(settings, file) as desk, file_errors():
+        for name in names:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            desk.connection.execute(
+                f"COPY {_path(schema, name)} TO {literal(str(folder / name / 'part.parquet'))} (FORMAT parquet)"
+            )
+
+
+def _open(settings: Settings, file: Path) -> Desk:
+    return Desk(new_connection(settings.time_zone, database=file, folders=[settings.lake]))
+
+
+def _path(schema: str, name: str) -> str:
+    return f"{identifier(schema)}.{identifier(name)}"
