@@ -35,9 +35,24 @@ def load_feeds(settings: Settings) -> list[Feed]:
 
 def landing_contracts(settings: Settings) -> list[Contract]:
     """Give the contracts of the landing tables of the workspace's feeds; a fault of a feed raises ``SettingsInvalid``."""
+    from ingestion.judging.mapping import require_engine
     from ingestion.records.landing import landing_contract
 
-    return [landing_contract(feed) for feed in load_feeds(settings)]
+    feeds = load_feeds(settings)
+    require_engine(settings, feeds)
+    return [landing_contract(feed) for feed in feeds]
+
+
+def reason_for_spark(settings: Settings) -> str | None:
+    """Give why the workspace's feeds need Spark: an expression that only Spark knows, a table to extract; else None."""
+    from ingestion.judging.mapping import is_exact
+
+    for feed in load_feeds(settings):
+        if feed.extract is not None:
+            return f"the feed {feed.feed} reads a table of another system"
+        if not is_exact(feed, settings.time_zone):
+            return f"the feed {feed.feed} has an expression that only Spark knows"
+    return None
 
 
 def extract_tables(lake: Lake, business_date: date) -> None:

@@ -13,9 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
+from lakehouse.expressions.duckdb import Untranslatable
 from lakehouse.query.words import literal
 
 STRING, BOOL, INT, LONG, DATE, INSTANT, NULL = (
@@ -41,10 +43,6 @@ _INSTANTS = {
 # Texts that are no number and no date to either engine: without any digit, with a letter where a year or day begins.
 _NO_NUMBER = r"[A-Za-z\p{Han}.+\-]*"
 _NO_DATE = r"^($|\d{0,3}[A-Za-z\p{Han}])"
-
-
-class Untranslatable(Exception):
-    """An expression that only Spark may compute."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,8 @@ class Translator:
         """Give the SQL of ``try_cast(given as kind)`` where both engines agree on it."""
         if value.kind in (kind, NULL):
             return value.sql
-        source = _decimal(value.kind)
-        target = _decimal(kind)
+        source = decimal_parts(value.kind)
+        target = decimal_parts(kind)
         if target and source and source[1] <= target[1] and source[0] - source[1] <= target[0] - target[1]:
             return f"CAST({value.sql} AS {kind})"
         if value.kind == INT and kind == LONG:
@@ -90,10 +88,13 @@ class Translator:
             return f"'{value.sql}'"
         if value.kind == STRING:
             return self._from_text(value.sql, kind)
+        return self._from_other(value, kind)
+
+    def _from_other(self, value: Meaning, kind: str) -> str:
         raise Untranslatable(f"{value.kind} as {kind}")
 
     def _from_text(self, sql: str, kind: str) -> str:
-        target = _decimal(kind)
+        target = decimal_parts(kind)
         cast = f"TRY_CAST({sql} AS {kind})"
         if target:
             whole, fraction = target[0] - target[1], target[1]
@@ -132,15 +133,47 @@ class Translator:
             )
         self._guard(sql, *conditions)
 
+    def _letters(self, word: str, text: str) -> str:
+        self._guard(text, f"strlen({text}) = length({text})")  # beyond ASCII the engines' tables differ
+        return f"{word}({text})"
+
+    def _must_be_read(self, value: str, cast: str) -> str:
+        """Give the cast of a value; what a plain cast cannot read is an error, and Spark is the one to say so."""
+        self._guard(value, f"({cast}) IS NOT NULL")
+        return cast
+
+    def _instant_by(self, text: str, form: str) -> str:
+        if form not in _INSTANTS:
+            raise Untranslatable("a format without an offset")
+        cast = f"TRY_CAST({text} AS TIMESTAMPTZ)"
+        self._guard_date(text, cast, _INSTANTS[form], sign="-")
+        return cast
+
+    def _date_by(self, text: str, form: str) -> str:
+        if form == "yyyy-MM-dd":
+            cast = f"TRY_CAST({text} AS DATE)"
+            self._guard_date(text, cast, _ISO_DATE, sign="-")
+            return cast
+        pattern, strptime_format = _date_format(form)
+        cast = f"CAST(try_strptime({text}, '{strptime_format}') AS DATE)"
+        self._guard_date(text, cast, pattern, sign=re.sub("yyyy|MM|dd", "", form)[:1])
+        return cast
+
     def _guard(self, sql: str, *conditions: str) -> None:
         """Let pass null and what meets one of the conditions; the later ones are computed for the rest only."""
         cases = " ".join(f"WHEN {condition} THEN true" for condition in conditions)
         self.guards[f"(CASE WHEN ({sql}) IS NULL THEN true {cases} ELSE false END)"] = None
 
+    def _rule(self, name: str) -> tuple[Callable[[Any, Any], Meaning], set[str]] | None:
+        return _RULES.get(name)
+
     def _of(self, node: Any) -> Meaning:
-        entry = _RULES.get(type(node).__name__)
+        entry = self._rule(type(node).__name__)
         if entry is None:
-            raise Untranslatable(type(node).__name__)
+            is_function = hasattr(node, "sql_name")
+            raise Untranslatable(
+                f"{node.sql_name().lower()}()" if is_function else type(node).__name__.lower()
+            )
         rule, arguments = entry
         for name, value in node.args.items():
             if value not in (None, [], False) and name not in arguments:
@@ -167,7 +200,8 @@ def _parse(text: str) -> Any:
     return sqlglot.parse_one(text, dialect="spark")
 
 
-def _decimal(kind: str) -> tuple[int, int] | None:
+def decimal_parts(kind: str) -> tuple[int, int] | None:
+    """Give precision and scale of ``decimal(p,s)``; None of another kind."""
     match = re.fullmatch(r"decimal\((\d+),(\d+)\)", kind)
     return (int(match[1]), int(match[2])) if match else None
 
@@ -179,8 +213,9 @@ def _same_kind(meanings: Sequence[Meaning]) -> str:
     return kinds.pop() if kinds else NULL
 
 
-def _is_number(kind: str) -> bool:
-    return kind in (INT, LONG) or _decimal(kind) is not None
+def is_number(kind: str) -> bool:
+    """Tell whether a kind is a whole number or a decimal."""
+    return kind in (INT, LONG) or decimal_parts(kind) is not None
 
 
 def _column(at: Translator, node: Any) -> Meaning:
@@ -209,7 +244,7 @@ def _comparison(sign: str) -> Callable[[Translator, Any], Meaning]:
     def rule(at: Translator, node: Any) -> Meaning:
         sides = [at._of(node.this), at._of(node.expression)]
         kinds = {side.kind for side in sides} - {NULL}
-        if len(kinds) > 1 and not all(_is_number(kind) for kind in kinds):
+        if len(kinds) > 1 and not all(is_number(kind) for kind in kinds):
             raise Untranslatable("sides of two kinds")
         return Meaning(f"({sides[0].sql} {sign} {sides[1].sql})", BOOL)
 
@@ -291,9 +326,7 @@ def _trim(at: Translator, node: Any) -> Meaning:
 
 def _case_function(word: str) -> Callable[[Translator, Any], Meaning]:
     def rule(at: Translator, node: Any) -> Meaning:
-        text = at._text(node.this)
-        at._guard(text, f"strlen({text}) = length({text})")  # beyond ASCII the engines' tables differ
-        return Meaning(f"{word}({text})", STRING)
+        return Meaning(at._letters(word, at._text(node.this)), STRING)
 
     return rule
 
@@ -321,15 +354,24 @@ def _cast(at: Translator, node: Any) -> Meaning:
     kind = {"decimal": "decimal(10,0)", "integer": INT}.get(kind, kind)
     value = at._of(node.this)
     cast = at.cast(value, kind)
-    if not node.args.get("safe"):
-        # What a plain cast cannot read is an error, and Spark is the one to say so.
-        at._guard(value.sql, f"({cast}) IS NOT NULL")
-    return Meaning(cast, kind)
+    return Meaning(cast if node.args.get("safe") else at._must_be_read(value.sql, cast), kind)
+
+
+def _literal_day(at: Translator, node: Any) -> Meaning:
+    """Say ``date'2026-11-18'``; other literals of that form are left to Spark."""
+    text, kind = node.this, node.args["to"].sql(dialect="spark").lower()
+    if type(text).__name__ != "Literal" or kind != DATE or not re.fullmatch(_ISO_DATE, str(text.this)):
+        raise Untranslatable("a literal of another kind")
+    try:
+        date.fromisoformat(str(text.this))
+    except ValueError:
+        raise Untranslatable("a day that does not exist") from None
+    return Meaning(f"DATE '{text.this}'", DATE)
 
 
 def _abs(at: Translator, node: Any) -> Meaning:
     value = at._of(node.this)
-    if _decimal(value.kind) is None:
+    if decimal_parts(value.kind) is None:
         raise Untranslatable("abs of another thing than a decimal")
     return Meaning(f"abs({value.sql})", value.kind)
 
@@ -341,20 +383,8 @@ def _call(at: Translator, node: Any) -> Meaning:
     text, form = at._text(arguments[0]), arguments[1]
     if type(form).__name__ != "Literal" or not form.is_string:
         raise Untranslatable("a computed format")
-    if name == "try_to_timestamp":
-        if form.this not in _INSTANTS:
-            raise Untranslatable("a format without an offset")
-        cast = f"TRY_CAST({text} AS TIMESTAMPTZ)"
-        at._guard_date(text, cast, _INSTANTS[form.this], sign="-")
-        return Meaning(cast, INSTANT)
-    if form.this == "yyyy-MM-dd":
-        cast = f"TRY_CAST({text} AS DATE)"
-        at._guard_date(text, cast, _ISO_DATE, sign="-")
-        return Meaning(cast, DATE)
-    pattern, strptime_format = _date_format(str(form.this))
-    cast = f"CAST(try_strptime({text}, '{strptime_format}') AS DATE)"
-    at._guard_date(text, cast, pattern, sign=re.sub("yyyy|MM|dd", "", str(form.this))[:1])
-    return Meaning(cast, DATE)
+    reading, kind = (at._instant_by, INSTANT) if name == "try_to_timestamp" else (at._date_by, DATE)
+    return Meaning(reading(text, str(form.this)), kind)
 
 
 def _date_format(form: str) -> tuple[str, str]:
@@ -398,6 +428,7 @@ _RULES: dict[str, tuple[Callable[[Translator, Any], Meaning], set[str]]] = {
     "Substring": (_substring, {"this", "start", "length"}),
     "Concat": (_concat, {"expressions", "safe"}),
     "DPipe": (_pipes, {"this", "expression", "safe"}),
+    "Cast": (_literal_day, {"this", "to"}),
     "TryCast": (_cast, {"this", "to", "safe"}),
     "Abs": (_abs, {"this"}),
     "Anonymous": (_call, {"this", "expressions"}),

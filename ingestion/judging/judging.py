@@ -1,7 +1,7 @@
 """What becomes of every record: mapped, refused with reasons, or a duplicate; ready to be counted and written.
 
-Records are mapped in this process where ``ingestion.feeds.translation`` is sure of the answer and by Spark elsewhere. The
-result stays at a desk (``ingestion.judging.duplicates.Records``): mapped rows are computed when they are read, never stored.
+Records are mapped in bulk where ``ingestion.feeds.translation`` is sure of the answer, and elsewhere value by value or by
+Spark. The result stays at a desk (``ingestion.judging.duplicates.Records``): mapped rows are computed when they are read, never stored.
 """
 
 from __future__ import annotations
@@ -15,9 +15,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from ingestion.feeds.exact_translation import make_known
 from ingestion.feeds.feeds import Feed
 from ingestion.judging.duplicates import Duplicates, Records, find_duplicates, name_paths, outcome_sql
-from ingestion.judging.mapping import TableMap, duck_type, map_in_process, table_maps, text_hash
+from ingestion.judging.mapping import (
+    TableMap,
+    blame_value,
+    duck_type,
+    exact_map,
+    map_in_process,
+    table_maps,
+    text_hash,
+)
 from ingestion.records.landing import ARRIVED_ON, Nights
 from ingestion.records.record_files import RecordFiles
 from lakehouse.query.desk import Desk, Relation, open_alone
@@ -198,7 +207,8 @@ def judge_records(
     folder: Path,
     nights: Nights,
     *,
-    by_spark: Callable[[RecordFiles, Path], None],
+    by_spark: Callable[[RecordFiles, Path], None] | None = None,
+    zone: str = "UTC",
     earlier_keys: Mapping[str, str],
     earlier_folders: Sequence[Path] = (),
     known_rows: Mapping[str, str] | None = None,
@@ -206,8 +216,8 @@ def judge_records(
 ) -> Judgement:
     """Judge the records that were read into ``folder/records``.
 
-    ``by_spark`` maps records into Parquet in another folder, for what this process must not compute itself;
-    with ``in_process`` false that is everything. ``earlier_keys`` gives, per fact table, DuckDB SQL of the keys that
+    Of records that the quick map is not sure of, and with ``in_process`` false of all, ``by_spark`` makes Parquet in another
+    folder; without it they are mapped value by value (``exact_map``), in the workspace's time ``zone``. ``earlier_keys`` gives, per fact table, DuckDB SQL of the keys that
     earlier nights brought within the feed's days of looking back, from files in ``earlier_folders``. ``known_rows`` gives
     DuckDB SQL of the tables that contracts refer to; a reference to a table that is not given is not checked.
     """
@@ -226,10 +236,16 @@ def judge_records(
             f"JOIN (SELECT _file, _row, {text_hash(feed, maps)} AS text_hash FROM {delivered_records}) r USING (_file, _row)"
         )
 
+    def map_carefully(those: str) -> str:
+        if by_spark is None:
+            return f"SELECT *, len(reasons) = 0 AS is_ok FROM {_map_exactly(desk, those, feed, zone)}"
+        return _mapped_by_spark(folder / "careful", maps)
+
     process_map = map_in_process(feed) if in_process else None
     if process_map is None:
-        by_spark(files, folder / "careful")
-        mapped_sql = _mapped_by_spark(folder / "careful", maps)
+        if by_spark is not None:
+            by_spark(files, folder / "careful")
+        mapped_sql = map_carefully(f"FROM {delivered_records}")
         outcome = keep_outcome(with_text_hash(mapped_sql))
     else:
         mapped_sql, guarded = (
@@ -238,12 +254,14 @@ def judge_records(
         )
         outcome = keep_outcome(guarded)
         if desk.value(f"SELECT count(*) FROM {outcome} WHERE NOT is_sure"):
-            unsure = RecordFiles(feed, folder / "unsure")
             places = f"(SELECT CAST(_file AS VARCHAR) AS _file, _row FROM {outcome} WHERE NOT is_sure)"
-            unsure.folder.mkdir()
-            desk.run(unsure.export_sql(f"FROM {delivered_records} SEMI JOIN {places} USING (_file, _row)"))
-            by_spark(unsure, folder / "careful")
-            careful = _mapped_by_spark(folder / "careful", maps)
+            those = f"FROM {delivered_records} SEMI JOIN {places} USING (_file, _row)"
+            if by_spark is not None:
+                unsure = RecordFiles(feed, folder / "unsure")
+                unsure.folder.mkdir()
+                desk.run(unsure.export_sql(those))
+                by_spark(unsure, folder / "careful")
+            careful = map_carefully(those)
             desk.run(f"DELETE FROM {outcome} WHERE NOT is_sure")
             desk.extend(
                 outcome, outcome_sql(feed, maps, with_text_hash(careful), is_history=nights.is_history)
@@ -257,6 +275,20 @@ def judge_records(
     duplicates = find_duplicates(desk, records, earlier_keys, known_rows or {})
     has_refused = desk.value(f"SELECT count(*) FROM {outcome} WHERE NOT is_ok") > 0
     return Judgement(feed, maps, nights, desk, records, duplicates, has_refused)
+
+
+def _map_exactly(desk: Desk, records: str, feed: Feed, zone: str) -> Relation:
+    """Keep records mapped value by value; ``InputInvalid`` names an expression that fails on a value."""
+    import duckdb
+
+    make_known(desk)
+    try:
+        return desk.keep("careful", exact_map(feed, zone)(records))
+    except (duckdb.InvalidInputException, duckdb.OutOfRangeException, duckdb.ConversionException):
+        fault = blame_value(desk, records, feed, zone)
+        if fault is None:
+            raise
+        raise fault from None
 
 
 def _mapped_by_spark(folder: Path, maps: Sequence[TableMap]) -> str:

@@ -1,7 +1,8 @@
 """From delivered text columns to rows of trusted tables: what a feed's YAML says as SQL over one record.
 
-``mapped_columns`` and ``record_reasons`` say it once for two engines (``Dialect``): Spark, which computes anything, and DuckDB
-in this process for what ``ingestion.feeds.translation`` can say exactly. Per table ``k`` and entry ``i`` a record has
+``mapped_columns`` and ``record_reasons`` say it once for every engine (``Dialect``): Spark, which computes anything; DuckDB in
+bulk, for records of which ``ingestion.feeds.translation`` is sure; and DuckDB value by value, for the others
+(``ingestion.feeds.exact_translation``). Per table ``k`` and entry ``i`` a record has
 the typed columns ``m<k>_<i>__<column>`` (those the feed maps), ``in<k>_<i>`` (whether it has that row), and ``order<k>``
 where the feed orders rows of one key; ``reasons`` why it is refused; and ``losses``, the values of optional columns that are
 left empty because they cannot be held, as ``<reason>:<table>.<column>`` (null where there are none). What several records say of one key is for
@@ -12,19 +13,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ingestion.feeds.exact_translation import ExactTranslator
 from ingestion.feeds.feeds import Feed, key_policy
-from ingestion.feeds.translation import DATE, LONG, STRING, Translator, Untranslatable
+from ingestion.feeds.translation import DATE, LONG, STRING, Translator
 from ingestion.records.record_files import numbered_column, numbered_columns
 from lakehouse.contracts.contract import Column, Contract
 from lakehouse.contracts.reading import contract
-from lakehouse.errors import InputInvalid
+from lakehouse.errors import InputInvalid, SettingsInvalid
+from lakehouse.expressions.duckdb import Untranslatable
 from lakehouse.expressions.expression import parse_expression
 from lakehouse.query import words
-from lakehouse.query.desk import Relation
+from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.words import literal, spark_identifier, spark_literal
+from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -141,30 +145,59 @@ def _more_decimals(text: str, scale: int) -> str:
     )
 
 
-def duckdb_dialect(feed: Feed) -> tuple[Dialect, Translator]:
-    """Give the words of DuckDB over the Parquet of a feed's records, and the translator that gathers the guards."""
+def names_of_record(feed: Feed) -> dict[str, tuple[str, str]]:
+    """Give DuckDB's name and the kind of everything that an expression of a feed may name, in lower case."""
     names = {name.lower(): (numbered_column(at), STRING) for at, name in enumerate(feed.columns)}
-    names |= {"_file": ("_file", STRING), "_row": ("_row", LONG), "_business_date": ("_business_date", DATE)}
-    translator = Translator(names)
+    return names | {
+        "_file": ("_file", STRING),
+        "_row": ("_row", LONG),
+        "_business_date": ("_business_date", DATE),
+    }
+
+
+def quick_dialect(feed: Feed) -> tuple[Dialect, Translator]:
+    """Give the words of DuckDB over the Parquet of a feed's records, and the translator that gathers the guards."""
+    translator = Translator(names_of_record(feed))
 
     def value(text: str, column: Column) -> str:
         return f"CAST({translator.cast(translator.meaning(text), column.type)} AS {duck_type(column.type)})"
 
+    return _duckdb_dialect(translator, value), translator
+
+
+def exact_dialect(feed: Feed, zone: str) -> Dialect:
+    """Give the words of DuckDB in which every record can be mapped; see ``ingestion.feeds.exact_translation``."""
+    translator = ExactTranslator(names_of_record(feed), zone=zone)
+
+    def value(text: str, column: Column) -> str:
+        cast = f"CAST({translator.cast(translator.meaning(text), column.type)} AS {duck_type(column.type)})"
+        if column.type in _CALENDAR:
+            first, last = _CALENDAR[column.type]
+            return f"CASE WHEN {cast} BETWEEN {first} AND {last} THEN {cast} END"
+        return cast
+
+    def has_more_decimals(text: str, scale: int) -> str:
+        number = translator.cast(translator.meaning(text), STRING)
+        return f"coalesce(has_more_decimals({number}, {scale}), false)"
+
+    return replace(_duckdb_dialect(translator, value), has_more_decimals=has_more_decimals)
+
+
+def _duckdb_dialect(translator: Translator, value: Callable[[str, Column], str]) -> Dialect:
     def array(texts: Sequence[str]) -> str:
         if not texts:
             return "CAST([] AS VARCHAR[])"
         not_null = f"list_filter([{', '.join(texts)}], lambda r: r IS NOT NULL)"
         return f"list_sort(list_distinct({not_null}))"
 
-    dialect = Dialect(
+    return Dialect(
         expression=lambda text: f"({translator.meaning(text).sql})",
         value=value,
-        name=lambda name: names[name.lower()][0],
+        name=lambda name: translator.names[name.lower()][0],
         text=literal,
         trim=_trim_in_process,
         array=array,
     )
-    return dialect, translator
 
 
 def _trim_in_process(sql: str) -> str:
@@ -350,14 +383,37 @@ def _is_filled(columns: Sequence[str], joiner: str, dialect: Dialect) -> str:
     return "(" + joiner.join(f"coalesce({sql} <> '', false)" for sql in trimmed) + ")"
 
 
+def _map_sql(feed: Feed, dialect: Dialect) -> tuple[list[str], str, str]:
+    """Give the SQL of the mapped columns, and that of the arrays of reasons and of losses."""
+    maps = table_maps(feed)
+    reasons = _reason_array(record_reasons(feed, maps, dialect), dialect)
+    return (
+        mapped_columns(feed, maps, dialect),
+        reasons,
+        _loss_array(value_losses(feed, maps, dialect), dialect),
+    )
+
+
+def exact_map(feed: Feed, zone: str) -> Callable[[str], str]:
+    """Give what makes, of the SQL of records, that of the same as ``map_by_spark``, at a desk that knows ``text_values``.
+
+    ``Untranslatable`` where only Spark can compute it.
+    """
+    columns, reasons, losses = _map_sql(feed, exact_dialect(feed, zone))
+    names = "".join(f"{sql.rpartition(' as ')[2]}, " for sql in columns)
+
+    def map_sql(records: str) -> str:
+        rows = f"SELECT {', '.join(['*', *columns])} FROM ({records})"
+        return f"SELECT _file, _row, _business_date, _night, {names}{reasons} AS reasons, {losses} AS losses FROM ({rows})"
+
+    return map_sql
+
+
 def map_by_spark(records: DataFrame, feed: Feed) -> DataFrame:
     """Give the mapped records as Spark computes them: place, mapped columns, conditions, orders, reasons, losses."""
-    maps, dialect = table_maps(feed), spark_dialect()
-    columns = mapped_columns(feed, maps, dialect)
-    reasons = f"{_reason_array(record_reasons(feed, maps, dialect), dialect)} as reasons"
+    columns, reasons, losses = _map_sql(feed, spark_dialect())
     names = [f"`{sql.rpartition(' as ')[2]}`" for sql in columns]
-    losses = f"{_loss_array(value_losses(feed, maps, dialect), dialect)} as losses"
-    rows = records.selectExpr("*", *columns).selectExpr("*", reasons, losses)
+    rows = records.selectExpr("*", *columns).selectExpr("*", f"{reasons} as reasons", f"{losses} as losses")
     return rows.selectExpr("_file", "_row", "_business_date", "_night", *names, "reasons", "losses")
 
 
@@ -424,7 +480,7 @@ class ProcessMap:
 def map_in_process(feed: Feed) -> ProcessMap | None:
     """Give the same as ``map_by_spark`` in this process; None where only Spark can compute it."""
     maps = table_maps(feed)
-    dialect, translator = duckdb_dialect(feed)
+    dialect, translator = quick_dialect(feed)
     try:
         columns = mapped_columns(feed, maps, dialect)
         reasons = record_reasons(feed, maps, dialect)
@@ -458,6 +514,62 @@ def blame_analysis(records: DataFrame, feed: Feed) -> None:
             raise feed.fault(f"Spark refuses the expression of {what} ({condition})", *path) from None
 
 
+def is_exact(feed: Feed, zone: str) -> bool:
+    """Tell whether every record of a feed can be mapped value by value in this process."""
+    try:
+        exact_map(feed, zone)
+    except Untranslatable:
+        return False
+    return True
+
+
+def require_engine(settings: Settings, feeds: Sequence[Feed]) -> None:
+    """Raise ``SettingsInvalid`` where the settings name the engine duckdb and an expression cannot be said in its words."""
+    if settings.engine.name != "duckdb":
+        return
+    for feed in feeds:
+        if not is_exact(feed, settings.time_zone):
+            raise _fault_of_engine(feed, settings.time_zone)
+
+
+def _fault_of_engine(feed: Feed, zone: str) -> SettingsInvalid:
+    dialect = exact_dialect(feed, zone)
+    for what, text, path in _all_expressions(feed):
+        try:
+            dialect.expression(text)
+        except Untranslatable as wrong:
+            return feed.fault(
+                f"the engine duckdb cannot compute the expression of {what} ({wrong}); `engine: auto` gives it to Spark",
+                *path,
+            )
+    return feed.fault("the engine duckdb cannot compute what the feed says; `engine: auto` gives it to Spark")
+
+
+def blame_value(desk: Desk, records: str, feed: Feed, zone: str) -> InputInvalid | None:
+    """Give the error that names the column whose expression failed on the delivered values at a desk, if one does."""
+    import duckdb
+
+    dialect = exact_dialect(feed, zone)
+    for what, text, path in _all_expressions(feed):
+        try:
+            desk.rows(
+                f"SELECT max(CAST({dialect.expression(text)} AS VARCHAR)) FROM ({records}) WHERE _problem IS NULL"
+            )
+        except duckdb.Error:
+            return _failed_expression(feed, what, path, "a value that the cast cannot read")
+    return None
+
+
+def _failed_expression(feed: Feed, what: str, path: tuple[str | int, ...], condition: str) -> InputInvalid:
+    fault = feed.fault("", *path)
+    return InputInvalid(
+        f"the expression of {what} failed on a delivered value ({condition}); "
+        "use the try_… form of the function, so that such records are refused one by one",
+        file=fault.file,
+        line=fault.line,
+    )
+
+
 def blame_expression(records: DataFrame, feed: Feed) -> InputInvalid | None:
     """Give the error that names the column whose expression failed on the delivered values, if one does."""
     from pyspark.errors import PySparkException
@@ -469,18 +581,12 @@ def blame_expression(records: DataFrame, feed: Feed) -> InputInvalid | None:
             ).collect()
         except PySparkException as again:
             condition = str(again.getCondition() or "an error")
-            fault = feed.fault("", *path)
-            return InputInvalid(
-                f"the expression of {what} failed on a delivered value ({condition}); "
-                "use the try_… form of the function, so that such records are refused one by one",
-                file=fault.file,
-                line=fault.line,
-            )
+            return _failed_expression(feed, what, path, condition)
     return None
 
 
 def _all_expressions(feed: Feed) -> list[tuple[str, str, tuple[str | int, ...]]]:
-    """Give every expression of a feed: what it is, its text, and where it stands."""
+    """Give every expression of a feed: what it is, its text (of a column as what the column holds), and where it stands."""
     expressions: list[tuple[str, str, tuple[str | int, ...]]] = []
     for at, rule in enumerate(feed.row_rules):
         expressions.append((f"row rule {rule.rule}", rule.refuse_when, ("row_rules", at, "refuse_when")))

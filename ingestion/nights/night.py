@@ -240,7 +240,7 @@ def _write_table(lake: Lake, work: FeedWork, judgement: Judgement, table: mappin
         return
     mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
     rows: Any
-    if work.record_count * len(table.entries) <= MOST_ROWS:
+    if not lake.is_for_spark(is_large=work.record_count * len(table.entries) > MOST_ROWS):
         rows = judgement.accepted_rows(table).read_all().drop_columns(["_feed"])
     else:
         files = judgement.accepted_files(table, work.folder / f"states{table.index}")

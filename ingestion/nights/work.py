@@ -114,7 +114,7 @@ def read_all(lake: Lake, works: Sequence[FeedWork]) -> None:
 
 
 def _read(lake: Lake, work: FeedWork, files: Sequence[DeliveredFile], first: int) -> list[FileReading]:
-    if work.is_large and lake.is_on_cluster:
+    if work.is_large and lake.is_on_cluster and lake.is_for_spark(is_large=True):
         return read_files_by_spark(lake.spark, work.records, files, first)
     return read_files(work.records, files, first)
 
@@ -144,7 +144,7 @@ def _some(paths: Sequence[str]) -> str:
 def analyse_all(lake: Lake, works: Sequence[FeedWork]) -> None:
     """Have Spark analyse what it will be asked for, before the first row is written."""
     loading = [work for work in works if work.choice.load]
-    by_spark = [work for work in loading if not is_in_process(lake, work)]
+    by_spark = [work for work in loading if not is_in_process(lake, work) and is_for_spark(lake, work)]
 
     def analyse(work: FeedWork) -> None:
         start = time.monotonic()
@@ -170,10 +170,17 @@ def frame_by_spark(session: SparkSession, files: RecordFiles, nights: Nights) ->
 
 
 def is_in_process(lake: Lake, work: FeedWork) -> bool:
-    """Tell whether this process maps what it can: not so much of it that a cluster would rather do it."""
+    """Tell whether this process maps in bulk what it is sure of."""
     if mapping.map_in_process(work.feed) is None:
         return False
-    return not (work.is_large and lake.is_on_cluster)
+    return not lake.is_for_spark(is_large=work.is_large)
+
+
+def is_for_spark(lake: Lake, work: FeedWork) -> bool:
+    """Tell whether Spark maps what is not mapped in bulk; the engine duckdb has no feed for which it must."""
+    if lake.is_for_spark(is_large=work.is_large):
+        return True
+    return not mapping.is_exact(work.feed, lake.settings.time_zone)
 
 
 def _quick_session(lake: Lake) -> SparkSession:
@@ -201,7 +208,8 @@ def judge(lake: Lake, work: FeedWork) -> judging.Judgement:
 
     judgement = judging.judge_records(
         work.feed, work.folder, work.nights,
-        by_spark=by_spark, in_process=is_in_process(lake, work),
+        by_spark=by_spark if is_for_spark(lake, work) else None, zone=lake.settings.time_zone,
+        in_process=is_in_process(lake, work),
         earlier_keys={table: sql for table, sql in keys.items() if sql is not None},
         earlier_folders=lake.folders,
         known_rows=known_rows(lake, work.feed),

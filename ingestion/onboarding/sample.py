@@ -8,12 +8,13 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ingestion.feeds.feeds import Feed
 from ingestion.inbox.archives import is_archive
 from ingestion.inbox.inbox import DeliveredFile, find_files, newest_member
 from ingestion.judging import judging
+from ingestion.judging.mapping import is_exact
 from ingestion.nights import books
 from ingestion.nights.work import map_into_parquet
 from ingestion.onboarding.masking import masked_text
@@ -23,9 +24,6 @@ from ingestion.records.landing import Nights
 from ingestion.records.record_files import RecordFiles
 from lakehouse.errors import InputInvalid
 from lakehouse.settings.settings import Settings
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 MASKED_LEVELS = ("C2", "C3")
 
@@ -68,7 +66,7 @@ def newest_file(feed: Feed, settings: Settings) -> Path:
 
 
 def check_sample(
-    spark: SparkSession, feed: Feed, path: Path, *, rows: int = 10, show_values: bool = False
+    settings: Settings, feed: Feed, path: Path, *, rows: int = 10, show_values: bool = False
 ) -> Sample:
     """Read and map ``path`` as the feed says; give up to ``rows`` rows per table, personal values masked.
 
@@ -83,7 +81,7 @@ def check_sample(
         fault = readings[0].fault
         if fault is not None:
             raise InputInvalid(fault, file=file.path)
-        judgement = stack.enter_context(closing(_judge(spark, feed, folder)))
+        judgement = stack.enter_context(closing(_judge(settings, feed, folder)))
         book = books.count_records(judgement, readings)
         loads = {load.table_name: load for load in book.loads}
         tables = []
@@ -131,13 +129,16 @@ def _day_in(path: Path) -> date:
     return date.fromisoformat(days[-1]) if days else date(2000, 1, 1)
 
 
-def _judge(spark: SparkSession, feed: Feed, folder: Path) -> judging.Judgement:
-    nights = Nights(date.max, date.max)
+def _judge(settings: Settings, feed: Feed, folder: Path) -> judging.Judgement:
+    nights, zone = Nights(date.max, date.max), settings.time_zone
 
     def by_spark(records: RecordFiles, into: Path) -> None:
-        map_into_parquet(spark, records, into, nights)
+        from lakehouse.session.session import start_session
 
-    return judging.judge_records(feed, folder, nights, by_spark=by_spark, earlier_keys={})
+        map_into_parquet(start_session(settings), records, into, nights)
+
+    careful = None if is_exact(feed, zone) else by_spark
+    return judging.judge_records(feed, folder, nights, by_spark=careful, zone=zone, earlier_keys={})
 
 
 def _unmapped(feed: Feed) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ what is Arrow is written without a JVM, and of a reader no more than a few batch
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -22,7 +23,7 @@ from lakehouse.errors import ContractBroken
 from lakehouse.query.desk import newest_sql
 from lakehouse.query.files import open_delta
 from lakehouse.query.words import spark_literal
-from lakehouse.settings.settings import Settings
+from lakehouse.settings.settings import Settings, is_cluster
 from lakehouse.states.rule import Change, Mode, Scope, StateCounts, check_state
 from lakehouse.tables.commits import Commits, condition, contract_errors
 from lakehouse.tables.creation import create_table
@@ -52,6 +53,8 @@ class Lake:
         self._spark = spark
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._starting = threading.Lock()
+        # Told the process of the JVM.
+        self.when_spark_starts: Callable[[int | None], None] = lambda _: None
 
     # -- where and what ------------------------------------------------------------------------------------
 
@@ -60,16 +63,24 @@ class Lake:
         """The Spark session of this process, started when first asked for."""
         with self._starting:
             if self._spark is None:
-                from lakehouse.session.session import start_session
+                from lakehouse.session.session import jvm_pid, start_session
 
                 self._spark = start_session(self.settings)
+                self.when_spark_starts(jvm_pid())
                 self._spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", self.run_id)
             return self._spark
 
     @property
     def is_on_cluster(self) -> bool:
-        """Whether Spark's workers are other machines than this process's."""
-        return not str(self.spark.sparkContext.master).startswith("local")
+        """Whether Spark's workers are other processes than this one; no session is started to find out, but one submitted."""
+        if self._spark is not None or "PYSPARK_GATEWAY_PORT" in os.environ:
+            return not str(self.spark.sparkContext.master).startswith("local")
+        return is_cluster(self.settings)
+
+    def is_for_spark(self, *, is_large: bool) -> bool:
+        """Tell whether Spark does a piece of work: always or never by ``engine``; with ``auto`` the large ones on a cluster."""
+        engine = self.settings.engine.name
+        return engine == "spark" or (engine == "auto" and is_large and self.is_on_cluster)
 
     def path(self, table: str) -> str:
         """Give the folder of a table; ``tags_work`` tables belong to dbt and have no contract."""

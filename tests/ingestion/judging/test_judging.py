@@ -129,7 +129,7 @@ def by_windows(spark, feed, folder, nights, known):
     return refused, twins, tables
 
 
-def by_hashes(spark, feed, folder, nights, known, *, in_process):
+def by_hashes(spark, feed, folder, nights, known, *, in_process, spark_maps=True):
     for left in ("careful", "unsure"):
         shutil.rmtree(folder / left, ignore_errors=True)
     files = {}
@@ -141,7 +141,12 @@ def by_hashes(spark, feed, folder, nights, known, *, in_process):
         map_into_parquet(spark, records, into, nights)
 
     judgement = judging.judge_records(
-        feed, folder, nights, by_spark=by_spark, earlier_keys=files, in_process=in_process
+        feed,
+        folder,
+        nights,
+        by_spark=by_spark if spark_maps else None,
+        earlier_keys=files,
+        in_process=in_process,
     )
     refused = {(r["_file"], r["_row"]): r["reasons"] for r in judgement.refused_rows()}
     twin_rows = judgement.duplicates.twins
@@ -182,6 +187,9 @@ def test_hashes_find_what_windows_find(spark, tmp_path, monkeypatch, name):
         reasons = {reason for of_record in expected[0].values() for reason in of_record}
         assert ("more_decimals:amount" in reasons) is ("trusted.transactions" in feed.tables)
         assert by_hashes(spark, feed, folder, nights, known, in_process=True) == expected
+        for quickly in (True, False):
+            arguments = {"in_process": quickly, "spark_maps": False}
+            assert by_hashes(spark, feed, folder, nights, known, **arguments) == expected
         with monkeypatch.context() as patch:
             # Every hash collides with every other, and Spark maps all of it: dearer, and the same.
             patch.setattr(

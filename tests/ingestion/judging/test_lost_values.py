@@ -56,7 +56,10 @@ LOSSES = {
 }
 
 
-def judged(spark, folder, feed, *, in_process, records=RECORDS):
+WAYS = ["quick, then by Spark", "by Spark", "quick, then one by one", "one by one"]
+
+
+def judged(spark, folder, feed, *, way, records=RECORDS):
     """Give the refused records, the accepted rows by table, and the book."""
     files = RecordFiles(feed, folder / "records")
     nights = Nights(D, D)
@@ -72,7 +75,12 @@ def judged(spark, folder, feed, *, in_process, records=RECORDS):
         map_into_parquet(spark, those, into, nights)
 
     judgement = judging.judge_records(
-        feed, folder, nights, by_spark=by_spark, earlier_keys={}, in_process=in_process
+        feed,
+        folder,
+        nights,
+        by_spark=by_spark if "Spark" in way else None,
+        earlier_keys={},
+        in_process="quick" in way,
     )
     refused = {r["_row"]: r["reasons"] for r in judgement.refused_rows()}
     tables = {t.name: judgement.accepted_rows(t).read_all().to_pylist() for t in judgement.maps}
@@ -90,13 +98,13 @@ def a_feed(folder, text):
     return read_feed(folder / "f.yml")
 
 
-@pytest.mark.parametrize("in_process", [True, False])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "used", ["used", '"try_cast(used as decimal(18,2))"', '"try_cast(used as decimal(30,9))"']
 )
-def test_what_an_optional_column_cannot_hold_is_empty_and_counted(spark, tmp_path, in_process, used):
+def test_what_an_optional_column_cannot_hold_is_empty_and_counted(spark, tmp_path, way, used):
     feed = a_feed(tmp_path, PEOPLE.replace("USED", used))
-    refused, tables, losses = judged(spark, tmp_path, feed, in_process=in_process)
+    refused, tables, losses = judged(spark, tmp_path, feed, way=way)
     assert refused == {5: ["unreadable:deceased_on"]}
     assert losses == LOSSES
     people = {r["source_key"]: (r["gender"], str(r["birth_date"])) for r in tables["trusted.customers"]}
@@ -110,11 +118,11 @@ def test_what_an_optional_column_cannot_hold_is_empty_and_counted(spark, tmp_pat
     assert {r["value"] for r in tables["trusted.identifier_observations"]} == {"138", "139", "137", "135"}
 
 
-@pytest.mark.parametrize("in_process", [True, False])
-def test_a_feed_may_refuse_records_for_such_values_or_round_them(spark, tmp_path, in_process):
+@pytest.mark.parametrize("way", WAYS)
+def test_a_feed_may_refuse_records_for_such_values_or_round_them(spark, tmp_path, way):
     text = PEOPLE.replace("USED", "used")
     feed = a_feed(tmp_path, f"{text}unreadable: {{refuse: [birth_date]}}\ndecimals: round\n")
-    refused, tables, losses = judged(spark, tmp_path, feed, in_process=in_process)
+    refused, tables, losses = judged(spark, tmp_path, feed, way=way)
     assert refused == {
         2: ["unreadable:birth_date"], 3: ["unreadable:birth_date"], 5: ["unreadable:deceased_on"],
     }  # fmt: skip
@@ -122,9 +130,7 @@ def test_a_feed_may_refuse_records_for_such_values_or_round_them(spark, tmp_path
     assert {str(r["credit_limit"]) for r in tables["trusted.cards"]} == {"100.50", "None", "1.00"}
     again = tmp_path / "all"
     again.mkdir()
-    refused, _, losses = judged(
-        spark, again, a_feed(again, f"{text}unreadable: {{refuse: all}}\n"), in_process=in_process
-    )
+    refused, _, losses = judged(spark, again, a_feed(again, f"{text}unreadable: {{refuse: all}}\n"), way=way)
     assert (sorted(refused), losses) == ([2, 3, 4, 5, 6], {})
     assert refused[3] == [
         "more_decimals:credit_limit", "more_decimals:used_amount", "not_allowed:gender", "unreadable:birth_date",

@@ -137,7 +137,7 @@ def test_hundreds_of_mutants_of_delivered_files_are_read_or_refused(delivery, tm
 
 @pytest.mark.slow
 @pytest.mark.parametrize("round_", range(6))
-def test_a_night_of_mutants_goes_on_and_its_books_balance(delivery, make_workspace, spark, round_):
+def test_a_night_of_mutants_goes_on_and_its_books_balance(delivery, make_workspace, round_):
     files, day = delivery
     workspace = make_workspace()
     shutil.copytree(BANK / "feeds", workspace / "feeds")
@@ -150,7 +150,7 @@ def test_a_night_of_mutants_goes_on_and_its_books_balance(delivery, make_workspa
         target.parent.mkdir(parents=True, exist_ok=True)
         _, mutant = next(mutants(file.read_bytes(), zlib.crc32(f"{name} {round_}".encode()), 1))
         target.write_bytes(mutant)
-    lake = open_lake(load_settings(workspace), spark=spark)
+    lake = open_lake(load_settings(workspace))
     try:
         result = ingestion.ingest(lake, date.fromisoformat(day))
     except GateStopped:

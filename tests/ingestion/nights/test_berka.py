@@ -18,7 +18,7 @@ D = date(1994, 3, 30)
 
 
 @pytest.fixture
-def berka(shared_data, spark, tmp_path):
+def berka(shared_data, tmp_path):
     """The example workspace, copied, its inbox the third-party folder, with its night of ingestion done."""
     if not (shared_data / "berka" / "trans.asc").is_file():
         pytest.skip("the Berka files are not beside the checkout")
@@ -29,7 +29,7 @@ def berka(shared_data, spark, tmp_path):
         (example / "cdp.yml").read_text().replace("../../../shared/data/berka", str(shared_data / "berka"))
     )
     (workspace / "cdp.yml").write_text(settings)
-    lake = open_lake(load_settings(workspace), spark=spark)
+    lake = open_lake(load_settings(workspace))
     lake.result = ingestion.ingest(lake, D)
     return lake
 

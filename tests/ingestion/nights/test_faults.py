@@ -103,13 +103,13 @@ def test_a_faulty_delivery_stops_the_night_in_one_sentence(make_workspace, case)
     assert [name for name in written if lake.row_count(name)] == []
 
 
-def test_a_night_takes_what_is_good_and_keeps_the_rest_with_its_reason(make_workspace, spark):
+def test_a_night_takes_what_is_good_and_keeps_the_rest_with_its_reason(make_workspace):
     workspace = make_workspace()
     (workspace / "inbox").mkdir()
     cases = [case for case in CASES if "takes" in case]
     for case in [*cases, *REFUSALS]:
         deliver(workspace, case)
-    lake = open_lake(load_settings(workspace), spark=spark)
+    lake = open_lake(load_settings(workspace))
     result = ingestion.ingest(lake, D)
     summary = result.summary()
     assert_refused_files(lake, result)

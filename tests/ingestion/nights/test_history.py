@@ -87,7 +87,7 @@ TABLES = (
 
 
 @pytest.fixture
-def make_lake(make_workspace, spark):
+def make_lake(make_workspace):
     """A function that gives an empty lake whose inbox holds everything delivered."""
 
     def make(name: str):
@@ -96,7 +96,7 @@ def make_lake(make_workspace, spark):
             file = workspace / "inbox" / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        return open_lake(load_settings(workspace), spark=spark)
+        return open_lake(load_settings(workspace))
 
     return make
 

@@ -112,11 +112,11 @@ BOOKS = (
 
 
 @pytest.fixture
-def bank(make_workspace, spark):
+def bank(make_workspace):
     """An empty lake whose workspace has the two feeds, and a function that delivers a file."""
     workspace = make_workspace({**FEEDS, "cdp.yml": "generate_secrets: true\n"})
     (workspace / "inbox").mkdir()
-    lake = open_lake(load_settings(workspace), spark=spark)
+    lake = open_lake(load_settings(workspace))
 
     def deliver(path: str, text: str | bytes) -> None:
         file = workspace / "inbox" / path
@@ -318,7 +318,7 @@ def test_a_broken_file_is_refused_as_a_whole_and_read_when_it_is_delivered_corre
     ]  # fmt: skip
 
 
-def test_an_expression_spark_refuses_or_that_fails_on_a_value_is_named(bank):
+def test_an_expression_spark_refuses_or_that_fails_on_a_value_is_named(bank, spark):
     file = bank.settings.workspace / "feeds" / "bookings.yml"
     good = file.read_text()
     bad = good.replace("account_id: account\n", "account_id: to_date(account, 1, 2, 3)\n", 1)
@@ -349,18 +349,18 @@ def test_sparks_workers_read_the_same_records(bank, spark, tmp_path):
     assert read[0].num_rows == here.count() == there.count() > 0
 
 
-def test_a_sample_is_checked_without_writing_and_personal_values_keep_their_shape_only(bank, spark):
+def test_a_sample_is_checked_without_writing_and_personal_values_keep_their_shape_only(bank):
     from ingestion.onboarding.sample import check_sample, newest_file
 
     feed = read_feed(bank.settings.workspace / "feeds" / "clients.yml")
     path = newest_file(feed, bank.settings)
-    found = check_sample(spark, feed, path)
+    found = check_sample(bank.settings, feed, path)
     assert found.counts.as_dict() == {"delivered": 9, "accepted": 4, "refused": 4, "duplicates": 1}
     assert found.tables[0].rows[0] == {
         "source": "core", "source_key": "x9", "kind": "customer", "full_name": "xxx", "gender": "F", "birth_date": "9999-99-99",
     }  # fmt: skip
     assert found.refused[0]["raw_text"] == "x9,,9,99999999,999,,x9"
-    assert check_sample(spark, feed, path, show_values=True).tables[0].rows[0]["full_name"] == "Ann"
+    assert check_sample(bank.settings, feed, path, show_values=True).tables[0].rows[0]["full_name"] == "Ann"
     assert found.extra_columns == ("new",)
     assert bank.row_count("trusted.customers") == 0
     assert ("clients/2026-11-18/clients.csv", file_hash(path)) in night.inputs_of_night(bank, D18)
