@@ -98,17 +98,43 @@ _OF_LIBRARIES = re.compile(
 _PATH = re.compile(r"(?:file|directory|from) \"?(/[^\n]*?)\"?(?:#\d+)?(?: to |: )")
 
 
-def disk_refusal(wrong: BaseException) -> StepFailed | None:
-    """Give one sentence for what a disk refused (full, read-only, no right), from Python, Rust or Java; None for all else.
+def refusal(wrong: BaseException) -> StepFailed | None:
+    """Give one sentence for what the machine refused, its memory (``memory_refusal``) or a disk (``disk_refusal``)."""
+    return memory_refusal(wrong) or disk_refusal(wrong)
 
-    What led to an error is looked at, too: a library wraps it, and a ledger on the same disk fails after it.
-    """
+
+def memory_refusal(wrong: BaseException) -> StepFailed | None:
+    """Give one sentence that names the setting to raise where memory ran out, in the JVM or in this process; else None."""
+    for link in _chain(wrong):
+        text = str(link)
+        if re.search(r"OutOfMemoryError|Java heap space|GC overhead limit|Cannot allocate memory", text):
+            setting = "spark.driver_memory (now too small for the JVM)"
+        elif isinstance(link, MemoryError) or "Out of Memory Error" in text:
+            setting = "engine.memory"
+        else:
+            continue
+        return StepFailed(
+            f"memory ran out: raise {setting} in cdp.yml, or give the machine more, then run the same command again; "
+            "a night goes on at the step that failed, and what is published is as it was"
+        )
+    return None
+
+
+def _chain(wrong: BaseException) -> list[BaseException]:
     chain: list[BaseException] = []
     cause: BaseException | None = wrong
     while cause is not None and cause not in chain:
         chain.append(cause)
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    for link in chain:
+    return chain
+
+
+def disk_refusal(wrong: BaseException) -> StepFailed | None:
+    """Give one sentence for what a disk refused (full, read-only, no right), from Python, Rust or Java; None for all else.
+
+    What led to an error is looked at, too: a library wraps it, and a ledger on the same disk fails after it.
+    """
+    for link in _chain(wrong):
         number, place = _disk_answer(link)
         if number in _DISK_REPAIRS:
             where = f" at {place}" if place else ""

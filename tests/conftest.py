@@ -19,7 +19,8 @@ if not hasattr(sys.modules["__main__"], "__file__"):
 
 def pytest_itemcollected(item):
     """Let whatever needs Spark share two processes, whole nights one and the rooms one; others go to the one that is free."""
-    if "spark" in item.fixturenames:
+    engines = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    if "spark" in item.fixturenames or "spark" in engines:
         group = SPARK_GROUPS[item.path.parent.name not in ("end_to_end", "tags")]
     else:
         group = item.path.stem
@@ -55,10 +56,12 @@ def make_workspace(tmp_path):
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
-    """The one Spark session: two cores, few partitions, since every test's data is small."""
-    from lakehouse.session.session import start_session, stop_session
+    """The one Spark session: two cores, few partitions, since every test's data is small; skipped where there is no Java."""
+    from lakehouse.session.session import java_version, start_session, stop_session
     from lakehouse.settings.settings import load_settings
 
+    if java_version() is None:
+        pytest.skip("Spark needs Java, which is not here")
     folder = tmp_path_factory.mktemp("session")
     (folder / "cdp.yml").write_text("spark: {cores: 2, driver_memory: 3g, shuffle_partitions: 2}\n")
     yield start_session(load_settings(folder), name="tests")
@@ -66,12 +69,12 @@ def spark(tmp_path_factory):
 
 
 @pytest.fixture
-def lake(spark, make_workspace):
+def lake(make_workspace):
     """An empty lake with every contracted table created, in its own workspace."""
     from lakehouse.settings.settings import load_settings
     from lakehouse.tables.lake import open_lake
 
-    return open_lake(load_settings(make_workspace()), spark=spark)
+    return open_lake(load_settings(make_workspace()))
 
 
 @pytest.fixture

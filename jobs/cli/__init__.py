@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from lakehouse.errors import CdpError, disk_refusal
+from lakehouse.errors import CdpError, refusal
 from lakehouse.ledger.json_stderr import json_stderr
 from lakehouse.texts import DEFAULT, language_now, speak, text
 
@@ -129,11 +129,11 @@ def run(arguments: list[str]) -> int:
         click.echo("cdp: interrupted; nothing was published, run the same command again", err=True)
         return 1
     except Exception as wrong:
-        refusal = disk_refusal(wrong)
-        if refusal is None:
+        sentence = refusal(wrong)
+        if sentence is None:
             raise
-        click.echo(f"cdp: {refusal}", err=True)
-        return refusal.exit_code
+        click.echo(f"cdp: {sentence}", err=True)
+        return sentence.exit_code
 
 
 def _hint(wrong: CdpError) -> str:

@@ -67,13 +67,12 @@ def check(
     from ingestion.onboarding.sample import check_sample, newest_file
     from jobs.cli.printing import print_document
     from jobs.workspace.feeds import named_feed
-    from lakehouse.session.session import start_session
     from lakehouse.settings.settings import load_settings
 
     settings = load_settings(workspace)
     feed = named_feed(settings, name)
     path = sample or newest_file(feed, settings)
-    rows_of_file = check_sample(start_session(settings), feed, path, rows=rows, show_values=show_values)
+    rows_of_file = check_sample(settings, feed, path, rows=rows, show_values=show_values)
     print_document(rows_of_file.summary(), _sample_lines(rows_of_file, masked=not show_values), form)
 
 

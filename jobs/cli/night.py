@@ -7,14 +7,22 @@ from pathlib import Path
 
 import click
 
-from jobs.cli.options import date_option, force_option, format_option, range_options, workspace_option
+from jobs.cli.options import (
+    date_option,
+    engine_option,
+    force_option,
+    format_option,
+    range_options,
+    workspace_option,
+)
 
 
 @click.command("nightly")
 @date_option()
 @force_option()
+@engine_option(help="The engine of this night, in place of that of cdp.yml; no row depends on it.")
 @workspace_option
-def nightly(business_date: date, force: bool, workspace: Path | None) -> int:
+def nightly(business_date: date, force: bool, engine: str | None, workspace: Path | None) -> int:
     """Run the night of one business date: ingest, resolve, build tags, publish.
 
     The last line on stdout is a JSON object. The newest date may be rerun; an older one needs backfill.
@@ -22,7 +30,7 @@ def nightly(business_date: date, force: bool, workspace: Path | None) -> int:
     from jobs.night.nightly import run_night, summary_line
     from lakehouse.settings.settings import load_settings
 
-    night = run_night(load_settings(workspace), business_date, force=force)
+    night = run_night(load_settings(workspace, engine=engine), business_date, force=force)
     click.echo(summary_line(night))
     return night.exit_code
 

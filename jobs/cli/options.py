@@ -124,6 +124,11 @@ def force_option(
     return click.option("--force", is_flag=True, help=help)
 
 
+def engine_option(*, help: str) -> Decorator:
+    """Give the option ``--engine``."""
+    return click.option("--engine", type=click.Choice(["auto", "duckdb", "spark"]), help=help)
+
+
 def range_options(*, first: str, last: str, required: bool) -> Decorator:
     """Give the options ``--from`` and ``--to``, which arrive as ``first`` and ``last``; only ``--from`` may be required."""
 

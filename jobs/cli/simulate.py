@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from jobs.cli.options import DAY, workspace_option
+from jobs.cli.options import DAY, engine_option, workspace_option
 
 
 @click.command("simulate")
@@ -117,8 +117,13 @@ def receipts_command(published: Path, inbox: Path, business_date: date, workspac
 @click.option("--nights", default=3, show_default=True, type=click.IntRange(min=1, max=31))
 @click.option("--seed", default=7, show_default=True, type=int)
 @click.option("--history-months", default=6, show_default=True, type=click.IntRange(min=0, max=60))
+@engine_option(
+    help="Then run the same nights by this engine in a twin of the workspace, and compare every table."
+)
 @workspace_option
-def demo(people: int, nights: int, seed: int, history_months: int, workspace: Path | None) -> int:
+def demo(
+    people: int, nights: int, seed: int, history_months: int, engine: str | None, workspace: Path | None
+) -> int:
     """Simulate a bank into the workspace's inbox and run its nights in one process.
 
     Between two nights the simulated engine reads the published audiences and answers with receipts, which the
@@ -138,4 +143,10 @@ def demo(people: int, nights: int, seed: int, history_months: int, workspace: Pa
         err=True,
     )
     click.echo(summary_line(night))
-    return 0
+    if engine is None:
+        return 0
+    from jobs.night.twin import run_twin
+
+    twins = run_twin(settings, engine)
+    click.echo(twins.sentence(), err=True)
+    return 1 if twins.differing else 0

@@ -100,7 +100,7 @@ def compile_(into: Path | None, check: bool, form: str, workspace: Path | None) 
         return
     folder = into or settings.generated / "dbt"
     with closed_files(settings):
-        files = write_project(compilation, folder)
+        files = write_project(compilation, folder, settings)
     summary |= {"files": len(files), "folder": str(folder)}
     print_document(summary, [f"{outcome}; {len(files)} files in {folder}"], form)
 

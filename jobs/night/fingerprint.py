@@ -5,6 +5,7 @@ Two attempts with the same fingerprint give the same rows, so the second has not
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable
 from datetime import date
@@ -12,7 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from lakehouse.query.hashing import file_hash, text_hash
-from lakehouse.settings.settings import Settings
+from lakehouse.settings.settings import FILE_NAME, Settings
+from lakehouse.settings.yaml_files import load_plain_yaml
 from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.nightly")
@@ -30,6 +32,10 @@ ROOMS = (
 )
 SETTINGS_SUFFIXES = (".yml", ".yaml", ".sql", ".csv")
 NOT_SETTINGS = {".cdp", "lake", "inbox", "published", "reports", "truth", "secrets"}
+# Keys of cdp.yml that say how a night runs: by which engine, with how much memory, where. No row depends on them.
+RUNNING = ("engine", "components", "jars", "lock_dir")
+# Nor on what says how Spark runs, but for the settings of its SQL.
+_OF_SPARK_SQL = "spark.sql."
 
 
 def fingerprint_of(lake: Lake, business_date: date) -> str:
@@ -56,7 +62,7 @@ def fingerprint_of_history(
 
 
 def workspace_hash(settings: Settings) -> str:
-    """Give the hash of every settings file of the workspace, by relative name and content."""
+    """Give the hash of every settings file of the workspace, by relative name and content; of cdp.yml, what has meaning."""
     generated = {settings.lake, settings.inbox, settings.published, settings.reports}
     files = sorted(
         file
@@ -66,7 +72,17 @@ def workspace_hash(settings: Settings) -> str:
         and file.relative_to(settings.workspace).parts[0] not in NOT_SETTINGS
         and not any(folder in file.parents for folder in generated)
     )
-    return text_hash(*(f"{file.relative_to(settings.workspace)}={file_hash(file)}" for file in files))
+    own = settings.workspace / FILE_NAME
+    hashes = ((file, _meaning_hash(file) if file == own else file_hash(file)) for file in files)
+    return text_hash(*(f"{file.relative_to(settings.workspace)}={digest}" for file, digest in hashes))
+
+
+def _meaning_hash(file: Path) -> str:
+    """Give the hash of what cdp.yml says of a night's rows; an engine or a memory may change after a night failed."""
+    tree = {key: value for key, value in (load_plain_yaml(file) or {}).items() if key not in RUNNING}
+    spark = tree.pop("spark", None) or {}
+    conf = {key: value for key, value in (spark.get("conf") or {}).items() if key.startswith(_OF_SPARK_SQL)}
+    return text_hash(json.dumps({**tree, "spark": conf}, sort_keys=True, ensure_ascii=False, default=str))
 
 
 @cache

@@ -55,7 +55,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
         return NightOutcome("unchanged", before.summary | {"status": "unchanged", "seconds": {}})
     earlier = attempt.ledger.done_since_restart()
     require_offers(lake, business_date, is_ingested="ingest" in earlier)
-    writer.start_session()
+    writer.prepare_spark()
     first_warnings = writer.warnings.take()
     records: dict[str, StepRecord] = {}
     with attempt.ledger.step("nightly") as night:

@@ -22,6 +22,7 @@ from lakehouse.integrity.states import (
 from lakehouse.ledger.ledger import Ledger, is_restored, restore_published, unfinished_night
 from lakehouse.ledger.lock import hold_lock
 from lakehouse.ledger.progress import Warnings, warnings_kept
+from lakehouse.query.desk import limit_memory
 from lakehouse.query.hashing import text_hash
 from lakehouse.query.published import Publication, publications
 from lakehouse.settings.file_rights import closed_files
@@ -121,12 +122,15 @@ class LakeWriter:
         self.lake.run_id = text_hash(business_date, fingerprint)[:16]
         return Attempt(self.lake, business_date, fingerprint, Ledger(self.lake, business_date, fingerprint))
 
-    def start_session(self) -> None:
-        """Start Spark, and name its JVM in the lock: the next writer waits until that JVM is gone."""
-        _ = self.lake.spark
-        from lakehouse.session.session import jvm_pid
+    def prepare_spark(self) -> None:
+        """Start Spark, where the engine or the cluster is Spark, and name its JVM in the lock.
 
-        self.note_jvm(jvm_pid())
+        What starts Spark later, for the little that only Spark can say, names it as well: the next writer waits until that
+        JVM is gone.
+        """
+        self.lake.when_spark_starts = self.note_jvm
+        if self.lake.settings.engine.name == "spark" or self.lake.is_on_cluster:
+            _ = self.lake.spark
 
 
 @contextmanager
@@ -137,6 +141,7 @@ def hold_lake(settings: Settings, purpose: str) -> Iterator[LakeWriter]:
     written meanwhile, by a JVM too that is started here, has the rights of ``closed_files``.
     """
     with warnings_kept() as warnings:
+        limit_memory(settings)
         contracts = check_workspace(settings)
         require_places(settings)
         with closed_files(settings), hold_lock(settings.lock_dir, purpose) as note_jvm:

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from jobs.cli.options import date_option, force_option, workspace_option
-from lakehouse.errors import CdpError, disk_refusal
+from lakehouse.errors import CdpError, refusal
 from lakehouse.ledger.json_stderr import json_stderr
 
 
@@ -60,8 +60,8 @@ def _end_with(name: str, command: click.Command) -> NoReturn:
             click.echo(f"{name}: {wrong}", err=True)
             sys.exit(wrong.exit_code)
         except Exception as wrong:
-            refusal = disk_refusal(wrong)
-            if refusal is None:
+            sentence = refusal(wrong)
+            if sentence is None:
                 raise
-            click.echo(f"{name}: {refusal}", err=True)
-            sys.exit(refusal.exit_code)
+            click.echo(f"{name}: {sentence}", err=True)
+            sys.exit(sentence.exit_code)

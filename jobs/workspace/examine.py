@@ -26,9 +26,10 @@ class Requirement:
 def examine(workspace: Path | None) -> Iterator[Requirement]:
     """Give every requirement, good or not, in the order a person repairs them."""
     yield _python()
-    yield _java()
+    reason = _reason_for_java(workspace)
+    yield _java(reason)
     yield _memory()
-    yield _jars(workspace)
+    yield _jars(workspace, reason)
     yield examine_workspace(workspace)
     yield from _offers(workspace)
     yield from _places(workspace)
@@ -46,14 +47,34 @@ def _python() -> Requirement:
     )
 
 
-def _java() -> Requirement:
+def _reason_for_java(workspace: Path | None) -> str | None:
+    """Give why this workspace's nights need Spark, and so Java; None where they do not."""
+    import ingestion
+    import tags
+    from lakehouse.errors import CdpError
+    from lakehouse.settings.settings import is_cluster, load_settings
+
+    try:
+        settings = load_settings(workspace)
+        if settings.engine.name == "spark":
+            return "the engine is spark"
+        if is_cluster(settings):
+            return "a cluster is the master"
+        return ingestion.reason_for_spark(settings) or tags.reason_for_spark(settings)
+    except CdpError:
+        return None  # the workspace itself is not usable, which is said elsewhere
+
+
+def _java(reason: str | None) -> Requirement:
     from lakehouse.errors import EnvironmentUnready
     from lakehouse.session.session import java_version, require_java
 
     try:
         require_java()
     except EnvironmentUnready as wrong:
-        return Requirement("Java", False, "not usable", str(wrong))
+        if reason is None:
+            return Requirement("Java", True, "not usable, and not needed by these nights")
+        return Requirement("Java", False, f"not usable, and needed: {reason}", str(wrong))
     return Requirement("Java", True, str(java_version()))
 
 
@@ -67,7 +88,7 @@ def _memory() -> Requirement:
     )  # fmt: skip
 
 
-def _jars(workspace: Path | None) -> Requirement:
+def _jars(workspace: Path | None, reason: str | None) -> Requirement:
     from lakehouse.errors import SettingsInvalid
     from lakehouse.session.session import _spark_home_jars, jars_folder, verify_jars
     from lakehouse.settings.settings import load_settings
@@ -82,6 +103,8 @@ def _jars(workspace: Path | None) -> Requirement:
     sums = verify_jars(folder)
     wrong = [name for name, good in sums.items() if not good]
     state = f"{len(sums) - len(wrong)} of {len(sums)} with the known sha256 in {folder}"
+    if reason is None and wrong:
+        return Requirement("JARs", True, f"{state}, and not needed by these nights")
     return Requirement("JARs", not wrong, state, "run `cdp jars fetch` once with a network")
 
 

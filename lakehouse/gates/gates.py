@@ -141,13 +141,14 @@ def measure(
 ) -> dict[tuple[str, str], float | None]:
     """Give the value of every bound's measure by (table, name).
 
-    Tables of up to ``in_process_rows`` rows are measured by DuckDB in this process, larger ones by Spark; the
-    expressions are Spark SQL either way (sqlglot translates them).
+    Tables of more than ``in_process_rows`` rows are large: on a cluster Spark measures them. The expressions are Spark SQL
+    either way (sqlglot translates them).
     """
     small: list[_Selection] = []
     large: list[_Selection] = []
     for selection in _selections(lake, bounds, business_date):
-        (small if lake.row_count(selection.table) <= in_process_rows else large).append(selection)
+        is_large = lake.row_count(selection.table) > in_process_rows
+        (large if lake.is_for_spark(is_large=is_large) else small).append(selection)
     return _measured_in_process(lake, small) | _measured_by_spark(lake, large)
 
 

@@ -22,7 +22,7 @@ import atexit
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -30,7 +30,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import StepFailed, disk_refusal
+from lakehouse.errors import StepFailed, disk_refusal, memory_refusal
 from lakehouse.query.files import escaped_pattern, open_delta, table_sql
 from lakehouse.query.words import identifier, literal, literals
 from lakehouse.settings.settings import Settings
@@ -50,6 +50,8 @@ _LITERAL = re.compile(r"('(?:[^']|'')*')")
 # A process that works on more lakes at once than this opens their databases again.
 _MOST_SHARED = 8
 _spill_numbers = count(1)
+# What a workspace says of DuckDB's memory, by name; see ``limit_memory``.
+_limits: dict[str, str] = {}
 
 # Gives SQL that reads a table, by the table's name.
 Source = Callable[[str], str]
@@ -154,6 +156,19 @@ class Desk:
         """Execute a statement that gives no rows."""
         self.rows(sql)
 
+    def add_function(self, name: str, answers: Callable[..., Any], kinds: Sequence[str], kind: str) -> None:
+        """Let later statements call ``name``: of Arrow columns of these ``kinds``, nulls included, it gives one of ``kind``."""
+        from duckdb.func import FunctionNullHandling, PythonUDFType
+
+        self.connection.create_function(
+            name,
+            answers,
+            list(kinds),
+            kind,
+            type=PythonUDFType.ARROW,
+            null_handling=FunctionNullHandling.SPECIAL,
+        )
+
     def let(self, **values: object) -> None:
         """Set variables: ``let(day=d)`` makes ``$day`` stand for ``d`` in every later statement."""
         for name, value in values.items():
@@ -242,10 +257,10 @@ def file_errors() -> Iterator[None]:
         raise
     except duckdb.Error as wrong:
         text = str(wrong)
-        if isinstance(wrong, duckdb.OutOfMemoryException) or "No space left" in text:
-            raise StepFailed(
-                "the disk or the memory is full; free some and run the same command again"
-            ) from None
+        if (full := memory_refusal(wrong)) is not None:
+            raise full from None
+        if "No space left" in text:
+            raise StepFailed("the disk is full; free some and run the same command again") from None
         if not isinstance(wrong, duckdb.IOException) and not _OF_PARQUET.search(text):
             raise
         refusal = disk_refusal(wrong)
@@ -291,23 +306,38 @@ def table_folder(settings: Settings, table: str) -> Path:
     return settings.lake / database / name
 
 
+def limit_memory(settings: Settings) -> None:
+    """Let every desk of this process that is opened from now on keep to ``engine.memory``, and spill where ``engine.spill`` says."""
+    engine = settings.engine
+    for name, value in (("memory", engine.memory), ("spill", engine.spill)):
+        if value is None:
+            _limits.pop(name, None)
+        else:
+            _limits[name] = value
+
+
 def new_connection(
     time_zone: str = "UTC",
     *,
+    database: Path | None = None,
     folders: Iterable[Path] = (),
     files: Iterable[Path] = (),
     threads: int | None = None,
     memory: str | None = None,
     spill: Path | None = None,
 ) -> DuckDBPyConnection:
-    """Give a connection to a new database in memory that may touch these folders and files, and nothing else for good.
+    """Give a connection to a new database that may touch these folders and files, and nothing else for good.
 
+    It lies in memory, or in the file ``database``.
     ``memory`` is the most it takes before it spills to the folder ``spill``, or else to one of this process's own.
     """
     import duckdb
 
+    memory = memory or _limits.get("memory")
     # Extensions are closed first: to look for one is external access.
-    connection = duckdb.connect(config={} if threads is None else {"threads": threads})
+    connection = duckdb.connect(
+        database or ":memory:", config={} if threads is None else {"threads": threads}
+    )
     settings = {
         "GLOBAL TimeZone": literal(time_zone),
         "autoinstall_known_extensions": "false",
@@ -336,7 +366,7 @@ def _listing(paths: Iterable[Path]) -> str:
 @cache
 def _spill_folders() -> Path:
     """Make the folder for what this process's desks spill; nobody else may look into it, and it goes with the process."""
-    folder = Path(tempfile.mkdtemp(prefix="cdp-spill-"))
+    folder = Path(tempfile.mkdtemp(prefix="cdp-spill-", dir=_limits.get("spill")))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

@@ -6,7 +6,7 @@ import os
 import re
 import secrets as _secrets
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -19,6 +19,7 @@ from lakehouse.texts import DEFAULT, LANGUAGES, speak
 UNREADABLE_SIGNS = ("%", "[", "]")
 FILE_NAME = "cdp.yml"
 SECRET_LENGTH = 16
+EngineName = Literal["auto", "duckdb", "spark"]
 
 
 class _Strict(BaseModel):
@@ -39,6 +40,28 @@ class SparkSettings(_Strict):
     def _size(cls, value: str) -> str:
         if not re.fullmatch(r"\d+[gm]", value):
             raise ValueError("write a size like 3g or 1500m")
+        return value
+
+
+class EngineSettings(_Strict):
+    """Which engine does the work of the size of the data; both give the same rows.
+
+    ``duckdb`` works in this process and needs no Java, ``spark`` gives all of it to Spark. ``auto`` is ``duckdb`` but for what
+    only Spark can say and, on a cluster, for large pieces; and for tags that read more than ``rows_in_process`` rows.
+    ``memory`` is the most that DuckDB holds (8GB; without it four fifths of the machine's) before it writes to a folder below
+    ``spill`` (without it the system's folder for temporary files).
+    """
+
+    name: EngineName = "auto"
+    rows_in_process: int = Field(default=200_000_000, ge=1)
+    memory: str | None = None
+    spill: str | None = None
+
+    @field_validator("memory")
+    @classmethod
+    def _memory(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[1-9]\d*[GM]B", value):
+            raise ValueError("write a size like 8GB or 1500MB")
         return value
 
 
@@ -84,10 +107,16 @@ class SettingsFile(_Strict):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "CNY"
     language: Literal["zh", "en"] = "en"
     generate_secrets: bool = False
+    engine: EngineSettings = Field(default_factory=EngineSettings)
     spark: SparkSettings = Field(default_factory=SparkSettings)
     components: ComponentSettings = Field(default_factory=ComponentSettings)
     files: FileSettings = Field(default_factory=FileSettings)
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _engine_by_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
     @field_validator("time_zone")
     @classmethod
@@ -121,6 +150,7 @@ class Settings(BaseModel):
     currency: str
     language: str
     generate_secrets: bool
+    engine: EngineSettings
     spark: SparkSettings
     components: ComponentSettings = ComponentSettings()
     files: FileSettings = FileSettings()
@@ -162,6 +192,12 @@ class Settings(BaseModel):
             f"characters to {file} (mode 0600); keep it, what was made with it cannot be matched or verified without it",
             file=self.workspace / FILE_NAME,
         )
+
+
+def is_cluster(settings: Settings) -> bool:
+    """Tell whether the settings or ``CDP_SPARK_MASTER`` name a master that is not in this process."""
+    master = os.environ.get("CDP_SPARK_MASTER") or settings.spark.conf.get("spark.master") or "local"
+    return not master.startswith("local")
 
 
 def secret_file(workspace: Path, name: str) -> Path:
@@ -206,14 +242,21 @@ def find_workspace(folder: str | Path | None = None) -> Path:
     return path
 
 
-def load_settings(workspace: str | Path | None = None) -> Settings:
-    """Read ``cdp.yml`` of the workspace (see ``find_workspace``)."""
+def load_settings(workspace: str | Path | None = None, *, engine: str | None = None) -> Settings:
+    """Read ``cdp.yml`` of the workspace (see ``find_workspace``); ``engine``, or ``CDP_ENGINE``, comes before the file's."""
     root = find_workspace(workspace)
     file = root / FILE_NAME
     tree = load_yaml(file)
     language = tree.get("language") if isinstance(tree, dict) else None
     speak(language if language in LANGUAGES else DEFAULT)  # before a fault of the file is told
     entries = parse_model(SettingsFile, tree, file=file)
+    engine = engine or os.environ.get("CDP_ENGINE")
+    if engine is not None:
+        if engine not in get_args(EngineName):
+            raise SettingsInvalid(
+                f"there is no engine '{engine}'; name one of {', '.join(get_args(EngineName))}"
+            )
+        entries = entries.model_copy(update={"engine": entries.engine.model_copy(update={"name": engine})})
 
     def path_below_root(value: str) -> Path:
         return (root / Path(value).expanduser()).resolve()
@@ -230,6 +273,9 @@ def load_settings(workspace: str | Path | None = None) -> Settings:
             file=file,
         )
 
+    if entries.engine.spill is not None:
+        spill = {"spill": str(path_below_root(entries.engine.spill))}
+        entries = entries.model_copy(update={"engine": entries.engine.model_copy(update=spill)})
     values: dict[str, Any] = {
         "workspace": root,
         "lake": lake,
@@ -245,6 +291,7 @@ def load_settings(workspace: str | Path | None = None) -> Settings:
         "currency",
         "language",
         "generate_secrets",
+        "engine",
         "spark",
         "components",
         "files",

@@ -144,7 +144,12 @@ def parse_model(model: type[Model], tree: Any, *, file: str | Path) -> Model:
         return model.model_validate(plain(tree) if tree is not None else {})
     except ValidationError as wrong:
         fault = next((e for e in wrong.errors() if e["type"] == "extra_forbidden"), wrong.errors()[0])
-        where = [step for step in fault["loc"] if not _is_union_tag(step)]
+        *above, last = fault["loc"] or ("",)
+        # A key that nobody knows may look like a tag of a union.
+        is_key = fault["type"] == "extra_forbidden" or not _is_union_tag(last)
+        where = [step for step in above if not _is_union_tag(step)] + (
+            [last] if is_key and last != "" else []
+        )
         line = line_of(tree, *where)
         dotted = ".".join(str(step) for step in where) or "file"
         if fault["type"] == "extra_forbidden":

@@ -40,9 +40,11 @@ def make_leaf_table(
 ) -> Leaves:
     """Give the rows of the leaf table from what the night has written so far.
 
-    ``engine`` is chosen by the size of the tables that are read unless it is given.
+    Unless it is given, ``engine`` is what the settings say of a piece of the size of the tables that are read.
     """
-    engine = engine or ("duckdb" if _input_bytes(lake, leaf_table) < IN_PROCESS_BYTES else "spark")
+    if engine is None:
+        is_large = _input_bytes(lake, leaf_table) >= IN_PROCESS_BYTES
+        engine = "spark" if lake.is_for_spark(is_large=is_large) else "duckdb"
     entries = list_rows(lists, business_date)
     log.debug("leaf table of %d columns by %s", leaf_table.sql.count(" AS leaf_"), engine)
     if engine == "spark":

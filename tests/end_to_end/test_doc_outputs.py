@@ -72,7 +72,7 @@ def test_an_output_without_a_night_is_what_is_printed(output, in_workspace, caps
 
 @pytest.mark.slow
 @pytest.mark.parametrize("output", of_workspace(*SLOW))
-def test_an_output_of_the_simulated_bank_is_what_is_printed(output, in_workspace, capsys, spark):
+def test_an_output_of_the_simulated_bank_is_what_is_printed(output, in_workspace, capsys):
     check(output, in_workspace, capsys)
 
 

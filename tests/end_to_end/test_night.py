@@ -23,7 +23,7 @@ D1, D2 = date(2026, 11, 18), date(2026, 11, 19)
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory, spark):
+def bank(tmp_path_factory):
     """The settings of a bank of 600 people with two nights delivered."""
     from simulator.simulation import simulate
     from simulator.world.bank import BankPlan

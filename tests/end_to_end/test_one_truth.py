@@ -44,7 +44,7 @@ def settings(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_tags_and_suppression_say_the_same_after_each_of_the_last_nights(settings, spark):
+def test_tags_and_suppression_say_the_same_after_each_of_the_last_nights(settings):
     from jobs.night.history import run_history
     from jobs.night.nightly import run_night
     from simulator.engine import answer

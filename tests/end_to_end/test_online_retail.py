@@ -19,7 +19,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "online-retail"
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_figures_of_the_real_shop(shared_data, spark, tmp_path):
+def test_the_figures_of_the_real_shop(shared_data, tmp_path):
     archive = shared_data / "online-retail" / "online-retail-by-day.tar.gz"
     if not archive.is_file():
         pytest.skip("the online shop's files are not beside the checkout")

@@ -62,6 +62,25 @@ def test_what_a_night_makes_or_does_not_take_leaves_it_as_it_is(shop, path):
     assert fingerprint(shop) == before
 
 
+@pytest.mark.parametrize(
+    "running",
+    ["engine: spark\n", "engine: {memory: 2GB, spill: x}\n", "spark: {driver_memory: 9g, cores: 1, conf: {spark.executor.memory: 4g}}\n", "jars: jars\n", "lock_dir: .cdp\n",
+     "components: {driver_nodes: 5}\n", "# a comment\n"],
+)  # fmt: skip
+def test_how_a_night_runs_is_no_part_of_it(shop, running):
+    write(shop, "cdp.yml", "currency: EUR\n")
+    before = fingerprint(shop)
+    write(shop, "cdp.yml", "currency: EUR\n" + running)
+    assert fingerprint(shop) == before
+
+
+def test_a_setting_of_sparks_sql_is_part_of_it(shop):
+    write(shop, "cdp.yml", "currency: EUR\n")
+    before = fingerprint(shop)
+    write(shop, "cdp.yml", "currency: EUR\nspark: {conf: {spark.sql.ansi.enabled: 'false'}}\n")
+    assert fingerprint(shop) != before
+
+
 def test_it_is_of_one_business_date(shop):
     assert fingerprint(shop, MONDAY) != fingerprint(shop, TUESDAY)
     assert fingerprint(shop, MONDAY) == fingerprint(shop, MONDAY)

@@ -15,7 +15,9 @@ from deltalake.exceptions import DeltaError
 from jobs.cli import run
 from jobs.night.writing import open_for_writing
 from jobs.workspace.make import make_workspace as new_workspace
-from lakehouse.errors import disk_refusal
+from lakehouse.errors import StepFailed, disk_refusal, refusal
+from lakehouse.query.desk import limit_memory, open_alone
+from lakehouse.settings.settings import load_settings
 
 # As the libraries said it when it happened: deltalake 1.x on a full and a read-only tmpfs, Spark 4, DuckDB 1.x.
 RUST_FULL = "Failed to parse parquet: External: Generic LocalFileSystem error: Unable to copy data to file: No space left on device (os error 28)"
@@ -49,10 +51,37 @@ def os_error(number, path=None):
     ],
 )  # fmt: skip
 def test_what_a_disk_refuses_is_one_sentence_with_what_to_do(wrong, words):
-    refusal = disk_refusal(wrong)
-    assert refusal is not None and refusal.exit_code == 1
-    assert words in str(refusal) and "\n" not in str(refusal)
-    assert "run the same command again; what is published is as it was" in str(refusal)
+    sentence = disk_refusal(wrong)
+    assert sentence is not None and sentence.exit_code == 1
+    assert words in str(sentence) and "\n" not in str(sentence)
+    assert "run the same command again; what is published is as it was" in str(sentence)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "setting"),
+    [
+        (RuntimeError("An error occurred while calling o12340.sql.\n: java.lang.OutOfMemoryError: Java heap space\n\tat x"), "spark.driver_memory"),
+        (RuntimeError("Out of Memory Error: failed to pin block of size 256.0 KiB (7.4 GiB/7.4 GiB used)"), "engine.memory"),
+        (MemoryError(), "engine.memory"),
+    ],
+)  # fmt: skip
+def test_memory_that_ran_out_is_one_sentence_with_the_setting_to_raise(wrong, setting):
+    sentence = refusal(wrong)
+    assert sentence is not None and sentence.exit_code == 1
+    assert f"raise {setting}" in str(sentence) and "goes on at the step that failed" in str(sentence)
+
+
+def test_a_desk_keeps_to_the_memory_of_the_workspace(make_workspace):
+    settings = load_settings(make_workspace({"cdp.yml": "engine: {memory: 20MB, spill: heap}\n"}))
+    (settings.workspace / "heap").mkdir()
+    try:
+        limit_memory(settings)
+        with open_alone() as desk:
+            assert desk.value("select current_setting('memory_limit')") == "19.0 MiB"
+            with pytest.raises(StepFailed, match=r"memory ran out: raise engine\.memory in cdp\.yml"):
+                desk.value("select length(string_agg(repeat('x', 1000), '')) from range(100000)")
+    finally:
+        limit_memory(load_settings(make_workspace({"cdp.yml": ""})))
 
 
 @pytest.mark.parametrize(

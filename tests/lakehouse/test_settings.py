@@ -10,7 +10,7 @@ import pytest
 
 from lakehouse.errors import LockHeld, SettingsInvalid
 from lakehouse.ledger.lock import hold_lock
-from lakehouse.settings.settings import load_settings
+from lakehouse.settings.settings import is_cluster, load_settings
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,9 @@ from lakehouse.settings.settings import load_settings
             "spark:\n  driver_memmory: 2g\n",
             r"cdp.yml:2: unknown key 'driver_memmory'; did you mean 'driver_memory'\?",
         ),
+        ("la[ke: a\n", r"cdp.yml:1: unknown key 'la\[ke'; did you mean 'lake'\?"),
+        ("engine: sparky\n", r"cdp.yml:1: 'engine.name': input should be 'auto', 'duckdb' or 'spark'"),
+        ("engine: {memory: much}\n", r"cdp.yml:1: 'engine.memory': write a size like 8GB or 1500MB"),
         ("time_zone: Mars/Olympus\n", r"cdp.yml:1: 'time_zone': unknown time zone 'Mars/Olympus'"),
         ("currency: yuan\n", r"cdp.yml:1: 'currency': "),
         ("lake: a\nlake: b\n", r"cdp.yml:2: the key 'lake' is written twice$"),
@@ -94,3 +97,34 @@ def test_the_next_writer_waits_for_the_jvm_of_one_that_died_and_not_of_one_that_
             pass
     finally:
         os.kill(orphan, signal.SIGKILL)
+
+
+def test_an_engine_of_the_command_or_the_environment_comes_before_the_files(make_workspace, monkeypatch):
+    workspace = make_workspace({"cdp.yml": "engine: {name: spark, memory: 8GB, spill: heap}\n"})
+    assert load_settings(workspace).engine.name == "spark"
+    assert load_settings(workspace).engine.spill == str(workspace / "heap")
+    assert load_settings(workspace, engine="duckdb").engine.model_dump() == {
+        "name": "duckdb", "rows_in_process": 200_000_000, "memory": "8GB", "spill": str(workspace / "heap"),
+    }  # fmt: skip
+    monkeypatch.setenv("CDP_ENGINE", "auto")
+    assert load_settings(workspace).engine.name == "auto"
+    monkeypatch.setenv("CDP_ENGINE", "sparc")
+    with pytest.raises(SettingsInvalid, match="there is no engine 'sparc'; name one of auto, duckdb, spark"):
+        load_settings(workspace)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_cluster_named"),
+    [
+        ("", False),
+        ("spark: {conf: {spark.master: 'local[4]'}}\n", False),
+        ("spark: {conf: {spark.master: 'spark://a:7077'}}\n", True),
+    ],
+)
+def test_a_master_that_is_no_process_of_its_own_is_a_cluster(
+    make_workspace, monkeypatch, text, is_cluster_named
+):
+    settings = load_settings(make_workspace({"cdp.yml": text}))
+    assert is_cluster(settings) is is_cluster_named
+    monkeypatch.setenv("CDP_SPARK_MASTER", "yarn")
+    assert is_cluster(settings) is True

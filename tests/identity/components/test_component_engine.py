@@ -156,11 +156,11 @@ TO_THE_END = {
 }
 
 
-def test_every_mode_equals_networkx_on_spark(lake, caplog, monkeypatch):
+def test_every_mode_equals_networkx_on_spark(lake, spark, caplog, monkeypatch):
     """One graph of every shape through Spark's modes; each leaves something, and less than all, to the driver."""
     handed = _watched(monkeypatch, caplog)
     pairs = awkward(4)
-    frame = _frame(lake.spark, pairs)
+    frame = _frame(spark, pairs)
     for way, (settings, mode) in WAYS.items():
         handed.clear()
         with lake.exchange("components") as folder:
@@ -172,18 +172,18 @@ def test_every_mode_equals_networkx_on_spark(lake, caplog, monkeypatch):
         found = components(frame, folder)
         assert (found.mode, told(found.rows)) == ("driver", oracle(pairs))
     with lake.exchange("components") as folder, pytest.raises(ContractBroken, match="1 links have no end"):
-        components(lake.spark.createDataFrame([(1, None)], "a long, b long"), folder)
+        components(spark.createDataFrame([(1, None)], "a long, b long"), folder)
     assert list((lake.settings.lake / "_exchange").iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", TO_THE_END)
-def test_rounds_end_without_the_driver(way, lake, caplog, monkeypatch):
+def test_rounds_end_without_the_driver(way, lake, spark, caplog, monkeypatch):
     handed = _watched(monkeypatch, caplog)
     settings, mode = TO_THE_END[way]
     pairs = awkward(5)
     with lake.exchange("components") as folder:
-        found = components(table(pairs), folder, settings=settings, spark=lambda: lake.spark)
+        found = components(table(pairs), folder, settings=settings, spark=lambda: spark)
         assert (found.mode, told(found.rows)) == (mode, oracle(pairs)), "seed 5"
     assert handed == []
 

@@ -26,8 +26,8 @@ def statements(rows: dict[str, str | None], file: str) -> pa.Table:
     return pa.Table.from_pylist(records, schema=pa.schema(fields))
 
 
-def test_nights_by_duckdb_equal_nights_by_spark(lake, tmp_path):
-    other = Lake(lake.settings.model_copy(update={"lake": tmp_path / "other"}), spark=lake.spark)
+def test_nights_by_duckdb_equal_nights_by_spark(lake, spark, tmp_path):
+    other = Lake(lake.settings.model_copy(update={"lake": tmp_path / "other"}), spark=spark)
     other.create([TABLE])
     chance = np.random.default_rng(5)
     nights = [
@@ -44,19 +44,17 @@ def test_nights_by_duckdb_equal_nights_by_spark(lake, tmp_path):
         rows = statements({key: roles[int(chance.integers(3))] for key in present}, f"f{attempt}")
         arguments = {"feed": "staff", "business_date": date(2026, 11, day), "mode": mode}
         by_memory = other.change_states(TABLE, rows, **arguments)
-        by_spark = lake.change_states(TABLE, _as_frame(lake, rows), **arguments)
+        by_spark = lake.change_states(TABLE, _as_frame(spark, rows), **arguments)
         assert frame_hash(other.read_arrow(TABLE)) == frame_hash(lake.read_arrow(TABLE)), f"night {attempt}"
         assert (by_memory.updated, by_memory.deleted) == (by_spark.updated, by_spark.deleted) or attempt == 0
         again = other.change_states(TABLE, rows, **arguments)
         assert (again.inserted, again.updated, again.deleted) == (0, 0, 0)
 
 
-def _as_frame(lake: Lake, rows: pa.Table):
+def _as_frame(spark, rows: pa.Table):
     names = rows.column_names
     schema = ", ".join(f"{name} {contract(TABLE).columns[name].type}" for name in names)
-    return lake.spark.createDataFrame(
-        [tuple(row[name] for name in names) for row in rows.to_pylist()], schema
-    )
+    return spark.createDataFrame([tuple(row[name] for name in names) for row in rows.to_pylist()], schema)
 
 
 def test_a_row_that_breaks_the_contract_is_refused_in_memory_too(lake):
