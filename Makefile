@@ -16,10 +16,10 @@ RUFF := $(VENV)/bin/ruff
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-setup: $(VENV)/.ready ## make the environment in .venv and fetch Delta's JARs; .venv/bin/cdp is the command
+setup: $(VENV)/.ready ## make the environment in .venv and, where there is Java, fetch Delta's JARs; .venv/bin/cdp is the command
 
-run: $(VENV)/.ready ## simulate a bank and run its nights, from files to published audiences
-	@$(CDP) demo --workspace $(BANK) --people $(PEOPLE) --nights $(NIGHTS) --seed $(SEED) --history-months $(MONTHS)
+run: $(VENV)/.ready ## simulate a bank and run its nights, from files to audiences; ENGINE=spark runs them once more by Spark and compares
+	@$(CDP) demo --workspace $(BANK) --people $(PEOPLE) --nights $(NIGHTS) --seed $(SEED) --history-months $(MONTHS) $(if $(ENGINE),--engine $(ENGINE))
 
 test: $(VENV)/.ready-dev ## run the tests (under ten minutes on two cores)
 	$(VENV)/bin/python -m pytest -m "not slow" -n 2 --dist loadgroup --no-loadscope-reorder --cov --cov-report=
@@ -57,7 +57,7 @@ $(VENV)/bin/python:
 $(VENV)/.ready: requirements.txt pyproject.toml lakehouse/session/jars.sha256 | $(VENV)/bin/python
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
-	$(CDP) jars fetch
+	@if java -version >/dev/null 2>&1; then $(CDP) jars fetch; else echo "There is no Java: the engine duckdb needs none; for Spark install one and run $(CDP) jars fetch"; fi
 	@touch $@
 
 $(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
