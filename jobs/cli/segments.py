@@ -63,16 +63,17 @@ def check(form: str, workspace: Path | None) -> int:
     settings = load_settings(workspace)
     catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
     findings = catalogue.findings()
+    faulty_files = {finding.file for finding in findings if not finding.is_warning}
     if form != "table":
         print_rows(
             ("file", "line", "code", "message"), [(f.file, f.line, f.code, f.message) for f in findings], form
         )
-        return 2 if findings else 0
+        return 2 if faulty_files else 0
     for finding in findings:
         click.echo(str(finding), err=True)
-    faulty = len({finding.file for finding in findings})
-    click.echo(f"{len(catalogue.segments)} segments checked, {faulty} with faults")
-    return 2 if findings else 0
+    number = len(catalogue.segments) + len(catalogue.faults)
+    click.echo(f"{number} segments checked, {len(faulty_files)} with faults")
+    return 2 if faulty_files else 0
 
 
 @group.command("sql")
@@ -85,17 +86,12 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     from lakehouse.errors import UsageError
     from lakehouse.query.published import newest_publication
     from lakehouse.settings.settings import load_settings
-    from lakehouse.settings.yaml_files import did_you_mean
     from segments.choosing.compile import segment_sql
     from segments.language.catalogue import read_catalogue
 
     settings = load_settings(workspace)
     catalogue = read_catalogue(settings, read_surroundings(settings))
-    segment = next((s for s in catalogue.segments if s.code == code), None)
-    if segment is None:
-        raise UsageError(
-            f"there is no segment '{code}'{did_you_mean(code, [s.code for s in catalogue.segments])}"
-        )
+    segment = catalogue.segment(code)
     newest = newest_publication(settings)
     if day is None and newest is None:
         raise UsageError("nothing was published yet; say the business date with --date")

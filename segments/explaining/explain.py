@@ -14,7 +14,6 @@ from lakehouse.errors import UsageError
 from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
-from lakehouse.settings.yaml_files import did_you_mean
 from lakehouse.texts import reason_text, text
 from segments.language.catalogue import Catalogue, read_catalogue
 from segments.language.checks import Surroundings
@@ -105,11 +104,7 @@ def explain(
     published = open_publication(settings, business_date)
     day = published.publication.business_date
     catalogue = read_catalogue(settings, surroundings, known_hashes={})
-    segment = next((s for s in catalogue.segments if s.code == code), None)
-    if segment is None:
-        raise UsageError(
-            f"there is no segment '{code}'{did_you_mean(code, [s.code for s in catalogue.segments])}"
-        )
+    segment = catalogue.segment(code)
     person = _redirected(published, one_id)
     row = _tag_row(published, person)
     if row is None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.query.desk import open_table
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
+from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
-from segments.language.spec import Segment, read_segments
+from segments.language.spec import Segment, read_every_segment
 from vocabulary.policy import read_policy
 
 
@@ -18,10 +21,22 @@ class Catalogue:
 
     segments: list[Segment]
     site: Site
+    faults: tuple[SettingsInvalid, ...] = ()
+    """The first fault of each file that cannot be read."""
 
     def findings(self) -> list[SpecFinding]:
-        """Give every finding over all specifications."""
-        return check_segments(self.segments, self.site)
+        """Give every finding over all specifications, those that cannot be read included."""
+        return check_segments(self.segments, self.site, self.faults)
+
+    def segment(self, code: str) -> Segment:
+        """Give one segment, whatever is wrong with the others; its own fault, or an unknown code, raises."""
+        for segment in self.segments:
+            if segment.code == code:
+                return segment
+        for fault in self.faults:
+            if fault.file is not None and Path(fault.file).stem == code:
+                raise fault
+        raise UsageError(f"there is no segment '{code}'{did_you_mean(code, [s.code for s in self.segments])}")
 
 
 def read_catalogue(
@@ -39,8 +54,10 @@ def read_catalogue(
         policy=read_policy(workspace),
         known_hashes=published_hashes(settings) if known_hashes is None else known_hashes,
         offers=surroundings.offers,
+        event_names=surroundings.event_names,
     )
-    return Catalogue(read_segments(workspace), site)
+    segments, faults = read_every_segment(workspace)
+    return Catalogue(segments, site, tuple(faults))
 
 
 def published_hashes(settings: Settings) -> dict[tuple[str, str], str]:

@@ -1,13 +1,15 @@
 """Checks of specifications before any data is read: every finding names code, file, line and a hint.
 
-E01 unknown tag, list, segment or version · E02 value outside the domain · E03 operator or type mismatch ·
-E04 cycle · E05 tag not online · E06 purpose not allowed · E07 level above the destination's ceiling ·
-E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer ·
-E13 negation of a nullable tag without a stated policy · E16 changed definition under an old version.
+E00 a file that cannot be read · E01 unknown tag, list, segment, offer, event or version · E02 value outside the domain ·
+E03 operator or type mismatch · E04 cycle · E05 tag not online · E06 purpose not allowed · E07 level above the destination's
+ceiling · E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer · E13 negation of a
+nullable tag without a stated policy · E14 a condition that is never or always true · E16 changed definition under an old
+version. Codes that begin with W are warnings: they stop nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from segments.language.conditions import EventLeaf, Leaf, ListLeaf, Node, Segmen
 from segments.language.lists import known_lists, list_file
 from segments.language.offers import Offers, offer_fault
 from segments.language.operators import OPERATORS, Test, type_fault
+from segments.language.possible_answers import dead_conditions
 from segments.language.spec import Segment, version_matches
 from vocabulary.levels import LEVELS
 from vocabulary.policy import Policy
@@ -39,6 +42,11 @@ class SpecFinding:
     file: Path
     line: int | None
 
+    @property
+    def is_warning(self) -> bool:
+        """Whether it is said and stops nothing."""
+        return self.code.startswith("W")
+
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else str(self.file)
         return f"{place}: {self.code} {self.message}"
@@ -54,6 +62,8 @@ class Surroundings:
     """The destinations by name, each with the highest personal level it may receive."""
     offers: Offers | None = None
     """The open offers; None where they are not looked at, as before the first night."""
+    event_names: frozenset[str] | None = None
+    """The names of all events so far; None where they are not looked at."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +76,30 @@ class Site:
     policy: Policy
     known_hashes: Mapping[tuple[str, str], str]
     offers: Offers | None = None
+    event_names: frozenset[str] | None = None
 
 
-def check_segments(segments: list[Segment], site: Site) -> list[SpecFinding]:
-    """Give every finding over all specifications of a workspace, in order of file and line."""
-    by_code = {segment.code: segment for segment in segments}
-    findings = [finding for segment in segments for finding in _check_one(segment, by_code, site)]
-    findings += _cycles(segments, by_code)
+def check_segments(
+    segments: list[Segment], site: Site, faults: Iterable[SettingsInvalid] = ()
+) -> list[SpecFinding]:
+    """Give every finding over all specifications of a workspace, in order of file and line.
+
+    ``faults`` are those of files that cannot be read; a segment that names such a file's is not blamed for it.
+    """
+    findings = [_unreadable(fault) for fault in faults]
+    by_code: dict[str, Segment | None] = {finding.file.stem: None for finding in findings}
+    by_code |= {segment.code: segment for segment in segments}
+    for segment in segments:
+        own = list(_check_one(segment, by_code, site))
+        findings += own or _check_answers(segment, site)
+    findings += _cycles(segments)
     findings += _overlaps(segments)
     return sorted(findings, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
 
 
 def refuse_findings(findings: Iterable[SpecFinding]) -> None:
     """Raise ``SettingsInvalid`` with the first finding and the number of further ones, if there is any."""
-    every = list(findings)
+    every = [finding for finding in findings if not finding.is_warning]
     if every:
         first = every[0]
         more = f" ({len(every) - 1} more; see `cdp segments check`)" if len(every) > 1 else ""
@@ -102,7 +122,27 @@ def levels_of(segments: list[Segment]) -> list[list[Segment]]:
     return levels
 
 
-def _check_one(segment: Segment, by_code: dict[str, Segment], site: Site) -> Iterator[SpecFinding]:
+def _unreadable(fault: SettingsInvalid) -> SpecFinding:
+    """Give the finding of a fault that was raised while a file was read; some name their code already."""
+    has_code = re.match(r"(E\d\d) (.*)", fault.message, re.DOTALL)
+    code, message = has_code.groups() if has_code else ("E00", fault.message)
+    return SpecFinding(code, message, Path(str(fault.file)), fault.line)
+
+
+def _check_answers(segment: Segment, site: Site) -> Iterator[SpecFinding]:
+    """Find what nobody, or everybody, meets; of a rule without other faults."""
+    parts = [*_chosen_parts(segment), *segment.exclude]
+    for dead in dead_conditions(parts, segment.rule, site.tags):
+        what = "the whole rule" if dead.node == segment.rule and dead.node not in parts else "the condition"
+        text = (
+            f"{what} is true of everybody whose values are known; to ask whether a value is known write is_null: false"
+            if dead.is_always_true
+            else f"{what} is true of nobody: its parts exclude each other"
+        )
+        yield _finding(segment, "E14", text, dead.line)
+
+
+def _check_one(segment: Segment, by_code: Mapping[str, Segment | None], site: Site) -> Iterator[SpecFinding]:
     parts = [(part, False) for part in _chosen_parts(segment)] + [(part, True) for part in segment.exclude]
     for part, excluding in parts:
         for leaf, denied in leaves(part, denied=excluding):
@@ -114,6 +154,7 @@ def _check_one(segment: Segment, by_code: dict[str, Segment], site: Site) -> Ite
                 yield from _check_nested(segment, leaf, by_code)
             elif isinstance(leaf, EventLeaf):
                 yield from _check_window(segment, leaf)
+                yield from _check_event_names(segment, leaf.names, leaf.line, site)
             if segment.spec.kind == "static" and not isinstance(leaf, ListLeaf):
                 yield _finding(
                     segment, "E03", "a static segment is made of lists only; use kind: dynamic", leaf.line
@@ -140,7 +181,7 @@ def _check_tag(
         )
         return
     yield from _check_wish(segment, f"tag '{leaf.tag}'", fact.version, leaf.version, leaf.line)
-    if fact.status not in ("online", "deprecated"):
+    if not _is_usable(fact, segment, site):
         yield _finding(segment, "E05", f"tag '{leaf.tag}' is {fact.status}, not online", leaf.line)
     if fact.level == "C3":
         yield _finding(segment, "E08", f"tag '{leaf.tag}' is C3; nothing of level C3 may be used", leaf.line)
@@ -204,8 +245,12 @@ def _check_list(segment: Segment, leaf: ListLeaf, site: Site) -> Iterator[SpecFi
         yield _finding(segment, "E01", f"there is no list '{leaf.reference}' ({file}){hint}", leaf.line)
 
 
-def _check_nested(segment: Segment, leaf: SegmentLeaf, by_code: dict[str, Segment]) -> Iterator[SpecFinding]:
+def _check_nested(
+    segment: Segment, leaf: SegmentLeaf, by_code: Mapping[str, Segment | None]
+) -> Iterator[SpecFinding]:
     other = by_code.get(leaf.segment)
+    if leaf.segment in by_code and other is None:
+        return  # its own file cannot be read, which is said there
     if other is None:
         hint = did_you_mean(leaf.segment, [code for code in by_code if code != segment.code])
         yield _finding(segment, "E01", f"there is no segment '{leaf.segment}'{hint}", leaf.line)
@@ -223,6 +268,17 @@ def _check_wish(
         return
     if not matches:
         yield _finding(segment, "E01", f"{what} has version {version}, which is not '{wish}'", line)
+
+
+def _check_event_names(
+    segment: Segment, names: Iterable[str], line: int | None, site: Site
+) -> Iterator[SpecFinding]:
+    if site.event_names is None:
+        return
+    for name in names:
+        if name not in site.event_names:
+            hint = did_you_mean(name, sorted(site.event_names))
+            yield _finding(segment, "E01", f"no event was ever called '{name}'{hint}", line)
 
 
 def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[SpecFinding]:
@@ -254,7 +310,7 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
             yield _finding(
                 segment, "E06", f"column '{column}' may not be published for {segment.spec.purpose}", line
             )
-        elif fact.status not in ("online", "deprecated"):
+        elif not _is_usable(fact, segment, site):
             yield _finding(segment, "E05", f"column '{column}' is {fact.status}, not online", line)
         else:
             facts.append((fact, line))
@@ -287,13 +343,14 @@ def _check_version(segment: Segment, site: Site) -> Iterator[SpecFinding]:
 
 def _check_offer_tag(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     fact = site.tags.get(OFFER_TAG)
-    if fact is None or fact.status not in ("online", "deprecated"):
+    if fact is None or not _is_usable(fact, segment, site):
         text = f"an offer needs the tag '{OFFER_TAG}', which is not online"
         yield _finding(segment, "E05", text, segment.line("offer"))
 
 
-def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[SpecFinding]:
+def _cycles(segments: list[Segment]) -> Iterator[SpecFinding]:
     """Report each circle once, at the segment of the circle that comes first in the alphabet."""
+    by_code = {segment.code: segment for segment in segments}
     reported: set[frozenset[str]] = set()
     for segment in sorted(segments, key=lambda s: s.code):
         circle = _circle(segment.code, by_code)
@@ -348,6 +405,12 @@ def all_leaves(segment: Segment) -> list[Leaf]:
 
 def _chosen_parts(segment: Segment) -> list[Node]:
     return [node for node in (segment.base, segment.where, *segment.include) if node is not None]
+
+
+def _is_usable(fact: TagFacts, segment: Segment, site: Site) -> bool:
+    """Tell whether a segment may use a tag: a deprecated one only in a version that is in use already."""
+    is_in_use = (segment.code, segment.version) in site.known_hashes
+    return fact.status == "online" or (fact.status == "deprecated" and is_in_use)
 
 
 def _outside(value: Any, fact: TagFacts) -> bool:

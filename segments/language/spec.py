@@ -276,6 +276,17 @@ def read_segments(workspace: Path) -> list[Segment]:
     return [read_segment(file) for file in sorted((workspace / "segments").glob("*.yml"))]
 
 
+def read_every_segment(workspace: Path) -> tuple[list[Segment], list[SettingsInvalid]]:
+    """Read every ``segments/*.yml``: the segments that can be read, ordered by code, and the first fault of each other file."""
+    segments, faults = [], []
+    for file in sorted((workspace / "segments").glob("*.yml")):
+        try:
+            segments.append(read_segment(file))
+        except SettingsInvalid as fault:
+            faults.append(fault)
+    return segments, faults
+
+
 def version_matches(version: str, wish: str) -> bool:
     """Give whether a version meets a wish like ``*``, ``2``, ``>=1 <2`` or ``2.1.0``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from decimal import Decimal
 
@@ -29,6 +30,7 @@ tags:
   - {code: opened_on, value: {type: date}, null_rule: U, level: C1, purposes: [marketing], status: online, version: 1.0.0}
   - {code: grade, value: {type: string, domain: [L, M, H]}, null_rule: U, level: C2, purposes: [risk_only], status: online, version: 1.0.0}
   - {code: sketch, value: {type: int}, null_rule: U, level: C1, purposes: [marketing], status: draft, version: 1.0.0}
+  - {code: old_tier, value: {type: int}, null_rule: Z, level: C1, purposes: [marketing], status: deprecated, version: 1.0.0}
 """
 DESTINATIONS_YML = """\
 destinations:
@@ -94,9 +96,10 @@ def surroundings(settings) -> Surroundings:
     return Surroundings(facts, {name: place.ceiling for name, place in destinations.items()})
 
 
-def catalogue_of(settings, known_hashes=None):
-    """The specifications of a workspace with what they are checked against."""
-    return read_catalogue(settings, surroundings(settings), known_hashes=known_hashes or {})
+def catalogue_of(settings, known_hashes=None, **published):
+    """The specifications of a workspace with what they are checked against; ``published`` is what a publication adds."""
+    around = dataclasses.replace(surroundings(settings), **published)
+    return read_catalogue(settings, around, known_hashes=known_hashes or {})
 
 
 def publish(lake, day):

@@ -7,14 +7,15 @@ import time
 import pytest
 from segment_bank import DESTINATIONS_YML, TAGS_YML, catalogue_of, spec
 
-from lakehouse.errors import SettingsInvalid
+from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.settings.settings import load_settings
+from segments.language.checks import refuse_findings
 from segments.language.spec import read_segment
 
 
 @pytest.fixture
 def findings_of(make_workspace):
-    def find(files: dict[str, str], known_hashes=None, others=None):
+    def find(files: dict[str, str], known_hashes=None, others=None, **published):
         texts = {f"segments/{code}.yml": text for code, text in files.items()}
         base = {
             "tags/test.yml": TAGS_YML,
@@ -22,7 +23,7 @@ def findings_of(make_workspace):
             "lists/friends@1.csv": "one_id\n1\n",
         }
         folder = make_workspace({**base, **texts, **(others or {})})
-        findings = catalogue_of(load_settings(folder), known_hashes).findings()
+        findings = catalogue_of(load_settings(folder), known_hashes, **published).findings()
         return [(f"{f.file.stem}:{f.line}", f.code, f.message) for f in findings]
 
     return find
@@ -44,9 +45,12 @@ FAULTS = [
     ("where: {tag: grade, eq: H}", 9, "E06", "may only exclude"),
     ("where: {tag: tier, eq: T1}\nexclude:\n  - {not: {tag: grade, eq: H, include_unknown: true}}", 11, "E06", "may only exclude"),
     ("where: {event: {name: login, within_days: 4000}}", 9, "E09", "events are kept 1096 days"),
+    ("where: {tag: old_tier, eq: 1}", 9, "E05", "is deprecated, not online"),
     ("where: {not: {tag: tier, eq: T1}}", 9, "E13", "can be null and is negated"),
     ("where: {tag: tier, ne: T1}", 9, "E13", "include_unknown"),
     ("where: {tag: tier, eq: T1}\nexclude: [{tag: days_left, lt: 3}]", 10, "E13", "'days_left' can be null"),
+    ("where:\n  all:\n    - {tag: balance, gte: 50}\n    - {tag: balance, lt: 40}", 11, "E14", "true of nobody"),
+    ("unknown: exclude\nwhere: {any: [{tag: tier, eq: T1}, {not: {tag: tier, eq: T1}}]}", 10, "E14", "true of everybody"),
 ]  # fmt: skip
 
 
@@ -71,6 +75,65 @@ def test_a_fault_is_named_with_its_line(findings_of, body, line, code, words):
 )
 def test_what_is_sound_is_not_complained_about(findings_of, body):
     assert findings_of({"x": spec("x", body)}) == []
+
+
+def test_a_deprecated_tag_may_go_on_in_a_version_that_is_in_use(findings_of, tmp_path):
+    text = spec("x", "where: {tag: old_tier, eq: 1}")
+    file = tmp_path / "x.yml"
+    file.write_text(text)
+    published = {("x", "1.0.0"): read_segment(file).definition_hash}
+    assert findings_of({"x": text}, published) == []
+    newer = text.replace("version: 1.0.0", "version: 1.1.0")
+    assert [code for _, code, _ in findings_of({"x": newer}, published)] == ["E05"]
+
+
+def test_a_file_that_cannot_be_read_hides_no_fault_of_another_and_is_not_said_to_be_absent(findings_of):
+    found = findings_of(
+        {
+            "a": spec("a", "where: {tag: teir, eq: T1}"),
+            "b": "spec: segment/v1\ncode: [\n",
+            "c": spec("c", "where: {segment: b}"),
+            "d": spec("d", "where: {tag: tier, in: T1}"),
+            "e": spec("e", "where: {tag: tier, eq: T1}\nwaves: []"),
+            "f": spec("f", "where: {tag: tier, eq: T9}"),
+        }
+    )
+    assert [(place, code) for place, code, _ in found] == [
+        ("a:9", "E01"), ("b:3", "E00"), ("d:9", "E03"), ("e:10", "E00"), ("f:9", "E02"),
+    ]  # fmt: skip
+
+
+def test_a_night_is_refused_by_the_first_fault_and_a_sound_segment_can_still_be_asked(make_workspace):
+    files = {"a": spec("a", "where: {tag: tier, eq: T1}"), "b": spec("b", "waves: []")}
+    texts = {f"segments/{code}.yml": text for code, text in files.items()}
+    settings = load_settings(
+        make_workspace({"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, **texts})
+    )
+    catalogue = catalogue_of(settings)
+    with pytest.raises(SettingsInvalid, match="E00 'waves' is not supported yet"):
+        refuse_findings(catalogue.findings())
+    assert catalogue.segment("a").code == "a"
+    with pytest.raises(SettingsInvalid, match="'waves' is not supported yet"):
+        catalogue.segment("b")
+    with pytest.raises(UsageError, match="there is no segment 'c'"):
+        catalogue.segment("c")
+
+
+def test_an_offer_and_an_event_that_nobody_knows_are_found(findings_of):
+    text = spec("x", "where: {event: {name: [login, logn], within_days: 7}}\noffer: OF1@1")
+    tags = TAGS_YML + (
+        "  - {code: max_sellable_risk, value: {type: string, domain: [R1, R2]}, null_rule: U, level: C1,"
+        " purposes: [marketing], status: online, version: 1.0.0}\n"
+    )
+    names, others = frozenset({"login"}), {"tags/test.yml": tags}
+    found = findings_of({"x": text}, others=others, event_names=names, offers={"OF2@1": "R1", "OF1@2": None})
+    assert [(place, code, message.split(";")[0]) for place, code, message in found] == [
+        ("x:9", "E01", "no event was ever called 'logn'"),
+        ("x:10", "E01", "there is no offer 'OF1@1'"),
+    ]
+    sound = {"event_names": names | {"logn"}, "offers": {"OF1@1": "R1"}}
+    assert findings_of({"x": text}, others=others, **sound) == []
+    assert findings_of({"x": text}, others=others) == [], "before the first night nothing is known of either"
 
 
 def test_a_circle_is_reported_once_with_its_way(findings_of):
