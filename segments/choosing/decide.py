@@ -17,12 +17,15 @@ from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.hashing import frame_hash, text_hash
 from lakehouse.query.words import identifier, literal
 from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql
-from segments.choosing.compile import Leaves, published_tags, value_column
+from segments.choosing.compile import Leaves, published_tags, rank_leaves, ranked_tags, value_column
+from segments.choosing.leaves.ranks import hash_duckdb_sql, rank_cuts, rank_sql
 from segments.choosing.suppression import REASONS, channel_sql, reason_sql
 from segments.language.checks import GIVEN_COLUMNS, all_leaves
-from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
+from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, logic_sql
+from segments.language.leaves.people import SampleLeaf
 from segments.language.spec import Segment
 from vocabulary.audience import Audience
+from vocabulary.buckets import bucket_duckdb_sql
 from vocabulary.contact_rules import allowed_column, opt_out_column, usable_column
 from vocabulary.policy import Policy
 from vocabulary.tag_facts import TagFacts
@@ -57,6 +60,8 @@ class SegmentDecision:
     """one_id of every member, for segments that name this one."""
     assignments: Relation
     """salt, one_id, bucket, arm, source of everybody who met a control group or experiment."""
+    cuts: dict[str, dict[str, Any]]
+    """Where each rank was cut, by the column of its leaf."""
 
     @property
     def run_id(self) -> str:
@@ -86,7 +91,7 @@ def decide_segment(
     An unknown answer under ``unknown: error`` and a size outside ``guards.size`` raise ``GateStopped``.
     """
     code = segment.code
-    people, unknown = _choose(desk, segment, offer_risk, leaves.rows, members)
+    people, unknown, cuts = _choose(desk, segment, offer_risk, leaves.rows, members)
     if unknown and segment.unknown == "error":
         raise GateStopped(
             f"segment {code}: {unknown} people have an unknown answer and the bound is 0 (unknown: error); "
@@ -111,6 +116,7 @@ def decide_segment(
         candidates,
         desk.keep(f"members_{code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
         _assignments(desk, code, candidates, parts),
+        cuts,
     )
 
 
@@ -162,15 +168,23 @@ def _choose(
     offer_risk: str | None,
     leaves: Relation,
     members: Mapping[str, Relation],
-) -> tuple[Relation, int]:
-    """Give the candidates (one_id, reason, channel, values), and how many answers were unknown."""
+) -> tuple[Relation, int, dict[str, dict[str, Any]]]:
+    """Give the candidates (one_id, reason, channel, values), how many answers were unknown, and the cuts of ranks."""
 
     def column_of(leaf: Leaf) -> str:
         if isinstance(leaf, SegmentLeaf):
             return f"(one_id IN (SELECT one_id FROM {members[leaf.segment]}))"
+        if isinstance(leaf, SampleLeaf):
+            return f"({bucket_duckdb_sql(leaf.salt)} < {leaf.buckets})"
         return leaf.column
 
     answer = logic_sql(segment.rule, column_of)
+    ranks = rank_leaves(segment)
+    cuts: dict[str, dict[str, Any]] = {}
+    if ranks:
+        sql = rank_sql(ranks, segment.base, str(leaves), column_of, hash_duckdb_sql)
+        leaves = desk.keep(f"ranked_{segment.code}", f"SELECT * FROM {sql}")
+        cuts = rank_cuts(desk, leaves, ranks, hash_duckdb_sql)
     candidate = "coalesce(answer, true)" if segment.unknown == "include" else "answer"
     values = "".join(f", {value_column(tag)}" for tag in published_tags(segment))
     people = desk.keep(
@@ -179,7 +193,7 @@ def _choose(
         f"  {channel_sql(segment)} AS channel{values}\n"
         f"FROM (SELECT *, {answer} AS answer FROM {leaves}) WHERE {candidate}",
     )
-    return people, int(desk.value(f"SELECT count(*) FROM {leaves} WHERE ({answer}) IS NULL"))
+    return people, int(desk.value(f"SELECT count(*) FROM {leaves} WHERE ({answer}) IS NULL")), cuts
 
 
 def _column_sql(column: str) -> str:
@@ -310,11 +324,11 @@ def _columns_used(segment: Segment) -> set[str]:
     columns |= {allowed_column(purpose, channel, segment.days_of_use) for channel in channels} | {
         usable_column(c) for c in channels
     }
-    return columns | {value_column(tag) for tag in published_tags(segment)}
+    return columns | {value_column(tag) for tag in (*published_tags(segment), *ranked_tags(segment))}
 
 
 def _tags_of(segment: Segment) -> list[str]:
-    tags = {leaf.tag for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)}
+    tags = {tag for leaf in all_leaves(segment) for tag in leaf.tags}
     return sorted(tags | set(published_tags(segment)))
 
 

@@ -28,7 +28,7 @@ from segments.choosing.tables import (
 )
 from segments.language.catalogue import Catalogue, read_catalogue
 from segments.language.checks import SpecFinding, Surroundings, all_leaves, levels_of, refuse_findings
-from segments.language.conditions import ListLeaf, TagLeaf
+from segments.language.conditions import ListLeaf
 from segments.language.lists import StaticList, read_list
 from segments.language.offers import COLUMNS as OFFER_COLUMNS
 from segments.language.offers import TABLE as OFFERS_TABLE
@@ -160,7 +160,7 @@ def _refuse_missing_tags(lake: Lake, segments: Sequence[Segment]) -> None:
     """Refuse a tag that is online in the registry but was never built, before Spark complains about a column."""
     present = {f.name for f in lake.delta(TAG_TABLE).schema().fields}
     for segment in segments:
-        leaf_tags = [(leaf.tag, leaf.line) for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)]
+        leaf_tags = [(tag, leaf.line) for leaf in all_leaves(segment) for tag in leaf.tags]
         for tag, line in [
             *leaf_tags,
             *((tag, segment.line("publish", "columns")) for tag in published_tags(segment)),

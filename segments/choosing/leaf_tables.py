@@ -87,11 +87,15 @@ def duckdb_sql(
     lake: Lake, desk: Desk, sql: str, tables: Iterable[str], relations_by_name: Mapping[str, Relation]
 ) -> str:
     """Give Spark SQL over tables of the lake, as they are now, and over relations of a desk as SQL of that desk."""
+    relations = {table: desk.define(table, newest_sql(lake.settings, table)) for table in tables}
+    return translated_sql(sql, {**relations, **relations_by_name})
+
+
+def translated_sql(sql: str, relations: Mapping[str, Relation]) -> str:
+    """Give Spark SQL as that of DuckDB; tables among the relations stand as these, others keep their names."""
     import sqlglot
     from sqlglot import exp
 
-    relations = {table: desk.define(table, newest_sql(lake.settings, table)) for table in tables}
-    relations |= relations_by_name
     query = sqlglot.parse_one(sql, read="spark")
     for table in list(query.find_all(exp.Table)):
         relation = relations.get(f"{table.db}.{table.name}" if table.db else table.name)
@@ -102,6 +106,9 @@ def duckdb_sql(
     for function in list(query.find_all(exp.Anonymous)):
         if function.name.lower() == "arrays_overlap":
             function.set("this", "list_has_any")
+    # Spark gives null for text that is no JSON, where DuckDB raises.
+    for path in list(query.find_all(exp.JSONExtractScalar)):
+        path.replace(exp.Case(ifs=[exp.If(this=exp.func("json_valid", path.this.copy()), true=path.copy())]))
     return query.sql(dialect="duckdb")
 
 

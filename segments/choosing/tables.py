@@ -131,11 +131,11 @@ def run_rows(lake: Lake, decisions: Iterable[SegmentDecision], business_date: da
                 "seq": 1 + newest.get(audience.code, 0),
                 "inputs": audience.inputs,
                 "tag_versions": [{"tag": t, "version": v} for t, v in sorted(audience.tag_versions.items())],
-                "params": "{}",
+                "params": json.dumps({"cuts": cuts} if cuts else {}, sort_keys=True),
                 "counts": json.dumps(audience.counts, sort_keys=True),
                 "status": "evaluated",
             }
-            for audience in (decision.audience for decision in decisions)
+            for audience, cuts in ((decision.audience, decision.cuts) for decision in decisions)
         ],
     )
 

@@ -18,7 +18,21 @@ from typing import Any
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean
-from segments.language.conditions import EventLeaf, Leaf, ListLeaf, Node, SegmentLeaf, TagLeaf, leaves
+from segments.language.conditions import (
+    ANY_VERSION,
+    EventLeaf,
+    Leaf,
+    ListLeaf,
+    Node,
+    SegmentLeaf,
+    TagLeaf,
+    leaves,
+)
+from segments.language.leaves.dates import DateLeaf
+from segments.language.leaves.expressions import ExpressionLeaf, type_faults
+from segments.language.leaves.people import RankLeaf
+from segments.language.leaves.rows import RowLeaf
+from segments.language.leaves.sequences import SequenceLeaf
 from segments.language.lists import known_lists, list_file
 from segments.language.offers import Offers, offer_fault
 from segments.language.operators import OPERATORS, Test, type_fault
@@ -155,6 +169,9 @@ def _check_one(segment: Segment, by_code: Mapping[str, Segment | None], site: Si
             elif isinstance(leaf, EventLeaf):
                 yield from _check_window(segment, leaf)
                 yield from _check_event_names(segment, leaf.names, leaf.line, site)
+            else:
+                yield from _check_further(segment, leaf, excluding and denied, by_code, site)
+                yield from _check_negation(segment, leaf, denied, site)
             if segment.spec.kind == "static" and not isinstance(leaf, ListLeaf):
                 yield _finding(
                     segment, "E03", "a static segment is made of lists only; use kind: dynamic", leaf.line
@@ -268,6 +285,66 @@ def _check_wish(
         return
     if not matches:
         yield _finding(segment, "E01", f"{what} has version {version}, which is not '{wish}'", line)
+
+
+def _check_further(
+    segment: Segment, leaf: Leaf, excluding: bool, by_code: Mapping[str, Segment | None], site: Site
+) -> Iterator[SpecFinding]:
+    """Check a leaf over rows, sequences, dates, people or an expression."""
+    for tag in leaf.tags:
+        version = leaf.version if isinstance(leaf, RankLeaf) else ANY_VERSION
+        yield from _check_tag(segment, TagLeaf(tag, (), version, line=leaf.line), False, excluding, site)
+    if isinstance(leaf, SequenceLeaf):
+        yield from _check_event_names(segment, leaf.names, leaf.line, site)
+    elif isinstance(leaf, RowLeaf):
+        operands = {match.column: match.tests[0].operand for match in leaf.matches}
+        if leaf.word == "event":
+            yield from _check_event_names(segment, operands["event_name"], leaf.line, site)
+        for code in operands.get("segment", []) if leaf.word == "receipt" else []:
+            if code not in by_code and code not in {code_used for code_used, _ in site.known_hashes}:
+                hint = did_you_mean(code, list(by_code))
+                yield _finding(segment, "E01", f"there is no segment '{code}'{hint}", leaf.line)
+    elif isinstance(leaf, RankLeaf):
+        yield from _check_rank(segment, leaf, site)
+    elif isinstance(leaf, DateLeaf) and isinstance(leaf.of, str) and leaf.of in site.tags:
+        fact = site.tags[leaf.of]
+        if leaf.every == "month" and not (fact.value_type == "number" and fact.is_whole):
+            text = f"'every: month' takes a tag that is a day of the month, and '{leaf.of}' is a {fact.value_type}"
+            yield _finding(segment, "E03", text, leaf.line)
+        elif leaf.every != "month" and fact.value_type != "date":
+            text = f"'date.of' takes a date, and tag '{leaf.of}' is a {fact.value_type}"
+            yield _finding(segment, "E03", text, leaf.line)
+    elif isinstance(leaf, ExpressionLeaf):
+        fault = type_faults(leaf, site.tags)
+        if fault:
+            yield _finding(segment, "E03", fault, leaf.line)
+
+
+def _check_rank(segment: Segment, leaf: RankLeaf, site: Site) -> Iterator[SpecFinding]:
+    fact = site.tags.get(leaf.tag)
+    if fact is not None and fact.value_type not in ("number", "date"):
+        text = f"'{leaf.tag}' is a {fact.value_type}; people are ranked by numbers and dates"
+        yield _finding(segment, "E03", text, leaf.line)
+    if fact is not None and fact.is_restricted:
+        text = f"tag '{leaf.tag}' may only exclude; a rank would show where it is cut"
+        yield _finding(segment, "E06", text, leaf.line)
+    if leaf.within == "base" and segment.base is None:
+        text = "'within: base' needs the segment's base; write within: all to rank everybody"
+        yield _finding(segment, "E03", text, leaf.line)
+    if segment.base is not None and any(leaf == other for other, _ in leaves(segment.base)):
+        yield _finding(segment, "E03", "a rank stands in where; the base is what it ranks", leaf.line)
+
+
+def _check_negation(segment: Segment, leaf: Leaf, denied: bool, site: Site) -> Iterator[SpecFinding]:
+    """Ask for what unknown means where a leaf is negated whose answer can be unknown."""
+    is_stated = segment.spec.unknown is not None or leaf.include_unknown is not None
+    nullable = any(site.tags[tag].is_nullable for tag in leaf.tags if tag in site.tags)
+    if denied and not is_stated and (nullable or leaf.can_be_unknown):
+        text = (
+            "the condition can be unknown and is negated here; say what unknown means with "
+            "'unknown: exclude|include|error' or 'include_unknown' on the condition"
+        )
+        yield _finding(segment, "E13", text, leaf.line)
 
 
 def _check_event_names(

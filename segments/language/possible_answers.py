@@ -7,6 +7,7 @@ possible: what is reported is certain, and a rule of more combinations than ``MO
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -30,6 +31,8 @@ from segments.language.conditions import (
     kleene_not,
     leaves,
 )
+from segments.language.leaves.people import SampleLeaf
+from segments.language.leaves.rows import RowLeaf, RowMeasure
 from segments.language.operators import OPERATORS, Test, answer, compare_number
 from vocabulary.tag_facts import TagFacts
 
@@ -192,10 +195,20 @@ def _atoms(leaf: Leaf, facts: Mapping[str, TagFacts], values: dict[Variable, _Va
         variable = ("count", str({key: tree[key] for key in sorted(tree) if key != "count"}))
         _ask(values, variable, _Values("count", False, _bounds(leaf.count)))
         yield _Atom(variable, lambda case: compare_number(case, leaf.count))
+    elif isinstance(leaf, RowLeaf) and leaf.measure.name == "count":
+        tree = dataclasses.replace(leaf, measure=RowMeasure("count", ())).normal()
+        bounds = [number for t in leaf.measure.tests for number in _bounds({t.operator: t.operand})]
+        _ask(values, ("rows", str(tree)), _Values("count", leaf.can_be_unknown, bounds))
+        for test in leaf.measure.tests:
+            yield _Atom(("rows", str(tree)), _comparison(test))
     else:
-        has_null = not isinstance(leaf, (ListLeaf, SegmentLeaf))
+        has_null = not isinstance(leaf, (ListLeaf, SegmentLeaf, SampleLeaf))
         _ask(values, ("leaf", leaf.column), _Values("boolean", has_null, []))
         yield _Atom(("leaf", leaf.column), lambda case: case)
+
+
+def _comparison(test: Test) -> Callable[[Case], Answer]:
+    return lambda case: None if case is None else compare_number(case, {test.operator: test.operand})
 
 
 def _tag_atom(leaf: TagLeaf, test: Test, fact: TagFacts, values: dict[Variable, _Values]) -> _Atom:
