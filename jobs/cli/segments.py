@@ -58,11 +58,12 @@ def check(form: str, workspace: Path | None) -> int:
     from jobs.cli.printing import print_rows
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
+    from segments.choosing.publication_warnings import publication_warnings
     from segments.language.catalogue import read_catalogue
 
     settings = load_settings(workspace)
     catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
-    findings = catalogue.findings()
+    findings = [*catalogue.findings(), *publication_warnings(settings, catalogue)]
     faulty_files = {finding.file for finding in findings if not finding.is_warning}
     if form != "table":
         print_rows(

@@ -12,20 +12,22 @@ from datetime import date, timedelta
 
 from lakehouse.query.desk import Relation
 from lakehouse.query.words import spark_literal, spark_literals
-from segments.choosing.leaves.parts import leaf_parts
+from segments.choosing.leaves.parts import LeafParts, leaf_parts
 from segments.choosing.leaves.ranks import rank_sql
-from segments.choosing.suppression import channel_sql, person_facts_sql, reason_sql
+from segments.choosing.suppression import PersonFactsSql, channel_sql, person_facts_sql, reason_sql
 from segments.language.checks import OFFER_TAG, all_leaves
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
 from segments.language.leaves.people import RankLeaf, SampleLeaf
 from segments.language.operators import comparison_sql, test_sql
 from segments.language.spec import Segment
 from vocabulary.buckets import salted_bucket_sql
+from vocabulary.contact_rules import lake_place, receipts_sql
 from vocabulary.policy import Policy
 
 LIST_VIEW = "segment_lists"
 TAG_TABLE = "tags.customer_tags"
 DAILY_TABLE = "tags.customer_tags_daily"
+PERSONS_SQL = "SELECT one_id, source, source_key FROM identity.memberships WHERE valid_to IS NULL"
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,14 @@ def ranked_tags(segment: Segment) -> list[str]:
     return sorted({leaf.tag for leaf in rank_leaves(segment)})
 
 
-def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, policy: Policy) -> LeafTable:
+def compile_leaf_table(
+    segments: Iterable[Segment], *, business_date: date, policy: Policy | None
+) -> LeafTable:
     """Give the Spark SQL of the leaf table of several segments.
 
     One row per OneID with a tag row; columns: ``one_id``, the facts suppression needs, ``leaf_…`` (boolean, null
-    is unknown) and ``value_<tag>``. Lists are read from the temporary view ``segment_lists``.
+    is unknown) and ``value_<tag>``. Lists are read from the temporary view ``segment_lists``. Without a policy the facts of
+    suppression are left out.
     """
     every = list(segments)
     leaves: dict[str, Leaf] = {leaf.column: leaf for s in every for leaf in all_leaves(s)}
@@ -81,7 +86,11 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
     more = leaf_parts(leaves.values(), business_date)
     values = sorted({tag for s in every for tag in (*published_tags(s), *ranked_tags(s))})
     today = spark_literal(business_date)
-    facts = person_facts_sql(every, policy=policy, business_date=business_date)
+    facts = (
+        person_facts_sql(every, policy=policy, business_date=business_date)
+        if policy is not None
+        else _persons_alone(more, business_date)
+    )
     parts = [*facts.parts, *more.parts]
     joins, tables = [*facts.joins, *more.joins], [*facts.tables, *more.columns_of]
     columns_of = {
@@ -122,6 +131,16 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
         + "\n".join(joins)
     )
     return LeafTable(text, tuple(dict.fromkeys([TAG_TABLE, *tables])), columns_of)
+
+
+def _persons_alone(more: LeafParts, business_date: date) -> PersonFactsSql:
+    """Give what leaves alone expect beside the tags: profiles with their OneIDs and, for receipts, the answers."""
+    parts = [f"persons AS (\n  {PERSONS_SQL})"]
+    tables = ["identity.memberships", "identity.redirects"]
+    if more.needs_receipts:
+        parts.append(f"answers AS (\n  {receipts_sql(lake_place(business_date))})")
+        tables += ["trusted.receipts", "segments.recipients", "segments.deliveries"]
+    return PersonFactsSql(tuple(parts), (), (), tuple(tables), {})
 
 
 def _tag_sql(leaf: TagLeaf, today: str) -> str:

@@ -137,7 +137,7 @@ def _audience(
         segment.version,
         business_date,
         segment.definition_hash,
-        _as_json({}),
+        _as_json(dict(segment.values)),
         _as_json(inputs),
     )[:24]
     return Audience(
@@ -159,6 +159,7 @@ def _audience(
             f"SELECT {', '.join(columns)} FROM {candidates} WHERE place = 'TREATED' ORDER BY one_id"
         ),
         quiet_columns=tuple(publish.ignore_changes_of),
+        parameters=dict(segment.values),
     )
 
 

@@ -103,6 +103,7 @@ def _decide_all(
     segments, policy = catalogue.segments, catalogue.site.policy
     _refuse_missing_tags(lake, segments)
     _tell_unknown_age(policy, segments)
+    _tell_parameters(segments)
     lists = _read_lists(lake.settings.workspace, segments)
     offers = _open_offers(lake)
     refuse_findings(
@@ -149,6 +150,15 @@ def _tell_unknown_age(policy: Policy, segments: Sequence[Segment]) -> None:
             ", ".join(codes),
             policy.unknown_age.why,
         )
+
+
+def _tell_parameters(segments: Sequence[Segment]) -> None:
+    """Log every value that differs from the default of its parameter."""
+    for segment in segments:
+        for name, value in segment.values.items():
+            default = segment.spec.parameters[name].default
+            if value != default:
+                log.info("segment %s: parameter %s is %s, by default %s", segment.code, name, value, default)
 
 
 def _read_lists(workspace: Path, segments: Sequence[Segment]) -> dict[str, StaticList]:

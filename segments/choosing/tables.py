@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lakehouse.query.desk import Desk, Relation
     from lakehouse.tables.lake import Lake
     from segments.choosing.earlier import EarlierNights
+    from vocabulary.audience import Audience
 
 _CONSENT_REASONS = ("OPT_OUT", "NO_CONSENT", "COMPLAINT")
 
@@ -131,13 +132,18 @@ def run_rows(lake: Lake, decisions: Iterable[SegmentDecision], business_date: da
                 "seq": 1 + newest.get(audience.code, 0),
                 "inputs": audience.inputs,
                 "tag_versions": [{"tag": t, "version": v} for t, v in sorted(audience.tag_versions.items())],
-                "params": json.dumps({"cuts": cuts} if cuts else {}, sort_keys=True),
+                "params": _params(audience, cuts),
                 "counts": json.dumps(audience.counts, sort_keys=True),
                 "status": "evaluated",
             }
             for audience, cuts in ((decision.audience, decision.cuts) for decision in decisions)
         ],
     )
+
+
+def _params(audience: Audience, cuts: dict[str, dict[str, Any]]) -> str:
+    parts = {"parameters": dict(audience.parameters), "cuts": cuts}
+    return json.dumps({name: part for name, part in parts.items() if part}, sort_keys=True)
 
 
 def _rows(table: str, rows: list[dict[str, Any]]) -> pa.Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.query.desk import open_table
@@ -11,7 +10,7 @@ from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
-from segments.language.spec import Segment, read_every_segment
+from segments.language.spec import Segment, read_every_segment, read_segment, segment_file
 from vocabulary.policy import read_policy
 
 
@@ -33,9 +32,9 @@ class Catalogue:
         for segment in self.segments:
             if segment.code == code:
                 return segment
-        for fault in self.faults:
-            if fault.file is not None and Path(fault.file).stem == code:
-                raise fault
+        file = segment_file(self.site.workspace, code)
+        if file.is_file():
+            return read_segment(file)
         raise UsageError(f"there is no segment '{code}'{did_you_mean(code, [s.code for s in self.segments])}")
 
 

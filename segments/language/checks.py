@@ -101,7 +101,8 @@ def check_segments(
     ``faults`` are those of files that cannot be read; a segment that names such a file's is not blamed for it.
     """
     findings = [_unreadable(fault) for fault in faults]
-    by_code: dict[str, Segment | None] = {finding.file.stem: None for finding in findings}
+    files = (site.workspace / "segments").glob("*.yml")
+    by_code: dict[str, Segment | None] = {file.stem: None for file in files}
     by_code |= {segment.code: segment for segment in segments}
     for segment in segments:
         own = list(_check_one(segment, by_code, site))

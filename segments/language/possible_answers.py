@@ -105,8 +105,18 @@ class _PossibleAnswers:
         line = next((leaf.line for leaf, _ in leaves(node)), None)
         if not self._can(node, True, {}):
             dead.append(Dead(node, False, line))
-        elif not self._can(node, False, {}):
+        elif not self._can(node, False, {}) and self._says_nothing(node):
             dead.append(Dead(node, True, line))
+
+    def _says_nothing(self, node: Node) -> bool:
+        """Tell whether a node that is never false says nothing either by being unknown.
+
+        A range that spans all values of a tag asks whether the value is known, and is often written so. Parts that can be
+        false and together never are (``x or not x``) are meant otherwise.
+        """
+        if not self._can(node, None, {}):
+            return True
+        return any(False in self._answers(leaf, {}) for leaf, _ in leaves(node))
 
     def _can(self, node: Node, wish: Answer, choice: dict[Variable, Case]) -> bool:
         """Tell whether some values let the node answer as wished, when some of them are chosen already.

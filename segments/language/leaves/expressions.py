@@ -55,7 +55,9 @@ def read_expression(tree: Any, line: int | None, file: Complaints) -> Expression
     file.only(tree, ("expr", "include_unknown"))
     text, place = tree["expr"], line_of(tree, "expr")
     if not isinstance(text, str):
-        raise file.fault("'expr' takes an expression over tags, like aum > 2 * aum_avg_30d", place)
+        raise file.fault(
+            "'expr' takes an expression over tags, like aum_eod > 2 * aum_avg_month_to_date", place
+        )
     try:
         expression = parse_expression(text.strip())
     except ExpressionInvalid as wrong:
