@@ -299,11 +299,16 @@ def _read_rule(tree: Any, values: Mapping[str, Scalar], file: Path) -> Rule:
                 line=line_of(tree, key),
             ) from None
 
+    def line(key: str) -> int | None:
+        """Give the line of a part; what only the template says stands where it is extended."""
+        own = line_of(tree, key)
+        return line_of(tree, "extends") if own == line_of(tree) and "extends" in tree else own
+
     def one(key: str) -> Node | None:
-        return reader.read(part(key), line_of(tree, key)) if tree.get(key) is not None else None
+        return reader.read(part(key), line(key)) if tree.get(key) is not None else None
 
     def many(key: str) -> tuple[Node, ...]:
-        return reader.read_many(part(key), line_of(tree, key)) if tree.get(key) else ()
+        return reader.read_many(part(key), line(key)) if tree.get(key) else ()
 
     return Rule(one("base"), one("where"), many("include"), many("exclude"))
 
