@@ -144,7 +144,9 @@ def test_an_addition_that_the_template_allows_is_one_and_a_changed_template_chan
 def test_a_fault_of_the_template_is_named_where_it_is_extended(write):
     template = TEMPLATE.replace("{tag: balance, gte: 100}", "{tag: balanec, gte: 100}")
     settings = load_settings(write(BRANCH, **{"templates/wealth@2.yml": template}))
-    assert [(f.file.name, f.line, f.code) for f in catalogue_of(settings).findings()] == [("branch.yml", 4, "E01")]
+    assert [(f.file.name, f.line, f.code) for f in catalogue_of(settings).findings()] == [
+        ("branch.yml", 4, "E01")
+    ]
 
 
 def test_a_branch_is_checked_and_published_like_any_other(write):
