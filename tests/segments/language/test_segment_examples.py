@@ -19,7 +19,7 @@ from segments.language.checks import Surroundings
 from vocabulary.policy import Policy
 from vocabulary.tag_facts import read_tag_facts
 
-DOCS = Path(__file__).parents[2] / "docs" / "segments.md"
+DOCS = Path(__file__).parents[3] / "docs" / "segments.md"
 CALENDAR = "day\n2026-11-18\n2026-11-19\n2026-11-20\n2026-11-23\n"
 
 
