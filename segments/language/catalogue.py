@@ -8,6 +8,7 @@ from lakehouse.query.desk import open_table
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
 from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
+from segments.language.contact import read_contact_rules
 from segments.language.spec import Segment, read_segments
 from vocabulary.policy import read_policy
 
@@ -39,6 +40,7 @@ def read_catalogue(
         policy=read_policy(workspace),
         known_hashes=published_hashes(settings) if known_hashes is None else known_hashes,
         offers=surroundings.offers,
+        contact=read_contact_rules(workspace),
     )
     return Catalogue(read_segments(workspace), site)
 

@@ -2,7 +2,7 @@
 
 E01 unknown tag, list, segment or version · E02 value outside the domain · E03 operator or type mismatch ·
 E04 cycle · E05 tag not online · E06 purpose not allowed · E07 level above the destination's ceiling ·
-E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer ·
+E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer · E12 rules of contact that contradict ·
 E13 negation of a nullable tag without a stated policy · E16 changed definition under an old version.
 """
 
@@ -17,6 +17,8 @@ from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, Node, SegmentLeaf, TagLeaf, leaves
+from segments.language.contact import ContactRules
+from segments.language.contact_checks import contact_faults
 from segments.language.lists import known_lists, list_file
 from segments.language.offers import Offers, offer_fault
 from segments.language.operators import OPERATORS, Test, type_fault
@@ -25,6 +27,7 @@ from vocabulary.levels import LEVELS
 from vocabulary.policy import Policy
 from vocabulary.tag_facts import TagFacts
 
+WINDOW_COLUMNS = ("send_from", "send_until")
 GIVEN_COLUMNS = ("variant", "channel")
 OFFER_TAG = "max_sellable_risk"
 DAILY_DAYS_KEPT = 32
@@ -66,6 +69,7 @@ class Site:
     policy: Policy
     known_hashes: Mapping[tuple[str, str], str]
     offers: Offers | None = None
+    contact: ContactRules = ContactRules()
 
 
 def check_segments(segments: list[Segment], site: Site) -> list[SpecFinding]:
@@ -74,6 +78,8 @@ def check_segments(segments: list[Segment], site: Site) -> list[SpecFinding]:
     findings = [finding for segment in segments for finding in _check_one(segment, by_code, site)]
     findings += _cycles(segments, by_code)
     findings += _overlaps(segments)
+    faults = contact_faults(segments, site.contact, site.tags)
+    findings += [SpecFinding(fault.code, fault.message, fault.file, fault.line) for fault in faults]
     return sorted(findings, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
 
 
@@ -259,7 +265,7 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
         else:
             facts.append((fact, line))
     for position, column in enumerate(segment.spec.publish.ignore_changes_of):
-        if column not in segment.spec.publish.columns:
+        if column not in (*segment.spec.publish.columns, *WINDOW_COLUMNS):
             where = segment.line("publish", "ignore_changes_of", position)
             hint = did_you_mean(column, segment.spec.publish.columns)
             yield _finding(segment, "E01", f"'{column}' is not among the published columns{hint}", where)

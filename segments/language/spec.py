@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import line_of, load_yaml, parse_model
 from segments.language.conditions import All, Any_, Node, Not, definition_hash, normal
+from segments.language.contact import Contact
 from segments.language.parsing import ConditionReader
 from vocabulary.audience import days_of_use
 from vocabulary.buckets import BUCKETS
-from vocabulary.policy import CHANNELS
 from vocabulary.registry import Owner
 
 DEFAULT_ARM = "DEFAULT"
@@ -26,7 +26,6 @@ LATER_KEYS: dict[str, tuple[str, ...]] = {
     "": ("goal", "content", "waves", "reentry", "approvals", "extends", "parameters"),
     "guards": ("change_vs_previous", "tag_psi"),
     "rollout": ("stage", "whitelist"),
-    "contact": ("channel_pick", "priority", "caps", "quiet"),
     "schedule": ("cron", "every"),
 }
 _CODE = r"^[a-z][a-z0-9_]*$"
@@ -95,12 +94,6 @@ class Split(_Strict):
         if {DEFAULT_ARM, "CONTAMINATED"} & set(self.arms):
             raise ValueError("DEFAULT and CONTAMINATED are given by the platform and name no arm")
         return self
-
-
-class Contact(_Strict):
-    """The channels this segment may use, best first; a person is given the first that is allowed and usable."""
-
-    channels: Annotated[list[Literal[CHANNELS]], Field(min_length=1)]  # type: ignore[valid-type]
 
 
 class Publish(_Strict):
@@ -206,11 +199,12 @@ class Segment:
                 "rollout",
                 "holdout",
                 "split",
-                "contact",
                 "offer",
                 "publish",
             },
         )
+        # What a segment does not ask of its contacts is left out, so that a new rule changes no definition that has it not.
+        choices["contact"] = self.spec.contact.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         trees = {"base": self.base, "where": self.where}
         return {
             **choices,
