@@ -130,6 +130,17 @@ class Facts:
         """The numbers of the segments of each kind."""
         return [np.flatnonzero(self.kinds == kind).astype(np.int32) for kind in np.unique(self.kinds)]
 
+    @cached_property
+    def ways_that_differ(self) -> list[tuple[int, int]]:
+        """One way of one segment for each of those that caps treat alike."""
+        kinds: dict[object, tuple[int, int]] = {}
+        for number, offer in enumerate(self.offers):
+            for at, way in enumerate(offer.ways):
+                if way.window is not None:
+                    caps = tuple(cap for cap in offer.caps if way.is_in(cap.scope))
+                    kinds.setdefault((caps, way.window.day, offer.contacts), (number, at))
+        return list(kinds.values())
+
     def past(self, cap: CapRule, day: int) -> Ints:
         """Give how many earlier contacts of each person a cap counts beside one on ``day``.
 

@@ -173,9 +173,9 @@ class Losers:
         weights = np.zeros((len(self.facts.offers), 9), np.int64)
         for number, offer in enumerate(self.facts.offers):
             for at, way in enumerate(offer.ways):
-                if way.window is not None and way.is_in(scope) and offer.purpose in purposes:
-                    if way.window.day.toordinal() > before:
-                        weights[number, at] = offer.contacts
+                is_counted = way.is_in(scope) and offer.purpose in purposes
+                if is_counted and way.window is not None and way.window.day.toordinal() > before:
+                    weights[number, at] = offer.contacts
         return weights
 
 

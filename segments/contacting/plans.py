@@ -164,7 +164,7 @@ class Plan:
     def _has_place(self, rows: Ints) -> Flags:
         """Tell for each row whether the caps of any segment leave a way free; of ways that caps treat alike one is asked."""
         open_rows = np.zeros(len(rows), np.bool_)
-        for segment, way in _ways_that_differ(self.facts):
+        for segment, way in self.facts.ways_that_differ:
             closed = np.flatnonzero(~open_rows)
             if not len(closed):
                 break
@@ -188,14 +188,3 @@ def _counters(facts: Facts) -> list[tuple[str, frozenset[str]]]:
         {(cap.scope, cap.purposes) for offer in facts.offers for cap in offer.caps},
         key=lambda one: (one[0], sorted(one[1])),
     )
-
-
-def _ways_that_differ(facts: Facts) -> list[tuple[int, int]]:
-    """Give one way of one segment for each of those that caps treat alike."""
-    kinds: dict[object, tuple[int, int]] = {}
-    for number, offer in enumerate(facts.offers):
-        for at, way in enumerate(offer.ways):
-            if way.window is not None:
-                caps = tuple(cap for cap in offer.caps if way.is_in(cap.scope))
-                kinds.setdefault((caps, way.window.day, offer.contacts), (number, at))
-    return list(kinds.values())

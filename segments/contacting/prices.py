@@ -24,7 +24,7 @@ from segments.language.contact import GLOBAL
 HIGHEST = 128.0
 # The last step is half of what a way further down in a person's order must be cheaper by.
 BISECTIONS = 18
-CYCLES = 6
+CYCLES = 3
 # Ways are bits of a byte.
 MOST_WAYS = 8
 

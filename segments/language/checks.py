@@ -9,7 +9,7 @@ E13 negation of a nullable tag without a stated policy · E16 changed definition
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class Site:
     policy: Policy
     known_hashes: Mapping[tuple[str, str], str]
     offers: Offers | None = None
-    contact: ContactRules = ContactRules()
+    contact: ContactRules = field(default_factory=ContactRules)
 
 
 def check_segments(segments: list[Segment], site: Site) -> list[SpecFinding]:

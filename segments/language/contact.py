@@ -46,7 +46,7 @@ class ContactCap(_Strict):
     days: Days
 
     def __str__(self) -> str:
-        return f"{self.scope} {self.max} in {self.days} days"
+        return f"{self.scope} {self.max} in {self.days} day{'s' if self.days > 1 else ''}"
 
 
 class _Hours(_Strict):
@@ -158,7 +158,7 @@ class ContactPolicy(_Strict):
 class ContactRules:
     """A site's policy with the file it was read from; ``is_stated`` is false where there is none."""
 
-    policy: ContactPolicy = ContactPolicy()
+    policy: ContactPolicy = field(default_factory=ContactPolicy)
     file: Path = Path(POLICY_FILE)
     tree: Any = field(default=None, repr=False, compare=False)
     is_stated: bool = False
