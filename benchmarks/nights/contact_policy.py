@@ -108,15 +108,17 @@ def drawn_question(
                 picks_habit=has_more,
             )
         )  # fmt: skip
-    sent = people // 2
+    contact_count = people // 2
     history = {
-        "one_id": chance.integers(0, people, sent) + FIRST,
-        "code": pa.repeat(pa.scalar("s01"), sent),
-        "run_id": pa.repeat(pa.scalar("r"), sent),
-        "contact_on": pa.array(np.datetime64(NIGHT) - chance.integers(0, 10, sent).astype("timedelta64[D]")),
-        "channel": pa.array(["PUSH", "WECHAT", "SMS"]).take(pa.array(chance.integers(0, 3, sent))),
-        "placement": pa.nulls(sent, pa.string()),
-        "purpose": pa.repeat(pa.scalar("marketing"), sent),
+        "one_id": chance.integers(0, people, contact_count) + FIRST,
+        "code": pa.repeat(pa.scalar("s01"), contact_count),
+        "run_id": pa.repeat(pa.scalar("r"), contact_count),
+        "contact_on": pa.array(
+            np.datetime64(NIGHT) - chance.integers(0, 10, contact_count).astype("timedelta64[D]")
+        ),
+        "channel": pa.array(["PUSH", "WECHAT", "SMS"]).take(pa.array(chance.integers(0, 3, contact_count))),
+        "placement": pa.nulls(contact_count, pa.string()),
+        "purpose": pa.repeat(pa.scalar("marketing"), contact_count),
     }
     habits = {
         "one_id": np.arange(people // 3) + FIRST,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segments.contacting.crowd import NOBODY, Facts, facts_of
+from segments.contacting.crowd import NOBODY, NightFacts, facts_of
 from segments.contacting.losses import Losers, Rulebook, Weakest, weakest_of
 from segments.contacting.plans import Plan
 from segments.contacting.prices import Resource, priced_plans, resources_of
@@ -133,7 +133,7 @@ def _losses(losers: Losers, number: int) -> pa.Table:
     )
 
 
-def _in_words(losses: pa.Table, facts: Facts, rules: Rulebook) -> pa.Table:
+def _in_words(losses: pa.Table, facts: NightFacts, rules: Rulebook) -> pa.Table:
     import pyarrow as pa
 
     words = {
@@ -165,7 +165,7 @@ def _places(numbers: NDArray[np.integer]) -> pa.Array:
 
 
 def _together(
-    parts: Sequence[SegmentContacts], facts: Facts, rules: Rulebook, number: int
+    parts: Sequence[SegmentContacts], facts: NightFacts, rules: Rulebook, number: int
 ) -> SegmentContacts:
     import pyarrow as pa
 

@@ -50,7 +50,7 @@ class Crowd:
     score: Floats
     allowed: NDArray[np.uint8]
     habit: NDArray[np.int8]
-    """The way's channel a person answers to, as its place in ``Facts.channels``; -1 for none."""
+    """The way's channel a person answers to, as its place in ``NightFacts.channels``; -1 for none."""
     groups: Mapping[str, Ints]
     """For ``branch`` and ``employee``: the number of each person's group."""
     numbers: Ints
@@ -75,7 +75,7 @@ class Crowd:
 
 
 @dataclass
-class Facts:
+class NightFacts:
     """What is known of all people of a night, by their number, and the rules by segment and way."""
 
     problem: ContactProblem
@@ -170,17 +170,17 @@ class Facts:
         """Give the people from number ``begin`` up to ``end`` as arrays."""
         one_ids = self.one_ids[begin:end]
         score = np.full((end - begin, len(self.offers)), -np.inf)
-        allowed = np.zeros((end - begin, len(self.offers)), np.uint8)
+        way_bits = np.zeros((end - begin, len(self.offers)), np.uint8)
         for number, offer in enumerate(self.offers):
             ids, ways, values = self._columns[number]
             first, last = np.searchsorted(ids, [one_ids[0], one_ids[-1] + 1]) if len(one_ids) else (0, 0)
             rows = np.searchsorted(one_ids, ids[first:last])
             score[rows, number] = base_score(offer.priority, values[first:last], self.scale)
             score[rows, number] += tie_part(offer.code, ids[first:last])
-            allowed[rows, number] = ways[first:last]
+            way_bits[rows, number] = ways[first:last]
         groups = {kind: of_kind.of(one_ids) for kind, of_kind in self.groups.items()}
         return Crowd(
-            one_ids, score, allowed, self.habit[begin:end], groups, np.arange(begin, end, dtype=np.int32)
+            one_ids, score, way_bits, self.habit[begin:end], groups, np.arange(begin, end, dtype=np.int32)
         )
 
     def crowds(self) -> list[tuple[int, int]]:
@@ -238,7 +238,7 @@ class _History:
         return np.isin(self.purpose.astype(str), sorted(purposes))
 
 
-def facts_of(problem: ContactProblem) -> Facts:
+def facts_of(problem: ContactProblem) -> NightFacts:
     """Give a night's facts by number of person; the order of rows in the tables does not count."""
     ids = [offer.rows["one_id"].to_numpy() for offer in problem.offers]
     one_ids = _distinct(ids)
@@ -253,7 +253,7 @@ def facts_of(problem: ContactProblem) -> Facts:
         habit[person[rows["channel"].to_numpy(zero_copy_only=False) == channel]] = number
     groups = {kind: _groups(problem.groups, kind) for kind in ("branch", "employee")}
     history = _history(one_ids, problem.history)
-    return Facts(problem, one_ids, channels, habit, groups, history, value_scale(highest))
+    return NightFacts(problem, one_ids, channels, habit, groups, history, value_scale(highest))
 
 
 def _groups(rows: pa.Table, kind: str) -> Groups:

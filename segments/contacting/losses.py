@@ -190,22 +190,22 @@ class Weakest:
 
 def weakest_of(resource: Resource, plans: list[Plan]) -> Weakest:
     """Give what is left of a resource beside plans, and the contact with the lowest score in each group."""
-    left = resource.limits.copy()
-    segment = np.full(len(left), NOBODY, np.int16)
-    score = np.full(len(left), np.nan)
-    lowest = np.full(len(left), np.inf)
+    rest = resource.limits.copy()
+    segment = np.full(len(rest), NOBODY, np.int16)
+    score = np.full(len(rest), np.nan)
+    lowest = np.full(len(rest), np.inf)
     for plan in plans:
         group = resource.groups(plan.crowd)
         for number, way in zip(*np.nonzero(resource.uses), strict=True):
             rows = np.flatnonzero(plan.way[:, number] == way)
             if len(rows):
-                left -= resource.uses[number, way] * np.bincount(group[rows], minlength=len(left))
-                lows = np.full(len(left), np.inf)
+                rest -= resource.uses[number, way] * np.bincount(group[rows], minlength=len(rest))
+                lows = np.full(len(rest), np.inf)
                 np.minimum.at(lows, group[rows], plan.crowd.score[rows, number])
                 segment = np.where(lows < lowest, number, segment).astype(np.int16)
                 lowest = np.minimum(lowest, lows)
     score[np.isfinite(lowest)] = without_tie(lowest[np.isfinite(lowest)])
-    return Weakest(left, segment, score)
+    return Weakest(rest, segment, score)
 
 
 def _winners(plan: Plan, *, by_turn: bool) -> NDArray[np.int16]:

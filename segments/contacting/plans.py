@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from segments.contacting.crowd import NOBODY, Crowd, Facts, Flags, Floats, Ints
+from segments.contacting.crowd import NOBODY, Crowd, Flags, Floats, Ints, NightFacts
 from segments.contacting.problem import CapRule
 from segments.contacting.scores import without_tie
 
@@ -27,7 +27,7 @@ _Counter = tuple[str, frozenset[str], int]
 class Plan:
     """What each person of a crowd gets: ``way`` by person and segment, -1 where none, and the round that decided it."""
 
-    def __init__(self, facts: Facts, crowd: Crowd) -> None:
+    def __init__(self, facts: NightFacts, crowd: Crowd) -> None:
         self.facts, self.crowd = facts, crowd
         shape = crowd.score.shape
         self.way: NDArray[np.int8] = np.full(shape, NOBODY, np.int8)
@@ -122,13 +122,13 @@ class Plan:
         """Give people, each for a segment of one kind, the best way that is free, or none; who would do better elsewhere waits."""
         first, every = int(segments[0]), np.arange(len(rows))
         costs = self._costs(segments, rows, price)
-        ranked = costs + STEP * self.ranks(first, rows)
+        costs_by_rank = costs + STEP * self.ranks(first, rows)
         for way in range(costs.shape[1]):
             at = np.flatnonzero(np.isfinite(costs[:, way]))
             if len(at):
-                ranked[at[~self.is_free(first, way, rows[at])], way] = np.inf
-        best = ranked.argmin(axis=1)
-        is_possible = np.isfinite(ranked[every, best])
+                costs_by_rank[at[~self.is_free(first, way, rows[at])], way] = np.inf
+        best = costs_by_rank.argmin(axis=1)
+        is_possible = np.isfinite(costs_by_rank[every, best])
         is_final = np.ones(len(rows), np.bool_)
         if price is not None:
             gain = self.crowd.score[rows, segments] - costs[every, best]
@@ -144,10 +144,10 @@ class Plan:
     def _costs(self, segments: Ints, rows: Ints, price: Price | None) -> Floats:
         """Give the price of each way by row, each for a segment of one kind; infinite where it may not be used."""
         first = int(segments[0])
-        allowed = self.crowd.allowed[rows, segments]
+        way_bits = self.crowd.allowed[rows, segments]
         costs = np.full((len(rows), len(self.facts.offers[first].ways)), np.inf)
         for way in range(costs.shape[1]):
-            at = np.flatnonzero(allowed & np.uint8(1 << way))
+            at = np.flatnonzero(way_bits & np.uint8(1 << way))
             costs[at, way] = 0.0 if price is None else price(first, way, rows[at])
         return costs
 
@@ -165,10 +165,10 @@ class Plan:
         """Tell for each row whether the caps of any segment leave a way free; of ways that caps treat alike one is asked."""
         open_rows = np.zeros(len(rows), np.bool_)
         for segment, way in self.facts.ways_that_differ:
-            closed = np.flatnonzero(~open_rows)
-            if not len(closed):
+            others = np.flatnonzero(~open_rows)
+            if not len(others):
                 break
-            open_rows[closed] = self._caps_leave(segment, way, rows[closed])
+            open_rows[others] = self._caps_leave(segment, way, rows[others])
         return open_rows
 
 
@@ -177,13 +177,13 @@ def groups_of(numbers: NDArray[np.integer]) -> Iterator[tuple[int, Ints]]:
     if not len(numbers):
         return
     order = np.argsort(numbers, kind="stable").astype(np.int32)
-    ordered = numbers[order]
-    begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    for begin, end in zip(begins, [*begins[1:], len(ordered)], strict=True):
-        yield int(ordered[begin]), order[begin:end]
+    in_order = numbers[order]
+    begins = np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1]))
+    for begin, end in zip(begins, [*begins[1:], len(in_order)], strict=True):
+        yield int(in_order[begin]), order[begin:end]
 
 
-def _counters(facts: Facts) -> list[tuple[str, frozenset[str]]]:
+def _counters(facts: NightFacts) -> list[tuple[str, frozenset[str]]]:
     return sorted(
         {(cap.scope, cap.purposes) for offer in facts.offers for cap in offer.caps},
         key=lambda one: (one[0], sorted(one[1])),

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from segments.contacting.crowd import NOBODY, Crowd, Facts, Flags, Floats, Ints
+from segments.contacting.crowd import NOBODY, Crowd, Flags, Floats, Ints, NightFacts
 from segments.contacting.plans import NEVER, STEP, Plan, Price, groups_of
 from segments.contacting.problem import CapacityRule
 from segments.contacting.scores import without_tie
@@ -54,7 +54,7 @@ class PricedPlans:
     bound: float
 
 
-def resources_of(facts: Facts) -> list[Resource]:
+def resources_of(facts: NightFacts) -> list[Resource]:
     """Give the capacities of a night by the days on which contacts may fall."""
     resources = []
     for rule in facts.problem.capacities:
@@ -69,7 +69,7 @@ def resources_of(facts: Facts) -> list[Resource]:
     return resources
 
 
-def _limits(facts: Facts, rule: CapacityRule, day: int) -> NDArray[np.int64]:
+def _limits(facts: NightFacts, rule: CapacityRule, day: int) -> NDArray[np.int64]:
     groups = facts.groups[rule.per] if rule.per else None
     names = groups.names if groups else ("",)
     limits = np.array([rule.each.get(name, rule.max) for name in names], np.int64)
@@ -87,7 +87,7 @@ def _limits(facts: Facts, rule: CapacityRule, day: int) -> NDArray[np.int64]:
 class _Market:
     """All crowds of a night, the prices of its resources, and the plans people would choose at them."""
 
-    def __init__(self, facts: Facts, crowds: Sequence[Crowd], resources: Sequence[Resource]) -> None:
+    def __init__(self, facts: NightFacts, crowds: Sequence[Crowd], resources: Sequence[Resource]) -> None:
         self.facts, self.crowds, self.resources = facts, crowds, resources
         self.prices: list[Floats] = [np.full(len(resource.limits), HIGHEST) for resource in resources]
 
@@ -170,7 +170,7 @@ def amounts_of(resource: Resource, plan: Plan) -> NDArray[np.int64]:
     return total
 
 
-def priced_plans(facts: Facts, crowds: Sequence[Crowd], resources: Sequence[Resource]) -> PricedPlans:
+def priced_plans(facts: NightFacts, crowds: Sequence[Crowd], resources: Sequence[Resource]) -> PricedPlans:
     """Give the contacts of all crowds within every capacity; without capacities what people choose for themselves."""
     market = _Market(facts, crowds, resources)
     lows: list[Floats] = [part.copy() for part in market.prices]
@@ -195,15 +195,15 @@ def priced_plans(facts: Facts, crowds: Sequence[Crowd], resources: Sequence[Reso
 class _Rest:
     """What is left of each resource beside plans, and its last round."""
 
-    def __init__(self, facts: Facts, resources: Sequence[Resource], plans: list[Plan]) -> None:
+    def __init__(self, facts: NightFacts, resources: Sequence[Resource], plans: list[Plan]) -> None:
         self.facts, self.resources, self.plans = facts, resources, plans
         self.left = [resource.limits.copy() for resource in resources]
         for plan in plans:
             self._use(amounts_by(resources, plan), plan.crowd, np.arange(plan.crowd.size, dtype=np.int32), -1)
 
     def _use(self, amounts: Sequence[NDArray[np.int64]], crowd: Crowd, rows: Ints, sign: int) -> None:
-        for resource, left, part in zip(self.resources, self.left, amounts, strict=True):
-            left += sign * np.bincount(resource.groups(crowd)[rows], part[rows], len(left)).astype(np.int64)
+        for resource, rest, part in zip(self.resources, self.left, amounts, strict=True):
+            rest += sign * np.bincount(resource.groups(crowd)[rows], part[rows], len(rest)).astype(np.int64)
 
     def take_back(self) -> None:
         """Take contacts back where prices that act on one another left too many: the lowest scores first."""
@@ -236,9 +236,9 @@ class _Rest:
 
     def _give_back(self, plan: Plan, segment: int, way: int, rows: Ints) -> None:
         plan.take(np.full(len(rows), segment, np.int32), way, rows, NEVER, sign=-1)
-        for resource, left in zip(self.resources, self.left, strict=True):
+        for resource, rest in zip(self.resources, self.left, strict=True):
             group = resource.groups(plan.crowd)[rows]
-            left += resource.uses[segment, way] * np.bincount(group, minlength=len(left))
+            rest += resource.uses[segment, way] * np.bincount(group, minlength=len(rest))
 
     def exchange(self, at: int, others: Sequence[Plan]) -> None:
         """Give people of the bracket the plan they chose at the lower price, by score, as long as resources last."""
@@ -323,9 +323,9 @@ class _Rest:
 
     def _serve(self, plan: Plan, segments: Ints, way: int, rows: Ints) -> None:
         plan.take(segments, way, rows, 0)
-        for resource, left in zip(self.resources, self.left, strict=True):
+        for resource, rest in zip(self.resources, self.left, strict=True):
             group = resource.groups(plan.crowd)[rows]
-            left -= resource.uses[int(segments[0]), way] * np.bincount(group, minlength=len(left))
+            rest -= resource.uses[int(segments[0]), way] * np.bincount(group, minlength=len(rest))
 
     def _best_that_are_free(self, plan: Plan, net: Floats) -> tuple[Ints, Ints, Ints]:
         """Give rows, segments and ways of everybody's best open candidacy that caps and what is left allow; others are closed."""
@@ -356,9 +356,9 @@ class _Rest:
         ranks = plan.ranks(segment, rows)
         for way in range(ranks.shape[1]):
             usable = (plan.crowd.allowed[rows, segments] & np.uint8(1 << way)) > 0
-            for resource, left in zip(self.resources, self.left, strict=True):
+            for resource, rest in zip(self.resources, self.left, strict=True):
                 if resource.uses[segment, way]:
-                    usable &= left[resource.groups(plan.crowd)[rows]] >= resource.uses[segment, way]
+                    usable &= rest[resource.groups(plan.crowd)[rows]] >= resource.uses[segment, way]
             at = np.flatnonzero(usable)
             usable[at] = plan.is_free(segment, way, rows[at]) if len(at) else usable[at]
             ranks[~usable, way] = np.inf
@@ -423,7 +423,7 @@ def _bound(market: _Market) -> float:
     return total
 
 
-def most_contacts(facts: Facts, crowd: Crowd, rows: Ints) -> Ints:
+def most_contacts(facts: NightFacts, crowd: Crowd, rows: Ints) -> Ints:
     """Give how many contacts the caps over all channels leave each person at most; those that not every segment has do not count."""
     places = np.full(len(rows), len(facts.offers), np.int32)
     spread = facts.days[-1] - facts.days[0] if facts.days else 0

@@ -28,7 +28,7 @@ def equation_faults(desk: Desk) -> tuple[int, list[str]]:
         "ORDER BY as_of, code"
     )
     faults = []
-    for code, as_of, text, members, in_arms, suppressed, lost, contacts in runs:
+    for code, as_of, text, members, in_arms, suppressed, losses, contacts in runs:
         counts = json.loads(text)
         reasons, arms = sum(counts["suppressed_by_reason"].values()), sum(counts["variants"].values())
         out = sum(counts[n] for n in ("not_in_rollout", "control_global", "holdout_local", "contaminated"))
@@ -41,7 +41,7 @@ def equation_faults(desk: Desk) -> tuple[int, list[str]]:
              counts["eligible"] - counts["not_in_rollout"]),
             ("members in arms", in_arms, "in arms", arms),
             ("rows of segments.suppressions", suppressed, "suppressed", reasons),
-            ("rows of segments.contact_losses", lost, "dropped by contact", sum(counts["dropped_by_contact"].values())),
+            ("rows of segments.contact_losses", losses, "dropped by contact", sum(counts["dropped_by_contact"].values())),
             # A run that no rule of contact concerns has none of these rows.
             *([("rows of segments.contacts", contacts, "published", counts["published"])] if contacts is not None else []),
         ]  # fmt: skip

@@ -200,14 +200,14 @@ def open_minutes(
     """
     is_open = [True] * DAY_MINUTES
     for alternatives in hours:
-        allowed = [False] * DAY_MINUTES
+        chosen_minutes = [False] * DAY_MINUTES
         for one in alternatives:
             begin, end = one.minutes
             if WEEKDAYS[weekday] in one.days:
-                _set(allowed, begin, end if begin < end else DAY_MINUTES, True)
+                _set(chosen_minutes, begin, end if begin < end else DAY_MINUTES, True)
             if begin > end and WEEKDAYS[weekday - 1] in one.days:
-                _set(allowed, 0, end, True)
-        is_open = [a and b for a, b in zip(is_open, allowed, strict=True)]
+                _set(chosen_minutes, 0, end, True)
+        is_open = [a and b for a, b in zip(is_open, chosen_minutes, strict=True)]
     for silence in quiet:
         begin, end = silence.minutes
         if begin < end:
