@@ -25,6 +25,7 @@ BENCHMARKS = {
     "cold_read": "benchmarks.reading.cold_read",
     "simulated_bank": "benchmarks.nights.simulated_bank",
     "ingestion": "benchmarks.nights.ingestion",
+    "contact_policy": "benchmarks.nights.contact_policy",
 }
 
 

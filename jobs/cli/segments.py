@@ -227,6 +227,14 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
         lines.append(
             f"arm: {explanation.variant or '-'}  control group: {explanation.holdout}  channel: {explanation.channel or '-'}"
         )
+    if explanation.loss:
+        loss = explanation.loss
+        winner = (
+            f"; {loss.winner} won" + (f" by {loss.margin:g}" if loss.margin is not None else "")
+            if loss.winner
+            else ""
+        )
+        lines.append(f"not contacted: {loss.reason} ({reason_text(loss.reason)}), by {loss.rule}{winner}")
     lines += [
         f"published: {delivery['destination']} run {delivery['run_id']} as {delivery['recipient_key']}"
         for delivery in explanation.deliveries

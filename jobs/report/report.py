@@ -133,10 +133,14 @@ def _refused_files(published: Published, business_date: date) -> list[dict[str, 
 
 
 def _left_out(published: Published, business_date: date) -> list[dict[str, Any]]:
-    """Give the people left out per segment and reason of this night."""
+    """Give the people left out per segment and reason of this night, by suppression or by contact policy."""
+    tables = [
+        t for t in ("segments.suppressions", "segments.contact_losses") if t in published.publication.tables
+    ]
+    every = " UNION ALL ".join(f"SELECT code, reason, as_of FROM {table}" for table in tables)
     return _rows(
         published,
-        "SELECT code, reason, count(*) AS people FROM segments.suppressions WHERE as_of = ? GROUP BY ALL ORDER BY ALL",
+        f"SELECT code, reason, count(*) AS people FROM ({every}) WHERE as_of = ? GROUP BY ALL ORDER BY ALL",
         business_date,
     )
 

@@ -16,11 +16,12 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, tags, consent, destinations."""
+    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, tags, consent, contact_policy, destinations."""
     from delivery.destinations import DestinationsFile
     from identity.rules.rules import RulesFile
     from ingestion.feeds.feeds import Feed
     from lakehouse.settings.settings import SettingsFile
+    from segments.language.contact import ContactPolicy
     from segments.language.spec import SpecFile
     from vocabulary.policy import Policy
     from vocabulary.registry import _File
@@ -32,6 +33,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "segment": SpecFile,
         "tags": _File,
         "consent": Policy,
+        "contact_policy": ContactPolicy,
         "destinations": DestinationsFile,
     }
     by_kind = {

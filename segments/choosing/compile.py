@@ -54,9 +54,11 @@ def value_column(tag: str) -> str:
 
 
 def published_tags(segment: Segment) -> list[str]:
-    """Give the tags whose values a segment publishes or judges suitability by, sorted."""
+    """Give the tags whose values a segment publishes, judges suitability by or ranks contacts by, sorted."""
     tags = {c for c in segment.spec.publish.columns if c not in ("variant", "channel")}
-    return sorted(tags | ({OFFER_TAG} if segment.spec.offer else set()))
+    tags |= {OFFER_TAG} if segment.spec.offer else set()
+    value = segment.spec.contact.expected_value
+    return sorted(tags | ({value} if value else set()))
 
 
 def rank_leaves(segment: Segment) -> list[RankLeaf]:

@@ -1,7 +1,9 @@
 """From the leaf table to decisions: who is chosen, why not, in which control group or arm.
 
 Runs at a desk on the rows of the leaf table, by dependency level; one pass per segment over narrow columns.
-The order is fixed: rule → suppression → rollout → global control → local hold-out → arm.
+The order is fixed: rule → suppression → rollout → global control → local hold-out → arm → contact policy. The first part,
+up to the arm, is decided segment by segment (``place_segment``), contact policy for all segments of a night together
+(``segments.choosing.contact_policy``), and then each segment is concluded (``decide_segment``).
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from lakehouse.query.hashing import frame_hash, text_hash
 from lakehouse.query.words import identifier, literal
 from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql
 from segments.choosing.compile import Leaves, published_tags, rank_leaves, ranked_tags, value_column
+from segments.choosing.contacts import DecidedContacts
 from segments.choosing.leaves.ranks import hash_duckdb_sql, rank_cuts, rank_sql
-from segments.choosing.suppression import REASONS, channel_sql, reason_sql
-from segments.language.checks import GIVEN_COLUMNS, all_leaves
+from segments.choosing.suppression import REASONS, channel_sql, reason_sql, ways_sql
+from segments.contacting.problem import REASONS as DROP_REASONS
+from segments.language.checks import GIVEN_COLUMNS, WINDOW_COLUMNS, all_leaves
 from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, logic_sql
 from segments.language.leaves.people import SampleLeaf
 from segments.language.spec import Segment
@@ -45,7 +49,26 @@ COMMON_FACTS = (
 
 
 # Places of those a segment counts as its members: they are contacted, or would be but for a group they are in.
-MEMBERS = "('TREATED', 'GLOBAL', 'LOCAL', 'CONTAMINATED')"
+# Who is DROPPED by contact policy stays in the arm.
+MEMBERS = "('TREATED', 'DROPPED', 'GLOBAL', 'LOCAL', 'CONTAMINATED')"
+IN_ARMS = ("TREATED", "DROPPED")
+
+
+@dataclass(frozen=True)
+class SegmentPlaces:
+    """What a segment decides alone, before contact policy. The relations are those of the night's desk."""
+
+    segment: Segment
+    candidates: Relation
+    """One row per candidate: one_id, reason, place, variant, channel, ways and the values that are published."""
+    members: Relation
+    """one_id of every member, for segments that name this one."""
+    assignments: Relation
+    """salt, one_id, bucket, arm, source of everybody who met a control group or experiment."""
+    unknown: int
+    """How many people have an unknown answer."""
+    cuts: dict[str, dict[str, Any]]
+    """Where each rank was cut, by the column of its leaf."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +79,12 @@ class SegmentDecision:
     audience: Audience
     candidates: Relation
     """One row per candidate: one_id, reason, place, variant, channel and the values that are published."""
-    members: Relation
-    """one_id of every member, for segments that name this one."""
     assignments: Relation
     """salt, one_id, bucket, arm, source of everybody who met a control group or experiment."""
     cuts: dict[str, dict[str, Any]]
     """Where each rank was cut, by the column of its leaf."""
+    contacts: DecidedContacts | None = None
+    """What contact policy decided, None where no rule of contact concerns the segment."""
 
     @property
     def run_id(self) -> str:
@@ -69,26 +92,20 @@ class SegmentDecision:
         return self.audience.run_id
 
 
-def decide_segment(
+def place_segment(
     desk: Desk,
     segment: Segment,
     *,
-    business_date: date,
     policy: Policy,
     leaves: Leaves,
     arms: Relation,
     members: Mapping[str, Relation],
-    tags: Mapping[str, TagFacts],
-    list_hashes: Mapping[str, tuple[int, str]],
     offer_risk: str | None,
-    hashes: dict[tuple[str, ...], dict[str, Any]] | None = None,
-) -> SegmentDecision:
-    """Decide one segment from the leaf table and the arms of earlier nights (salt, one_id, arm, arms).
+) -> SegmentPlaces:
+    """Place the candidates of one segment by the leaf table and the arms of earlier nights (salt, one_id, arm, arms).
 
-    ``members`` holds the members (one_id) of every segment this one names. ``hashes`` keeps what was hashed of the leaf
-    table from one segment of a night to the next.
-
-    An unknown answer under ``unknown: error`` and a size outside ``guards.size`` raise ``GateStopped``.
+    ``members`` holds the members (one_id) of every segment this one names. An unknown answer under ``unknown: error`` raises
+    ``GateStopped``.
     """
     code = segment.code
     people, unknown, cuts = _choose(desk, segment, offer_risk, leaves.rows, members)
@@ -105,19 +122,46 @@ def decide_segment(
         arm_sql(segment, arms),
     )
     candidates = _place(desk, segment, people, *parts)
-    counts = _counts(desk, segment, candidates, policy, unknown)
-    _guard(segment, counts["published"])
-    inputs = _inputs(
-        desk, segment, leaves, candidates, members, list_hashes, hashes if hashes is not None else {}
-    )
-    return SegmentDecision(
+    return SegmentPlaces(
         segment,
-        _audience(desk, segment, candidates, business_date, tags, counts, inputs),
         candidates,
         desk.keep(f"members_{code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
         _assignments(desk, code, candidates, parts),
+        unknown,
         cuts,
     )
+
+
+def decide_segment(
+    desk: Desk,
+    places: SegmentPlaces,
+    *,
+    business_date: date,
+    policy: Policy,
+    leaves: Leaves,
+    members: Mapping[str, Relation],
+    tags: Mapping[str, TagFacts],
+    list_hashes: Mapping[str, tuple[int, str]],
+    contacts: DecidedContacts | None = None,
+    hashes: dict[tuple[str, ...], dict[str, Any]] | None = None,
+) -> SegmentDecision:
+    """Conclude one segment after contact policy.
+
+    ``hashes`` keeps what was hashed of the leaf table from one segment of a night to the next. A size outside ``guards.size``
+    raises ``GateStopped``.
+    """
+    segment = places.segment
+    candidates = places.candidates if contacts is None else contacts.applied_to(desk, places.candidates)
+    counts = _counts(desk, segment, candidates, policy, places.unknown)
+    _guard(segment, counts["published"])
+    known_hashes = hashes if hashes is not None else {}
+    inputs = _inputs(desk, segment, leaves, places.candidates, members, list_hashes, known_hashes)
+    if contacts is not None:
+        inputs.append(_input("segments.contacts", contacts.decisions(desk)))
+    audience = _audience(
+        desk, segment, candidates, business_date, tags, counts, inputs, is_timed=contacts is not None
+    )
+    return SegmentDecision(segment, audience, candidates, places.assignments, places.cuts, contacts)
 
 
 def _audience(
@@ -128,9 +172,12 @@ def _audience(
     tags: Mapping[str, TagFacts],
     counts: dict[str, Any],
     inputs: list[dict[str, Any]],
+    *,
+    is_timed: bool,
 ) -> Audience:
     publish = segment.spec.publish
-    columns = ["one_id", *(_column_sql(column) for column in publish.columns)]
+    names = [*publish.columns, *(WINDOW_COLUMNS if is_timed else ())]
+    columns = ["one_id", *(_column_sql(column) for column in names)]
     run_id = text_hash(
         "segment_run",
         segment.code,
@@ -151,7 +198,7 @@ def _audience(
         modes=tuple(publish.mode),
         file_format=publish.format,
         valid_hours=publish.valid_hours,
-        levels={column: tags[column].level if column in tags else "C1" for column in publish.columns},
+        levels={column: tags[column].level if column in tags else "C1" for column in names},
         counts=counts,
         tag_versions={tag: tags[tag].version for tag in _tags_of(segment) if tag in tags},
         inputs=inputs,
@@ -170,7 +217,7 @@ def _choose(
     leaves: Relation,
     members: Mapping[str, Relation],
 ) -> tuple[Relation, int, dict[str, dict[str, Any]]]:
-    """Give the candidates (one_id, reason, channel, values), how many answers were unknown, and the cuts of ranks."""
+    """Give the candidates (one_id, reason, channel, ways, values), how many answers were unknown, and the cuts of ranks."""
 
     def column_of(leaf: Leaf) -> str:
         if isinstance(leaf, SegmentLeaf):
@@ -191,14 +238,18 @@ def _choose(
     people = desk.keep(
         f"chosen_{segment.code}",
         f"SELECT one_id, {reason_sql(segment, offer_risk=offer_risk)} AS reason,\n"
-        f"  {channel_sql(segment)} AS channel{values}\n"
+        f"  {channel_sql(segment)} AS channel, {ways_sql(segment)} AS ways{values}\n"
         f"FROM (SELECT *, {answer} AS answer FROM {leaves}) WHERE {candidate}",
     )
     return people, int(desk.value(f"SELECT count(*) FROM {leaves} WHERE ({answer}) IS NULL")), cuts
 
 
 def _column_sql(column: str) -> str:
-    return column if column in GIVEN_COLUMNS else f"{value_column(column)} AS {identifier(column)}"
+    return (
+        column
+        if column in (*GIVEN_COLUMNS, *WINDOW_COLUMNS)
+        else f"{value_column(column)} AS {identifier(column)}"
+    )
 
 
 def _place(
@@ -230,20 +281,25 @@ def _counts(
     desk: Desk, segment: Segment, candidates: Relation, policy: Policy, unknown: int
 ) -> dict[str, Any]:
     """Give the numbers the manifest's equations are about."""
-    rows = desk.rows(f"SELECT place, reason, variant, count(*) FROM {candidates} GROUP BY ALL")
+    drop = "drop_reason" if "drop_reason" in candidates.columns else "NULL"
+    rows = desk.rows(
+        f"SELECT place, reason, variant, {drop} AS drop_reason, count(*) FROM {candidates} GROUP BY ALL"
+    )
 
     def total(**values: str) -> int:
-        names = ("place", "reason", "variant")
-        return sum(r[3] for r in rows if all(r[names.index(k)] == v for k, v in values.items()))
+        names = ("place", "reason", "variant", "drop_reason")
+        return sum(r[-1] for r in rows if all(r[names.index(k)] == v for k, v in values.items()))
 
-    number = sum(row[3] for row in rows)
+    number = sum(row[-1] for row in rows)
     suppressed = {reason: total(reason=reason) for reason in REASONS if total(reason=reason)}
     variants = {
-        v: total(place="TREATED", variant=v) for v in sorted({r[2] for r in rows if r[0] == "TREATED"})
+        v: sum(total(place=place, variant=v) for place in IN_ARMS)
+        for v in sorted({r[2] for r in rows if r[0] in IN_ARMS})
     }
+    dropped_by_contact = {r: total(drop_reason=r) for r in DROP_REASONS if total(drop_reason=r)}
     for arm in segment.spec.split.arms if segment.spec.split else ():
         variants.setdefault(arm, 0)
-    published = sum(variants.values())
+    published = sum(variants.values()) - sum(dropped_by_contact.values())
     required = policy.purpose(segment.spec.purpose).consent == "required"
     return {
         "candidates": number,
@@ -255,7 +311,7 @@ def _counts(
         "holdout_local": total(place="LOCAL"),
         "contaminated": total(place="CONTAMINATED"),
         "variants": dict(sorted(variants.items())),
-        "dropped_by_contact": {},
+        "dropped_by_contact": dropped_by_contact,
         "published": published,
         "consent": {"granted" if required else "not_refused": published},
     }

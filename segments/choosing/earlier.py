@@ -23,7 +23,10 @@ class EarlierNights:
     """Relations of a desk, all of business dates before the one that is decided."""
 
     members: Relation
-    """code, as_of, one_id, variant, holdout, channel, entered_on: each segment's members on its last date."""
+    """code, as_of, one_id, variant, holdout, channel, entered_on, is_dropped: each segment's members on its last date.
+
+    ``is_dropped`` tells that contact policy left the person out of the audience.
+    """
     redirects: Relation
     """from_one_id, to_one_id of every merged person."""
     arms: Relation
@@ -32,7 +35,14 @@ class EarlierNights:
 
 def read_earlier_nights(lake: Lake, desk: Desk, business_date: date) -> EarlierNights:
     """Read what the nights before ``business_date`` decided; nothing of the date itself or later counts."""
-    members = desk.lend("earlier_members", earlier_members(lake, business_date))
+    rows = earlier_members(lake, business_date)
+    members = desk.lend("earlier_rows", rows)
+    days = rows["as_of"].unique().to_pylist()
+    losses = desk.lend("earlier_losses", _losses(lake, days))
+    members = desk.keep(
+        "earlier_members",
+        f"SELECT m.*, l.one_id IS NOT NULL AS is_dropped FROM {members} m LEFT JOIN {losses} l USING (code, as_of, one_id)",
+    )
     columns = ["from_one_id", "to_one_id"]
     redirects = desk.lend("redirects", lake.read_arrow("identity.redirects", columns=columns))
     columns = ["salt", "one_id", "arm", "assigned_on"]
@@ -56,4 +66,18 @@ def earlier_members(lake: Lake, business_date: date) -> pa.Table:
         codes = pa.array([code for code, last in latest.items() if last == day])
         parts.append(rows.filter(pc.is_in(rows["code"], value_set=codes)))
     schema = pa.schema([contract("segments.members").arrow_schema().field(name) for name in _MEMBER])
+    return pa.concat_tables([part.cast(schema) for part in parts]) if parts else schema.empty_table()
+
+
+def _losses(lake: Lake, days: list[date]) -> pa.Table:
+    """Give whom contact policy left out on some business dates: code, as_of, one_id."""
+    import pyarrow as pa
+
+    columns = ["code", "as_of", "one_id"]
+    fields = contract("segments.contact_losses").arrow_schema()
+    parts = [
+        lake.read_arrow("segments.contact_losses", columns=columns, filters=[("as_of", "=", day)])
+        for day in days
+    ]
+    schema = pa.schema([fields.field(name) for name in columns])
     return pa.concat_tables([part.cast(schema) for part in parts]) if parts else schema.empty_table()

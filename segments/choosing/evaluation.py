@@ -16,12 +16,15 @@ from lakehouse.errors import StepFailed
 from lakehouse.ledger.progress import show_progress
 from lakehouse.query.desk import Desk, Relation, open_alone
 from segments.choosing.compile import TAG_TABLE, compile_leaf_table, published_tags
-from segments.choosing.decide import SegmentDecision, decide_segment
+from segments.choosing.contact_policy import decide_contacts
+from segments.choosing.decide import SegmentDecision, SegmentPlaces, decide_segment, place_segment
 from segments.choosing.earlier import EarlierNights, read_earlier_nights
 from segments.choosing.leaf_tables import Engine, make_leaf_table
 from segments.choosing.tables import (
     assignment_rows,
+    contact_rows,
     definition_rows,
+    loss_rows,
     member_rows,
     run_rows,
     suppression_rows,
@@ -114,29 +117,41 @@ def _decide_all(
     leaves = make_leaf_table(lake, desk, leaf_table, lists, business_date, engine=engine)
     earlier = read_earlier_nights(lake, desk, business_date)
     list_hashes = {ref: (len(entry.holding(business_date)), entry.sha256) for ref, entry in lists.items()}
-    decisions: list[SegmentDecision] = []
     members: dict[str, Relation] = {}
-    hashes: dict[tuple[str, ...], dict[str, Any]] = {}
+    every: list[SegmentPlaces] = []
     for level in levels_of(segments):
         for segment in level:
-            decision = decide_segment(
+            places = place_segment(
                 desk,
                 segment,
-                business_date=business_date,
                 policy=policy,
                 leaves=leaves,
                 arms=earlier.arms,
                 members=members,
-                tags=catalogue.site.tags,
-                list_hashes=list_hashes,
                 offer_risk=offers[segment.spec.offer] if segment.spec.offer else None,
-                hashes=hashes,
             )
-            log.info("segment %s: %s", segment.code, decision.audience.counts)
-            members[segment.code] = decision.members
-            decisions.append(decision)
-            show_progress(len(decisions), len(segments), segment.code)
-    return sorted(decisions, key=lambda d: d.segment.code), earlier
+            members[segment.code] = places.members
+            every.append(places)
+            show_progress(len(every), len(segments), segment.code)
+    contacts = decide_contacts(lake, desk, every, catalogue.site.contact, business_date)
+    hashes: dict[tuple[str, ...], dict[str, Any]] = {}
+    decisions = []
+    for places in sorted(every, key=lambda places: places.segment.code):
+        decision = decide_segment(
+            desk,
+            places,
+            business_date=business_date,
+            policy=policy,
+            leaves=leaves,
+            members=members,
+            tags=catalogue.site.tags,
+            list_hashes=list_hashes,
+            contacts=contacts.get(places.segment.code),
+            hashes=hashes,
+        )
+        log.info("segment %s: %s", places.segment.code, decision.audience.counts)
+        decisions.append(decision)
+    return decisions, earlier
 
 
 def _tell_unknown_age(policy: Policy, segments: Sequence[Segment]) -> None:
@@ -207,6 +222,9 @@ def _write_tables(
     lake.replace_partition("segments.changes", changes, as_of=business_date)
     suppressions = suppression_rows(desk, decisions, business_date)
     lake.replace_partition("segments.suppressions", suppressions, as_of=business_date)
+    contacts, losses = contact_rows(desk, decisions, business_date), loss_rows(desk, decisions, business_date)
+    lake.replace_partition("segments.contacts", contacts, as_of=business_date)
+    lake.replace_partition("segments.contact_losses", losses, as_of=business_date)
     lake.extend_dictionary("segments.assignments", assignment_rows(desk, decisions, business_date))
     lake.extend_dictionary("segments.definitions", definition_rows(decisions))
     lake.replace_partition("segments.runs", run_rows(lake, decisions, business_date), as_of=business_date)

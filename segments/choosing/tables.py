@@ -35,7 +35,7 @@ def member_rows(
             "current_members",
             f"SELECT {keys}, p.one_id, p.variant,\n"
             "  CASE WHEN p.place IN ('GLOBAL', 'LOCAL') THEN p.place ELSE 'NONE' END AS holdout, p.channel,\n"
-            f"  coalesce(e.entered_on, {today}) AS entered_on\n"
+            f"  coalesce(e.entered_on, {today}) AS entered_on, p.place = 'DROPPED' AS is_dropped\n"
             f"FROM {decision.candidates} p LEFT JOIN {earlier.members} e ON e.code = {code} AND e.one_id = p.one_id\n"
             f"WHERE p.place IN {MEMBERS}",
         )
@@ -48,7 +48,7 @@ def member_rows(
 def _changes_sql(
     code: str, keys: str, current: Relation, candidates: Relation, earlier: EarlierNights
 ) -> str:
-    is_sent = "holdout = 'NONE' AND coalesce(variant, '') <> 'CONTAMINATED'"
+    is_sent = "holdout = 'NONE' AND coalesce(variant, '') <> 'CONTAMINATED' AND NOT is_dropped"
     return (
         f"WITH now AS (SELECT * FROM {current} WHERE {is_sent}),\n"
         f"before AS (SELECT * FROM {earlier.members} WHERE code = {code} AND {is_sent})\n"
@@ -56,11 +56,14 @@ def _changes_sql(
         "  CASE WHEN b.one_id IS NULL THEN 'ENTER' WHEN n.one_id IS NULL THEN 'EXIT' ELSE 'UPDATE' END AS op,\n"
         "  CASE WHEN b.one_id IS NULL THEN\n"
         f"      CASE WHEN n.one_id IN (SELECT to_one_id FROM {earlier.redirects} JOIN before x ON x.one_id = from_one_id)\n"
-        "        THEN 'merge' ELSE 'rule' END\n"
+        "        THEN 'merge'\n"
+        f"        WHEN n.one_id IN (SELECT one_id FROM {earlier.members} WHERE code = {code} AND is_dropped) THEN 'contact'\n"
+        "        ELSE 'rule' END\n"
         "    WHEN n.one_id IS NOT NULL THEN CASE WHEN n.variant IS DISTINCT FROM b.variant THEN 'variant' ELSE 'channel' END\n"
         f"    WHEN b.one_id IN (SELECT from_one_id FROM {earlier.redirects}) THEN 'merge'\n"
         f"    WHEN p.reason IN ({literals(_CONSENT_REASONS)}) THEN 'consent'\n"
         "    WHEN p.reason IS NOT NULL THEN 'suppression'\n"
+        "    WHEN p.place = 'DROPPED' THEN 'contact'\n"
         "    WHEN p.place = 'NOT_IN_ROLLOUT' THEN 'rollout'\n"
         "    WHEN p.place IN ('GLOBAL', 'LOCAL') THEN 'holdout'\n"
         "    WHEN p.place = 'CONTAMINATED' THEN 'merge' ELSE 'rule' END AS cause\n"
@@ -85,6 +88,38 @@ def suppression_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_
             )
         )
     return _together("segments.suppressions", parts)
+
+
+def contact_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
+    """Give the rows of ``segments.contacts``."""
+    parts = [
+        desk.arrow(
+            f"SELECT {literal(decision.segment.code)} AS code, {literal(business_date)} AS as_of, "
+            f"{literal(decision.run_id)} AS run_id, * FROM {decision.contacts.contacts} ORDER BY one_id"
+        )
+        for decision in decisions
+        if decision.contacts is not None
+    ]
+    return _together("segments.contacts", parts)
+
+
+def loss_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
+    """Give the rows of ``segments.contact_losses``; a winner of the night is told with its run."""
+    every = [decision for decision in decisions if decision.contacts is not None]
+    runs = " ".join(f"WHEN {literal(d.segment.code)} THEN {literal(d.run_id)}" for d in every)
+    parts = [
+        desk.arrow(
+            f"SELECT {literal(decision.segment.code)} AS code, {literal(business_date)} AS as_of, "
+            f"{literal(decision.run_id)} AS run_id, one_id, reason, rule,\n"
+            # Who won on an earlier night is told by the rule.
+            "  coalesce(winner, CASE WHEN winner_run_id IS NOT NULL THEN split_part(rule, ':', 2) END) AS winner,\n"
+            f"  coalesce(winner_run_id, CASE winner {runs} END) AS winner_run_id, margin\n"
+            f"FROM {decision.contacts.losses} ORDER BY one_id"
+        )
+        for decision in every
+        if decision.contacts is not None
+    ]
+    return _together("segments.contact_losses", parts)
 
 
 def assignment_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:

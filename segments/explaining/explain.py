@@ -56,6 +56,17 @@ class Line:
 
 
 @dataclass(frozen=True)
+class ContactLoss:
+    """Why a member was not contacted: the rule, the segment and run that won, and by how much."""
+
+    reason: str
+    rule: str
+    winner: str | None
+    winner_run_id: str | None
+    margin: float | None
+
+
+@dataclass(frozen=True)
 class Explanation:
     """All there is to say about one person and one segment on one business date."""
 
@@ -71,6 +82,7 @@ class Explanation:
     holdout: str | None
     channel: str | None
     is_member: bool
+    loss: ContactLoss | None = None
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     redirected_from: int | None = None
     notes: list[str] = field(default_factory=list)
@@ -94,6 +106,8 @@ class Explanation:
             return text("outcome.control", holdout=self.holdout)
         if self.variant == "CONTAMINATED":
             return text("outcome.contaminated")
+        if self.loss is not None:
+            return text("outcome.not_contacted", reason=self.loss.reason)
         return text("outcome.published" if self.deliveries else "outcome.to_be_published")
 
 
@@ -118,6 +132,7 @@ def explain(
         raise UsageError(f"OneID {one_id} has no tags as of {day}: it is unknown, anonymous or retired")
     facts = _Facts(published, catalogue, segment, person, day, row)
     lines = list(_lines(segment, facts))
+    loss = _contact_loss(published, code, day, person)
     return Explanation(
         code=code,
         version=segment.version,
@@ -131,7 +146,8 @@ def explain(
         holdout=_one(published, "segments.members", "holdout", code, day, person),
         channel=_one(published, "segments.members", "channel", code, day, person),
         is_member=_one(published, "segments.members", "one_id", code, day, person) is not None,
-        deliveries=_deliveries(published, code, day, person),
+        loss=loss,
+        deliveries=_deliveries(published, code, day, person) if loss is None else [],
         redirected_from=one_id if person != one_id else None,
         notes=_notes(published, segment, day),
     )
@@ -356,6 +372,18 @@ def _one(published: Published, table: str, column: str, code: str, day: date, on
         f"SELECT {column} FROM {table} WHERE code = ? AND as_of = ? AND one_id = ?", [code, day, one_id]
     )
     return rows[0][0] if rows else None
+
+
+def _contact_loss(published: Published, code: str, day: date, one_id: int) -> ContactLoss | None:
+    # Publications from before there was contact policy have no such table.
+    if "segments.contact_losses" not in published.publication.tables:
+        return None
+    rows = published.rows(
+        "SELECT reason, rule, winner, winner_run_id, margin FROM segments.contact_losses"
+        " WHERE code = ? AND as_of = ? AND one_id = ?",
+        [code, day, one_id],
+    )
+    return ContactLoss(*rows[0]) if rows else None
 
 
 def _deliveries(published: Published, code: str, day: date, one_id: int) -> list[dict[str, Any]]:

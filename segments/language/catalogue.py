@@ -10,6 +10,7 @@ from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
+from segments.language.contact import read_contact_rules
 from segments.language.spec import Segment, read_every_segment, read_segment, segment_file
 from vocabulary.policy import read_policy
 
@@ -54,6 +55,7 @@ def read_catalogue(
         known_hashes=published_hashes(settings) if known_hashes is None else known_hashes,
         offers=surroundings.offers,
         event_names=surroundings.event_names,
+        contact=read_contact_rules(workspace),
     )
     segments, faults = read_every_segment(workspace)
     return Catalogue(segments, site, tuple(faults))

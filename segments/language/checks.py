@@ -2,16 +2,16 @@
 
 E00 a file that cannot be read · E01 unknown tag, list, segment, offer, event or version · E02 value outside the domain ·
 E03 operator or type mismatch · E04 cycle · E05 tag not online · E06 purpose not allowed · E07 level above the destination's
-ceiling · E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer · E13 negation of a
-nullable tag without a stated policy · E14 a condition that is never or always true · E16 changed definition under an old
-version. Codes that begin with W are warnings: they stop nothing.
+ceiling · E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer · E12 rules of contact that
+contradict · E13 negation of a nullable tag without a stated policy · E14 a condition that is never or always true · E16 changed
+definition under an old version. Codes that begin with W are warnings: they stop nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from segments.language.conditions import (
     TagLeaf,
     leaves,
 )
+from segments.language.contact import ContactRules
+from segments.language.contact_checks import contact_faults
 from segments.language.leaves.dates import DateLeaf
 from segments.language.leaves.expressions import ExpressionLeaf, type_faults
 from segments.language.leaves.people import RankLeaf
@@ -42,6 +44,7 @@ from vocabulary.levels import LEVELS
 from vocabulary.policy import Policy
 from vocabulary.tag_facts import TagFacts
 
+WINDOW_COLUMNS = ("send_from", "send_until")
 GIVEN_COLUMNS = ("variant", "channel")
 OFFER_TAG = "max_sellable_risk"
 DAILY_DAYS_KEPT = 32
@@ -91,6 +94,7 @@ class Site:
     known_hashes: Mapping[tuple[str, str], str]
     offers: Offers | None = None
     event_names: frozenset[str] | None = None
+    contact: ContactRules = field(default_factory=ContactRules)
 
 
 def check_segments(
@@ -109,6 +113,10 @@ def check_segments(
         findings += own or _check_answers(segment, site)
     findings += _cycles(segments)
     findings += _overlaps(segments)
+    of_contact = contact_faults(
+        by_code, site.contact, site.tags, lambda fact, segment: _is_usable(fact, segment, site)
+    )
+    findings += [SpecFinding(fault.code, fault.message, fault.file, fault.line) for fault in of_contact]
     return sorted(findings, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
 
 
@@ -393,7 +401,7 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
         else:
             facts.append((fact, line))
     for position, column in enumerate(segment.spec.publish.ignore_changes_of):
-        if column not in segment.spec.publish.columns:
+        if column not in (*segment.spec.publish.columns, *WINDOW_COLUMNS):
             where = segment.line("publish", "ignore_changes_of", position)
             hint = did_you_mean(column, segment.spec.publish.columns)
             yield _finding(segment, "E01", f"'{column}' is not among the published columns{hint}", where)

@@ -16,13 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 from segments.language.conditions import All, Any_, Node, Not, definition_hash, normal
+from segments.language.contact import Contact
 from segments.language.parameters import FILE as PARAMETER_FILE
 from segments.language.parameters import Parameter, Scalar, named_segments, parameter_values, with_values
 from segments.language.parsing import ConditionReader
 from segments.language.templates import merged_tree
 from vocabulary.audience import days_of_use
 from vocabulary.buckets import BUCKETS
-from vocabulary.policy import CHANNELS
 from vocabulary.registry import Owner
 
 DEFAULT_ARM = "DEFAULT"
@@ -30,7 +30,6 @@ LATER_KEYS: dict[str, tuple[str, ...]] = {
     "": ("goal", "content", "waves", "reentry", "approvals"),
     "guards": ("change_vs_previous", "tag_psi"),
     "rollout": ("stage", "whitelist"),
-    "contact": ("channel_pick", "priority", "caps", "quiet"),
     "schedule": ("cron", "every"),
 }
 _CODE = r"^[a-z][a-z0-9_]*$"
@@ -99,12 +98,6 @@ class Split(_Strict):
         if {DEFAULT_ARM, "CONTAMINATED"} & set(self.arms):
             raise ValueError("DEFAULT and CONTAMINATED are given by the platform and name no arm")
         return self
-
-
-class Contact(_Strict):
-    """The channels this segment may use, best first; a person is given the first that is allowed and usable."""
-
-    channels: Annotated[list[Literal[CHANNELS]], Field(min_length=1)]  # type: ignore[valid-type]
 
 
 class Publish(_Strict):
@@ -235,11 +228,12 @@ class Segment:
                 "rollout",
                 "holdout",
                 "split",
-                "contact",
                 "offer",
                 "publish",
             },
         )
+        # What a segment does not ask of its contacts is left out, so that a new rule changes no definition that has it not.
+        choices["contact"] = self.spec.contact.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         rule = self.definition_rule or Rule(self.base, self.where, self.include, self.exclude).normal()
         return {**choices, "unknown": self.unknown, **rule}
 
