@@ -64,6 +64,20 @@ class SegmentDecision:
         return self.audience.run_id
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Who a rule chooses and what becomes of each of them; the relations are those of one desk."""
+
+    candidates: Relation
+    """As ``SegmentDecision.candidates``."""
+    members: Relation
+    """As ``SegmentDecision.members``."""
+    counts: dict[str, Any]
+    """As ``Audience.counts``."""
+    parts: tuple[ArmSql, ...]
+    """The global control, the local one and the arms, as SQL over the candidates."""
+
+
 def decide_segment(
     desk: Desk,
     segment: Segment,
@@ -85,32 +99,59 @@ def decide_segment(
 
     An unknown answer under ``unknown: error`` and a size outside ``guards.size`` raise ``GateStopped``.
     """
-    code = segment.code
-    people, unknown = _choose(desk, segment, offer_risk, leaves.rows, members)
-    if unknown and segment.unknown == "error":
-        raise GateStopped(
-            f"segment {code}: {unknown} people have an unknown answer and the bound is 0 (unknown: error); "
-            "nothing was published",
-            file=segment.file,
-            line=segment.line("unknown"),
-        )
+    placement = place_candidates(
+        desk,
+        segment,
+        policy=policy,
+        leaves=leaves.rows,
+        arms=arms,
+        members=members,
+        offer_risk=offer_risk,
+    )
+    refusal = gate_refusal(segment, placement.counts)
+    if refusal is not None:
+        raise refusal
+    inputs = _inputs(
+        desk,
+        segment,
+        leaves,
+        placement.candidates,
+        members,
+        list_hashes,
+        hashes if hashes is not None else {},
+    )
+    return SegmentDecision(
+        segment,
+        _audience(desk, segment, placement.candidates, business_date, tags, placement.counts, inputs),
+        placement.candidates,
+        placement.members,
+        _assignments(desk, segment.code, placement.candidates, placement.parts),
+    )
+
+
+def place_candidates(
+    desk: Desk,
+    segment: Segment,
+    *,
+    policy: Policy,
+    leaves: Relation,
+    arms: Relation,
+    members: Mapping[str, Relation],
+    offer_risk: str | None,
+) -> Placement:
+    """Choose the candidates of a segment from the leaf table and give each of them a place; see ``decide_segment``."""
+    people, unknown = _choose(desk, segment, offer_risk, leaves, members)
     parts = (
         control_sql(segment.spec.holdout.global_group, policy, arms),
         control_sql(segment, policy, arms),
         arm_sql(segment, arms),
     )
     candidates = _place(desk, segment, people, *parts)
-    counts = _counts(desk, segment, candidates, policy, unknown)
-    _guard(segment, counts["published"])
-    inputs = _inputs(
-        desk, segment, leaves, candidates, members, list_hashes, hashes if hashes is not None else {}
-    )
-    return SegmentDecision(
-        segment,
-        _audience(desk, segment, candidates, business_date, tags, counts, inputs),
+    return Placement(
         candidates,
-        desk.keep(f"members_{code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
-        _assignments(desk, code, candidates, parts),
+        desk.keep(f"members_{segment.code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
+        _counts(desk, segment, candidates, policy, unknown),
+        parts,
     )
 
 
@@ -246,19 +287,29 @@ def _counts(
     }
 
 
-def _guard(segment: Segment, published: int) -> None:
+def gate_refusal(segment: Segment, counts: Mapping[str, Any]) -> GateStopped | None:
+    """Give what stops a night with these counts of a segment, None where nothing does."""
+    code, unknown, published = segment.code, counts["unknown"], counts["published"]
+    if unknown and segment.unknown == "error":
+        return GateStopped(
+            f"segment {code}: {unknown} people have an unknown answer and the bound is 0 (unknown: error); "
+            "nothing was published",
+            file=segment.file,
+            line=segment.line("unknown"),
+        )
     size = segment.spec.guards.size
     for bound, limit, is_outside in (
         ("min", size.min, published < size.min),
         ("max", size.max, size.max is not None and published > size.max),
     ):
         if is_outside:
-            raise GateStopped(
-                f"segment {segment.code}: the audience has {published} people and guards.size.{bound} is {limit}; "
+            return GateStopped(
+                f"segment {code}: the audience has {published} people and guards.size.{bound} is {limit}; "
                 "nothing was published",
                 file=segment.file,
                 line=segment.line("guards", "size", bound),
             )
+    return None
 
 
 def _inputs(

@@ -12,8 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lakehouse.query.desk import newest_sql
-from lakehouse.query.files import parquet_sql
+from lakehouse.query.files import parquet_sql, table_sql
 from lakehouse.session.parquet import parquet_frame
 from segments.choosing.compile import LIST_VIEW, LeafTable, Leaves
 from segments.language.lists import StaticList
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakehouse.query.desk import Desk, Relation
+    from lakehouse.query.reader import TableReader
     from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.segments")
@@ -43,14 +43,25 @@ def make_leaf_table(
     ``engine`` is chosen by the size of the tables that are read unless it is given.
     """
     engine = engine or ("duckdb" if _input_bytes(lake, leaf_table) < IN_PROCESS_BYTES else "spark")
-    entries = list_rows(lists, business_date)
     log.debug("leaf table of %d columns by %s", leaf_table.sql.count(" AS leaf_"), engine)
-    if engine == "spark":
-        with lake.exchange("segments") as folder:
-            rows = _by_spark(lake, desk, leaf_table, entries, folder)
-    else:
-        rows = _by_duckdb(lake, desk, leaf_table, entries)
+    if engine == "duckdb":
+        return leaves_by_duckdb(lake, desk, leaf_table, lists, business_date)
+    with lake.exchange("segments") as folder:
+        rows = _by_spark(lake, desk, leaf_table, list_rows(lists, business_date), folder)
     return Leaves(rows, leaf_table.columns_of)
+
+
+def leaves_by_duckdb(
+    reader: TableReader,
+    desk: Desk,
+    leaf_table: LeafTable,
+    lists: dict[str, StaticList],
+    business_date: date,
+) -> Leaves:
+    """Give the rows of the leaf table from the tables of a night or of a publication, inside this process."""
+    entries = {LIST_VIEW: desk.lend(LIST_VIEW, list_rows(lists, business_date))}
+    sql = duckdb_sql(reader, desk, leaf_table.sql, leaf_table.tables, entries)
+    return Leaves(desk.keep("leaf_table", sql), leaf_table.columns_of)
 
 
 def list_rows(lists: dict[str, StaticList], business_date: date) -> pa.Table:
@@ -78,19 +89,18 @@ def _by_spark(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table, 
     return desk.keep("leaf_table", parquet_sql(sorted((folder / "leaves").glob("*.parquet"))))
 
 
-def _by_duckdb(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table) -> Relation:
-    lists = {LIST_VIEW: desk.lend(LIST_VIEW, entries)}
-    return desk.keep("leaf_table", duckdb_sql(lake, desk, leaf_table.sql, leaf_table.tables, lists))
-
-
 def duckdb_sql(
-    lake: Lake, desk: Desk, sql: str, tables: Iterable[str], relations_by_name: Mapping[str, Relation]
+    reader: TableReader,
+    desk: Desk,
+    sql: str,
+    tables: Iterable[str],
+    relations_by_name: Mapping[str, Relation],
 ) -> str:
-    """Give Spark SQL over tables of the lake, as they are now, and over relations of a desk as SQL of that desk."""
+    """Give Spark SQL over tables, at the reader's versions, and over relations of a desk as SQL of that desk."""
     import sqlglot
     from sqlglot import exp
 
-    relations = {table: desk.define(table, newest_sql(lake.settings, table)) for table in tables}
+    relations = {table: desk.define(table, table_sql(reader.delta(table), table)) for table in tables}
     relations |= relations_by_name
     query = sqlglot.parse_one(sql, read="spark")
     for table in list(query.find_all(exp.Table)):
