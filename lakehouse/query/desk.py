@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from lakehouse.errors import StepFailed, disk_refusal
 from lakehouse.query.files import escaped_pattern, open_delta, table_sql
@@ -77,7 +77,7 @@ class Desk:
         self._numbers = count(1)
         self._variables: set[str] = set()
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> Self:
         """Give the desk itself."""
         return self
 

@@ -7,7 +7,7 @@ The order is fixed: rule → suppression → rollout → global control → loca
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -197,6 +197,22 @@ def _audience(
     )
 
 
+def answer_columns(members: Mapping[str, Relation]) -> Callable[[Leaf], str]:
+    """Give what writes the answer of a leaf as SQL over the leaf table and the members of other segments."""
+
+    def column_of(leaf: Leaf) -> str:
+        if isinstance(leaf, SegmentLeaf):
+            return f"(one_id IN (SELECT one_id FROM {members[leaf.segment]}))"
+        return leaf.column
+
+    return column_of
+
+
+def candidate_sql(segment: Segment, answer: str) -> str:
+    """Give the SQL of being chosen by an answer, which may be unknown."""
+    return f"coalesce({answer}, true)" if segment.unknown == "include" else answer
+
+
 def _choose(
     desk: Desk,
     segment: Segment,
@@ -205,14 +221,8 @@ def _choose(
     members: Mapping[str, Relation],
 ) -> tuple[Relation, int]:
     """Give the candidates (one_id, reason, channel, values), and how many answers were unknown."""
-
-    def column_of(leaf: Leaf) -> str:
-        if isinstance(leaf, SegmentLeaf):
-            return f"(one_id IN (SELECT one_id FROM {members[leaf.segment]}))"
-        return leaf.column
-
-    answer = logic_sql(segment.rule, column_of)
-    candidate = "coalesce(answer, true)" if segment.unknown == "include" else "answer"
+    answer = logic_sql(segment.rule, answer_columns(members))
+    candidate = candidate_sql(segment, "answer")
     values = "".join(f", {value_column(tag)}" for tag in published_tags(segment))
     people = desk.keep(
         f"chosen_{segment.code}",

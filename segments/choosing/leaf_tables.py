@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lakehouse.contracts.reading import contract
 from lakehouse.query.files import parquet_sql, table_sql
 from lakehouse.session.parquet import parquet_frame
 from segments.choosing.compile import LIST_VIEW, LeafTable, Leaves
@@ -100,7 +101,7 @@ def duckdb_sql(
     import sqlglot
     from sqlglot import exp
 
-    relations = {table: desk.define(table, table_sql(reader.delta(table), table)) for table in tables}
+    relations = {table: desk.define(table, _contracted_sql(reader, desk, table)) for table in tables}
     relations |= relations_by_name
     query = sqlglot.parse_one(sql, read="spark")
     for table in list(query.find_all(exp.Table)):
@@ -113,6 +114,17 @@ def duckdb_sql(
         if function.name.lower() == "arrays_overlap":
             function.set("this", "list_has_any")
     return query.sql(dialect="duckdb")
+
+
+def _contracted_sql(reader: TableReader, desk: Desk, table: str) -> str:
+    """Give SQL that reads a table with all columns of its contract: those it had not yet when it was published are null."""
+    delta = reader.delta(table)
+    sql = table_sql(delta, table)
+    contract_of_table = contract(table)
+    schema = contract_of_table.arrow_schema()
+    if contract_of_table.shape == "derived" or set(schema.names) <= {f.name for f in delta.schema().fields}:
+        return sql
+    return f"{sql} UNION ALL BY NAME SELECT * FROM {desk.lend(table, schema.empty_table())}"
 
 
 def _input_bytes(lake: Lake, leaf_table: LeafTable) -> int:

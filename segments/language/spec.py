@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lakehouse.errors import SettingsInvalid
-from lakehouse.settings.yaml_files import line_of, load_yaml, parse_model
+from lakehouse.settings.yaml_files import line_of, parse_model, parse_yaml
+from lakehouse.settings.yaml_limits import yaml_text
 from segments.language.conditions import All, Any_, Node, Not, definition_hash, normal
 from segments.language.parsing import ConditionReader
 from vocabulary.audience import days_of_use
@@ -237,17 +238,23 @@ class Segment:
 
 def read_segment(file: Path) -> Segment:
     """Read one specification; the first fault raises ``SettingsInvalid`` with file and line."""
-    tree = load_yaml(file)
+    segment = parse_segment(yaml_text(file), file)
+    if segment.code != file.stem:
+        raise SettingsInvalid(
+            f"the code is '{segment.code}' but the file is named '{file.stem}'; make them equal",
+            file=file,
+            line=segment.line("code"),
+        )
+    return segment
+
+
+def parse_segment(text: str, file: Path) -> Segment:
+    """Give the segment that a text specifies, whatever its file is called; ``file`` is the name errors carry."""
+    tree = parse_yaml(text, file=file)
     if not isinstance(tree, dict):
         raise SettingsInvalid("a segment is a mapping that begins with spec: segment/v1", file=file, line=1)
     _refuse_later(tree, file)
     spec = parse_model(SpecFile, tree, file=file)
-    if spec.code != file.stem:
-        raise SettingsInvalid(
-            f"the code is '{spec.code}' but the file is named '{file.stem}'; make them equal",
-            file=file,
-            line=line_of(tree, "code"),
-        )
     reader = ConditionReader(file)
 
     def one(key: str) -> Node | None:
@@ -259,7 +266,7 @@ def read_segment(file: Path) -> Segment:
     segment = Segment(
         spec,
         file,
-        file.read_text(encoding="utf-8"),
+        text,
         tree,
         one("base"),
         one("where"),
