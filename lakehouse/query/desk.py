@@ -146,6 +146,13 @@ class Desk:
             result = self.connection.execute(self.text(sql))
             return tuple(column[0] for column in result.description or ()), result.fetchall()
 
+    def records(self, sql: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
+        """Give the few rows of a query, each as its values by the names of the columns."""
+        with file_errors():
+            result = self.connection.execute(self.text(sql), parameters or [])
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
     def value(self, sql: str) -> Any:
         """Give the single value of a query."""
         return self.rows(sql)[0][0]

@@ -19,6 +19,7 @@ from lakehouse.texts import reason_text, text
 from segments.choosing.compile import value_column
 from segments.choosing.decide import Placement, answer_columns, candidate_sql, gate_refusal
 from segments.explaining.explain import leaf_text
+from segments.explaining.live import LiveRun, live_audiences, live_runs
 from segments.explaining.snapshot import (
     Snapshot,
     named_by,
@@ -33,9 +34,6 @@ from segments.language.checks import GIVEN_COLUMNS, Surroundings, all_leaves
 from segments.language.conditions import All, Any_, Node, Not, logic_sql
 from segments.language.spec import Segment
 from vocabulary.buckets import bucket_duckdb_sql
-
-# What a night published on its own date and does not leave to a control group.
-_LIVE = "holdout = 'NONE' AND variant IS DISTINCT FROM 'CONTAMINATED'"
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Overlap:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Movement:
     """An audience beside the one that was published under its code: people who stay, enter and leave."""
 
     version: str
@@ -93,7 +91,7 @@ class Preview:
     channels: list[dict[str, Any]]
     """People by variant and channel."""
     overlaps: list[Overlap]
-    difference: Difference | None
+    difference: Movement | None
     """None where nothing was published under the code."""
     people: list[dict[str, Any]]
     """A few of those who would be contacted: OneID, variant, channel, published columns; no name and no address."""
@@ -126,7 +124,7 @@ def preview(
         catalogue = with_draft(workspace, segment)
         scope = named_by([segment], catalogue)
         notes = [str(finding) for finding in refuse_faults(catalogue, scope)]
-        runs = _runs(published)
+        runs = live_runs(published)
         others, faulty = _tonight(catalogue, segment, runs)
         notes += [text("preview.faulty", code=code) for code in faulty]
         scope = named_by([segment, *others], catalogue)
@@ -136,7 +134,7 @@ def preview(
         refusal = gate_refusal(segment, placement.counts)
         funnel, leaves = _funnel(snapshot, segment, {code: p.members for code, p in placements.items()})
         audience = f"(SELECT * FROM {placement.candidates} WHERE place = 'TREATED')"
-        live = _live(published)
+        live = live_audiences(published)
         return Preview(
             code=segment.code,
             version=segment.version,
@@ -146,8 +144,7 @@ def preview(
             counts=placement.counts,
             funnel=funnel,
             leaves=leaves,
-            channels=_named(
-                published,
+            channels=published.records(
                 f"SELECT variant, channel, count(*) AS people FROM {audience} GROUP BY ALL ORDER BY ALL",
             ),
             overlaps=[
@@ -162,7 +159,7 @@ def preview(
 
 
 def _tonight(
-    catalogue: Catalogue, segment: Segment, runs: dict[str, tuple[str, str]]
+    catalogue: Catalogue, segment: Segment, runs: dict[str, LiveRun]
 ) -> tuple[list[Segment], list[str]]:
     """Give the other segments whose definition was not published yet, and the codes of those that have faults.
 
@@ -170,27 +167,13 @@ def _tonight(
     """
     waiting = [
         other for other in catalogue.segments
-        if other.code != segment.code and runs.get(other.code) != (other.version, other.definition_hash)
+        if other.code != segment.code and runs.get(other.code) != LiveRun(other.version, other.definition_hash)
     ]  # fmt: skip
     files = {finding.file for finding in stopping(catalogue.findings())}
     faulty = {
         other.code for other in waiting if any(part.file in files for part in named_by([other], catalogue))
     }
     return [other for other in waiting if other.code not in faulty], sorted(faulty)
-
-
-def _runs(published: Published) -> dict[str, tuple[str, str]]:
-    """Give version and definition of every run of the publication's own date, by code."""
-    day = literal(published.publication.business_date)
-    rows = published.rows(f"SELECT code, version, definition_hash FROM segments.runs WHERE as_of = {day}")
-    return {code: (version, definition_hash) for code, version, definition_hash in rows}
-
-
-def _live(published: Published) -> Relation:
-    day = literal(published.publication.business_date)
-    return published.define(
-        "live", f"SELECT code, one_id FROM segments.members WHERE as_of = {day} AND {_LIVE}"
-    )
 
 
 # ------------------------------------------------------------------------------------------- the rule
@@ -265,7 +248,7 @@ def node_text(node: Node) -> str:
 def _published_overlaps(
     published: Published,
     segment: Segment,
-    runs: dict[str, tuple[str, str]],
+    runs: dict[str, LiveRun],
     live: Relation,
     audience: str,
 ) -> list[Overlap]:
@@ -274,8 +257,8 @@ def _published_overlaps(
     )
     counts = {code: (people, shared) for code, people, shared in rows}
     return [
-        Overlap(code, version, "published", *counts.get(code, (0, 0)))
-        for code, (version, _) in sorted(runs.items())
+        Overlap(code, run.version, "published", *counts.get(code, (0, 0)))
+        for code, run in sorted(runs.items())
         if code != segment.code
     ]
 
@@ -291,10 +274,10 @@ def _overlap_tonight(published: Published, other: Segment, placement: Placement,
 def _difference(
     published: Published,
     segment: Segment,
-    runs: dict[str, tuple[str, str]],
+    runs: dict[str, LiveRun],
     live: Relation,
     audience: str,
-) -> Difference | None:
+) -> Movement | None:
     if segment.code not in runs:
         return None
     ((staying, entering, leaving),) = published.rows(
@@ -302,7 +285,7 @@ def _difference(
         "  count(*) FILTER (WHERE l.one_id IS NULL), count(*) FILTER (WHERE a.one_id IS NULL)\n"
         f"FROM {audience} a FULL JOIN (SELECT one_id FROM {live} WHERE code = {literal(segment.code)}) l USING (one_id)"
     )
-    return Difference(runs[segment.code][0], staying, entering, leaving)
+    return Movement(runs[segment.code].version, staying, entering, leaving)
 
 
 def _people(published: Published, segment: Segment, audience: str, most: int) -> list[dict[str, Any]]:
@@ -310,12 +293,6 @@ def _people(published: Published, segment: Segment, audience: str, most: int) ->
     columns = [column for column in segment.spec.publish.columns if column not in GIVEN_COLUMNS]
     values = "".join(f", {value_column(column)} AS {identifier(column)}" for column in columns)
     order = f"{bucket_duckdb_sql(f'preview:{segment.code}')}, one_id"
-    return _named(
-        published,
+    return published.records(
         f"SELECT one_id, variant, channel{values} FROM {audience} ORDER BY {order} LIMIT {most}",
     )
-
-
-def _named(published: Published, sql: str) -> list[dict[str, Any]]:
-    names, rows = published.named_rows(sql)
-    return [dict(zip(names, row, strict=True)) for row in rows]

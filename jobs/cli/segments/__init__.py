@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli.options import complete_segments, format_option, newest_date_option, workspace_option
+from jobs.cli.segments.comparing import diff, overlap, profile
 from jobs.cli.segments.preview import preview
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 @click.group("segments")
 def group() -> None:
-    """List segments, check and preview them, explain a person's case, verify published audiences."""
+    """List segments, check, preview and compare them, explain a person's case, verify published audiences."""
 
 
-group.add_command(preview)
+for command in (preview, diff, overlap, profile):
+    group.add_command(command)
 
 
 @group.command("list")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +50,7 @@ def preview(name: str, people: int, day: date | None, form: str, workspace: Path
 
 
 def _lines(figures: Preview) -> list[str]:
+    from jobs.cli.printing import block_lines, text_table
     from lakehouse.texts import reason_text, text
 
     counts = figures.counts
@@ -64,11 +64,11 @@ def _lines(figures: Preview) -> list[str]:
         )
     ]
     lines += [text("preview.note", note=note) for note in figures.notes]
-    lines += _table(
+    lines += text_table(
         ("preview.condition", "preview.people", "preview.unknown"),
         [(step.condition, step.people, step.unknown) for step in figures.funnel],
     )
-    lines += _table(
+    lines += text_table(
         ("preview.leaf", "preview.yes", "preview.no", "preview.unknown"),
         [(leaf.leaf, leaf.yes, leaf.no, leaf.unknown) for leaf in figures.leaves],
     )
@@ -82,12 +82,12 @@ def _lines(figures: Preview) -> list[str]:
     # What contact policy drops from the arms stands in the counts of a run, by rule.
     out += [(f"− {rule}", number) for rule, number in counts["dropped_by_contact"].items()]
     out += [(text("preview.published"), counts["published"])]
-    lines += _table(("preview.step", "preview.people"), out)
-    lines += _table(
+    lines += text_table(("preview.step", "preview.people"), out)
+    lines += text_table(
         ("preview.variant", "preview.channel", "preview.people"),
         [(row["variant"], row["channel"], row["people"]) for row in figures.channels],
     )
-    lines += _table(
+    lines += text_table(
         ("preview.overlap", "preview.version", "preview.state", "preview.people", "preview.shared"),
         [
             (o.segment, o.version, text(f"preview.state_{o.state}"), o.people, o.shared)
@@ -105,22 +105,7 @@ def _lines(figures: Preview) -> list[str]:
         ]  # fmt: skip
     if figures.people:
         names = list(figures.people[0])
-        lines += _named_table(names, [tuple(row[name] for name in names) for row in figures.people])
+        lines += block_lines(names, [tuple(row[name] for name in names) for row in figures.people])
     if figures.refusal:
         lines += ["", text("preview.refusal", refusal=figures.refusal)]
     return lines
-
-
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> list[str]:
-    from lakehouse.texts import text
-
-    return _named_table([text(head) for head in heads], rows)
-
-
-def _named_table(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> list[str]:
-    from jobs.cli.printing import table_lines
-
-    if not rows:
-        return []
-    cells = [["" if value is None else str(value) for value in row] for row in rows]
-    return ["", *table_lines(names, cells, None)[0]]
