@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "group",
         "Check, preview, compare, explain and verify segments and audiences.",
     ),
+    "customer": ("jobs.cli.customer", "group", "Show all that is known of one person, masked."),
     "sql": ("jobs.cli.sql", "command", "Query published tables without a JVM."),
     "tables": ("jobs.cli.sql", "tables", "List published tables and their columns."),
     "runs": ("jobs.cli.night", "runs", "Show the ledger of attempts."),

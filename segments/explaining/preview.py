@@ -57,7 +57,7 @@ class LeafAnswers:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Another audience, and how many of its people this one has too; ``state`` is ``published`` or ``tonight``."""
+    """Another audience, and how many of its people this one has too; ``state`` is ``live`` (published) or ``tonight``."""
 
     segment: str
     version: str
@@ -257,7 +257,7 @@ def _published_overlaps(
     )
     counts = {code: (people, shared) for code, people, shared in rows}
     return [
-        Overlap(code, run.version, "published", *counts.get(code, (0, 0)))
+        Overlap(code, run.version, "live", *counts.get(code, (0, 0)))
         for code, run in sorted(runs.items())
         if code != segment.code
     ]

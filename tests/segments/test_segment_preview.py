@@ -252,8 +252,8 @@ def test_overlap_tells_what_is_published_from_what_is_chosen_tonight(bank):
     tonight = {p["one_id"] for p in show(bank, "rich").people}
     t3 = {p["one_id"] for p in show(bank, "new").people}
     assert found == {
-        ("lookers", "1.0.0", "published"): (len(sent["lookers"]), len(sent["lookers"] & own)),
-        ("rich", "1.0.0", "published"): (len(sent["rich"]), len(sent["rich"] & own)),
+        ("lookers", "1.0.0", "live"): (len(sent["lookers"]), len(sent["lookers"] & own)),
+        ("rich", "1.0.0", "live"): (len(sent["rich"]), len(sent["rich"] & own)),
         ("rich", "1.1.0", "tonight"): (len(tonight), len(tonight & own)),
         ("new", "1.0.0", "tonight"): (len(t3), len(t3 & own)),
     }

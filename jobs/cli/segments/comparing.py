@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from segments.explaining.profile import Profile
     from segments.explaining.versions import VersionChange
 
+# Causes beside the reasons of suppression.
+_CAUSES = ("rule", "rollout", "control", "merge")
+
 
 @click.command("diff")
 @click.argument("code", shell_complete=complete_segments)
@@ -100,9 +103,7 @@ def _change_lines(change: VersionChange) -> list[str]:
 def _cause(cause: str) -> str:
     from lakehouse.texts import reason_text, text
 
-    if cause.isupper():
-        return f"{cause} ({reason_text(cause)})"
-    return text(f"diff.cause_{cause}")
+    return text(f"diff.{cause}") if cause in _CAUSES else f"{cause} ({reason_text(cause)})"
 
 
 @click.command("overlap")

@@ -89,10 +89,7 @@ def _lines(figures: Preview) -> list[str]:
     )
     lines += text_table(
         ("preview.overlap", "preview.version", "preview.state", "preview.people", "preview.shared"),
-        [
-            (o.segment, o.version, text(f"preview.state_{o.state}"), o.people, o.shared)
-            for o in figures.overlaps
-        ],
+        [(o.segment, o.version, text(f"preview.{o.state}"), o.people, o.shared) for o in figures.overlaps],
     )
     if figures.difference is not None:
         difference = figures.difference
