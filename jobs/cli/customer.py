@@ -80,12 +80,12 @@ def _lines(view: CustomerView) -> list[str]:
     ]
     if view.merged_from is not None:
         lines.append(text("customer.merged", one_id=view.merged_from))
-    filled = [row for row in view.tags if row["value"] is not None]
+    values = [row for row in view.tags if row["value"] is not None]
     sections = {
         "profiles": view.profiles,
         "identifiers": view.identifiers,
         "golden": [{"attribute": name, "value": value} for name, value in view.golden.items()],
-        "tags": [{**row, "value": _value(row["value"])} for row in filled],
+        "tags": [{**row, "value": _value(row["value"])} for row in values],
         "holdings": view.holdings,
         "events": view.events,
         "consents": view.consents,
@@ -97,8 +97,8 @@ def _lines(view: CustomerView) -> list[str]:
         if rows:
             lines += block_lines(list(rows[0]), [tuple(row.values()) for row in rows])[1:]
     lines.append("")
-    if len(filled) < len(view.tags):
-        lines.append(text("customer.empty", count=len(view.tags) - len(filled)))
+    if len(values) < len(view.tags):
+        lines.append(text("customer.empty", count=len(view.tags) - len(values)))
     if not view.is_revealed:
         lines.append(text("customer.masks"))
     return lines

@@ -22,6 +22,7 @@ from vocabulary.policy import Policy
 LIST_VIEW = "segment_lists"
 TAG_TABLE = "tags.customer_tags"
 DAILY_TABLE = "tags.customer_tags_daily"
+MEMBERSHIPS = "identity.memberships"
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ def published_tags(segment: Segment) -> list[str]:
     return sorted(tags | ({OFFER_TAG} if segment.spec.offer else set()))
 
 
-def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, policy: Policy) -> LeafTable:
-    """Give the Spark SQL of the leaf table of several segments.
+def compile_leaf_table(
+    segments: Iterable[Segment], *, business_date: date, policy: Policy, has_facts: bool = True
+) -> LeafTable:
+    """Give the Spark SQL of the leaf table of several segments; without facts it has leaves and values alone.
 
     One row per OneID with a tag row; columns: ``one_id``, the facts suppression needs, ``leaf_…`` (boolean, null
     is unknown) and ``value_<tag>``. Lists are read from the temporary view ``segment_lists``.
@@ -67,9 +70,11 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
     values = sorted({tag for s in every for tag in published_tags(s)})
     today = spark_literal(business_date)
     facts = person_facts_sql(every, policy=policy, business_date=business_date)
-    parts = list(facts.parts)
-    joins, tables = list(facts.joins), list(facts.tables)
-    columns_of = dict(facts.columns_of)
+    # The first part is who the profiles of events and lists are.
+    parts = list(facts.parts if has_facts else facts.parts[:1])
+    joins = list(facts.joins if has_facts else ())
+    tables = list(facts.tables if has_facts else (MEMBERSHIPS,))
+    columns_of = dict(facts.columns_of if has_facts else {})
     if event_leaves:
         parts.append(_events_part(event_leaves, business_date))
         joins.append("LEFT JOIN event_counts ON event_counts.one_id = t.one_id")
@@ -86,7 +91,7 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
     columns_of[TAG_TABLE] = tuple(sorted([*tag_leaves, *(value_column(tag) for tag in values)]))
     columns = [
         "t.one_id",
-        *facts.columns,
+        *(facts.columns if has_facts else ()),
         *(f"{_tag_sql(leaf, today)} AS {column}" for column, leaf in sorted(tag_leaves.items())),
         *(f"{_event_sql(column, leaf)} AS {column}" for column, leaf in sorted(event_leaves.items())),
         *(f"coalesce(list_members.{column}, false) AS {column}" for column in sorted(list_leaves)),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from lakehouse.contracts.reading import contract
 from lakehouse.query.files import parquet_sql, table_sql
 from lakehouse.session.parquet import parquet_frame
-from segments.choosing.compile import LIST_VIEW, LeafTable, Leaves
+from segments.choosing.compile import LIST_VIEW, MEMBERSHIPS, TAG_TABLE, LeafTable, Leaves
 from segments.language.lists import StaticList
 
 if TYPE_CHECKING:
@@ -58,10 +58,18 @@ def leaves_by_duckdb(
     leaf_table: LeafTable,
     lists: dict[str, StaticList],
     business_date: date,
+    *,
+    people: Relation | None = None,
 ) -> Leaves:
-    """Give the rows of the leaf table from the tables of a night or of a publication, inside this process."""
-    entries = {LIST_VIEW: desk.lend(LIST_VIEW, list_rows(lists, business_date))}
-    sql = duckdb_sql(reader, desk, leaf_table.sql, leaf_table.tables, entries)
+    """Give the rows of the leaf table from the tables of a night or of a publication, inside this process.
+
+    With ``people`` (one_id) those rows alone.
+    """
+    relations = {LIST_VIEW: desk.lend(LIST_VIEW, list_rows(lists, business_date))}
+    for table in (TAG_TABLE, MEMBERSHIPS) if people is not None else ():
+        rows = f"SELECT * FROM ({_contracted_sql(reader, desk, table)}) WHERE one_id IN (SELECT one_id FROM {people})"
+        relations[table] = desk.define(table, rows)
+    sql = duckdb_sql(reader, desk, leaf_table.sql, leaf_table.tables, relations)
     return Leaves(desk.keep("leaf_table", sql), leaf_table.columns_of)
 
 
@@ -101,8 +109,10 @@ def duckdb_sql(
     import sqlglot
     from sqlglot import exp
 
-    relations = {table: desk.define(table, _contracted_sql(reader, desk, table)) for table in tables}
-    relations |= relations_by_name
+    relations = dict(relations_by_name)
+    for name in tables:
+        if name not in relations:
+            relations[name] = desk.define(name, _contracted_sql(reader, desk, name))
     query = sqlglot.parse_one(sql, read="spark")
     for table in list(query.find_all(exp.Table)):
         relation = relations.get(f"{table.db}.{table.name}" if table.db else table.name)

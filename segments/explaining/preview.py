@@ -22,6 +22,7 @@ from segments.explaining.explain import leaf_text
 from segments.explaining.live import LiveRun, live_audiences, live_runs
 from segments.explaining.snapshot import (
     Snapshot,
+    catalogue_on,
     named_by,
     read_snapshot,
     refuse_faults,
@@ -29,7 +30,7 @@ from segments.explaining.snapshot import (
     stopping,
     with_draft,
 )
-from segments.language.catalogue import Catalogue, read_catalogue
+from segments.language.catalogue import Catalogue
 from segments.language.checks import GIVEN_COLUMNS, Surroundings, all_leaves
 from segments.language.conditions import All, Any_, Node, Not, logic_sql
 from segments.language.spec import Segment
@@ -119,7 +120,7 @@ def preview(
     ``SettingsInvalid``; a version that was published with another definition is a note, since a draft may be looked at.
     """
     with open_publication(settings, business_date) as published:
-        workspace = read_catalogue(settings, surroundings)
+        workspace = catalogue_on(published, surroundings)
         segment = segment_of(workspace, name)
         catalogue = with_draft(workspace, segment)
         scope = named_by([segment], catalogue)
@@ -193,7 +194,7 @@ def _funnel(
         counts.append(f"count(*) FILTER (WHERE ({answer}) IS NULL)")
     for column in every_leaf:
         counts += [f"count(*) FILTER (WHERE {column})", f"count(*) FILTER (WHERE {column} IS NULL)"]
-    (row,) = snapshot.published.rows(f"SELECT {', '.join(counts)} FROM {snapshot.inputs.leaves.rows}")
+    (row,) = snapshot.published.rows(f"SELECT {', '.join(counts)} FROM {snapshot.answers}")
     everybody, numbers = row[0], iter(row[1:])
     funnel = [FunnelStep(text("preview.everybody"), everybody, 0)]
     funnel += [FunnelStep(condition, next(numbers), next(numbers)) for condition, _ in steps]

@@ -30,13 +30,13 @@ from segments.choosing.compile import TAG_TABLE
 from segments.choosing.decide import answer_columns
 from segments.explaining.snapshot import (
     Snapshot,
+    catalogue_on,
     named_by,
     read_snapshot,
     refuse_faults,
     segment_of,
     with_draft,
 )
-from segments.language.catalogue import read_catalogue
 from segments.language.checks import Surroundings
 from segments.language.conditions import logic_sql
 from segments.language.spec import Segment
@@ -102,7 +102,7 @@ def profile(
     purpose. A segment or a base without people raises ``UsageError``.
     """
     with open_publication(settings, business_date) as published:
-        workspace = read_catalogue(settings, surroundings)
+        workspace = catalogue_on(published, surroundings)
         segment = segment_of(workspace, name)
         catalogue = with_draft(workspace, segment)
         scope = named_by([segment], catalogue)
@@ -153,7 +153,7 @@ def _groups(snapshot: Snapshot, segment: Segment, members: dict[str, Relation]) 
         "groups",
         "SELECT * FROM (SELECT one_id, coalesce("
         f"{is_of_base}, false) AS is_base, one_id IN (SELECT one_id FROM {members[segment.code]}) AS is_member\n"
-        f"FROM {snapshot.inputs.leaves.rows}) WHERE is_base OR is_member",
+        f"FROM {snapshot.answers} LEFT JOIN identity.one_ids USING (one_id)) WHERE is_base OR is_member",
     )
 
 

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import UsageError
 from lakehouse.settings.yaml_files import did_you_mean
 from lakehouse.settings.yaml_limits import yaml_text
-from segments.choosing.compile import LeafTable, Leaves
+from segments.choosing.compile import LeafTable, Leaves, compile_leaf_table
 from segments.choosing.decide import Placement, place_candidates
-from segments.choosing.inputs import NightInputs, read_inputs
+from segments.choosing.inputs import NightInputs, read_inputs, read_offers
 from segments.choosing.leaf_tables import leaves_by_duckdb
-from segments.language.catalogue import Catalogue
+from segments.language.catalogue import Catalogue, read_catalogue
 from segments.language.checks import SpecFinding, all_leaves, levels_of, refuse_findings
-from segments.language.conditions import SegmentLeaf
+from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
 from segments.language.lists import StaticList
 from segments.language.spec import Segment, parse_segment
 
 if TYPE_CHECKING:
     from lakehouse.query.desk import Relation
     from lakehouse.query.published import Published
-    from segments.language.checks import Site
+    from segments.language.checks import Site, Surroundings
 
+# Leaves whose answer rests on the person alone, or on a segment that is decided before.
+_OF_ONE_PERSON = (TagLeaf, EventLeaf, ListLeaf, SegmentLeaf)
 # A version that was published with another definition: a night refuses it, a draft may still be looked at.
 _REUSED_VERSION = "E16"
 
@@ -36,6 +38,9 @@ class Snapshot:
     published: Published
     site: Site
     inputs: NightInputs
+    """Its leaf table may hold only those who may be chosen."""
+    answers: Relation
+    """The leaves of everybody who has tags."""
 
     def place(self, segment: Segment, members: dict[str, Relation]) -> Placement:
         """Choose and place the candidates of one segment; ``members`` holds those of the segments it names."""
@@ -62,12 +67,50 @@ class Snapshot:
 
 def read_snapshot(published: Published, site: Site, segments: Sequence[Segment]) -> Snapshot:
     """Read from a publication what these segments are decided from."""
-    day = published.publication.business_date
+    maker = _LeavesInSteps(published, site, segments)
+    inputs = read_inputs(published, published, segments, site, maker.day, maker)
+    return Snapshot(published, site, inputs, maker.answers or inputs.leaves.rows)
 
-    def make_leaves(leaf_table: LeafTable, lists: dict[str, StaticList]) -> Leaves:
-        return leaves_by_duckdb(published, published, leaf_table, lists, day)
 
-    return Snapshot(published, site, read_inputs(published, published, segments, site, day, make_leaves))
+class _LeavesInSteps:
+    """Makes the leaf table in two steps: the answers of everybody, then what suppression asks of those who may be chosen.
+
+    Whoever some segment does not say no to stays, those whose answer is unknown included, since they are counted. A leaf of another
+    segment is taken for unknown here. A leaf that depends on other people than the person needs the whole table at once.
+    """
+
+    def __init__(self, published: Published, site: Site, segments: Sequence[Segment]) -> None:
+        self.published, self.site, self.segments = published, site, segments
+        self.day = published.publication.business_date
+        self.answers: Relation | None = None
+
+    def __call__(self, leaf_table: LeafTable, lists: dict[str, StaticList]) -> Leaves:
+        leaves = {leaf.column: leaf for segment in self.segments for leaf in all_leaves(segment)}
+        if not all(type(leaf) in _OF_ONE_PERSON for leaf in leaves.values()):
+            return leaves_by_duckdb(self.published, self.published, leaf_table, lists, self.day)
+        narrow = compile_leaf_table(
+            self.segments, business_date=self.day, policy=self.site.policy, has_facts=False
+        )
+        self.answers = leaves_by_duckdb(self.published, self.published, narrow, lists, self.day).rows
+        people = self.published.keep(
+            "maybe_chosen", f"SELECT one_id FROM {self.answers} WHERE {self._is_maybe_chosen()}"
+        )
+        return leaves_by_duckdb(self.published, self.published, leaf_table, lists, self.day, people=people)
+
+    def _is_maybe_chosen(self) -> str:
+        def column_of(leaf: Leaf) -> str:
+            return "NULL::BOOLEAN" if isinstance(leaf, SegmentLeaf) else leaf.column
+
+        rules = [
+            f"({logic_sql(segment.rule, column_of)}) IS DISTINCT FROM false" for segment in self.segments
+        ]
+        return " OR ".join(rules) or "false"
+
+
+def catalogue_on(published: Published, surroundings: Surroundings) -> Catalogue:
+    """Give the segments of the workspace, to be checked against the offers that are open in the publication."""
+    on_it = replace(surroundings, offers=read_offers(published))
+    return read_catalogue(published.settings, on_it)
 
 
 def segment_of(catalogue: Catalogue, name: str) -> Segment:

@@ -12,13 +12,14 @@ from lakehouse.query.desk import Relation
 from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
 from segments.explaining.snapshot import (
+    catalogue_on,
     named_by,
     read_snapshot,
     refuse_faults,
     unknown_segment,
     with_draft,
 )
-from segments.language.catalogue import Catalogue, read_catalogue
+from segments.language.catalogue import Catalogue
 from segments.language.checks import Surroundings
 from segments.language.spec import Segment, parse_segment
 from vocabulary.buckets import bucket_duckdb_sql
@@ -75,7 +76,7 @@ def compare_versions(
     who leave so many ``people`` are given at most.
     """
     with open_publication(settings, business_date) as published:
-        workspace = read_catalogue(settings, surroundings)
+        workspace = catalogue_on(published, surroundings)
         versions = _versions(published, workspace, code)
         pair = [_version(versions, code, version) for version in (first, second)]
         others: dict[str, Segment] = {}

@@ -302,11 +302,16 @@ def test_a_faulty_file_is_refused_and_a_version_used_before_is_a_note(bank, tmp_
         show(bank, str(tmp_path / "absent.yml"))
     with pytest.raises(UsageError, match="nothing was published for 2026-11-01"):
         show(bank, "rich", dt.date(2026, 11, 1))
-    # Another segment's fault is its own: the figures are there without it.
+    # Another segment's fault is its own: the figures are there without it. An offer that is not open is one, too.
+    (bank.settings.workspace / "tags" / "test.yml").write_text(TAGS_YML + ONLINE_RISK)
+    (bank.settings.workspace / "segments" / "old.yml").write_text(
+        spec("old", "where: {tag: tier, eq: T3}\noffer: gone@1")
+    )
     (bank.settings.workspace / "segments" / "new.yml").write_text(spec("new", "where: {tag: teir, eq: T3}"))
     figures = show(bank, "rich")
     assert figures.notes == [
-        "segment 'new' has faults and is left out of the overlap; see `cdp segments check`"
+        f"segment '{code}' has faults and is left out of the overlap; see `cdp segments check`"
+        for code in ("new", "old")
     ]
     assert {o.segment for o in figures.overlaps} == {"letters", "lookers"}
 

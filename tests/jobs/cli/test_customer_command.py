@@ -168,9 +168,7 @@ def test_every_section_is_of_this_person_and_of_this_night(bank, show):
         ("稳健一号", "1000.00", "owner")
     ]
     other = document(show, second)
-    assert [(h["balance"], h["role"]) for h in other["holdings"]] == [
-        ("1000.00", "co_holder")
-    ]
+    assert [(h["balance"], h["role"]) for h in other["holdings"]] == [("1000.00", "co_holder")]
     assert [e["event_name"] for e in view["events"]] == ["view", "login"]
     assert [e["event_name"] for e in document(show, first, "--last", 1)["events"]] == ["view"]
     assert [(c["channel"], c["decision"]) for c in view["consents"]] == [("ALL", "GRANT")]
