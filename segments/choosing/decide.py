@@ -138,9 +138,13 @@ def place_candidates(
     arms: Relation,
     members: Mapping[str, Relation],
     offer_risk: str | None,
+    everybody: Relation | None = None,
 ) -> Placement:
-    """Choose the candidates of a segment from the leaf table and give each of them a place; see ``decide_segment``."""
-    people, unknown = _choose(desk, segment, offer_risk, leaves, members)
+    """Choose the candidates of a segment from the leaf table and give each of them a place; see ``decide_segment``.
+
+    ``leaves`` may hold only those who may be chosen where ``everybody`` holds the answers of all people.
+    """
+    people, unknown = _choose(desk, segment, offer_risk, leaves, everybody or leaves, members)
     parts = (
         control_sql(segment.spec.holdout.global_group, policy, arms),
         control_sql(segment, policy, arms),
@@ -218,6 +222,7 @@ def _choose(
     segment: Segment,
     offer_risk: str | None,
     leaves: Relation,
+    everybody: Relation,
     members: Mapping[str, Relation],
 ) -> tuple[Relation, int]:
     """Give the candidates (one_id, reason, channel, values), and how many answers were unknown."""
@@ -230,7 +235,7 @@ def _choose(
         f"  {channel_sql(segment)} AS channel{values}\n"
         f"FROM (SELECT *, {answer} AS answer FROM {leaves}) WHERE {candidate}",
     )
-    return people, int(desk.value(f"SELECT count(*) FROM {leaves} WHERE ({answer}) IS NULL"))
+    return people, int(desk.value(f"SELECT count(*) FROM {everybody} WHERE ({answer}) IS NULL"))
 
 
 def _column_sql(column: str) -> str:

@@ -66,9 +66,13 @@ def leaves_by_duckdb(
     With ``people`` (one_id) those rows alone.
     """
     relations = {LIST_VIEW: desk.lend(LIST_VIEW, list_rows(lists, business_date))}
-    for table in (TAG_TABLE, MEMBERSHIPS) if people is not None else ():
-        rows = f"SELECT * FROM ({_contracted_sql(reader, desk, table)}) WHERE one_id IN (SELECT one_id FROM {people})"
-        relations[table] = desk.define(table, rows)
+    if people is not None:
+        among = f"WHERE one_id IN (SELECT one_id FROM {people})"
+        rows_of_tags = f"SELECT * FROM ({_contracted_sql(reader, desk, TAG_TABLE)}) {among}"
+        relations[TAG_TABLE] = desk.define(TAG_TABLE, rows_of_tags)
+        # Kept, so that the few of them are what the large tables are joined to.
+        profiles = f"SELECT one_id, source, source_key, valid_to FROM ({_contracted_sql(reader, desk, MEMBERSHIPS)}) {among}"
+        relations[MEMBERSHIPS] = desk.keep(MEMBERSHIPS, profiles)
     sql = duckdb_sql(reader, desk, leaf_table.sql, leaf_table.tables, relations)
     return Leaves(desk.keep("leaf_table", sql), leaf_table.columns_of)
 

@@ -183,18 +183,21 @@ def _tonight(
 def _funnel(
     snapshot: Snapshot, segment: Segment, members: dict[str, Relation]
 ) -> tuple[list[FunnelStep], list[LeafAnswers]]:
-    """Count all steps and leaves in one pass over the leaf table."""
-    columns = answer_columns(members)
+    """Count all steps and leaves in one pass: people who answer every leaf alike are counted together first."""
     steps = list(rule_steps(segment))
-    every_leaf = {columns(leaf): leaf for leaf in all_leaves(segment)}
-    counts = ["count(*)"]
+    every_leaf = {leaf.column: leaf for leaf in all_leaves(segment)}
+    write = answer_columns(members)
+    alike = ", ".join(f"{write(leaf)} AS {column}" for column, leaf in every_leaf.items())
+    groups = f"SELECT {', '.join(every_leaf)}, count(*) AS people FROM (SELECT {alike} FROM {snapshot.answers}) GROUP BY ALL"
+    counts = ["sum(people)"]
     for _, node in steps:
-        answer = logic_sql(node, columns)
-        counts.append(f"count(*) FILTER (WHERE {candidate_sql(segment, f'({answer})')})")
-        counts.append(f"count(*) FILTER (WHERE ({answer}) IS NULL)")
+        answer = logic_sql(node, lambda leaf: leaf.column)
+        counts.append(f"sum(people) FILTER (WHERE {candidate_sql(segment, f'({answer})')})")
+        counts.append(f"sum(people) FILTER (WHERE ({answer}) IS NULL)")
     for column in every_leaf:
-        counts += [f"count(*) FILTER (WHERE {column})", f"count(*) FILTER (WHERE {column} IS NULL)"]
-    (row,) = snapshot.published.rows(f"SELECT {', '.join(counts)} FROM {snapshot.answers}")
+        counts += [f"sum(people) FILTER (WHERE {column})", f"sum(people) FILTER (WHERE {column} IS NULL)"]
+    whole = ", ".join(f"coalesce({count}, 0)::BIGINT" for count in counts)
+    (row,) = snapshot.published.rows(f"SELECT {whole} FROM ({groups})")
     everybody, numbers = row[0], iter(row[1:])
     funnel = [FunnelStep(text("preview.everybody"), everybody, 0)]
     funnel += [FunnelStep(condition, next(numbers), next(numbers)) for condition, _ in steps]

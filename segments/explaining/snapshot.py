@@ -11,7 +11,7 @@ from lakehouse.errors import UsageError
 from lakehouse.settings.yaml_files import did_you_mean
 from lakehouse.settings.yaml_limits import yaml_text
 from segments.choosing.compile import LeafTable, Leaves, compile_leaf_table
-from segments.choosing.decide import Placement, place_candidates
+from segments.choosing.decide import Placement, candidate_sql, place_candidates
 from segments.choosing.inputs import NightInputs, read_inputs, read_offers
 from segments.choosing.leaf_tables import leaves_by_duckdb
 from segments.language.catalogue import Catalogue, read_catalogue
@@ -52,6 +52,7 @@ class Snapshot:
             arms=self.inputs.earlier.arms,
             members=members,
             offer_risk=self.inputs.offer_risk(segment),
+            everybody=self.answers,
         )
 
     def place_all(self, segments: Sequence[Segment]) -> dict[str, Placement]:
@@ -75,8 +76,8 @@ def read_snapshot(published: Published, site: Site, segments: Sequence[Segment])
 class _LeavesInSteps:
     """Makes the leaf table in two steps: the answers of everybody, then what suppression asks of those who may be chosen.
 
-    Whoever some segment does not say no to stays, those whose answer is unknown included, since they are counted. A leaf of another
-    segment is taken for unknown here. A leaf that depends on other people than the person needs the whole table at once.
+    Whoever some segment chooses stays. Where a rule names another segment, whose members are not known yet, that is taken for unknown
+    and everybody stays to whom the rule does not say no. A leaf that depends on other people needs the whole table at once.
     """
 
     def __init__(self, published: Published, site: Site, segments: Sequence[Segment]) -> None:
@@ -101,9 +102,12 @@ class _LeavesInSteps:
         def column_of(leaf: Leaf) -> str:
             return "NULL::BOOLEAN" if isinstance(leaf, SegmentLeaf) else leaf.column
 
-        rules = [
-            f"({logic_sql(segment.rule, column_of)}) IS DISTINCT FROM false" for segment in self.segments
-        ]
+        rules = []
+        for segment in self.segments:
+            answer = f"({logic_sql(segment.rule, column_of)})"
+            names_others = any(isinstance(leaf, SegmentLeaf) for leaf in all_leaves(segment))
+            maybe = f"{answer} IS DISTINCT FROM false" if names_others else candidate_sql(segment, answer)
+            rules.append(f"coalesce({maybe}, false)")
         return " OR ".join(rules) or "false"
 
 
