@@ -174,6 +174,19 @@ def test_a_random_population_is_counted_as_the_night_counts_it(bank, seed):
     hold_against_the_night(bank, NEXT)
 
 
+def test_people_whom_only_a_leaf_of_another_segment_keeps_are_asked_about_too(bank):
+    folder = bank.settings.workspace / "segments"
+    for file in folder.glob("*.yml"):
+        file.unlink()
+    (folder / "narrow.yml").write_text(spec("narrow", "where: {tag: tier, eq: T1}"))
+    rule = "where: {all: [{tag: balance, gte: 100}, {not: {segment: narrow}}]}"
+    (folder / "rest.yml").write_text(spec("rest", rule))
+    publish(bank, NEXT)
+    make_visible(bank, NEXT, "second", {})
+    hold_against_the_night(bank, NEXT)
+    assert show(bank, "rest").counts["candidates"] == 11
+
+
 def test_the_funnel_counts_people_after_each_condition_and_unknowns_of_each_leaf(bank):
     figures = show(bank, "rich")
     assert [(step.condition, step.people, step.unknown) for step in figures.funnel] == [
