@@ -142,7 +142,7 @@ def _tables(random: np.random.Generator, first: int, size: int) -> dict[str, dic
 
     person = {"source": _same("core", size), "source_key": keys}
     born = dt.date(1950, 1, 1).toordinal() - dt.date(1970, 1, 1).toordinal()
-    decided = pa.array([dt.datetime(2026, 1, 1, tzinfo=dt.UTC)] * size)
+    decision = pa.array([dt.datetime(2026, 1, 1, tzinfo=dt.UTC)] * size)
     return {
         "tags.customer_tags": {
             "one_id": pa.array(FIRST_ONE_ID + numbers),
@@ -164,7 +164,7 @@ def _tables(random: np.random.Generator, first: int, size: int) -> dict[str, dic
             "birth_date": pa.array(random.integers(born, born + 60 * 365, size).astype(np.int32)).cast(pa.date32()),
         },
         "trusted.consents": {
-            **person, "purpose": _same("marketing", size), "channel": _same("ALL", size), "decided_at": decided,
+            **person, "purpose": _same("marketing", size), "channel": _same("ALL", size), "decided_at": decision,
             "decision": text(["GRANT", "REFUSE"], [0.8, 0.2]),
         },
         "trusted.identifier_observations": {
