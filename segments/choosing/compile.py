@@ -27,7 +27,8 @@ from vocabulary.policy import Policy
 LIST_VIEW = "segment_lists"
 TAG_TABLE = "tags.customer_tags"
 DAILY_TABLE = "tags.customer_tags_daily"
-PERSONS_SQL = "SELECT one_id, source, source_key FROM identity.memberships WHERE valid_to IS NULL"
+MEMBERSHIPS = "identity.memberships"
+PERSONS_SQL = f"SELECT one_id, source, source_key FROM {MEMBERSHIPS} WHERE valid_to IS NULL"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def compile_leaf_table(
 def _persons_alone(more: LeafParts, business_date: date) -> PersonFactsSql:
     """Give what leaves alone expect beside the tags: profiles with their OneIDs and, for receipts, the answers."""
     parts = [f"persons AS (\n  {PERSONS_SQL})"]
-    tables = ["identity.memberships", "identity.redirects"]
+    tables = [MEMBERSHIPS, "identity.redirects"]
     if more.needs_receipts:
         parts.append(f"answers AS (\n  {receipts_sql(lake_place(business_date))})")
         tables += ["trusted.receipts", "segments.recipients", "segments.deliveries"]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from lakehouse.query.desk import newest_sql
 from lakehouse.query.words import literal, literals
-from segments.choosing.leaf_tables import duckdb_sql
+from segments.choosing.leaf_tables import contracted_sql, duckdb_sql
 from vocabulary.contact_rules import (
     NEVER_MADE,
     NOT_A_TOUCH,
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakehouse.query.desk import Desk
-    from lakehouse.tables.lake import Lake
+    from lakehouse.query.reader import TableReader
 
 _RECEIPT_TABLES = ("trusted.receipts", "segments.recipients", "segments.deliveries", "identity.redirects")
 # How long a night may put a contact off, in days: a contact may lie so much later than its business date.
@@ -33,7 +32,7 @@ MOST_DEFERRED_DAYS = 32
 _RUN = "split_part(run_id, '-', 1)"
 
 
-def contact_history(lake: Lake, desk: Desk, business_date: date, days: int) -> pa.Table:
+def contact_history(reader: TableReader, desk: Desk, business_date: date, days: int) -> pa.Table:
     """Give the contacts of earlier nights that lie in the ``days`` days before the next one, or after it.
 
     One row per contact: one_id (today's), code, run_id, contact_on, channel, placement, purpose. What the night of the business
@@ -41,7 +40,7 @@ def contact_history(lake: Lake, desk: Desk, business_date: date, days: int) -> p
     """
     first = business_date + timedelta(days=1 - days)
     tables = {
-        name: desk.define(name, newest_sql(lake.settings, name))
+        name: desk.define(name, contracted_sql(reader, desk, name))
         for name in (
             "segments.members",
             "segments.contacts",
@@ -50,7 +49,7 @@ def contact_history(lake: Lake, desk: Desk, business_date: date, days: int) -> p
             "identity.redirects",
         )
     }
-    receipts = duckdb_sql(lake, desk, receipts_sql(lake_place(business_date)), _RECEIPT_TABLES, {})
+    receipts = duckdb_sql(reader, desk, receipts_sql(lake_place(business_date)), _RECEIPT_TABLES, {})
     return desk.arrow(
         f"""
         WITH runs AS (
@@ -86,19 +85,19 @@ def contact_history(lake: Lake, desk: Desk, business_date: date, days: int) -> p
     )
 
 
-def channel_habits(lake: Lake, desk: Desk, business_date: date) -> pa.Table:
+def channel_habits(reader: TableReader, desk: Desk, business_date: date) -> pa.Table:
     """Give the channel each person answers to (one_id, channel); see ``vocabulary.contact_rules.habits_sql``."""
-    return desk.arrow(duckdb_sql(lake, desk, habits_sql(lake_place(business_date)), _RECEIPT_TABLES, {}))
+    return desk.arrow(duckdb_sql(reader, desk, habits_sql(lake_place(business_date)), _RECEIPT_TABLES, {}))
 
 
-def branches_and_employees(lake: Lake, desk: Desk, business_date: date) -> pa.Table:
+def branches_and_employees(reader: TableReader, desk: Desk, business_date: date) -> pa.Table:
     """Give each person's branch and employee (one_id, branch, employee), each as ``source/key``.
 
     The employee is the manager, else the remote-bank seat; the branch is the employee's, else the one of the person's own
     record. Of several the first by name counts.
     """
     tables = {
-        name: desk.define(name, newest_sql(lake.settings, name))
+        name: desk.define(name, contracted_sql(reader, desk, name))
         for name in (
             "identity.memberships",
             "trusted.relationships",

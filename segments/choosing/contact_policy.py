@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakehouse.query.desk import Desk
-    from lakehouse.tables.lake import Lake
+    from lakehouse.query.reader import TableReader
     from segments.choosing.decide import SegmentPlaces
     from segments.language.spec import Segment
 
@@ -37,17 +37,17 @@ log = logging.getLogger("cdp.segments")
 
 
 def decide_contacts(
-    lake: Lake, desk: Desk, every: Sequence[SegmentPlaces], rules: ContactRules, business_date: date
+    reader: TableReader, desk: Desk, every: Sequence[SegmentPlaces], rules: ContactRules, business_date: date
 ) -> dict[str, DecidedContacts]:
     """Decide the contacts of all segments of a night that a rule of contact concerns, by their codes."""
     offers = [
-        _offer(desk, places, rules, business_date, lake.settings.zone)
+        _offer(desk, places, rules, business_date, reader.settings.zone)
         for places in sorted(every, key=lambda places: places.segment.code)
         if is_concerned(places.segment, rules)
     ]
     if not offers:
         return {}
-    arbitration = arbitrate(contact_problem(lake, desk, offers, rules, business_date))
+    arbitration = arbitrate(contact_problem(reader, desk, offers, rules, business_date))
     _tell(arbitration)
     decisions = {}
     for offer in offers:
@@ -66,7 +66,7 @@ def is_concerned(segment: Segment, rules: ContactRules) -> bool:
 
 
 def contact_problem(
-    lake: Lake, desk: Desk, offers: Sequence[SegmentOffer], rules: ContactRules, business_date: date
+    reader: TableReader, desk: Desk, offers: Sequence[SegmentOffer], rules: ContactRules, business_date: date
 ) -> ContactProblem:
     """Give a night's question about offers; what no rule asks for is not read."""
     policy = rules.policy
@@ -78,9 +78,11 @@ def contact_problem(
     has_groups = any(capacity.per for capacity in capacities)
     return ContactProblem(
         offers,
-        contact_history(lake, desk, business_date, max(looked_back)) if looked_back else _nothing(_HISTORY),
-        channel_habits(lake, desk, business_date) if has_habits else _nothing(("channel",)),
-        branches_and_employees(lake, desk, business_date) if has_groups else _nothing(("branch", "employee")),
+        contact_history(reader, desk, business_date, max(looked_back)) if looked_back else _nothing(_HISTORY),
+        channel_habits(reader, desk, business_date) if has_habits else _nothing(("channel",)),
+        branches_and_employees(reader, desk, business_date)
+        if has_groups
+        else _nothing(("branch", "employee")),
         apart,
         capacities,
     )

@@ -9,7 +9,7 @@ up to the arm, is decided segment by segment (``place_segment``), contact policy
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -63,8 +63,10 @@ class SegmentPlaces:
     """One row per candidate: one_id, reason, place, variant, channel, ways and the values that are published."""
     members: Relation
     """one_id of every member, for segments that name this one."""
-    assignments: Relation
-    """salt, one_id, bucket, arm, source of everybody who met a control group or experiment."""
+    parts: tuple[ArmSql, ...]
+    """The global control, the local one and the arms, as SQL over the candidates."""
+    answers: Relation
+    """The leaves of everybody, ranks included."""
     unknown: int
     """How many people have an unknown answer."""
     cuts: dict[str, dict[str, Any]]
@@ -92,30 +94,33 @@ class SegmentDecision:
         return self.audience.run_id
 
 
+@dataclass(frozen=True)
+class SegmentOutcome:
+    """What becomes of each candidate of a segment, contact policy included."""
+
+    candidates: Relation
+    """As ``SegmentDecision.candidates``."""
+    counts: dict[str, Any]
+    """As ``Audience.counts``."""
+
+
 def place_segment(
     desk: Desk,
     segment: Segment,
     *,
     policy: Policy,
-    leaves: Leaves,
+    leaves: Relation,
     arms: Relation,
     members: Mapping[str, Relation],
     offer_risk: str | None,
+    everybody: Relation | None = None,
 ) -> SegmentPlaces:
     """Place the candidates of one segment by the leaf table and the arms of earlier nights (salt, one_id, arm, arms).
 
-    ``members`` holds the members (one_id) of every segment this one names. An unknown answer under ``unknown: error`` raises
-    ``GateStopped``.
+    ``members`` holds the members (one_id) of every segment this one names. ``leaves`` may hold only those who may be chosen where
+    ``everybody`` holds the answers of all people; a segment that ranks people needs all of them in ``leaves``.
     """
-    code = segment.code
-    people, unknown, cuts = _choose(desk, segment, offer_risk, leaves.rows, members)
-    if unknown and segment.unknown == "error":
-        raise GateStopped(
-            f"segment {code}: {unknown} people have an unknown answer and the bound is 0 (unknown: error); "
-            "nothing was published",
-            file=segment.file,
-            line=segment.line("unknown"),
-        )
+    people, ranked, unknown, cuts = _choose(desk, segment, offer_risk, leaves, everybody or leaves, members)
     parts = (
         control_sql(segment.spec.holdout.global_group, policy, arms),
         control_sql(segment, policy, arms),
@@ -125,11 +130,20 @@ def place_segment(
     return SegmentPlaces(
         segment,
         candidates,
-        desk.keep(f"members_{code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
-        _assignments(desk, code, candidates, parts),
+        desk.keep(f"members_{segment.code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
+        parts,
+        ranked,
         unknown,
         cuts,
     )
+
+
+def segment_outcome(
+    desk: Desk, places: SegmentPlaces, policy: Policy, contacts: DecidedContacts | None
+) -> SegmentOutcome:
+    """Give what becomes of the candidates of a segment after contact policy, which may not concern it."""
+    candidates = places.candidates if contacts is None else contacts.applied_to(desk, places.candidates)
+    return SegmentOutcome(candidates, _counts(desk, places.segment, candidates, policy, places.unknown))
 
 
 def decide_segment(
@@ -147,30 +161,34 @@ def decide_segment(
 ) -> SegmentDecision:
     """Conclude one segment after contact policy.
 
-    ``hashes`` keeps what was hashed of the leaf table from one segment of a night to the next. A size outside ``guards.size``
-    raises ``GateStopped``.
+    ``hashes`` keeps what was hashed of the leaf table from one segment of a night to the next. What ``gate_refusal`` names is
+    raised.
     """
     segment = places.segment
-    candidates = places.candidates if contacts is None else contacts.applied_to(desk, places.candidates)
-    counts = _counts(desk, segment, candidates, policy, places.unknown)
-    _guard(segment, counts["published"])
+    outcome = segment_outcome(desk, places, policy, contacts)
+    refusal = gate_refusal(segment, outcome.counts)
+    if refusal is not None:
+        raise refusal
     known_hashes = hashes if hashes is not None else {}
     inputs = _inputs(desk, segment, leaves, places.candidates, members, list_hashes, known_hashes)
     if contacts is not None:
         inputs.append(_input("segments.contacts", contacts.decisions(desk)))
-    audience = _audience(
-        desk, segment, candidates, business_date, tags, counts, inputs, is_timed=contacts is not None
+    return SegmentDecision(
+        segment,
+        _audience(desk, segment, outcome, business_date, tags, inputs, is_timed=contacts is not None),
+        outcome.candidates,
+        _assignments(desk, segment.code, places.candidates, places.parts),
+        places.cuts,
+        contacts,
     )
-    return SegmentDecision(segment, audience, candidates, places.assignments, places.cuts, contacts)
 
 
 def _audience(
     desk: Desk,
     segment: Segment,
-    candidates: Relation,
+    outcome: SegmentOutcome,
     business_date: date,
     tags: Mapping[str, TagFacts],
-    counts: dict[str, Any],
     inputs: list[dict[str, Any]],
     *,
     is_timed: bool,
@@ -199,25 +217,19 @@ def _audience(
         file_format=publish.format,
         valid_hours=publish.valid_hours,
         levels={column: tags[column].level if column in tags else "C1" for column in names},
-        counts=counts,
+        counts=outcome.counts,
         tag_versions={tag: tags[tag].version for tag in _tags_of(segment) if tag in tags},
         inputs=inputs,
         people=desk.arrow(
-            f"SELECT {', '.join(columns)} FROM {candidates} WHERE place = 'TREATED' ORDER BY one_id"
+            f"SELECT {', '.join(columns)} FROM {outcome.candidates} WHERE place = 'TREATED' ORDER BY one_id"
         ),
         quiet_columns=tuple(publish.ignore_changes_of),
         parameters=dict(segment.values),
     )
 
 
-def _choose(
-    desk: Desk,
-    segment: Segment,
-    offer_risk: str | None,
-    leaves: Relation,
-    members: Mapping[str, Relation],
-) -> tuple[Relation, int, dict[str, dict[str, Any]]]:
-    """Give the candidates (one_id, reason, channel, ways, values), how many answers were unknown, and the cuts of ranks."""
+def answer_columns(members: Mapping[str, Relation]) -> Callable[[Leaf], str]:
+    """Give what writes the answer of a leaf as SQL over the leaf table and the members of other segments."""
 
     def column_of(leaf: Leaf) -> str:
         if isinstance(leaf, SegmentLeaf):
@@ -226,14 +238,32 @@ def _choose(
             return f"({bucket_duckdb_sql(leaf.salt)} < {leaf.buckets})"
         return leaf.column
 
+    return column_of
+
+
+def candidate_sql(segment: Segment, answer: str) -> str:
+    """Give the SQL of being chosen by an answer, which may be unknown."""
+    return f"coalesce({answer}, true)" if segment.unknown == "include" else answer
+
+
+def _choose(
+    desk: Desk,
+    segment: Segment,
+    offer_risk: str | None,
+    leaves: Relation,
+    everybody: Relation,
+    members: Mapping[str, Relation],
+) -> tuple[Relation, Relation, int, dict[str, dict[str, Any]]]:
+    """Give the candidates (one_id, reason, channel, ways, values), everybody's leaves with ranks, how many answers are unknown, cuts."""
+    column_of = answer_columns(members)
     answer = logic_sql(segment.rule, column_of)
     ranks = rank_leaves(segment)
     cuts: dict[str, dict[str, Any]] = {}
     if ranks:
-        sql = rank_sql(ranks, segment.base, str(leaves), column_of, hash_duckdb_sql)
-        leaves = desk.keep(f"ranked_{segment.code}", f"SELECT * FROM {sql}")
-        cuts = rank_cuts(desk, leaves, ranks, hash_duckdb_sql)
-    candidate = "coalesce(answer, true)" if segment.unknown == "include" else "answer"
+        sql = rank_sql(ranks, segment.base, str(everybody), column_of, hash_duckdb_sql)
+        leaves = everybody = desk.keep(f"ranked_{segment.code}", f"SELECT * FROM {sql}")
+        cuts = rank_cuts(desk, everybody, ranks, hash_duckdb_sql)
+    candidate = candidate_sql(segment, "answer")
     values = "".join(f", {value_column(tag)}" for tag in published_tags(segment))
     people = desk.keep(
         f"chosen_{segment.code}",
@@ -241,7 +271,8 @@ def _choose(
         f"  {channel_sql(segment)} AS channel, {ways_sql(segment)} AS ways{values}\n"
         f"FROM (SELECT *, {answer} AS answer FROM {leaves}) WHERE {candidate}",
     )
-    return people, int(desk.value(f"SELECT count(*) FROM {leaves} WHERE ({answer}) IS NULL")), cuts
+    unknown = int(desk.value(f"SELECT count(*) FROM {everybody} WHERE ({answer}) IS NULL"))
+    return people, everybody, unknown, cuts
 
 
 def _column_sql(column: str) -> str:
@@ -317,19 +348,29 @@ def _counts(
     }
 
 
-def _guard(segment: Segment, published: int) -> None:
+def gate_refusal(segment: Segment, counts: Mapping[str, Any]) -> GateStopped | None:
+    """Give what stops a night with these counts of a segment, None where nothing does."""
+    code, unknown, published = segment.code, counts["unknown"], counts["published"]
+    if unknown and segment.unknown == "error":
+        return GateStopped(
+            f"segment {code}: {unknown} people have an unknown answer and the bound is 0 (unknown: error); "
+            "nothing was published",
+            file=segment.file,
+            line=segment.line("unknown"),
+        )
     size = segment.spec.guards.size
     for bound, limit, is_outside in (
         ("min", size.min, published < size.min),
         ("max", size.max, size.max is not None and published > size.max),
     ):
         if is_outside:
-            raise GateStopped(
-                f"segment {segment.code}: the audience has {published} people and guards.size.{bound} is {limit}; "
+            return GateStopped(
+                f"segment {code}: the audience has {published} people and guards.size.{bound} is {limit}; "
                 "nothing was published",
                 file=segment.file,
                 line=segment.line("guards", "size", bound),
             )
+    return None
 
 
 def _inputs(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakehouse.query.desk import Desk, Relation
-    from lakehouse.tables.lake import Lake
+    from lakehouse.query.reader import TableReader
 
 _MEMBER = ["code", "as_of", "one_id", "variant", "holdout", "channel", "entered_on"]
 
@@ -33,51 +33,52 @@ class EarlierNights:
     """salt, one_id, arm, arms: what people were assigned, by today's OneIDs; ``arms`` counts the different ones."""
 
 
-def read_earlier_nights(lake: Lake, desk: Desk, business_date: date) -> EarlierNights:
+def read_earlier_nights(reader: TableReader, desk: Desk, business_date: date) -> EarlierNights:
     """Read what the nights before ``business_date`` decided; nothing of the date itself or later counts."""
-    rows = earlier_members(lake, business_date)
+    rows = earlier_members(reader, business_date)
     members = desk.lend("earlier_rows", rows)
     days = rows["as_of"].unique().to_pylist()
-    losses = desk.lend("earlier_losses", _losses(lake, days))
+    losses = desk.lend("earlier_losses", _losses(reader, days))
     members = desk.keep(
         "earlier_members",
         f"SELECT m.*, l.one_id IS NOT NULL AS is_dropped FROM {members} m LEFT JOIN {losses} l USING (code, as_of, one_id)",
     )
     columns = ["from_one_id", "to_one_id"]
-    redirects = desk.lend("redirects", lake.read_arrow("identity.redirects", columns=columns))
+    redirects = desk.lend("redirects", reader.read_arrow("identity.redirects", columns=columns))
     columns = ["salt", "one_id", "arm", "assigned_on"]
-    assignments = desk.lend("assignments", lake.read_arrow("segments.assignments", columns=columns))
+    assignments = desk.lend("assignments", reader.read_arrow("segments.assignments", columns=columns))
     return EarlierNights(members, redirects, earlier_arms(desk, assignments, redirects, business_date))
 
 
-def earlier_members(lake: Lake, business_date: date) -> pa.Table:
+def earlier_members(reader: TableReader, business_date: date) -> pa.Table:
     """Give the memberships of each segment on its last business date before this one (code, one_id, …)."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    runs = lake.read_arrow("segments.runs", columns=["code", "as_of"]).to_pylist()
+    runs = reader.read_arrow("segments.runs", columns=["code", "as_of"]).to_pylist()
     latest: dict[str, date] = {}
     for run in runs:
         if run["as_of"] < business_date:
             latest[run["code"]] = max(run["as_of"], latest.get(run["code"], run["as_of"]))
     parts = []
     for day in sorted(set(latest.values())):
-        rows = lake.read_arrow("segments.members", columns=_MEMBER, filters=[("as_of", "=", day)])
+        rows = reader.read_arrow("segments.members", columns=_MEMBER, filters=[("as_of", "=", day)])
         codes = pa.array([code for code, last in latest.items() if last == day])
         parts.append(rows.filter(pc.is_in(rows["code"], value_set=codes)))
     schema = pa.schema([contract("segments.members").arrow_schema().field(name) for name in _MEMBER])
     return pa.concat_tables([part.cast(schema) for part in parts]) if parts else schema.empty_table()
 
 
-def _losses(lake: Lake, days: list[date]) -> pa.Table:
+def _losses(reader: TableReader, days: list[date]) -> pa.Table:
     """Give whom contact policy left out on some business dates: code, as_of, one_id."""
     import pyarrow as pa
 
     columns = ["code", "as_of", "one_id"]
     fields = contract("segments.contact_losses").arrow_schema()
     parts = [
-        lake.read_arrow("segments.contact_losses", columns=columns, filters=[("as_of", "=", day)])
-        for day in days
+        reader.read_arrow("segments.contact_losses", columns=columns, filters=[("as_of", "=", day)])
+        # A publication from before there was contact policy has no such table.
+        for day in (days if reader.exists("segments.contact_losses") else ())
     ]
     schema = pa.schema([fields.field(name) for name in columns])
     return pa.concat_tables([part.cast(schema) for part in parts]) if parts else schema.empty_table()

@@ -9,16 +9,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import StepFailed
 from lakehouse.ledger.progress import show_progress
 from lakehouse.query.desk import Desk, Relation, open_alone
-from segments.choosing.compile import TAG_TABLE, compile_leaf_table, published_tags
+from segments.choosing.compile import LeafTable, Leaves
 from segments.choosing.contact_policy import decide_contacts
 from segments.choosing.decide import SegmentDecision, SegmentPlaces, decide_segment, place_segment
-from segments.choosing.earlier import EarlierNights, read_earlier_nights
+from segments.choosing.earlier import EarlierNights
+from segments.choosing.inputs import read_inputs, read_offers
 from segments.choosing.leaf_tables import Engine, make_leaf_table
 from segments.choosing.tables import (
     assignment_rows,
@@ -30,12 +29,9 @@ from segments.choosing.tables import (
     suppression_rows,
 )
 from segments.language.catalogue import Catalogue, read_catalogue
-from segments.language.checks import SpecFinding, Surroundings, all_leaves, levels_of, refuse_findings
-from segments.language.conditions import ListLeaf
-from segments.language.lists import StaticList, read_list
-from segments.language.offers import COLUMNS as OFFER_COLUMNS
-from segments.language.offers import TABLE as OFFERS_TABLE
-from segments.language.offers import Offers, offer_faults, open_offers
+from segments.language.checks import SpecFinding, Surroundings, levels_of, refuse_findings
+from segments.language.lists import StaticList
+from segments.language.offers import offer_faults
 from segments.language.spec import Segment
 from vocabulary.audience import Audience
 from vocabulary.policy import CONSENT_FILE, Policy
@@ -104,19 +100,13 @@ def _decide_all(
     lake: Lake, desk: Desk, catalogue: Catalogue, business_date: date, engine: Engine | None
 ) -> tuple[list[SegmentDecision], EarlierNights]:
     segments, policy = catalogue.segments, catalogue.site.policy
-    _refuse_missing_tags(lake, segments)
     _tell_unknown_age(policy, segments)
     _tell_parameters(segments)
-    lists = _read_lists(lake.settings.workspace, segments)
-    offers = _open_offers(lake)
-    refuse_findings(
-        SpecFinding("E01", fault, segment.file, segment.line("offer"))
-        for segment, fault in offer_faults(segments, offers)
-    )
-    leaf_table = compile_leaf_table(segments, business_date=business_date, policy=policy)
-    leaves = make_leaf_table(lake, desk, leaf_table, lists, business_date, engine=engine)
-    earlier = read_earlier_nights(lake, desk, business_date)
-    list_hashes = {ref: (len(entry.holding(business_date)), entry.sha256) for ref, entry in lists.items()}
+
+    def make_leaves(leaf_table: LeafTable, lists: dict[str, StaticList]) -> Leaves:
+        return make_leaf_table(lake, desk, leaf_table, lists, business_date, engine=engine)
+
+    inputs = read_inputs(lake, desk, segments, catalogue.site, business_date, make_leaves)
     members: dict[str, Relation] = {}
     every: list[SegmentPlaces] = []
     for level in levels_of(segments):
@@ -125,10 +115,10 @@ def _decide_all(
                 desk,
                 segment,
                 policy=policy,
-                leaves=leaves,
-                arms=earlier.arms,
+                leaves=inputs.leaves.rows,
+                arms=inputs.earlier.arms,
                 members=members,
-                offer_risk=offers[segment.spec.offer] if segment.spec.offer else None,
+                offer_risk=inputs.offer_risk(segment),
             )
             members[segment.code] = places.members
             every.append(places)
@@ -142,16 +132,16 @@ def _decide_all(
             places,
             business_date=business_date,
             policy=policy,
-            leaves=leaves,
+            leaves=inputs.leaves,
             members=members,
             tags=catalogue.site.tags,
-            list_hashes=list_hashes,
+            list_hashes=inputs.list_hashes,
             contacts=contacts.get(places.segment.code),
             hashes=hashes,
         )
         log.info("segment %s: %s", places.segment.code, decision.audience.counts)
         decisions.append(decision)
-    return decisions, earlier
+    return decisions, inputs.earlier
 
 
 def _tell_unknown_age(policy: Policy, segments: Sequence[Segment]) -> None:
@@ -176,41 +166,13 @@ def _tell_parameters(segments: Sequence[Segment]) -> None:
                 log.info("segment %s: parameter %s is %s, by default %s", segment.code, name, value, default)
 
 
-def _read_lists(workspace: Path, segments: Sequence[Segment]) -> dict[str, StaticList]:
-    leaves = {x.reference: x for s in segments for x in all_leaves(s) if isinstance(x, ListLeaf)}
-    return {reference: read_list(workspace, leaf) for reference, leaf in sorted(leaves.items())}
-
-
-def _refuse_missing_tags(lake: Lake, segments: Sequence[Segment]) -> None:
-    """Refuse a tag that is online in the registry but was never built, before Spark complains about a column."""
-    present = {f.name for f in lake.delta(TAG_TABLE).schema().fields}
-    for segment in segments:
-        leaf_tags = [(tag, leaf.line) for leaf in all_leaves(segment) for tag in leaf.tags]
-        for tag, line in [
-            *leaf_tags,
-            *((tag, segment.line("publish", "columns")) for tag in published_tags(segment)),
-        ]:
-            if tag not in present:
-                raise StepFailed(
-                    f"tag '{tag}' is not in {TAG_TABLE} yet; build the tags first",
-                    file=segment.file,
-                    line=line,
-                )
-
-
 def offer_findings(lake: Lake, surroundings: Surroundings) -> list[SpecFinding]:
     """Give a finding for each segment of the workspace whose offer the newest ``trusted.offers`` does not hold."""
     catalogue = read_catalogue(lake.settings, surroundings, known_hashes={})
     return [
         SpecFinding("E01", fault, segment.file, segment.line("offer"))
-        for segment, fault in offer_faults(catalogue.segments, _open_offers(lake))
+        for segment, fault in offer_faults(catalogue.segments, read_offers(lake))
     ]
-
-
-def _open_offers(lake: Lake) -> Offers:
-    if not lake.exists(OFFERS_TABLE):
-        return {}
-    return open_offers(lake.read_arrow(OFFERS_TABLE, columns=OFFER_COLUMNS).to_pylist())
 
 
 def _write_tables(

@@ -305,7 +305,7 @@ def _lines(segment: Segment, facts: _Facts) -> list[Line]:
             lines.append(Line(depth, "not", result))
             add(node.part, depth + 1)
         else:
-            text = _leaf_text(node)
+            text = leaf_text(node)
             if node.include_unknown is not None:
                 text += f" (unknown counts as {str(node.include_unknown).lower()})"
             lines.append(Line(depth, text, facts.answer(node), facts.look_up(node)[1]))
@@ -322,7 +322,8 @@ def _lines(segment: Segment, facts: _Facts) -> list[Line]:
     return lines
 
 
-def _leaf_text(leaf: Leaf) -> str:
+def leaf_text(leaf: Leaf) -> str:
+    """Give a leaf as people read it."""
     if isinstance(leaf, TagLeaf):
         tests = ", ".join(f"{t.operator} {_text(t.operand)}" for t in leaf.tests)
         return f"tag {leaf.tag}: {tests}"

@@ -80,7 +80,9 @@ def _policy_faults(by_code: Mapping[str, Segment | None], rules: ContactRules) -
                 text = f"there is no segment '{code}'{did_you_mean(code, sorted(by_code))}"
                 yield fault("E01", text, "never_together", position)
             elif segment is not None and not rules.governs(segment.spec.purpose):
-                text = f"segment '{code}' has the purpose {segment.spec.purpose}, which 'purposes' does not name"
+                text = (
+                    f"segment '{code}' has the purpose {segment.spec.purpose}, which 'purposes' does not name"
+                )
                 yield fault("E12", text, "never_together", position)
         if len(set(rule.segments)) < len(rule.segments):
             yield fault("E12", "a segment cannot be kept apart from itself", "never_together", position)

@@ -60,10 +60,13 @@ class Parameter(BaseModel):
         return next((value for value in values if value != self.default), None)
 
 
-def parameter_values(parameters: Mapping[str, Parameter], code: str, workspace: Path) -> dict[str, Scalar]:
+def parameter_values(
+    parameters: Mapping[str, Parameter], code: str, workspace: Path, *, is_in_use: bool = True
+) -> dict[str, Scalar]:
     """Give the value of every parameter of a segment: that of the workspace's file, else the default.
 
-    A value outside the bounds, or of a parameter the segment does not have, raises ``SettingsInvalid``.
+    A value outside the bounds, or of a parameter the segment does not have, raises ``SettingsInvalid``. To a version that is not in
+    use any more the file may not fit: such a value is left out.
     """
     values = {name: parameter.default for name, parameter in parameters.items()}
     file = workspace / FILE
@@ -79,6 +82,8 @@ def parameter_values(parameters: Mapping[str, Parameter], code: str, workspace: 
         )
     for name, value in own.items():
         line = line_of(tree, code, name)
+        if not is_in_use and (name not in parameters or parameters[name].fault(plain(value))):
+            continue
         if name not in parameters:
             hint = did_you_mean(str(name), list(parameters))
             raise SettingsInvalid(f"segment '{code}' has no parameter '{name}'{hint}", file=file, line=line)

@@ -14,13 +14,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lakehouse.errors import SettingsInvalid
-from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
+from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_model, parse_yaml
+from lakehouse.settings.yaml_limits import yaml_text
 from segments.language.conditions import All, Any_, Node, Not, definition_hash, normal
 from segments.language.contact import Contact
 from segments.language.parameters import FILE as PARAMETER_FILE
 from segments.language.parameters import Parameter, Scalar, named_segments, parameter_values, with_values
 from segments.language.parsing import ConditionReader
-from segments.language.templates import merged_tree
+from segments.language.templates import joined_texts, merged_tree, parted_texts
 from vocabulary.audience import days_of_use
 from vocabulary.buckets import BUCKETS
 from vocabulary.registry import Owner
@@ -254,22 +255,44 @@ class Segment:
 
 def read_segment(file: Path) -> Segment:
     """Read one specification; the first fault raises ``SettingsInvalid`` with file and line."""
-    tree = load_yaml(file)
+    segment = parse_segment(yaml_text(file), file, file.parent.parent)
+    if segment.code != file.stem:
+        raise SettingsInvalid(
+            f"the code is '{segment.code}' but the file is named '{file.stem}'; make them equal",
+            file=file,
+            line=segment.line("code"),
+        )
+    return segment
+
+
+def read_version(text: str, file: Path, workspace: Path) -> Segment:
+    """Give a version from the text that is kept of it, with the template it had then; ``file`` is the name errors carry."""
+    own, template = parted_texts(text)
+    return parse_segment(own, file, workspace, template=template, is_in_use=False)
+
+
+def parse_segment(
+    text: str, file: Path, workspace: Path, *, template: str | None = None, is_in_use: bool = True
+) -> Segment:
+    """Give the segment that a text specifies, whatever its file is called; ``file`` is the name errors carry.
+
+    Templates and values of parameters are the workspace's; ``template`` is the text of another one, and values that do not fit a
+    version no longer in use are left out.
+    """
+    tree = parse_yaml(text, file=file)
     if not isinstance(tree, dict):
         raise SettingsInvalid("a segment is a mapping that begins with spec: segment/v1", file=file, line=1)
-    own_tree, text = tree, file.read_text(encoding="utf-8")
+    own_tree = tree
     if "extends" in tree:
-        tree, template_text = merged_tree(tree, file)
-        text = f"{text}\n# template {tree['extends']}\n{template_text}"
+        tree, template = merged_tree(tree, file, workspace, template)
+        text = joined_texts(text, str(tree["extends"]), template)
     _refuse_later(tree, file)
     spec = parse_model(SpecFile, tree, file=file)
-    if spec.code != file.stem:
-        raise SettingsInvalid(
-            f"the code is '{spec.code}' but the file is named '{file.stem}'; make them equal",
-            file=file,
-            line=line_of(tree, "code"),
-        )
-    values = parameter_values(spec.parameters, spec.code, file.parent.parent) if spec.parameters else {}
+    values = (
+        parameter_values(spec.parameters, spec.code, workspace, is_in_use=is_in_use)
+        if spec.parameters
+        else {}
+    )
     rule = _read_rule(tree, values, file)
     if rule.base is None and rule.where is None and not rule.include:
         raise SettingsInvalid("the segment chooses nobody; add base, where or include", file=file, line=1)

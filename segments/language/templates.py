@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import SettingsInvalid
-from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, plain
+from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_yaml, plain
+from lakehouse.settings.yaml_limits import yaml_text
 
 FOLDER = "templates"
 # What a template may let others replace; whom a rule chooses, and why, is not among it.
@@ -22,25 +23,39 @@ OVERRIDABLE = (
 _OF_TEMPLATE = ("spec", "overrides", "allows_include")
 _NARROWING = ("base", "where", "exclude")
 _OWN = ("spec", "code", "version", "extends")
+# A second document of YAML, which neither text can hold by itself.
+_SEAM = "\n--- # template "
 ADDING_LEAVES = ("list", "segment", "tag", "event", "detail")
 
 
-def merged_tree(tree: Any, file: Path) -> tuple[Any, str]:
+def joined_texts(text: str, reference: str, template: str) -> str:
+    """Give the text of a segment and that of its template as one, to be kept."""
+    return f"{text}{_SEAM}{reference}\n{template}"
+
+
+def parted_texts(text: str) -> tuple[str, str | None]:
+    """Give the text of a segment, and that of its template if it was joined to it."""
+    own, seam, template = text.rpartition(_SEAM)
+    return (own, template.partition("\n")[2]) if seam else (text, None)
+
+
+def merged_tree(tree: Any, file: Path, workspace: Path, template_text: str | None = None) -> tuple[Any, str]:
     """Give the specification that a file and its template are together, and the text of the template.
 
-    What would widen the template raises ``SettingsInvalid`` (E17).
+    The template is that of the workspace, or ``template_text``. What would widen it raises ``SettingsInvalid`` (E17).
     """
     line = line_of(tree, "extends")
     reference = str(tree["extends"])
-    path = file.parent.parent / FOLDER / f"{reference}.yml"
-    if "@" not in reference or "/" in reference or not path.is_file():
+    path = workspace / FOLDER / f"{reference}.yml"
+    if template_text is None and ("@" not in reference or "/" in reference or not path.is_file()):
         references = sorted(template.stem for template in path.parent.glob("*@*.yml"))
         raise SettingsInvalid(
             f"E01 there is no template '{reference}' ({path}){did_you_mean(reference, references)}",
             file=file,
             line=line,
         )
-    template = _read_template(path)
+    template_text = yaml_text(path) if template_text is None else template_text
+    template = _read_template(template_text, path)
     overrides, allows = plain(template.get("overrides") or []), plain(template.get("allows_include") or [])
     for key in tree:
         if key in _OWN or key in _NARROWING or key in overrides or key == "include":
@@ -64,7 +79,7 @@ def merged_tree(tree: Any, file: Path) -> tuple[Any, str]:
     # Whom the template includes beside its rule, what narrows the rule narrows as well.
     shared = [{"all": [plain(part), *own]} if own else plain(part) for part in template.get("include") or []]
     whole["include"] = [*shared, *_added_people(tree, allows, reference, file)]
-    return whole, path.read_text(encoding="utf-8")
+    return whole, template_text
 
 
 def _added_people(tree: Any, allows: list[str], reference: str, file: Path) -> list[Any]:
@@ -79,8 +94,8 @@ def _added_people(tree: Any, allows: list[str], reference: str, file: Path) -> l
     return list(added)
 
 
-def _read_template(path: Path) -> Any:
-    template = load_yaml(path)
+def _read_template(text: str, path: Path) -> Any:
+    template = parse_yaml(text, file=path)
     if not isinstance(template, dict) or template.get("spec") != "segment_template/v1":
         raise SettingsInvalid(
             "a template is a mapping that begins with spec: segment_template/v1", file=path, line=1

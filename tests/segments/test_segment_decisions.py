@@ -40,7 +40,7 @@ def decide(make_workspace):
         with open_scratch() as desk:
             leaves = Leaves(desk.take("leaf_table", rows), compiled.columns_of)
             places = place_segment(
-                desk, segment, policy=Policy(), leaves=leaves,
+                desk, segment, policy=Policy(), leaves=leaves.rows,
                 arms=desk.take("arms", pa.Table.from_pylist(earlier, schema=ARMS)), members={}, offer_risk=None,
             )  # fmt: skip
             decision = decide_segment(

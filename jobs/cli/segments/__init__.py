@@ -1,4 +1,4 @@
-"""``cdp segments``: check, show, explain and verify segments and audiences. No JVM."""
+"""``cdp segments``: check, show, preview, explain and verify segments and audiences. No JVM."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli.options import complete_segments, format_option, newest_date_option, workspace_option
+from jobs.cli.segments.comparing import diff, overlap, profile
+from jobs.cli.segments.preview import preview
 
 if TYPE_CHECKING:
     from segments.explaining.explain import Explanation
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 
 @click.group("segments")
 def group() -> None:
-    """List segments, check their definitions, explain a person's case, verify published audiences."""
+    """List segments, check, preview and compare them, explain a person's case, verify published audiences."""
+
+
+for command in (preview, diff, overlap, profile):
+    group.add_command(command)
 
 
 @group.command("list")
