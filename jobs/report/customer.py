@@ -28,6 +28,7 @@ RESTRICTED = "RESTRICTED"
 # Columns of golden records that tell of the record and not of the person.
 _NOT_SHOWN = ("one_id", "valid_from", "valid_to")
 _TAGS = "tags.customer_tags"
+_LOSSES = "segments.contact_losses"
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ class _Sections:
 
     def __init__(self, settings: Settings, publication: Publication, masks: Masks, one_id: int) -> None:
         self.settings, self.publication, self.masks = settings, publication, masks
-        self.statements = _statements(one_id, publication.business_date, settings.language)
+        # A publication from before there was contact policy has no losses.
+        has_losses = _LOSSES in publication.tables
+        self.statements = _statements(one_id, publication.business_date, settings.language, has_losses)
 
     def tables(self) -> list[str]:
         """Give every table that is published and asked."""
@@ -116,8 +119,14 @@ class _Sections:
         return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
 
 
-def _statements(one_id: int, day: date, language: str) -> dict[str, str]:
+def _statements(one_id: int, day: date, language: str, has_losses: bool) -> dict[str, str]:
     person, today = literal(one_id), literal(day)
+    loss = "l.reason" if has_losses else "NULL"
+    losses = (
+        f"LEFT JOIN {_LOSSES} l ON l.code = r.code AND l.as_of = r.as_of AND l.one_id = {person}\n"
+        if has_losses
+        else ""
+    )
     profiles = (
         "JOIN identity.memberships m ON m.source = {0}.source AND m.source_key = {0}.source_key"
         f" AND m.valid_to IS NULL AND m.one_id = {person}"
@@ -147,10 +156,11 @@ def _statements(one_id: int, day: date, language: str) -> dict[str, str]:
         f"FROM ({receipts_sql(lake_place(day))}) a\n"
         "LEFT JOIN segments.deliveries v ON v.destination = a.destination AND v.run_id = a.run_id\n"
         f"WHERE a.one_id = {person} ORDER BY a.event_at DESC, a.source, a.receipt_id",
-        "segments": "SELECT r.code, r.version, m.variant, m.holdout, m.channel, m.entered_on, s.reason FROM segments.runs r\n"
+        "segments": "SELECT r.code, r.version, m.variant, m.holdout, m.channel, m.entered_on, s.reason, "
+        f"{loss} AS contact_reason FROM segments.runs r\n"
         f"LEFT JOIN segments.members m ON m.code = r.code AND m.as_of = r.as_of AND m.one_id = {person}\n"
         f"LEFT JOIN segments.suppressions s ON s.code = r.code AND s.as_of = r.as_of AND s.one_id = {person}\n"
-        f"WHERE r.as_of = {today} AND (m.one_id IS NOT NULL OR s.one_id IS NOT NULL) ORDER BY r.code",
+        f"{losses}WHERE r.as_of = {today} AND (m.one_id IS NOT NULL OR s.one_id IS NOT NULL) ORDER BY r.code",
     }
 
 
@@ -211,6 +221,8 @@ def _with_outcome(row: dict[str, Any]) -> dict[str, Any]:
         sentence = text("outcome.control", holdout=row["holdout"])
     elif row["variant"] == "CONTAMINATED":
         sentence = text("outcome.contaminated")
+    elif row["contact_reason"]:
+        sentence = f"{text('outcome.not_contacted', reason=row['contact_reason'])} ({reason_text(row['contact_reason'])})"
     else:
         sentence = text("outcome.published")
     return row | {"outcome": sentence}

@@ -211,7 +211,8 @@ class Desk:
         return Relation(name, tuple(column[0] for column in description or ()))
 
     def _name(self, label: str) -> str:
-        return f"{label} {next(self._numbers)}"
+        # Without a point: a relation that is called like a table is none, and the table may not be there.
+        return f"{label.replace('.', ' ')} {next(self._numbers)}"
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.query.words import literal, literals
-from segments.choosing.leaf_tables import contracted_sql, duckdb_sql
+from segments.choosing.leaf_tables import duckdb_sql
 from vocabulary.contact_rules import (
     NEVER_MADE,
     NOT_A_TOUCH,

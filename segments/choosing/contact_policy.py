@@ -37,7 +37,13 @@ log = logging.getLogger("cdp.segments")
 
 
 def decide_contacts(
-    reader: TableReader, desk: Desk, every: Sequence[SegmentPlaces], rules: ContactRules, business_date: date
+    reader: TableReader,
+    desk: Desk,
+    every: Sequence[SegmentPlaces],
+    rules: ContactRules,
+    business_date: date,
+    *,
+    is_logged: bool = False,
 ) -> dict[str, DecidedContacts]:
     """Decide the contacts of all segments of a night that a rule of contact concerns, by their codes."""
     offers = [
@@ -48,7 +54,8 @@ def decide_contacts(
     if not offers:
         return {}
     arbitration = arbitrate(contact_problem(reader, desk, offers, rules, business_date))
-    _tell(arbitration)
+    if is_logged:
+        _tell(arbitration)
     decisions = {}
     for offer in offers:
         part = arbitration.by_code[offer.code]

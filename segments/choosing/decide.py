@@ -120,7 +120,7 @@ def place_segment(
     ``members`` holds the members (one_id) of every segment this one names. ``leaves`` may hold only those who may be chosen where
     ``everybody`` holds the answers of all people; a segment that ranks people needs all of them in ``leaves``.
     """
-    people, ranked, unknown, cuts = _choose(desk, segment, offer_risk, leaves, everybody or leaves, members)
+    people, answers, unknown, cuts = _choose(desk, segment, offer_risk, leaves, everybody or leaves, members)
     parts = (
         control_sql(segment.spec.holdout.global_group, policy, arms),
         control_sql(segment, policy, arms),
@@ -132,7 +132,7 @@ def place_segment(
         candidates,
         desk.keep(f"members_{segment.code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
         parts,
-        ranked,
+        answers,
         unknown,
         cuts,
     )

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.contracts.reading import contract
+from lakehouse.query.words import literals
 from segments.choosing.assignment import earlier_arms
 
 if TYPE_CHECKING:
@@ -38,10 +40,12 @@ def read_earlier_nights(reader: TableReader, desk: Desk, business_date: date) ->
     rows = earlier_members(reader, business_date)
     members = desk.lend("earlier_rows", rows)
     days = rows["as_of"].unique().to_pylist()
-    losses = desk.lend("earlier_losses", _losses(reader, days))
+    losses = desk.define("earlier_losses", contracted_sql(reader, desk, "segments.contact_losses"))
+    among = f"WHERE as_of IN ({literals(days)})" if days else "WHERE false"
     members = desk.keep(
         "earlier_members",
-        f"SELECT m.*, l.one_id IS NOT NULL AS is_dropped FROM {members} m LEFT JOIN {losses} l USING (code, as_of, one_id)",
+        f"SELECT m.*, l.one_id IS NOT NULL AS is_dropped FROM {members} m\n"
+        f"LEFT JOIN (SELECT code, as_of, one_id FROM {losses} {among}) l USING (code, as_of, one_id)",
     )
     columns = ["from_one_id", "to_one_id"]
     redirects = desk.lend("redirects", reader.read_arrow("identity.redirects", columns=columns))
@@ -66,19 +70,4 @@ def earlier_members(reader: TableReader, business_date: date) -> pa.Table:
         codes = pa.array([code for code, last in latest.items() if last == day])
         parts.append(rows.filter(pc.is_in(rows["code"], value_set=codes)))
     schema = pa.schema([contract("segments.members").arrow_schema().field(name) for name in _MEMBER])
-    return pa.concat_tables([part.cast(schema) for part in parts]) if parts else schema.empty_table()
-
-
-def _losses(reader: TableReader, days: list[date]) -> pa.Table:
-    """Give whom contact policy left out on some business dates: code, as_of, one_id."""
-    import pyarrow as pa
-
-    columns = ["code", "as_of", "one_id"]
-    fields = contract("segments.contact_losses").arrow_schema()
-    parts = [
-        reader.read_arrow("segments.contact_losses", columns=columns, filters=[("as_of", "=", day)])
-        # A publication from before there was contact policy has no such table.
-        for day in (days if reader.exists("segments.contact_losses") else ())
-    ]
-    schema = pa.schema([fields.field(name) for name in columns])
     return pa.concat_tables([part.cast(schema) for part in parts]) if parts else schema.empty_table()

@@ -123,7 +123,7 @@ def _decide_all(
             members[segment.code] = places.members
             every.append(places)
             show_progress(len(every), len(segments), segment.code)
-    contacts = decide_contacts(lake, desk, every, catalogue.site.contact, business_date)
+    contacts = decide_contacts(lake, desk, every, catalogue.site.contact, business_date, is_logged=True)
     hashes: dict[tuple[str, ...], dict[str, Any]] = {}
     decisions = []
     for places in sorted(every, key=lambda places: places.segment.code):

@@ -12,8 +12,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lakehouse.contracts.reading import contract
-from lakehouse.query.files import parquet_sql, table_sql
+from lakehouse.contracts.contracted import contracted_sql
+from lakehouse.query.files import parquet_sql
 from lakehouse.session.parquet import parquet_frame
 from segments.choosing.compile import LIST_VIEW, MEMBERSHIPS, TAG_TABLE, LeafTable, Leaves
 from segments.language.lists import StaticList
@@ -136,22 +136,6 @@ def translated_sql(sql: str, relations: Mapping[str, Relation]) -> str:
     for path in list(query.find_all(exp.JSONExtractScalar)):
         path.replace(exp.Case(ifs=[exp.If(this=exp.func("json_valid", path.this.copy()), true=path.copy())]))
     return query.sql(dialect="duckdb")
-
-
-def contracted_sql(reader: TableReader, desk: Desk, table: str) -> str:
-    """Give SQL that reads a table with all columns of its contract: those it had not yet when it was published are null.
-
-    A table that was not there yet has no rows.
-    """
-    contract_of_table = contract(table)
-    schema = contract_of_table.arrow_schema()
-    if contract_of_table.shape != "derived" and not reader.exists(table):
-        return f"SELECT * FROM {desk.lend(table, schema.empty_table())}"
-    delta = reader.delta(table)
-    sql = table_sql(delta, table)
-    if contract_of_table.shape == "derived" or set(schema.names) <= {f.name for f in delta.schema().fields}:
-        return sql
-    return f"{sql} UNION ALL BY NAME SELECT * FROM {desk.lend(table, schema.empty_table())}"
 
 
 def _input_bytes(lake: Lake, leaf_table: LeafTable) -> int:

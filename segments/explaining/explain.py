@@ -13,6 +13,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
+from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.errors import UsageError
 from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import identifier, literal
@@ -376,11 +377,9 @@ def _one(published: Published, table: str, column: str, code: str, day: date, on
 
 
 def _contact_loss(published: Published, code: str, day: date, one_id: int) -> ContactLoss | None:
-    # Publications from before there was contact policy have no such table.
-    if "segments.contact_losses" not in published.publication.tables:
-        return None
+    losses = contracted_sql(published, published, "segments.contact_losses")
     rows = published.rows(
-        "SELECT reason, rule, winner, winner_run_id, margin FROM segments.contact_losses"
+        f"SELECT reason, rule, winner, winner_run_id, margin FROM ({losses})"
         " WHERE code = ? AND as_of = ? AND one_id = ?",
         [code, day, one_id],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.query.words import literal
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from lakehouse.query.published import Published
 
 # Members who are contacted: in no control group and in one arm only.
-_LOSSES = "segments.contact_losses"
 _CONTACTED = "holdout = 'NONE' AND variant IS DISTINCT FROM 'CONTAMINATED'"
 
 
@@ -45,12 +45,11 @@ def live_runs(published: Published) -> dict[str, LiveRun]:
 def live_audiences(published: Published) -> Relation:
     """Give code and one_id of everybody whom the runs of the publication's own date contact."""
     day = literal(published.publication.business_date)
-    # A publication from before there was contact policy has no such table.
-    losses = (
-        f" EXCEPT SELECT code, one_id FROM {_LOSSES} WHERE as_of = {day}" if published.exists(_LOSSES) else ""
-    )
+    losses = contracted_sql(published, published, "segments.contact_losses")
     return published.define(
-        "live", f"SELECT code, one_id FROM segments.members WHERE as_of = {day} AND {_CONTACTED}{losses}"
+        "live",
+        f"SELECT code, one_id FROM segments.members WHERE as_of = {day} AND {_CONTACTED}\n"
+        f"EXCEPT SELECT code, one_id FROM ({losses}) WHERE as_of = {day}",
     )
 
 

@@ -37,8 +37,8 @@ from segments.explaining.snapshot import (
     without_faults,
 )
 from segments.language.catalogue import Catalogue
-from segments.language.checks import GIVEN_COLUMNS, Surroundings, all_leaves
-from segments.language.conditions import All, Any_, Node, Not, logic_sql
+from segments.language.checks import GIVEN_COLUMNS, WINDOW_COLUMNS, Surroundings, all_leaves
+from segments.language.conditions import All, Any_, Node, Not, conjuncts, logic_sql
 from segments.language.spec import Segment
 from vocabulary.buckets import bucket_duckdb_sql
 
@@ -101,14 +101,15 @@ class Preview:
     difference: Movement | None
     """None where nothing was published under the code."""
     people: list[dict[str, Any]]
-    """A few of those who would be contacted: OneID, variant, channel, published columns; no name and no address."""
+    """A few of those who would be contacted: OneID, variant, channel, published columns, send window; no name and no address."""
     refusal: str | None
     """What would stop the night; None where nothing would."""
     notes: list[str]
 
     def summary(self) -> dict[str, Any]:
         """Give all of it as plain values."""
-        reasons = {reason: reason_text(reason) for reason in self.counts["suppressed_by_reason"]}
+        counts = (self.counts["suppressed_by_reason"], self.counts["dropped_by_contact"])
+        reasons = {reason: reason_text(reason) for by_reason in counts for reason in by_reason}
         return asdict(self) | {"reasons": reasons}
 
 
@@ -168,7 +169,7 @@ def preview(
                 ),
             ],
             difference=_difference(published, segment, runs, live, audience),
-            people=_people(published, segment, audience, people),
+            people=_people(published, segment, outcome, people),
             refusal=None if refusal is None else str(refusal),
             notes=notes,
         )
@@ -218,7 +219,7 @@ def rule_steps(segment: Segment) -> Iterator[tuple[str, Node]]:
     """Give each condition of a rule in the order of the file, with the rule up to it; the last one is the whole rule."""
     required: list[Node] = []
     for word, node in (("base", segment.base), ("where", segment.where)):
-        for part in _conjuncts(node):
+        for part in conjuncts(node):
             required.append(part)
             yield f"{word}: {node_text(part)}", All(tuple(required))
     choices: list[Node] = [All(tuple(required))] if required else []
@@ -229,14 +230,6 @@ def rule_steps(segment: Segment) -> Iterator[tuple[str, Node]]:
     for node in segment.exclude:
         parts.append(Not(node))
         yield f"exclude: {node_text(node)}", All(tuple(parts))
-
-
-def _conjuncts(node: Node | None) -> Iterator[Node]:
-    if isinstance(node, All):
-        for part in node.parts:
-            yield from _conjuncts(part)
-    elif node is not None:
-        yield node
 
 
 def node_text(node: Node) -> str:
@@ -298,11 +291,16 @@ def _difference(
     return Movement(runs[segment.code].version, staying, entering, leaving)
 
 
-def _people(published: Published, segment: Segment, audience: str, most: int) -> list[dict[str, Any]]:
+def _people(
+    published: Published, segment: Segment, outcome: SegmentOutcome, most: int
+) -> list[dict[str, Any]]:
     """Give a few people of the audience: always the same ones, chosen by a bucket of their own salt."""
     columns = [column for column in segment.spec.publish.columns if column not in GIVEN_COLUMNS]
     values = "".join(f", {value_column(column)} AS {identifier(column)}" for column in columns)
+    # Where no rule of contact concerns the segment its files have no windows either.
+    windows = "".join(f", {column}" for column in WINDOW_COLUMNS if column in outcome.candidates.columns)
     order = f"{bucket_duckdb_sql(f'preview:{segment.code}')}, one_id"
     return published.records(
-        f"SELECT one_id, variant, channel{values} FROM {audience} ORDER BY {order} LIMIT {most}",
+        f"SELECT one_id, variant, channel{values}{windows} FROM {outcome.candidates} WHERE place = 'TREATED'\n"
+        f"ORDER BY {order} LIMIT {most}",
     )

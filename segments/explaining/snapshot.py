@@ -69,10 +69,10 @@ class Snapshot:
         )
 
     def place_all(
-        self, segments: Sequence[Segment], placed: Mapping[str, SegmentPlaces] | None = None
+        self, segments: Sequence[Segment], others: Mapping[str, SegmentPlaces] | None = None
     ) -> dict[str, SegmentPlaces]:
-        """Place several segments, which name only one another and those ``placed`` before, and give all by their codes."""
-        every = dict(placed or {})
+        """Place several segments, which name only one another and ``others`` that are placed already, and give all by their codes."""
+        every = dict(others or {})
         members = {code: places.members for code, places in every.items()}
         for level in levels_of([segment for segment in segments if segment.code not in every]):
             for segment in level:
@@ -206,8 +206,8 @@ def _files_of(segments: Iterable[Segment], catalogue: Catalogue) -> set[Path]:
     site, files = catalogue.site, set()
     for segment in segments:
         names = {leaf.segment for leaf in all_leaves(segment) if isinstance(leaf, SegmentLeaf)}
-        known = {other.code for other in catalogue.segments}
-        files |= {segment.file, *(segment_file(site.workspace, name) for name in names - known)}
+        codes = {other.code for other in catalogue.segments}
+        files |= {segment.file, *(segment_file(site.workspace, name) for name in names - codes)}
         if is_concerned(segment, site.contact):
             files.add(site.contact.file)
     return files

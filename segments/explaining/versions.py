@@ -146,7 +146,7 @@ def _dependent(code: str, scope: list[Segment]) -> set[str]:
     """Give a segment and those of a scope that name it, those that name these, and so on."""
     dependent = {code}
     names = {s.code: {leaf.segment for leaf in all_leaves(s) if isinstance(leaf, SegmentLeaf)} for s in scope}
-    while more := {other for other, named in names.items() if named & dependent} - dependent:
+    while more := {other for other, others in names.items() if others & dependent} - dependent:
         dependent |= more
     return dependent
 

@@ -190,6 +190,15 @@ def logic_sql(node: Node, column_of: Callable[[Leaf], str]) -> str:
     return f"coalesce({column}, {'true' if node.include_unknown else 'false'})"
 
 
+def conjuncts(node: Node | None) -> Iterator[Node]:
+    """Give the conditions that must all hold, in the order of the file; None has none."""
+    if isinstance(node, All):
+        for part in node.parts:
+            yield from conjuncts(part)
+    elif node is not None:
+        yield node
+
+
 def leaves(node: Node, *, denied: bool = False) -> Iterator[tuple[Leaf, bool]]:
     """Give every leaf with whether it stands under an odd number of negations."""
     if isinstance(node, (All, Any_)):

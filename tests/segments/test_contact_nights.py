@@ -137,7 +137,7 @@ def test_a_night_applies_the_policy_after_the_arms_and_its_books_balance(bank_wi
         row for row in lake.read_arrow("segments.suppressions").to_pylist() if row["one_id"] in (1, 10)
     ]
     with open_newest(lake.settings) as desk:
-        assert equation_faults(desk) == (3, [])
+        assert equation_faults(lake, desk) == (3, [])
     assert all(v.failures == () for v in verify(lake.settings.published))
 
 
@@ -146,7 +146,7 @@ def test_the_books_show_a_loss_that_is_gone(bank_with):
     publish(lake, D)
     lake.overwrite("segments.contact_losses", lake.read_arrow("segments.contact_losses").slice(1))
     with open_newest(lake.settings) as desk:
-        faults = equation_faults(desk)[1]
+        faults = equation_faults(lake, desk)[1]
     assert len(faults) == 1 and "rows of segments.contact_losses is" in faults[0]
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from segment_bank import DESTINATIONS_YML, TAGS_YML, catalogue_of, spec
 
+import vocabulary
+from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import load_settings
 from segments.contacting.windows import send_window
 from segments.language.contact import Contact, QuietHours, QuietPeriod, SendHours, open_minutes
 from segments.language.spec import read_segment
+from vocabulary.contact_rules import NEVER_MADE, NOT_A_TOUCH
 
 RULE = "where: {tag: tier, eq: T1}"
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -282,3 +287,13 @@ BERLIN = ZoneInfo("Europe/Berlin")
 )  # fmt: skip
 def test_where_clocks_change_the_window_is_what_no_reading_calls_quiet(day, begin, end, expected):
     assert window(day, hours=(hours(begin, end),), quiet=(), valid_hours=72, zone=BERLIN) == expected
+
+
+def test_tags_and_caps_agree_on_what_is_no_contact():
+    model = Path(vocabulary.__file__).parents[1] / "dbt_project/models/intermediate/int_contacts_keyed.sql"
+    statuses = re.search(
+        r"when receipts\.status not in \((.*?)\)\s+then receipts\.event_on", model.read_text()
+    )[1]
+    assert {status.strip(" '") for status in statuses.split(",")} == set(NOT_A_TOUCH)
+    allowed = set(contract("trusted.receipts").columns["status"].allowed)
+    assert set(NEVER_MADE) < set(NOT_A_TOUCH) < allowed

@@ -64,7 +64,7 @@ def check(form: str, workspace: Path | None) -> int:
     from jobs.cli.printing import print_rows
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
-    from segments.choosing.publication_warnings import publication_warnings
+    from segments.explaining.publication_warnings import publication_warnings
     from segments.language.catalogue import read_catalogue
 
     settings = load_settings(workspace)

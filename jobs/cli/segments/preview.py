@@ -79,8 +79,8 @@ def _lines(figures: Preview) -> list[str]:
     kept_out = ("not_in_rollout", "control_global", "holdout_local", "contaminated")
     out += [(f"− {text(f'preview.{place}')}", counts[place]) for place in kept_out if counts[place]]
     out += [(text("preview.arm", arm=arm), number) for arm, number in counts["variants"].items()]
-    # What contact policy drops from the arms stands in the counts of a run, by rule.
-    out += [(f"− {rule}", number) for rule, number in counts["dropped_by_contact"].items()]
+    losses = counts["dropped_by_contact"]
+    out += [(f"− {reason} ({reason_text(reason)})", number) for reason, number in losses.items()]
     out += [(text("preview.published"), counts["published"])]
     lines += text_table(("preview.step", "preview.people"), out)
     lines += text_table(

@@ -10,9 +10,9 @@ from segment_bank import DESTINATIONS_YML, TAGS_YML, D, catalogue_of, fill, spec
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
-from segments.choosing import publication_warnings as warnings
 from segments.choosing.evaluation import evaluate
-from segments.choosing.publication_warnings import detectable_change, publication_warnings
+from segments.explaining import publication_warnings as warnings
+from segments.explaining.publication_warnings import detectable_change, publication_warnings
 
 ALL_OF_THEM = "where: {tag: balance, gte: 1}"
 

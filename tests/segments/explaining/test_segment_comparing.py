@@ -221,3 +221,67 @@ def test_the_commands_print_record_and_draw(bank, tmp_path):
     assert "基础人群" in picture.read_text(encoding="utf-8")
     wrong = call(bank, "profile", "rich", "--picture", str(tmp_path / "absent" / "x.svg"))
     assert isinstance(wrong.exception, UsageError) and "the picture cannot be written" in str(wrong.exception)
+
+
+TEMPLATE = """\
+spec: segment_template/v1
+overrides: [name]
+name: {zh: 富裕, en: Rich}
+owner: {business: retail, tech: data}
+entity: customer
+kind: dynamic
+purpose: marketing
+unknown: exclude
+parameters: {least: {default: 150, min: 0, max: 1000}}
+where: {all: [{tag: tier, in: [T2, T3]}, {tag: balance, gte: $least}]}
+contact: {channels: [SMS, PUSH]}
+publish: {destinations: [engine], columns: [variant, channel]}
+"""
+BRANCH = "spec: segment/v1\ncode: rich\nversion: 1.0.0\nextends: rich@1\nbase: {tag: is_active, eq: true}\n"
+
+
+def test_a_version_keeps_the_template_it_had(make_workspace):
+    folder = make_workspace(
+        {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, "segments/rich.yml": BRANCH, "templates/rich@1.yml": TEMPLATE}
+    )  # fmt: skip
+    lake = open_lake(load_settings(folder), contracts=tag_contracts())
+    fill(lake)
+    publish(lake, D)
+    make_visible(lake, D, "first", {})
+    # The template is gone, another one is extended, and its parameter has another name and a value of today.
+    (folder / "templates" / "rich@1.yml").rename(folder / "templates" / "rich@2.yml")
+    text = (
+        TEMPLATE.replace("least", "floor").replace("[T2, T3]", "[T3]").replace("default: 150", "default: 100")
+    )
+    (folder / "templates" / "rich@2.yml").write_text(text)
+    (folder / "segments" / "rich.yml").write_text(
+        BRANCH.replace("1.0.0", "2.0.0").replace("rich@1", "rich@2")
+    )
+    (folder / "segment_parameters.yml").write_text("rich: {floor: 500}\n")
+    change = compare(lake, "1.0.0", "2.0.0")
+    assert (change.first_counts["published"], change.second_counts["published"]) == (2, 1)
+    assert [(p["op"], p["one_id"], p["cause"]) for p in change.people] == [("EXIT", 10, "rule")]
+    # A template whose file was edited does not change a version that was evaluated.
+    (folder / "templates" / "rich@1.yml").write_text(TEMPLATE.replace("[T2, T3]", "[T1]"))
+    assert compare(lake, "1.0.0", "1.0.0").first_counts["published"] == 2
+
+
+def test_contact_policy_is_a_cause_and_each_version_competes(bank):
+    folder = bank.settings.workspace
+    (folder / "contact_policy.yml").write_text("caps: [{scope: global, max: 1, days: 7}]\n")
+    contact = "contact: {channels: [SMS, PUSH]"
+    (folder / "segments" / "rich.yml").write_text(
+        RICH.replace(contact, f"{contact}, priority: 60").replace("version: 1.0.0", "version: 1.1.0")
+    )
+    (folder / "segments" / "second.yml").write_text(
+        T2.replace(contact, f"{contact}, priority: 55").replace("version: 1.0.0", "version: 1.1.0")
+    )
+    change = compare(bank, "1.0.0", "1.1.0")
+    # Both publish 3; second takes 1 and 10 from the version of priority 50.
+    assert [(p["op"], p["one_id"], p["cause"]) for p in sorted(change.people, key=lambda p: p["one_id"])] == [
+        ("ENTER", 1, "LOST_ARBITRATION"),
+        ("ENTER", 10, "LOST_ARBITRATION"),
+    ]
+    assert (change.staying, change.leaving, change.notes) == (1, 0, [])
+    lines = call(bank, "diff", "rich", "--from", "1.0.0", "--to", "1.1.0", "--people", "0").stdout
+    assert "LOST_ARBITRATION (another contact took the place)" in lines

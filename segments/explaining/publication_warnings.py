@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.query.published import newest_publication, open_publication
 from lakehouse.query.words import literals
 from segments.choosing.compile import compile_leaf_table
-from segments.choosing.leaf_tables import list_rows, translated_sql
+from segments.choosing.leaf_tables import leaves_by_duckdb
 from segments.language.checks import SpecFinding, all_leaves
-from segments.language.conditions import All, Leaf, ListLeaf, Node, SegmentLeaf, leaves, logic_sql
+from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, conjuncts, leaves, logic_sql
 from segments.language.lists import list_file, read_list
 from segments.language.spec import Segment
 
 if TYPE_CHECKING:
-    from lakehouse.query.desk import Desk
+    from lakehouse.query.published import Published
     from lakehouse.settings.settings import Settings
     from segments.language.catalogue import Catalogue
 
@@ -80,7 +80,7 @@ def detectable_change(first: int, second: int, response: float = RESPONSE) -> fl
     return high
 
 
-def _small_groups(published: Desk, segments: list[Segment]) -> Iterator[SpecFinding]:
+def _small_groups(published: Published, segments: list[Segment]) -> Iterator[SpecFinding]:
     runs: dict[str, _Run] = {}
     rows = published.rows("SELECT code, as_of, counts FROM segments.runs ORDER BY as_of")
     for code, as_of, counts in rows:
@@ -109,7 +109,7 @@ def _small_groups(published: Desk, segments: list[Segment]) -> Iterator[SpecFind
             )
 
 
-def _overlaps(published: Desk, segments: list[Segment], day: date) -> Iterator[SpecFinding]:
+def _overlaps(published: Published, segments: list[Segment], day: date) -> Iterator[SpecFinding]:
     codes = literals([segment.code for segment in segments] or [""])
     rows = published.rows(
         "WITH m AS (SELECT DISTINCT code, one_id FROM segments.members WHERE as_of = ?"
@@ -127,7 +127,9 @@ def _overlaps(published: Desk, segments: list[Segment], day: date) -> Iterator[S
             yield SpecFinding("W02", text, segment.file, segment.line("code"))
 
 
-def _list_people(published: Desk, segments: list[Segment], catalogue: Catalogue) -> Iterator[SpecFinding]:
+def _list_people(
+    published: Published, segments: list[Segment], catalogue: Catalogue
+) -> Iterator[SpecFinding]:
     """Count whom lists name twice and whom nobody knows; never say who."""
     every = [
         (segment, leaf) for segment in segments for leaf in all_leaves(segment) if isinstance(leaf, ListLeaf)
@@ -165,7 +167,7 @@ def _list_people(published: Desk, segments: list[Segment], catalogue: Catalogue)
 
 
 def _narrow_conditions(
-    published: Desk, segments: list[Segment], catalogue: Catalogue, day: date, tables: set[str]
+    published: Published, segments: list[Segment], catalogue: Catalogue, day: date, tables: set[str]
 ) -> Iterator[SpecFinding]:
     """Ask the published leaf table how many people each condition of base and where leaves of those before it."""
     present = set(published.arrow("SELECT * FROM tags.customer_tags LIMIT 0").schema.names)
@@ -178,13 +180,12 @@ def _narrow_conditions(
         leaf.reference: read_list(catalogue.site.workspace, leaf)
         for segment in readable for leaf in all_leaves(segment) if isinstance(leaf, ListLeaf)
     }  # fmt: skip
-    entries = published.lend("lists", list_rows(lists, day))
     for segment in readable:
         leaf_table = compile_leaf_table([segment], business_date=day, policy=None)
         if not set(leaf_table.tables) <= tables:
             continue
-        table = published.keep("leaves", translated_sql(leaf_table.sql, {"segment_lists": entries}))
-        parts = [*_conjuncts(segment.base), *_conjuncts(segment.where)]
+        table = leaves_by_duckdb(published, published, leaf_table, lists, day).rows
+        parts = [*conjuncts(segment.base), *conjuncts(segment.where)]
         # Samples, ranks and other segments are no columns of the leaf table.
         judged = [part for part in parts if all(leaf.column in table.columns for leaf, _ in leaves(part))]
         answers = [logic_sql(part, _column) for part in judged]
@@ -198,12 +199,6 @@ def _narrow_conditions(
                 line = next((leaf.line for leaf, _ in leaves(part)), None)
                 text = f"the condition leaves {after} of the {before} people before it ({day})"
                 yield SpecFinding("W03", text, segment.file, line)
-
-
-def _conjuncts(node: Node | None) -> list[Node]:
-    if isinstance(node, All):
-        return [part for inner in node.parts for part in _conjuncts(inner)]
-    return [node] if node is not None else []
 
 
 def _column(leaf: Leaf) -> str:

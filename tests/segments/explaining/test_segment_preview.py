@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from decimal import Decimal
 
 import numpy as np
@@ -29,8 +30,11 @@ from jobs.cli.segments import group
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.ledger.lock import hold_lock
+from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
+from segments.explaining.equations import equation_faults
+from segments.explaining.explain import explain
 from segments.explaining.preview import preview
 from vocabulary.buckets import bucket
 
@@ -104,6 +108,11 @@ def hold_against_the_night(lake, day):
     """Hold the preview of every segment against the run, the members and the suppressed people of the published night."""
     runs = lake.read_arrow("segments.runs", filters=[("as_of", "=", day)]).to_pylist()
     members = lake.read_arrow("segments.members", filters=[("as_of", "=", day)]).to_pylist()
+    losses = {
+        (row["code"], row["one_id"])
+        for row in lake.read_arrow("segments.contact_losses", filters=[("as_of", "=", day)]).to_pylist()
+    }
+    contacts = lake.read_arrow("segments.contacts", filters=[("as_of", "=", day)]).to_pylist()
     assert runs
     for run in runs:
         figures = show(lake, run["code"], day, people=100)
@@ -111,8 +120,19 @@ def hold_against_the_night(lake, day):
         sent = {
             m["one_id"]: (m["variant"], m["channel"]) for m in members
             if m["code"] == run["code"] and m["holdout"] == "NONE" and m["variant"] != "CONTAMINATED"
+            and (m["code"], m["one_id"]) not in losses
         }  # fmt: skip
         assert {p["one_id"]: (p["variant"], p["channel"]) for p in figures.people} == sent
+        windows = {
+            p["one_id"]: (p["channel"], *map(instant, (p["send_from"], p["send_until"])))
+            for p in figures.people
+            if "send_from" in p
+        }
+        assert windows == {
+            c["one_id"]: (c["channel"], c["send_from"], c["send_until"])
+            for c in contacts
+            if c["code"] == run["code"]
+        }
         assert sum(row["people"] for row in figures.channels) == len(sent)
         assert (figures.difference.staying, figures.difference.entering, figures.difference.leaving) == (
             len(sent),
@@ -121,6 +141,10 @@ def hold_against_the_night(lake, day):
         )
         assert figures.funnel[-1].people == figures.counts["candidates"]
         assert figures.funnel[-1].unknown == figures.counts["unknown"]
+
+
+def instant(text):
+    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
 
 
 def half_a_night(lake):
@@ -408,3 +432,176 @@ def test_the_command_speaks_chinese_where_the_workspace_does(bank):
     lines = CliRunner().invoke(group, command, standalone_mode=False).stdout.splitlines()
     assert lines[0] == "rich 1.0.0（测试），业务日期 2026-11-18"
     assert any(line.startswith("所有有标签的人") for line in lines)
+
+
+POLICY = """\
+caps:
+  - {scope: global, max: 1, days: 7}
+quiet: {from: "21:00", to: "09:00"}
+capacities: [{scope: SMS, max: 1}]
+"""
+# Three segments of the same people, decided together: 1 is reached by SMS and 10 by PUSH.
+RIVAL = "unknown: exclude\nwhere: {all: [{tag: tier, in: [T2, T3]}, {tag: balance, gte: 150}]}"
+
+
+def rival(code, priority, body=RIVAL, **changes):
+    contact = f"contact: {{channels: [SMS, PUSH], channel_pick: channel_habit, priority: {priority}, expected_value: balance}}"
+    return spec(code, body, **changes).replace("contact: {channels: [SMS, PUSH]}", contact)
+
+
+@pytest.fixture
+def governed(make_workspace):
+    """The bank's lake with one published night under a contact policy, which three segments and a letter share."""
+
+    def make(policy=POLICY):
+        folder = make_workspace(
+            {
+                "tags/test.yml": TAGS_YML,
+                "destinations.yml": DESTINATIONS_YML,
+                "consent.yml": "purposes: {service: {consent: not_required, why: letters perform the contract}}\n",
+                "contact_policy.yml": policy,
+                **{f"segments/{code}.yml": rival(code, 90 - n) for n, code in enumerate("abc")},
+                "segments/letters.yml": spec("letters", "where: {tag: tier, eq: T3}", purpose="service"),
+            }
+        )
+        lake = open_lake(load_settings(folder), contracts=tag_contracts())
+        fill(lake)
+        publish(lake, D)
+        make_visible(lake, D, "first", {})
+        return lake
+
+    return make
+
+
+def dropped(lake, code, day=None):
+    return show(lake, code, day).counts["dropped_by_contact"]
+
+
+def test_contacts_are_decided_as_the_night_decides_them(governed):
+    lake = governed()
+    hold_against_the_night(lake, D)
+    assert [sum(dropped(lake, code, D).values()) for code in "abc"] == [0, 2, 2]
+    # What was sent the night before fills the cap, but for whom a receipt says that nothing was sent.
+    key = next(
+        r["recipient_key"] for r in lake.read_arrow("segments.recipients").to_pylist() if r["one_id"] == 10
+    )
+    run = next(r["run_id"] for r in lake.read_arrow("segments.deliveries").to_pylist() if r["code"] == "a")
+    lake.append("trusted.receipts", rows_of("trusted.receipts", [
+        {"receipt_id": "r1", "run_id": run, "destination": "engine", "recipient_key": key, "channel": "PUSH",
+         "status": "EXPIRED", "event_at": at("2026-11-19"), "event_on": NEXT, "_arrived_on": NEXT}]))  # fmt: skip
+    write_tags(lake, read_tags(), NEXT)
+    publish(lake, NEXT)
+    make_visible(lake, NEXT, "second", {})
+    hold_against_the_night(lake, NEXT)
+    assert dropped(lake, "a") == {"CAPPED": 1}
+    assert [p["one_id"] for p in show(lake, "a").people] == [10]
+    hold_against_the_night(lake, D)
+
+
+def test_a_draft_takes_its_place_among_the_segments_of_the_night(governed, tmp_path):
+    lake = governed()
+    first, last = tmp_path / "first.yml", tmp_path / "last.yml"
+    first.write_text(rival("first", 95))
+    last.write_text(rival("last", 1))
+    files = files_of(lake.settings.lake)
+    assert (dropped(lake, str(first)), dropped(lake, str(last))) == ({}, {"LOST_ARBITRATION": 2})
+    # A file that stands in for the workspace's own competes once.
+    first.write_text(rival("c", 95, version="1.1.0"))
+    assert dropped(lake, str(first)) == {}
+    assert files_of(lake.settings.lake) == files
+
+
+def test_a_rival_with_faults_is_left_out_with_a_note_and_a_faulty_policy_is_refused(governed):
+    lake = governed()
+    (lake.settings.workspace / "segments" / "a.yml").write_text(
+        rival("a", 90).replace("tag: tier", "tag: teir")
+    )
+    figures = show(lake, "b")
+    assert figures.notes == ["segment 'a' has faults and is left out; see `cdp segments check`"]
+    assert figures.counts["dropped_by_contact"] == {}
+    policy = lake.settings.workspace / "contact_policy.yml"
+    policy.write_text(POLICY + "never_together: [{segments: [a, nobody], days: 7}]\n")
+    with pytest.raises(SettingsInvalid, match=r"contact_policy\.yml:\d+: E01 there is no segment 'nobody'"):
+        show(lake, "b")
+    # Letters are not governed by it.
+    assert show(lake, "letters").counts["published"] > 0
+
+
+def test_a_publication_from_before_contact_policy_has_no_contacts(governed):
+    lake = governed("purposes: [marketing]\n")
+    for table in ("segments.contacts", "segments.contact_losses"):
+        shutil.rmtree(lake.path(table))
+    make_visible(lake, D, "older", {})
+    (lake.settings.workspace / "contact_policy.yml").write_text(POLICY)
+    assert [sum(dropped(lake, code).values()) for code in "abc"] == [0, 2, 2]
+    assert {o.segment: o.people for o in show(lake, "a").overlaps if o.state == "live"} == {
+        "b": 2,
+        "c": 2,
+        "letters": 3,
+    }
+    with open_publication(lake.settings) as published:
+        assert equation_faults(published, published) == (4, [])
+    assert explain(lake.settings, surroundings(lake.settings), "a", 1).loss is None
+
+
+EVERY_KIND = """
+unknown: exclude
+base: {tag: is_active, eq: true}
+where:
+  any:
+    - {detail: {from: customers, any: true}}
+    - {absence: {name: wealth_view, within_days: 1, seen_within_days: 30}}
+    - sequence: {steps: [{name: wealth_view}, {name: wealth_buy}], within: 3d}
+    - {receipt: {status: [OPENED], within_days: 7}}
+    - {date: {of: opened_on, every: year, days_ahead: {lte: 30}}}
+    - {expr: "balance > 100"}
+    - {sample: {percent: 50}}
+"""
+
+
+def test_every_condition_is_previewed_and_a_rank_takes_the_whole_table(bank):
+    folder = bank.settings.workspace / "segments"
+    (folder / "every.yml").write_text(spec("every", EVERY_KIND))
+    (folder / "top.yml").write_text(
+        spec("top", "base: {tag: is_active, eq: true}\nwhere: {tag: balance, top_n: 4, within: base}")
+    )
+    publish(bank, NEXT)
+    make_visible(bank, NEXT, "second", {})
+    hold_against_the_night(bank, NEXT)
+    figures = show(bank, "top")
+    assert figures.counts["candidates"] == 4
+    assert [(leaf.yes, leaf.no, leaf.unknown) for leaf in figures.leaves][1] == (4, 8, 0)
+
+
+def test_a_draft_elsewhere_has_the_templates_and_parameters_of_the_workspace(bank, tmp_path):
+    folder = bank.settings.workspace
+    (folder / "templates").mkdir()
+    whole = spec(
+        "x",
+        "unknown: exclude\nparameters: {least: {default: 1, min: 1, max: 900}}\nwhere: {tag: balance, gte: $least}",
+    )
+    template = whole.replace(
+        "spec: segment/v1\ncode: x\nversion: 1.0.0", "spec: segment_template/v1\noverrides: [name]"
+    )
+    (folder / "templates" / "rich@1.yml").write_text(template)
+    draft = tmp_path / "draft.yml"
+    draft.write_text(
+        "spec: segment/v1\ncode: draft\nversion: 1.0.0\nextends: rich@1\nwhere: {tag: tier, eq: T3}\n"
+    )
+    assert show(bank, str(draft)).counts["candidates"] == 7
+    draft.write_text(draft.read_text().replace("code: draft", "code: rich"))
+    (folder / "segments" / "rich.yml").write_text(draft.read_text())
+    (folder / "segment_parameters.yml").write_text("rich: {least: 500}\n")
+    assert show(bank, str(draft)).counts["candidates"] == 4
+
+
+def test_a_segment_that_names_a_file_that_cannot_be_read_is_refused_with_that_file(bank, tmp_path):
+    (bank.settings.workspace / "segments" / "rich.yml").write_text("spec: [")
+    draft = tmp_path / "fresh.yml"
+    draft.write_text(spec("fresh", "where: {segment: rich}"))
+    with pytest.raises(SettingsInvalid, match=r"segments/rich\.yml"):
+        show(bank, str(draft))
+    with pytest.raises(SettingsInvalid, match=r"segments/rich\.yml"):
+        show(bank, "rich")
+    draft.write_text(RICH)
+    assert show(bank, str(draft)).counts["candidates"] == 12
