@@ -203,7 +203,11 @@ def without_faults(segments: Iterable[Segment], catalogue: Catalogue) -> tuple[l
 
 def _files_of(segments: Iterable[Segment], catalogue: Catalogue) -> set[Path]:
     """Give the files that decide about segments: their own, those of the segments they name, and the site's contact policy."""
-    site, files = catalogue.site, set()
+    site = catalogue.site
+    # Rules that cannot be read may concern any segment.
+    files = (
+        {site.contact.file} if any(fault.file == site.contact.file for fault in catalogue.faults) else set()
+    )
     for segment in segments:
         names = {leaf.segment for leaf in all_leaves(segment) if isinstance(leaf, SegmentLeaf)}
         codes = {other.code for other in catalogue.segments}

@@ -10,7 +10,7 @@ from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
-from segments.language.contact import read_contact_rules
+from segments.language.contact import ContactRules, contact_policy_file, read_contact_rules
 from segments.language.spec import Segment, read_every_segment, read_segment, segment_file
 from vocabulary.policy import read_policy
 
@@ -47,6 +47,11 @@ def read_catalogue(
     ``known_hashes`` are the definitions already used, by (code, version); by default those last published.
     """
     workspace = settings.workspace
+    segments, faults = read_every_segment(workspace)
+    try:
+        contact = read_contact_rules(workspace)
+    except SettingsInvalid as fault:
+        contact, faults = ContactRules(file=contact_policy_file(workspace)), [*faults, fault]
     site = Site(
         workspace=workspace,
         tags=surroundings.tags,
@@ -55,9 +60,8 @@ def read_catalogue(
         known_hashes=published_hashes(settings) if known_hashes is None else known_hashes,
         offers=surroundings.offers,
         event_names=surroundings.event_names,
-        contact=read_contact_rules(workspace),
+        contact=contact,
     )
-    segments, faults = read_every_segment(workspace)
     return Catalogue(segments, site, tuple(faults))
 
 

@@ -172,9 +172,14 @@ class ContactRules:
         return self.is_stated and purpose in self.policy.purposes
 
 
+def contact_policy_file(workspace: Path) -> Path:
+    """Give the file of a workspace's contact policy."""
+    return workspace / POLICY_FILE
+
+
 def read_contact_rules(workspace: Path) -> ContactRules:
     """Give the contact policy of a workspace; without a ``contact_policy.yml`` there is none."""
-    file = workspace / POLICY_FILE
+    file = contact_policy_file(workspace)
     if not os.path.lexists(file):
         return ContactRules(file=file)
     tree = load_yaml(file)

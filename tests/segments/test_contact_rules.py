@@ -141,11 +141,9 @@ UNREADABLE = [
 
 @pytest.mark.parametrize(("policy", "words"), UNREADABLE)
 def test_a_policy_that_cannot_be_meant_is_refused_with_its_line(findings_of, policy, words):
-    with pytest.raises(SettingsInvalid) as refusal:
-        findings_of(policy)
-    assert refusal.value.file is not None and refusal.value.file.endswith("contact_policy.yml")
-    assert (refusal.value.line, refusal.value.exit_code) == (1, 2)
-    assert words in str(refusal.value)
+    ((place, code, message),) = findings_of(policy)
+    assert (place, code) == ("contact_policy:1", "E00")
+    assert words in message
 
 
 @pytest.mark.parametrize(
@@ -297,3 +295,48 @@ def test_tags_and_caps_agree_on_what_is_no_contact():
     assert {status.strip(" '") for status in statuses.split(",")} == set(NOT_A_TOUCH)
     allowed = set(contract("trusted.receipts").columns["status"].allowed)
     assert set(NEVER_MADE) < set(NOT_A_TOUCH) < allowed
+
+
+def test_a_policy_that_cannot_be_read_hides_no_other_fault(make_workspace):
+    folder = make_workspace(
+        {
+            "tags/test.yml": TAGS_YML,
+            "destinations.yml": DESTINATIONS_YML,
+            "contact_policy.yml": "caps: 3\n",
+            "segments/x.yml": spec("x", "where: {tag: teir, eq: T3}"),
+            "segments/y.yml": "spec: [",
+        }
+    )
+    findings = catalogue_of(load_settings(folder)).findings()
+    assert [(f.file.name, f.code) for f in findings] == [
+        ("contact_policy.yml", "E00"), ("x.yml", "E01"), ("y.yml", "E00"),
+    ]  # fmt: skip
+
+
+def test_sites_rules_may_name_a_segment_whose_file_cannot_be_read(make_workspace):
+    folder = make_workspace(
+        {
+            "tags/test.yml": TAGS_YML,
+            "destinations.yml": DESTINATIONS_YML,
+            "contact_policy.yml": "never_together: [{segments: [x, y], days: 7}]\n",
+            "segments/x.yml": spec("x", "where: {tag: tier, eq: T3}"),
+            "segments/y.yml": "spec: [",
+        }
+    )
+    findings = catalogue_of(load_settings(folder)).findings()
+    assert [(f.file.name, f.code) for f in findings] == [("y.yml", "E00")]
+
+
+@pytest.mark.parametrize(("is_in_use", "codes"), [(False, ["E05"]), (True, [])])
+def test_contacts_may_be_ordered_by_a_deprecated_tag_in_a_version_that_is_in_use(
+    make_workspace, is_in_use, codes
+):
+    text = spec("x", "where: {tag: tier, eq: T3}").replace(
+        "[SMS, PUSH]}", "[SMS, PUSH], expected_value: old_tier}"
+    )
+    folder = make_workspace(
+        {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, "segments/x.yml": text}
+    )
+    segment = read_segment(folder / "segments" / "x.yml")
+    hashes = {("x", "1.0.0"): segment.definition_hash} if is_in_use else {}
+    assert [f.code for f in catalogue_of(load_settings(folder), hashes).findings()] == codes

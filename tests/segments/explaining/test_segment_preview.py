@@ -525,6 +525,10 @@ def test_a_rival_with_faults_is_left_out_with_a_note_and_a_faulty_policy_is_refu
         show(lake, "b")
     # Letters are not governed by it.
     assert show(lake, "letters").counts["published"] > 0
+    # What cannot be read may govern anybody.
+    policy.write_text("caps: [{scope: global")
+    with pytest.raises(SettingsInvalid, match=r"contact_policy\.yml"):
+        show(lake, "letters")
 
 
 def test_a_publication_from_before_contact_policy_has_no_contacts(governed):
