@@ -334,7 +334,7 @@ def assert_same_choice(folder, bank, rule, base):
     expected = [n for n, answer in answers if answer], sum(answer is None for _, answer in answers)
     with open_alone("Asia/Shanghai", threads=1) as desk:
         segment, leaves = compiled_leaves(desk, folder, bank, rule, base)
-        people, unknown, _ = _choose(desk, segment, None, leaves, {})
+        people, _, unknown, _ = _choose(desk, segment, None, leaves, leaves, {})
         assert (sorted(n for (n,) in desk.rows(f"SELECT one_id FROM {people}")), unknown) == expected
 
 
