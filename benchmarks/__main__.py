@@ -23,8 +23,10 @@ BENCHMARKS = {
     "identity_quality": "benchmarks.nights.identity_quality",
     "fused_scan": "benchmarks.reading.fused_scan",
     "cold_read": "benchmarks.reading.cold_read",
+    "segment_preview": "benchmarks.reading.segment_preview",
     "simulated_bank": "benchmarks.nights.simulated_bank",
     "ingestion": "benchmarks.nights.ingestion",
+    "contact_policy": "benchmarks.nights.contact_policy",
 }
 
 

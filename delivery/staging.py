@@ -354,7 +354,7 @@ def _write_run(
         "segment": audience.code,
         "version": audience.version,
         "definition_hash": audience.definition_hash,
-        "parameters": {},
+        "parameters": dict(audience.parameters),
         "purpose": audience.purpose,
         "destination": name,
         "run_id": run_id,

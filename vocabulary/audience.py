@@ -50,6 +50,8 @@ class Audience:
     """One row per person, sorted by ``one_id``: ``one_id`` and the published columns in their order."""
     quiet_columns: tuple[str, ...] = ()
     """Published columns whose change alone is no news: a delta does not tell of it."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The values of the definition's parameters."""
 
     @property
     def major(self) -> int:

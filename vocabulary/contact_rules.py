@@ -30,6 +30,10 @@ TABLES = (
 # Engines order nulls inside structs differently, so a decision without end has a last day.
 _ENDLESS = "DATE '9999-12-31'"
 _RECEIVED = "('DELIVERED', 'OPENED', 'CLICKED', 'REPLIED')"
+# What a receipt tells that is no contact, as ``int_contacts_keyed`` reads it; after the first three there will be none.
+NEVER_MADE = ("CAPPED", "QUIET_DROPPED", "EXPIRED")
+NOT_A_TOUCH = (*NEVER_MADE, "QUIET_DEFERRED", "ASSIGNED")
+HABIT_DAYS = 180
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,40 @@ def receipts_sql(place: RulePlace) -> str:
         " ON v.destination = r.destination AND v.run_id = r.run_id\n"
         f"  LEFT JOIN {place.table('identity.redirects')} d ON d.from_one_id = k.one_id\n"
         f"  WHERE r._arrived_on <= {place.today} AND r.event_on <= {place.today}"
+    )
+
+
+def habits_sql(place: RulePlace) -> str:
+    """Give the channel each person answers to, as the tag ``channel_habit`` is defined: one_id, channel; who answers none has no row.
+
+    Over the receipts of 180 days, of the channels with an open or click the one with the highest (opens + clicks + 1) /
+    (delivered + 20), a tie going to the latest answer and then to the channel's code. An open in WeChat after two or more
+    contacts elsewhere that were not opened decides for WeChat.
+    """
+    opened = "status IN ('OPENED', 'CLICKED')"
+    no_touch = ", ".join(place.text(status) for status in NOT_A_TOUCH)
+    return (
+        f"WITH answers AS (\n  {receipts_sql(place)}),\n"
+        f"recent AS (SELECT * FROM answers WHERE event_on > {place.day(-HABIT_DAYS)}),\n"
+        "by_channel AS (\n  SELECT one_id, channel,\n"
+        f"    sum(CASE WHEN {opened} THEN 1 ELSE 0 END) AS responses,\n"
+        "    sum(CASE WHEN status = 'DELIVERED' THEN 1 ELSE 0 END) AS deliveries,\n"
+        f"    max(CASE WHEN {opened} THEN event_at END) AS responded_at\n"
+        "  FROM recent GROUP BY one_id, channel),\n"
+        "ordered AS (\n  SELECT one_id, channel, row_number() OVER (PARTITION BY one_id\n"
+        "    ORDER BY (responses + 1.0) / (deliveries + 20.0) DESC, responded_at DESC, channel) AS place\n"
+        "  FROM by_channel WHERE responses > 0),\n"
+        "elsewhere AS (\n  SELECT one_id, source, run_id, destination, recipient_key, channel,\n"
+        f"    min(CASE WHEN status NOT IN ({no_touch}) THEN event_at END) AS touched_at\n"
+        "  FROM recent WHERE channel <> 'WECHAT'\n"
+        "  GROUP BY one_id, source, run_id, destination, recipient_key, channel\n"
+        f"  HAVING max(CASE WHEN {opened} THEN 1 ELSE 0 END) = 0),\n"
+        "wechat AS (\n  SELECT one_id, max(event_at) AS opened_at FROM recent\n"
+        "  WHERE channel = 'WECHAT' AND status = 'OPENED' GROUP BY one_id),\n"
+        "switched AS (\n  SELECT w.one_id FROM wechat w JOIN elsewhere e ON e.one_id = w.one_id AND e.touched_at < w.opened_at\n"
+        "  GROUP BY w.one_id HAVING count(*) >= 2)\n"
+        "SELECT o.one_id, CASE WHEN s.one_id IS NOT NULL THEN 'WECHAT' ELSE o.channel END AS channel\n"
+        "FROM ordered o LEFT JOIN switched s ON s.one_id = o.one_id WHERE o.place = 1"
     )
 
 

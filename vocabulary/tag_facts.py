@@ -38,6 +38,7 @@ class TagFacts:
     domain: tuple[str, ...] = ()
     minimum: Decimal | None = None
     maximum: Decimal | None = None
+    is_whole: bool = False
     is_nullable: bool = False
     level: str = "C1"
     purposes: tuple[str, ...] = ()
@@ -71,6 +72,7 @@ def tag_facts(entry: dict[str, Any]) -> TagFacts:
         domain=tuple(str(member) for member in value.get("domain") or ()),
         minimum=_decimal(value.get("min")),
         maximum=_decimal(value.get("max")),
+        is_whole=kind == "int",
         is_nullable=rule not in ("Z", "NEVER") or bool(entry.get("null_when")),
         level=str(entry.get("level", "C2")),
         purposes=tuple(entry.get("purposes") or ()),

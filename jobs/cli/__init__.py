@@ -40,7 +40,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "feeds": ("jobs.cli.feeds", "group", "Draft feeds from files, list them, check how a sample maps."),
     "identity": ("jobs.cli.identity", "group", "Resolve, show, decide, correct and evaluate OneIDs."),
     "tags": ("jobs.cli.tags", "group", "List, show and compile tags."),
-    "segments": ("jobs.cli.segments", "group", "Check, explain and verify segments and audiences."),
+    "segments": (
+        "jobs.cli.segments",
+        "group",
+        "Check, preview, compare, explain and verify segments and audiences.",
+    ),
+    "customer": ("jobs.cli.customer", "group", "Show all that is known of one person, masked."),
     "sql": ("jobs.cli.sql", "command", "Query published tables without a JVM."),
     "tables": ("jobs.cli.sql", "tables", "List published tables and their columns."),
     "runs": ("jobs.cli.night", "runs", "Show the ledger of attempts."),

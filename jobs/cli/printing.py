@@ -48,6 +48,21 @@ def print_document(document: Mapping[str, Any], lines: Sequence[str], form: str)
             click.echo(line)
 
 
+def block_lines(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> list[str]:
+    """Give the lines of one table among several of an answer, an empty line before it; none where it has no row."""
+    if not rows:
+        return []
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    return ["", *table_lines(names, cells, None)[0]]
+
+
+def text_table(heads: Sequence[str], rows: Sequence[tuple[object, ...]]) -> list[str]:
+    """Give such a table whose columns are named by texts of the catalogue."""
+    from lakehouse.texts import text
+
+    return block_lines([text(head) for head in heads], rows)
+
+
 def table_lines(
     names: Sequence[str], texts: Sequence[Sequence[str]], width: int | None
 ) -> tuple[list[str], int]:

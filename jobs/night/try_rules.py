@@ -21,6 +21,7 @@ from identity.rules.rules import FILE_NAME as RULES
 from identity.rules.rules import Rules, read_rules
 from jobs.night.steps import build_tags, check_gate, resolve
 from jobs.workspace.surroundings import read_surroundings
+from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.errors import GateStopped, UsageError
 from lakehouse.query.desk import Desk, open_newest
 from lakehouse.query.published import Published, open_publication
@@ -181,17 +182,29 @@ def _holders(desk: Desk, codes: set[str]) -> dict[str, dict[str, int]]:
     return numbers
 
 
+# Whom contact policy left out of an audience.
+LOSSES = "segments.contact_losses"
+
+
 def _audiences(published: Published, lake: Lake) -> list[dict[str, Any]]:
     import delivery
     import segments
 
     day = published.publication.business_date
-    members = f"SELECT code, one_id FROM segments.members WHERE as_of = DATE '{day}' AND holdout = 'NONE'"
+
+    def sent_sql(losses: str) -> str:
+        return (
+            f"SELECT code, one_id FROM segments.members WHERE as_of = DATE '{day}' AND holdout = 'NONE'\n"
+            f"EXCEPT SELECT code, one_id FROM ({losses}) WHERE as_of = DATE '{day}'"
+        )
+
     result = segments.evaluate(lake, day, read_surroundings(lake.settings))
     delivery.discard(delivery.stage(lake, result.audiences, delivery.read_destinations(lake.settings)))
     with open_newest(lake.settings) as desk:
-        before = desk.lend("members_before", published.arrow(members))
-        after = desk.define("members_after", members)
+        before = desk.lend(
+            "members_before", published.arrow(sent_sql(contracted_sql(published, published, LOSSES)))
+        )
+        after = desk.define("members_after", sent_sql(f"FROM {LOSSES}"))
         rows = desk.rows(
             f"""
             SELECT code, count(b.one_id), count(a.one_id), count(*) FILTER (WHERE b.one_id IS NULL),

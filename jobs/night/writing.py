@@ -31,13 +31,16 @@ from lakehouse.tables.lake import Lake, open_lake
 
 log = logging.getLogger("cdp.nightly")
 
-# The states that a night decides from: who is whom, who agreed, who is in which arm, what was taken and handed over.
+# The states that a night decides from: who is whom, who agreed, who is in which arm, who was contacted, what was taken and handed over.
 DECIDED_FROM = (
     "identity.",
     "trusted.consents",
     "segments.assignments",
     "segments.deliveries",
     "segments.recipients",
+    "segments.members",
+    "segments.contacts",
+    "segments.contact_losses",
     "landing.files",
 )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
+from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.texts import DEFAULT, reason_text, text
@@ -133,10 +134,14 @@ def _refused_files(published: Published, business_date: date) -> list[dict[str, 
 
 
 def _left_out(published: Published, business_date: date) -> list[dict[str, Any]]:
-    """Give the people left out per segment and reason of this night."""
+    """Give the people left out per segment and reason of this night, by suppression or by contact policy."""
+    tables = ("segments.suppressions", "segments.contact_losses")
+    every = " UNION ALL ".join(
+        f"SELECT code, reason, as_of FROM ({contracted_sql(published, published, table)})" for table in tables
+    )
     return _rows(
         published,
-        "SELECT code, reason, count(*) AS people FROM segments.suppressions WHERE as_of = ? GROUP BY ALL ORDER BY ALL",
+        f"SELECT code, reason, count(*) AS people FROM ({every}) WHERE as_of = ? GROUP BY ALL ORDER BY ALL",
         business_date,
     )
 

@@ -1,7 +1,7 @@
-"""The record of reveals: who saw identifiers unmasked, when, why and of which tables.
+"""The record of reveals (who saw identifiers unmasked, when, why and of which tables) and of look-ups (who saw which people).
 
-``audit/reveals.jsonl`` of the workspace has one JSON object per reveal. Lines are only ever added. It is a file and no
-table of the lake: a reader may not write there, and a night that is taken back must not take a reveal with it.
+``audit/reveals.jsonl`` and ``audit/lookups.jsonl`` of the workspace have one JSON object each time. Lines are only ever added. They
+are files and no tables of the lake: a reader may not write there, and a night that is taken back must not take a reveal with it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lakehouse.settings.settings import Settings
 
 FOLDER: Final = "audit"
 FILE: Final = "reveals.jsonl"
+LOOKUPS: Final = "lookups.jsonl"
 
 
 def record_reveal(
@@ -36,19 +37,45 @@ def record_reveal(
         "run_id": publication.run_id,
         "tables": list(tables),
     }
+    _add(settings, FILE, "reveal", entry)
+    return entry
+
+
+def record_lookup(
+    settings: Settings,
+    command: str,
+    publication: Publication,
+    one_ids: Sequence[int],
+    *,
+    is_revealed: bool = False,
+) -> dict[str, Any]:
+    """Add a look-up of people by a command and give its entry; ``StepFailed`` where it cannot be written."""
+    entry = {
+        "looked_up_at": now().isoformat(timespec="seconds"),
+        "user": _user(),
+        "command": command,
+        "business_date": publication.business_date.isoformat(),
+        "run_id": publication.run_id,
+        "is_revealed": is_revealed,
+        "one_ids": list(one_ids),
+    }
+    _add(settings, LOOKUPS, "look-up", entry)
+    return entry
+
+
+def _add(settings: Settings, name: str, what: str, entry: dict[str, Any]) -> None:
     folder = settings.workspace / FOLDER
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        handle = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(handle)
     except OSError as wrong:
         raise StepFailed(
-            f"the reveal cannot be recorded, so nothing is shown: {wrong.strerror}", file=folder / FILE
+            f"the {what} cannot be recorded, so nothing is shown: {wrong.strerror}", file=folder / name
         ) from None
-    return entry
 
 
 def _user() -> str:

@@ -16,11 +16,12 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, tags, consent, destinations."""
+    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, tags, consent, contact_policy, destinations."""
     from delivery.destinations import DestinationsFile
     from identity.rules.rules import RulesFile
     from ingestion.feeds.feeds import Feed
     from lakehouse.settings.settings import SettingsFile
+    from segments.language.contact import ContactPolicy
     from segments.language.spec import SpecFile
     from vocabulary.policy import Policy
     from vocabulary.registry import _File
@@ -32,6 +33,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "segment": SpecFile,
         "tags": _File,
         "consent": Policy,
+        "contact_policy": ContactPolicy,
         "destinations": DestinationsFile,
     }
     by_kind = {
@@ -136,6 +138,17 @@ def _complete_identity(schema: dict[str, Any]) -> None:
     ]
 
 
+_CONDITIONS = {
+    "event": "name, count | sum | min | max | any, within_days, match, properties, channel, app_id, item_class, is_success.",
+    "detail": "from, match, count | sum | min | max | any, within_days.",
+    "receipt": "status, of, channel, count, within_days.",
+    "absence": "name, within_days, seen_within_days.",
+    "sequence": "steps, within, then_not with for, within_days.",
+    "sample": "percent, salt.",
+    "date": "of, from, match, pick, every, days_ahead, calendar.",
+}
+
+
 def _complete_segment(schema: dict[str, Any]) -> None:
     """Say what a condition is, and offer the shipped tags where one is named."""
     from tags import REGISTRY
@@ -146,20 +159,26 @@ def _complete_segment(schema: dict[str, Any]) -> None:
     several = {"type": "array", "items": condition}
     schema["definitions"]["Condition"] = {
         "type": "object",
-        "description": "One of all, any, not, tag, event, list, segment; operators stand beside tag.",
+        "description": "One connector (all, any, not) or one question; operators stand beside tag.",
         "properties": {
             "all": several | {"description": "Every one of these."},
             "any": several | {"description": "At least one of these."},
             "not": {"allOf": [condition], "description": "The opposite; unknown stays unknown."},
             "tag": {"anyOf": [{"enum": tag_codes}, {"type": "string"}], "description": "Code of a tag."},
-            "event": {
-                "type": "object",
-                "description": "name, count, within_days, channel, app_id, item_class.",
-            },
+            "top_percent": {"type": "number", "description": "Beside tag: the highest so many per cent."},
+            "top_n": {"type": "integer", "description": "Beside tag: the highest so many people."},
+            "within": {"enum": ["base", "all"], "description": "Beside a rank: among whom."},
             "list": {"type": "string", "description": "A list as name@version."},
             "segment": {"type": "string", "description": "Code of another segment."},
+            "expr": {"type": "string", "description": "An expression over tags that is true or false."},
+            **{word: {"type": "object", "description": text} for word, text in _CONDITIONS.items()},
         },
     }
+    # A file that extends a template has from it what it does not say itself.
+    schema["anyOf"] = [
+        {"required": schema.pop("required")},
+        {"required": ["spec", "code", "version", "extends"]},
+    ]
     for key in ("base", "where"):
         schema["properties"][key] = {
             "description": texts()[f"SpecFile.{key}"],

@@ -40,7 +40,7 @@ def rows_of(
         publication = require_publication(settings, as_of)
         check_tables(question, publication)
         if reveal is None:
-            return answer(question, settings, publication, _Masks(settings))
+            return answer(question, settings, publication, ReaderMasks(settings))
         from jobs.report.reveals import record_reveal
 
         entry = record_reveal(settings, reveal.strip(), publication, question.tables)
@@ -50,13 +50,14 @@ def rows_of(
         raise UsageError(f"the SQL failed: {str(wrong).splitlines()[0]}") from None
 
 
-class _Masks:
+class ReaderMasks:
     """What readers see masked, by the written contracts and, for tags of a site's own, by those of its workspace."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def __call__(self, table: str, columns: Iterable[str]) -> frozenset[str]:
+        """Give which of the columns of a table are masked."""
         # Here, since a statement without tables needs no contract.
         from lakehouse.contracts.reading import contract, contract_names, masked_columns
 

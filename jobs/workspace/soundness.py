@@ -67,7 +67,7 @@ def _check_audiences(settings: Settings, findings: LakeFindings, *, deep: bool) 
         if not deep:
             return
         with open_publication(settings) as desk:
-            findings.counts["runs of segments"], faults = equation_faults(desk)
+            findings.counts["runs of segments"], faults = equation_faults(desk, desk)
         findings.faults += faults
         for root in published_roots(settings):
             for verification in verify(root, keys=verification_keys(settings.workspace)):

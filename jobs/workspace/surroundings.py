@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def read_surroundings(settings: Settings, *, with_offers: bool = False) -> Surroundings:
     """Give the tags and destinations of a workspace as segments see them (no Spark, no JVM).
 
-    ``with_offers`` also those that the newest publication holds open; a night, which may bring others, looks by itself.
+    ``with_offers`` also the open offers and the names of events of the newest publication; a night, which may bring others,
+    looks by itself.
     """
     import delivery
     import tags
@@ -23,7 +24,21 @@ def read_surroundings(settings: Settings, *, with_offers: bool = False) -> Surro
     facts = read_tag_facts(settings.workspace, shipped=tags.REGISTRY)
     destinations = delivery.read_destinations(settings)
     ceilings = {name: place.ceiling for name, place in destinations.items()}
-    return Surroundings(facts, ceilings, _published_offers(settings) if with_offers else None)
+    if not with_offers:
+        return Surroundings(facts, ceilings)
+    return Surroundings(facts, ceilings, _published_offers(settings), _published_event_names(settings))
+
+
+def _published_event_names(settings: Settings) -> frozenset[str] | None:
+    """Give the names of all events of the newest publication; None where it has none or none was made."""
+    from lakehouse.query.published import newest_publication, open_publication
+
+    publication = newest_publication(settings)
+    if publication is None or "trusted.events" not in publication.tables:
+        return None
+    with open_publication(settings) as published:
+        rows = published.rows("SELECT DISTINCT event_name FROM trusted.events")
+    return frozenset(name for (name,) in rows) or None
 
 
 def _published_offers(settings: Settings) -> Offers | None:

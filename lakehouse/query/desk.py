@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from lakehouse.errors import StepFailed, disk_refusal, memory_refusal
 from lakehouse.query.files import escaped_pattern, open_delta, table_sql
@@ -79,7 +79,7 @@ class Desk:
         self._numbers = count(1)
         self._variables: set[str] = set()
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> Self:
         """Give the desk itself."""
         return self
 
@@ -147,6 +147,13 @@ class Desk:
         with file_errors():
             result = self.connection.execute(self.text(sql))
             return tuple(column[0] for column in result.description or ()), result.fetchall()
+
+    def records(self, sql: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
+        """Give the few rows of a query, each as its values by the names of the columns."""
+        with file_errors():
+            result = self.connection.execute(self.text(sql), parameters or [])
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def value(self, sql: str) -> Any:
         """Give the single value of a query."""
@@ -219,7 +226,8 @@ class Desk:
         return Relation(name, tuple(column[0] for column in description or ()))
 
     def _name(self, label: str) -> str:
-        return f"{label} {next(self._numbers)}"
+        # Without a point: a relation that is called like a table is none, and the table may not be there.
+        return f"{label.replace('.', ' ')} {next(self._numbers)}"
 
 
 @contextmanager

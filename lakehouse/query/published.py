@@ -12,10 +12,15 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import UsageError
-from lakehouse.query.desk import Desk, new_connection, newest_sql, open_scratch, table_folder
+from lakehouse.query.desk import Desk, new_connection, newest_sql, open_scratch, open_table, table_folder
+from lakehouse.query.words import identifier, identifiers, literal
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
 PUBLICATIONS = "ops.publications"
@@ -108,13 +113,38 @@ class Published(Desk):
 
     def relation(self, table: str, connection: object = None) -> str:
         """Give SQL that reads ``table`` at its published version; an unknown one raises with its nearest name."""
+        return newest_sql(self.settings, table, self.version(table))
+
+    def version(self, table: str) -> int:
+        """Give the published version of a table; an unknown one raises with its nearest name."""
         if table not in self.publication.tables:
             from lakehouse.settings.yaml_files import did_you_mean
 
             raise UsageError(
                 f"no published table is called '{table}'{did_you_mean(table, sorted(self.publication.tables))}"
             )
-        return newest_sql(self.settings, table, self.publication.tables[table])
+        return self.publication.tables[table]
+
+    def exists(self, table: str) -> bool:
+        """Tell whether the table is published."""
+        return table in self.publication.tables
+
+    def delta(self, table: str) -> DeltaTable:
+        """Give a table at its published version."""
+        return open_table(self.settings, table, self.version(table))
+
+    def read_arrow(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        *,
+        filters: list[tuple[str, str, Any]] | None = None,
+    ) -> pa.Table:
+        """Give the published rows of a table as an Arrow table; ``filters`` as ``deltalake`` takes them, all to hold."""
+        # By DuckDB rather than ``deltalake``'s own reader, which imports pandas.
+        conditions = [f"{identifier(name)} {sign} {literal(value)}" for name, sign, value in filters or ()]
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return self.arrow(f"SELECT {identifiers(columns) if columns else '*'} FROM {table}{where}")
 
     def sql(self, statement: str, parameters: list[Any] | None = None) -> DuckDBPyConnection:
         """Run a statement of a room, parsed for the tables it names; give the connection with its result."""

@@ -12,16 +12,23 @@ from datetime import date, timedelta
 
 from lakehouse.query.desk import Relation
 from lakehouse.query.words import spark_literal, spark_literals
-from segments.choosing.suppression import channel_sql, person_facts_sql, reason_sql
+from segments.choosing.leaves.parts import LeafParts, leaf_parts
+from segments.choosing.leaves.ranks import rank_sql
+from segments.choosing.suppression import PersonFactsSql, channel_sql, person_facts_sql, reason_sql
 from segments.language.checks import OFFER_TAG, all_leaves
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
+from segments.language.leaves.people import RankLeaf, SampleLeaf
 from segments.language.operators import comparison_sql, test_sql
 from segments.language.spec import Segment
+from vocabulary.buckets import salted_bucket_sql
+from vocabulary.contact_rules import lake_place, receipts_sql
 from vocabulary.policy import Policy
 
 LIST_VIEW = "segment_lists"
 TAG_TABLE = "tags.customer_tags"
 DAILY_TABLE = "tags.customer_tags_daily"
+MEMBERSHIPS = "identity.memberships"
+PERSONS_SQL = f"SELECT one_id, source, source_key FROM {MEMBERSHIPS} WHERE valid_to IS NULL"
 
 
 @dataclass(frozen=True)
@@ -48,33 +55,56 @@ def value_column(tag: str) -> str:
 
 
 def published_tags(segment: Segment) -> list[str]:
-    """Give the tags whose values a segment publishes or judges suitability by, sorted."""
+    """Give the tags whose values a segment publishes, judges suitability by or ranks contacts by, sorted."""
     tags = {c for c in segment.spec.publish.columns if c not in ("variant", "channel")}
-    return sorted(tags | ({OFFER_TAG} if segment.spec.offer else set()))
+    tags |= {OFFER_TAG} if segment.spec.offer else set()
+    value = segment.spec.contact.expected_value
+    return sorted(tags | ({value} if value else set()))
 
 
-def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, policy: Policy) -> LeafTable:
+def rank_leaves(segment: Segment) -> list[RankLeaf]:
+    """Give the leaves by which a segment ranks people."""
+    return [leaf for leaf in all_leaves(segment) if isinstance(leaf, RankLeaf)]
+
+
+def ranked_tags(segment: Segment) -> list[str]:
+    """Give the tags by whose values a segment ranks people, sorted."""
+    return sorted({leaf.tag for leaf in rank_leaves(segment)})
+
+
+def compile_leaf_table(
+    segments: Iterable[Segment], *, business_date: date, policy: Policy | None
+) -> LeafTable:
     """Give the Spark SQL of the leaf table of several segments.
 
     One row per OneID with a tag row; columns: ``one_id``, the facts suppression needs, ``leaf_…`` (boolean, null
-    is unknown) and ``value_<tag>``. Lists are read from the temporary view ``segment_lists``.
+    is unknown) and ``value_<tag>``. Lists are read from the temporary view ``segment_lists``. Without a policy the facts of
+    suppression are left out.
     """
     every = list(segments)
     leaves: dict[str, Leaf] = {leaf.column: leaf for s in every for leaf in all_leaves(s)}
     tag_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, TagLeaf)}
     event_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, EventLeaf)}
     list_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, ListLeaf)}
-    values = sorted({tag for s in every for tag in published_tags(s)})
+    more = leaf_parts(leaves.values(), business_date)
+    values = sorted({tag for s in every for tag in (*published_tags(s), *ranked_tags(s))})
     today = spark_literal(business_date)
-    facts = person_facts_sql(every, policy=policy, business_date=business_date)
-    parts = list(facts.parts)
-    joins, tables = list(facts.joins), list(facts.tables)
-    columns_of = dict(facts.columns_of)
+    facts = (
+        person_facts_sql(every, policy=policy, business_date=business_date)
+        if policy is not None
+        else _persons_alone(more, business_date)
+    )
+    parts = [*facts.parts, *more.parts]
+    joins, tables = [*facts.joins, *more.joins], [*facts.tables, *more.columns_of]
+    columns_of = {
+        table: tuple(sorted({*facts.columns_of.get(table, ()), *more.columns_of.get(table, ())}))
+        for table in dict.fromkeys([*facts.columns_of, *more.columns_of])
+    }
     if event_leaves:
         parts.append(_events_part(event_leaves, business_date))
         joins.append("LEFT JOIN event_counts ON event_counts.one_id = t.one_id")
         tables.append("trusted.events")
-        columns_of["trusted.events"] = tuple(sorted(event_leaves))
+        columns_of["trusted.events"] = tuple(sorted({*event_leaves, *columns_of.get("trusted.events", ())}))
     if list_leaves:
         parts.append(_lists_part(list_leaves))
         joins.append("LEFT JOIN list_members ON list_members.one_id = t.one_id")
@@ -83,13 +113,15 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
         parts.append(_snapshot_part(days, tags, business_date))
         joins.append(f"LEFT JOIN before_{days} ON before_{days}.one_id = t.one_id")
         tables.append(DAILY_TABLE)
-    columns_of[TAG_TABLE] = tuple(sorted([*tag_leaves, *(value_column(tag) for tag in values)]))
+    on_tags = [column for column, leaf in leaves.items() if leaf.tags and not isinstance(leaf, RankLeaf)]
+    columns_of[TAG_TABLE] = tuple(sorted([*on_tags, *(value_column(tag) for tag in values)]))
     columns = [
         "t.one_id",
         *facts.columns,
         *(f"{_tag_sql(leaf, today)} AS {column}" for column, leaf in sorted(tag_leaves.items())),
         *(f"{_event_sql(column, leaf)} AS {column}" for column, leaf in sorted(event_leaves.items())),
         *(f"coalesce(list_members.{column}, false) AS {column}" for column in sorted(list_leaves)),
+        *(f"{leaf_sql.answer} AS {column}" for column, leaf_sql in sorted(more.answers.items())),
         *(f"t.`{tag}` AS {value_column(tag)}" for tag in values),
     ]
     head = f"-- Leaf table of {', '.join(s.code + ' ' + s.version for s in every)} as of {business_date}\n"
@@ -102,6 +134,16 @@ def compile_leaf_table(segments: Iterable[Segment], *, business_date: date, poli
         + "\n".join(joins)
     )
     return LeafTable(text, tuple(dict.fromkeys([TAG_TABLE, *tables])), columns_of)
+
+
+def _persons_alone(more: LeafParts, business_date: date) -> PersonFactsSql:
+    """Give what leaves alone expect beside the tags: profiles with their OneIDs and, for receipts, the answers."""
+    parts = [f"persons AS (\n  {PERSONS_SQL})"]
+    tables = [MEMBERSHIPS, "identity.redirects"]
+    if more.needs_receipts:
+        parts.append(f"answers AS (\n  {receipts_sql(lake_place(business_date))})")
+        tables += ["trusted.receipts", "segments.recipients", "segments.deliveries"]
+    return PersonFactsSql(tuple(parts), (), (), tuple(tables), {})
 
 
 def _tag_sql(leaf: TagLeaf, today: str) -> str:
@@ -144,9 +186,10 @@ def _lists_part(leaves: dict[str, ListLeaf]) -> str:
         for column, leaf in sorted(leaves.items())
     )
     return (
-        "list_members AS (\n  SELECT coalesce(l.one_id, p.one_id) AS one_id,\n    "
+        "list_members AS (\n  SELECT coalesce(m.to_one_id, l.one_id, p.one_id) AS one_id,\n    "
         + flags
         + f"\n  FROM {LIST_VIEW} l LEFT JOIN persons p ON p.source = l.source AND p.source_key = l.source_key\n"
+        "  LEFT JOIN identity.redirects m ON m.from_one_id = l.one_id\n"
         "  WHERE coalesce(l.one_id, p.one_id) IS NOT NULL\n  GROUP BY 1)"
     )
 
@@ -170,16 +213,23 @@ def segment_sql(segment: Segment, *, business_date: date, policy: Policy) -> str
     leaf_table = compile_leaf_table([segment], business_date=business_date, policy=policy)
 
     def column_of(leaf: Leaf) -> str:
-        return (
-            f"one_id IN (SELECT one_id FROM members_{leaf.segment})"
-            if isinstance(leaf, SegmentLeaf)
-            else leaf.column
-        )
+        if isinstance(leaf, SegmentLeaf):
+            return f"(one_id IN (SELECT one_id FROM members_{leaf.segment}))"
+        if isinstance(leaf, SampleLeaf):
+            return f"({salted_bucket_sql(spark_literal(leaf.salt), 'one_id')} < {leaf.buckets})"
+        return leaf.column
 
+    rows = rank_sql(
+        rank_leaves(segment),
+        segment.base,
+        "leaf_table",
+        column_of,
+        lambda salt: f"sha2(concat({spark_literal(salt)}, '|', one_id), 256)",
+    )
     rule = logic_sql(segment.rule, column_of)
     candidate = {"include": "coalesce(answer, true)"}.get(segment.unknown, "answer")
     return (
         f"{leaf_table.sql};\n\n-- Rule and suppression, on the leaf table\nSELECT one_id,\n"
         f"  {reason_sql(segment)} AS reason,\n  {channel_sql(segment)} AS channel\n"
-        f"FROM (SELECT *, {rule} AS answer FROM leaf_table)\nWHERE {candidate}"
+        f"FROM (SELECT *, {rule} AS answer FROM {rows})\nWHERE {candidate}"
     )

@@ -1,13 +1,15 @@
 """From the leaf table to decisions: who is chosen, why not, in which control group or arm.
 
 Runs at a desk on the rows of the leaf table, by dependency level; one pass per segment over narrow columns.
-The order is fixed: rule → suppression → rollout → global control → local hold-out → arm.
+The order is fixed: rule → suppression → rollout → global control → local hold-out → arm → contact policy. The first part,
+up to the arm, is decided segment by segment (``place_segment``), contact policy for all segments of a night together
+(``segments.choosing.contact_policy``), and then each segment is concluded (``decide_segment``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -17,12 +19,17 @@ from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.hashing import frame_hash, text_hash
 from lakehouse.query.words import identifier, literal
 from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql
-from segments.choosing.compile import Leaves, published_tags, value_column
-from segments.choosing.suppression import REASONS, channel_sql, reason_sql
-from segments.language.checks import GIVEN_COLUMNS, all_leaves
-from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
+from segments.choosing.compile import Leaves, published_tags, rank_leaves, ranked_tags, value_column
+from segments.choosing.contacts import DecidedContacts
+from segments.choosing.leaves.ranks import hash_duckdb_sql, rank_cuts, rank_sql
+from segments.choosing.suppression import REASONS, channel_sql, reason_sql, ways_sql
+from segments.contacting.problem import REASONS as DROP_REASONS
+from segments.language.checks import GIVEN_COLUMNS, WINDOW_COLUMNS, all_leaves
+from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, logic_sql
+from segments.language.leaves.people import SampleLeaf
 from segments.language.spec import Segment
 from vocabulary.audience import Audience
+from vocabulary.buckets import bucket_duckdb_sql
 from vocabulary.contact_rules import allowed_column, opt_out_column, usable_column
 from vocabulary.policy import Policy
 from vocabulary.tag_facts import TagFacts
@@ -42,7 +49,28 @@ COMMON_FACTS = (
 
 
 # Places of those a segment counts as its members: they are contacted, or would be but for a group they are in.
-MEMBERS = "('TREATED', 'GLOBAL', 'LOCAL', 'CONTAMINATED')"
+# Who is DROPPED by contact policy stays in the arm.
+MEMBERS = "('TREATED', 'DROPPED', 'GLOBAL', 'LOCAL', 'CONTAMINATED')"
+IN_ARMS = ("TREATED", "DROPPED")
+
+
+@dataclass(frozen=True)
+class SegmentPlaces:
+    """What a segment decides alone, before contact policy. The relations are those of the night's desk."""
+
+    segment: Segment
+    candidates: Relation
+    """One row per candidate: one_id, reason, place, variant, channel, ways and the values that are published."""
+    members: Relation
+    """one_id of every member, for segments that name this one."""
+    parts: tuple[ArmSql, ...]
+    """The global control, the local one and the arms, as SQL over the candidates."""
+    answers: Relation
+    """The leaves of everybody, ranks included."""
+    unknown: int
+    """How many people have an unknown answer."""
+    cuts: dict[str, dict[str, Any]]
+    """Where each rank was cut, by the column of its leaf."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +81,12 @@ class SegmentDecision:
     audience: Audience
     candidates: Relation
     """One row per candidate: one_id, reason, place, variant, channel and the values that are published."""
-    members: Relation
-    """one_id of every member, for segments that name this one."""
     assignments: Relation
     """salt, one_id, bucket, arm, source of everybody who met a control group or experiment."""
+    cuts: dict[str, dict[str, Any]]
+    """Where each rank was cut, by the column of its leaf."""
+    contacts: DecidedContacts | None = None
+    """What contact policy decided, None where no rule of contact concerns the segment."""
 
     @property
     def run_id(self) -> str:
@@ -64,74 +94,115 @@ class SegmentDecision:
         return self.audience.run_id
 
 
-def decide_segment(
+@dataclass(frozen=True)
+class SegmentOutcome:
+    """What becomes of each candidate of a segment, contact policy included."""
+
+    candidates: Relation
+    """As ``SegmentDecision.candidates``."""
+    counts: dict[str, Any]
+    """As ``Audience.counts``."""
+
+
+def place_segment(
     desk: Desk,
     segment: Segment,
     *,
-    business_date: date,
     policy: Policy,
-    leaves: Leaves,
+    leaves: Relation,
     arms: Relation,
     members: Mapping[str, Relation],
-    tags: Mapping[str, TagFacts],
-    list_hashes: Mapping[str, tuple[int, str]],
     offer_risk: str | None,
-    hashes: dict[tuple[str, ...], dict[str, Any]] | None = None,
-) -> SegmentDecision:
-    """Decide one segment from the leaf table and the arms of earlier nights (salt, one_id, arm, arms).
+    everybody: Relation | None = None,
+) -> SegmentPlaces:
+    """Place the candidates of one segment by the leaf table and the arms of earlier nights (salt, one_id, arm, arms).
 
-    ``members`` holds the members (one_id) of every segment this one names. ``hashes`` keeps what was hashed of the leaf
-    table from one segment of a night to the next.
-
-    An unknown answer under ``unknown: error`` and a size outside ``guards.size`` raise ``GateStopped``.
+    ``members`` holds the members (one_id) of every segment this one names. ``leaves`` may hold only those who may be chosen where
+    ``everybody`` holds the answers of all people; a segment that ranks people needs all of them in ``leaves``.
     """
-    code = segment.code
-    people, unknown = _choose(desk, segment, offer_risk, leaves.rows, members)
-    if unknown and segment.unknown == "error":
-        raise GateStopped(
-            f"segment {code}: {unknown} people have an unknown answer and the bound is 0 (unknown: error); "
-            "nothing was published",
-            file=segment.file,
-            line=segment.line("unknown"),
-        )
+    people, answers, unknown, cuts = _choose(desk, segment, offer_risk, leaves, everybody or leaves, members)
     parts = (
         control_sql(segment.spec.holdout.global_group, policy, arms),
         control_sql(segment, policy, arms),
         arm_sql(segment, arms),
     )
     candidates = _place(desk, segment, people, *parts)
-    counts = _counts(desk, segment, candidates, policy, unknown)
-    _guard(segment, counts["published"])
-    inputs = _inputs(
-        desk, segment, leaves, candidates, members, list_hashes, hashes if hashes is not None else {}
+    return SegmentPlaces(
+        segment,
+        candidates,
+        desk.keep(f"members_{segment.code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
+        parts,
+        answers,
+        unknown,
+        cuts,
     )
+
+
+def segment_outcome(
+    desk: Desk, places: SegmentPlaces, policy: Policy, contacts: DecidedContacts | None
+) -> SegmentOutcome:
+    """Give what becomes of the candidates of a segment after contact policy, which may not concern it."""
+    candidates = places.candidates if contacts is None else contacts.applied_to(desk, places.candidates)
+    return SegmentOutcome(candidates, _counts(desk, places.segment, candidates, policy, places.unknown))
+
+
+def decide_segment(
+    desk: Desk,
+    places: SegmentPlaces,
+    *,
+    business_date: date,
+    policy: Policy,
+    leaves: Leaves,
+    members: Mapping[str, Relation],
+    tags: Mapping[str, TagFacts],
+    list_hashes: Mapping[str, tuple[int, str]],
+    contacts: DecidedContacts | None = None,
+    hashes: dict[tuple[str, ...], dict[str, Any]] | None = None,
+) -> SegmentDecision:
+    """Conclude one segment after contact policy.
+
+    ``hashes`` keeps what was hashed of the leaf table from one segment of a night to the next. What ``gate_refusal`` names is
+    raised.
+    """
+    segment = places.segment
+    outcome = segment_outcome(desk, places, policy, contacts)
+    refusal = gate_refusal(segment, outcome.counts)
+    if refusal is not None:
+        raise refusal
+    known_hashes = hashes if hashes is not None else {}
+    inputs = _inputs(desk, segment, leaves, places.candidates, members, list_hashes, known_hashes)
+    if contacts is not None:
+        inputs.append(_input("segments.contacts", contacts.decisions(desk)))
     return SegmentDecision(
         segment,
-        _audience(desk, segment, candidates, business_date, tags, counts, inputs),
-        candidates,
-        desk.keep(f"members_{code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
-        _assignments(desk, code, candidates, parts),
+        _audience(desk, segment, outcome, business_date, tags, inputs, is_timed=contacts is not None),
+        outcome.candidates,
+        _assignments(desk, segment.code, places.candidates, places.parts),
+        places.cuts,
+        contacts,
     )
 
 
 def _audience(
     desk: Desk,
     segment: Segment,
-    candidates: Relation,
+    outcome: SegmentOutcome,
     business_date: date,
     tags: Mapping[str, TagFacts],
-    counts: dict[str, Any],
     inputs: list[dict[str, Any]],
+    *,
+    is_timed: bool,
 ) -> Audience:
     publish = segment.spec.publish
-    columns = ["one_id", *(_column_sql(column) for column in publish.columns)]
+    names = [*publish.columns, *(WINDOW_COLUMNS if is_timed else ())]
+    columns = ["one_id", *(_column_sql(column) for column in names)]
     run_id = text_hash(
         "segment_run",
         segment.code,
         segment.version,
         business_date,
         segment.definition_hash,
-        _as_json({}),
+        _as_json(dict(segment.values)),
         _as_json(inputs),
     )[:24]
     return Audience(
@@ -145,15 +216,34 @@ def _audience(
         modes=tuple(publish.mode),
         file_format=publish.format,
         valid_hours=publish.valid_hours,
-        levels={column: tags[column].level if column in tags else "C1" for column in publish.columns},
-        counts=counts,
+        levels={column: tags[column].level if column in tags else "C1" for column in names},
+        counts=outcome.counts,
         tag_versions={tag: tags[tag].version for tag in _tags_of(segment) if tag in tags},
         inputs=inputs,
         people=desk.arrow(
-            f"SELECT {', '.join(columns)} FROM {candidates} WHERE place = 'TREATED' ORDER BY one_id"
+            f"SELECT {', '.join(columns)} FROM {outcome.candidates} WHERE place = 'TREATED' ORDER BY one_id"
         ),
         quiet_columns=tuple(publish.ignore_changes_of),
+        parameters=dict(segment.values),
     )
+
+
+def answer_columns(members: Mapping[str, Relation]) -> Callable[[Leaf], str]:
+    """Give what writes the answer of a leaf as SQL over the leaf table and the members of other segments."""
+
+    def column_of(leaf: Leaf) -> str:
+        if isinstance(leaf, SegmentLeaf):
+            return f"(one_id IN (SELECT one_id FROM {members[leaf.segment]}))"
+        if isinstance(leaf, SampleLeaf):
+            return f"({bucket_duckdb_sql(leaf.salt)} < {leaf.buckets})"
+        return leaf.column
+
+    return column_of
+
+
+def candidate_sql(segment: Segment, answer: str) -> str:
+    """Give the SQL of being chosen by an answer, which may be unknown."""
+    return f"coalesce({answer}, true)" if segment.unknown == "include" else answer
 
 
 def _choose(
@@ -161,29 +251,36 @@ def _choose(
     segment: Segment,
     offer_risk: str | None,
     leaves: Relation,
+    everybody: Relation,
     members: Mapping[str, Relation],
-) -> tuple[Relation, int]:
-    """Give the candidates (one_id, reason, channel, values), and how many answers were unknown."""
-
-    def column_of(leaf: Leaf) -> str:
-        if isinstance(leaf, SegmentLeaf):
-            return f"(one_id IN (SELECT one_id FROM {members[leaf.segment]}))"
-        return leaf.column
-
+) -> tuple[Relation, Relation, int, dict[str, dict[str, Any]]]:
+    """Give the candidates (one_id, reason, channel, ways, values), everybody's leaves with ranks, how many answers are unknown, cuts."""
+    column_of = answer_columns(members)
     answer = logic_sql(segment.rule, column_of)
-    candidate = "coalesce(answer, true)" if segment.unknown == "include" else "answer"
+    ranks = rank_leaves(segment)
+    cuts: dict[str, dict[str, Any]] = {}
+    if ranks:
+        sql = rank_sql(ranks, segment.base, str(everybody), column_of, hash_duckdb_sql)
+        leaves = everybody = desk.keep(f"ranked_{segment.code}", f"SELECT * FROM {sql}")
+        cuts = rank_cuts(desk, everybody, ranks, hash_duckdb_sql)
+    candidate = candidate_sql(segment, "answer")
     values = "".join(f", {value_column(tag)}" for tag in published_tags(segment))
     people = desk.keep(
         f"chosen_{segment.code}",
         f"SELECT one_id, {reason_sql(segment, offer_risk=offer_risk)} AS reason,\n"
-        f"  {channel_sql(segment)} AS channel{values}\n"
+        f"  {channel_sql(segment)} AS channel, {ways_sql(segment)} AS ways{values}\n"
         f"FROM (SELECT *, {answer} AS answer FROM {leaves}) WHERE {candidate}",
     )
-    return people, int(desk.value(f"SELECT count(*) FROM {leaves} WHERE ({answer}) IS NULL"))
+    unknown = int(desk.value(f"SELECT count(*) FROM {everybody} WHERE ({answer}) IS NULL"))
+    return people, everybody, unknown, cuts
 
 
 def _column_sql(column: str) -> str:
-    return column if column in GIVEN_COLUMNS else f"{value_column(column)} AS {identifier(column)}"
+    return (
+        column
+        if column in (*GIVEN_COLUMNS, *WINDOW_COLUMNS)
+        else f"{value_column(column)} AS {identifier(column)}"
+    )
 
 
 def _place(
@@ -215,20 +312,25 @@ def _counts(
     desk: Desk, segment: Segment, candidates: Relation, policy: Policy, unknown: int
 ) -> dict[str, Any]:
     """Give the numbers the manifest's equations are about."""
-    rows = desk.rows(f"SELECT place, reason, variant, count(*) FROM {candidates} GROUP BY ALL")
+    drop = "drop_reason" if "drop_reason" in candidates.columns else "NULL"
+    rows = desk.rows(
+        f"SELECT place, reason, variant, {drop} AS drop_reason, count(*) FROM {candidates} GROUP BY ALL"
+    )
 
     def total(**values: str) -> int:
-        names = ("place", "reason", "variant")
-        return sum(r[3] for r in rows if all(r[names.index(k)] == v for k, v in values.items()))
+        names = ("place", "reason", "variant", "drop_reason")
+        return sum(r[-1] for r in rows if all(r[names.index(k)] == v for k, v in values.items()))
 
-    number = sum(row[3] for row in rows)
+    number = sum(row[-1] for row in rows)
     suppressed = {reason: total(reason=reason) for reason in REASONS if total(reason=reason)}
     variants = {
-        v: total(place="TREATED", variant=v) for v in sorted({r[2] for r in rows if r[0] == "TREATED"})
+        v: sum(total(place=place, variant=v) for place in IN_ARMS)
+        for v in sorted({r[2] for r in rows if r[0] in IN_ARMS})
     }
+    dropped_by_contact = {r: total(drop_reason=r) for r in DROP_REASONS if total(drop_reason=r)}
     for arm in segment.spec.split.arms if segment.spec.split else ():
         variants.setdefault(arm, 0)
-    published = sum(variants.values())
+    published = sum(variants.values()) - sum(dropped_by_contact.values())
     required = policy.purpose(segment.spec.purpose).consent == "required"
     return {
         "candidates": number,
@@ -240,25 +342,35 @@ def _counts(
         "holdout_local": total(place="LOCAL"),
         "contaminated": total(place="CONTAMINATED"),
         "variants": dict(sorted(variants.items())),
-        "dropped_by_contact": {},
+        "dropped_by_contact": dropped_by_contact,
         "published": published,
         "consent": {"granted" if required else "not_refused": published},
     }
 
 
-def _guard(segment: Segment, published: int) -> None:
+def gate_refusal(segment: Segment, counts: Mapping[str, Any]) -> GateStopped | None:
+    """Give what stops a night with these counts of a segment, None where nothing does."""
+    code, unknown, published = segment.code, counts["unknown"], counts["published"]
+    if unknown and segment.unknown == "error":
+        return GateStopped(
+            f"segment {code}: {unknown} people have an unknown answer and the bound is 0 (unknown: error); "
+            "nothing was published",
+            file=segment.file,
+            line=segment.line("unknown"),
+        )
     size = segment.spec.guards.size
     for bound, limit, is_outside in (
         ("min", size.min, published < size.min),
         ("max", size.max, size.max is not None and published > size.max),
     ):
         if is_outside:
-            raise GateStopped(
-                f"segment {segment.code}: the audience has {published} people and guards.size.{bound} is {limit}; "
+            return GateStopped(
+                f"segment {code}: the audience has {published} people and guards.size.{bound} is {limit}; "
                 "nothing was published",
                 file=segment.file,
                 line=segment.line("guards", "size", bound),
             )
+    return None
 
 
 def _inputs(
@@ -310,11 +422,11 @@ def _columns_used(segment: Segment) -> set[str]:
     columns |= {allowed_column(purpose, channel, segment.days_of_use) for channel in channels} | {
         usable_column(c) for c in channels
     }
-    return columns | {value_column(tag) for tag in published_tags(segment)}
+    return columns | {value_column(tag) for tag in (*published_tags(segment), *ranked_tags(segment))}
 
 
 def _tags_of(segment: Segment) -> list[str]:
-    tags = {leaf.tag for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)}
+    tags = {tag for leaf in all_leaves(segment) for tag in leaf.tags}
     return sorted(tags | set(published_tags(segment)))
 
 

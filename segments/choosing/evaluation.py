@@ -9,30 +9,29 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import StepFailed
 from lakehouse.ledger.progress import show_progress
 from lakehouse.query.desk import Desk, Relation, open_alone
-from segments.choosing.compile import TAG_TABLE, compile_leaf_table, published_tags
-from segments.choosing.decide import SegmentDecision, decide_segment
-from segments.choosing.earlier import EarlierNights, read_earlier_nights
+from segments.choosing.compile import LeafTable, Leaves
+from segments.choosing.contact_policy import decide_contacts
+from segments.choosing.decide import SegmentDecision, SegmentPlaces, decide_segment, place_segment
+from segments.choosing.earlier import EarlierNights
+from segments.choosing.inputs import read_inputs, read_offers
 from segments.choosing.leaf_tables import Engine, make_leaf_table
 from segments.choosing.tables import (
     assignment_rows,
+    contact_rows,
     definition_rows,
+    loss_rows,
     member_rows,
     run_rows,
     suppression_rows,
 )
 from segments.language.catalogue import Catalogue, read_catalogue
-from segments.language.checks import SpecFinding, Surroundings, all_leaves, levels_of, refuse_findings
-from segments.language.conditions import ListLeaf, TagLeaf
-from segments.language.lists import StaticList, read_list
-from segments.language.offers import COLUMNS as OFFER_COLUMNS
-from segments.language.offers import TABLE as OFFERS_TABLE
-from segments.language.offers import Offers, offer_faults, open_offers
+from segments.language.checks import SpecFinding, Surroundings, levels_of, refuse_findings
+from segments.language.lists import StaticList
+from segments.language.offers import offer_faults
 from segments.language.spec import Segment
 from vocabulary.audience import Audience
 from vocabulary.policy import CONSENT_FILE, Policy
@@ -101,41 +100,48 @@ def _decide_all(
     lake: Lake, desk: Desk, catalogue: Catalogue, business_date: date, engine: Engine | None
 ) -> tuple[list[SegmentDecision], EarlierNights]:
     segments, policy = catalogue.segments, catalogue.site.policy
-    _refuse_missing_tags(lake, segments)
     _tell_unknown_age(policy, segments)
-    lists = _read_lists(lake.settings.workspace, segments)
-    offers = _open_offers(lake)
-    refuse_findings(
-        SpecFinding("E01", fault, segment.file, segment.line("offer"))
-        for segment, fault in offer_faults(segments, offers)
-    )
-    leaf_table = compile_leaf_table(segments, business_date=business_date, policy=policy)
-    leaves = make_leaf_table(lake, desk, leaf_table, lists, business_date, engine=engine)
-    earlier = read_earlier_nights(lake, desk, business_date)
-    list_hashes = {ref: (len(entry.holding(business_date)), entry.sha256) for ref, entry in lists.items()}
-    decisions: list[SegmentDecision] = []
+    _tell_parameters(segments)
+
+    def make_leaves(leaf_table: LeafTable, lists: dict[str, StaticList]) -> Leaves:
+        return make_leaf_table(lake, desk, leaf_table, lists, business_date, engine=engine)
+
+    inputs = read_inputs(lake, desk, segments, catalogue.site, business_date, make_leaves)
     members: dict[str, Relation] = {}
-    hashes: dict[tuple[str, ...], dict[str, Any]] = {}
+    every: list[SegmentPlaces] = []
     for level in levels_of(segments):
         for segment in level:
-            decision = decide_segment(
+            places = place_segment(
                 desk,
                 segment,
-                business_date=business_date,
                 policy=policy,
-                leaves=leaves,
-                arms=earlier.arms,
+                leaves=inputs.leaves.rows,
+                arms=inputs.earlier.arms,
                 members=members,
-                tags=catalogue.site.tags,
-                list_hashes=list_hashes,
-                offer_risk=offers[segment.spec.offer] if segment.spec.offer else None,
-                hashes=hashes,
+                offer_risk=inputs.offer_risk(segment),
             )
-            log.info("segment %s: %s", segment.code, decision.audience.counts)
-            members[segment.code] = decision.members
-            decisions.append(decision)
-            show_progress(len(decisions), len(segments), segment.code)
-    return sorted(decisions, key=lambda d: d.segment.code), earlier
+            members[segment.code] = places.members
+            every.append(places)
+            show_progress(len(every), len(segments), segment.code)
+    contacts = decide_contacts(lake, desk, every, catalogue.site.contact, business_date, is_logged=True)
+    hashes: dict[tuple[str, ...], dict[str, Any]] = {}
+    decisions = []
+    for places in sorted(every, key=lambda places: places.segment.code):
+        decision = decide_segment(
+            desk,
+            places,
+            business_date=business_date,
+            policy=policy,
+            leaves=inputs.leaves,
+            members=members,
+            tags=catalogue.site.tags,
+            list_hashes=inputs.list_hashes,
+            contacts=contacts.get(places.segment.code),
+            hashes=hashes,
+        )
+        log.info("segment %s: %s", places.segment.code, decision.audience.counts)
+        decisions.append(decision)
+    return decisions, inputs.earlier
 
 
 def _tell_unknown_age(policy: Policy, segments: Sequence[Segment]) -> None:
@@ -151,26 +157,13 @@ def _tell_unknown_age(policy: Policy, segments: Sequence[Segment]) -> None:
         )
 
 
-def _read_lists(workspace: Path, segments: Sequence[Segment]) -> dict[str, StaticList]:
-    leaves = {x.reference: x for s in segments for x in all_leaves(s) if isinstance(x, ListLeaf)}
-    return {reference: read_list(workspace, leaf) for reference, leaf in sorted(leaves.items())}
-
-
-def _refuse_missing_tags(lake: Lake, segments: Sequence[Segment]) -> None:
-    """Refuse a tag that is online in the registry but was never built, before Spark complains about a column."""
-    present = {f.name for f in lake.delta(TAG_TABLE).schema().fields}
+def _tell_parameters(segments: Sequence[Segment]) -> None:
+    """Log every value that differs from the default of its parameter."""
     for segment in segments:
-        leaf_tags = [(leaf.tag, leaf.line) for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)]
-        for tag, line in [
-            *leaf_tags,
-            *((tag, segment.line("publish", "columns")) for tag in published_tags(segment)),
-        ]:
-            if tag not in present:
-                raise StepFailed(
-                    f"tag '{tag}' is not in {TAG_TABLE} yet; build the tags first",
-                    file=segment.file,
-                    line=line,
-                )
+        for name, value in segment.values.items():
+            default = segment.spec.parameters[name].default
+            if value != default:
+                log.info("segment %s: parameter %s is %s, by default %s", segment.code, name, value, default)
 
 
 def offer_findings(lake: Lake, surroundings: Surroundings) -> list[SpecFinding]:
@@ -178,14 +171,8 @@ def offer_findings(lake: Lake, surroundings: Surroundings) -> list[SpecFinding]:
     catalogue = read_catalogue(lake.settings, surroundings, known_hashes={})
     return [
         SpecFinding("E01", fault, segment.file, segment.line("offer"))
-        for segment, fault in offer_faults(catalogue.segments, _open_offers(lake))
+        for segment, fault in offer_faults(catalogue.segments, read_offers(lake))
     ]
-
-
-def _open_offers(lake: Lake) -> Offers:
-    if not lake.exists(OFFERS_TABLE):
-        return {}
-    return open_offers(lake.read_arrow(OFFERS_TABLE, columns=OFFER_COLUMNS).to_pylist())
 
 
 def _write_tables(
@@ -197,6 +184,9 @@ def _write_tables(
     lake.replace_partition("segments.changes", changes, as_of=business_date)
     suppressions = suppression_rows(desk, decisions, business_date)
     lake.replace_partition("segments.suppressions", suppressions, as_of=business_date)
+    contacts, losses = contact_rows(desk, decisions, business_date), loss_rows(desk, decisions, business_date)
+    lake.replace_partition("segments.contacts", contacts, as_of=business_date)
+    lake.replace_partition("segments.contact_losses", losses, as_of=business_date)
     lake.extend_dictionary("segments.assignments", assignment_rows(desk, decisions, business_date))
     lake.extend_dictionary("segments.definitions", definition_rows(decisions))
     lake.replace_partition("segments.runs", run_rows(lake, decisions, business_date), as_of=business_date)

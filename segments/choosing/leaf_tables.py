@@ -12,16 +12,17 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lakehouse.query.desk import newest_sql
+from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.query.files import parquet_sql
 from lakehouse.session.parquet import parquet_frame
-from segments.choosing.compile import LIST_VIEW, LeafTable, Leaves
+from segments.choosing.compile import LIST_VIEW, MEMBERSHIPS, TAG_TABLE, LeafTable, Leaves
 from segments.language.lists import StaticList
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakehouse.query.desk import Desk, Relation
+    from lakehouse.query.reader import TableReader
     from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.segments")
@@ -45,14 +46,37 @@ def make_leaf_table(
     if engine is None:
         is_large = _input_bytes(lake, leaf_table) >= IN_PROCESS_BYTES
         engine = "spark" if lake.is_for_spark(is_large=is_large) else "duckdb"
-    entries = list_rows(lists, business_date)
     log.debug("leaf table of %d columns by %s", leaf_table.sql.count(" AS leaf_"), engine)
-    if engine == "spark":
-        with lake.exchange("segments") as folder:
-            rows = _by_spark(lake, desk, leaf_table, entries, folder)
-    else:
-        rows = _by_duckdb(lake, desk, leaf_table, entries)
+    if engine == "duckdb":
+        return leaves_by_duckdb(lake, desk, leaf_table, lists, business_date)
+    with lake.exchange("segments") as folder:
+        rows = _by_spark(lake, desk, leaf_table, list_rows(lists, business_date), folder)
     return Leaves(rows, leaf_table.columns_of)
+
+
+def leaves_by_duckdb(
+    reader: TableReader,
+    desk: Desk,
+    leaf_table: LeafTable,
+    lists: dict[str, StaticList],
+    business_date: date,
+    *,
+    people: Relation | None = None,
+) -> Leaves:
+    """Give the rows of the leaf table from the tables of a night or of a publication, inside this process.
+
+    With ``people`` (one_id) those rows alone.
+    """
+    relations = {LIST_VIEW: desk.lend(LIST_VIEW, list_rows(lists, business_date))}
+    if people is not None:
+        among = f"WHERE one_id IN (SELECT one_id FROM {people})"
+        rows_of_tags = f"SELECT * FROM ({contracted_sql(reader, desk, TAG_TABLE)}) {among}"
+        relations[TAG_TABLE] = desk.define(TAG_TABLE, rows_of_tags)
+        # Kept, so that the few of them are what the large tables are joined to.
+        profiles = f"SELECT one_id, source, source_key, valid_to FROM ({contracted_sql(reader, desk, MEMBERSHIPS)}) {among}"
+        relations[MEMBERSHIPS] = desk.keep(MEMBERSHIPS, profiles)
+    sql = duckdb_sql(reader, desk, leaf_table.sql, leaf_table.tables, relations)
+    return Leaves(desk.keep("leaf_table", sql), leaf_table.columns_of)
 
 
 def list_rows(lists: dict[str, StaticList], business_date: date) -> pa.Table:
@@ -80,20 +104,26 @@ def _by_spark(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table, 
     return desk.keep("leaf_table", parquet_sql(sorted((folder / "leaves").glob("*.parquet"))))
 
 
-def _by_duckdb(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table) -> Relation:
-    lists = {LIST_VIEW: desk.lend(LIST_VIEW, entries)}
-    return desk.keep("leaf_table", duckdb_sql(lake, desk, leaf_table.sql, leaf_table.tables, lists))
-
-
 def duckdb_sql(
-    lake: Lake, desk: Desk, sql: str, tables: Iterable[str], relations_by_name: Mapping[str, Relation]
+    reader: TableReader,
+    desk: Desk,
+    sql: str,
+    tables: Iterable[str],
+    relations_by_name: Mapping[str, Relation],
 ) -> str:
-    """Give Spark SQL over tables of the lake, as they are now, and over relations of a desk as SQL of that desk."""
+    """Give Spark SQL over tables, at the reader's versions, and over relations of a desk as SQL of that desk."""
+    relations = dict(relations_by_name)
+    for name in tables:
+        if name not in relations:
+            relations[name] = desk.define(name, contracted_sql(reader, desk, name))
+    return translated_sql(sql, relations)
+
+
+def translated_sql(sql: str, relations: Mapping[str, Relation]) -> str:
+    """Give Spark SQL as that of DuckDB; tables among the relations stand as these, others keep their names."""
     import sqlglot
     from sqlglot import exp
 
-    relations = {table: desk.define(table, newest_sql(lake.settings, table)) for table in tables}
-    relations |= relations_by_name
     query = sqlglot.parse_one(sql, read="spark")
     for table in list(query.find_all(exp.Table)):
         relation = relations.get(f"{table.db}.{table.name}" if table.db else table.name)
@@ -104,6 +134,9 @@ def duckdb_sql(
     for function in list(query.find_all(exp.Anonymous)):
         if function.name.lower() == "arrays_overlap":
             function.set("this", "list_has_any")
+    # Spark gives null for text that is no JSON, where DuckDB raises.
+    for path in list(query.find_all(exp.JSONExtractScalar)):
+        path.replace(exp.Case(ifs=[exp.If(this=exp.func("json_valid", path.this.copy()), true=path.copy())]))
     return query.sql(dialect="duckdb")
 
 

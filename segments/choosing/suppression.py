@@ -124,6 +124,16 @@ def channel_sql(segment: Segment) -> str:
     return f"CASE {cases} END"
 
 
+def ways_sql(segment: Segment) -> str:
+    """Give the SQL of the channels a person can be reached by, as bits: the first channel of the specification is 1."""
+    purpose, days = segment.spec.purpose, segment.days_of_use
+    bits = [
+        f"CASE WHEN {allowed_column(purpose, channel, days)} AND {usable_column(channel)} THEN {1 << number} ELSE 0 END"
+        for number, channel in enumerate(dict.fromkeys(segment.spec.contact.channels))
+    ]
+    return " + ".join(bits)
+
+
 def _customers_part(policy: Policy, today: str) -> str:
     return (
         "customer_facts AS (\n  SELECT p.one_id,\n"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lakehouse.query.desk import Desk, Relation
     from lakehouse.tables.lake import Lake
     from segments.choosing.earlier import EarlierNights
+    from vocabulary.audience import Audience
 
 _CONSENT_REASONS = ("OPT_OUT", "NO_CONSENT", "COMPLAINT")
 
@@ -34,7 +35,7 @@ def member_rows(
             "current_members",
             f"SELECT {keys}, p.one_id, p.variant,\n"
             "  CASE WHEN p.place IN ('GLOBAL', 'LOCAL') THEN p.place ELSE 'NONE' END AS holdout, p.channel,\n"
-            f"  coalesce(e.entered_on, {today}) AS entered_on\n"
+            f"  coalesce(e.entered_on, {today}) AS entered_on, p.place = 'DROPPED' AS is_dropped\n"
             f"FROM {decision.candidates} p LEFT JOIN {earlier.members} e ON e.code = {code} AND e.one_id = p.one_id\n"
             f"WHERE p.place IN {MEMBERS}",
         )
@@ -47,7 +48,7 @@ def member_rows(
 def _changes_sql(
     code: str, keys: str, current: Relation, candidates: Relation, earlier: EarlierNights
 ) -> str:
-    is_sent = "holdout = 'NONE' AND coalesce(variant, '') <> 'CONTAMINATED'"
+    is_sent = "holdout = 'NONE' AND coalesce(variant, '') <> 'CONTAMINATED' AND NOT is_dropped"
     return (
         f"WITH now AS (SELECT * FROM {current} WHERE {is_sent}),\n"
         f"before AS (SELECT * FROM {earlier.members} WHERE code = {code} AND {is_sent})\n"
@@ -55,11 +56,14 @@ def _changes_sql(
         "  CASE WHEN b.one_id IS NULL THEN 'ENTER' WHEN n.one_id IS NULL THEN 'EXIT' ELSE 'UPDATE' END AS op,\n"
         "  CASE WHEN b.one_id IS NULL THEN\n"
         f"      CASE WHEN n.one_id IN (SELECT to_one_id FROM {earlier.redirects} JOIN before x ON x.one_id = from_one_id)\n"
-        "        THEN 'merge' ELSE 'rule' END\n"
+        "        THEN 'merge'\n"
+        f"        WHEN n.one_id IN (SELECT one_id FROM {earlier.members} WHERE code = {code} AND is_dropped) THEN 'contact'\n"
+        "        ELSE 'rule' END\n"
         "    WHEN n.one_id IS NOT NULL THEN CASE WHEN n.variant IS DISTINCT FROM b.variant THEN 'variant' ELSE 'channel' END\n"
         f"    WHEN b.one_id IN (SELECT from_one_id FROM {earlier.redirects}) THEN 'merge'\n"
         f"    WHEN p.reason IN ({literals(_CONSENT_REASONS)}) THEN 'consent'\n"
         "    WHEN p.reason IS NOT NULL THEN 'suppression'\n"
+        "    WHEN p.place = 'DROPPED' THEN 'contact'\n"
         "    WHEN p.place = 'NOT_IN_ROLLOUT' THEN 'rollout'\n"
         "    WHEN p.place IN ('GLOBAL', 'LOCAL') THEN 'holdout'\n"
         "    WHEN p.place = 'CONTAMINATED' THEN 'merge' ELSE 'rule' END AS cause\n"
@@ -84,6 +88,38 @@ def suppression_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_
             )
         )
     return _together("segments.suppressions", parts)
+
+
+def contact_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
+    """Give the rows of ``segments.contacts``."""
+    parts = [
+        desk.arrow(
+            f"SELECT {literal(decision.segment.code)} AS code, {literal(business_date)} AS as_of, "
+            f"{literal(decision.run_id)} AS run_id, * FROM {decision.contacts.contacts} ORDER BY one_id"
+        )
+        for decision in decisions
+        if decision.contacts is not None
+    ]
+    return _together("segments.contacts", parts)
+
+
+def loss_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
+    """Give the rows of ``segments.contact_losses``; a winner of the night is told with its run."""
+    every = [decision for decision in decisions if decision.contacts is not None]
+    runs = " ".join(f"WHEN {literal(d.segment.code)} THEN {literal(d.run_id)}" for d in every)
+    parts = [
+        desk.arrow(
+            f"SELECT {literal(decision.segment.code)} AS code, {literal(business_date)} AS as_of, "
+            f"{literal(decision.run_id)} AS run_id, one_id, reason, rule,\n"
+            # Who won on an earlier night is told by the rule.
+            "  coalesce(winner, CASE WHEN winner_run_id IS NOT NULL THEN split_part(rule, ':', 2) END) AS winner,\n"
+            f"  coalesce(winner_run_id, CASE winner {runs} END) AS winner_run_id, margin\n"
+            f"FROM {decision.contacts.losses} ORDER BY one_id"
+        )
+        for decision in every
+        if decision.contacts is not None
+    ]
+    return _together("segments.contact_losses", parts)
 
 
 def assignment_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
@@ -131,13 +167,18 @@ def run_rows(lake: Lake, decisions: Iterable[SegmentDecision], business_date: da
                 "seq": 1 + newest.get(audience.code, 0),
                 "inputs": audience.inputs,
                 "tag_versions": [{"tag": t, "version": v} for t, v in sorted(audience.tag_versions.items())],
-                "params": "{}",
+                "params": _params(audience, cuts),
                 "counts": json.dumps(audience.counts, sort_keys=True),
                 "status": "evaluated",
             }
-            for audience in (decision.audience for decision in decisions)
+            for audience, cuts in ((decision.audience, decision.cuts) for decision in decisions)
         ],
     )
+
+
+def _params(audience: Audience, cuts: dict[str, dict[str, Any]]) -> str:
+    parts = {"parameters": dict(audience.parameters), "cuts": cuts}
+    return json.dumps({name: part for name, part in parts.items() if part}, sort_keys=True)
 
 
 def _rows(table: str, rows: list[dict[str, Any]]) -> pa.Table:

@@ -1,4 +1,7 @@
-"""How many people came into an audience and left it in a night, beside what its own nights before were like."""
+"""How many people came into an audience and left it in a night, beside what its own nights before were like.
+
+Who pauses because of contact policy has not left: caps let an audience take turns on purpose.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ WHERE holdout = 'NONE' AND variant IS DISTINCT FROM 'CONTAMINATED' GROUP BY ALL
 """
 _CHANGES = """
 SELECT code, as_of, count(*) FILTER (op = 'ENTER') AS entering, count(*) FILTER (op = 'EXIT') AS leaving
-FROM segments.changes GROUP BY ALL
+FROM segments.changes WHERE cause <> 'contact' GROUP BY ALL
 """
 
 

@@ -5,26 +5,35 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from lakehouse.contracts.contracted import contracted_sql
+
 if TYPE_CHECKING:
     from lakehouse.query.desk import Desk
+    from lakehouse.query.reader import TableReader
 
 _MEMBERS = """
 SELECT run_id, count(*) AS members,
   count(*) FILTER (holdout = 'NONE' AND variant IS DISTINCT FROM 'CONTAMINATED') AS in_arms
 FROM segments.members GROUP BY run_id
 """
+_LOST = "SELECT run_id, count(*) AS lost FROM ({}) GROUP BY run_id"
+_CONTACTS = "SELECT run_id, count(*) AS contacts FROM ({}) GROUP BY run_id"
 _SUPPRESSED = "SELECT run_id, count(*) AS suppressed FROM segments.suppressions GROUP BY run_id"
 
 
-def equation_faults(desk: Desk) -> tuple[int, list[str]]:
-    """Give the number of runs a desk knows, and one sentence for each equation that does not hold."""
+def equation_faults(reader: TableReader, desk: Desk) -> tuple[int, list[str]]:
+    """Give the number of runs a reader knows, and one sentence for each equation that does not hold; ``desk`` is over its tables."""
+    losses_of_run = _LOST.format(contracted_sql(reader, desk, "segments.contact_losses"))
+    contacts_of_run = _CONTACTS.format(contracted_sql(reader, desk, "segments.contacts"))
     runs = desk.rows(
-        "SELECT code, as_of, counts, coalesce(members, 0), coalesce(in_arms, 0), coalesce(suppressed, 0) "
+        "SELECT code, as_of, counts, coalesce(members, 0), coalesce(in_arms, 0), coalesce(suppressed, 0), "
+        "coalesce(lost, 0), contacts "
         f"FROM segments.runs LEFT JOIN ({_MEMBERS}) USING (run_id) LEFT JOIN ({_SUPPRESSED}) USING (run_id) "
+        f"LEFT JOIN ({losses_of_run}) USING (run_id) LEFT JOIN ({contacts_of_run}) USING (run_id) "
         "ORDER BY as_of, code"
     )
     faults = []
-    for code, as_of, text, members, in_arms, suppressed in runs:
+    for code, as_of, text, members, in_arms, suppressed, losses, contacts in runs:
         counts = json.loads(text)
         reasons, arms = sum(counts["suppressed_by_reason"].values()), sum(counts["variants"].values())
         out = sum(counts[n] for n in ("not_in_rollout", "control_global", "holdout_local", "contaminated"))
@@ -37,6 +46,9 @@ def equation_faults(desk: Desk) -> tuple[int, list[str]]:
              counts["eligible"] - counts["not_in_rollout"]),
             ("members in arms", in_arms, "in arms", arms),
             ("rows of segments.suppressions", suppressed, "suppressed", reasons),
+            ("rows of segments.contact_losses", losses, "dropped by contact", sum(counts["dropped_by_contact"].values())),
+            # A run that no rule of contact concerns has none of these rows.
+            *([("rows of segments.contacts", contacts, "published", counts["published"])] if contacts is not None else []),
         ]  # fmt: skip
         faults += [
             f"segments.runs: {code} of {as_of}: {name} is {value}, but {other_name} is {other}"

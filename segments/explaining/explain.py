@@ -5,17 +5,22 @@ Read from the publication of the business date. Restricted tags are shown as RES
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
+from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.errors import UsageError
 from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
-from lakehouse.settings.yaml_files import did_you_mean
 from lakehouse.texts import reason_text, text
+from segments.choosing.leaves.ranks import TIE_LENGTH
+from segments.choosing.person_leaves import one_person_sql
 from segments.language.catalogue import Catalogue, read_catalogue
 from segments.language.checks import Surroundings
 from segments.language.conditions import (
@@ -32,9 +37,11 @@ from segments.language.conditions import (
     decide,
     kleene_all,
 )
+from segments.language.leaves.people import RankLeaf, SampleLeaf
 from segments.language.lists import list_file, read_list
 from segments.language.operators import answer, compare_number
 from segments.language.spec import Segment
+from vocabulary.buckets import bucket
 
 RESTRICTED = "RESTRICTED"
 
@@ -47,6 +54,17 @@ class Line:
     text: str
     answer: Answer
     evidence: str = ""
+
+
+@dataclass(frozen=True)
+class ContactLoss:
+    """Why a member was not contacted: the rule, the segment and run that won, and by how much."""
+
+    reason: str
+    rule: str
+    winner: str | None
+    winner_run_id: str | None
+    margin: float | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +83,7 @@ class Explanation:
     holdout: str | None
     channel: str | None
     is_member: bool
+    loss: ContactLoss | None = None
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     redirected_from: int | None = None
     notes: list[str] = field(default_factory=list)
@@ -88,6 +107,8 @@ class Explanation:
             return text("outcome.control", holdout=self.holdout)
         if self.variant == "CONTAMINATED":
             return text("outcome.contaminated")
+        if self.loss is not None:
+            return text("outcome.not_contacted", reason=self.loss.reason)
         return text("outcome.published" if self.deliveries else "outcome.to_be_published")
 
 
@@ -105,17 +126,14 @@ def explain(
     published = open_publication(settings, business_date)
     day = published.publication.business_date
     catalogue = read_catalogue(settings, surroundings, known_hashes={})
-    segment = next((s for s in catalogue.segments if s.code == code), None)
-    if segment is None:
-        raise UsageError(
-            f"there is no segment '{code}'{did_you_mean(code, [s.code for s in catalogue.segments])}"
-        )
+    segment = catalogue.segment(code)
     person = _redirected(published, one_id)
     row = _tag_row(published, person)
     if row is None:
         raise UsageError(f"OneID {one_id} has no tags as of {day}: it is unknown, anonymous or retired")
     facts = _Facts(published, catalogue, segment, person, day, row)
     lines = list(_lines(segment, facts))
+    loss = _contact_loss(published, code, day, person)
     return Explanation(
         code=code,
         version=segment.version,
@@ -129,7 +147,8 @@ def explain(
         holdout=_one(published, "segments.members", "holdout", code, day, person),
         channel=_one(published, "segments.members", "channel", code, day, person),
         is_member=_one(published, "segments.members", "one_id", code, day, person) is not None,
-        deliveries=_deliveries(published, code, day, person),
+        loss=loss,
+        deliveries=_deliveries(published, code, day, person) if loss is None else [],
         redirected_from=one_id if person != one_id else None,
         notes=_notes(published, segment, day),
     )
@@ -159,9 +178,56 @@ class _Facts:
         if leaf.column not in self._known:
             kinds: dict[type[Leaf], Callable[[Any], tuple[Answer, str]]] = {
                 TagLeaf: self._tag, EventLeaf: self._event, ListLeaf: self._list, SegmentLeaf: self._segment,
+                SampleLeaf: self._sample, RankLeaf: self._rank,
             }  # fmt: skip
-            self._known[leaf.column] = kinds[type(leaf)](leaf)
+            self._known[leaf.column] = kinds.get(type(leaf), self._by_query)(leaf)
         return self._known[leaf.column]
+
+    def _by_query(self, leaf: Leaf) -> tuple[Answer, str]:
+        """Ask the leaf's own SQL, as the leaf table does, of this person alone."""
+        missing = [tag for tag in leaf.tags if tag not in self.tags]
+        if missing:
+            return None, "not in the tag table of that day"
+        sql = one_person_sql(leaf, self.one_id, self.day)
+        value, evidence = self.published.rows(sql)[0]
+        return value, self._evidence(leaf, "nothing" if evidence is None else str(evidence))
+
+    def _sample(self, leaf: SampleLeaf) -> tuple[Answer, str]:
+        number = bucket(leaf.salt, self.one_id)
+        return number < leaf.buckets, f"bucket {number} of those below {leaf.buckets}"
+
+    def _rank(self, leaf: RankLeaf) -> tuple[Answer, str]:
+        """Compare with the cut that the night recorded."""
+        in_base = (
+            decide(self.segment.base, self.answer)
+            if leaf.within == "base" and self.segment.base is not None
+            else True
+        )
+        if in_base is False:
+            return False, "not in the group that is ranked"
+        value = self.tags.get(leaf.tag)
+        if in_base is None or value is None:
+            return None, "null" if value is None else "it is unknown whether in the group that is ranked"
+        rows = self.published.rows(
+            "SELECT params FROM segments.runs WHERE code = ? AND as_of = ?", [self.segment.code, self.day]
+        )
+        limit_row = json.loads(rows[0][0]).get("cuts", {}).get(leaf.column) if rows else None
+        if limit_row is None:
+            return None, "no cut of that day is recorded"
+        if limit_row["value"] is None:
+            return False, "nobody was ranked"
+        limit = (
+            type(value).fromisoformat(limit_row["value"])
+            if isinstance(value, date)
+            else Decimal(limit_row["value"])
+        )
+        tie = sha256(f"{leaf.salt}|{self.one_id}".encode()).hexdigest()[:TIE_LENGTH]
+        is_in = value > limit or (value == limit and tie <= limit_row["tie"])
+        return is_in, f"{_text(value)}, the cut is {limit_row['value']} with {limit_row['people']} people"
+
+    def _evidence(self, leaf: Leaf, evidence: str) -> str:
+        facts = [self.catalogue.site.tags.get(tag) for tag in leaf.tags]
+        return RESTRICTED if any(fact is not None and fact.is_restricted for fact in facts) else evidence
 
     def _tag(self, leaf: TagLeaf) -> tuple[Answer, str]:
         fact = self.catalogue.site.tags.get(leaf.tag)
@@ -207,14 +273,16 @@ class _Facts:
         if not list_file(self.catalogue.site.workspace, leaf).is_file():
             return None, "the list is gone"
         entries = read_list(self.catalogue.site.workspace, leaf).holding(self.day)
+        earlier = self.published.rows(
+            "SELECT from_one_id FROM identity.redirects WHERE to_one_id = ?", [self.one_id]
+        )
         profiles = self.published.rows(
             "SELECT source, source_key FROM identity.memberships WHERE one_id = ? AND valid_to IS NULL",
             [self.one_id],
         )
         list_profiles = {(e.source, e.source_key) for e in entries}
-        is_on_list = any(e.one_id == self.one_id for e in entries) or any(
-            tuple(p) in list_profiles for p in profiles
-        )
+        own = {self.one_id, *(row[0] for row in earlier)}
+        is_on_list = any(e.one_id in own for e in entries) or any(tuple(p) in list_profiles for p in profiles)
         return is_on_list, "on the list" if is_on_list else "not on the list"
 
     def _segment(self, leaf: SegmentLeaf) -> tuple[Answer, str]:
@@ -238,7 +306,7 @@ def _lines(segment: Segment, facts: _Facts) -> list[Line]:
             lines.append(Line(depth, "not", result))
             add(node.part, depth + 1)
         else:
-            text = _leaf_text(node)
+            text = leaf_text(node)
             if node.include_unknown is not None:
                 text += f" (unknown counts as {str(node.include_unknown).lower()})"
             lines.append(Line(depth, text, facts.answer(node), facts.look_up(node)[1]))
@@ -255,7 +323,8 @@ def _lines(segment: Segment, facts: _Facts) -> list[Line]:
     return lines
 
 
-def _leaf_text(leaf: Leaf) -> str:
+def leaf_text(leaf: Leaf) -> str:
+    """Give a leaf as people read it."""
     if isinstance(leaf, TagLeaf):
         tests = ", ".join(f"{t.operator} {_text(t.operand)}" for t in leaf.tests)
         return f"tag {leaf.tag}: {tests}"
@@ -264,7 +333,22 @@ def _leaf_text(leaf: Leaf) -> str:
         return f"event {' or '.join(leaf.names)}: count {count} within {leaf.within_days} days"
     if isinstance(leaf, ListLeaf):
         return f"list {leaf.reference}"
-    return f"segment {getattr(leaf, 'segment', '')}"
+    if isinstance(leaf, SegmentLeaf):
+        return f"segment {leaf.segment}"
+    ((word, body),) = leaf.normal().items()
+    return f"{word} {_plain_text(body)}"
+
+
+def _plain_text(body: Any) -> str:
+    """Give a part of a leaf's normal form on one line, without what is empty."""
+    if isinstance(body, dict):
+        entries = (
+            (key, value) for key, value in body.items() if key != "definite" and value not in ({}, None)
+        )
+        return ", ".join(f"{key} {_plain_text(value)}" for key, value in entries)
+    if isinstance(body, list):
+        return "[" + ", ".join(_plain_text(part) for part in body) + "]"
+    return _text(body)
 
 
 def _text(value: Any) -> str:
@@ -290,6 +374,16 @@ def _one(published: Published, table: str, column: str, code: str, day: date, on
         f"SELECT {column} FROM {table} WHERE code = ? AND as_of = ? AND one_id = ?", [code, day, one_id]
     )
     return rows[0][0] if rows else None
+
+
+def _contact_loss(published: Published, code: str, day: date, one_id: int) -> ContactLoss | None:
+    losses = contracted_sql(published, published, "segments.contact_losses")
+    rows = published.rows(
+        f"SELECT reason, rule, winner, winner_run_id, margin FROM ({losses})"
+        " WHERE code = ? AND as_of = ? AND one_id = ?",
+        [code, day, one_id],
+    )
+    return ContactLoss(*rows[0]) if rows else None
 
 
 def _deliveries(published: Published, code: str, day: date, one_id: int) -> list[dict[str, Any]]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.query.desk import open_table
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
+from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
-from segments.language.spec import Segment, read_segments
+from segments.language.contact import ContactRules, contact_policy_file, read_contact_rules
+from segments.language.spec import Segment, read_every_segment, read_segment, segment_file
 from vocabulary.policy import read_policy
 
 
@@ -18,10 +21,22 @@ class Catalogue:
 
     segments: list[Segment]
     site: Site
+    faults: tuple[SettingsInvalid, ...] = ()
+    """The first fault of each file that cannot be read."""
 
     def findings(self) -> list[SpecFinding]:
-        """Give every finding over all specifications."""
-        return check_segments(self.segments, self.site)
+        """Give every finding over all specifications, those that cannot be read included."""
+        return check_segments(self.segments, self.site, self.faults)
+
+    def segment(self, code: str) -> Segment:
+        """Give one segment, whatever is wrong with the others; its own fault, or an unknown code, raises."""
+        for segment in self.segments:
+            if segment.code == code:
+                return segment
+        file = segment_file(self.site.workspace, code)
+        if file.is_file():
+            return read_segment(file)
+        raise UsageError(f"there is no segment '{code}'{did_you_mean(code, [s.code for s in self.segments])}")
 
 
 def read_catalogue(
@@ -32,6 +47,11 @@ def read_catalogue(
     ``known_hashes`` are the definitions already used, by (code, version); by default those last published.
     """
     workspace = settings.workspace
+    segments, faults = read_every_segment(workspace)
+    try:
+        contact = read_contact_rules(workspace)
+    except SettingsInvalid as fault:
+        contact, faults = ContactRules(file=contact_policy_file(workspace)), [*faults, fault]
     site = Site(
         workspace=workspace,
         tags=surroundings.tags,
@@ -39,8 +59,10 @@ def read_catalogue(
         policy=read_policy(workspace),
         known_hashes=published_hashes(settings) if known_hashes is None else known_hashes,
         offers=surroundings.offers,
+        event_names=surroundings.event_names,
+        contact=contact,
     )
-    return Catalogue(read_segments(workspace), site)
+    return Catalogue(segments, site, tuple(faults))
 
 
 def published_hashes(settings: Settings) -> dict[tuple[str, str], str]:

@@ -1,30 +1,50 @@
 """Checks of specifications before any data is read: every finding names code, file, line and a hint.
 
-E01 unknown tag, list, segment or version · E02 value outside the domain · E03 operator or type mismatch ·
-E04 cycle · E05 tag not online · E06 purpose not allowed · E07 level above the destination's ceiling ·
-E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer ·
-E13 negation of a nullable tag without a stated policy · E16 changed definition under an old version.
+E00 a file that cannot be read · E01 unknown tag, list, segment, offer, event or version · E02 value outside the domain ·
+E03 operator or type mismatch · E04 cycle · E05 tag not online · E06 purpose not allowed · E07 level above the destination's
+ceiling · E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer · E12 rules of contact that
+contradict · E13 negation of a nullable tag without a stated policy · E14 a condition that is never or always true · E16 changed
+definition under an old version. Codes that begin with W are warnings: they stop nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean
-from segments.language.conditions import EventLeaf, Leaf, ListLeaf, Node, SegmentLeaf, TagLeaf, leaves
+from segments.language.conditions import (
+    ANY_VERSION,
+    EventLeaf,
+    Leaf,
+    ListLeaf,
+    Node,
+    SegmentLeaf,
+    TagLeaf,
+    leaves,
+)
+from segments.language.contact import ContactRules
+from segments.language.contact_checks import contact_faults
+from segments.language.leaves.dates import DateLeaf
+from segments.language.leaves.expressions import ExpressionLeaf, type_faults
+from segments.language.leaves.people import RankLeaf
+from segments.language.leaves.rows import RowLeaf
+from segments.language.leaves.sequences import SequenceLeaf
 from segments.language.lists import known_lists, list_file
 from segments.language.offers import Offers, offer_fault
 from segments.language.operators import OPERATORS, Test, type_fault
+from segments.language.possible_answers import dead_conditions
 from segments.language.spec import Segment, version_matches
 from vocabulary.levels import LEVELS
 from vocabulary.policy import Policy
 from vocabulary.tag_facts import TagFacts
 
+WINDOW_COLUMNS = ("send_from", "send_until")
 GIVEN_COLUMNS = ("variant", "channel")
 OFFER_TAG = "max_sellable_risk"
 DAILY_DAYS_KEPT = 32
@@ -38,6 +58,11 @@ class SpecFinding:
     message: str
     file: Path
     line: int | None
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether it is said and stops nothing."""
+        return self.code.startswith("W")
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else str(self.file)
@@ -54,6 +79,8 @@ class Surroundings:
     """The destinations by name, each with the highest personal level it may receive."""
     offers: Offers | None = None
     """The open offers; None where they are not looked at, as before the first night."""
+    event_names: frozenset[str] | None = None
+    """The names of all events so far; None where they are not looked at."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +93,36 @@ class Site:
     policy: Policy
     known_hashes: Mapping[tuple[str, str], str]
     offers: Offers | None = None
+    event_names: frozenset[str] | None = None
+    contact: ContactRules = field(default_factory=ContactRules)
 
 
-def check_segments(segments: list[Segment], site: Site) -> list[SpecFinding]:
-    """Give every finding over all specifications of a workspace, in order of file and line."""
-    by_code = {segment.code: segment for segment in segments}
-    findings = [finding for segment in segments for finding in _check_one(segment, by_code, site)]
-    findings += _cycles(segments, by_code)
+def check_segments(
+    segments: list[Segment], site: Site, faults: Iterable[SettingsInvalid] = ()
+) -> list[SpecFinding]:
+    """Give every finding over all specifications of a workspace, in order of file and line.
+
+    ``faults`` are those of files that cannot be read; a segment that names such a file's is not blamed for it.
+    """
+    findings = [_unreadable(fault) for fault in faults]
+    files = (site.workspace / "segments").glob("*.yml")
+    by_code: dict[str, Segment | None] = {file.stem: None for file in files}
+    by_code |= {segment.code: segment for segment in segments}
+    for segment in segments:
+        own = list(_check_one(segment, by_code, site))
+        findings += own or _check_answers(segment, site)
+    findings += _cycles(segments)
     findings += _overlaps(segments)
+    of_contact = contact_faults(
+        by_code, site.contact, site.tags, lambda fact, segment: _is_usable(fact, segment, site)
+    )
+    findings += [SpecFinding(fault.code, fault.message, fault.file, fault.line) for fault in of_contact]
     return sorted(findings, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
 
 
 def refuse_findings(findings: Iterable[SpecFinding]) -> None:
     """Raise ``SettingsInvalid`` with the first finding and the number of further ones, if there is any."""
-    every = list(findings)
+    every = [finding for finding in findings if not finding.is_warning]
     if every:
         first = every[0]
         more = f" ({len(every) - 1} more; see `cdp segments check`)" if len(every) > 1 else ""
@@ -102,7 +145,27 @@ def levels_of(segments: list[Segment]) -> list[list[Segment]]:
     return levels
 
 
-def _check_one(segment: Segment, by_code: dict[str, Segment], site: Site) -> Iterator[SpecFinding]:
+def _unreadable(fault: SettingsInvalid) -> SpecFinding:
+    """Give the finding of a fault that was raised while a file was read; some name their code already."""
+    has_code = re.match(r"(E\d\d) (.*)", fault.message, re.DOTALL)
+    code, message = has_code.groups() if has_code else ("E00", fault.message)
+    return SpecFinding(code, message, Path(str(fault.file)), fault.line)
+
+
+def _check_answers(segment: Segment, site: Site) -> Iterator[SpecFinding]:
+    """Find what nobody, or everybody, meets; of a rule without other faults."""
+    parts = [*_chosen_parts(segment), *segment.exclude]
+    for dead in dead_conditions(parts, segment.rule, site.tags):
+        what = "the whole rule" if dead.node == segment.rule and dead.node not in parts else "the condition"
+        text = (
+            f"{what} is true of everybody whose values are known; to ask whether a value is known write is_null: false"
+            if dead.is_always_true
+            else f"{what} is true of nobody: its parts exclude each other"
+        )
+        yield _finding(segment, "E14", text, dead.line)
+
+
+def _check_one(segment: Segment, by_code: Mapping[str, Segment | None], site: Site) -> Iterator[SpecFinding]:
     parts = [(part, False) for part in _chosen_parts(segment)] + [(part, True) for part in segment.exclude]
     for part, excluding in parts:
         for leaf, denied in leaves(part, denied=excluding):
@@ -114,6 +177,10 @@ def _check_one(segment: Segment, by_code: dict[str, Segment], site: Site) -> Ite
                 yield from _check_nested(segment, leaf, by_code)
             elif isinstance(leaf, EventLeaf):
                 yield from _check_window(segment, leaf)
+                yield from _check_event_names(segment, leaf.names, leaf.line, site)
+            else:
+                yield from _check_further(segment, leaf, excluding and denied, by_code, site)
+                yield from _check_negation(segment, leaf, denied, site)
             if segment.spec.kind == "static" and not isinstance(leaf, ListLeaf):
                 yield _finding(
                     segment, "E03", "a static segment is made of lists only; use kind: dynamic", leaf.line
@@ -140,7 +207,7 @@ def _check_tag(
         )
         return
     yield from _check_wish(segment, f"tag '{leaf.tag}'", fact.version, leaf.version, leaf.line)
-    if fact.status not in ("online", "deprecated"):
+    if not _is_usable(fact, segment, site):
         yield _finding(segment, "E05", f"tag '{leaf.tag}' is {fact.status}, not online", leaf.line)
     if fact.level == "C3":
         yield _finding(segment, "E08", f"tag '{leaf.tag}' is C3; nothing of level C3 may be used", leaf.line)
@@ -204,8 +271,12 @@ def _check_list(segment: Segment, leaf: ListLeaf, site: Site) -> Iterator[SpecFi
         yield _finding(segment, "E01", f"there is no list '{leaf.reference}' ({file}){hint}", leaf.line)
 
 
-def _check_nested(segment: Segment, leaf: SegmentLeaf, by_code: dict[str, Segment]) -> Iterator[SpecFinding]:
+def _check_nested(
+    segment: Segment, leaf: SegmentLeaf, by_code: Mapping[str, Segment | None]
+) -> Iterator[SpecFinding]:
     other = by_code.get(leaf.segment)
+    if leaf.segment in by_code and other is None:
+        return  # its own file cannot be read, which is said there
     if other is None:
         hint = did_you_mean(leaf.segment, [code for code in by_code if code != segment.code])
         yield _finding(segment, "E01", f"there is no segment '{leaf.segment}'{hint}", leaf.line)
@@ -223,6 +294,77 @@ def _check_wish(
         return
     if not matches:
         yield _finding(segment, "E01", f"{what} has version {version}, which is not '{wish}'", line)
+
+
+def _check_further(
+    segment: Segment, leaf: Leaf, excluding: bool, by_code: Mapping[str, Segment | None], site: Site
+) -> Iterator[SpecFinding]:
+    """Check a leaf over rows, sequences, dates, people or an expression."""
+    for tag in leaf.tags:
+        version = leaf.version if isinstance(leaf, RankLeaf) else ANY_VERSION
+        yield from _check_tag(segment, TagLeaf(tag, (), version, line=leaf.line), False, excluding, site)
+    if isinstance(leaf, SequenceLeaf):
+        yield from _check_event_names(segment, leaf.names, leaf.line, site)
+    elif isinstance(leaf, RowLeaf):
+        operands = {match.column: match.tests[0].operand for match in leaf.matches}
+        if leaf.word == "event":
+            yield from _check_event_names(segment, operands["event_name"], leaf.line, site)
+        for code in operands.get("segment", []) if leaf.word == "receipt" else []:
+            if code not in by_code and code not in {code_used for code_used, _ in site.known_hashes}:
+                hint = did_you_mean(code, list(by_code))
+                yield _finding(segment, "E01", f"there is no segment '{code}'{hint}", leaf.line)
+    elif isinstance(leaf, RankLeaf):
+        yield from _check_rank(segment, leaf, site)
+    elif isinstance(leaf, DateLeaf) and isinstance(leaf.of, str) and leaf.of in site.tags:
+        fact = site.tags[leaf.of]
+        if leaf.every == "month" and not (fact.value_type == "number" and fact.is_whole):
+            text = f"'every: month' takes a tag that is a day of the month, and '{leaf.of}' is a {fact.value_type}"
+            yield _finding(segment, "E03", text, leaf.line)
+        elif leaf.every != "month" and fact.value_type != "date":
+            text = f"'date.of' takes a date, and tag '{leaf.of}' is a {fact.value_type}"
+            yield _finding(segment, "E03", text, leaf.line)
+    elif isinstance(leaf, ExpressionLeaf):
+        fault = type_faults(leaf, site.tags)
+        if fault:
+            yield _finding(segment, "E03", fault, leaf.line)
+
+
+def _check_rank(segment: Segment, leaf: RankLeaf, site: Site) -> Iterator[SpecFinding]:
+    fact = site.tags.get(leaf.tag)
+    if fact is not None and fact.value_type not in ("number", "date"):
+        text = f"'{leaf.tag}' is a {fact.value_type}; people are ranked by numbers and dates"
+        yield _finding(segment, "E03", text, leaf.line)
+    if fact is not None and fact.is_restricted:
+        text = f"tag '{leaf.tag}' may only exclude; a rank would show where it is cut"
+        yield _finding(segment, "E06", text, leaf.line)
+    if leaf.within == "base" and segment.base is None:
+        text = "'within: base' needs the segment's base; write within: all to rank everybody"
+        yield _finding(segment, "E03", text, leaf.line)
+    if segment.base is not None and any(leaf == other for other, _ in leaves(segment.base)):
+        yield _finding(segment, "E03", "a rank stands in where; the base is what it ranks", leaf.line)
+
+
+def _check_negation(segment: Segment, leaf: Leaf, denied: bool, site: Site) -> Iterator[SpecFinding]:
+    """Ask for what unknown means where a leaf is negated whose answer can be unknown."""
+    is_stated = segment.spec.unknown is not None or leaf.include_unknown is not None
+    nullable = any(site.tags[tag].is_nullable for tag in leaf.tags if tag in site.tags)
+    if denied and not is_stated and (nullable or leaf.can_be_unknown):
+        text = (
+            "the condition can be unknown and is negated here; say what unknown means with "
+            "'unknown: exclude|include|error' or 'include_unknown' on the condition"
+        )
+        yield _finding(segment, "E13", text, leaf.line)
+
+
+def _check_event_names(
+    segment: Segment, names: Iterable[str], line: int | None, site: Site
+) -> Iterator[SpecFinding]:
+    if site.event_names is None:
+        return
+    for name in names:
+        if name not in site.event_names:
+            hint = did_you_mean(name, sorted(site.event_names))
+            yield _finding(segment, "E01", f"no event was ever called '{name}'{hint}", line)
 
 
 def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[SpecFinding]:
@@ -254,12 +396,12 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
             yield _finding(
                 segment, "E06", f"column '{column}' may not be published for {segment.spec.purpose}", line
             )
-        elif fact.status not in ("online", "deprecated"):
+        elif not _is_usable(fact, segment, site):
             yield _finding(segment, "E05", f"column '{column}' is {fact.status}, not online", line)
         else:
             facts.append((fact, line))
     for position, column in enumerate(segment.spec.publish.ignore_changes_of):
-        if column not in segment.spec.publish.columns:
+        if column not in (*segment.spec.publish.columns, *WINDOW_COLUMNS):
             where = segment.line("publish", "ignore_changes_of", position)
             hint = did_you_mean(column, segment.spec.publish.columns)
             yield _finding(segment, "E01", f"'{column}' is not among the published columns{hint}", where)
@@ -287,13 +429,14 @@ def _check_version(segment: Segment, site: Site) -> Iterator[SpecFinding]:
 
 def _check_offer_tag(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     fact = site.tags.get(OFFER_TAG)
-    if fact is None or fact.status not in ("online", "deprecated"):
+    if fact is None or not _is_usable(fact, segment, site):
         text = f"an offer needs the tag '{OFFER_TAG}', which is not online"
         yield _finding(segment, "E05", text, segment.line("offer"))
 
 
-def _cycles(segments: list[Segment], by_code: dict[str, Segment]) -> Iterator[SpecFinding]:
+def _cycles(segments: list[Segment]) -> Iterator[SpecFinding]:
     """Report each circle once, at the segment of the circle that comes first in the alphabet."""
+    by_code = {segment.code: segment for segment in segments}
     reported: set[frozenset[str]] = set()
     for segment in sorted(segments, key=lambda s: s.code):
         circle = _circle(segment.code, by_code)
@@ -348,6 +491,12 @@ def all_leaves(segment: Segment) -> list[Leaf]:
 
 def _chosen_parts(segment: Segment) -> list[Node]:
     return [node for node in (segment.base, segment.where, *segment.include) if node is not None]
+
+
+def _is_usable(fact: TagFacts, segment: Segment, site: Site) -> bool:
+    """Tell whether a segment may use a tag: a deprecated one only in a version that is in use already."""
+    is_in_use = (segment.code, segment.version) in site.known_hashes
+    return fact.status == "online" or (fact.status == "deprecated" and is_in_use)
 
 
 def _outside(value: Any, fact: TagFacts) -> bool:

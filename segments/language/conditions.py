@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from segments.language.operators import Test
+from segments.language.operators import Test, normal_tests
 
 ANY_VERSION = "*"
 
@@ -29,6 +29,16 @@ class Leaf:
         raise NotImplementedError
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags whose values decide the answer."""
+        return ()
+
+    @property
+    def can_be_unknown(self) -> bool:
+        """Whether the answer can be unknown for another reason than that a tag is null."""
+        return False
+
+    @property
     def column(self) -> str:
         """The leaf's column in the leaf table: equal questions of different segments share one."""
         return "leaf_" + sha256(_canonical(self.normal()).encode()).hexdigest()[:10]
@@ -42,12 +52,16 @@ class TagLeaf(Leaf):
     tests: tuple[Test, ...]
     version: str = ANY_VERSION
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tag that is asked about."""
+        return (self.tag,)
+
     def normal(self) -> dict[str, Any]:
-        """Give tag and tests; members of lists are a set, so their order does not count."""
-        tests = {t.operator: _normal_operand(t) for t in self.tests}
+        """Give tag and tests."""
         return {
             "tag": self.tag,
-            **tests,
+            **normal_tests(self.tests),
             **({"version": self.version} if self.version != ANY_VERSION else {}),
         }
 
@@ -176,6 +190,15 @@ def logic_sql(node: Node, column_of: Callable[[Leaf], str]) -> str:
     return f"coalesce({column}, {'true' if node.include_unknown else 'false'})"
 
 
+def conjuncts(node: Node | None) -> Iterator[Node]:
+    """Give the conditions that must all hold, in the order of the file; None has none."""
+    if isinstance(node, All):
+        for part in node.parts:
+            yield from conjuncts(part)
+    elif node is not None:
+        yield node
+
+
 def leaves(node: Node, *, denied: bool = False) -> Iterator[tuple[Leaf, bool]]:
     """Give every leaf with whether it stands under an odd number of negations."""
     if isinstance(node, (All, Any_)):
@@ -201,12 +224,6 @@ def normal(node: Node) -> Any:
 def definition_hash(tree: Any) -> str:
     """Give the hash of a normal form (32 hexadecimal digits)."""
     return sha256(_canonical(tree).encode()).hexdigest()[:32]
-
-
-def _normal_operand(test: Test) -> Any:
-    if isinstance(test.operand, list) and test.operator != "between":
-        return sorted(test.operand, key=str)
-    return test.operand
 
 
 def _canonical(tree: Any) -> str:

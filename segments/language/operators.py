@@ -6,7 +6,7 @@ when the tag's value is null. ``answer`` is the reference the compiled SQL is te
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -46,6 +46,7 @@ OPERATORS: dict[str, Operator] = {
         Operator("contains_all", ("set",), "many"),
         Operator("is_null", _ALL, "flag"),
         Operator("days_ago", ("date",), "comparison"),
+        Operator("days_ahead", ("date",), "comparison"),
         Operator("changed_since", _ALL, "days"),
     )
 }
@@ -76,6 +77,16 @@ class Test:
         if kind in ("many", "range"):
             return list(self.operand)
         return [self.operand] if kind == "one" else []
+
+
+def normal_tests(tests: Iterable[Test]) -> dict[str, Any]:
+    """Give tests in their normal form: members of a list are a set, so their order does not count."""
+    return {
+        t.operator: sorted(t.operand, key=str)
+        if isinstance(t.operand, list) and t.operator != "between"
+        else t.operand
+        for t in tests
+    }
 
 
 def operand_fault(operator: str, operand: Any) -> str | None:
@@ -150,6 +161,8 @@ def answer(
         return None
     if name == "days_ago":
         return compare_number((business_date - value).days, operand)
+    if name == "days_ahead":
+        return compare_number((value - business_date).days, operand)
     if name in ("contains_any", "contains_all"):
         common = set(value) & set(operand)
         return bool(common) if name == "contains_any" else common == set(operand)
@@ -182,6 +195,8 @@ def test_sql(test: Test, column: str, *, business_date: str, before: str = "") -
         return f"CASE WHEN {before} IS NOT NULL THEN NOT ({column} <=> {before}.value) END"
     if name == "days_ago":
         return comparison_sql(f"datediff({business_date}, {column})", operand)
+    if name == "days_ahead":
+        return comparison_sql(f"datediff({column}, {business_date})", operand)
     if name == "contains_any":
         return f"arrays_overlap({column}, {_array(operand)})"
     if name == "contains_all":

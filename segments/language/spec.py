@@ -6,27 +6,31 @@ What the file may say later and cannot say yet is refused by name ("not supporte
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lakehouse.errors import SettingsInvalid
-from lakehouse.settings.yaml_files import line_of, load_yaml, parse_model
+from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_model, parse_yaml
+from lakehouse.settings.yaml_limits import yaml_text
 from segments.language.conditions import All, Any_, Node, Not, definition_hash, normal
+from segments.language.contact import Contact
+from segments.language.parameters import FILE as PARAMETER_FILE
+from segments.language.parameters import Parameter, Scalar, named_segments, parameter_values, with_values
 from segments.language.parsing import ConditionReader
+from segments.language.templates import joined_texts, merged_tree, parted_texts
 from vocabulary.audience import days_of_use
 from vocabulary.buckets import BUCKETS
-from vocabulary.policy import CHANNELS
 from vocabulary.registry import Owner
 
 DEFAULT_ARM = "DEFAULT"
 LATER_KEYS: dict[str, tuple[str, ...]] = {
-    "": ("goal", "content", "waves", "reentry", "approvals", "extends", "parameters"),
+    "": ("goal", "content", "waves", "reentry", "approvals"),
     "guards": ("change_vs_previous", "tag_psi"),
     "rollout": ("stage", "whitelist"),
-    "contact": ("channel_pick", "priority", "caps", "quiet"),
     "schedule": ("cron", "every"),
 }
 _CODE = r"^[a-z][a-z0-9_]*$"
@@ -97,12 +101,6 @@ class Split(_Strict):
         return self
 
 
-class Contact(_Strict):
-    """The channels this segment may use, best first; a person is given the first that is allowed and usable."""
-
-    channels: Annotated[list[Literal[CHANNELS]], Field(min_length=1)]  # type: ignore[valid-type]
-
-
 class Publish(_Strict):
     """Where the audience goes and what a row shows."""
 
@@ -122,7 +120,7 @@ class Publish(_Strict):
 
 
 class SpecFile(_Strict):
-    """A specification as written, without the trees of its rule."""
+    """A specification as own_tree, without the trees of its rule."""
 
     spec: Literal["segment/v1"]
     code: Annotated[str, Field(pattern=_CODE)]
@@ -146,6 +144,27 @@ class SpecFile(_Strict):
     contact: Contact
     offer: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*@\d+$")] | None = None
     publish: Publish
+    extends: str | None = None
+    parameters: dict[Annotated[str, Field(pattern=_CODE)], Parameter] = {}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The trees of a rule: (base and where, or an include) and no exclude."""
+
+    base: Node | None
+    where: Node | None
+    include: tuple[Node, ...]
+    exclude: tuple[Node, ...]
+
+    def normal(self) -> dict[str, Any]:
+        """Give the normal form of the trees; the order of conditions does not count."""
+        trees = {"base": self.base, "where": self.where}
+        return {
+            **{name: normal(node) if node is not None else None for name, node in trees.items()},
+            "include": sorted((normal(node) for node in self.include), key=str),
+            "exclude": sorted((normal(node) for node in self.exclude), key=str),
+        }
 
 
 @dataclass(frozen=True)
@@ -160,6 +179,10 @@ class Segment:
     where: Node | None
     include: tuple[Node, ...]
     exclude: tuple[Node, ...]
+    values: Mapping[str, Scalar] = field(default_factory=dict)
+    """The value of every parameter, which the trees hold already."""
+    definition_rule: dict[str, Any] | None = None
+    """The normal form of the rule with the default of every parameter, and what each of them decides."""
 
     @property
     def code(self) -> str:
@@ -206,19 +229,14 @@ class Segment:
                 "rollout",
                 "holdout",
                 "split",
-                "contact",
                 "offer",
                 "publish",
             },
         )
-        trees = {"base": self.base, "where": self.where}
-        return {
-            **choices,
-            "unknown": self.unknown,
-            **{name: normal(node) if node is not None else None for name, node in trees.items()},
-            "include": sorted((normal(node) for node in self.include), key=str),
-            "exclude": sorted((normal(node) for node in self.exclude), key=str),
-        }
+        # What a segment does not ask of its contacts is left out, so that a new rule changes no definition that has it not.
+        choices["contact"] = self.spec.contact.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        rule = self.definition_rule or Rule(self.base, self.where, self.include, self.exclude).normal()
+        return {**choices, "unknown": self.unknown, **rule}
 
     @property
     def days_of_use(self) -> int:
@@ -237,43 +255,133 @@ class Segment:
 
 def read_segment(file: Path) -> Segment:
     """Read one specification; the first fault raises ``SettingsInvalid`` with file and line."""
-    tree = load_yaml(file)
+    segment = parse_segment(yaml_text(file), file, file.parent.parent)
+    if segment.code != file.stem:
+        raise SettingsInvalid(
+            f"the code is '{segment.code}' but the file is named '{file.stem}'; make them equal",
+            file=file,
+            line=segment.line("code"),
+        )
+    return segment
+
+
+def read_version(text: str, file: Path, workspace: Path) -> Segment:
+    """Give a version from the text that is kept of it, with the template it had then; ``file`` is the name errors carry."""
+    own, template = parted_texts(text)
+    return parse_segment(own, file, workspace, template=template, is_in_use=False)
+
+
+def parse_segment(
+    text: str, file: Path, workspace: Path, *, template: str | None = None, is_in_use: bool = True
+) -> Segment:
+    """Give the segment that a text specifies, whatever its file is called; ``file`` is the name errors carry.
+
+    Templates and values of parameters are the workspace's; ``template`` is the text of another one, and values that do not fit a
+    version no longer in use are left out.
+    """
+    tree = parse_yaml(text, file=file)
     if not isinstance(tree, dict):
         raise SettingsInvalid("a segment is a mapping that begins with spec: segment/v1", file=file, line=1)
+    own_tree = tree
+    if "extends" in tree:
+        tree, template = merged_tree(tree, file, workspace, template)
+        text = joined_texts(text, str(tree["extends"]), template)
     _refuse_later(tree, file)
     spec = parse_model(SpecFile, tree, file=file)
-    if spec.code != file.stem:
-        raise SettingsInvalid(
-            f"the code is '{spec.code}' but the file is named '{file.stem}'; make them equal",
-            file=file,
-            line=line_of(tree, "code"),
-        )
+    values = (
+        parameter_values(spec.parameters, spec.code, workspace, is_in_use=is_in_use)
+        if spec.parameters
+        else {}
+    )
+    rule = _read_rule(tree, values, file)
+    if rule.base is None and rule.where is None and not rule.include:
+        raise SettingsInvalid("the segment chooses nobody; add base, where or include", file=file, line=1)
+    definition = _parametrised_definition(tree, spec.parameters, file) if spec.parameters else None
+    return Segment(
+        spec, file, text, own_tree, rule.base, rule.where, rule.include, rule.exclude, values, definition
+    )
+
+
+def _read_rule(tree: Any, values: Mapping[str, Scalar], file: Path) -> Rule:
     reader = ConditionReader(file)
 
+    def part(key: str) -> Any:
+        try:
+            return with_values(tree[key], values)
+        except KeyError as unknown:
+            name = str(unknown.args[0])
+            raise SettingsInvalid(
+                f"E01 there is no parameter '{name}'{did_you_mean(name, list(values))}",
+                file=file,
+                line=line_of(tree, key),
+            ) from None
+
+    def line(key: str) -> int | None:
+        """Give the line of a part; what only the template says stands where it is extended."""
+        own = line_of(tree, key)
+        return line_of(tree, "extends") if own == line_of(tree) and "extends" in tree else own
+
     def one(key: str) -> Node | None:
-        return reader.read(tree[key], line_of(tree, key)) if tree.get(key) is not None else None
+        return reader.read(part(key), line(key)) if tree.get(key) is not None else None
 
     def many(key: str) -> tuple[Node, ...]:
-        return reader.read_many(tree[key], line_of(tree, key)) if tree.get(key) else ()
+        return reader.read_many(part(key), line(key)) if tree.get(key) else ()
 
-    segment = Segment(
-        spec,
-        file,
-        file.read_text(encoding="utf-8"),
-        tree,
-        one("base"),
-        one("where"),
-        many("include"),
-        many("exclude"),
-    )
-    if segment.base is None and segment.where is None and not segment.include:
-        raise SettingsInvalid("the segment chooses nobody; add base, where or include", file=file, line=1)
-    return segment
+    return Rule(one("base"), one("where"), many("include"), many("exclude"))
+
+
+def _parametrised_definition(tree: Any, parameters: Mapping[str, Parameter], file: Path) -> dict[str, Any]:
+    """Give the rule with the defaults, and of each parameter its bounds and what the rule becomes by another value."""
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    rule = _read_rule(tree, defaults, file).normal()
+    bounds = {}
+    for name, parameter in parameters.items():
+        effect = None
+        if parameter.other is not None:
+            effect = definition_hash(_read_rule(tree, {**defaults, name: parameter.other}, file).normal())
+            if effect == definition_hash(rule):
+                raise SettingsInvalid(
+                    f"the rule does not use the parameter '{name}'; write ${name} where its value stands",
+                    file=file,
+                    line=line_of(tree, "parameters", name),
+                )
+        bounds[name] = {**parameter.model_dump(mode="json"), "effect": effect}
+    return {**rule, "parameters": bounds}
 
 
 def read_segments(workspace: Path) -> list[Segment]:
     """Read every ``segments/*.yml`` of the workspace, ordered by code; none is an empty list."""
     return [read_segment(file) for file in sorted((workspace / "segments").glob("*.yml"))]
+
+
+def segment_file(workspace: Path, code: str) -> Path:
+    """Give the file of a segment's specification."""
+    return workspace / "segments" / f"{code}.yml"
+
+
+def read_every_segment(workspace: Path) -> tuple[list[Segment], list[SettingsInvalid]]:
+    """Read every ``segments/*.yml``: the segments that can be read, ordered by code, and the first fault of each other file."""
+    segments, faults = [], []
+    for file in sorted((workspace / "segments").glob("*.yml")):
+        try:
+            segments.append(read_segment(file))
+        except SettingsInvalid as fault:
+            faults.append(fault)
+    try:
+        lines = named_segments(workspace)
+    except SettingsInvalid as fault:
+        return segments, [*faults, fault]
+    codes = {file.stem for file in (workspace / "segments").glob("*.yml")}
+    with_parameters = {segment.code for segment in segments if segment.values} | (
+        codes - {segment.code for segment in segments}
+    )
+    for code, line in lines.items():
+        if code not in with_parameters:
+            what = "has no parameters" if code in codes else "does not exist"
+            faults.append(
+                SettingsInvalid(f"the segment '{code}' {what}", file=workspace / PARAMETER_FILE, line=line)
+            )
+    return segments, faults
 
 
 def version_matches(version: str, wish: str) -> bool:

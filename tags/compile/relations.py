@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, plain
-
-Attribution = Literal["one_id", "profile", "account"]
+from vocabulary.relations import Attribution, attribution_of
 
 
 @dataclass(frozen=True)
@@ -40,20 +39,12 @@ def trusted_relation(name: str) -> TagSource:
     """Give the relation of a trusted table, read through ``stg_trusted__<table>``."""
     table = contract(name)
     columns = tuple(table.columns)
-    if "one_id" in columns:
-        attribution: Attribution | None = "one_id"
-    elif "source_key" in columns:
-        attribution = "profile"
-    elif "account_id" in columns:
-        attribution = "account"
-    else:
-        attribution = None
     return TagSource(
         name=name,
         model=f"stg_trusted__{table.table}",
         columns=columns,
         key=table.key,
-        attribution=attribution,
+        attribution=attribution_of(columns),
         event_date=table.event_date,
         levels={column.name: column.level for column in table.columns.values()},
     )
@@ -75,7 +66,7 @@ def model_relations(folders: list[Path]) -> dict[str, TagSource]:
                     model=model["name"],
                     columns=columns,
                     key=tuple(meta.get("key") or ()),
-                    attribution=_attribution(columns),
+                    attribution=attribution_of(columns),
                     event_date=meta.get("event_date"),
                     levels={},
                 )
@@ -93,14 +84,6 @@ def _models(file: Path) -> tuple[dict[str, Any], ...]:
             line=line_of(tree, "models"),
         )
     return tuple(plain(models or ()))
-
-
-def _attribution(columns: tuple[str, ...]) -> Attribution | None:
-    if "one_id" in columns:
-        return "one_id"
-    if {"source", "source_key"} <= set(columns):
-        return "profile"
-    return "account" if {"source", "account_id"} <= set(columns) else None
 
 
 class TagSources:

@@ -100,6 +100,26 @@ def test_a_night_ends_with_one_summary_that_agrees_with_what_was_delivered(bank,
     ).replace("https://matplotlib.org", "")
 
 
+def test_the_preview_of_every_segment_is_what_the_night_published(bank, first_night):
+    from jobs.workspace.surroundings import read_surroundings
+    from segments.explaining.preview import preview
+
+    published = open_publication(bank, D1)
+    runs = published.rows("SELECT code, counts FROM segments.runs")
+    assert {code for code, _ in runs} == {file.stem for file in (BANK / "segments").glob("*.yml")}
+    for code, counts in runs:
+        figures = preview(bank, read_surroundings(bank), code, D1, people=600)
+        sent = published.rows(
+            "SELECT one_id, variant, channel FROM segments.members WHERE code = ? AND holdout = 'NONE'"
+            " AND variant IS DISTINCT FROM 'CONTAMINATED'",
+            [code],
+        )
+        assert figures.counts == json.loads(counts), code
+        assert {(p["one_id"], p["variant"], p["channel"]) for p in figures.people} == set(sent), code
+        assert figures.funnel[-1].people == figures.counts["candidates"], code
+    assert sum(json.loads(counts)["published"] for _, counts in runs) > 50
+
+
 def test_no_personal_value_is_in_the_report_the_ledger_or_the_audiences(bank, first_night):
     lake_text = Path(first_night.summary["report"]).read_text(encoding="utf-8")
     published = open_publication(bank)

@@ -34,13 +34,7 @@ COUNTS = {
 @pytest.fixture(scope="module")
 def published_shop(tmp_path_factory):
     """A workspace with two published nights, each with the map and one audience that was delivered."""
-    folder = tmp_path_factory.mktemp("published") / "shop"
-    make_workspace(folder, "minimal")
-    (folder / "cdp.yml").write_text("generate_secrets: true\n")
-    (folder / "destinations.yml").write_text(
-        "destinations:\n  engine: {description: the engine, ceiling: C2}\n"
-    )
-    shutil.rmtree(folder / "segments", ignore_errors=True)
+    folder = make_shop(tmp_path_factory.mktemp("published") / "shop")
     for night in (MONDAY, TUESDAY):
         publish_night(load_settings(folder), night)
     return folder
@@ -52,7 +46,19 @@ def shop(published_shop, tmp_path):
     return load_settings(tmp_path / "shop")
 
 
-def publish_night(settings, night):
+def make_shop(folder):
+    """A workspace without segments, whose audiences are delivered to one destination."""
+    make_workspace(folder, "minimal")
+    (folder / "cdp.yml").write_text("generate_secrets: true\n")
+    (folder / "destinations.yml").write_text(
+        "destinations:\n  engine: {description: the engine, ceiling: C2}\n"
+    )
+    shutil.rmtree(folder / "segments", ignore_errors=True)
+    return folder
+
+
+def publish_night(settings, night, *, absent=()):
+    """Publish a night with the map and one audience; tables that are ``absent`` were not there yet."""
     run_id = f"r{night:%d}"
     audience = Audience(
         code="gold", version="1.0.0", definition_hash="d", purpose="marketing", run_id=run_id, as_of=night,
@@ -79,6 +85,8 @@ def publish_night(settings, night):
             lake.append_rows("segments.members", members)
             lake.append_rows("segments.suppressions", [out])
             delivery.release(lake, delivery.stage(lake, [audience], delivery.read_destinations(settings)))
+            for table in absent:
+                shutil.rmtree(lake.path(table))
             publish(lake, night, attempt.fingerprint, {"date": night.isoformat()})
 
 
@@ -116,6 +124,12 @@ def only(faults, *words):
 def test_a_sound_workspace_has_no_faults(shop, capsys):
     assert fsck(shop, capsys) == [] and fsck(shop, capsys, "--deep") == []
     assert [requirement.is_good for requirement in examine_lake(shop.workspace)] == [True]
+
+
+def test_a_publication_from_before_contact_policy_is_sound(tmp_path, capsys):
+    settings = load_settings(make_shop(tmp_path / "shop"))
+    publish_night(settings, MONDAY, absent=("segments.contacts", "segments.contact_losses"))
+    assert fsck(settings, capsys, "--deep") == []
 
 
 def test_a_missing_and_a_cut_file_are_seen_by_the_quick_check_and_by_the_doctor(shop, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from decimal import Decimal
 
@@ -29,6 +30,7 @@ tags:
   - {code: opened_on, value: {type: date}, null_rule: U, level: C1, purposes: [marketing], status: online, version: 1.0.0}
   - {code: grade, value: {type: string, domain: [L, M, H]}, null_rule: U, level: C2, purposes: [risk_only], status: online, version: 1.0.0}
   - {code: sketch, value: {type: int}, null_rule: U, level: C1, purposes: [marketing], status: draft, version: 1.0.0}
+  - {code: old_tier, value: {type: int}, null_rule: Z, level: C1, purposes: [marketing], status: deprecated, version: 1.0.0}
 """
 DESTINATIONS_YML = """\
 destinations:
@@ -94,9 +96,10 @@ def surroundings(settings) -> Surroundings:
     return Surroundings(facts, {name: place.ceiling for name, place in destinations.items()})
 
 
-def catalogue_of(settings, known_hashes=None):
-    """The specifications of a workspace with what they are checked against."""
-    return read_catalogue(settings, surroundings(settings), known_hashes=known_hashes or {})
+def catalogue_of(settings, known_hashes=None, **published):
+    """The specifications of a workspace with what they are checked against; ``published`` is what a publication adds."""
+    around = dataclasses.replace(surroundings(settings), **published)
+    return read_catalogue(settings, around, known_hashes=known_hashes or {})
 
 
 def publish(lake, day):
@@ -202,6 +205,48 @@ def fill(lake, rows: list[dict] | None = None) -> None:
         {"event_id": f"{n}-{day}", "source_key": f"c{n}", "event_name": "wealth_view", "channel": "APP",
          "occurred_at": at(f"2026-11-{day:02d}"), "occurred_on": dt.date(2026, 11, day)}
         for n, day in [(1, 18), (1, 12), (1, 11), (3, 5), (10, 17), (10, 19)]]))  # fmt: skip
+
+
+def fill_rows(lake) -> None:
+    """Add what leaves over rows ask about: accounts with holdings, balances and bookings, cards, purchases, answers."""
+    day = dt.date(2026, 11, 1)
+    lake.append("trusted.relationships", rows_of("trusted.relationships", [
+        {"relationship_type": "person_account", "from_source": "core", "from_key": f"c{n}", "to_source": "core", "to_key": f"a{n}",
+         "role": "owner", "valid_from": day} for n in (1, 2, 3, 5)]))  # fmt: skip
+    holdings = [
+        ("1", "a1", "wealth", "50.00", "5.0", dt.date(2026, 11, 20)), ("2", "a1", "fund", "20.00", None, None),
+        ("3", "a2", "wealth", "60.00", None, dt.date(2026, 11, 25)), ("4", "a3", "wealth", "10.00", "2.0", dt.date(2026, 11, 24)),
+        ("5", "a5", "wealth", "10.00", "9.0", dt.date(2026, 11, 10)),
+    ]  # fmt: skip
+    lake.append("trusted.holdings", rows_of("trusted.holdings", [
+        {"holding_id": h, "account_id": a, "product_class": c, "balance": Decimal(b), "quantity": Decimal(q) if q else None,
+         "matures_on": m, "currency": "CNY", "status": "active", "valid_from": day} for h, a, c, b, q, m in holdings]))  # fmt: skip
+    lake.append("trusted.balances", rows_of("trusted.balances", [
+        {"account_id": a, "product_class": "demand", "balance_on": dt.date(2026, 11, d), "balance": Decimal(b),
+         "balance_base": Decimal(b), "currency": "CNY"}
+        for a, d, b in (("a1", 10, "5.00"), ("a1", 12, "25.00"), ("a2", 3, "15.00"))]))  # fmt: skip
+    lake.append("trusted.cards", rows_of("trusted.cards", [
+        {"card_id": "k1", "source_key": None, "account_id": "a2", "card_type": "credit", "status": "ACTIVE", "currency": "CNY",
+         "valid_from": day}]))  # fmt: skip
+    lake.append("trusted.transactions", rows_of("trusted.transactions", [
+        {"transaction_id": "t1", "account_id": "a3", "transacted_on": dt.date(2026, 11, 12), "amount": Decimal(9), "currency": "CNY",
+         "direction": "credit", "amount_base": Decimal(9), "transaction_type": "PAYROLL", "initiator": "B"}]))  # fmt: skip
+    lake.append("trusted.events", rows_of("trusted.events", [
+        {"event_id": f"x{n}{minute}", "source_key": f"c{n}", "event_name": name, "channel": channel, "amount": amount and Decimal(amount),
+         "properties": properties, "occurred_at": at("2026-11-17") + dt.timedelta(minutes=minute), "occurred_on": dt.date(2026, 11, 17)}
+        for n, name, minute, channel, amount, properties in [
+            (2, "wealth_view", 0, "APP", None, '{"scene": "a", "price": 50, "vip": true}'), (2, "buy", 9, "APP", "20.00", None),
+            (3, "wealth_view", 0, "APP", "5.00", '{"scene": "b"}'), (4, "wealth_view", 0, "APP", "50.00", "no json"),
+            (4, "buy", 10, "APP", None, None), (4, "wealth_view", 20, "WEB", None, None), (5, "wealth_view", 1430, "APP", None, None),
+            (5, "buy", 1439, "APP", None, None)]]))  # fmt: skip
+    lake.append("segments.recipients", rows_of("segments.recipients", [
+        {"destination": "engine", "recipient_key": "key2", "one_id": 2, "since": day}]))  # fmt: skip
+    lake.append("segments.deliveries", rows_of("segments.deliveries", [
+        {"run_id": "old", "destination": "engine", "code": "rich", "as_of": day, "seq": 1, "attempt": 1, "status": "DELIVERED",
+         "accepted": 1, "rejected": 0, "manifest_sha256": "0"}]))  # fmt: skip
+    lake.append("trusted.receipts", rows_of("trusted.receipts", [
+        {"receipt_id": "r2", "run_id": "old", "destination": "engine", "recipient_key": "key2", "channel": "SMS", "status": "OPENED",
+         "event_at": at("2026-11-10"), "event_on": dt.date(2026, 11, 10)}]))  # fmt: skip
 
 
 def write_tags(lake, rows: list[dict], day: dt.date) -> None:

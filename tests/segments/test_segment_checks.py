@@ -7,14 +7,15 @@ import time
 import pytest
 from segment_bank import DESTINATIONS_YML, TAGS_YML, catalogue_of, spec
 
-from lakehouse.errors import SettingsInvalid
+from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.settings.settings import load_settings
+from segments.language.checks import refuse_findings
 from segments.language.spec import read_segment
 
 
 @pytest.fixture
 def findings_of(make_workspace):
-    def find(files: dict[str, str], known_hashes=None, others=None):
+    def find(files: dict[str, str], known_hashes=None, others=None, **published):
         texts = {f"segments/{code}.yml": text for code, text in files.items()}
         base = {
             "tags/test.yml": TAGS_YML,
@@ -22,7 +23,7 @@ def findings_of(make_workspace):
             "lists/friends@1.csv": "one_id\n1\n",
         }
         folder = make_workspace({**base, **texts, **(others or {})})
-        findings = catalogue_of(load_settings(folder), known_hashes).findings()
+        findings = catalogue_of(load_settings(folder), known_hashes, **published).findings()
         return [(f"{f.file.stem}:{f.line}", f.code, f.message) for f in findings]
 
     return find
@@ -44,9 +45,35 @@ FAULTS = [
     ("where: {tag: grade, eq: H}", 9, "E06", "may only exclude"),
     ("where: {tag: tier, eq: T1}\nexclude:\n  - {not: {tag: grade, eq: H, include_unknown: true}}", 11, "E06", "may only exclude"),
     ("where: {event: {name: login, within_days: 4000}}", 9, "E09", "events are kept 1096 days"),
+    ("where: {tag: old_tier, eq: 1}", 9, "E05", "is deprecated, not online"),
     ("where: {not: {tag: tier, eq: T1}}", 9, "E13", "can be null and is negated"),
     ("where: {tag: tier, ne: T1}", 9, "E13", "include_unknown"),
     ("where: {tag: tier, eq: T1}\nexclude: [{tag: days_left, lt: 3}]", 10, "E13", "'days_left' can be null"),
+    ("where: {tag: balance, top_n: 5}", 9, "E03", "'within: base' needs the segment's base"),
+    ("where: {tag: tier, top_n: 5, within: all}", 9, "E03", "people are ranked by numbers and dates"),
+    ("base: {tag: balance, top_n: 5, within: all}", 9, "E03", "the base is what it ranks"),
+    ("where: {tag: teir, top_n: 5, within: all}", 9, "E01", "no tag 'teir'"),
+    ("where: {tag: sketch, top_n: 5, within: all}", 9, "E05", "is draft"),
+    ("where: {not: {tag: days_left, top_n: 5, within: all}}", 9, "E13", "can be unknown and is negated"),
+    ("where: {not: {detail: {from: holdings, match: {quantity: {gte: 1}}}}}", 9, "E13", "can be unknown and is negated"),
+    ("where: {not: {sequence: {steps: [{name: a}], then_not: {name: b, for: 1d}}}}", 9, "E13", "can be unknown"),
+    ("where: {not: {date: {of: opened_on, days_ahead: {lte: 3}}}}", 9, "E13", "can be unknown"),
+    ("where: {date: {of: tier, days_ahead: {lte: 3}}}", 9, "E03", "'date.of' takes a date, and tag 'tier' is a category"),
+    ("where: {date: {of: opened_on, every: month, days_ahead: {lte: 3}}}", 9, "E03", "takes a tag that is a day of the month"),
+    ("where: {receipt: {status: OPENED, of: unknown}}", 9, "E01", "there is no segment 'unknown'"),
+    ("where: {expr: teir = 'T1'}", 9, "E01", "no tag 'teir'"),
+    ("where: {expr: grade = 'H'}", 9, "E06", "may only exclude"),
+    ("where: {expr: balance + 1}", 9, "E03", "an expression is a condition, and this one is a number"),
+    ("where: {expr: balance > tier}", 9, "E03", "a comparison meets a category and a number"),
+    ("where: {expr: tier > 'T1'}", 9, "E03", "a category is not compared by order"),
+    ("where: {expr: balance / days_left > 2}", 9, "E03", "two engines would not answer it alike"),
+    ("where: {expr: balance * days_left > 2}", 9, "E03", "* takes one number as written"),
+    ("where: {expr: not balance}", 9, "E03", "NOT takes a boolean"),
+    ("where: {expr: 'datediff(:business_date, tier) > 2'}", 9, "E03", "takes a date"),
+    ("where: {expr: interests = 'FUND'}", 9, "E03", "a comparison meets"),
+    ("where: {detail: {from: holdings, count: {gte: 3, lt: 2}}}", 9, "E14", "true of nobody"),
+    ("where:\n  all:\n    - {tag: balance, gte: 50}\n    - {tag: balance, lt: 40}", 11, "E14", "true of nobody"),
+    ("unknown: exclude\nwhere: {any: [{tag: tier, eq: T1}, {not: {tag: tier, eq: T1}}]}", 10, "E14", "true of everybody"),
 ]  # fmt: skip
 
 
@@ -67,10 +94,76 @@ def test_a_fault_is_named_with_its_line(findings_of, body, line, code, words):
         "where: {not: {not: {tag: tier, eq: T1}}}",
         "where: {tag: tier, eq: T1}\nexclude: [{tag: grade, eq: H, include_unknown: true}]",
         "where: {list: friends@1}",
+        "where: {not: {detail: {from: holdings, match: {product_class: wealth}}}}",
+        "where: {not: {sequence: {steps: [{name: a}, {name: b}], within: 1d}}}",
+        "base: {tag: tier, eq: T1}\nwhere: {tag: balance, top_percent: 30}",
+        "where: {expr: balance > 2 * days_left and size(interests) >= 1}",
+        "where: {receipt: {status: OPENED, of: x}}",
+        "where: {tag: tier, eq: T1}\nexclude: [{expr: grade = 'H', include_unknown: true}]",
+        "where: {any: [{sample: {percent: 5}}, {date: {of: opened_on, every: year, days_ahead: {lte: 7}}}]}",
     ],
 )
 def test_what_is_sound_is_not_complained_about(findings_of, body):
     assert findings_of({"x": spec("x", body)}) == []
+
+
+def test_a_deprecated_tag_may_go_on_in_a_version_that_is_in_use(findings_of, tmp_path):
+    text = spec("x", "where: {tag: old_tier, eq: 1}")
+    file = tmp_path / "x.yml"
+    file.write_text(text)
+    published = {("x", "1.0.0"): read_segment(file).definition_hash}
+    assert findings_of({"x": text}, published) == []
+    newer = text.replace("version: 1.0.0", "version: 1.1.0")
+    assert [code for _, code, _ in findings_of({"x": newer}, published)] == ["E05"]
+
+
+def test_a_file_that_cannot_be_read_hides_no_fault_of_another_and_is_not_said_to_be_absent(findings_of):
+    found = findings_of(
+        {
+            "a": spec("a", "where: {tag: teir, eq: T1}"),
+            "b": "spec: segment/v1\ncode: [\n",
+            "c": spec("c", "where: {segment: b}"),
+            "d": spec("d", "where: {tag: tier, in: T1}"),
+            "e": spec("e", "where: {tag: tier, eq: T1}\nwaves: []"),
+            "f": spec("f", "where: {tag: tier, eq: T9}"),
+        }
+    )
+    assert [(place, code) for place, code, _ in found] == [
+        ("a:9", "E01"), ("b:3", "E00"), ("d:9", "E03"), ("e:10", "E00"), ("f:9", "E02"),
+    ]  # fmt: skip
+
+
+def test_a_night_is_refused_by_the_first_fault_and_a_sound_segment_can_still_be_asked(make_workspace):
+    files = {"a": spec("a", "where: {tag: tier, eq: T1}"), "b": spec("b", "waves: []")}
+    texts = {f"segments/{code}.yml": text for code, text in files.items()}
+    settings = load_settings(
+        make_workspace({"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, **texts})
+    )
+    catalogue = catalogue_of(settings)
+    with pytest.raises(SettingsInvalid, match="E00 'waves' is not supported yet"):
+        refuse_findings(catalogue.findings())
+    assert catalogue.segment("a").code == "a"
+    with pytest.raises(SettingsInvalid, match="'waves' is not supported yet"):
+        catalogue.segment("b")
+    with pytest.raises(UsageError, match="there is no segment 'c'"):
+        catalogue.segment("c")
+
+
+def test_an_offer_and_an_event_that_nobody_knows_are_found(findings_of):
+    text = spec("x", "where: {event: {name: [login, logn], within_days: 7}}\noffer: OF1@1")
+    tags = TAGS_YML + (
+        "  - {code: max_sellable_risk, value: {type: string, domain: [R1, R2]}, null_rule: U, level: C1,"
+        " purposes: [marketing], status: online, version: 1.0.0}\n"
+    )
+    names, others = frozenset({"login"}), {"tags/test.yml": tags}
+    found = findings_of({"x": text}, others=others, event_names=names, offers={"OF2@1": "R1", "OF1@2": None})
+    assert [(place, code, message.split(";")[0]) for place, code, message in found] == [
+        ("x:9", "E01", "no event was ever called 'logn'"),
+        ("x:10", "E01", "there is no offer 'OF1@1'"),
+    ]
+    sound = {"event_names": names | {"logn"}, "offers": {"OF1@1": "R1"}}
+    assert findings_of({"x": text}, others=others, **sound) == []
+    assert findings_of({"x": text}, others=others) == [], "before the first night nothing is known of either"
 
 
 def test_a_circle_is_reported_once_with_its_way(findings_of):
@@ -120,9 +213,86 @@ def test_two_experiments_of_a_layer_may_not_overlap(findings_of):
 
 
 REFUSED = [
-    ("where: {sequence: {steps: []}}", 9, "'sequence' is not supported yet"),
-    ("where:\n  all:\n    - {tag: balance, top_percent: 30}", 11, "'top_percent' is not supported yet"),
-    ("where: {event: {name: a, within_days: 3, where: x}}", 9, "'event.where' is not supported yet"),
+    ("where: {sequence: {steps: []}}", 9, "'sequence.steps' takes a list of events"),
+    ("where: {sequence: {steps: [{name: a}]}}", 9, "a sequence of one step is an event"),
+    ("where: {sequence: {steps: [{name: a}, {name: b}]}}", 9, "'sequence.within' says how long"),
+    ("where: {sequence: {steps: [{name: a}, {name: b}], within: 3 days}}", 9, "like 30m, 12h or 3d"),
+    ("where: {sequence: {steps: [{name: a}], then_not: {name: b}}}", 9, "'then_not.for' says how long"),
+    (
+        "where: {sequence: {steps: [{name: a}, {name: b}], within: 3d, within_days: 4000}}",
+        9,
+        "E09 events are kept",
+    ),
+    ("where: {event: {name: a, within_days: 3, where: x}}", 9, "unknown key 'where'"),
+    ("where:\n  all:\n    - {tag: balance, top_percent: 130}", 11, "above 0 and below 100"),
+    ("where: {tag: balance, top_percent: 30, top_n: 3}", 9, "write one of them"),
+    ("where: {tag: balance, top_n: 0}", 9, "a number of people of at least 1"),
+    ("where: {tag: balance, top_n: 3, within: city}", 9, "'within' takes base, or all"),
+    ("where: {sample: {percent: 1.234}}", 9, "at most two decimals"),
+    ("where: {sample: {percent: 5, salt: 'a b'}}", 9, "a salt is made of"),
+    (
+        "where: {detail: {from: holdigs}}",
+        9,
+        "E01 'detail.from' knows no rows 'holdigs'; did you mean 'holdings'?",
+    ),
+    ("where: {detail: {from: account_controls}}", 9, "controls are no reason to choose anybody"),
+    (
+        "where: {detail: {from: holdings, match: {product_clas: wealth}}}",
+        9,
+        "E01 holdings has no column 'product_clas'",
+    ),
+    (
+        "where: {detail: {from: holdings, match: {product_class: welth}}}",
+        9,
+        "E02 product_class has no value 'welth'",
+    ),
+    (
+        "where: {detail: {from: holdings, match: {balance: {gte: much}}}}",
+        9,
+        "E03 balance: 'much' is not a number",
+    ),
+    ("where: {detail: {from: holdings, match: {balance: {like: 3}}}}", 9, "'balance' knows no 'like'"),
+    ("where: {detail: {from: holdings, match: {quantity: null}}}", 9, "write is_null: true"),
+    ("where: {detail: {from: holdings, within_days: 3}}", 9, "E03 the rows of holdings have no window"),
+    ("where: {detail: {from: balances, within_days: 3}}", 9, "the last known balance counts"),
+    ("where: {detail: {from: transactions, within_days: 9999}}", 9, "E09 transactions are kept"),
+    ("where: {detail: {from: holdings, sum: {of: product_class, gte: 3}}}", 9, "E03 'sum' adds numbers"),
+    ("where: {detail: {from: holdings, sum: {gte: 3}}}", 9, "takes a column and a comparison"),
+    (
+        "where: {detail: {from: holdings, count: {gte: 1}, sum: {of: balance, gte: 3}}}",
+        9,
+        "join two with all",
+    ),
+    (
+        "where: {detail: {from: customers, match: {full_name: Li}}}",
+        9,
+        "E08 the column full_name names or reaches a person",
+    ),
+    ("where: {event: {name: a, within_days: 3, match: {device_id: x}}}", 9, "E08 the column device_id"),
+    ("where: {event: {name: a, within_days: 3, properties: {'a b': x}}}", 9, "is no name of a property"),
+    ("where: {event: {name: a, within_days: 3, channel: [APP]}}", 9, "'event.channel' takes one text"),
+    ("where: {receipt: {within_days: 3}}", 9, "'receipt' needs the status"),
+    ("where: {receipt: {status: OPEND}}", 9, "E02 status has no value 'OPEND'; did you mean 'OPENED'?"),
+    ("where: {absence: {name: a, within_days: 9, seen_within_days: 9}}", 9, "E14 'absence.seen_within_days'"),
+    ("where: {date: {of: opened_on}}", 9, "E03 'days_ahead' takes a comparison"),
+    ("where: {date: {of: matures_on, from: holdings, days_ahead: {eq: 0}}}", 9, "first, last or next"),
+    (
+        "where: {date: {of: matures, from: holdings, pick: next, days_ahead: {eq: 0}}}",
+        9,
+        "E01 holdings has no date 'matures'",
+    ),
+    ("where: {date: {of: opened_on, pick: last, days_ahead: {eq: 0}}}", 9, "need 'from'"),
+    ("where: {date: {of: opened_on, every: week, days_ahead: {eq: 0}}}", 9, "takes month or year"),
+    (
+        "where: {date: {of: opened_on, days_ahead: {eq: 0}, calendar: exchange@1}}",
+        9,
+        "E01 there is no calendar 'exchange@1'",
+    ),
+    ("where: {expr: 3}", 9, "'expr' takes an expression"),
+    ("where: {expr: 1 = 1}", 9, "E14 the expression reads no tag"),
+    ("where: {expr: balance > rand()}", 9, "E03 the expression uses rand()"),
+    ("where: {expr: 'balance > (select 1)'}", 9, "E03 the expression"),
+    ("where: {expr: 'balance > :other'}", 9, "the only parameter of an expression is :business_date"),
     ("where: {tag: tier, eq: T1}\nwaves: []", 10, "'waves' is not supported yet"),
     ("where: {tag: tier, eq: T1}\nguards: {tag_psi: {max: 1}}", 10, "'guards.tag_psi' is not supported yet"),
     ("where: {tag: tier, eq: T1}\nrollout:\n  stage: small", 11, "'rollout.stage' is not supported yet"),

@@ -10,7 +10,7 @@ from lakehouse.errors import GateStopped
 from lakehouse.query.desk import open_scratch
 from lakehouse.settings.settings import load_settings
 from segments.choosing.compile import Leaves, compile_leaf_table, value_column
-from segments.choosing.decide import decide_segment
+from segments.choosing.decide import decide_segment, place_segment
 from vocabulary.buckets import bucket
 from vocabulary.policy import Policy
 
@@ -38,11 +38,14 @@ def decide(make_workspace):
         rows = pa.Table.from_pylist([person(n, facts, segment) for n, facts in people.items()])
         earlier = [dict(zip(ARMS.names, row, strict=True)) for row in arms]
         with open_scratch() as desk:
+            leaves = Leaves(desk.take("leaf_table", rows), compiled.columns_of)
+            places = place_segment(
+                desk, segment, policy=Policy(), leaves=leaves.rows,
+                arms=desk.take("arms", pa.Table.from_pylist(earlier, schema=ARMS)), members={}, offer_risk=None,
+            )  # fmt: skip
             decision = decide_segment(
-                desk, segment, business_date=D, policy=Policy(),
-                leaves=Leaves(desk.take("leaf_table", rows), compiled.columns_of),
-                arms=desk.take("arms", pa.Table.from_pylist(earlier, schema=ARMS)), members={},
-                tags=catalogue.site.tags, list_hashes={}, offer_risk=None,
+                desk, places, business_date=D, policy=Policy(), leaves=leaves, members={},
+                tags=catalogue.site.tags, list_hashes={},
             )  # fmt: skip
             candidates = desk.arrow(f"SELECT * FROM {decision.candidates} ORDER BY one_id").to_pylist()
         return decision.audience, candidates

@@ -45,7 +45,13 @@ def test_every_key_that_code_names_is_in_the_catalogue_and_every_key_is_named():
         for file in (ROOT / folder).rglob("*.py"):
             nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
             words |= {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    keys = {word for word in words if re.fullmatch(r"(hint|outcome|coverage|report|tag)\.[a-zA-Z]\w*", word)}
+    keys = {
+        word
+        for word in words
+        if re.fullmatch(
+            r"(hint|outcome|coverage|report|tag|preview|diff|profile|customer)\.[a-zA-Z]\w*", word
+        )
+    }
     assert len(keys) > 50 and keys - set(catalogue()) == set()
     # The other keys are put together of a place and a word.
     others = {key for key in catalogue() if not key.startswith(("reason.", "null_rule.", "hint."))} - keys

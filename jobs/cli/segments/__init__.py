@@ -1,4 +1,4 @@
-"""``cdp segments``: check, show, explain and verify segments and audiences. No JVM."""
+"""``cdp segments``: check, show, preview, explain and verify segments and audiences. No JVM."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli.options import complete_segments, format_option, newest_date_option, workspace_option
+from jobs.cli.segments.comparing import diff, overlap, profile
+from jobs.cli.segments.preview import preview
 
 if TYPE_CHECKING:
     from segments.explaining.explain import Explanation
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 
 @click.group("segments")
 def group() -> None:
-    """List segments, check their definitions, explain a person's case, verify published audiences."""
+    """List segments, check, preview and compare them, explain a person's case, verify published audiences."""
+
+
+for command in (preview, diff, overlap, profile):
+    group.add_command(command)
 
 
 @group.command("list")
@@ -58,21 +64,23 @@ def check(form: str, workspace: Path | None) -> int:
     from jobs.cli.printing import print_rows
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
+    from segments.explaining.publication_warnings import publication_warnings
     from segments.language.catalogue import read_catalogue
 
     settings = load_settings(workspace)
     catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
-    findings = catalogue.findings()
+    findings = [*catalogue.findings(), *publication_warnings(settings, catalogue)]
+    faulty_files = {finding.file for finding in findings if not finding.is_warning}
     if form != "table":
         print_rows(
             ("file", "line", "code", "message"), [(f.file, f.line, f.code, f.message) for f in findings], form
         )
-        return 2 if findings else 0
+        return 2 if faulty_files else 0
     for finding in findings:
         click.echo(str(finding), err=True)
-    faulty = len({finding.file for finding in findings})
-    click.echo(f"{len(catalogue.segments)} segments checked, {faulty} with faults")
-    return 2 if findings else 0
+    number = len(catalogue.segments) + len(catalogue.faults)
+    click.echo(f"{number} segments checked, {len(faulty_files)} with faults")
+    return 2 if faulty_files else 0
 
 
 @group.command("sql")
@@ -85,17 +93,12 @@ def show_sql(code: str, day: date | None, workspace: Path | None) -> None:
     from lakehouse.errors import UsageError
     from lakehouse.query.published import newest_publication
     from lakehouse.settings.settings import load_settings
-    from lakehouse.settings.yaml_files import did_you_mean
     from segments.choosing.compile import segment_sql
     from segments.language.catalogue import read_catalogue
 
     settings = load_settings(workspace)
     catalogue = read_catalogue(settings, read_surroundings(settings))
-    segment = next((s for s in catalogue.segments if s.code == code), None)
-    if segment is None:
-        raise UsageError(
-            f"there is no segment '{code}'{did_you_mean(code, [s.code for s in catalogue.segments])}"
-        )
+    segment = catalogue.segment(code)
     newest = newest_publication(settings)
     if day is None and newest is None:
         raise UsageError("nothing was published yet; say the business date with --date")
@@ -230,6 +233,14 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
         lines.append(
             f"arm: {explanation.variant or '-'}  control group: {explanation.holdout}  channel: {explanation.channel or '-'}"
         )
+    if explanation.loss:
+        loss = explanation.loss
+        winner = (
+            f"; {loss.winner} won" + (f" by {loss.margin:g}" if loss.margin is not None else "")
+            if loss.winner
+            else ""
+        )
+        lines.append(f"not contacted: {loss.reason} ({reason_text(loss.reason)}), by {loss.rule}{winner}")
     lines += [
         f"published: {delivery['destination']} run {delivery['run_id']} as {delivery['recipient_key']}"
         for delivery in explanation.deliveries

@@ -13,6 +13,7 @@ from segment_bank import (
     TAGS_YML,
     D,
     fill,
+    fill_rows,
     rows_of,
     spec,
     surroundings,
@@ -24,6 +25,7 @@ from lakehouse.errors import UsageError
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
+from segments.choosing.evaluation import evaluate
 from segments.explaining import explain as explaining
 from segments.language.spec import read_segment
 
@@ -157,6 +159,71 @@ def test_the_commands_answer_without_spark(settings):
     checked = call("check")
     assert checked.return_value == 2
     assert "rich.yml:12: E01 there is no tag 'teir'; did you mean 'tier'?" in checked.stderr
+
+
+ROWS = spec(
+    "rows",
+    """
+unknown: exclude
+base: {tag: tier, in: [T2, T3]}
+where:
+  any:
+    - {detail: {from: holdings, match: {product_class: wealth, quantity: {gte: 5}}, count: {gte: 1}}}
+    - {event: {name: wealth_view, within_days: 9, sum: {of: amount, gte: 3}}}
+    - {receipt: {status: OPENED, of: rich, within_days: 30}}
+    - {sequence: {steps: [{name: wealth_view}], then_not: {name: buy, for: 36h}}}
+    - {date: {of: matures_on, from: holdings, pick: next, days_ahead: {lte: 3}, calendar: exchange@1}}
+    - {expr: balance > 500}
+    - {tag: balance, top_n: 3, include_unknown: false}
+    - {sample: {percent: 50, salt: pilot}}
+exclude: [{expr: grade = 'H', include_unknown: false}]
+""",
+)
+
+
+def test_every_other_leaf_is_explained_as_the_night_answered_it(settings):
+    (settings.workspace / "segments" / "rows.yml").write_text(ROWS)
+    (settings.workspace / "calendars").mkdir()
+    (settings.workspace / "calendars" / "exchange@1.csv").write_text(
+        "day\n2026-11-18\n2026-11-20\n2026-11-23\n"
+    )
+    lake = open_lake(settings, contracts=tag_contracts())
+    fill_rows(lake)
+    evaluate(lake, D, surroundings(settings), engine="duckdb")
+    make_visible(lake, D, "again", {})
+    found = {n: explain(settings, "rows", n).lines[3:] for n in (1, 2, 5)}
+    assert [(x.text, x.answer, x.evidence) for x in found[1][1:-2]] == [
+        ("detail from trusted.holdings, match product_class eq wealth, quantity gte 5, count gte 1", True, "1"),
+        ("event from trusted.events, match event_name in [wealth_view], sum of amount, gte 3, within_days 9", None, "nothing"),
+        ("receipt from trusted.receipts, match status in [OPENED], segment in [rich],"
+         " count gte 1, within_days 30", False, "0"),
+        ("sequence steps [name [wealth_view]], within 0, then_not name [buy], for 129600, within_days 3", None,
+         "happened, what follows is open"),
+        ("date of from trusted.holdings, of matures_on, pick next, days_ahead lte 3, calendar exchange@1", True, "2026-11-20"),
+        ("expr balance > 500", True, "true"),
+        ("rank tag balance, top_n 3, within base, salt rank:rows (unknown counts as false)", True,
+         "900.00, the cut is 700.00 with 3 people"),
+        ("sample percent 50.0, salt pilot", True, "bucket 1105 of those below 5000"),
+    ]  # fmt: skip
+    assert [(x.answer, x.evidence) for x in found[2][1:-2]][:1] == [(None, "0 to 1")]
+    assert found[5][-1].evidence == "RESTRICTED" and found[5][-1].answer is True
+    for one_id in range(1, 12):
+        explanation = explain(settings, "rows", one_id)
+        is_candidate = explanation.is_member or explanation.suppression is not None
+        assert is_candidate is (explanation.answer is True), one_id
+
+
+def test_a_list_finds_a_person_by_a_number_that_was_merged_into_another(settings):
+    (settings.workspace / "lists" / "friends@1.csv").write_text("one_id\n99\n99\n777\n")
+    (settings.workspace / "segments" / "rows.yml").write_text(
+        spec("rows", "where: {list: friends@1}", kind="static")
+    )
+    lake = open_lake(settings, contracts=tag_contracts())
+    evaluate(lake, D, surroundings(settings), engine="duckdb")
+    make_visible(lake, D, "again", {})
+    members = lake.read_arrow("segments.members").to_pylist()
+    assert [row["one_id"] for row in members if row["code"] == "rows"] == [1]
+    assert explain(settings, "rows", 1).lines[1].evidence == "on the list"
 
 
 def test_checking_imports_neither_spark_nor_dbt(settings):

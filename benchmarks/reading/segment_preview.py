@@ -1,0 +1,192 @@
+"""A preview of a segment on generated tables of one million people, and of ten million where memory allows.
+
+Everybody has a row of tags, one record, a phone, a birth date and a consent; the tags the segment asks for are drawn, the others are null.
+``CDP_PREVIEW_PEOPLE`` names other sizes, with commas between them. The bare pass is what an analyst would write: the rule alone as one query of
+DuckDB over the same files; it knows nothing of law, policy, arms and overlap, and its count must equal the candidates of the preview.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.measure import Outcome, Row, timed
+from benchmarks.processes import ROOT
+
+if TYPE_CHECKING:
+    from lakehouse.settings.settings import Settings
+
+QUESTION = "How long does it take to see what a segment would publish, on the tables of a whole bank?"
+SIZES = (1_000_000, 10_000_000)
+BYTES_PER_PERSON = 700
+DAY = dt.date(2026, 11, 18)
+CODE = "wealth_maturity_rollover"
+BATCH = 500_000
+FIRST_ONE_ID = 1_000_000_000_000
+RULE = (
+    "aum_tier IN ('T1', 'T2', 'T3', 'T4') AND days_to_next_maturity BETWEEN 0 AND 14"
+    " AND risk_assessment_state IN ('VALID', 'EXP30') AND max_sellable_risk IN ('R2', 'R3', 'R4', 'R5')"
+    " AND NOT coalesce(days_past_due >= 1, false) AND NOT is_account_controlled"
+)
+
+
+def run(repeats: int) -> Outcome:
+    """Measure the preview inside a process and as a whole command, beside the bare pass."""
+    import psutil
+
+    wish = os.environ.get("CDP_PREVIEW_PEOPLE")
+    sizes = [int(size) for size in wish.split(",")] if wish else list(SIZES)
+    rows: list[Row] = []
+    notes: list[str] = []
+    for people in sizes:
+        if people * BYTES_PER_PERSON > psutil.virtual_memory().available:
+            notes.append(f"{people:,} people were left out: the machine has too little free memory.")
+            continue
+        folder = Path(tempfile.mkdtemp(prefix="segment_preview_"))
+        try:
+            rows += _measure(people, folder / "bank", repeats)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    notes.append(
+        "The workspace has this one segment. The slowest of the runs is what a person waits at worst."
+    )
+    notes.append(
+        "Law and policy read records, birth dates, consents and phones of everybody; the bare pass reads six columns of tags."
+    )
+    return Outcome(rows, notes)
+
+
+def _measure(people: int, folder: Path, repeats: int) -> Iterator[Row]:
+    from jobs.workspace.surroundings import read_surroundings
+    from lakehouse.query.published import open_publication
+    from segments.explaining.preview import preview
+
+    settings = generate(folder, people)
+    surroundings = read_surroundings(settings)
+    case = f"{people:,} people"
+    with open_publication(settings) as published:
+        bare = timed(
+            lambda: published.value(f"SELECT count(*) FROM tags.customer_tags WHERE {RULE}"), max(repeats, 5)
+        )
+    figures = timed(lambda: preview(settings, surroundings, CODE), repeats)
+    is_equal = figures.answer.counts["candidates"] == bare.answer
+    yield Row(case, "the rule alone, one DuckDB query", bare.seconds, cpu_seconds=bare.cpu_seconds)
+    published_people = figures.answer.counts["published"]
+    yield Row(
+        case, "preview, inside a process", figures.seconds, cpu_seconds=figures.cpu_seconds, is_equal=is_equal,
+        note=f"{bare.answer:,} candidates, {published_people:,} published",
+    )  # fmt: skip
+    command = [sys.executable, "-m", "jobs.cli", "segments", "preview", CODE, "--workspace", str(folder)]
+    whole = timed(
+        lambda: subprocess.run(command, cwd=ROOT, check=True, capture_output=True), repeats, cpu=_children
+    )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    yield Row(
+        case,
+        "cdp segments preview, whole process",
+        whole.seconds,
+        cpu_seconds=whole.cpu_seconds,
+        peak_mb=peak,
+    )
+
+
+def _children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def generate(folder: Path, people: int) -> Settings:
+    """Write the workspace of the example bank with published tables of so many people; give its settings."""
+    import tags
+    from jobs.workspace.make import make_workspace
+    from lakehouse.ledger.ledger import publish
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.tables.lake import open_lake
+
+    make_workspace(folder, "bank")
+    for file in (folder / "segments").glob("*.yml"):
+        if file.stem != CODE:
+            file.unlink()
+    settings = load_settings(folder)
+    lake = open_lake(settings, contracts=tags.tag_contracts(settings))
+    lake.create(["tags.customer_tags", "tags.customer_tags_daily"])
+    random = np.random.default_rng(7)
+    for first in range(0, people, BATCH):
+        size = min(BATCH, people - first)
+        for table, columns in _tables(random, first, size).items():
+            lake.append(table, _whole(lake.contracts.get(table).arrow_schema(), columns, size))
+    publish(lake, DAY, "generated", {})
+    return settings
+
+
+def _tables(random: np.random.Generator, first: int, size: int) -> dict[str, dict[str, pa.Array]]:
+    numbers = np.arange(first, first + size, dtype=np.int64)
+    keys = pa.array(numbers).cast(pa.string())
+
+    def text(values: list[str], weights: list[float]) -> pa.Array:
+        return pa.array(values).take(pa.array(random.choice(len(values), size=size, p=weights)))
+
+    def number(least: int, most: int, empty: float) -> pa.Array:
+        return pa.array(random.integers(least, most, size), mask=random.random(size) < empty)
+
+    person = {"source": _same("core", size), "source_key": keys}
+    born = dt.date(1950, 1, 1).toordinal() - dt.date(1970, 1, 1).toordinal()
+    decision = pa.array([dt.datetime(2026, 1, 1, tzinfo=dt.UTC)] * size)
+    return {
+        "tags.customer_tags": {
+            "one_id": pa.array(FIRST_ONE_ID + numbers),
+            "aum_tier": text(["T0", "T1", "T2", "T3", "T4"], [0.5, 0.2, 0.2, 0.08, 0.02]),
+            "days_to_next_maturity": number(0, 400, 0.7),
+            "risk_assessment_state": text(["NONE", "VALID", "EXP30", "EXPIRED"], [0.5, 0.3, 0.1, 0.1]),
+            "max_sellable_risk": text(["R1", "R2", "R3", "R4", "R5"], [0.2] * 5),
+            "days_past_due": number(0, 30, 0.95),
+            "is_account_controlled": pa.array(random.random(size) < 0.01),
+            "as_of": _same(DAY, size),
+        },
+        "identity.memberships": {**person, "one_id": pa.array(FIRST_ONE_ID + numbers), "profile_id": pa.array(numbers), "valid_from": _same(DAY, size)},
+        "identity.one_ids": {
+            "one_id": pa.array(FIRST_ONE_ID + numbers), "kind": _same("customer", size), "status": _same("active", size),
+            "anchor_profile_id": pa.array(numbers), "created_on": _same(DAY, size), "profile_count": _same(1, size),
+        },
+        "trusted.customers": {
+            **person, "kind": _same("customer", size), "is_staff": pa.array(random.random(size) < 0.002),
+            "birth_date": pa.array(random.integers(born, born + 60 * 365, size).astype(np.int32)).cast(pa.date32()),
+        },
+        "trusted.consents": {
+            **person, "purpose": _same("marketing", size), "channel": _same("ALL", size), "decided_at": decision,
+            "decision": text(["GRANT", "REFUSE"], [0.8, 0.2]),
+        },
+        "trusted.identifier_observations": {
+            **person, "namespace": _same("phone", size), "role": _same("identity", size),
+            "value": pa.array(13_000_000_000 + numbers).cast(pa.string()),
+        },
+    }  # fmt: skip
+
+
+def _same(value: object, size: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value), size)
+
+
+def _whole(schema: pa.Schema, columns: dict[str, pa.Array], size: int) -> pa.Table:
+    """Give rows of a contract: pipeline columns are plain, what is not generated is null."""
+    plain = {"_feed": "generated", "_file": "generated", "_row": 1, "valid_from": DAY}
+    arrays = []
+    for field in schema:
+        if field.name in columns:
+            arrays.append(columns[field.name].cast(field.type))
+        elif field.name in plain:
+            arrays.append(_same(plain[field.name], size).cast(field.type))
+        else:
+            arrays.append(pa.nulls(size, field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,55 @@
+"""What contact policy decided for one segment, as rows of a night's desk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from lakehouse.query.desk import Desk, Relation
+from lakehouse.query.words import literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+PLACE = "CASE WHEN l.one_id IS NOT NULL THEN 'DROPPED' ELSE c.place END"
+
+
+@dataclass(frozen=True)
+class DecidedContacts:
+    """Contacts and losses of one segment; see ``segments.contacting.arbitration.SegmentContacts``."""
+
+    contacts: Relation
+    losses: Relation
+    windows: Mapping[str, tuple[datetime, datetime]]
+    """The send window of each channel that has one this night."""
+
+    def applied_to(self, desk: Desk, candidates: Relation) -> Relation:
+        """Give candidates with ``drop_reason``, ``send_from`` and ``send_until``, the channel picked, and the place of losers."""
+        begins, ends = (
+            " ".join(
+                f"WHEN {literal(channel)} THEN {literal(window[edge].isoformat())}"
+                for channel, window in sorted(self.windows.items())
+            )
+            for edge in (0, 1)
+        )
+        return desk.keep(
+            "contacted",
+            f"SELECT c.* EXCLUDE (place, channel), {PLACE} AS place, coalesce(k.channel, c.channel) AS channel,\n"
+            f"  l.reason AS drop_reason, {_case(begins)} AS send_from, {_case(ends)} AS send_until\n"
+            f"FROM {candidates} c LEFT JOIN {self.contacts} k ON k.one_id = c.one_id\n"
+            f"LEFT JOIN {self.losses} l ON l.one_id = c.one_id",
+        )
+
+    def decisions(self, desk: Desk) -> pa.Table:
+        """Give what a run rests on: one_id, channel, contact_on, window and reason of every candidacy."""
+        return desk.arrow(
+            "SELECT one_id, channel, placement, contact_on, send_from, send_until, NULL::VARCHAR AS reason "
+            f"FROM {self.contacts} UNION ALL SELECT one_id, NULL, NULL, NULL, NULL, NULL, reason FROM {self.losses}"
+        )
+
+
+def _case(branches: str) -> str:
+    return f"CASE k.channel {branches} END" if branches else "NULL::VARCHAR"

@@ -1,0 +1,99 @@
+"""What the segments of a business date are decided from, read once for all of them, from a lake or from a publication."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import StepFailed
+from segments.choosing.compile import TAG_TABLE, LeafTable, Leaves, compile_leaf_table, published_tags
+from segments.choosing.earlier import EarlierNights, read_earlier_nights
+from segments.language.checks import Site, SpecFinding, all_leaves, refuse_findings
+from segments.language.conditions import ListLeaf
+from segments.language.lists import StaticList, read_list
+from segments.language.offers import COLUMNS as OFFER_COLUMNS
+from segments.language.offers import TABLE as OFFERS_TABLE
+from segments.language.offers import Offers, offer_faults, open_offers
+from segments.language.spec import Segment
+
+if TYPE_CHECKING:
+    from lakehouse.query.desk import Desk
+    from lakehouse.query.reader import TableReader
+
+# Makes the leaf table of a compiled query and of the lists that it reads.
+LeafMaker = Callable[[LeafTable, dict[str, StaticList]], Leaves]
+
+
+@dataclass(frozen=True)
+class NightInputs:
+    """What one business date decides by; the relations are those of one desk."""
+
+    leaves: Leaves
+    earlier: EarlierNights
+    list_hashes: Mapping[str, tuple[int, str]]
+    """The entries that hold and the sha256 of the file, of every list that is read."""
+    offers: Offers
+
+    def offer_risk(self, segment: Segment) -> str | None:
+        """Give the risk level of a segment's offer; None where it offers nothing."""
+        return self.offers[segment.spec.offer] if segment.spec.offer else None
+
+
+def read_inputs(
+    reader: TableReader,
+    desk: Desk,
+    segments: Sequence[Segment],
+    site: Site,
+    business_date: date,
+    make_leaves: LeafMaker,
+) -> NightInputs:
+    """Read what these segments are decided from.
+
+    An offer that is not open raises ``SettingsInvalid``; a tag that was never built ``StepFailed``.
+    """
+    _refuse_missing_tags(reader, segments)
+    lists = _read_lists(site.workspace, segments)
+    offers = read_offers(reader)
+    refuse_findings(
+        SpecFinding("E01", fault, segment.file, segment.line("offer"))
+        for segment, fault in offer_faults(segments, offers)
+    )
+    leaf_table = compile_leaf_table(segments, business_date=business_date, policy=site.policy)
+    return NightInputs(
+        make_leaves(leaf_table, lists),
+        read_earlier_nights(reader, desk, business_date),
+        {ref: (len(entry.holding(business_date)), entry.sha256) for ref, entry in lists.items()},
+        offers,
+    )
+
+
+def read_offers(reader: TableReader) -> Offers:
+    """Give the open offers; none where the table is not there."""
+    if not reader.exists(OFFERS_TABLE):
+        return {}
+    return open_offers(reader.read_arrow(OFFERS_TABLE, columns=OFFER_COLUMNS).to_pylist())
+
+
+def _read_lists(workspace: Path, segments: Sequence[Segment]) -> dict[str, StaticList]:
+    leaves = {x.reference: x for s in segments for x in all_leaves(s) if isinstance(x, ListLeaf)}
+    return {reference: read_list(workspace, leaf) for reference, leaf in sorted(leaves.items())}
+
+
+def _refuse_missing_tags(reader: TableReader, segments: Sequence[Segment]) -> None:
+    """Refuse a tag that is online in the registry but was never built, before Spark complains about a column."""
+    present = {f.name for f in reader.delta(TAG_TABLE).schema().fields}
+    for segment in segments:
+        leaf_tags = [(tag, leaf.line) for leaf in all_leaves(segment) for tag in leaf.tags]
+        for tag, line in [
+            *leaf_tags,
+            *((tag, segment.line("publish", "columns")) for tag in published_tags(segment)),
+        ]:
+            if tag not in present:
+                raise StepFailed(
+                    f"tag '{tag}' is not in {TAG_TABLE} yet; build the tags first",
+                    file=segment.file,
+                    line=line,
+                )

@@ -1,0 +1,173 @@
+"""The SQL of leaves over rows: one conditional aggregation per table for all that is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from lakehouse.contracts.reading import contract
+from lakehouse.query.words import spark_identifier, spark_literal
+from segments.choosing.leaves.sql import LeafSql, Part, tests_sql, text_sql
+from segments.language.leaves.dates import DateLeaf, RowDate
+from segments.language.leaves.rows import PROPERTY, RECEIPTS, Match, RowLeaf
+from segments.language.operators import Test
+from vocabulary.contact_rules import lake_place
+from vocabulary.relations import PeopleRows, people_rows
+
+DELIVERIES = "segments.deliveries"
+
+
+@dataclass
+class _Scan:
+    """What is read of one table: aggregates by name, and from which day on; no day where one leaf has no window."""
+
+    columns: list[str] = field(default_factory=list)
+    aggregates: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, LeafSql] = field(default_factory=dict)
+    first_days: list[date | None] = field(default_factory=list)
+
+
+def row_leaf_sql(
+    rows: Mapping[str, RowLeaf], dates: Mapping[str, DateLeaf], business_date: date
+) -> Iterator[Part]:
+    """Give the part of every table that leaves over rows, or dates of rows, ask about."""
+    scans: dict[str, _Scan] = {}
+    for column, leaf in sorted(rows.items()):
+        _add_measure(scans.setdefault(leaf.table, _Scan()), column, leaf, business_date)
+    for column, date_leaf in sorted(dates.items()):
+        if isinstance(date_leaf.of, RowDate):
+            _add_date(scans.setdefault(date_leaf.of.table, _Scan()), column, date_leaf.of, business_date)
+    for table, scan in sorted(scans.items()):
+        yield _part(table, scan, business_date)
+
+
+def part_name(table: str) -> str:
+    """Give the name of the part over a table."""
+    return "rows_" + table.split(".")[1]
+
+
+def _part(table: str, scan: _Scan, business_date: date) -> Part:
+    source = _receipts() if table == RECEIPTS else people_rows(table, lake_place(business_date))
+    conditions = [source.condition] if source.condition else []
+    days = [day for day in scan.first_days if day is not None]
+    if days and len(days) == len(scan.first_days):
+        conditions.append(f"r.{contract(table).event_date} >= {spark_literal(min(days))}")
+    aggregates = ",\n    ".join(f"{sql} AS {name}" for name, sql in scan.aggregates.items())
+    where = f"\n  WHERE {' AND '.join(conditions)}" if conditions else ""
+    return Part(
+        part_name(table),
+        f"SELECT {source.one_id} AS one_id,\n    {aggregates}\n  FROM {source.source}{where}\n  GROUP BY {source.one_id}",
+        scan.answers,
+        tuple(scan.columns),
+        source.tables,
+        source.needs_owners,
+    )
+
+
+def _receipts() -> PeopleRows:
+    """Give the answers to contacts with the segment of the run they answer."""
+    source = (
+        "(SELECT a.one_id, a.status, a.channel, a.event_on, v.code AS segment FROM answers a"
+        f" LEFT JOIN {DELIVERIES} v ON v.destination = a.destination AND v.run_id = a.run_id) r"
+    )
+    return PeopleRows(source, "r.one_id", "", (RECEIPTS, DELIVERIES), False)
+
+
+def _add_measure(scan: _Scan, column: str, leaf: RowLeaf, business_date: date) -> None:
+    today = spark_literal(business_date)
+    first = business_date - timedelta(days=leaf.within_days - 1) if leaf.within_days else None
+    scan.columns.append(column)
+    scan.first_days.append(first)
+    window = [f"r.{contract(leaf.table).event_date} >= {spark_literal(first)}"] if first else []
+    matches = [_match_sql(match, today) for match in leaf.matches]
+    is_match = _conjunction([*window, *matches])
+    # Null of a match is unknown: such a row may count.
+    possible = _conjunction([*window, *(f"coalesce({match}, true)" for match in matches)])
+    part = part_name(leaf.table)
+    tests, name = leaf.measure.tests, leaf.measure.name
+    if name == "count":
+        scan.aggregates[f"{column}_least"] = f"count(CASE WHEN {is_match} THEN 1 END)"
+        least = f"coalesce({part}.{column}_least, 0)"
+        if not leaf.has_uncertain_rows:
+            scan.answers[column] = LeafSql(tests_sql(tests, least, today), text_sql(least))
+            return
+        scan.aggregates[f"{column}_most"] = f"count(CASE WHEN {possible} THEN 1 END)"
+        most = f"coalesce({part}.{column}_most, 0)"
+        evidence = (
+            f"CASE WHEN {least} = {most} THEN {text_sql(least)}"
+            f" ELSE concat({text_sql(least)}, ' to ', {text_sql(most)}) END"
+        )
+        answer = _conjunction([_between_sql(test, least, most) for test in tests])
+        scan.answers[column] = LeafSql(f"({answer})", evidence)
+        return
+    of = f"r.{spark_identifier(str(leaf.measure.of))}"
+    scan.aggregates[f"{column}_value"] = f"{name}(CASE WHEN {is_match} THEN {of} END)"
+    uncertain = f"({possible}) AND (NOT coalesce({is_match}, false) OR {of} IS NULL)"
+    scan.aggregates[f"{column}_uncertain"] = f"count(CASE WHEN {uncertain} THEN 1 END)"
+    value = f"{part}.{column}_value"
+    value = f"coalesce({value}, 0)" if name == "sum" else value
+    is_certain = f"coalesce({part}.{column}_uncertain, 0) = 0"
+    scan.answers[column] = LeafSql(
+        f"CASE WHEN {is_certain} THEN {tests_sql(tests, value, today)} END",
+        f"CASE WHEN {is_certain} THEN {text_sql(value)} END",
+    )
+
+
+def _add_date(scan: _Scan, column: str, of: RowDate, business_date: date) -> None:
+    """Add the first, last or next date of the rows that have one; a row that may match makes it unknown."""
+    today = spark_literal(business_date)
+    day = f"r.{spark_identifier(of.column)}"
+    reach = f"{day} >= {today}" if of.pick == "next" else f"{day} IS NOT NULL"
+    matches = [_match_sql(match, today) for match in of.matches]
+    is_match = _conjunction([reach, *matches])
+    possible = _conjunction([reach, *(f"coalesce({match}, true)" for match in matches)])
+    aggregate = "max" if of.pick == "last" else "min"
+    scan.columns.append(column)
+    scan.first_days.append(None)
+    scan.aggregates[f"{column}_day"] = f"{aggregate}(CASE WHEN {is_match} THEN {day} END)"
+    scan.aggregates[f"{column}_uncertain"] = (
+        f"count(CASE WHEN {possible} AND NOT coalesce({is_match}, false) THEN 1 END)"
+    )
+
+
+def _conjunction(conditions: list[str]) -> str:
+    return " AND ".join(conditions) or "true"
+
+
+def _match_sql(match: Match, today: str) -> str:
+    if match.column.startswith(PROPERTY):
+        value = _property_sql(match)
+    else:
+        value = f"r.{spark_identifier(match.column)}"
+    condition = tests_sql(match.tests, value, today)
+    return f"coalesce({condition}, false)" if match.is_definite else condition
+
+
+def _property_sql(match: Match) -> str:
+    """Give a property of an event's JSON, as the type it is compared as; what is not of it is null."""
+    text = f"get_json_object(r.properties, '$.{match.column.removeprefix(PROPERTY)}')"
+    kinds = {"number": "decimal(38,6)", "boolean": "boolean"}
+    if match.value_type in kinds:
+        return f"try_cast({text} AS {kinds[match.value_type]})"
+    return f"cast({text} AS string)"
+
+
+def _between_sql(test: Test, least: str, most: str) -> str:
+    """Give a comparison of a number that lies between two: true or false where both ends agree, else null."""
+    bound = test.operand
+    if test.operator == "between":
+        low, high = bound
+        is_true, is_false = f"{least} >= {low} AND {most} <= {high}", f"{most} < {low} OR {least} > {high}"
+    elif test.operator in ("eq", "ne"):
+        is_true, is_false = (
+            f"{least} = {bound} AND {most} = {bound}",
+            f"{most} < {bound} OR {least} > {bound}",
+        )
+        if test.operator == "ne":
+            is_true, is_false = is_false, is_true
+    else:
+        sign = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}[test.operator]
+        sure, possible = (least, most) if test.operator in ("gt", "gte") else (most, least)
+        is_true, is_false = f"{sure} {sign} {bound}", f"NOT {possible} {sign} {bound}"
+    return f"CASE WHEN {is_true} THEN true WHEN {is_false} THEN false END"

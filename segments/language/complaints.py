@@ -1,0 +1,52 @@
+"""How a faulty condition is complained about while its file is read: one sentence with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.yaml_files import did_you_mean, line_of
+
+
+class Complaints:
+    """Makes the faults of one file, for whoever reads a part of it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def fault(self, message: str, line: int | None) -> SettingsInvalid:
+        """Give a fault on a line."""
+        return SettingsInvalid(message, file=self.file, line=line)
+
+    def later(self, name: str, line: int | None) -> SettingsInvalid:
+        """Give the fault of something the language has room for and does not do."""
+        return self.fault(f"'{name}' is not supported yet", line)
+
+    def only(self, tree: Any, names: tuple[str, ...]) -> None:
+        """Refuse a key that is not among the names."""
+        for key in tree:
+            if key not in names:
+                raise self.fault(
+                    f"unknown key '{key}'{did_you_mean(str(key), list(names))}", line_of(tree, key)
+                )
+
+    def mapping(self, tree: Any, word: str, form: str, line: int | None) -> Any:
+        """Give what stands under a word if it is a mapping."""
+        if not isinstance(tree[word], dict):
+            raise self.fault(f"'{word}' takes {form}", line_of(tree, word) or line)
+        return tree[word]
+
+    def days(self, tree: Any, key: str, word: str) -> int:
+        """Give a number of days of at least 1 that stands under a key."""
+        days = tree.get(key)
+        if not isinstance(days, int) or isinstance(days, bool) or days < 1:
+            raise self.fault(f"'{word}.{key}' takes a number of days of at least 1", line_of(tree, key))
+        return int(days)
+
+    def include_unknown(self, tree: Any) -> bool | None:
+        """Give what the unknown of a leaf means, where it says so."""
+        value = tree.get("include_unknown")
+        if value is not None and not isinstance(value, bool):
+            raise self.fault("'include_unknown' takes true or false", line_of(tree, "include_unknown"))
+        return value

@@ -1,0 +1,194 @@
+"""The leaf over key dates: how many days it is to a birthday, a payday, a maturity, the day of an opening.
+
+The date is a tag's, or the first, last or next of a column of a person's rows; it may come back every month or year. Days are
+those of the calendar, or trading days of a file ``calendars/<name>@<version>.csv`` with the header ``day``: every open day, in
+order. A version of a calendar is never edited.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.yaml_files import did_you_mean, line_of, plain
+from segments.language.complaints import Complaints
+from segments.language.conditions import Leaf
+from segments.language.leaves.rows import Match, RowLeaf, read_detail
+from segments.language.operators import comparison_fault
+from vocabulary.relations import DETAIL_TABLES, value_kind
+
+Every = Literal["month", "year"]
+PICKS = ("first", "last", "next")
+FOLDER = "calendars"
+_REFERENCE = re.compile(r"^([a-z][a-z0-9_]*)@(\d+(?:\.\d+)*)$")
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The trading days of a market, in order."""
+
+    reference: str
+    file: Path
+    days: tuple[date, ...]
+
+    def covers(self, day: date) -> bool:
+        """Whether a day lies between the first and the last open day."""
+        return self.days[0] <= day <= self.days[-1]
+
+    def at_least(self, number: int, business_date: date) -> date | None:
+        """Give the first day that is at least so many trading days after the business date, None where there is no such day.
+
+        The number of a day is that of the open days after the business date up to it, and negative before.
+        """
+        position = bisect_right(self.days, business_date) + number - 1
+        if position < 0:
+            return self.days[0]
+        return self.days[position] if position < len(self.days) else None
+
+
+@dataclass(frozen=True)
+class RowDate:
+    """A date of a person's rows: of all that match the first, the last, or the next from the business date on."""
+
+    table: str
+    column: str
+    pick: str
+    matches: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True)
+class DateLeaf(Leaf):
+    """How many days the business date is before a date (after it: negative); unknown where there is no date.
+
+    Of ``every`` month or year the day that comes next counts; the last day of a month stands for days that it lacks. A tag of
+    every month is a number, the day of the month.
+    """
+
+    of: str | RowDate
+    every: Every | None
+    days_ahead: Mapping[str, Any]
+    calendar: str | None = None
+    open_days: Calendar | None = field(default=None, compare=False, repr=False)
+
+    def normal(self) -> dict[str, Any]:
+        """Give the date, its recurrence, the days and the calendar."""
+        if isinstance(self.of, RowDate):
+            match = {m.column: {t.operator: t.operand for t in m.tests} for m in self.of.matches}
+            of: Any = {"from": self.of.table, "of": self.of.column, "pick": self.of.pick, "match": match}
+        else:
+            of = self.of
+        body = {
+            "of": of,
+            "every": self.every,
+            "days_ahead": dict(self.days_ahead),
+            "calendar": self.calendar,
+        }
+        return {"date": {key: value for key, value in body.items() if value is not None}}
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tag that holds the date, if one does."""
+        return () if isinstance(self.of, RowDate) else (self.of,)
+
+    @property
+    def can_be_unknown(self) -> bool:
+        """Whether the answer can be unknown: a person may have no such row, or a day beyond the calendar."""
+        return isinstance(self.of, RowDate) or self.calendar is not None
+
+
+def read_date(tree: Any, line: int | None, file: Complaints) -> DateLeaf:
+    """Read ``{date: {of, from, match, pick, every, days_ahead, calendar}}``."""
+    file.only(tree, ("date", "include_unknown"))
+    body = file.mapping(tree, "date", "{of, days_ahead}", line)
+    file.only(body, ("of", "from", "match", "pick", "every", "days_ahead", "calendar"))
+    if not isinstance(body.get("of"), str):
+        raise file.fault("'date.of' takes a tag, or with 'from' a column of the rows", line_of(body, "of"))
+    every = body.get("every")
+    if every not in (None, "month", "year"):
+        raise file.fault("'date.every' takes month or year", line_of(body, "every"))
+    comparison = plain(body.get("days_ahead"))
+    if fault := comparison_fault("days_ahead", comparison):
+        raise file.fault(f"E03 {fault}", line_of(body, "days_ahead"))
+    of: str | RowDate = str(body["of"])
+    if "from" in body:
+        of = _row_date(body, file)
+    elif "match" in body or "pick" in body:
+        raise file.fault("'match' and 'pick' need 'from', the rows that hold the date", line)
+    calendar = read_calendar(file, body) if "calendar" in body else None
+    return DateLeaf(
+        of,
+        every,
+        comparison,
+        calendar.reference if calendar else None,
+        calendar,
+        line=line,
+        include_unknown=file.include_unknown(tree),
+    )
+
+
+def _row_date(body: Any, file: Complaints) -> RowDate:
+    pick = body.get("pick")
+    if pick not in PICKS:
+        raise file.fault(
+            "'date.pick' says which of several dates counts: first, last or next", line_of(body, "pick")
+        )
+    rows = {key: body[key] for key in ("from", "match") if key in body}
+    leaf: RowLeaf = read_detail({"detail": rows}, line_of(body, "from"), file)
+    column = str(body["of"])
+    days = [
+        name
+        for name in _columns(leaf.table)
+        if value_kind(leaf.table, name) == "date" and not name.startswith(("_", "valid_"))
+    ]
+    if column not in days:
+        name = next(name for name, table in DETAIL_TABLES.items() if table == leaf.table)
+        raise file.fault(
+            f"E01 {name} has no date '{column}'{did_you_mean(column, days)}", line_of(body, "of")
+        )
+    return RowDate(leaf.table, column, str(pick), leaf.matches)
+
+
+def _columns(table: str) -> list[str]:
+    from lakehouse.contracts.reading import contract
+
+    return list(contract(table).business_columns)
+
+
+def read_calendar(file: Complaints, body: Any) -> Calendar:
+    """Read the calendar a leaf names; it stands in the workspace of the segment's file."""
+    reference, line = str(body["calendar"]), line_of(body, "calendar")
+    folder = file.file.parent.parent / FOLDER
+    path = folder / f"{reference}.csv"
+    if not _REFERENCE.match(reference):
+        raise file.fault(f"'{reference}' is no calendar; write <name>@<version>, like exchange@2026", line)
+    if not path.is_file():
+        references = sorted(calendar.stem for calendar in folder.glob("*@*.csv"))
+        raise file.fault(
+            f"E01 there is no calendar '{reference}' ({path}){did_you_mean(reference, references)}", line
+        )
+    days: list[date] = []
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        rows = csv.DictReader(text)
+        if rows.fieldnames != ["day"]:
+            raise SettingsInvalid("the header of a calendar is day", file=path, line=1)
+        for row in rows:
+            try:
+                days.append(date.fromisoformat(row["day"]))
+            except (TypeError, ValueError):
+                raise SettingsInvalid(
+                    "a day is written like 2026-12-31", file=path, line=rows.line_num
+                ) from None
+            if len(days) > 1 and days[-1] <= days[-2]:
+                raise SettingsInvalid(
+                    "the days of a calendar stand in order, each once", file=path, line=rows.line_num
+                )
+    if not days:
+        raise SettingsInvalid("the calendar holds no day", file=path, line=1)
+    return Calendar(reference, path, tuple(days))

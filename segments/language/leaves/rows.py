@@ -1,0 +1,330 @@
+"""Leaves over rows: how many rows of a table a person has, what they sum to, and the least and greatest of them.
+
+``detail`` asks trusted tables, ``event`` events with amounts and properties, ``receipt`` the answers to contacts. A row whose
+asked columns are null may or may not count, so the number of rows lies between two numbers: the answer is unknown where the
+two differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from lakehouse.contracts.reading import contract
+from lakehouse.settings.yaml_files import did_you_mean, line_of, plain
+from segments.language.complaints import Complaints
+from segments.language.conditions import Leaf
+from segments.language.operators import (
+    COMPARISONS,
+    OPERATORS,
+    Test,
+    comparison_fault,
+    normal_tests,
+    operand_fault,
+    type_fault,
+)
+from vocabulary.relations import BALANCES, DETAIL_TABLES, NO_DETAIL, value_kind
+from vocabulary.tag_facts import ValueType
+
+EVENTS, RECEIPTS = "trusted.events", "trusted.receipts"
+MEASURES = ("count", "sum", "min", "max", "any")
+PROPERTY = "properties."
+_PROPERTY_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_EVENT_EQUALITIES = ("channel", "app_id", "item_class", "is_success")
+EVENT_KEYS = ("name", "match", "properties", *MEASURES, "within_days", *_EVENT_EQUALITIES)
+
+
+@dataclass(frozen=True)
+class Match:
+    """What is asked of one column of a row. Null is unknown, or no match where it ``is_definite``."""
+
+    column: str
+    tests: tuple[Test, ...]
+    is_definite: bool = False
+
+    @property
+    def value_type(self) -> ValueType:
+        """The type of a property of an event, by what it is compared with: JSON states none."""
+        operands = [value for test in self.tests for value in test.operands()]
+        if operands and all(isinstance(value, bool) for value in operands):
+            return "boolean"
+        is_number = operands and all(isinstance(value, (int, float, Decimal)) for value in operands)
+        return "number" if is_number else "category"
+
+
+@dataclass(frozen=True)
+class RowMeasure:
+    """What is measured over the rows, and the tests of the result."""
+
+    name: str
+    tests: tuple[Test, ...]
+    of: str | None = None
+
+
+@dataclass(frozen=True)
+class RowLeaf(Leaf):
+    """A measure over a person's rows of one table. No row counts 0 and sums to 0, and has no least or greatest."""
+
+    word: str
+    table: str
+    matches: tuple[Match, ...]
+    measure: RowMeasure
+    within_days: int | None = None
+
+    def normal(self) -> dict[str, Any]:
+        """Give table, conditions, measure and window."""
+        body: dict[str, Any] = {"from": self.table, "match": {}}
+        for match in self.matches:
+            body["match"][match.column] = normal_tests(match.tests) | (
+                {"definite": True} if match.is_definite else {}
+            )
+        of = {"of": self.measure.of} if self.measure.of else {}
+        body[self.measure.name] = of | normal_tests(self.measure.tests)
+        return {self.word: body | ({"within_days": self.within_days} if self.within_days else {})}
+
+    @property
+    def has_uncertain_rows(self) -> bool:
+        """Whether a row may or may not count, because a column that is asked can be null."""
+        return any(not m.is_definite and _may_be_null(self.table, m) for m in self.matches)
+
+    @property
+    def can_be_unknown(self) -> bool:
+        """Whether the answer can be unknown."""
+        if self.has_uncertain_rows or self.measure.name in ("min", "max"):
+            return True
+        return self.measure.of is not None and not _is_required(self.table, self.measure.of)
+
+
+def _may_be_null(table: str, match: Match) -> bool:
+    return any(t.operator != "is_null" for t in match.tests) and not _is_required(table, match.column)
+
+
+def _is_required(table: str, column: str) -> bool:
+    columns = contract(table).columns
+    return column in columns and columns[column].required
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def read_detail(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
+    """Read ``{detail: {from, match, count | sum | min | max | any, within_days}}``."""
+    file.only(tree, ("detail", "include_unknown"))
+    body = file.mapping(tree, "detail", "{from, match, count, within_days}", line)
+    file.only(body, ("from", "match", *MEASURES, "within_days"))
+    name = str(body.get("from", "")).removeprefix("trusted.")
+    if name not in DETAIL_TABLES:
+        reason = f": {NO_DETAIL[name]}" if name in NO_DETAIL else did_you_mean(name, sorted(DETAIL_TABLES))
+        raise file.fault(f"E01 'detail.from' knows no rows '{name}'{reason}", line_of(body, "from"))
+    table = DETAIL_TABLES[name]
+    days = file.days(body, "within_days", "detail") if "within_days" in body else None
+    if days is not None and (contract(table).event_date is None or table == BALANCES):
+        what = "the last known balance counts" if table == BALANCES else "they say what holds today"
+        raise file.fault(
+            f"E03 the rows of {name} have no window ({what}); drop within_days", line_of(body, "within_days")
+        )
+    leaf = RowLeaf(
+        "detail",
+        table,
+        _matches(body.get("match"), body, "match", file),
+        _measure(body, "detail", file),
+        days,
+        line=line,
+        include_unknown=file.include_unknown(tree),
+    )
+    return without_faults(leaf, body, file)
+
+
+def read_event_rows(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
+    """Read an ``event`` with amounts or properties: ``{name, match, properties, sum, …, within_days}``."""
+    file.only(tree, ("event", "include_unknown"))
+    body = tree["event"]
+    file.only(body, EVENT_KEYS)
+    equalities = tuple(
+        Match(key, (Test("eq", plain(body[key])),), is_definite=True)
+        for key in _EVENT_EQUALITIES
+        if key in body
+    )
+    properties = []
+    for match in _matches(body.get("properties"), body, "properties", file):
+        if not _PROPERTY_NAME.match(match.column):
+            raise file.fault(
+                f"'{match.column}' is no name of a property; letters, digits and _ may stand in it",
+                line_of(body, "properties"),
+            )
+        properties.append(Match(PROPERTY + match.column, match.tests))
+    names = Match("event_name", (Test("in", sorted(event_names(body, file))),))
+    leaf = RowLeaf(
+        "event",
+        EVENTS,
+        (names, *equalities, *_matches(body.get("match"), body, "match", file), *properties),
+        _measure(body, "event", file),
+        file.days(body, "within_days", "event"),
+        line=line,
+        include_unknown=file.include_unknown(tree),
+    )
+    return without_faults(leaf, body, file)
+
+
+def read_receipt(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
+    """Read ``{receipt: {status, of, channel, count, within_days}}``: answers to contacts, of any segment or those named."""
+    file.only(tree, ("receipt", "include_unknown"))
+    body = file.mapping(tree, "receipt", "{status, of, within_days, count}", line)
+    file.only(body, ("status", "of", "channel", "count", "within_days"))
+    if "include_unknown" in tree:
+        raise file.fault("a number of receipts is never unknown; drop include_unknown", line)
+    if "status" not in body:
+        raise file.fault("'receipt' needs the status that is asked for, like status: [OPENED, CLICKED]", line)
+    matches = [
+        Match(column, (Test("in", sorted(_texts(body, key, file))),), is_definite=True)
+        for key, column in (("status", "status"), ("of", "segment"), ("channel", "channel"))
+        if key in body
+    ]
+    days = file.days(body, "within_days", "receipt") if "within_days" in body else None
+    leaf = RowLeaf("receipt", RECEIPTS, tuple(matches), _measure(body, "receipt", file), days, line=line)
+    return without_faults(leaf, body, file)
+
+
+def event_names(body: Any, file: Complaints) -> tuple[str, ...]:
+    """Give the names an event leaf asks for."""
+    if "name" not in body:
+        raise file.fault("an event needs its 'name'", line_of(body))
+    return _texts(body, "name", file)
+
+
+def _texts(body: Any, key: str, file: Complaints) -> tuple[str, ...]:
+    values = plain(body[key])
+    values = values if isinstance(values, list) else [values]
+    if not values or not all(isinstance(value, str) for value in values):
+        raise file.fault(f"'{key}' takes a name or a list of names", line_of(body, key))
+    return tuple(values)
+
+
+def _matches(tree: Any, body: Any, key: str, file: Complaints) -> tuple[Match, ...]:
+    if tree is None:
+        return ()
+    if not isinstance(tree, dict):
+        raise file.fault(
+            f"'{key}' takes columns with their values, like {{status: open}}", line_of(body, key)
+        )
+    return tuple(
+        Match(str(column), _tests(plain(tree[column]), str(column), line_of(tree, column), file))
+        for column in tree
+    )
+
+
+def _tests(tree: Any, name: str, line: int | None, file: Complaints) -> tuple[Test, ...]:
+    """Read a value, a list of values, or operators with their operands."""
+    if tree is None:
+        raise file.fault(f"'{name}' is asked nothing; write is_null: true to ask for no value", line)
+    if not isinstance(tree, dict):
+        tree = {"in" if isinstance(tree, list) else "eq": tree}
+    tests = []
+    for operator, operand in tree.items():
+        if operator not in OPERATORS or operator == "changed_since":
+            words = [word for word in OPERATORS if word != "changed_since"]
+            raise file.fault(f"'{name}' knows no '{operator}'{did_you_mean(str(operator), words)}", line)
+        if fault := operand_fault(operator, operand):
+            raise file.fault(f"E03 {name}: {fault}", line)
+        tests.append(Test(operator, operand))
+    if not tests:
+        raise file.fault(f"'{name}' is asked nothing; add one of {', '.join(OPERATORS)}", line)
+    return tuple(tests)
+
+
+def _measure(body: Any, word: str, file: Complaints) -> RowMeasure:
+    names = [name for name in MEASURES if name in body]
+    if len(names) > 1:
+        raise file.fault(
+            f"'{names[0]}' and '{names[1]}' in one condition; join two with all", line_of(body, names[1])
+        )
+    name = names[0] if names else "count"
+    tree, line = plain(body.get(name, {"gte": 1})), line_of(body, name)
+    if name == "any":
+        if not isinstance(tree, bool):
+            raise file.fault(f"'{word}.any' takes true or false", line)
+        return RowMeasure("count", (Test("gte", 1),) if tree else (Test("eq", 0),))
+    if name == "count":
+        if fault := comparison_fault("count", tree):
+            raise file.fault(f"E03 {fault}", line)
+        return RowMeasure("count", tuple(Test(sign, bound) for sign, bound in sorted(tree.items())))
+    if not isinstance(tree, dict) or not isinstance(tree.get("of"), str):
+        raise file.fault(
+            f"'{word}.{name}' takes a column and a comparison, like {{of: amount, gte: 1000}}", line
+        )
+    of = tree.pop("of")
+    return RowMeasure(name, _tests(tree, f"{word}.{name}", line, file), of)
+
+
+# ---------------------------------------------------------------------------------------------- checking
+
+
+def without_faults(leaf: RowLeaf, body: Any, file: Complaints) -> RowLeaf:
+    """Give the leaf if its columns are there and can be asked so; else the first fault with its line."""
+    for match in leaf.matches:
+        where = body.get("match") if isinstance(body.get("match"), dict) else body
+        for code, message in _match_faults(leaf.table, match):
+            raise file.fault(f"{code} {message}", line_of(where, match.column.removeprefix(PROPERTY)))
+    for code, message in _measure_faults(leaf):
+        raise file.fault(f"{code} {message}", line_of(body, leaf.measure.name))
+    kept_days = contract(leaf.table).retention_days
+    if leaf.within_days and kept_days is not None and leaf.within_days > kept_days:
+        raise file.fault(
+            f"E09 {leaf.table.split('.')[1]} are kept {kept_days} days, not {leaf.within_days}",
+            line_of(body, "within_days"),
+        )
+    return leaf
+
+
+def _match_faults(table: str, match: Match) -> Iterator[tuple[str, str]]:
+    kind: ValueType | None
+    if match.column.startswith(PROPERTY):
+        kind = match.value_type
+    else:
+        yield from _column_faults(table, match.column)
+        kind = value_kind(table, match.column)
+    if kind is None:
+        return
+    for test in match.tests:
+        if fault := type_fault(test.operator, kind, test.operand):
+            yield "E03", f"{match.column}: {fault}"
+        for value in test.operands():
+            yield from _value_faults(table, match.column, value)
+
+
+def _value_faults(table: str, column: str, value: Any) -> Iterator[tuple[str, str]]:
+    about = contract(table).columns.get(column)
+    if about is not None and about.allowed and str(value) not in about.allowed:
+        yield "E02", f"{column} has no value '{value}'{did_you_mean(str(value), list(about.allowed))}"
+
+
+def _column_faults(table: str, name: str) -> Iterator[tuple[str, str]]:
+    columns = contract(table).business_columns
+    if name not in columns:
+        askable = [c for c in columns if value_kind(table, c) and not columns[c].masked]
+        yield "E01", f"{table.split('.')[1]} has no column '{name}'{did_you_mean(name, askable)}"
+    elif columns[name].masked or columns[name].level == "C3":
+        yield "E08", f"the column {name} names or reaches a person; a rule does not ask for it"
+    elif value_kind(table, name) is None:
+        yield "E03", f"the column {name} is an instant or a list; ask its day or another column"
+
+
+def _measure_faults(leaf: RowLeaf) -> Iterator[tuple[str, str]]:
+    measure = leaf.measure
+    if measure.of is None:
+        return
+    yield from _column_faults(leaf.table, measure.of)
+    kind = value_kind(leaf.table, measure.of)
+    if measure.name == "sum" and kind != "number":
+        yield "E03", f"'sum' adds numbers, and {measure.of} is a {kind}"
+    if kind not in ("number", "date"):
+        yield "E03", f"'{measure.name}' works on numbers and dates, and {measure.of} is a {kind}"
+        return
+    for test in measure.tests:
+        if test.operator not in (*COMPARISONS, "days_ago", "days_ahead"):
+            yield "E03", f"'{measure.name}' is compared by {', '.join(COMPARISONS)}, not by '{test.operator}'"
+        elif fault := type_fault(test.operator, kind, test.operand):
+            yield "E03", f"{measure.name} of {measure.of}: {fault}"

@@ -1,0 +1,121 @@
+"""Templates: what head office lays down, and what the file of a branch may make of it.
+
+``templates/<name>@<version>.yml`` is a specification without code and version that says by ``overrides`` which fields a file that
+``extends`` it may replace, and by ``allows_include`` which leaves it may add people by. Everything else only narrows: base and
+where must hold beside the template's own, and exclude takes out more. A version of a template is never edited.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_yaml, plain
+from lakehouse.settings.yaml_limits import yaml_text
+
+FOLDER = "templates"
+# What a template may let others replace; whom a rule chooses, and why, is not among it.
+OVERRIDABLE = (
+    "name", "owner", "description", "schedule", "guards", "rollout", "holdout", "split", "contact", "offer", "publish",
+)  # fmt: skip
+_OF_TEMPLATE = ("spec", "overrides", "allows_include")
+_NARROWING = ("base", "where", "exclude")
+_OWN = ("spec", "code", "version", "extends")
+# A second document of YAML, which neither text can hold by itself.
+_SEAM = "\n--- # template "
+ADDING_LEAVES = ("list", "segment", "tag", "event", "detail")
+
+
+def joined_texts(text: str, reference: str, template: str) -> str:
+    """Give the text of a segment and that of its template as one, to be kept."""
+    return f"{text}{_SEAM}{reference}\n{template}"
+
+
+def parted_texts(text: str) -> tuple[str, str | None]:
+    """Give the text of a segment, and that of its template if it was joined to it."""
+    own, seam, template = text.rpartition(_SEAM)
+    return (own, template.partition("\n")[2]) if seam else (text, None)
+
+
+def merged_tree(tree: Any, file: Path, workspace: Path, template_text: str | None = None) -> tuple[Any, str]:
+    """Give the specification that a file and its template are together, and the text of the template.
+
+    The template is that of the workspace, or ``template_text``. What would widen it raises ``SettingsInvalid`` (E17).
+    """
+    line = line_of(tree, "extends")
+    reference = str(tree["extends"])
+    path = workspace / FOLDER / f"{reference}.yml"
+    if template_text is None and ("@" not in reference or "/" in reference or not path.is_file()):
+        references = sorted(template.stem for template in path.parent.glob("*@*.yml"))
+        raise SettingsInvalid(
+            f"E01 there is no template '{reference}' ({path}){did_you_mean(reference, references)}",
+            file=file,
+            line=line,
+        )
+    template_text = yaml_text(path) if template_text is None else template_text
+    template = _read_template(template_text, path)
+    overrides, allows = plain(template.get("overrides") or []), plain(template.get("allows_include") or [])
+    for key in tree:
+        if key in _OWN or key in _NARROWING or key in overrides or key == "include":
+            continue
+        raise SettingsInvalid(
+            f"E17 the template '{reference}' does not let '{key}' be replaced; it lets: {', '.join(overrides) or 'nothing'}",
+            file=file,
+            line=line_of(tree, key),
+        )
+    whole = copy.deepcopy(tree)
+    for key, value in template.items():
+        if key not in _OF_TEMPLATE and key not in _NARROWING and key != "include" and key not in whole:
+            whole[key] = plain(value)
+    own = [copy.deepcopy(tree[key]) for key in ("base", "where") if tree.get(key) is not None]
+    for key in ("base", "where"):
+        parts = [plain(template[key])] if template.get(key) is not None else []
+        parts += [copy.deepcopy(tree[key])] if tree.get(key) is not None else []
+        if parts:
+            whole[key] = parts[0] if len(parts) == 1 else {"all": parts}
+    whole["exclude"] = [*plain(template.get("exclude") or []), *(tree.get("exclude") or [])]
+    # Whom the template includes beside its rule, what narrows the rule narrows as well.
+    shared = [{"all": [plain(part), *own]} if own else plain(part) for part in template.get("include") or []]
+    whole["include"] = [*shared, *_added_people(tree, allows, reference, file)]
+    return whole, template_text
+
+
+def _added_people(tree: Any, allows: list[str], reference: str, file: Path) -> list[Any]:
+    added = tree.get("include") or []
+    for position, part in enumerate(added if isinstance(added, list) else ()):
+        if not isinstance(part, dict) or not any(word in part for word in allows):
+            raise SettingsInvalid(
+                f"E17 include would widen the template '{reference}', which lets people be added by: {', '.join(allows) or 'nothing'}",
+                file=file,
+                line=line_of(tree, "include", position),
+            )
+    return list(added)
+
+
+def _read_template(text: str, path: Path) -> Any:
+    template = parse_yaml(text, file=path)
+    if not isinstance(template, dict) or template.get("spec") != "segment_template/v1":
+        raise SettingsInvalid(
+            "a template is a mapping that begins with spec: segment_template/v1", file=path, line=1
+        )
+    for key in ("code", "version", "extends"):
+        if key in template:
+            raise SettingsInvalid(
+                f"a template has no '{key}'; its file name says both name and version",
+                file=path,
+                line=line_of(template, key),
+            )
+    for key, words in (("overrides", OVERRIDABLE), ("allows_include", ADDING_LEAVES)):
+        names = plain(template.get(key) or [])
+        if not isinstance(names, list):
+            raise SettingsInvalid(f"'{key}' takes a list", file=path, line=line_of(template, key))
+        for position, name in enumerate(names):
+            if name not in words:
+                raise SettingsInvalid(
+                    f"'{key}' cannot hold '{name}'; it may hold: {', '.join(words)}",
+                    file=path,
+                    line=line_of(template, key, position),
+                )
+    return template

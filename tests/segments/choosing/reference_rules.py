@@ -1,0 +1,374 @@
+"""A second evaluator of segments, in plain Python over rows: what the compiled SQL must agree with.
+
+It knows the YAML of a rule and the rows of the tables, and nothing of how the product reads or compiles either.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+Answer = bool | None
+Row = dict[str, Any]
+SECONDS = {"m": 60, "h": 3600, "d": 86400}
+ZONE = dt.timezone(dt.timedelta(hours=8))
+
+
+def all_of(answers: list[Answer]) -> Answer:
+    """Kleene's conjunction."""
+    return False if False in answers else None if None in answers else True
+
+
+def any_of(answers: list[Answer]) -> Answer:
+    """Kleene's disjunction."""
+    return True if True in answers else None if None in answers else False
+
+
+def opposite(answer: Answer) -> Answer:
+    """Kleene's negation."""
+    return None if answer is None else not answer
+
+
+@dataclass
+class Bank:
+    """Rows by table, people by profile, and the day."""
+
+    day: dt.date
+    people: dict[int, Row]
+    """The tag row of each person."""
+    profiles: dict[tuple[str, str], int]
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+    expressions: dict[str, Callable[[Row], Answer]] = field(default_factory=dict)
+    """The same condition as each expression, in Python."""
+    open_days: dict[str, list[dt.date]] = field(default_factory=dict)
+
+
+def answer_of(rule: Any, person: int, bank: Bank, *, segment: str, base: Any = None) -> Answer:
+    """The answer of a rule as YAML says it, for one person."""
+
+    def ask(node: Any) -> Answer:
+        return answer_of(node, person, bank, segment=segment, base=base)
+
+    (word,) = [w for w in WORDS if w in rule] or [None]
+    if word == "all":
+        return all_of([ask(part) for part in rule["all"]])
+    if word == "any":
+        return any_of([ask(part) for part in rule["any"]])
+    if word == "not":
+        return opposite(ask(rule["not"]))
+    if word == "tag" and ("top_n" in rule or "top_percent" in rule):
+        answer = _rank(rule, person, bank, segment, base)
+    elif word == "sample":
+        salt = rule["sample"].get("salt", f"sample:{segment}")
+        answer = _bucket(salt, person) < round(rule["sample"]["percent"] * 100)
+    else:
+        answer = {
+            "tag": _tag, "detail": _detail, "event": _event, "receipt": _receipt, "absence": _absence,
+            "sequence": _sequence, "date": _date, "expr": _expression,
+        }[word](rule, person, bank)  # fmt: skip
+    unknown = rule.get("include_unknown")
+    return unknown if answer is None and unknown is not None else answer
+
+
+WORDS = ("all", "any", "not", "tag", "detail", "event", "receipt", "absence", "sequence", "sample", "date", "expr")  # fmt: skip
+
+
+def _bucket(salt: str, person: int) -> int:
+    return int(hashlib.sha256(f"{salt}|{person}".encode()).hexdigest()[:15], 16) % 10000
+
+
+# ---------------------------------------------------------------------------------------------- values
+
+
+def compare(value: Any, operator: str, operand: Any, day: dt.date) -> Answer:
+    """One operator on one value; null is unknown but for is_null."""
+    if operator == "is_null":
+        return (value is None) == operand
+    if value is None:
+        return None
+    if operator == "days_ago":
+        return all(compare((day - value).days, sign, bound, day) for sign, bound in operand.items())
+    if operator == "days_ahead":
+        return all(compare((value - day).days, sign, bound, day) for sign, bound in operand.items())
+    return {
+        "eq": lambda: value == operand,
+        "ne": lambda: value != operand,
+        "in": lambda: value in operand,
+        "not_in": lambda: value not in operand,
+        "gt": lambda: value > operand,
+        "gte": lambda: value >= operand,
+        "lt": lambda: value < operand,
+        "lte": lambda: value <= operand,
+        "between": lambda: operand[0] <= value <= operand[1],
+        "contains_any": lambda: bool(set(value) & set(operand)),
+        "contains_all": lambda: set(operand) <= set(value),
+    }[operator]()
+
+
+def _meets(value: Any, wish: Any, day: dt.date) -> Answer:
+    if isinstance(wish, list):
+        wish = {"in": wish}
+    if not isinstance(wish, dict):
+        wish = {"eq": wish}
+    return all_of([compare(value, operator, operand, day) for operator, operand in wish.items()])
+
+
+def _tag(rule: Any, person: int, bank: Bank) -> Answer:
+    tests = {k: v for k, v in rule.items() if k not in ("tag", "include_unknown")}
+    return _meets(bank.people[person][rule["tag"]], tests, bank.day)
+
+
+def _expression(rule: Any, person: int, bank: Bank) -> Answer:
+    return bank.expressions[rule["expr"]](bank.people[person])
+
+
+# ---------------------------------------------------------------------------------------------- rows
+
+
+def _state(row: Row, day: dt.date) -> bool:
+    return row["valid_from"] <= day and (row["valid_to"] is None or row["valid_to"] > day)
+
+
+def _owner(bank: Bank, source: str, account: str) -> int | None:
+    stated = [
+        ((r["started_on"] or dt.date.max), r["from_source"], r["from_key"])
+        for r in bank.tables["trusted.relationships"]
+        if (r["to_source"], r["to_key"]) == (source, account)
+        and (r["relationship_type"], r["role"]) == ("person_account", "owner")
+        and _state(r, bank.day)
+        and (r["started_on"] is None or r["started_on"] <= bank.day)
+        and (r["ended_on"] is None or r["ended_on"] > bank.day)
+    ]
+    return bank.profiles.get(min(stated)[1:]) if stated else None
+
+
+EVENT_DATES = {"transactions": "transacted_on", "events": "occurred_on", "balances": "balance_on"}
+
+
+def rows_of_person(name: str, person: int, bank: Bank) -> list[Row]:
+    """The rows of a table that are a person's, as of the day."""
+    rows = []
+    for row in bank.tables[f"trusted.{name}"]:
+        if name in EVENT_DATES:
+            if row["_arrived_on"] > bank.day or row[EVENT_DATES[name]] > bank.day:
+                continue
+        elif not _state(row, bank.day):
+            continue
+        if row.get("source_key") is not None:
+            owner = bank.profiles.get((row["source"], row["source_key"]))
+        else:
+            owner = _owner(bank, row["source"], row.get("account_id"))
+        if owner == person:
+            rows.append(row)
+    if name == "balances":
+        last: dict[Any, Row] = {}
+        for row in sorted(rows, key=lambda r: (r["balance_on"], r["_arrived_on"], r["_file"], r["_row"])):
+            last[row["account_id"], row["product_class"]] = row
+        rows = list(last.values())
+    return rows
+
+
+def _measured(body: Any, pairs: list[tuple[Row, Answer]], day: dt.date) -> Answer:
+    """What a measure says of rows that match, may match or do not."""
+    sure = [row for row, match in pairs if match]
+    perhaps = [row for row, match in pairs if match is None]
+    if body.get("any") is not None and "any" in body:
+        body = {"count": {"gte": 1} if body["any"] else {"eq": 0}}
+    for name in ("sum", "min", "max"):
+        if name not in body:
+            continue
+        wish = {k: v for k, v in body[name].items() if k != "of"}
+        values = [row[body[name]["of"]] for row in sure]
+        if perhaps or None in values:
+            return None
+        if name == "sum":
+            return _meets(sum(values, Decimal(0)), wish, day)
+        return _meets({"min": min, "max": max}[name](values), wish, day) if values else None
+    parts: list[Answer] = []
+    for sign, bound in body.get("count", {"gte": 1}).items():
+        answers = {
+            compare(number, sign, bound, day) for number in range(len(sure), len(sure) + len(perhaps) + 1)
+        }
+        # Between the ends a number may hit or miss what neither end does.
+        parts.append(answers.pop() if len(answers) == 1 else None)
+    return all_of(parts)
+
+
+def _detail(rule: Any, person: int, bank: Bank) -> Answer:
+    body = rule["detail"]
+    rows = rows_of_person(body["from"], person, bank)
+    if "within_days" in body:
+        first = bank.day - dt.timedelta(days=body["within_days"] - 1)
+        rows = [row for row in rows if row[EVENT_DATES[body["from"]]] >= first]
+    pairs = [
+        (row, all_of([_meets(row[c], w, bank.day) for c, w in body.get("match", {}).items()])) for row in rows
+    ]
+    return _measured(body, pairs, bank.day)
+
+
+def _property(row: Row, name: str, wish: Any) -> Any:
+    try:
+        value = json.loads(row["properties"] or "null")
+    except ValueError:
+        return None
+    value = value.get(name) if isinstance(value, dict) else None
+    operands = list(wish.values()) if isinstance(wish, dict) else [wish]
+    if isinstance(operands[0], (int, float)) and value is not None:
+        try:
+            return Decimal(str(value))
+        except ArithmeticError:
+            return None
+    return None if value is None else str(value)
+
+
+def _event(rule: Any, person: int, bank: Bank) -> Answer:
+    body = rule["event"]
+    names = body["name"] if isinstance(body["name"], list) else [body["name"]]
+    first = bank.day - dt.timedelta(days=body["within_days"] - 1)
+    pairs = []
+    for row in rows_of_person("events", person, bank):
+        if row["occurred_on"] < first or row["event_name"] not in names:
+            continue
+        if any(
+            key in body and row[key] != body[key] for key in ("channel", "app_id", "item_class", "is_success")
+        ):
+            continue
+        asks = [_meets(row[c], w, bank.day) for c, w in body.get("match", {}).items()]
+        asks += [_meets(_property(row, c, w), w, bank.day) for c, w in body.get("properties", {}).items()]
+        pairs.append((row, all_of(asks)))
+    return _measured(body, pairs, bank.day)
+
+
+def _absence(rule: Any, person: int, bank: Bank) -> Answer:
+    body = rule["absence"]
+    nothing = {"name": body["name"], "within_days": body["within_days"], "count": {"eq": 0}}
+    answers = [_event({"event": nothing}, person, bank)]
+    if "seen_within_days" in body:
+        something = {"name": body["name"], "within_days": body["seen_within_days"]}
+        answers.append(_event({"event": something}, person, bank))
+    return all_of(answers)
+
+
+def _receipt(rule: Any, person: int, bank: Bank) -> Answer:
+    body = rule["receipt"]
+
+    def wish(key: str) -> list[str] | None:
+        value = body.get(key)
+        return value if isinstance(value, list) or value is None else [value]
+
+    runs = {(d["destination"], d["run_id"]): d["code"] for d in bank.tables["segments.deliveries"]}
+    keys = {(k["destination"], k["recipient_key"]): k["one_id"] for k in bank.tables["segments.recipients"]}
+    first = bank.day - dt.timedelta(days=body.get("within_days", 100_000) - 1)
+    count = 0
+    for row in bank.tables["trusted.receipts"]:
+        is_his = keys.get((row["destination"], row["recipient_key"])) == person
+        is_of = wish("of") is None or runs.get((row["destination"], row["run_id"])) in wish("of")
+        is_by = wish("channel") is None or row["channel"] in wish("channel")
+        is_known = row["_arrived_on"] <= bank.day and first <= row["event_on"] <= bank.day
+        count += is_his and is_of and is_by and is_known and row["status"] in wish("status")
+    return all(compare(count, sign, bound, bank.day) for sign, bound in body.get("count", {"gte": 1}).items())
+
+
+# ---------------------------------------------------------------------------------------------- time
+
+
+def _seconds(text: str) -> int:
+    return int(text[:-1]) * SECONDS[text[-1]]
+
+
+def _sequence(rule: Any, person: int, bank: Bank) -> Answer:
+    body = rule["sequence"]
+    within, then = _seconds(body.get("within", "0m")), body.get("then_not")
+    period = _seconds(then["for"]) if then else 0
+    days = body.get("within_days", math.ceil((within + period) / 86400) + 1)
+    first = bank.day - dt.timedelta(days=days - 1)
+    events = [row for row in rows_of_person("events", person, bank) if row["occurred_on"] >= first]
+
+    def instants(step: Any) -> list[dt.datetime]:
+        return [row["occurred_at"] for row in events if row["event_name"] == step["name"]]
+
+    paths = [[at] for at in instants(body["steps"][0])]
+    for step in body["steps"][1:]:
+        paths = [
+            [*path, at]
+            for path in paths
+            for at in instants(step)
+            if at > path[-1] and (at - path[0]).total_seconds() <= within
+        ]
+    if not then:
+        return bool(paths)
+    end = dt.datetime.combine(bank.day + dt.timedelta(days=1), dt.time(), ZONE)
+    answers: list[Answer] = []
+    for last in {path[-1] for path in paths}:
+        until = last + dt.timedelta(seconds=period)
+        if any(last < at <= until for at in instants(then)):
+            answers.append(False)
+        else:
+            answers.append(True if until < end else None)
+    return any_of(answers)
+
+
+def _on_day(year: int, month: int, number: int) -> dt.date:
+    return dt.date(year, month, min(number, calendar.monthrange(year, month)[1]))
+
+
+def _date(rule: Any, person: int, bank: Bank) -> Answer:
+    body, day = rule["date"], bank.day
+    if "from" in body:
+        rows = rows_of_person(body["from"], person, bank)
+        pairs = [
+            (row[body["of"]], all_of([_meets(row[c], w, day) for c, w in body.get("match", {}).items()]))
+            for row in rows
+        ]
+        pairs = [(d, m) for d, m in pairs if d is not None and (body["pick"] != "next" or d >= day)]
+        days = [d for d, match in pairs if match]
+        if any(match is None for _, match in pairs) or not days:
+            return None
+        value: Any = max(days) if body["pick"] == "last" else min(days)
+    else:
+        value = bank.people[person][body["of"]]
+    if value is None:
+        return None
+    if body.get("every") == "year":
+        here = _on_day(day.year, value.month, value.day)
+        value = here if here >= day else _on_day(day.year + 1, value.month, value.day)
+    elif body.get("every") == "month":
+        number = value.day if isinstance(value, dt.date) else value
+        here = _on_day(day.year, day.month, number)
+        following = (day.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+        value = here if here >= day else _on_day(following.year, following.month, number)
+    if "calendar" in body:
+        opened = bank.open_days[body["calendar"]]
+        if not opened[0] <= value <= opened[-1]:
+            return None
+        number = sum(day < d <= value for d in opened) - sum(value < d <= day for d in opened)
+    else:
+        number = (value - day).days
+    return all(compare(number, sign, bound, day) for sign, bound in body["days_ahead"].items())
+
+
+def _rank(rule: Any, person: int, bank: Bank, segment: str, base: Any) -> Answer:
+    tag, salt = rule["tag"], f"rank:{segment}"
+    is_all = rule.get("within", "base") == "all"
+    group = {
+        other: True if is_all else answer_of(base, other, bank, segment=segment) for other in bank.people
+    }
+    if group[person] is False:
+        return False
+    ranked = [p for p in bank.people if group[p] and bank.people[p][tag] is not None]
+    if person not in ranked:
+        return None
+    ranked.sort(key=lambda p: hashlib.sha256(f"{salt}|{p}".encode()).hexdigest())
+    ranked.sort(key=lambda p: bank.people[p][tag], reverse=True)
+    last = rule.get("top_n")
+    if last is None:
+        last = math.ceil(Fraction(str(rule["top_percent"])) * len(ranked) / 100)
+    return ranked.index(person) < last

@@ -1,0 +1,359 @@
+"""Random rules over random populations: the compiled SQL chooses whom a second evaluator in plain Python chooses.
+
+Members and unknowns are compared, so that a null that counts as false, or a false that counts as unknown, is seen.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from reference_rules import ZONE, Bank, all_of, answer_of, any_of, opposite
+from segment_bank import rows_of, spec, tag_contracts
+
+from lakehouse.contracts.reading import contract
+from lakehouse.query.desk import open_alone
+from segments.choosing.compile import compile_leaf_table
+from segments.choosing.decide import _choose
+from segments.choosing.leaf_tables import translated_sql
+from segments.language.conditions import decide
+from segments.language.spec import read_segment
+from vocabulary.policy import Policy
+
+D = dt.date(2026, 11, 18)  # a Wednesday
+PEOPLE = range(1, 5)
+OPEN = [d for d in (dt.date(2026, 10, 1) + dt.timedelta(days=n) for n in range(92)) if d.weekday() < 5]
+
+
+def near(least=-40, most=12):
+    """Days around the business date."""
+    return st.integers(least, most).map(lambda n: D + dt.timedelta(days=n))
+
+
+def maybe(strategy):
+    return st.one_of(st.none(), strategy)
+
+
+MONEY = st.sampled_from(
+    [Decimal("0.00"), Decimal("10.00"), Decimal("49.99"), Decimal("50.00"), Decimal("900.00")]
+)
+TAG_ROWS = st.fixed_dictionaries(
+    {
+        "tier": maybe(st.sampled_from(["T1", "T2", "T3"])),
+        "balance": MONEY,
+        "days_left": maybe(st.sampled_from([1, 5, 17, 18, 30, 31])),
+        "interests": st.sets(st.sampled_from(["FUND", "GOLD", "CARD"])).map(sorted),
+        "is_active": st.booleans(),
+        "opened_on": maybe(st.one_of(near(), st.just(dt.date(2024, 2, 29)), st.just(dt.date(2020, 11, 25)))),
+        "grade": maybe(st.sampled_from(["L", "H"])),
+    }
+)
+# Mostly as a night finds it, so that most rows count.
+ARRIVAL = st.sampled_from([D - dt.timedelta(days=1)] * 4 + [D] * 4 + [D + dt.timedelta(days=1)])
+VALIDITY = st.sampled_from([(D - dt.timedelta(days=9), None)] * 5 + [(D, None), (D - dt.timedelta(days=9), D), (D + dt.timedelta(days=1), None)])  # fmt: skip
+ACCOUNTS = ["a1", "a2"]
+OWNERSHIPS = st.builds(
+    lambda person, account, role, start, end, valid: {
+        "relationship_type": "person_account", "from_source": "core", "from_key": f"c{person}", "to_source": "core",
+        "to_key": account, "role": role, "started_on": start, "ended_on": end, "valid_from": valid[0], "valid_to": valid[1],
+    },
+    st.sampled_from(PEOPLE), st.sampled_from(ACCOUNTS), st.sampled_from(["owner", "owner", "co_holder"]),
+    maybe(near(-5, 1)), st.sampled_from([None, None, None, D, D + dt.timedelta(days=1)]), VALIDITY,
+)  # fmt: skip
+HOLDINGS = st.builds(
+    lambda account, kind, balance, quantity, matures, valid: {
+        "account_id": account, "product_class": kind, "balance": balance, "quantity": quantity, "matures_on": matures,
+        "currency": "CNY", "status": "active", "valid_from": valid[0], "valid_to": valid[1],
+    },
+    st.sampled_from(ACCOUNTS), st.sampled_from(["wealth", "fund"]), MONEY, maybe(MONEY), maybe(near()), VALIDITY,
+)  # fmt: skip
+BALANCES = st.builds(
+    lambda account, kind, day, balance, arrived: {
+        "account_id": account, "product_class": kind, "balance_on": day, "balance": balance, "currency": "CNY",
+        "balance_base": balance, "_arrived_on": arrived,
+    },
+    st.sampled_from(ACCOUNTS), st.sampled_from(["demand", "time"]), near(-4, 1), MONEY, ARRIVAL,
+)  # fmt: skip
+CARDS = st.builds(
+    lambda person, account, limit, valid: {
+        "source_key": f"c{person}" if person else None, "account_id": account, "card_type": "credit", "status": "active",
+        "credit_limit": limit, "currency": "CNY", "valid_from": valid[0], "valid_to": valid[1],
+    },
+    maybe(st.sampled_from([*PEOPLE, 99])), maybe(st.sampled_from(ACCOUNTS)), maybe(MONEY), VALIDITY,
+)  # fmt: skip
+EVENTS = st.builds(
+    lambda person, name, day, minute, channel, amount, properties, arrived: {
+        "source_key": f"c{person}", "event_name": name, "channel": channel, "amount": amount, "properties": properties,
+        "occurred_at": dt.datetime.combine(day, dt.time(), ZONE) + dt.timedelta(minutes=minute), "occurred_on": day,
+        "_arrived_on": arrived,
+    },
+    st.sampled_from(PEOPLE), st.sampled_from(["view", "view", "click", "buy"]), near(-4, 1), st.integers(0, 1439),
+    maybe(st.sampled_from(["APP", "WEB"])), maybe(MONEY),
+    st.sampled_from([None, "{}", "no json", '{"scene": "a", "price": 50}', '{"scene": "b", "price": "x"}', '{"price": 49.5}']),
+    ARRIVAL,
+)  # fmt: skip
+RECEIPTS = st.builds(
+    lambda person, run, status, channel, day, arrived: {
+        "run_id": run, "destination": "engine", "recipient_key": f"k{person}", "channel": channel, "status": status,
+        "event_at": dt.datetime.combine(day, dt.time(3), dt.UTC), "event_on": day, "_arrived_on": arrived,
+    },
+    st.sampled_from(PEOPLE), st.sampled_from(["r1", "r2"]), st.sampled_from(["SENT", "OPENED", "CLICKED"]),
+    st.sampled_from(["SMS", "PUSH"]), near(-9, 1), ARRIVAL,
+)  # fmt: skip
+KEYS = {
+    "trusted.holdings": "holding_id", "trusted.cards": "card_id", "trusted.events": "event_id", "trusted.receipts": "receipt_id",
+}  # fmt: skip
+
+
+@st.composite
+def banks(draw):
+    """A few people and everything that the rules may ask of them."""
+    tables = {
+        "trusted.relationships": draw(st.lists(OWNERSHIPS, min_size=2, max_size=5)),
+        "trusted.holdings": draw(st.lists(HOLDINGS, min_size=2, max_size=6)),
+        "trusted.balances": draw(st.lists(BALANCES, min_size=3, max_size=8)),
+        "trusted.cards": draw(st.lists(CARDS, max_size=5)),
+        "trusted.events": draw(st.lists(EVENTS, min_size=6, max_size=14)),
+        "trusted.receipts": draw(st.lists(RECEIPTS, max_size=6)),
+        "segments.recipients": [{"destination": "engine", "recipient_key": f"k{n}", "one_id": n} for n in PEOPLE],
+        "segments.deliveries": [
+            {"run_id": run, "destination": "engine", "code": code, "as_of": D, "seq": 1, "attempt": 1, "status": "DELIVERED",
+             "accepted": 1, "rejected": 0, "manifest_sha256": "0"}
+            for run, code in (("r1", "alpha"), ("r2", "beta"))
+        ],
+        "identity.memberships": [{"one_id": n, "source_key": f"c{n}", "profile_id": n} for n in PEOPLE],
+    }  # fmt: skip
+    for table, rows in tables.items():
+        for number, row in enumerate(rows):
+            row |= {"source": "core"} if table.startswith("trusted") else {}
+            row |= {KEYS[table]: str(number)} if table in KEYS else {}
+            row |= {"_file": "x", "_row": number} if table.startswith("trusted") else {}
+            row.setdefault("valid_to", None) if table.startswith("trusted") else None
+    people = {n: {"one_id": n, **draw(TAG_ROWS)} for n in PEOPLE}
+    return Bank(D, people, {("core", f"c{n}"): n for n in PEOPLE}, tables, EXPRESSIONS, {"exchange@1": OPEN})
+
+
+def _less(one, other):
+    return None if one is None or other is None else one < other
+
+
+EXPRESSIONS = {
+    "balance > 3 * days_left": lambda t: _less(3 * t["days_left"] if t["days_left"] else None, t["balance"]),
+    "coalesce(days_left, 0) + 1 >= 18 or tier = 'T1'": lambda t: any_of(
+        [(t["days_left"] or 0) + 1 >= 18, None if t["tier"] is None else t["tier"] == "T1"]
+    ),
+    "datediff(:business_date, opened_on) between 0 and 30": lambda t: (
+        None if t["opened_on"] is None else 0 <= (D - t["opened_on"]).days <= 30
+    ),
+    "date_add(opened_on, 7) > date '2026-11-18' and not is_active": lambda t: all_of(
+        [
+            None if t["opened_on"] is None else t["opened_on"] + dt.timedelta(days=7) > D,
+            opposite(t["is_active"]),
+        ]
+    ),
+    "size(interests) = 2 and array_contains(interests, 'FUND')": lambda t: (
+        len(t["interests"]) == 2 and "FUND" in t["interests"]
+    ),
+    "case when tier is null then balance >= 50 when tier in ('T1', 'T2') then true else is_active end": lambda t: (
+        t["balance"] >= 50 if t["tier"] is None else (True if t["tier"] in ("T1", "T2") else t["is_active"])
+    ),
+}
+
+COUNTS = st.sampled_from([{"gte": 1}, {"gte": 2}, {"eq": 0}, {"eq": 1}, {"ne": 1}, {"lt": 2}, {"lte": 1}, {"gt": 1}, {"between": [1, 2]}, {"gte": 1, "lt": 3}])  # fmt: skip
+AMOUNTS = st.sampled_from([{"gte": 50}, {"lt": 50}, {"between": [10, 60.5]}, {"eq": 0}])
+DAYS = st.sampled_from(
+    [{"between": [0, 7]}, {"lte": 3}, {"eq": 0}, {"gte": 1, "lt": 9}, {"lt": 0}, {"ne": 2}, {"gt": 30}]
+)
+DATES = st.one_of(DAYS.map(lambda d: {"days_ahead": d}), DAYS.map(lambda d: {"days_ago": d}))
+
+
+def measures(of):
+    """A measure and its comparison, over columns that may be summed."""
+    sums = st.builds(lambda name, column, wish: {name: {"of": column, **wish}}, st.sampled_from(["sum", "min", "max"]), st.sampled_from(of), AMOUNTS)  # fmt: skip
+    return st.one_of(COUNTS.map(lambda c: {"count": c}), st.booleans().map(lambda b: {"any": b}), sums)
+
+
+def optional(key, strategy):
+    return st.one_of(st.just({}), strategy.map(lambda value: {key: value}))
+
+
+def joined(*parts):
+    return st.tuples(*parts).map(lambda found: {k: v for part in found for k, v in part.items()})
+
+
+HOLDING_MATCH = joined(
+    optional("product_class", st.sampled_from(["wealth", ["wealth", "fund"], {"ne": "fund"}])),
+    optional("quantity", AMOUNTS),
+    optional("matures_on", st.one_of(DATES, st.just({"is_null": True}))),
+)
+DETAILS = st.one_of(
+    joined(st.just({"from": "holdings"}), optional("match", HOLDING_MATCH), st.one_of(
+        measures(["balance", "quantity"]), DATES.map(lambda d: {"min": {"of": "matures_on", **d}}))),
+    joined(st.just({"from": "balances"}), optional("match", st.just({"product_class": "demand"})), measures(["balance"])),
+    joined(st.just({"from": "cards"}), optional("match", st.just({"credit_limit": {"gte": 50}})), measures(["credit_limit"])),
+).map(lambda body: {"detail": body})  # fmt: skip
+EVENT_RULES = joined(
+    st.just({"within_days": 3}), st.sampled_from([{"name": "view"}, {"name": ["click", "buy"]}]),
+    optional("channel", st.just("APP")), optional("match", AMOUNTS.map(lambda a: {"amount": a})),
+    optional("properties", st.sampled_from([{"scene": "a"}, {"scene": {"in": ["a", "c"]}}, {"price": {"gte": 49.5}}])),
+    measures(["amount"]),
+).map(lambda body: {"event": body})  # fmt: skip
+RECEIPT_RULES = joined(
+    st.sampled_from([{"status": "OPENED"}, {"status": ["OPENED", "CLICKED"]}]), optional("of", st.sampled_from(["alpha", ["alpha", "beta"]])),
+    optional("channel", st.just("SMS")), optional("within_days", st.just(5)), optional("count", COUNTS),
+).map(lambda body: {"receipt": body})  # fmt: skip
+ABSENCES = st.sampled_from([
+    {"absence": {"name": "view", "within_days": 2}}, {"absence": {"name": ["view", "buy"], "within_days": 1, "seen_within_days": 4}},
+])  # fmt: skip
+SEQUENCES = joined(
+    st.sampled_from([
+        {"steps": [{"name": "view"}, {"name": "click"}], "within": "1d"}, {"steps": [{"name": "view"}, {"name": "view"}], "within": "12h"},
+        {"steps": [{"name": "view"}, {"name": "click"}, {"name": "buy"}], "within": "2d"}, {"steps": [{"name": "click"}]},
+    ]),
+    st.sampled_from([{"then_not": {"name": "buy", "for": "1d"}}, {"then_not": {"name": "view", "for": "90m"}}]),
+    optional("within_days", st.just(4)),
+).map(lambda body: {"sequence": body})  # fmt: skip
+KEY_DATES = joined(
+    st.sampled_from([
+        {"of": "opened_on"}, {"of": "opened_on", "every": "year"}, {"of": "days_left", "every": "month"},
+        *({"of": "matures_on", "from": "holdings", "pick": pick} for pick in ("first", "last", "next")),
+        {"of": "matures_on", "from": "holdings", "pick": "next", "match": {"quantity": {"gte": 50}}},
+        {"of": "matures_on", "from": "holdings", "pick": "last", "every": "month"},
+    ]),
+    DAYS.map(lambda d: {"days_ahead": d}), optional("calendar", st.just("exchange@1")),
+).map(lambda body: {"date": body})  # fmt: skip
+TAGS = st.sampled_from([
+    {"tag": "tier", "in": ["T1", "T2"]}, {"tag": "tier", "ne": "T3"}, {"tag": "balance", "gte": 50}, {"tag": "days_left", "lt": 18},
+    {"tag": "opened_on", "days_ahead": {"between": [-9, 3]}}, {"tag": "interests", "contains_any": ["FUND", "CARD"]},
+])  # fmt: skip
+RANKS = joined(
+    st.sampled_from([{"tag": "balance"}, {"tag": "days_left"}]),
+    st.sampled_from([{"top_n": 1}, {"top_n": 3}, {"top_percent": 30}, {"top_percent": 50.5}]),
+    st.sampled_from([{"within": "base"}, {"within": "all"}]),
+)
+OTHERS = st.one_of(
+    st.sampled_from([{"sample": {"percent": 40}}, {"sample": {"percent": 12.34, "salt": "pilot"}}]),
+    st.sampled_from([{"expr": text} for text in EXPRESSIONS]),
+)  # fmt: skip
+LEAVES = joined(
+    st.one_of(
+        DETAILS, DETAILS, EVENT_RULES, EVENT_RULES, SEQUENCES, SEQUENCES, KEY_DATES, KEY_DATES, TAGS, RANKS
+    )
+    | RECEIPT_RULES
+    | ABSENCES
+    | OTHERS
+)
+RULES = st.recursive(
+    LEAVES,
+    lambda part: st.one_of(
+        part.map(lambda p: {"not": p}),
+        st.lists(part, min_size=1, max_size=3).map(lambda ps: {"all": ps}),
+        st.lists(part, min_size=1, max_size=3).map(lambda ps: {"any": ps}),
+    ),
+    max_leaves=5,
+)
+
+
+def compiled_leaves(desk, folder, bank, rule, base):
+    """The segment of a rule, and its leaf table over the rows of the bank."""
+    (folder / "segments").mkdir(exist_ok=True)
+    file = folder / "segments" / "x.yml"
+    body = f"unknown: exclude\nbase: {json.dumps(base)}\nwhere: {json.dumps(rule, default=str)}"
+    file.write_text(spec("x", body))
+    segment = read_segment(file)
+    compiled = compile_leaf_table([segment], business_date=bank.day, policy=Policy())
+    relations = {}
+    for table in compiled.tables:
+        if table == "tags.customer_tags":
+            rows = pa.Table.from_pylist(list(bank.people.values()), schema=tag_contracts()[0].arrow_schema())
+        elif table in bank.tables:
+            rows = rows_of(table, bank.tables[table])
+        else:
+            rows = contract(table).arrow_schema().empty_table()
+        relations[table] = desk.lend(table, rows)
+    return segment, desk.keep("leaves", translated_sql(compiled.sql, relations))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("populations")
+    (folder / "calendars").mkdir()
+    (folder / "calendars" / "exchange@1.csv").write_text("day\n" + "".join(f"{day}\n" for day in OPEN))
+    return folder
+
+
+BASES = st.sampled_from(
+    [{"tag": "balance", "gte": 0}, {"tag": "tier", "in": ["T1", "T2"]}, {"tag": "is_active", "eq": True}]
+)
+
+
+UNHURRIED = {
+    "deadline": None,
+    # To shrink a bank of six tables takes minutes and says little more than the leaf that differs.
+    "phases": [Phase.explicit, Phase.generate],
+    "suppress_health_check": [
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,
+    ],
+}
+KINDS = (DETAILS, EVENT_RULES, RECEIPT_RULES, ABSENCES, SEQUENCES, KEY_DATES, st.sampled_from([{"expr": text} for text in EXPRESSIONS]))  # fmt: skip
+MANY = st.tuples(*(st.lists(kind, min_size=4, max_size=4) for kind in KINDS)).map(
+    lambda kinds: [leaf for leaves in kinds for leaf in leaves]
+)
+
+
+@settings(max_examples=25, **UNHURRIED)
+@given(banks(), MANY)
+def test_every_leaf_answers_as_plain_python_does(folder, bank, rules):
+    with open_alone("Asia/Shanghai", threads=1) as desk:
+        segment, leaves = compiled_leaves(desk, folder, bank, {"any": rules}, {"tag": "balance", "gte": 0})
+        rows = {row["one_id"]: row for row in desk.arrow(f"SELECT * FROM {leaves}").to_pylist()}
+    parts = dict(zip(map(str, rules), segment.where.parts, strict=True))
+    differing = [
+        (n, rule, decide(parts[str(rule)], lambda leaf, n=n: rows[n][leaf.column]), expected)
+        for rule in rules
+        for n in bank.people
+        if (expected := answer_of(rule, n, bank, segment="x"))
+        is not decide(parts[str(rule)], lambda leaf, n=n: rows[n][leaf.column])
+    ]
+    assert differing == []
+
+
+def assert_same_choice(folder, bank, rule, base):
+    """The product chooses whom plain Python chooses, and has as many unknown answers."""
+    answers = [
+        (n, all_of([answer_of(part, n, bank, segment="x", base=base) for part in (base, rule)]))
+        for n in bank.people
+    ]
+    expected = [n for n, answer in answers if answer], sum(answer is None for _, answer in answers)
+    with open_alone("Asia/Shanghai", threads=1) as desk:
+        segment, leaves = compiled_leaves(desk, folder, bank, rule, base)
+        people, _, unknown, _ = _choose(desk, segment, None, leaves, leaves, {})
+        assert (sorted(n for (n,) in desk.rows(f"SELECT one_id FROM {people}")), unknown) == expected
+
+
+@settings(max_examples=20, **UNHURRIED)
+@given(banks(), RULES, BASES)
+def test_a_rule_chooses_whom_plain_python_chooses(folder, bank, rule, base):
+    assert_same_choice(folder, bank, rule, base)
+
+
+EQUALS = st.lists(st.sampled_from([None, 5, 17]), min_size=6, max_size=9)
+
+
+@settings(max_examples=25, **UNHURRIED)
+@given(EQUALS, RANKS, st.sampled_from([{"tag": "balance", "gte": 0}, {"tag": "tier", "in": ["T1", "T2"]}]))
+def test_a_rank_parts_equal_values_by_the_hash(folder, values, rank, base):
+    tiers = ["T1", "T2", "T3", None]
+    people = {
+        n: {"one_id": n, "tier": tiers[n % 4], "balance": Decimal(value or 0), "days_left": value, "interests": [],
+            "is_active": True, "opened_on": None, "grade": None}
+        for n, value in enumerate(values, start=1)
+    }  # fmt: skip
+    assert_same_choice(folder, Bank(D, people, {}), rank, base)

@@ -1,0 +1,140 @@
+"""Rows of trusted tables and the people they belong to: for tags, which scan them, and for segments, which ask about them.
+
+A row carries ``one_id`` itself, or the profile (``source``, ``source_key``), or the account (``source``, ``account_id``), whose
+owner gets it. A row that may carry both is its profile's, and its account's owner's where it names none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from lakehouse.contracts.reading import contract
+from vocabulary.contact_rules import RulePlace
+
+Attribution = Literal["one_id", "profile", "account"]
+ValueKind = Literal["boolean", "number", "category", "date"]
+
+# Tables whose rows a segment may ask about, by the name it writes.
+DETAIL_TABLES = {
+    name: f"trusted.{name}"
+    for name in (
+        "accounts",
+        "assessments",
+        "balances",
+        "cards",
+        "customers",
+        "holdings",
+        "leads",
+        "ledger",
+        "loans",
+        "orders",
+        "points",
+        "transactions",
+    )
+}
+# Why the rows of others are no details.
+NO_DETAIL = {
+    "account_controls": "controls are no reason to choose anybody; suppression keeps these people out",
+    "consents": "consent is judged by suppression for every segment",
+    "events": "write {event: ...}",
+    "identifier_observations": "identifiers name people; a rule does not ask for them",
+    "order_lines": "its rows lead to a person only by their order; ask orders",
+    "receipts": "write {receipt: ...}",
+    "relationships": "its rows connect entities and lead to no person",
+}
+BALANCES = "trusted.balances"
+OWNERS = "account_owners"
+
+
+def attribution_of(columns: Collection[str]) -> Attribution | None:
+    """Give how a row with these columns finds its person, None where it finds none."""
+    if "one_id" in columns:
+        return "one_id"
+    if {"source", "source_key"} <= set(columns):
+        return "profile"
+    return "account" if {"source", "account_id"} <= set(columns) else None
+
+
+def value_kind(table: str, column: str) -> ValueKind | None:
+    """Give what can be asked of a column of a trusted table, None where it holds lists or instants."""
+    kind = contract(table).columns[column].type
+    if kind.startswith("decimal"):
+        return "number"
+    kinds: dict[str, ValueKind] = {
+        "int": "number", "bigint": "number", "smallint": "number", "string": "category", "boolean": "boolean", "date": "date",
+    }  # fmt: skip
+    return kinds.get(kind)
+
+
+@dataclass(frozen=True)
+class PeopleRows:
+    """Spark SQL over rows ``r`` of a table with their people: what follows FROM, the OneID, and which rows count."""
+
+    source: str
+    one_id: str
+    condition: str
+    tables: tuple[str, ...]
+    needs_owners: bool
+
+
+def people_rows(table: str, place: RulePlace) -> PeopleRows:
+    """Give the rows of a trusted table as of the business date, each with its person.
+
+    Of a state table the rows that were valid, of a fact table those that had arrived and happened; of balances the last known
+    one of each account and class, which holds until the next. Relations ``persons`` (source, source_key, one_id) and,
+    where ``needs_owners``, that of ``account_owners_sql`` stand beside it.
+    """
+    about = contract(table)
+    name = place.table(table)
+    if about.shape == "state":
+        condition = f"r.valid_from <= {place.today} AND (r.valid_to IS NULL OR r.valid_to > {place.today})"
+    else:
+        condition = f"r._arrived_on <= {place.today} AND r.{about.event_date} <= {place.today}"
+    if table == BALANCES:
+        # The winner is that of dbt's int_balance_spans.
+        name = (
+            "(SELECT r.*, row_number() OVER (PARTITION BY r.source, r.account_id, r.product_class"
+            " ORDER BY r.balance_on DESC, r._arrived_on DESC, r._file DESC, r._row DESC) AS place"
+            f" FROM {name} r WHERE {condition})"
+        )
+        condition = "r.place = 1"
+    by_profile = "p.source = r.source AND p.source_key = r.source_key"
+    by_account = "o.source = r.source AND o.account_id = r.account_id"
+    attribution = attribution_of(about.columns)
+    if attribution == "profile" and "account_id" in about.columns:
+        source = (
+            f"{name} r LEFT JOIN persons p ON {by_profile}"
+            f" LEFT JOIN {OWNERS} o ON r.source_key IS NULL AND {by_account}"
+        )
+        one_id = "coalesce(p.one_id, o.one_id)"
+        return PeopleRows(source, one_id, f"{condition} AND {one_id} IS NOT NULL", (table, RELATED), True)
+    if attribution == "account":
+        return PeopleRows(
+            f"{name} r JOIN {OWNERS} o ON {by_account}", "o.one_id", condition, (table, RELATED), True
+        )
+    return PeopleRows(f"{name} r JOIN persons p ON {by_profile}", "p.one_id", condition, (table,), False)
+
+
+RELATED = "trusted.relationships"
+
+
+def account_owners_sql(place: RulePlace) -> str:
+    """Give the owner of every account: source, account_id, one_id. Of several stated ones the earliest, then the smallest key.
+
+    It is what dbt's ``int_account_owners`` says; a test holds the two equal.
+    """
+    return (
+        "SELECT s.source, s.account_id, p.one_id FROM (\n"
+        "    SELECT r.to_source AS source, r.to_key AS account_id,\n"
+        "      min_by(struct(r.from_source AS source, r.from_key AS source_key),"
+        " struct(coalesce(r.started_on, DATE '9999-12-31') AS day, r.from_source AS source, r.from_key AS source_key)) AS person\n"
+        f"    FROM {place.table(RELATED)} r\n"
+        "    WHERE r.relationship_type = 'person_account' AND r.role = 'owner'\n"
+        f"      AND r.valid_from <= {place.today} AND (r.valid_to IS NULL OR r.valid_to > {place.today})\n"
+        f"      AND (r.started_on IS NULL OR r.started_on <= {place.today})"
+        f" AND (r.ended_on IS NULL OR r.ended_on > {place.today})\n"
+        "    GROUP BY r.to_source, r.to_key) s\n"
+        "  JOIN persons p ON p.source = s.person.source AND p.source_key = s.person.source_key"
+    )
