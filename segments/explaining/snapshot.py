@@ -156,7 +156,7 @@ def with_draft(catalogue: Catalogue, segment: Segment) -> Catalogue:
     """Give a workspace's segments with this one in place of the one of its code."""
     others = [other for other in catalogue.segments if other.code != segment.code]
     own = segment_file(catalogue.site.workspace, segment.code)
-    faults = tuple(fault for fault in catalogue.faults if fault.file != own)
+    faults = tuple(fault for fault in catalogue.faults if fault.file != str(own))
     return Catalogue(sorted([*others, segment], key=lambda s: s.code), catalogue.site, faults)
 
 
@@ -206,7 +206,9 @@ def _files_of(segments: Iterable[Segment], catalogue: Catalogue) -> set[Path]:
     site = catalogue.site
     # Rules that cannot be read may concern any segment.
     files = (
-        {site.contact.file} if any(fault.file == site.contact.file for fault in catalogue.faults) else set()
+        {site.contact.file}
+        if any(fault.file == str(site.contact.file) for fault in catalogue.faults)
+        else set()
     )
     for segment in segments:
         names = {leaf.segment for leaf in all_leaves(segment) if isinstance(leaf, SegmentLeaf)}
