@@ -111,8 +111,9 @@ def test_the_preview_of_every_segment_is_what_the_night_published(bank, first_ni
         figures = preview(bank, read_surroundings(bank), code, D1, people=600)
         sent = published.rows(
             "SELECT one_id, variant, channel FROM segments.members WHERE code = ? AND holdout = 'NONE'"
-            " AND variant IS DISTINCT FROM 'CONTAMINATED'",
-            [code],
+            " AND variant IS DISTINCT FROM 'CONTAMINATED'"
+            " AND one_id NOT IN (SELECT one_id FROM segments.contact_losses WHERE code = ? AND as_of = ?)",
+            [code, code, D1],
         )
         assert figures.counts == json.loads(counts), code
         assert {(p["one_id"], p["variant"], p["channel"]) for p in figures.people} == set(sent), code
