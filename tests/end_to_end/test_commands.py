@@ -51,10 +51,13 @@ def test_a_machine_without_java_is_told_what_to_install(make_workspace, capsys, 
     try:
         with pytest.raises(session.EnvironmentUnready, match="install a JDK 17 or 21"):
             session.require_java()
-        assert run(["doctor", "--workspace", str(make_workspace())]) == 2
+        assert run(["doctor", "--workspace", str(make_workspace())]) == 0
+        assert "Java       not usable, and not needed by these nights" in capsys.readouterr().out
+        assert run(["doctor", "--workspace", str(make_workspace({"cdp.yml": "engine: spark\n"}))]) == 2
     finally:
         session.java_version.cache_clear()
-    assert "apt install openjdk-17" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "needed: the engine is spark" in told and "apt install openjdk-17" in told
 
 
 def test_a_missing_required_file_stops_the_night_with_nothing_written(make_workspace, capsys):

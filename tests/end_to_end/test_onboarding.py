@@ -20,7 +20,7 @@ MEMBERS = "member_no,name,mobile,amount\n" + "".join(
     f"M{n},人{n},138123456{n:02d},{n}.5\n" for n in range(20)
 )
 ROOTS = {
-    "cdp": "SettingsFile", "feed": "Feed", "identity": "RulesFile", "segment": "SpecFile", "tags": "_File",
+    "cdp": "SettingsFile", "feed": "Feed", "identity": "RulesFile", "segment": "SpecFile", "tags": "_File", "contact_policy": "ContactPolicy",
     "consent": "Policy", "destinations": "DestinationsFile",
 }  # fmt: skip
 

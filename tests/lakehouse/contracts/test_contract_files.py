@@ -69,6 +69,7 @@ SHOWN = {
     "codes": "registered_city income_band merchant_category",
     "pseudonyms": "recipient_key masked",
     "who decided": "author",
+    "numbers at which a rank was cut, with nobody's name": "params",
 }
 MASKED = {
     "identity.golden_records.full_name",
