@@ -35,7 +35,7 @@ def load_feeds(settings: Settings) -> list[Feed]:
 
 def landing_contracts(settings: Settings) -> list[Contract]:
     """Give the contracts of the landing tables of the workspace's feeds; a fault of a feed raises ``SettingsInvalid``."""
-    from ingestion.judging.mapping import require_engine
+    from ingestion.judging.faults import require_engine
     from ingestion.records.landing import landing_contract
 
     feeds = load_feeds(settings)

@@ -18,9 +18,9 @@ import pyarrow as pa
 from ingestion.feeds.exact_translation import make_known
 from ingestion.feeds.feeds import Feed
 from ingestion.judging.duplicates import Duplicates, Records, find_duplicates, name_paths, outcome_sql
+from ingestion.judging.faults import blame_value
 from ingestion.judging.mapping import (
     TableMap,
-    blame_value,
     duck_type,
     exact_map,
     map_in_process,

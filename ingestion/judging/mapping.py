@@ -22,13 +22,11 @@ from ingestion.feeds.translation import DATE, LONG, STRING, Translator
 from ingestion.records.record_files import numbered_column, numbered_columns
 from lakehouse.contracts.contract import Column, Contract
 from lakehouse.contracts.reading import contract
-from lakehouse.errors import InputInvalid, SettingsInvalid
 from lakehouse.expressions.duckdb import Untranslatable
 from lakehouse.expressions.expression import parse_expression
 from lakehouse.query import words
-from lakehouse.query.desk import Desk, Relation
+from lakehouse.query.desk import Relation
 from lakehouse.query.words import literal, spark_identifier, spark_literal
-from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -502,18 +500,6 @@ def map_in_process(feed: Feed) -> ProcessMap | None:
     )
 
 
-def blame_analysis(records: DataFrame, feed: Feed) -> None:
-    """Raise ``SettingsInvalid`` with the line of the first expression that Spark refuses to analyse."""
-    from pyspark.errors import AnalysisException, ParseException
-
-    for what, text, path in _all_expressions(feed):
-        try:
-            records.selectExpr(text)
-        except (AnalysisException, ParseException) as wrong:
-            condition = str(wrong.getCondition() or "it cannot be analysed").replace("_", " ").lower()
-            raise feed.fault(f"Spark refuses the expression of {what} ({condition})", *path) from None
-
-
 def is_exact(feed: Feed, zone: str) -> bool:
     """Tell whether every record of a feed can be mapped value by value in this process."""
     try:
@@ -521,82 +507,3 @@ def is_exact(feed: Feed, zone: str) -> bool:
     except Untranslatable:
         return False
     return True
-
-
-def require_engine(settings: Settings, feeds: Sequence[Feed]) -> None:
-    """Raise ``SettingsInvalid`` where the settings name the engine duckdb and an expression cannot be said in its words."""
-    if settings.engine.name != "duckdb":
-        return
-    for feed in feeds:
-        if not is_exact(feed, settings.time_zone):
-            raise _fault_of_engine(feed, settings.time_zone)
-
-
-def _fault_of_engine(feed: Feed, zone: str) -> SettingsInvalid:
-    dialect = exact_dialect(feed, zone)
-    for what, text, path in _all_expressions(feed):
-        try:
-            dialect.expression(text)
-        except Untranslatable as wrong:
-            return feed.fault(
-                f"the engine duckdb cannot compute the expression of {what} ({wrong}); `engine: auto` gives it to Spark",
-                *path,
-            )
-    return feed.fault("the engine duckdb cannot compute what the feed says; `engine: auto` gives it to Spark")
-
-
-def blame_value(desk: Desk, records: str, feed: Feed, zone: str) -> InputInvalid | None:
-    """Give the error that names the column whose expression failed on the delivered values at a desk, if one does."""
-    import duckdb
-
-    dialect = exact_dialect(feed, zone)
-    for what, text, path in _all_expressions(feed):
-        try:
-            desk.rows(
-                f"SELECT max(CAST({dialect.expression(text)} AS VARCHAR)) FROM ({records}) WHERE _problem IS NULL"
-            )
-        except duckdb.Error:
-            return _failed_expression(feed, what, path, "a value that the cast cannot read")
-    return None
-
-
-def _failed_expression(feed: Feed, what: str, path: tuple[str | int, ...], condition: str) -> InputInvalid:
-    fault = feed.fault("", *path)
-    return InputInvalid(
-        f"the expression of {what} failed on a delivered value ({condition}); "
-        "use the try_… form of the function, so that such records are refused one by one",
-        file=fault.file,
-        line=fault.line,
-    )
-
-
-def blame_expression(records: DataFrame, feed: Feed) -> InputInvalid | None:
-    """Give the error that names the column whose expression failed on the delivered values, if one does."""
-    from pyspark.errors import PySparkException
-
-    for what, text, path in _all_expressions(feed):
-        try:
-            records.where("_problem is null").selectExpr(f"{text} as v").selectExpr(
-                "max(cast(v as string))"
-            ).collect()
-        except PySparkException as again:
-            condition = str(again.getCondition() or "an error")
-            return _failed_expression(feed, what, path, condition)
-    return None
-
-
-def _all_expressions(feed: Feed) -> list[tuple[str, str, tuple[str | int, ...]]]:
-    """Give every expression of a feed: what it is, its text (of a column as what the column holds), and where it stands."""
-    expressions: list[tuple[str, str, tuple[str | int, ...]]] = []
-    for at, rule in enumerate(feed.row_rules):
-        expressions.append((f"row rule {rule.rule}", rule.refuse_when, ("row_rules", at, "refuse_when")))
-    for at, target in enumerate(feed.targets):
-        if target.where:
-            expressions.append((f"'where' of {target.table}", target.where, ("targets", at, "where")))
-        columns = contract(target.table).columns
-        for number, entry in enumerate(target.entries):
-            base: tuple[str | int, ...] = ("columns",) if target.each is None else ("each", number)
-            for name, text in entry.items():
-                cast = f"try_cast(({text}) as {columns[name].type})"
-                expressions.append((f"{target.table}.{name}", cast, ("targets", at, *base, name)))
-    return expressions

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ingestion.feeds.feeds import Feed
 from ingestion.inbox.files import Choice
 from ingestion.inbox.inbox import DeliveredFile
-from ingestion.judging import judging, mapping
+from ingestion.judging import faults, judging, mapping
 from ingestion.records.landing import Nights
 from ingestion.records.reading import SPARK_READS_FROM_BYTES, FileReading, read_files, read_files_by_spark
 from ingestion.records.record_files import RecordFiles
@@ -165,7 +165,7 @@ def frame_by_spark(session: SparkSession, files: RecordFiles, nights: Nights) ->
     try:
         return mapping.map_by_spark(records, files.feed)
     except (AnalysisException, ParseException):
-        mapping.blame_analysis(records, files.feed)
+        faults.blame_analysis(records, files.feed)
         raise
 
 
@@ -232,7 +232,7 @@ def map_into_parquet(session: SparkSession, records: RecordFiles, into: Path, ni
     try:
         rows.write.parquet(str(into))
     except PySparkException as wrong:
-        fault = mapping.blame_expression(records.frame(session, nights), records.feed)
+        fault = faults.blame_expression(records.frame(session, nights), records.feed)
         if fault is None:
             raise
         raise fault from wrong

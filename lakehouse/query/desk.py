@@ -30,10 +30,10 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from lakehouse.errors import StepFailed, disk_refusal, memory_refusal
+from lakehouse.errors import SettingsInvalid, StepFailed, disk_refusal, memory_refusal
 from lakehouse.query.files import escaped_pattern, open_delta, table_sql
 from lakehouse.query.words import identifier, literal, literals
-from lakehouse.settings.settings import Settings
+from lakehouse.settings.settings import FILE_NAME, Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -315,8 +315,21 @@ def table_folder(settings: Settings, table: str) -> Path:
 
 
 def limit_memory(settings: Settings) -> None:
-    """Let every desk of this process that is opened from now on keep to ``engine.memory``, and spill where ``engine.spill`` says."""
+    """Let every desk of this process that is opened from now on keep to ``engine.memory``, and spill where ``engine.spill`` says.
+
+    A folder to spill to that is not there is made; one that cannot be used raises ``SettingsInvalid``.
+    """
     engine = settings.engine
+    if engine.spill is not None:
+        try:
+            Path(engine.spill).mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=engine.spill):
+                pass
+        except OSError as wrong:
+            raise SettingsInvalid(
+                f"engine.spill: the folder {engine.spill} cannot be used ({wrong.strerror})",
+                file=settings.workspace / FILE_NAME,
+            ) from None
     for name, value in (("memory", engine.memory), ("spill", engine.spill)):
         if value is None:
             _limits.pop(name, None)

@@ -56,8 +56,8 @@ def test_a_machine_without_java_is_told_what_to_install(make_workspace, capsys, 
         assert run(["doctor", "--workspace", str(make_workspace({"cdp.yml": "engine: spark\n"}))]) == 2
     finally:
         session.java_version.cache_clear()
-    told = capsys.readouterr().out
-    assert "needed: the engine is spark" in told and "apt install openjdk-17" in told
+    printed_lines = capsys.readouterr().out
+    assert "needed: the engine is spark" in printed_lines and "apt install openjdk-17" in printed_lines
 
 
 def test_a_missing_required_file_stops_the_night_with_nothing_written(make_workspace, capsys):

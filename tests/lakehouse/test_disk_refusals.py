@@ -73,7 +73,6 @@ def test_memory_that_ran_out_is_one_sentence_with_the_setting_to_raise(wrong, se
 
 def test_a_desk_keeps_to_the_memory_of_the_workspace(make_workspace):
     settings = load_settings(make_workspace({"cdp.yml": "engine: {memory: 20MB, spill: heap}\n"}))
-    (settings.workspace / "heap").mkdir()
     try:
         limit_memory(settings)
         with open_alone() as desk:
@@ -82,6 +81,15 @@ def test_a_desk_keeps_to_the_memory_of_the_workspace(make_workspace):
                 desk.value("select length(string_agg(repeat('x', 1000), '')) from range(100000)")
     finally:
         limit_memory(load_settings(make_workspace({"cdp.yml": ""})))
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "/etc/passwd/spill", "/proc/spill"])
+def test_a_folder_to_spill_to_that_cannot_be_used_is_a_setting_that_is_wrong(make_workspace, capsys, place):
+    workspace = make_workspace({"cdp.yml": f"engine: {{spill: {place}}}\n"})
+    assert run(["nightly", "--date", "2026-01-05", "--workspace", str(workspace)]) == 2
+    message = capsys.readouterr().err
+    assert f"cdp.yml: engine.spill: the folder {place} cannot be used (" in message
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,12 @@ ZONES = ["Asia/Shanghai", "Europe/Prague"]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    found = [*texts(), *MORE_TEXTS]
-    other = [found[(at * 7 + 3) % 150] if at % 5 else found[at] for at in range(len(found))]
+    rows = [*texts(), *MORE_TEXTS]
+    other = [rows[(at * 7 + 3) % 150] if at % 5 else rows[at] for at in range(len(rows))]
     file = tmp_path_factory.mktemp("exact") / "texts.parquet"
     pq.write_table(
         pa.table(
-            {"n": range(len(found)), "a": pa.array(found, pa.string()), "b": pa.array(other, pa.string())}
+            {"n": range(len(rows)), "a": pa.array(rows, pa.string()), "b": pa.array(other, pa.string())}
         ),
         file,
     )
@@ -87,31 +87,31 @@ def cases(zone):
 def test_every_answer_is_sparks(spark, place, connection, zone):
     session = spark.newSession()
     session.conf.set("spark.sql.session.timeZone", zone)
-    asked = list(cases(zone))
+    questions = list(cases(zone))
     if zone == ZONES[0]:
-        assert {text for text, *_ in asked} == {*EXPRESSIONS, *MORE_EXPRESSIONS}
-    columns = [f"try_cast(({text}) as {kind}) as v{n}" for n, (text, kind, _) in enumerate(asked)]
+        assert {text for text, *_ in questions} == {*EXPRESSIONS, *MORE_EXPRESSIONS}
+    columns = [f"try_cast(({text}) as {kind}) as v{n}" for n, (text, kind, _) in enumerate(questions)]
     # As columns are: days and instants beyond the calendar of other readers are none.
     limits = {
         "date": ("date'0001-01-01'", "date'9999-12-31'"),
         "timestamp": ("timestamp'0001-01-02 00:00:00Z'", "timestamp'9999-12-30 00:00:00Z'"),
     }
-    kept = [
+    columns_held = [
         f"case when v{n} between {limits[kind][0]} and {limits[kind][1]} then v{n} end as v{n}"
         if kind in limits
         else f"v{n}"
-        for n, (_, kind, _) in enumerate(asked)
+        for n, (_, kind, _) in enumerate(questions)
     ]
     sparks = (
         session.read.parquet(str(place))
         .selectExpr("n", *columns)
-        .selectExpr("n", *kept)
+        .selectExpr("n", *columns_held)
         .toArrow()
         .sort_by("n")
     )
     pairs = sparks["n"].to_pylist()
     given = pq.read_table(place)["a"].to_pylist()
-    for n, (text, kind, sql) in enumerate(asked):
+    for n, (text, kind, sql) in enumerate(questions):
         if kind in limits:
             sql = f"CASE WHEN {sql} BETWEEN {limits[kind][0]} AND {limits[kind][1]} THEN {sql} END"
         form = {"string": "VARCHAR", "timestamp": "TIMESTAMPTZ"}.get(kind, kind)
