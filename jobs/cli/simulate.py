@@ -107,7 +107,7 @@ def receipts_command(published: Path, inbox: Path, business_date: date, workspac
     from lakehouse.settings.settings import load_settings
 
     settings = load_settings(workspace)
-    users = app_users_of_recipients(settings)
+    users = app_users_of_recipients(settings, business_date)
     answers = answer(published, inbox, business_date, users=users, truth=settings.workspace / "truth")
     click.echo(json.dumps(answers.summary()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import timedelta
+from datetime import date, timedelta
 
 from ingestion import load_feeds
 from jobs.night.nightly import NightOutcome, run_night
@@ -41,7 +41,11 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
             # The same audiences give the same answers, so asking again after an interrupted demo changes nothing.
             truth = settings.workspace / "truth"
             answers = answer(
-                settings.published, settings.inbox, day, users=app_users_of_recipients(settings), truth=truth
+                settings.published,
+                settings.inbox,
+                day,
+                users=app_users_of_recipients(settings, day),
+                truth=truth,
             )
             log.info("the simulated engine answered for %s: %s", day + timedelta(days=1), answers)
     if night is None:
@@ -49,9 +53,9 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
     return night
 
 
-def app_users_of_recipients(settings: Settings) -> dict[str, str]:
-    """Give one app user per recipient key, as an engine's own address book would."""
-    rows = open_publication(settings).sql(
+def app_users_of_recipients(settings: Settings, business_date: date) -> dict[str, str]:
+    """Give one app user per recipient key of what a date published, as an engine's own address book would."""
+    rows = open_publication(settings, business_date).sql(
         "SELECT r.recipient_key, min(m.source_key) FROM segments.recipients r JOIN identity.memberships m USING (one_id)"
         " WHERE m.valid_to IS NULL AND m.source = 'mobile_app' GROUP BY 1 ORDER BY 1"
     )
