@@ -16,6 +16,13 @@ from packageurl import PackageURL
 from lakehouse.session.session import known_sums
 from release.pins import RUN, licence_of, read_pins
 
+# A JAR says its licence in the POM beside it and not in itself; a group that is not here has no bill.
+JAR_LICENCES = {
+    "com.google.code.findbugs": "Apache-2.0",
+    "io.delta": "Apache-2.0",
+    "io.unitycatalog": "Apache-2.0",
+}
+
 
 def bill_of_materials(version: str, made_at: datetime, lock: Path = RUN) -> str:
     """Give the bill of a release as JSON; the same files and the same instant give the same text."""
@@ -39,12 +46,15 @@ def bill_of_materials(version: str, made_at: datetime, lock: Path = RUN) -> str:
             )
         )  # fmt: skip
     for file, digest in known_sums().items():
-        name, _, number = file.removesuffix(".jar").rpartition("-")
+        coordinates, _, number = file.removesuffix(".jar").rpartition("-")
+        group, _, artifact = coordinates.partition("_")
+        purl = PackageURL("maven", group, artifact, number)
         parts.append(
             Component(
-                name=name, version=number, type=ComponentType.LIBRARY, bom_ref=file, hashes=[_sha256(digest)]
+                group=group, name=artifact, version=number, type=ComponentType.LIBRARY, purl=purl, bom_ref=file,
+                hashes=[_sha256(digest)], licenses=[licences.make_from_string(JAR_LICENCES[group])],
             )
-        )
+        )  # fmt: skip
     for part in parts:
         bom.components.add(part)
     bom.register_dependency(product, parts)

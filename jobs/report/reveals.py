@@ -68,9 +68,9 @@ def _add(settings: Settings, name: str, what: str, entry: dict[str, Any]) -> Non
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-            file.flush()
+        with os.fdopen(handle, "ab", buffering=0) as file:
+            # One call of the operating system, so that lines of commands at the same time stay whole.
+            file.write((json.dumps(entry, ensure_ascii=False) + "\n").encode())
             os.fsync(handle)
     except OSError as wrong:
         raise StepFailed(

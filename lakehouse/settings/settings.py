@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets as _secrets
+import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -19,6 +20,7 @@ from lakehouse.texts import DEFAULT, LANGUAGES, speak
 UNREADABLE_SIGNS = ("%", "[", "]")
 FILE_NAME = "cdp.yml"
 SECRET_LENGTH = 16
+SECRET_BYTES = 4096
 EngineName = Literal["auto", "duckdb", "spark"]
 
 
@@ -215,11 +217,20 @@ def find_secret(name: str, workspace: Path | None) -> bytes | None:
 
 
 def read_secret(file: Path) -> bytes:
-    """Give the secret in a file; one that cannot be read or is too short raises ``SettingsInvalid``."""
+    """Give the secret in a file; one that cannot be read, is too short or too long raises ``SettingsInvalid``.
+
+    A device or a pipe is not read: it may never end, or never begin.
+    """
     try:
-        text = file.read_bytes().strip()
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise SettingsInvalid("the key is no regular file", file=file)
+        with file.open("rb") as stream:
+            text = stream.read(SECRET_BYTES + 1)
     except OSError as wrong:
         raise SettingsInvalid(f"the key cannot be read ({wrong.strerror})", file=file) from None
+    if len(text) > SECRET_BYTES:
+        raise SettingsInvalid(f"the key is longer than {SECRET_BYTES} bytes", file=file)
+    text = text.strip()
     if len(text) < SECRET_LENGTH:
         raise SettingsInvalid(
             f"the key is shorter than {SECRET_LENGTH} characters; make a longer one", file=file

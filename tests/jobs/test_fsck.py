@@ -6,7 +6,6 @@ import hmac
 import json
 import shutil
 from datetime import date
-from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from jobs.workspace.examine import examine_lake
 from jobs.workspace.make import make_workspace
 from lakehouse.ledger.ledger import publish
 from lakehouse.settings.settings import load_settings
+from tests.lake_damages import DAMAGES, files, flip_bit, newest_run, rewrite
 from vocabulary.audience import Audience
 
 MONDAY, TUESDAY = date(2026, 1, 5), date(2026, 1, 6)
@@ -98,22 +98,6 @@ def fsck(settings, capsys, *options):
     faults = [line.removeprefix("fault: ") for line in output.err.splitlines()]
     assert code == (1 if faults else 0), output
     return faults
-
-
-def files(settings, table):
-    folder = settings.lake.joinpath(*table.split("."))
-    return sorted(folder.rglob("part-*.parquet"), key=lambda file: file.stat().st_mtime_ns)
-
-
-def flip_bit(file):
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-
-
-def newest_run(settings) -> Path:
-    root = settings.published / "engine" / "gold"
-    return root / json.loads((root / "LATEST.json").read_text())["path"]
 
 
 def only(faults, *words):
@@ -212,17 +196,6 @@ def test_manifest_hash_and_pointer_rewritten_together_are_named(shop, capsys):
     assert run(["segments", "verify", "--all", "--workspace", str(shop.workspace)]) == 1
 
 
-def rewrite(folder, **changes):
-    """Change a manifest, and its hash and the pointer with it, as one who knows the format would."""
-    manifest = json.loads((folder / "_manifest.json").read_text()) | changes
-    body = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
-    (folder / "_manifest.json").write_bytes(body)
-    (folder / "_manifest.sha256").write_text(f"{sha256(body).hexdigest()}  _manifest.json\n")
-    latest = folder.parents[2] / "LATEST.json"
-    pointer = json.loads(latest.read_text()) | {"manifest_sha256": sha256(body).hexdigest()}
-    latest.write_text(json.dumps(pointer, indent=2) + "\n")
-
-
 def test_files_and_signature_are_held_against_what_was_recorded_at_delivery(shop, capsys):
     (row,) = DeltaTable(shop.lake / "segments" / "deliveries").to_pyarrow_table(
         filters=[("run_id", "=", "r06")]
@@ -278,80 +251,6 @@ def test_an_earlier_audience_and_a_file_of_no_publication_are_said_and_no_faults
     output = capsys.readouterr().out
     assert "1 earlier audiences are no longer at their destinations" in output
     assert "identity.memberships/part-99999-orphan.parquet" in output
-
-
-def log_of(settings, table):
-    return settings.lake.joinpath(*table.split("."), "_delta_log")
-
-
-def cut(file):
-    file.write_bytes(file.read_bytes()[:-9])
-
-
-def exchange(one, other):
-    content = one.read_bytes()
-    one.write_bytes(other.read_bytes())
-    other.write_bytes(content)
-
-
-def publish_as_it_stands(settings, damage):
-    """Damage the newest versions and publish them, as a wrong program that writes by all rules would."""
-    with open_for_writing(settings, TUESDAY, "nightly") as writer:
-        damage()
-        publish(writer.lake, TUESDAY, "f", {})
-
-
-def lose_a_member(settings):
-    publish_as_it_stands(
-        settings, lambda: DeltaTable(settings.lake / "segments" / "members").delete("one_id = 2")
-    )
-
-
-def double_a_key(settings):
-    folder = settings.lake / "segments" / "runs"
-    rows = DeltaTable(folder).to_pyarrow_table()
-    publish_as_it_stands(settings, lambda: write_deltalake(folder, rows.slice(0, 1), mode="append"))
-
-
-def turn_back(settings):
-    latest = newest_run(settings).parents[2] / "LATEST.json"
-    pointer = json.loads(latest.read_text()) | {"run_id": "r05", "path": "v=1/as_of=2026-01-05/run=r05"}
-    latest.write_text(json.dumps(pointer))
-
-
-def garble_checkpoint(settings):
-    DeltaTable(settings.lake / "segments" / "members").create_checkpoint()
-    next(log_of(settings, "segments.members").glob("*.checkpoint.parquet")).write_bytes(b"no parquet" * 30)
-
-
-# What was done to a finished lake, and the words of the fault that the deep check must name it by. docs/security.md lists them.
-DAMAGES = {
-    "a data file is gone": (lambda s: files(s, "identity.memberships")[0].unlink(), ("identity.memberships", "is missing")),
-    "a data file is cut": (lambda s: cut(files(s, "segments.members")[0]), ("segments.members", "were published")),
-    "one bit of a data file is flipped": (lambda s: flip_bit(files(s, "segments.suppressions")[0]), ("segments.suppressions", "does not have the bytes that were published")),
-    "two data files of a table are exchanged": (lambda s: exchange(*files(s, "identity.memberships")[:2]), ("identity.memberships", "does not have the bytes that were published")),
-    "a log entry is cut": (lambda s: cut(log_of(s, "segments.runs") / "00000000000000000001.json"), ("the log of segments.runs cannot be read",)),
-    "a log entry is emptied": (lambda s: (log_of(s, "segments.runs") / "00000000000000000001.json").write_bytes(b""), ("segments.runs: its log or its rows in ops.file_digests do not name",)),
-    "the newest log entry is gone": (lambda s: max(log_of(s, "segments.runs").glob("0*.json")).unlink(), ("segments.runs", "at version 2")),
-    "a checkpoint is garbage": (garble_checkpoint, ("the log of segments.members cannot be read",)),
-    "a table is gone as a whole": (lambda s: shutil.rmtree(s.lake / "identity" / "memberships"), ("the log of identity.memberships cannot be read",)),
-    "the last publication is gone": (lambda s: DeltaTable(s.lake / "ops" / "publications").delete("seq = 2"), ("publication 2 was the last one and is missing",)),
-    "an earlier publication is gone": (lambda s: DeltaTable(s.lake / "ops" / "publications").delete("seq = 1"), ("publication 1 is missing",)),
-    "a publication says something else": (lambda s: DeltaTable(s.lake / "ops" / "publications").update({"fingerprint": "'x'"}, predicate="seq = 1"), ("publication 2 does not follow publication 1 as it stands",)),
-    "the head of the chain is gone": (lambda s: (s.lake / "ops" / "HEAD.json").unlink(), ("ops/HEAD.json, is missing",)),
-    "the head of the chain is garbage": (lambda s: (s.lake / "ops" / "HEAD.json").write_text("{"), ("the head of the chain of publications cannot be read",)),
-    "a recorded digest says something else": (lambda s: DeltaTable(s.lake / "ops" / "file_digests").update({"sha256": "'0'"}, predicate="table_name = 'segments.runs'"), ("segments.runs: its log or its rows in ops.file_digests do not name",)),
-    "the ledger of attempts is damaged": (lambda s: cut(log_of(s, "ops.runs") / "00000000000000000001.json"), ("the log of ops.runs cannot be read",)),
-    "a published member is lost": (lose_a_member, ("gold of 2026-01-06", "rows of segments.members is 2", "is 3")),
-    "a published key stands there twice": (double_a_key, ("segments.runs: 1 keys (run_id) stand there more than once",)),
-    "the audiences are gone": (lambda s: shutil.rmtree(s.published), ("gold was delivered to engine and is not there",)),
-    "a file of an audience is changed": (lambda s: flip_bit(newest_run(s) / "snapshot" / "part-00000.parquet"), ("part-00000.parquet does not have the bytes that were delivered to engine",)),
-    "a file of an audience is gone": (lambda s: (newest_run(s) / "delta" / "part-00000.parquet").unlink(), ("delta/part-00000.parquet was delivered to engine and is missing",)),
-    "manifest, hash and pointer are forged together": (lambda s: rewrite(newest_run(s), purpose="service"), ("_manifest.json is not the one that was delivered to engine",)),
-    "a signature is exchanged": (lambda s: (newest_run(s) / "_manifest.hmac").write_text("0" * 64), ("_manifest.hmac is not the one that was delivered to engine",)),
-    "the pointer is turned back": (turn_back, ("LATEST.json names run r05, and r06 was delivered last",)),
-    "the pointer is garbage": (lambda s: (newest_run(s).parents[2] / "LATEST.json").write_text("{"), ("LATEST.json", "it is not JSON")),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

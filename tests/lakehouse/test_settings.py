@@ -10,7 +10,7 @@ import pytest
 
 from lakehouse.errors import LockHeld, SettingsInvalid
 from lakehouse.ledger.lock import hold_lock
-from lakehouse.settings.settings import is_cluster, load_settings
+from lakehouse.settings.settings import is_cluster, load_settings, read_secret
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,24 @@ def test_a_missing_secret_says_where_to_put_it_and_a_demo_makes_its_own(make_wor
     assert (demo.workspace / "secrets" / "identity_key.key").stat().st_mode & 0o077 == 0
     monkeypatch.setenv("CDP_SECRET_IDENTITY_KEY", "from the environment")
     assert demo.secret("identity_key") == b"from the environment"
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("/dev/zero", "is no regular file"),
+        ("pipe", "is no regular file"),
+        ("huge", "is longer than 4096 bytes"),
+        ("short", "is shorter than 16 characters"),
+        ("absent", "cannot be read"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_refused_at_once(tmp_path, place, said):
+    os.mkfifo(tmp_path / "pipe")
+    os.truncate(os.open(tmp_path / "huge", os.O_CREAT | os.O_WRONLY), 10**12)
+    (tmp_path / "short").write_text("short")
+    with pytest.raises(SettingsInvalid, match=said):
+        read_secret(tmp_path / place)
 
 
 def test_a_second_writer_is_told_who_holds_the_lock(tmp_path):

@@ -74,9 +74,9 @@ def test_the_bill_names_every_pin_and_every_jar_with_its_hashes():
     digests = {entry["content"] for part in parts.values() for entry in part["hashes"]}
     assert set(known_sums().values()) <= digests
     assert parts["pkg:pypi/pyspark@4.2.0"]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
-    assert [
-        ref for ref, part in parts.items() if ref.startswith("pkg:pypi") and not part.get("licenses")
-    ] == []
+    assert [ref for ref, part in parts.items() if not part.get("licenses")] == []
+    jars = {part["purl"] for part in parts.values() if part["purl"].startswith("pkg:maven")}
+    assert len(jars) == len(known_sums()) and "pkg:maven/io.delta/delta-storage@4.4.0" in jars
     assert bill_of_materials("0.1.0", made_at) == text
 
 

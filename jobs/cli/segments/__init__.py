@@ -214,38 +214,39 @@ def explain(code: str, one_id: int, day: date | None, form: str, workspace: Path
 
 
 def _explanation_lines(explanation: Explanation) -> list[str]:
-    from lakehouse.texts import reason_text
+    from lakehouse.texts import reason_text, text
 
-    lines = [
-        f"{explanation.code} {explanation.version}, OneID {explanation.one_id}, as of {explanation.business_date}"
-    ]
+    def answer(value: bool | None) -> str:
+        return text(f"answer.{ {True: 'true', False: 'false', None: 'unknown'}[value] }")
+
+    person = {"one_id": explanation.one_id, "day": explanation.business_date}
+    lines = [text("explain.head", code=explanation.code, version=explanation.version, **person)]
     if explanation.redirected_from is not None:
-        lines.append(f"OneID {explanation.redirected_from} was merged into {explanation.one_id}")
-    lines += [f"note: {note}" for note in explanation.notes]
-    words = {True: "true", False: "false", None: "unknown"}
+        merged = {"before": explanation.redirected_from, "after": explanation.one_id}
+        lines.append(text("explain.merged", **merged))
+    lines += [text("explain.note", note=note) for note in explanation.notes]
     for line in explanation.lines:
         value = f"   [{line.evidence}]" if line.evidence else ""
-        lines.append(f"  {words[line.answer]:<8} {'  ' * line.depth}{line.text}{value}")
-    lines.append(f"rule: {words[explanation.answer]} (unknown means {explanation.unknown_means})")
+        lines.append(f"  {answer(line.answer):<8} {'  ' * line.depth}{line.text}{value}")
+    unknown = text(f"unknown.{explanation.unknown_means}")
+    lines.append(text("explain.rule", answer=answer(explanation.answer), unknown=unknown))
     if explanation.suppression:
-        lines.append(f"suppressed: {explanation.suppression} ({reason_text(explanation.suppression)})")
+        reason = explanation.suppression
+        lines.append(text("explain.suppressed", reason=reason, meaning=reason_text(reason)))
     if explanation.is_member:
-        lines.append(
-            f"arm: {explanation.variant or '-'}  control group: {explanation.holdout}  channel: {explanation.channel or '-'}"
-        )
-    if explanation.loss:
-        loss = explanation.loss
-        winner = (
-            f"; {loss.winner} won" + (f" by {loss.margin:g}" if loss.margin is not None else "")
-            if loss.winner
-            else ""
-        )
-        lines.append(f"not contacted: {loss.reason} ({reason_text(loss.reason)}), by {loss.rule}{winner}")
+        arm, channel = explanation.variant or "-", explanation.channel or "-"
+        lines.append(text("explain.arm", arm=arm, holdout=explanation.holdout, channel=channel))
+    if loss := explanation.loss:
+        lost = text("explain.lost", reason=loss.reason, meaning=reason_text(loss.reason), rule=loss.rule)
+        if loss.winner:
+            key = "explain.winner" if loss.margin is None else "explain.winner_by"
+            lost += text(key, winner=loss.winner, margin=f"{loss.margin or 0:g}")
+        lines.append(lost)
     lines += [
-        f"published: {delivery['destination']} run {delivery['run_id']} as {delivery['recipient_key']}"
-        for delivery in explanation.deliveries
+        text("explain.published", destination=d["destination"], run=d["run_id"], key=d["recipient_key"])
+        for d in explanation.deliveries
     ]
-    return [*lines, f"outcome: {explanation.outcome}"]
+    return [*lines, text("explain.outcome", outcome=explanation.outcome)]
 
 
 def _instant(text: str | None) -> datetime | None:

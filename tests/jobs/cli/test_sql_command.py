@@ -8,10 +8,14 @@ import json
 import shutil
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from jobs.cli import run
+from jobs.report.reveals import record_lookup
+from lakehouse.query.published import newest_publication
+from lakehouse.settings.settings import load_settings
 from tests.published_lake import FEED, NAMES, PHONES, PRIVATE, RAW, publish
 
 KEY = "the identity key of the bank, 64 letters"
@@ -308,6 +312,19 @@ def test_a_reveal_without_a_reason_or_a_record_shows_nothing(bank, ask):
     (bank / "audit" / "reveals.jsonl").symlink_to("/dev/null")
     code, out, err = ask("--reveal", "case 1", statement)
     assert (code, out) == (1, "") and "the reveal cannot be recorded, so nothing is shown" in err
+
+
+def test_lookups_of_many_commands_at_once_stay_whole_lines(bank):
+    settings = load_settings(bank)
+    publication = newest_publication(settings)
+
+    def look_up(number):
+        return record_lookup(settings, f"command {number}", publication, range(5_000))
+
+    with ThreadPoolExecutor(8) as pool:
+        entries = list(pool.map(look_up, range(64)))
+    lines = (bank / "audit" / "lookups.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sorted(json.loads(line)["command"] for line in lines) == sorted(e["command"] for e in entries)
 
 
 def test_the_user_of_a_reveal_is_not_taken_from_the_environment(bank, ask, monkeypatch):

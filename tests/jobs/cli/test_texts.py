@@ -49,7 +49,7 @@ def test_every_key_that_code_names_is_in_the_catalogue_and_every_key_is_named():
         word
         for word in words
         if re.fullmatch(
-            r"(hint|outcome|coverage|report|tag|preview|diff|profile|customer)\.[a-zA-Z]\w*", word
+            r"(hint|outcome|coverage|report|tag|preview|diff|profile|customer|explain)\.[a-zA-Z]\w*", word
         )
     }
     assert len(keys) > 50 and keys - set(catalogue()) == set()

@@ -1,0 +1,36 @@
+"""Each damage to the demo's lake and its audiences is named by the deep check of the command line."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from jobs.cli import run
+from jobs.workspace.make import make_workspace
+from lakehouse.settings.settings import load_settings
+from tests.lake_damages import DAMAGES
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The bank of the demo after two nights, which the deep check finds sound."""
+    folder = tmp_path_factory.mktemp("damages") / "bank"
+    make_workspace(folder, "bank")
+    bank = ["--workspace", str(folder)]
+    assert run(["demo", *bank, "--people", "300", "--nights", "2", "--history-months", "1"]) == 0
+    assert run(["fsck", "--deep", *bank]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_each_damage_to_the_demo_is_named_by_the_deep_check(demo, tmp_path, capsys, damage):
+    folder = shutil.copytree(demo, tmp_path / "bank")
+    do_damage, words = DAMAGES[damage]
+    do_damage(load_settings(folder))
+    capsys.readouterr()
+    assert run(["fsck", "--deep", "--workspace", str(folder)]) == 1
+    faults = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fault: ")]
+    assert any(all(word in fault for word in words) for fault in faults), faults
