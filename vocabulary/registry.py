@@ -6,6 +6,7 @@ only a faulty file is read again with line numbers. No Spark, pandas, dbt or sql
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -336,7 +337,7 @@ def _validated(raw: dict[str, dict[str, Any]], places: dict[str, Place]) -> dict
 
 def _explain(tree: dict[str, Any], place: Place) -> None:
     """Raise the located error of a faulty entry: from its own lines where they hold the fault."""
-    entry = load_yaml(place.file)["tags"][place.index]
+    entry = copy.deepcopy(load_yaml(place.file)["tags"][place.index])
     for key, value in tree.items():
         if key not in entry:
             entry[key] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -19,8 +20,12 @@ from lakehouse.texts import DEFAULT, reason_text, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+FONT_SIZE = 9
+LETTER_WIDTH = 0.075
+"""Inches of a letter of that size, on the average of code names."""
 INK, ACCENT, QUIET, WARN = "#22303c", "#2f6f8f", "#b8c7d1", "#c2553a"
 
 
@@ -169,44 +174,53 @@ def _cluster_sizes(published: Published) -> list[dict[str, Any]]:
     )
 
 
-def _picture(width: float, height: float) -> tuple[Any, Axes]:
+def _picture(width: float, height: float, labels: Iterable[str] = ()) -> tuple[Figure, Axes]:
+    """Give an empty picture of so many inches with room for the labels of bars at its left.
+
+    The room is reckoned from the lengths of the labels: to fit it to what is drawn, a picture would be drawn twice.
+    """
     import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "report"
-    matplotlib.rcParams["font.size"] = 9
+    matplotlib.rcParams["font.size"] = FONT_SIZE
     matplotlib.rcParams["text.parse_math"] = False
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(width, height))
+    figure = Figure(figsize=(width, height))
+    room = 0.35 + max((len(label) for label in labels), default=3) * LETTER_WIDTH
+    axes = figure.subplots(
+        gridspec_kw={
+            "left": min(room / width, 0.7), "right": 1 - 0.2 / width, "top": 1 - 0.15 / height,
+            "bottom": 0.3 / height,
+        }
+    )  # fmt: skip
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=INK)
     return figure, axes
 
 
-def _svg(figure: Any) -> Markup:
+def _svg(figure: Figure) -> Markup:
     """Give a picture as SVG; matplotlib draws text as shapes and escapes what it keeps as text.
 
     Words of a language stand below a picture and not in it: the fonts of matplotlib have no Chinese.
     """
-    import matplotlib.pyplot as plt
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     picture = io.StringIO()
-    figure.savefig(picture, format="svg", bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
+    FigureCanvasSVG(figure).print_svg(picture, metadata={"Date": None})
     return Markup(picture.getvalue()[picture.getvalue().index("<svg") :])
 
 
 def _feeds_picture(feeds: dict[str, dict[str, int]]) -> Markup:
     """Rows accepted, duplicate and refused per feed; the scale is logarithmic, since a feed has 5 or 500,000 rows."""
     names = sorted(feeds, key=lambda name: feeds[name]["delivered"])
-    figure, axes = _picture(7.5, 0.26 * len(names) + 0.9)
+    figure, axes = _picture(7.5, 0.26 * len(names) + 0.9, names)
     height = 0.26
     for offset, (key, colour) in enumerate((("accepted", ACCENT), ("duplicates", QUIET), ("refused", WARN))):
         places = [at + (1 - offset) * height for at in range(len(names))]
         axes.barh(places, [feeds[name][key] for name in names], height=height, color=colour)
     axes.set_xscale("symlog", linthresh=1)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_yticks(range(len(names)), names)
     return _svg(figure)
 
@@ -223,7 +237,7 @@ def _clusters_picture(rows: list[dict[str, Any]]) -> Markup:
 def _coverage_picture(tags: dict[str, dict[str, float]]) -> Markup:
     """Share of people with a value, per tag."""
     names = sorted(tags, key=lambda code: (tags[code]["coverage"] or 0, code))
-    figure, axes = _picture(7.5, 0.2 * len(names) + 0.8)
+    figure, axes = _picture(7.5, 0.2 * len(names) + 0.8, names)
     axes.barh(names, [tags[code]["coverage"] or 0 for code in names], color=ACCENT)
     axes.margins(y=0.01)
     axes.set_xlim(0, 1)
@@ -233,7 +247,8 @@ def _coverage_picture(tags: dict[str, dict[str, float]]) -> Markup:
 def _segments_picture(segments: dict[str, dict[str, int]]) -> Markup:
     """From candidates to published, per segment."""
     names = sorted(segments, reverse=True)
-    figure, axes = _picture(7.5, 0.62 * len(names) + 0.9)
+    figure, axes = _picture(7.5, 0.62 * len(names) + 0.9, names)
+    axes.margins(x=0.1)
     height = 0.26
     stages = (("candidates", QUIET), ("eligible", ACCENT), ("published", INK))
     for offset, (stage, colour) in enumerate(stages):

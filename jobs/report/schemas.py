@@ -48,6 +48,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     return by_kind
 
 
+@cache
 def schema_files() -> dict[str, str]:
     """Give the text of each schema by file name."""
     return {

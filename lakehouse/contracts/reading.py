@@ -203,8 +203,12 @@ def masked_columns(contract: Contract | None, columns: Iterable[str]) -> frozens
 
 def contract_names(database: str | None = None) -> list[str]:
     """Give the names of the contracts that are files, sorted; feeds' landing tables are not among them."""
-    names = (f"{file.parent.name}.{file.stem}" for file in FOLDER.glob("*/*.yml"))
-    return sorted(n for n in names if database is None or n.startswith(database + "."))
+    return [n for n in _all_names() if database is None or n.startswith(database + ".")]
+
+
+@cache
+def _all_names() -> tuple[str, ...]:
+    return tuple(sorted(f"{file.parent.name}.{file.stem}" for file in FOLDER.glob("*/*.yml")))
 
 
 class Contracts:

@@ -6,6 +6,7 @@ One SQL aggregate per table gives its row of measures. Great Expectations then j
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.contract import Bound, Contract
 from lakehouse.contracts.reading import contract
-from lakehouse.errors import GateStopped
+from lakehouse.errors import GateStopped, StepFailed
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
@@ -225,9 +226,12 @@ def _arrived(contract: Contract, business_date: date) -> str:
     return f"{column} = DATE '{business_date.isoformat()}'"
 
 
-def _judged_by_great_expectations(judged: list[tuple[str, Bound, float | None]]) -> dict[str, bool]:
-    """Give per name whether the value lies within the bound; a missing value never passes a ``min``."""
-    if not judged:
+def _judged_by_great_expectations(measures: list[tuple[str, Bound, float | None]]) -> dict[str, bool]:
+    """Give per name whether the value lies within the bound; a missing value never passes a ``min``.
+
+    All measures are rows of one frame under two expectations: one expectation for each measure takes ten times as long.
+    """
+    if not measures:
         return {}
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
@@ -238,32 +242,42 @@ def _judged_by_great_expectations(judged: list[tuple[str, Bound, float | None]])
     logging.getLogger("great_expectations").propagate = False
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    frame = pd.DataFrame({name: [value] for name, _, value in judged}, dtype="float64")
+    frame = pd.DataFrame(
+        {
+            "name": [name for name, _, _ in measures],
+            "low": [-math.inf if bound.min is None else bound.min for _, bound, _ in measures],
+            "value": [math.nan if value is None else value for _, _, value in measures],
+            "high": [math.inf if bound.max is None else bound.max for _, bound, _ in measures],
+        }
+    ).astype({"low": "float64", "value": "float64", "high": "float64"})
     batch = (
         context.data_sources.add_pandas("measures")
         .add_dataframe_asset("measures")
         .add_batch_definition_whole_dataframe("measures")
+        .get_batch({"dataframe": frame})
     )
-    suite = gx.ExpectationSuite(name="bounds")
-    for name, bound, _ in judged:
-        suite.add_expectation(
-            gx.expectations.ExpectColumnValuesToBeBetween(
-                column=name, min_value=bound.min, max_value=bound.max
+    suite = gx.ExpectationSuite(
+        name="bounds",
+        expectations=[
+            gx.expectations.ExpectColumnPairValuesAToBeGreaterThanB(
+                column_A=above, column_B=below, or_equal=True, ignore_row_if="either_value_is_missing"
             )
-        )
-    suite = context.suites.add(suite)
-    definition = gx.ValidationDefinition(name="bounds", data=batch, suite=suite)
-    result = context.validation_definitions.add(definition).run(
-        batch_parameters={"dataframe": frame}, result_format="BOOLEAN_ONLY"
+            for above, below in (("value", "low"), ("high", "value"))
+        ],
     )
-    verdict_by_name = {
-        r.expectation_config.kwargs["column"]: bool(r.success) for r in result.results if r.expectation_config
-    }
-    for name, bound, value in judged:
-        # Great Expectations skips nulls; a bound with a minimum must not pass because nothing was there.
-        if value is None and bound.min is not None:
-            verdict_by_name[name] = False
-    return verdict_by_name
+    result = batch.validate(
+        suite, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["name"]}
+    )
+    breaches: set[str] = set()
+    for one in result.results:
+        if one.exception_info and one.exception_info.get("raised_exception"):
+            raise StepFailed(f"the gate could not judge: {one.exception_info.get('exception_message')}")
+        breaches |= {row["name"] for row in one.result.get("unexpected_index_list") or []}
+    if bool(result.success) != (not breaches):
+        raise StepFailed("the gate could not judge: its verdict names no measure")
+    # Great Expectations skips nulls; a bound with a minimum must not pass because nothing was there.
+    breaches |= {name for name, bound, value in measures if value is None and bound.min is not None}
+    return {name: name not in breaches for name, _, _ in measures}
 
 
 def _keep(lake: Lake, gate: str, verdicts: list[Verdict], business_date: date) -> None:

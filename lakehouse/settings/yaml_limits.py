@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -72,18 +73,25 @@ def check_yaml(text: str, *, file: str | Path) -> None:
         line = text.count("\n", 0, sign.start()) + 1
         raise SettingsInvalid(f"the sign U+{ord(sign[0]):04X} cannot stand in YAML", file=file, line=line)
     try:
-        _Check(file).run(text)
+        _check(text)
+    except SettingsInvalid as wrong:
+        raise SettingsInvalid(wrong.message, file=file, line=wrong.line) from None
     except yaml.YAMLError as wrong:
         mark = getattr(wrong, "problem_mark", None) or getattr(wrong, "context_mark", None)
         problem = str(getattr(wrong, "problem", None) or "is not YAML").split("\n")[0].strip()
         raise SettingsInvalid(problem, file=file, line=mark.line + 1 if mark else None) from None
 
 
+@lru_cache(maxsize=512)
+def _check(text: str) -> None:
+    """Look at a text once, however often it is read."""
+    _Check().run(text)
+
+
 class _Check:
     """One pass over the events of a text."""
 
-    def __init__(self, file: str | Path) -> None:
-        self.file = file
+    def __init__(self) -> None:
         self.levels = [_Level(None, is_mapping=False)]
         self.sizes: dict[str, int] = {}
         self.line = 1
@@ -139,4 +147,4 @@ class _Check:
             self._refuse(f"the tag '{name[:60]}' is not for settings; write the plain value")
 
     def _refuse(self, sentence: str) -> None:
-        raise SettingsInvalid(sentence, file=self.file, line=self.line)
+        raise SettingsInvalid(sentence, line=self.line)

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,6 +26,7 @@ from lakehouse.query.words import identifier, spark_literal
 from lakehouse.session.parquet import parquet_frame
 from tags.build.causes import cause_of
 from tags.build.engine import Engine, engine_for
+from tags.build.manifest import manifest_of
 from tags.build.project import (
     CURRENT,
     DAILY,
@@ -163,19 +164,34 @@ def run_dbt(
         "work_root": spark_literal(str(work))[1:-1],
         "small": small,
     }
-    arguments = [
-        *(command or ("build", "--exclude", "tag:deep", "test_type:unit")),
+    options = [
         *("--target", engine, "--project-dir", str(project), "--profiles-dir", str(project)),
         *("--target-path", str(project / "target"), "--log-path", str(logs)),
-        *("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-version-check"),
+        *(
+            "--log-level",
+            "none",
+            "--log-level-file",
+            "info",
+            "--no-use-colors",
+            "--no-version-check",
+            "--no-write-json",
+        ),
         *("--vars", json.dumps(variables)),
     ]
+    arguments = [*(command or ("build", "--exclude", "tag:deep", "test_type:unit")), *options]
     if not command:
         shutil.rmtree(work, ignore_errors=True)
+
+    def run() -> Any:
+        from dbt.cli.main import dbtRunner
+
+        manifest = manifest_of(project, engine, options, variables)
+        return dbtRunner(manifest, callbacks=[_show_node]).invoke(arguments)
+
     if engine == "duckdb":
-        outcome = _run_in_process(lake, project, sources, arguments, is_build=not command)
+        outcome = _run_in_process(lake, project, sources, run, is_build=not command)
     else:
-        outcome = _run_on_spark(lake, sources, arguments, small=small, is_build=not command)
+        outcome = _run_on_spark(lake, sources, run, small=small, is_build=not command)
     results = list(getattr(outcome.result, "results", None) or [])
     for result in results:
         if str(result.status) in ("error", "fail", "runtime error"):
@@ -191,11 +207,10 @@ def run_dbt(
 
 
 def _run_in_process(
-    lake: Lake, project: Path, sources: list[str], arguments: list[str], *, is_build: bool
+    lake: Lake, project: Path, sources: list[str], run: Callable[[], Any], *, is_build: bool
 ) -> Any:
     """Run dbt on DuckDB, over a database of views made for this night."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
 
     write_database(
         lake.settings, project / DATABASE, sources, function_statements(), schema=SCHEMA, anew=is_build
@@ -203,7 +218,7 @@ def _run_in_process(
     folder = Path.cwd()
     os.chdir(project)  # the profile names the database by where it lies
     try:
-        return dbtRunner(callbacks=[_show_node]).invoke(arguments)
+        return run()
     finally:
         # It would keep the file open, and take the next workspace's for it.
         DuckDBConnectionManager.close_all_connections()
@@ -211,10 +226,8 @@ def _run_in_process(
 
 
 def _run_on_spark(
-    lake: Lake, sources: list[str], arguments: list[str], *, small: bool, is_build: bool
+    lake: Lake, sources: list[str], run: Callable[[], Any], *, small: bool, is_build: bool
 ) -> Any:
-    from dbt.cli.main import dbtRunner
-
     if is_build:
         lake.spark.sql(f"DROP DATABASE IF EXISTS {SCHEMA} CASCADE")
     if not small:
@@ -222,7 +235,7 @@ def _run_on_spark(
     with child_session(lake.spark, _SMALL_CONF if small else {}) as child:
         if small:
             _view_files(lake, child, sources)
-        return dbtRunner(callbacks=[_show_node]).invoke(arguments)
+        return run()
 
 
 def _show_node(event: Any) -> None:

@@ -31,7 +31,7 @@ PEOPLE = ("ann", "bob", "cat", "dan", "eve", "fay", "gus", "hal")
 ONE = {name: 1_000_000_000_001 + at for at, name in enumerate(PEOPLE)}
 
 
-@pytest.fixture(scope="module", params=["duckdb", "spark"])
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
 def answers(request, tmp_path_factory):
     """The wide table by person, by each engine, after two builds of the same date; the second must not change anything."""
     import tags

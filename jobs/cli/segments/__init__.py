@@ -219,11 +219,18 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
     def answer(value: bool | None) -> str:
         return text(f"answer.{ {True: 'true', False: 'false', None: 'unknown'}[value] }")
 
-    person = {"one_id": explanation.one_id, "day": explanation.business_date}
-    lines = [text("explain.head", code=explanation.code, version=explanation.version, **person)]
+    lines = [
+        text(
+            "explain.head",
+            code=explanation.code,
+            version=explanation.version,
+            one_id=explanation.one_id,
+            day=explanation.business_date,
+        )
+    ]
     if explanation.redirected_from is not None:
-        merged = {"before": explanation.redirected_from, "after": explanation.one_id}
-        lines.append(text("explain.merged", **merged))
+        before = explanation.redirected_from
+        lines.append(text("explain.merged", before=before, after=explanation.one_id))
     lines += [text("explain.note", note=note) for note in explanation.notes]
     for line in explanation.lines:
         value = f"   [{line.evidence}]" if line.evidence else ""
@@ -237,13 +244,13 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
         arm, channel = explanation.variant or "-", explanation.channel or "-"
         lines.append(text("explain.arm", arm=arm, holdout=explanation.holdout, channel=channel))
     if loss := explanation.loss:
-        lost = text("explain.lost", reason=loss.reason, meaning=reason_text(loss.reason), rule=loss.rule)
+        sentence = text("explain.lost", reason=loss.reason, meaning=reason_text(loss.reason), rule=loss.rule)
         if loss.winner:
             key = "explain.winner" if loss.margin is None else "explain.winner_by"
-            lost += text(key, winner=loss.winner, margin=f"{loss.margin or 0:g}")
-        lines.append(lost)
+            sentence += text(key, winner=loss.winner, margin=f"{loss.margin or 0:g}")
+        lines.append(sentence)
     lines += [
-        text("explain.published", destination=d["destination"], run=d["run_id"], key=d["recipient_key"])
+        text("explain.published", destination=d["destination"], run=d["run_id"], recipient=d["recipient_key"])
         for d in explanation.deliveries
     ]
     return [*lines, text("explain.outcome", outcome=explanation.outcome)]
