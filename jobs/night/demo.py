@@ -37,7 +37,7 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
             log.info("the night of %s was published before", day)
         else:
             night = run_night(settings, day)
-        if day != last:
+        if day != last and plan.business_date(number + 1) not in published_days:
             # The same audiences give the same answers, so asking again after an interrupted demo changes nothing.
             truth = settings.workspace / "truth"
             answers = answer(

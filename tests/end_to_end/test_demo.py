@@ -1,7 +1,8 @@
-"""Each damage to the demo's lake and its audiences is named by the deep check of the command line."""
+"""The demo: run again it finds nothing to do, and each damage to its lake and audiences is named by the deep check."""
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from jobs.workspace.make import make_workspace
 from lakehouse.settings.settings import load_settings
 from tests.lake_damages import DAMAGES
 
+NUMBERS = ("--people", "300", "--nights", "2", "--history-months", "1")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -19,10 +21,17 @@ def demo(tmp_path_factory):
     """The bank of the demo after two nights, which the deep check finds sound."""
     folder = tmp_path_factory.mktemp("damages") / "bank"
     make_workspace(folder, "bank")
-    bank = ["--workspace", str(folder)]
-    assert run(["demo", *bank, "--people", "300", "--nights", "2", "--history-months", "1"]) == 0
-    assert run(["fsck", "--deep", *bank]) == 0
+    assert run(["demo", "--workspace", str(folder), *NUMBERS]) == 0
+    assert run(["fsck", "--deep", "--workspace", str(folder)]) == 0
     return folder
+
+
+def test_a_demo_that_is_run_again_finds_nothing_to_do(demo, capsys):
+    files = {file: file.stat().st_mtime_ns for file in demo.rglob("*") if file.is_file()}
+    capsys.readouterr()
+    assert run(["demo", "--workspace", str(demo), *NUMBERS]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["status"] == "unchanged"
+    assert {file: file.stat().st_mtime_ns for file in demo.rglob("*") if file.is_file()} == files
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
