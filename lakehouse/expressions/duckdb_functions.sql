@@ -59,6 +59,9 @@ CREATE OR REPLACE MACRO spark_dayofweek(d) AS dayofweek(d) + 1;
 CREATE OR REPLACE MACRO spark_weekday(d) AS isodow(d) - 1;
 CREATE OR REPLACE MACRO spark_next_day(d, name) AS
   CAST(d AS DATE) + CAST((list_position(['mo', 'tu', 'we', 'th', 'fr', 'sa', 'su'], lower(left(name, 2))) - isodow(d) + 6) % 7 + 1 AS INTEGER);
+CREATE OR REPLACE MACRO spark_timestamp_micros(n) AS TIMESTAMPTZ '1970-01-01 00:00:00+00' + to_microseconds(CAST(n AS BIGINT));
+CREATE OR REPLACE MACRO spark_timestamp_millis(n) AS spark_timestamp_micros(CAST(n AS HUGEINT) * 1000);
+CREATE OR REPLACE MACRO spark_timestamp_seconds(n) AS spark_timestamp_micros(spark_micro(n));
 CREATE OR REPLACE MACRO spark_unix_seconds(t) AS epoch_us(t) // 1000000;
 
 CREATE OR REPLACE MACRO spark_ascii(t) AS CASE WHEN t = '' THEN 0 ELSE ascii(t) END;
