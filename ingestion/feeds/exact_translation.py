@@ -123,7 +123,6 @@ _KINDS: dict[str, tuple[dict[str, str], str]] = {
     "ArrayMin": ({"this": LIST}, STRING),
     "ArrayPosition": ({"this": LIST, "expression": STRING}, LONG),
     "ArrayRemove": ({"this": LIST, "expression": STRING}, LIST),
-    "ArraySize": ({"this": LIST}, INT),
     "ArraySort": ({"this": LIST}, LIST),
     "ArrayToString": ({"this": LIST, "expression": STRING}, STRING),
     "Ascii": ({"this": STRING}, INT),
@@ -169,7 +168,6 @@ _KINDS_BY_NAME: dict[str, tuple[tuple[str, ...], str]] = {
     "arrays_overlap": ((LIST, LIST), BOOL),
     "array_union": ((LIST, LIST), LIST),
     "btrim": ((STRING,), STRING),
-    "cardinality": ((LIST,), INT),
     "find_in_set": ((STRING, STRING), INT),
     "octet_length": ((STRING,), INT),
     "weekday": ((DATE,), INT),
@@ -356,7 +354,11 @@ def _arithmetic(sign: str) -> Callable[[ExactTranslator, Any], Meaning]:
             if precision > _MOST_DIGITS:
                 raise Untranslatable(f"{sign} of decimals of so many digits")
             kind = f"decimal({precision},{scale})"
-        a, b = (f"CAST({side.sql} AS {_SQL_KINDS.get(side.kind, side.kind)})" for side in sides)
+        kinds = [_SQL_KINDS.get(side.kind, side.kind) for side in sides]
+        if sign == "*" and kind not in (INT, LONG):
+            # DuckDB multiplies up to 18 digits in 18 digits.
+            kinds = [f"DECIMAL({_MOST_DIGITS},{_digits(side)[1]})" for side in sides]
+        a, b = (f"CAST({side.sql} AS {name})" for side, name in zip(sides, kinds, strict=True))
         result = f"CAST({a} {sign} {b} AS {kind})"
         if sign == "%":
             result = f"(CASE WHEN {b} = 0 THEN error('{CANNOT_DIVIDE}') ELSE {result} END)"
@@ -389,7 +391,7 @@ def _rounded(at: ExactTranslator, node: Any) -> Meaning:
 
 def _utc(at: ExactTranslator, node: Any) -> Meaning:
     this, zone = node.this, node.args.get("zone")
-    if type(this).__name__ == "Cast" and type(this.this).__name__ == "Anonymous":
+    if type(this).__name__ in ("Cast", "TryCast"):
         this = this.this  # sqlglot casts what is an instant already
     value = at._of(this)
     if value.kind != INSTANT or not zone.is_string or zone.name not in available_timezones():
@@ -519,7 +521,12 @@ def _joined(at: ExactTranslator, node: Any) -> Meaning:
     """Join texts with a sign; nulls are left out."""
     sign, *values = node.expressions
     texts = ", ".join(at._text(value) for value in values)
-    return Meaning(f"array_to_string(CAST([{texts}] AS VARCHAR[]), {at._text(sign)})", STRING)
+    return Meaning(f"spark_array_join(CAST([{texts}] AS VARCHAR[]), {at._text(sign)})", STRING)
+
+
+def _count(at: ExactTranslator, node: Any) -> Meaning:
+    """Count the values of a list; with ANSI that of none is null."""
+    return Meaning(f"CAST(len({_argument(at, node, LIST)}) AS INTEGER)", INT)
 
 
 def _like_any_letters(at: ExactTranslator, node: Any) -> Meaning:
@@ -631,6 +638,7 @@ def _attempt(sign: str) -> Callable[[ExactTranslator, Any], Meaning]:
 
 
 _CALLS: dict[str, Callable[[ExactTranslator, list[Any]], Meaning]] = {
+    "cardinality": lambda at, arguments: _count(at, arguments[0]),
     "get": _element_or_null,
     "isnotnull": _null_test("IS NOT NULL"),
     "isnull": _null_test("IS NULL"),
@@ -664,6 +672,7 @@ _RULES: dict[str, tuple[Callable[[Any, Any], Meaning], set[str]]] = {
     "Anonymous": (_call, {"this", "expressions"}),
     "Array": (_array, {"expressions"}),
     "Cast": (_plain_cast, {"this", "to"}),
+    "ArraySize": (lambda at, node: _count(at, node.this), {"this"}),
     "AtTimeZone": (_in_zone, {"this", "zone"}),
     "Bracket": (_bracket, {"this", "expressions", "offset", "safe"}),
     "Ceil": (_whole("ceil"), {"this"}),

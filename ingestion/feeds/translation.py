@@ -209,6 +209,8 @@ def decimal_parts(kind: str) -> tuple[int, int] | None:
 def same_kind(meanings: Sequence[Meaning]) -> str:
     """Give the one kind of some values, null of nulls; ``Untranslatable`` of several kinds."""
     kinds = {one.kind for one in meanings} - {NULL}
+    if kinds == {INT, LONG}:
+        return LONG
     if len(kinds) > 1:
         raise Untranslatable(f"{' and '.join(sorted(kinds))} in one place")
     return kinds.pop() if kinds else NULL
@@ -269,7 +271,8 @@ def _in(at: Translator, node: Any) -> Meaning:
     meanings = [at._of(node.this), *(at._of(one) for one in node.expressions)]
     if not node.expressions:
         raise Untranslatable("in, of no list")
-    same_kind(meanings)
+    if not all(is_number(one.kind) for one in meanings):
+        same_kind(meanings)
     return Meaning(f"({meanings[0].sql} IN ({', '.join(one.sql for one in meanings[1:])}))", BOOL)
 
 
@@ -316,7 +319,8 @@ def _coalesce(at: Translator, node: Any) -> Meaning:
 
 def _nullif(at: Translator, node: Any) -> Meaning:
     meanings = [at._of(node.this), at._of(node.expression)]
-    same_kind(meanings)
+    if not all(is_number(one.kind) for one in meanings):
+        same_kind(meanings)
     return Meaning(f"nullif({meanings[0].sql}, {meanings[1].sql})", meanings[0].kind)
 
 

@@ -7,6 +7,9 @@ CREATE OR REPLACE MACRO spark_micro(x) AS CAST(CAST(x AS DECIMAL(38, 6)) * 10000
 CREATE OR REPLACE MACRO spark_div(a, b) AS
   CAST(spark_half_up(spark_micro(a) * 1000000000000, spark_micro(b)) AS DECIMAL(38, 0)) * CAST('0.000000000001' AS DECIMAL(13, 12));
 
+-- DuckDB multiplies decimals of up to 18 digits in 18 digits, which the value of a large holding does not fit.
+CREATE OR REPLACE MACRO spark_product(a, b) AS (a + CAST(0 AS DECIMAL(38, 0))) * b;
+
 -- Spark cuts what DuckDB rounds.
 CREATE OR REPLACE MACRO spark_whole(x) AS
   CASE WHEN typeof(x) = 'VARCHAR' AND NOT regexp_full_match(CAST(x AS VARCHAR), '\s*[+-]?(\d+\.?\d*|\.\d+)\s*') THEN NULL
@@ -38,6 +41,8 @@ CREATE OR REPLACE MACRO spark_substring_index(t, sign, n) AS
 CREATE OR REPLACE MACRO spark_find_in_set(t, texts) AS
   CASE WHEN t IS NULL OR texts IS NULL THEN NULL WHEN contains(t, ',') THEN 0 ELSE coalesce(list_position(string_split(texts, ','), t), 0) END;
 CREATE OR REPLACE MACRO spark_size(a) AS coalesce(len(a), -1);
+CREATE OR REPLACE MACRO spark_array_join(a, sign) AS
+  CASE WHEN a IS NULL OR sign IS NULL THEN NULL ELSE coalesce(array_to_string(a, sign), '') END;
 CREATE OR REPLACE MACRO spark_array_contains(a, x) AS
   CASE WHEN a IS NULL OR x IS NULL THEN NULL WHEN list_contains(a, x) THEN true WHEN len(list_filter(a, lambda _c: _c IS NULL)) > 0 THEN NULL ELSE false END;
 CREATE OR REPLACE MACRO spark_is_null(x) AS x IS NULL;

@@ -27,9 +27,9 @@ TEXTS = [
     "\u3000a\u3000", "\ta ", "50%", "a_b", "a\\b", "😀ab", "aab", "Éa", "x$1",
 ]  # fmt: skip
 WHOLE = [3, None, -7, 0, 12, 2, 1, 5]
-MONEY = ["1.25", "-2.75", None, "0.00", "99999.95", "2.50", "1.00", "-0.05"]
+MONEY = ["1.25", "-2.75", None, "0.00", "99999.95", "2.50", "1.00", "-0.05", "9999999999999999.99"]
 DAYS = ["2024-02-29", "2023-12-31", None, "2026-03-31", "1999-01-01", "2024-01-31", "2026-03-30"]
-LISTS = [["a", "b"], [], None, ["b", None, "a"], ["a", "a"], ["z"]]
+LISTS = [["a", "b"], [], None, ["b", None, "a"], ["a", "a"], ["z"], [None]]
 INSTANTS = [
     dt.datetime(2024, 2, 29, 15, 59, 59, tzinfo=dt.UTC), dt.datetime(2023, 12, 31, 16, 0, tzinfo=dt.UTC), None,
 ]  # fmt: skip
@@ -45,7 +45,7 @@ array_contains(l, 'a') | array_contains(l, t) | array_distinct(l) | array_except
 array_join(l, ',') | array_max(l) | array_min(l) | array_position(l, 'b') | array_remove(l, 'a') | array_sort(l)
 array_union(l, array('z')) | arrays_overlap(l, array('a', 'z')) | ascii(t) | bit_length(t) | btrim(t) | cardinality(l)
 ceil(d) | ceil(n) | ceiling(d) | char_length(t) | character_length(t) | coalesce(t, 'none') | concat(t, '-', n) | concat(t, day)
-concat_ws('-', t, 'x', null) | contains(t, 'a') | date(at) | date_add(day, 3) | date_diff(day, date'2024-01-15')
+concat_ws('-', t, 'x', null) | concat_ws('-', nullif(t, t), null) | contains(t, 'a') | date(at) | date_add(day, 3) | date_diff(day, date'2024-01-15')
 date_format(day, 'yyyy-MM') | date_format(at, 'yyyyMMddHHmmss') | date_sub(day, 3) | date_trunc('month', day) | dateadd(day, 3)
 datediff(day, date'2020-02-29') | day(day) | dayofmonth(day) | dayofweek(day) | dayofyear(day) | element_at(l, 1) | element_at(l, -1)
 endswith(t, 'c') | exists(l, x -> x = 'a') | exists(l, x -> x > 'a') | filter(l, x -> x <> 'a') | find_in_set(t, 'a,abc,b')
@@ -66,7 +66,7 @@ translate(t, 'abc', 'xy') | trim(t) | trim(both 'a' from t) | trim(leading 'a' f
 trunc(day, 'quarter') | trunc(day, 'week') | try_add(n, 1) | try_cast(t as int) | try_cast(t as decimal(10,2)) | try_cast(t as date)
 try_divide(d, n) | try_element_at(l, 9) | try_multiply(n, 2) | try_subtract(n, 1) | try_to_date(t, 'yyyy-MM-dd') | unix_micros(at)
 unix_millis(at) | unix_seconds(at) | upper(t) | weekday(day) | weekofyear(day) | year(day) | year(at) | d / n | n / 3 | d / 7 | n / 0
-d * n | d + n | d - 1.5 | -n | n % 3 | d % 2 | n = 3 | n <=> null | d > n | t < 'b' | t in ('abc', 'b') | t like 'a%' | t like '%b_'
+d * n | d * d | n * n | d * 7 | cast(d as decimal(18,8)) * cast(d as decimal(18,4)) | try_multiply(d, d) | d + d | d + n | d - 1.5 | -n | n % 3 | d % 2 | n = 3 | n <=> null | d > n | t < 'b' | t in ('abc', 'b') | t like 'a%' | t like '%b_'
 t ilike 'A%' | n between 1 and 3 | t is null | flag is true | flag is not true | not flag | flag and n > 1 | flag or n > 1
 case when n > 2 then 'a' when n is null then 'b' else 'c' end | case t when 'abc' then 1 else 0 end | cast(d as int) | cast(t as int)
 cast(t as bigint) | cast(n as string) | cast(d as string) | cast(day as string) | cast(flag as string) | cast(flag as int)
@@ -75,7 +75,7 @@ cast(n / 3 as decimal(9,4)) | cast(t as date) | cast(t as boolean) | cast(n as b
 regexp_replace(t, '(a)', '<$1>') | regexp_replace(t, '([a-c])([a-c])', '$2$1') | regexp_replace(t, 'a', '\\\\$') | regexp_replace(t, '([0-9]+)', '$0!')
 t like '%\\%' | t like 'a\\_b' | t like '50\\%' | t like '%\\\\\\\\%' | t ilike 'A\\_B' | trim(both from t) | ltrim(t) | rtrim(t) | trim(both ' a' from t)
 overlay(t placing 'zz' from 2) | overlay(t, '', 2, 3) | overlay(t, 'z', 9) | regexp_count(t, 'a') | regexp_count(t, '[a-c][a-c]') | position('b', t)
-from_utc_timestamp(at, 'Europe/London') | to_utc_timestamp(at, 'Europe/London') | timestamp_seconds(n) | timestamp_millis(n) | timestamp_micros(n) | timestamp_seconds(d)
+from_utc_timestamp(at, 'Europe/London') | to_utc_timestamp(at, 'Europe/London') | timestamp_seconds(n) | timestamp_millis(n) | timestamp_micros(n) | timestamp_seconds(cast(d as decimal(7,2)))
 t || '-' || n | 'it\\'s' | 'a\\u007b% b' | '\\\\d' | t = "b" | isnull(d / n)
 """.replace("\n", " | ").split(" | ")
     if text.strip()
@@ -108,10 +108,10 @@ def engines(spark, tmp_path_factory):
     )  # fmt: skip
     rows = []
     for k in range(8 * len(TEXTS)):
-        money, day = MONEY[(k * 3 + k // 8) % 8], DAYS[(k * 5 + k // 7) % 7]
+        money, day = MONEY[(k * 4 + k // 8) % len(MONEY)], DAYS[(k * 5 + k // 7) % 7]
         rows.append({
             "k": k, "t": TEXTS[(k * 7 + k // len(TEXTS)) % len(TEXTS)], "n": WHOLE[k % 8], "d": money and Decimal(money),
-            "day": day and dt.date.fromisoformat(day), "flag": [True, False, None][k % 3], "l": LISTS[k % 6],
+            "day": day and dt.date.fromisoformat(day), "flag": [True, False, None][k % 3], "l": LISTS[k % len(LISTS)],
             "at": INSTANTS[(k // 2) % 3], "j": JSON[k % 4], "j2": JSON_LISTS[k % 4],
         })  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "rows.parquet")
