@@ -17,6 +17,8 @@ COMMANDS = ("build", "run", "test", "show", "ls", "list", "parse", "compile", "d
 TARGETS = ("duckdb", "spark")
 # Each would point dbt to another project, profile or folder than those of the workspace.
 REFUSED = ("--project-dir", "--profiles-dir", "--profile", "--target-path", "--log-path", "-t")
+# What the program `dbt` is, by this Python and with nothing of the project's folder importable.
+_PROGRAM = "from dbt.cli.main import cli; cli(prog_name='dbt')"
 PAGES = "cdp dbt docs generate --static"
 
 
@@ -40,7 +42,7 @@ def run_dbt_command(settings: Settings, words: Sequence[str], target: str | None
         require_java()
     write_user_project(settings, publication)
     command = [
-        *(sys.executable, "-P", "-m", "dbt.cli.main", *words),
+        *(sys.executable, "-P", "-c", _PROGRAM, *words),
         *("--project-dir", ".", "--profiles-dir", ".", "--profile", "cdp", "--target", target),
         *("--target-path", "target", "--log-path", "logs"),
     ]
