@@ -422,8 +422,8 @@ def _plain_date(at: ExactTranslator, arguments: list[Any]) -> Meaning:
     if value.kind == DATE and len(arguments) == 1:
         return value
     text = at._text(arguments[0])
-    read = at._date_by(text, _pattern(arguments)) if len(arguments) > 1 else at._from_text(text, DATE)
-    return Meaning(at._must_be_read(text, read), DATE)
+    day = at._date_by(text, _pattern(arguments)) if len(arguments) > 1 else at._from_text(text, DATE)
+    return Meaning(at._must_be_read(text, day), DATE)
 
 
 def _plain_instant(at: ExactTranslator, arguments: list[Any]) -> Meaning:
@@ -517,7 +517,7 @@ def _of_all(word: str) -> Callable[[ExactTranslator, Any], Meaning]:
     return rule
 
 
-def _joined(at: ExactTranslator, node: Any) -> Meaning:
+def _text_of_values(at: ExactTranslator, node: Any) -> Meaning:
     """Join texts with a sign; nulls are left out."""
     sign, *values = node.expressions
     texts = ", ".join(at._text(value) for value in values)
@@ -676,7 +676,7 @@ _RULES: dict[str, tuple[Callable[[Any, Any], Meaning], set[str]]] = {
     "AtTimeZone": (_in_zone, {"this", "zone"}),
     "Bracket": (_bracket, {"this", "expressions", "offset", "safe"}),
     "Ceil": (_whole("ceil"), {"this"}),
-    "ConcatWs": (_joined, {"expressions", "safe", "coalesce", "flatten"}),
+    "ConcatWs": (_text_of_values, {"expressions", "safe", "coalesce", "flatten"}),
     "Div": (_divided, {"this", "expression", "safe"}),
     "Floor": (_whole("floor"), {"this"}),
     "Greatest": (_of_all("greatest"), {"this", "expressions", "ignore_nulls"}),

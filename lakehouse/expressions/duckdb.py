@@ -160,9 +160,9 @@ def _divided(generator: Any, node: Any) -> str:
 
 
 def _product(generator: Any, node: Any) -> str:
-    """Multiply in 38 digits; by a whole number that stands there as DuckDB does."""
+    """Multiply in 38 digits; two whole numbers that stand there as DuckDB does."""
     sides = [node.this, node.expression]
-    if any(re.fullmatch(r"-?\d{1,9}", generator.sql(side.unnest())) for side in sides):
+    if all(re.fullmatch(r"-?\d{1,9}", generator.sql(side.unnest())) for side in sides):
         return f"{generator.sql(node.this)} * {generator.sql(node.expression)}"
     return _call_sql(generator, "spark_product", *sides)
 

@@ -8,7 +8,7 @@ CREATE OR REPLACE MACRO spark_div(a, b) AS
   CAST(spark_half_up(spark_micro(a) * 1000000000000, spark_micro(b)) AS DECIMAL(38, 0)) * CAST('0.000000000001' AS DECIMAL(13, 12));
 
 -- DuckDB multiplies decimals of up to 18 digits in 18 digits, which the value of a large holding does not fit.
-CREATE OR REPLACE MACRO spark_product(a, b) AS (a + CAST(0 AS DECIMAL(38, 0))) * b;
+CREATE OR REPLACE MACRO spark_product(a BIGINT, b BIGINT) AS a * b, (a, b) AS (a + CAST(0 AS DECIMAL(38, 0))) * b;
 
 -- Spark cuts what DuckDB rounds.
 CREATE OR REPLACE MACRO spark_whole(x) AS

@@ -66,7 +66,7 @@ translate(t, 'abc', 'xy') | trim(t) | trim(both 'a' from t) | trim(leading 'a' f
 trunc(day, 'quarter') | trunc(day, 'week') | try_add(n, 1) | try_cast(t as int) | try_cast(t as decimal(10,2)) | try_cast(t as date)
 try_divide(d, n) | try_element_at(l, 9) | try_multiply(n, 2) | try_subtract(n, 1) | try_to_date(t, 'yyyy-MM-dd') | unix_micros(at)
 unix_millis(at) | unix_seconds(at) | upper(t) | weekday(day) | weekofyear(day) | year(day) | year(at) | d / n | n / 3 | d / 7 | n / 0
-d * n | d * d | n * n | d * 7 | cast(d as decimal(18,8)) * cast(d as decimal(18,4)) | try_multiply(d, d) | d + d | d + n | d - 1.5 | -n | n % 3 | d % 2 | n = 3 | n <=> null | d > n | t < 'b' | t in ('abc', 'b') | t like 'a%' | t like '%b_'
+d * n | d * d | n * n | d * 7 | left(t, cast(n as int) * 1) | substring(t, cast(n as int) * 2, 2) | date_add(day, cast(n as int) * 7) | cast(d as decimal(18,8)) * cast(d as decimal(18,4)) | try_multiply(d, d) | d + d | d + n | d - 1.5 | -n | n % 3 | d % 2 | n = 3 | n <=> null | d > n | t < 'b' | t in ('abc', 'b') | t like 'a%' | t like '%b_'
 t ilike 'A%' | n between 1 and 3 | t is null | flag is true | flag is not true | not flag | flag and n > 1 | flag or n > 1
 case when n > 2 then 'a' when n is null then 'b' else 'c' end | case t when 'abc' then 1 else 0 end | cast(d as int) | cast(t as int)
 cast(t as bigint) | cast(n as string) | cast(d as string) | cast(day as string) | cast(flag as string) | cast(flag as int)

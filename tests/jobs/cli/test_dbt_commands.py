@@ -225,7 +225,7 @@ def test_a_broken_model_fails_its_unit_test_or_the_test_of_its_key(workspace, tm
 
 
 def test_the_products_own_folder_can_be_parsed(tmp_path):
-    root = Path(__file__).resolve().parents[2] / "dbt_project"
+    root = Path(__file__).resolve().parents[3] / "dbt_project"
     copy = tmp_path / "dbt_project"
     shutil.copytree(root, copy, ignore=shutil.ignore_patterns("target", "logs"))
     answer = dbt(copy, "ls", "--quiet", "--resource-type", "model")
