@@ -71,10 +71,10 @@ CREATE OR REPLACE MACRO spark_unix_seconds(t) AS epoch_us(t) // 1000000;
 
 CREATE OR REPLACE MACRO spark_ascii(t) AS CASE WHEN t = '' THEN 0 ELSE ascii(t) END;
 CREATE OR REPLACE MACRO spark_btrim(t) AS trim(t, ' ');
-CREATE OR REPLACE MACRO spark_left(t, n) AS left(t, greatest(n, 0));
-CREATE OR REPLACE MACRO spark_right(t, n) AS right(t, greatest(n, 0));
+CREATE OR REPLACE MACRO spark_left(t, n) AS left(t, CASE WHEN n < 0 THEN 0 ELSE n END);
+CREATE OR REPLACE MACRO spark_right(t, n) AS right(t, CASE WHEN n < 0 THEN 0 ELSE n END);
 CREATE OR REPLACE MACRO spark_substring(t, place, n) AS
-  substring(t, CASE WHEN place = 0 THEN 1 ELSE place END, greatest(n, 0));
+  substring(t, CASE WHEN place = 0 THEN 1 ELSE place END, CASE WHEN n < 0 THEN 0 ELSE n END);
 CREATE OR REPLACE MACRO spark_substring_from(t, place) AS substring(t, CASE WHEN place = 0 THEN 1 ELSE place END);
 CREATE OR REPLACE MACRO spark_json_array_length(j) AS
   CASE WHEN TRY(json_type(j)) = 'ARRAY' THEN TRY(json_array_length(j)) END;

@@ -68,7 +68,7 @@ try_divide(d, n) | try_element_at(l, 9) | try_multiply(n, 2) | try_subtract(n, 1
 unix_millis(at) | unix_seconds(at) | upper(t) | weekday(day) | weekofyear(day) | year(day) | year(at) | d / n | n / 3 | d / 7 | n / 0
 d * n | d * d | n * n | d * 7 | left(t, cast(n as int) * 1) | substring(t, cast(n as int) * 2, 2) | date_add(day, cast(n as int) * 7) | cast(d as decimal(18,8)) * cast(d as decimal(18,4)) | try_multiply(d, d) | d + d | d + n | d - 1.5 | -n | n % 3 | d % 2 | n = 3 | n <=> null | d > n | t < 'b' | t in ('abc', 'b') | t like 'a%' | t like '%b_'
 t ilike 'A%' | n between 1 and 3 | t is null | flag is true | flag is not true | not flag | flag and n > 1 | flag or n > 1
-case when n > 2 then 'a' when n is null then 'b' else 'c' end | case t when 'abc' then 1 else 0 end | cast(d as int) | cast(t as int)
+case when n > 2 then 'a' when n is null then 'b' else 'c' end | case t when 'abc' then 1 else 0 end | cast(cast(d as decimal(8,2)) as int) | right(t, cast(n as int) * 1) | cast(t as int)
 cast(t as bigint) | cast(n as string) | cast(d as string) | cast(day as string) | cast(flag as string) | cast(flag as int)
 cast(d as decimal(10,1)) | cast(n as decimal(18,2)) | cast(n as decimal(2,1)) | cast(t as decimal(18,2)) | cast(d / 3 as decimal(18,2))
 cast(n / 3 as decimal(9,4)) | cast(t as date) | cast(t as boolean) | cast(n as boolean) | cast(at as date) | cast(at as string) | l[0]
