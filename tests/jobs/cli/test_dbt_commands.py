@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from jobs.cli import run
+from jobs.workspace import dbt_commands
 from jobs.workspace.dbt_commands import require_words
 from lakehouse.errors import StepFailed, UsageError
 from lakehouse.ledger.ledger import publish
@@ -89,6 +90,7 @@ def test_dbt_runs_in_the_folder_of_the_project_and_leaves_the_lake_as_it_was(wor
     assert (contents(settings.lake), contents(settings.generated / "night")) == before
 
 
+@pytest.mark.slow
 def test_a_command_of_cdp_passes_on_words_target_and_exit_code(workspace, capfd):
     def cdp(*words):
         code = run(["dbt", *words, "--workspace", str(workspace)])
@@ -145,6 +147,49 @@ def test_a_workspace_without_a_night_no_workspace_and_no_java_are_told(
     assert "Java was not found" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_dbt_is_started_with_the_project_the_words_and_no_flag_of_the_environment(
+    workspace, monkeypatch, code
+):
+    starts = []
+
+    def start(command, *, cwd, env, check):
+        starts.append((command, cwd, env))
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(dbt_commands.subprocess, "run", start)
+    monkeypatch.setenv("DBT_TARGET_PATH", "/elsewhere")
+    words = [
+        "show",
+        "--vars",
+        "{business_date: 2026-01-02}",
+        "--workspace",
+        str(workspace),
+        "--target",
+        "duckdb",
+        "--limit",
+        "3",
+    ]
+    assert run(["dbt", *words]) == code
+    ((command, folder, environment),) = starts
+    assert command[command.index("show") :] == [
+        *(
+            "show",
+            "--vars",
+            "{business_date: 2026-01-02}",
+            "--limit",
+            "3",
+            "--project-dir",
+            ".",
+            "--profiles-dir",
+            ".",
+        ),
+        *("--profile", "cdp", "--target", "duckdb", "--target-path", "target", "--log-path", "logs"),
+    ]
+    assert folder == user_folder(load_settings(workspace)) and "DBT_TARGET_PATH" not in environment
+
+
+@pytest.mark.slow
 def test_a_flag_in_the_environment_points_nowhere_else(workspace, tmp_path, capfd, monkeypatch):
     for name in ("PROJECT_DIR", "PROFILES_DIR", "TARGET_PATH", "LOG_PATH", "PROFILE", "TARGET"):
         monkeypatch.setenv(f"DBT_{name}", str(tmp_path / "elsewhere"))
