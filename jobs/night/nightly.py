@@ -134,7 +134,7 @@ def write_dbt_project(settings: Settings) -> None:
     from tags.build.user_project import write_user_project
 
     try:
-        write_user_project(settings, newest_publication(settings))
+        write_user_project(settings, newest_publication(settings), is_checked=False)
     except (OSError, CdpError) as wrong:
         reason = wrong.strerror if isinstance(wrong, OSError) else wrong
         log.error("the night is published, but its dbt project could not be written: %s", reason)

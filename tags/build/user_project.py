@@ -46,13 +46,15 @@ def user_folder(settings: Settings) -> Path:
     return settings.generated / USER
 
 
-def write_user_project(settings: Settings, publication: Publication | None) -> list[Path]:
+def write_user_project(
+    settings: Settings, publication: Publication | None, *, is_checked: bool = True
+) -> list[Path]:
     """Write the project and its database over a publication, where they are not yet; give the project's files.
 
     Without a publication the project can be parsed and has nothing to read. ``UsageError`` where the models read a table
-    that was not published.
+    that was not published. Without ``is_checked`` the tags are not verified, which a night has done.
     """
-    compilation = compile_tags(settings.workspace)
+    compilation = compile_tags(settings.workspace, is_checked=is_checked)
     folder = user_folder(settings)
     with closed_files(settings):
         if publication is None:
