@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "feeds": ("jobs.cli.feeds", "group", "Draft feeds from files, list them, check how a sample maps."),
     "identity": ("jobs.cli.identity", "group", "Resolve, show, decide, correct and evaluate OneIDs."),
     "tags": ("jobs.cli.tags", "group", "List, show and compile tags."),
+    "dbt": ("jobs.cli.tags", "dbt", "Run dbt on the tag models, over the published night."),
     "segments": (
         "jobs.cli.segments",
         "group",
