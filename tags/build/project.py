@@ -35,6 +35,7 @@ DUCKDB = "duckdb"
 DATABASE = "tags.duckdb"
 SCHEMA = "tags_work"
 TIME_ZONE = "Asia/Shanghai"
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _SOURCE = re.compile(r"source\(\s*'(\w+)'\s*,\s*'(\w+)'\s*\)")
 
 
@@ -127,7 +128,7 @@ def reason_for_spark(compilation: Compilation) -> str | None:
 def yaml_text(tree: Any) -> str:
     """Give a generated file of YAML, with a note of what it is made from."""
     note = "# Written by `cdp tags compile`. Edit the registry or the contracts, not this file.\n"
-    return note + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)
+    return note + yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _links(compilation: Compilation) -> dict[str, Path]:
