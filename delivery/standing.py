@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from delivery.audience_files import LIST_SEPARATOR, read_rows
+from delivery.contract.verify_audience import verify_run
 from delivery.destinations import Destination, destination_folder
 from delivery.manifest import read_latest, read_manifest
 from delivery.spreadsheet_cells import MARK
-from delivery.verification import verify_run
 from lakehouse.contracts.contract import arrow_type
 from lakehouse.errors import StepFailed
 from vocabulary.audience import Audience, StandingRun

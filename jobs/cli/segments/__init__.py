@@ -11,6 +11,7 @@ import click
 
 from jobs.cli.options import complete_segments, format_option, newest_date_option, workspace_option
 from jobs.cli.segments.comparing import diff, overlap, profile
+from jobs.cli.segments.kit import test_kit
 from jobs.cli.segments.preview import preview
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def group() -> None:
     """List segments, check, preview and compare them, explain a person's case, verify published audiences."""
 
 
-for command in (preview, diff, overlap, profile):
+for command in (preview, diff, overlap, profile, test_kit):
     group.add_command(command)
 
 
@@ -161,12 +162,11 @@ def verify(
             verifications += verify_folder(root, at=instant, keys=keys)
     is_bad = bool(faults) or any(verification.failures for verification in verifications)
     if form != "table":
-        rows: list[tuple[object, ...]] = [(None, None, None, fault) for fault in faults]
+        rows: list[tuple[object, ...]] = [(None, None, None, "mirror", fault) for fault in faults]
         for v in verifications:
-            rows += [
-                (str(v.folder), v.published, v.valid_until, failure) for failure in v.failures or (None,)
-            ]
-        print_rows(("folder", "published", "valid_until", "failure"), rows, form)
+            pairs: list[tuple[object, object]] = [(f.kind, f.sentence) for f in v.faults] or [(None, None)]
+            rows += [(str(v.folder), v.published, v.valid_until, *pair) for pair in pairs]
+        print_rows(("folder", "published", "valid_until", "kind", "failure"), rows, form)
         return 1 if is_bad else 0
     for fault in faults:
         click.echo(fault, err=True)
