@@ -73,6 +73,8 @@ class StagedAudience:
     is_repeated: bool
     recipients: pa.Table = field(repr=False)
     """recipient_key, one_id of everybody in the audience."""
+    audience: Audience = field(repr=False)
+    """What was decided."""
 
     @property
     def pointer(self) -> dict[str, Any]:
@@ -159,6 +161,7 @@ def stage_audience(
         valid_until=until,
         is_repeated=False,
         recipients=recipients,
+        audience=audience,
     )
 
 
@@ -208,6 +211,7 @@ def _delivered_run(
         valid_until=manifest["valid_until"],
         is_repeated=is_repeated,
         recipients=recipients,
+        audience=audience,
     )
 
 
@@ -384,9 +388,11 @@ def _write_run(
         "consent_as_of": audience.as_of.isoformat(),
         "tag_versions": dict(sorted(audience.tag_versions.items())),
         "inputs": audience.inputs,
-        "approvals": [],
+        "approvals": [dict(approval) for approval in audience.approvals],
         "signature": {"profile": PROFILE, "key_id": key_id(key)},
     }
+    if audience.kind != "audience":
+        manifest["kind"] = audience.kind
     if "delta" not in modes:
         del manifest["delta_schema"]
     if is_csv:
