@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from delivery.contact_values import email_form, hash_of, phone_form
@@ -66,7 +67,11 @@ def directory_audiences(
     """
     directories = []
     for name, destination in destinations.items():
-        crowd = _crowd(name, audiences, standing)
+        folder = destination_folder(lake.settings, name, destination)
+        tonight = [
+            audience for audience in audiences if not _is_history(folder / audience.code, business_date)
+        ]
+        crowd = _crowd(name, tonight, standing)
         if destination.directory is None or crowd is None:
             empty = _emptied(lake, name, destination, business_date)
             directories += [] if empty is None else [empty]
@@ -75,6 +80,12 @@ def directory_audiences(
                 _directory(lake, name, destination.directory, crowd, business_date, permissions)
             )
     return tuple(directories)
+
+
+def _is_history(root: Path, business_date: date) -> bool:
+    """Tell whether a destination has received a newer date of a segment, so that this one is not handed on."""
+    latest = read_latest(root)
+    return latest is not None and latest["as_of"] > business_date.isoformat()
 
 
 def _crowd(name: str, audiences: Sequence[Audience], standing: Sequence[StandingRun]) -> _Crowd | None:

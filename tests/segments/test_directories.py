@@ -36,6 +36,8 @@ from delivery.manifest import read_latest, read_manifest
 from delivery.staging import recipient_key
 from delivery.verification import verify
 from jobs.cli import run as cdp
+from jobs.workspace.examine import examine_workspace
+from jobs.workspace.make import make_workspace as new_workspace
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
@@ -263,23 +265,38 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_directory_that_may_not_be_is_refused_by_check_and_before_the_first_step(
-    make_workspace, capsys, what
-):
+def test_a_directory_that_may_not_be_is_refused_with_its_line(make_workspace, what):
     text, words = REFUSED[what]
-    folder = make_workspace({"destinations.yml": text, "segments/.keep": ""})
-    with pytest.raises(SettingsInvalid, match="destinations.yml:1: "):
-        read_destinations(folder)
-    for command in (["segments", "check"], ["nightly", "--date", "2026-11-18"], ["doctor"]):
+    with pytest.raises(SettingsInvalid) as wrong:
+        read_destinations(make_workspace({"destinations.yml": text}))
+    assert words in str(wrong.value) and "destinations.yml:1: " in str(wrong.value)
+
+
+@pytest.mark.parametrize("what", ["above the ceiling", "approved for less"])
+def test_it_is_refused_by_check_by_doctor_and_by_a_night_before_its_first_step(tmp_path, capsys, what):
+    text, words = REFUSED[what]
+    folder = tmp_path / "shop"
+    new_workspace(folder, "minimal")
+    (folder / "destinations.yml").write_text(text, encoding="utf-8")
+    for command in (["segments", "check"], ["nightly", "--date", "2026-01-05"]):
         code = cdp([*command, "--workspace", str(folder)])
-        output = capsys.readouterr()
-        assert words in output.out + output.err, (command, output)
-        assert code == (1 if command == ["doctor"] else 2) or command == ["doctor"]
-    assert not (folder / "lake" / "ops").exists() and not (folder / "published").exists()
+        error = capsys.readouterr().err
+        assert code == 2 and words in error and "destinations.yml:1: " in error, (command, error)
+    assert not (folder / "lake").exists() and not (folder / "published").exists()
+    requirement = examine_workspace(folder)
+    assert not requirement.is_good and words in requirement.repair
 
 
-def destinations_of_any_hash() -> str:
-    return destinations_yml({"content": "source_keys", "sources": ["core"]})
+def test_a_replayed_date_tells_nobody_of_the_people_of_then(bank):
+    """A directory that is asked for after a newer night is not made from older audiences."""
+    lake = bank(None)
+    tomorrow = D + dt.timedelta(days=1)
+    publish(lake, D)
+    write_tags(lake, read_tags(), tomorrow)
+    publish(lake, tomorrow)
+    write(lake, "destinations.yml", destinations_yml(KEYS))
+    publish(lake, D)
+    assert not root(lake).exists()
 
 
 def test_a_changed_word_of_a_directory_changes_its_hash():
@@ -416,7 +433,7 @@ def test_a_consumer_without_the_lake_follows_five_nights_and_resolves_every_key(
             n: f"c{n}" for n in reached
         }
         sent |= {(number, keys[key]) for key in said["enter"]}
-    assert {pair for pair in sent} == {(0, 1), (0, 10), (1, 3), (2, 4)}
+    assert sent == {(0, 1), (0, 10), (1, 3), (2, 4)}
     _take_receipts(lake, receipts)
     answered = lake.read_arrow("trusted.receipts").to_pylist()
     assert sorted(keys[row["recipient_key"]] for row in answered) == [1, 3, 4, 10]
