@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import runpy
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import jsonschema
@@ -212,6 +214,27 @@ def test_the_node_consumer_comes_to_the_verdict_of_every_case(programs, kit):
         programs, folder, [case for case in expected["cases"] if case["format"] != "parquet"]
     )
     assert {name: pair for name, pair in answers.items() if pair[0] != pair[1]} == {}
+
+
+def test_a_run_that_is_replaced_while_it_is_read_is_read_again(kit, programs, tmp_path, monkeypatch):
+    folder, expected = kit
+    nights = next(s for s in expected["streams"] if s["name"] == "five-nights-json_lines")["nights"]
+    root = Path(shutil.copytree(folder / nights[0]["folder"], tmp_path / "gold"))
+    monkeypatch.syspath_prepend(programs["python"][-1].parent)
+    program = runpy.run_path(str(programs["python"][-1]))
+    contract = program["contract"]
+    verify_run = contract.verify_run
+
+    def verify_while_the_platform_publishes(*arguments, **options):
+        verdict = verify_run(*arguments, **options)
+        shutil.copytree(folder / nights[1]["folder"], root, dirs_exist_ok=True)
+        return verdict
+
+    monkeypatch.setattr(contract, "verify_run", verify_while_the_platform_publishes)
+    key = (folder / "verification.key").read_bytes().strip()
+    at = datetime.fromisoformat(nights[0]["at"])
+    _, _, state = program["consume"](root, key, {}, at)
+    assert (state["seq"], state["rows"]) == (2, nights[1]["rows"])
 
 
 def test_the_lock_of_the_node_consumer_names_no_host_and_pins_every_hash():
