@@ -13,6 +13,7 @@ from typing import Any
 from delivery.contract import verify_audience
 from delivery.contract.schemas import schema_files
 from delivery.contract.verify_audience import CONTRACT_VERSION, KINDS, LATEST
+from delivery.directory_settings import DIRECTORY
 from delivery.kit.damages import DAMAGES, newest_run
 from delivery.kit.nights import (
     DESTINATION,
@@ -41,7 +42,7 @@ Made-up audiences, good and damaged, with the verdict each must get. `docs/consu
 - `streams/<name>/<night>/gold/`: the folder of one segment as it stands on a morning. Run your consumer over the nights of a
   stream in their order, with one memory. `expected.json` → `streams` says what it must hold after each: `rows` by recipient, and whom it
   must `enter` (begin to contact), `exit` (stop) and `update` since the morning before. On a night with `is_usable: false` it refuses
-  and changes nothing.
+  and changes nothing. `directory` is the folder that says who the recipients are, and `addresses` what your consumer must know of each.
 - `schemas/`: JSON Schemas of manifest, pointer and receipt. Your receipts must fit the last one.
 - `verify_audience.py`: the verifier of the platform in one file, `python verify_audience.py cases/sound-csv --key-file verification.key`.
 
@@ -168,6 +169,8 @@ def _stream(
                 "kind": None,
                 **_moves(before, rows),
                 "rows": rows,
+                "directory": f"streams/{name}/{position}/{DIRECTORY}",
+                "addresses": nights[number].addresses,
             }
         )
         before = rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from delivery.audience_files import csv_cell, json_value
 from delivery.destinations import Destination
+from delivery.directory_settings import DIRECTORY
 from delivery.releasing import release_audience
 from delivery.signature import verification_secret
 from delivery.staging import recipient_key, secret_name, stage_audience
@@ -58,6 +59,8 @@ class KitNight:
     as_of: date
     rows: dict[str, dict[str, Any]]
     """What stands in the snapshot, by recipient, as a consumer of the format reads it."""
+    addresses: dict[str, dict[str, Any]]
+    """What the directory says of each recipient."""
 
     @property
     def morning(self) -> datetime:
@@ -79,13 +82,15 @@ def write_nights(workshop: Path, file_format: str, places: Sequence[Path]) -> li
     destination = Destination(description="the test kit", ceiling="C2")
     nights = []
     for number, place in enumerate(places):
-        audience = _audience(number, file_format)
-        delivery = stage_audience(audience, DESTINATION, destination, settings=settings)
-        if delivery is None:
-            raise AssertionError("a later night was delivered before")
-        release_audience(delivery)
-        shutil.copytree(delivery.root, place / SEGMENT)
-        nights.append(KitNight(number, audience.as_of, _rows(audience, file_format, settings)))
+        audience, directory = _audience(number, file_format), _directory(number, file_format)
+        for one in (directory, audience):
+            delivery = stage_audience(one, DESTINATION, destination, settings=settings)
+            if delivery is None:
+                raise AssertionError("a later night was delivered before")
+            release_audience(delivery)
+            shutil.copytree(delivery.root, place / one.code)
+        rows, addresses = (_rows(one, file_format, settings) for one in (audience, directory))
+        nights.append(KitNight(number, audience.as_of, rows, addresses))
     return nights
 
 
@@ -133,6 +138,36 @@ def _audience(number: int, file_format: str) -> Audience:
         inputs=[],
         people=people,
     )
+
+
+def _directory(number: int, file_format: str) -> Audience:
+    """Give the directory of a night: everybody of the segment by the key in one of two made-up systems."""
+    import pyarrow as pa
+
+    one_ids, day = sorted(_CROWDS[number]), FIRST_DAY + timedelta(days=number)
+    people = pa.table(
+        {
+            "one_id": pa.array(one_ids, pa.int64()),
+            "source": pa.array([("app", "core")[person % 2] for person in one_ids], pa.string()),
+            "source_key": pa.array([f"customer-{person:04d}" for person in one_ids], pa.string()),
+        }
+    )
+    return replace(
+        _audience(number, file_format),
+        code=DIRECTORY,
+        purpose="addresses",
+        run_id=text_hash("test kit", DIRECTORY, file_format, day)[:24],
+        levels={"source": "C2", "source_key": "C2"},
+        counts={
+            "candidates": len(one_ids), "unknown": 0, "suppressed_by_reason": {}, "eligible": len(one_ids), "not_in_rollout": 0,
+            "control_global": 0, "holdout_local": 0, "contaminated": 0, "variants": {"DEFAULT": len(one_ids)},
+            "dropped_by_contact": {}, "published": len(one_ids), "consent": {"of_audiences": len(one_ids)},
+        },
+        tag_versions={},
+        people=people,
+        kind="directory",
+        approvals=({"by": "test kit", "date": FIRST_DAY.isoformat(), "hash": text_hash(DIRECTORY)[:12]},),
+    )  # fmt: skip
 
 
 def _people(number: int) -> pa.Table:

@@ -84,7 +84,10 @@ def follow_stream(consume, language, folder, stream):
     """Run a consumer over the nights of a stream and hold it to what is expected after each."""
     for night in stream["nights"]:
         place = (stream["name"], night["folder"])
-        code, answer = consume(language, folder / night["folder"], folder / "verification.key", night["at"])
+        options = ["--directory", folder / night["directory"]]
+        code, answer = consume(
+            language, folder / night["folder"], folder / "verification.key", night["at"], *options
+        )
         memory = json.loads(consume.memory.read_text(encoding="utf-8"))["gold"]
         assert (code == 0, answer.get("kind")) == (night["is_usable"], night["kind"]), place
         assert memory["rows"] == night["rows"], place
@@ -92,6 +95,7 @@ def follow_stream(consume, language, folder, stream):
             assert {name: answer[name] for name in ("enter", "exit", "update")} == {
                 name: night[name] for name in ("enter", "exit", "update")
             }, place
+            assert (answer["addresses"], answer["unresolved"]) == (night["addresses"], []), place
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
