@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ from delivery.directory_settings import Directory, directory_fault
 from delivery.spreadsheet_cells import SpreadsheetRule
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import Settings
-from lakehouse.settings.yaml_files import line_of, load_yaml, parse_model
+from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
 DESTINATIONS_FILE = "destinations.yml"
 
@@ -55,6 +56,20 @@ def read_destinations(workspace: Path) -> dict[str, Destination]:
             line = line_of(tree, "destinations", name, "directory", key)
             raise SettingsInvalid(sentence, file=file, line=line)
     return destinations
+
+
+def refuse_unknown_sources(workspace: Path, sources: Collection[str]) -> None:
+    """Raise ``SettingsInvalid`` for a directory that names a source of which no feed speaks: it would find nobody."""
+    for name, destination in read_destinations(workspace).items():
+        for source in destination.directory.sources if destination.directory else ():
+            if source not in sources:
+                file = workspace / DESTINATIONS_FILE
+                line = line_of(load_yaml(file), "destinations", name, "directory", "sources")
+                raise SettingsInvalid(
+                    f"the directory of '{name}' names source '{source}', which no feed delivers{did_you_mean(source, sorted(sources))}",
+                    file=file,
+                    line=line,
+                )
 
 
 def destination_folder(settings: Settings, name: str, destination: Destination) -> Path:

@@ -6,6 +6,7 @@ destination may use after the night, and nobody else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # Gives one_id, purpose, channel of the people (one_id) who may be contacted so today: for uses of purpose, channel and days.
 Permissions = Callable[["pa.Table", Iterable[tuple[str, str, int]]], "pa.Table"]
 
+log = logging.getLogger("cdp.segments")
 VERSION = "1.0.0"
 LAST_HOURS = 24
 # Of whose consent an identifier asks, and where it stands.
@@ -127,6 +129,13 @@ def _directory(
     missing = number - rows.num_rows
     refusals = drops or 0
     reasons = {"NO_CONSENT": refusals, "NO_ADDRESS": missing - refusals}
+    if reasons["NO_ADDRESS"]:
+        log.warning(
+            "the directory of %s has nothing to tell of %d of its %d recipients",
+            name,
+            reasons["NO_ADDRESS"],
+            number,
+        )
     purpose = directory.purpose if directory.content == "hashed_contacts" else "addresses"
     ground = "of_audiences" if directory.content == "source_keys" else "granted"
     counts = _counts(number, {reason: count for reason, count in reasons.items() if count}, ground)

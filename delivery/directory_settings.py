@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lakehouse.contracts.reading import contract
 from lakehouse.query.hashing import text_hash
 from vocabulary.levels import LEVELS
-from vocabulary.policy import CHANNELS
+from vocabulary.policy import CHANNELS, DEFAULT_CHANNELS
 
 DIRECTORY = "_directory"
 # The column whose values, or hashes of them, a directory holds; a hash of a phone number can be computed back.
@@ -66,6 +66,9 @@ class Directory(_Strict):
         entries = getattr(self, needs)
         if not entries or len(set(entries)) < len(entries):
             raise ValueError(f"{self.content} needs {needs}, each once")
+        without = [channel for channel in self.channels if not DEFAULT_CHANNELS[channel].addresses]
+        if without:
+            raise ValueError(f"channel {without[0]} has no address that could be told")
         return self
 
     @property

@@ -208,7 +208,14 @@ def test_hashed_contacts_need_a_consent_of_their_own_purpose_and_leave_with_it(b
     assert {row["purpose"] for row in lake.read_arrow("segments.directories").to_pylist()} == {"sharing"}
 
 
-def test_who_has_no_key_is_counted_and_a_merged_person_is_found_under_the_old_key(bank):
+def test_who_has_no_key_is_counted_and_told(bank, caplog):
+    lake = bank({**KEYS, "sources": ["app"]})
+    publish(lake, D)
+    assert held(lake) == {} and manifest(lake)["counts"]["suppressed_by_reason"] == {"NO_ADDRESS": 2}
+    assert "the directory of engine has nothing to tell of 2 of its 2 recipients" in caplog.text
+
+
+def test_a_merged_person_is_found_under_the_old_key(bank):
     lake = bank({**KEYS, "sources": ["core"]})
     publish(lake, D)
     tomorrow = D + dt.timedelta(days=1)
@@ -260,6 +267,8 @@ REFUSED = {
     "a key of another content": (
         destinations_yml({**KEYS, "channels": ["SMS"]}, approval=None), "'channels' is no key of source_keys"),
     "no source": (destinations_yml({"content": "source_keys"}, approval=None), "source_keys needs sources"),
+    "a channel without addresses": (
+        destinations_yml({"content": "contacts", "channels": ["SMS", "BRANCH"]}, approval=None), "channel BRANCH has no address"),
     "an unknown channel": (destinations_yml({"content": "contacts", "channels": ["FAX"]}, approval=None), "input should be"),
 }  # fmt: skip
 
@@ -285,6 +294,21 @@ def test_it_is_refused_by_check_by_doctor_and_by_a_night_before_its_first_step(t
     assert not (folder / "lake").exists() and not (folder / "published").exists()
     requirement = examine_workspace(folder)
     assert not requirement.is_good and words in requirement.repair
+
+
+def test_a_source_that_no_feed_delivers_is_refused_first(tmp_path, capsys):
+    folder = tmp_path / "shop"
+    new_workspace(folder, "minimal")
+    feed = next((folder / "feeds").glob("*.yml")).read_text(encoding="utf-8")
+    source = next(line for line in feed.splitlines() if line.startswith("source:")).split(":")[1].strip()
+    text = destinations_yml({"content": "source_keys", "sources": [source + "s"]})
+    (folder / "destinations.yml").write_text(text, encoding="utf-8")
+    for command in (["segments", "check"], ["nightly", "--date", "2026-01-05"]):
+        code = cdp([*command, "--workspace", str(folder)])
+        error = capsys.readouterr().err
+        assert code == 2 and f"names source '{source}s', which no feed delivers" in error, (command, error)
+        assert f"'{source}'?" in error and "destinations.yml:1: " in error
+    assert not (folder / "lake").exists()
 
 
 def test_a_replayed_date_tells_nobody_of_the_people_of_then(bank):

@@ -63,6 +63,7 @@ def list_segments(form: str, workspace: Path | None) -> None:
 def check(form: str, workspace: Path | None) -> int:
     """Check every definition of the workspace: exit 2 with file, line, code and a hint for each fault."""
     from jobs.cli.printing import print_rows
+    from jobs.workspace.check import check_directories
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.settings.settings import load_settings
     from segments.explaining.publication_warnings import publication_warnings
@@ -70,6 +71,7 @@ def check(form: str, workspace: Path | None) -> int:
 
     settings = load_settings(workspace)
     catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
+    check_directories(settings)
     findings = [*catalogue.findings(), *publication_warnings(settings, catalogue)]
     faulty_files = {finding.file for finding in findings if not finding.is_warning}
     if form != "table":
