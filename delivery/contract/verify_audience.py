@@ -47,7 +47,7 @@ KINDS = {
     "file_unlisted": "a file is there that the manifest does not name",
     "file_bytes": "a file has other bytes than the manifest states",
     "file_content": "a file cannot be read in its format, or has other rows or columns than the manifest states",
-    "recipients": "a recipient stands there twice, or a row has no recipient",
+    "recipients": "a recipient stands there twice, or a row has no `recipient_key` of 32 hexadecimal digits",
     "counts": "the numbers of the manifest do not add up",
     "delta": "the delta does not lead from the previous snapshot to this one",
     "sequence": "the run does not follow the one that it names as previous",
@@ -63,6 +63,7 @@ _COUNT = {"type": "integer", "minimum": 0}
 _COUNTS_BY_NAME = {"type": "object", "additionalProperties": _COUNT}
 _DAY = {"type": "string", "format": "date"}
 _INSTANT = {"type": "string", "format": "date-time"}
+_RECIPIENT = re.compile("[0-9a-f]{32}")
 _SEGMENT = re.compile(r"_?[a-z][a-z0-9_]*")
 _RUN_PATH = {"type": "string", "pattern": "^v=[^/]+/as_of=[^/]+/run=[^/]+$"}
 
@@ -808,9 +809,10 @@ def _measure(run: Path, manifest: Mapping[str, Any]) -> tuple[RunMeasures, list[
 
 def _key_faults(keys: Sequence[Any], mode: str, *, is_unique: bool) -> list[AudienceFault]:
     faults = []
-    nameless = sum(not isinstance(key, str) or not key for key in keys)
+    nameless = sum(not isinstance(key, str) or _RECIPIENT.fullmatch(key) is None for key in keys)
     if nameless:
-        faults.append(AudienceFault("recipients", f"{nameless} rows of the {mode} have no recipient"))
+        sentence = f"{nameless} rows of the {mode} have no recipient_key of 32 hexadecimal digits"
+        faults.append(AudienceFault("recipients", sentence))
     if is_unique and len(set(keys)) < len(keys):
         faults.append(AudienceFault("recipients", f"a recipient stands twice in the {mode}"))
     return faults

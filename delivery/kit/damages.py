@@ -182,9 +182,14 @@ def _without_offset(root: Path) -> None:
     _point(valid_until=until)(root)
 
 
-def _empty_key(body: bytes) -> bytes:
-    first, _, rest = body.partition(b"\n")
-    return json.dumps(json.loads(first) | {"recipient_key": ""}).encode() + b"\n" + rest
+def _with_key(key: str) -> Callable[[bytes], bytes]:
+    """Give what lets the first row be about another key."""
+
+    def change(body: bytes) -> bytes:
+        first, _, rest = body.partition(b"\n")
+        return json.dumps(json.loads(first) | {"recipient_key": key}).encode() + b"\n" + rest
+
+    return change
 
 
 def _formula(body: bytes) -> bytes:
@@ -214,7 +219,8 @@ DAMAGES = (
            _with_manifest(lambda m: m["schema"].append({"name": "more", "type": "string", "level": "C1"}))),
     Damage("a-lost-row", "file_content", "the snapshot has a row less than the manifest says", _with_part(_without_first_line)),
     Damage("somebody-twice", "recipients", "one recipient stands in place of another, twice", _with_part(_with_first_line_twice)),
-    Damage("somebody-nameless", "recipients", "a row has no recipient", _with_part(_empty_key)),
+    Damage("somebody-nameless", "recipients", "a row has no recipient", _with_part(_with_key(""))),
+    Damage("a-name-as-a-key", "recipients", "a row has a key that programs take for something of theirs", _with_part(_with_key("__proto__"))),
     Damage("another-number", "counts", "`published` is one more than the rows", _with_manifest(lambda m: m["counts"].update(published=m["counts"]["published"] + 1))),
     Damage("another-consent", "counts", "somebody has no consent", _with_manifest(lambda m: m["counts"]["consent"].update(granted=m["counts"]["published"] - 1))),
     Damage("ops-exchanged", "delta", "who enters and who leaves are exchanged", _with_part(_swap_ops, mode="delta")),

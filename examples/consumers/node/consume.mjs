@@ -230,7 +230,7 @@ const textColumns = (manifest) => manifest.schema.filter((column) => column.type
 function checkContents(manifest, rows) {
   const keys = rows.snapshot.map((row) => row.recipient_key);
   const all = [...keys, ...rows.delta.map((row) => row.recipient_key)];
-  refuseIf(!all.every((key) => typeof key === "string" && key !== ""), "recipients", "a row has no recipient");
+  refuseIf(!all.every((key) => /^[0-9a-f]{32}$/.test(key)), "recipients", "a row has no recipient_key of 32 hexadecimal digits");
   refuseIf(new Set(keys).size !== keys.length, "recipients", "a recipient stands there twice");
   const { counts } = manifest;
   const arms = sum(counts.variants);
