@@ -172,6 +172,20 @@ def test_the_same_audience_again_sends_nothing_and_an_unreadable_memory_nothing_
     }
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_directory_is_no_audience_and_an_audience_no_directory(consume, kit, language, tmp_path):
+    folder, expected = kit
+    night = expected["streams"][1]["nights"][0]
+    receipts = tmp_path / "receipts.csv"
+    for place, options in (("directory", []), ("folder", ["--directory", folder / night["folder"]])):
+        options = [*options, "--receipts", receipts]
+        code, answer = consume(
+            language, folder / night[place], folder / "verification.key", night["at"], *options
+        )
+        assert (code, answer["kind"]) == (1, "place") and "the folder holds no" in answer["sentence"]
+    assert not receipts.exists() and not consume.memory.exists()
+
+
 def test_both_consumers_name_the_same_contact_by_the_same_receipt(consume, kit, tmp_path):
     if NODE is None:
         pytest.skip("Node is not here")

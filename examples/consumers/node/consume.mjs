@@ -304,9 +304,10 @@ function meant(rows, manifest) {
 
 const isEqual = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
-async function consume(root, key, memory, at) {
+async function consume(root, key, memory, at, kind = "audience") {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const { manifest, rows } = await verifyNewest(root, key, at);
+    refuseIf((manifest.kind ?? "audience") !== kind, "place", `the folder holds no ${kind}`);
     const state = take(manifest, rows, memory);
     // Published meanwhile: what was read may be superseded already.
     if (readPointer(root).run_id === manifest.run_id) return { manifest, ...state };
@@ -372,7 +373,7 @@ async function verify(folder, key, at) {
 async function run(options, folder, key, at) {
   const memory = isFile(options.memory) ? JSON.parse(fs.readFileSync(options.memory, "utf8")) : {};
   const segment = path.basename(folder);
-  if (options.directory) memory._directory = (await consume(path.resolve(options.directory), key, memory._directory ?? {}, at)).state;
+  if (options.directory) memory._directory = (await consume(path.resolve(options.directory), key, memory._directory ?? {}, at, "directory")).state;
   const { change, manifest, state } = await consume(folder, key, memory[segment] ?? {}, at);
   if (options.directory) {
     const names = Object.keys(state.rows);

@@ -32,12 +32,14 @@ class Refusal(Exception):
         self.kind = kind
 
 
-def consume(root, key, memory, at):
+def consume(root, key, memory, at, kind="audience"):
     """Take the newest run of a segment's folder; give what changed, the manifest, and the memory to keep."""
     for _ in range(ATTEMPTS):
         before = _read_pointer(root)
         run = root / before["path"]
-        change, manifest, state = _take(run, before, key, memory, at)
+        change, manifest, state = _take(run, key, memory, at)
+        if manifest.get("kind", "audience") != kind:
+            raise Refusal("place", f"the folder holds no {kind}")
         # Published meanwhile: what was read may be superseded already.
         if _read_pointer(root)["run_id"] == before["run_id"]:
             return change, manifest, state
@@ -51,7 +53,7 @@ def _read_pointer(root):
     return contract.read_latest(root)
 
 
-def _take(run, pointer, key, memory, at):
+def _take(run, key, memory, at):
     verdict = contract.verify_run(run, at=at, keys=lambda _: key, needs_signature=True)
     if verdict.faults:
         raise Refusal(verdict.faults[0].kind, verdict.faults[0].sentence)
@@ -185,7 +187,9 @@ def main():
     memory = json.loads(options.memory.read_text(encoding="utf-8")) if options.memory.exists() else {}
     try:
         if options.directory:
-            _, manifest, directory = consume(options.directory, key, memory.get("_directory", {}), options.at)
+            _, manifest, directory = consume(
+                options.directory, key, memory.get("_directory", {}), options.at, "directory"
+            )
             memory["_directory"] = directory
         segment = options.folder.name
         change, manifest, state = consume(options.folder, key, memory.get(segment, {}), options.at)
