@@ -234,6 +234,26 @@ def test_the_node_consumer_comes_to_the_verdict_of_every_case(programs, kit):
     assert {name: pair for name, pair in answers.items() if pair[0] != pair[1]} == {}
 
 
+def test_the_python_consumer_comes_to_the_verdict_of_every_case(kit, programs, monkeypatch):
+    folder, expected = kit
+    monkeypatch.syspath_prepend(programs["python"][-1].parent)
+    program = runpy.run_path(str(programs["python"][-1]))
+    key = (folder / "verification.key").read_bytes().strip()
+    kinds = {}
+    # A consumer takes a segment's newest run and never an older one by its folder.
+    cases = [case for case in expected["cases"] if case["kind"] != "superseded"]
+    for case in cases:
+        try:
+            _, _, state = program["consume"](
+                folder / case["folder"], key, {}, datetime.fromisoformat(case["at"])
+            )
+            kinds[case["name"]] = None
+            assert len(state["rows"]) == case["recipients"]
+        except program["Refusal"] as wrong:
+            kinds[case["name"]] = wrong.kind
+    assert kinds == {case["name"]: case["kind"] for case in cases}
+
+
 def test_a_run_that_is_replaced_while_it_is_read_is_read_again(kit, programs, tmp_path, monkeypatch):
     folder, expected = kit
     nights = next(s for s in expected["streams"] if s["name"] == "five-nights-json_lines")["nights"]

@@ -37,7 +37,7 @@ def consume(root, key, memory, at, kind="audience"):
     for _ in range(ATTEMPTS):
         before = _read_pointer(root)
         run = root / before["path"]
-        change, manifest, state = _take(run, key, memory, at)
+        change, manifest, state = _take(root, run, key, memory, at)
         if manifest.get("kind", "audience") != kind:
             raise Refusal("place", f"the folder holds no {kind}")
         # Published meanwhile: what was read may be superseded already.
@@ -47,16 +47,19 @@ def consume(root, key, memory, at, kind="audience"):
 
 
 def _read_pointer(root):
-    verdict = contract.verify_pointer(root)
-    if verdict.faults:
-        raise Refusal(verdict.faults[0].kind, verdict.faults[0].sentence)
-    return contract.read_latest(root)
+    try:
+        pointer = contract.read_latest(root)
+    except contract.UnreadableAudience as wrong:
+        raise Refusal("pointer", str(wrong)) from None
+    if pointer is None or not (root / pointer["path"]).is_dir():
+        raise Refusal("pointer", "LATEST.json names no run that is there")
+    return pointer
 
 
-def _take(run, key, memory, at):
+def _take(root, run, key, memory, at):
     verdict = contract.verify_run(run, at=at, keys=lambda _: key, needs_signature=True)
-    if verdict.faults:
-        raise Refusal(verdict.faults[0].kind, verdict.faults[0].sentence)
+    for fault in (*verdict.faults, *contract.verify_pointer(root).faults):
+        raise Refusal(fault.kind, fault.sentence)
     manifest = contract.read_manifest(run)
     held, seq = memory.get("rows", {}), memory.get("seq", 0)
     if manifest["seq"] < seq:
