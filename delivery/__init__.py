@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from delivery.destinations import Destination
+    from delivery.directories import Permissions
     from delivery.staging import StagedAudience
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
@@ -32,6 +33,22 @@ def standing_runs(
     from delivery import standing
 
     return standing.standing_runs(lake, business_date, audiences, destinations)
+
+
+def directory_audiences(
+    lake: Lake,
+    business_date: date,
+    audiences: Sequence[Audience],
+    standing: Sequence[StandingRun],
+    destinations: Mapping[str, Destination],
+    permissions: Permissions,
+) -> tuple[Audience, ...]:
+    """Give the directories of destinations that have one; see ``delivery.directories``."""
+    from delivery import directories
+
+    return directories.directory_audiences(
+        lake, business_date, audiences, standing, destinations, permissions
+    )
 
 
 def stage(

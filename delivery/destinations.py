@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from delivery.directory_settings import Directory, directory_fault
 from delivery.spreadsheet_cells import SpreadsheetRule
+from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import Settings
-from lakehouse.settings.yaml_files import load_yaml, parse_model
+from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
 DESTINATIONS_FILE = "destinations.yml"
 
@@ -27,6 +30,7 @@ class Destination(_Strict):
     ceiling: Literal["C1", "C2"] = "C1"
     root: str | None = None
     spreadsheet: SpreadsheetRule = "neutralise"
+    directory: Directory | None = None
 
 
 class DestinationsFile(_Strict):
@@ -36,11 +40,36 @@ class DestinationsFile(_Strict):
 
 
 def read_destinations(workspace: Path) -> dict[str, Destination]:
-    """Give the destinations of a workspace by name; without a ``destinations.yml`` there are none."""
+    """Give the destinations of a workspace by name; without a ``destinations.yml`` there are none.
+
+    A directory above its destination's ceiling, or that nobody approved as it stands, raises ``SettingsInvalid``.
+    """
     file = workspace / DESTINATIONS_FILE
     if not os.path.lexists(file):
         return {}
-    return parse_model(DestinationsFile, load_yaml(file), file=file).destinations
+    tree = load_yaml(file)
+    destinations = parse_model(DestinationsFile, tree, file=file).destinations
+    for name, destination in destinations.items():
+        fault = destination.directory and directory_fault(name, destination.ceiling, destination.directory)
+        if fault:
+            key, sentence = fault
+            line = line_of(tree, "destinations", name, "directory", key)
+            raise SettingsInvalid(sentence, file=file, line=line)
+    return destinations
+
+
+def refuse_unknown_sources(workspace: Path, sources: Collection[str]) -> None:
+    """Raise ``SettingsInvalid`` for a directory that names a source of which no feed speaks: it would find nobody."""
+    for name, destination in read_destinations(workspace).items():
+        for source in destination.directory.sources if destination.directory else ():
+            if source not in sources:
+                file = workspace / DESTINATIONS_FILE
+                line = line_of(load_yaml(file), "destinations", name, "directory", "sources")
+                raise SettingsInvalid(
+                    f"the directory of '{name}' names source '{source}', which no feed delivers{did_you_mean(source, sorted(sources))}",
+                    file=file,
+                    line=line,
+                )
 
 
 def destination_folder(settings: Settings, name: str, destination: Destination) -> Path:

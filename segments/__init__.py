@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
+    import pyarrow as pa
+
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from segments.choosing.evaluation import SegmentsResult
@@ -43,6 +45,16 @@ def recalled_audiences(lake: Lake, business_date: date, runs: Iterable[StandingR
     from vocabulary.policy import read_policy
 
     return recalls.recalled_audiences(lake, business_date, runs, read_policy(lake.settings.workspace))
+
+
+def permissions(
+    lake: Lake, business_date: date, people: pa.Table, uses: Iterable[tuple[str, str, int]]
+) -> pa.Table:
+    """Give who of these people may be contacted for which purpose on which channel; see ``segments.choosing.recalls``."""
+    from segments.choosing import recalls
+    from vocabulary.policy import read_policy
+
+    return recalls.permissions(lake, business_date, people, uses, read_policy(lake.settings.workspace))
 
 
 def offer_findings(lake: Lake, surroundings: Surroundings) -> list[SpecFinding]:

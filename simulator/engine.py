@@ -85,6 +85,8 @@ def _audiences(root: Path, business_date: date) -> list[tuple[dict[str, Any], Pa
         if not (path.parent / "_SUCCESS").exists():
             continue
         manifest = json.loads(path.read_text())
+        if manifest.get("kind", "audience") != "audience":
+            continue
         segment = path.parents[3]
         run = (int(manifest.get("seq") or 0), path.parent.name, manifest, path.parent)
         if segment not in newest_runs or run[:2] > newest_runs[segment][:2]:

@@ -52,6 +52,12 @@ class Audience:
     """Published columns whose change alone is no news: a delta does not tell of it."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """The values of the definition's parameters."""
+    kind: str = "audience"
+    """``directory`` where the rows say who the recipients of a destination are."""
+    content: str | None = None
+    """What a directory holds."""
+    approvals: tuple[Mapping[str, Any], ...] = ()
+    """Who approved what is published, as the manifest names it."""
 
     @property
     def major(self) -> int:

@@ -22,9 +22,21 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     from identity.rules.workspace_key import SECRET
 
     contracts = ingestion.landing_contracts(settings) if needs_feeds else []
+    check_directories(settings)
     identity.load_rules(settings)
     contracts += tags.tag_contracts(settings)
     destinations = segments.check_specs(settings, read_surroundings(settings))
     for name in (SECRET, *map(secret_name, destinations), *map(verification_secret, destinations)):
         settings.require_secret(name)
     return contracts
+
+
+def check_directories(settings: Settings) -> None:
+    """Refuse a directory that names a source of which no feed speaks; a workspace without directories needs no feeds for it."""
+    import delivery
+    import ingestion
+    from delivery.destinations import refuse_unknown_sources
+
+    directories = [place.directory for place in delivery.read_destinations(settings).values()]
+    if any(directory and directory.sources for directory in directories):
+        refuse_unknown_sources(settings.workspace, {feed.source for feed in ingestion.load_feeds(settings)})

@@ -129,3 +129,11 @@ def test_delivered_messages_cause_purchases_at_the_known_chance_of_their_channel
     assert {event["user"]["id"] for event in purchases} == {f"U{key}" for key in buyers}
     assert {event["event"]["name"] for event in purchases} == {"wealth_purchase_ok"}
     assert len({event["event_id"] for event in purchases}) == len(purchases) == answers.purchases > 200
+
+
+def test_a_directory_is_no_audience_and_nobody_in_it_is_contacted(tmp_path):
+    publish(tmp_path / "published", "gold", "r1", ["a"])
+    manifest = publish(tmp_path / "published", "_directory", "r2", ["a", "b"]).parents[1] / "_manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"kind": "directory"}))
+    answer(tmp_path / "published", tmp_path / "inbox", D)
+    assert {row["run_id"] for row in receipts(tmp_path / "inbox")} == {"r1"}
