@@ -26,7 +26,7 @@ test: $(VENV)/.ready-dev ## run the tests (under ten minutes on two cores)
 	$(VENV)/bin/python -m pytest $(FAST)
 
 test-slow: $(VENV)/.ready-dev ## run the slow tests, end to end
-	$(VENV)/bin/python -m pytest -m slow
+	$(VENV)/bin/python -m pytest -m slow -n 2 --dist loadgroup
 
 coverage: $(VENV)/.ready-dev ## run the tests of make test with coverage, which has a floor; measuring doubles their time
 	$(VENV)/bin/python -m pytest $(FAST) --cov --cov-report=
