@@ -18,10 +18,11 @@ if not hasattr(sys.modules["__main__"], "__file__"):
 
 
 def pytest_itemcollected(item):
-    """Let whatever needs Spark share two processes, whole nights one and the rooms one; others go to the one that is free."""
+    """Let whatever needs Spark share one process, of the slow tests two; others go to the one that is free."""
     engines = item.callspec.params.values() if hasattr(item, "callspec") else ()
     if "spark" in item.fixturenames or "spark" in engines:
-        group = SPARK_GROUPS[item.path.parent.name not in ("end_to_end", "tags")]
+        is_night = item.path.parent.name in ("end_to_end", "tags") and item.get_closest_marker("slow")
+        group = SPARK_GROUPS[0 if is_night else 1]
     else:
         group = item.path.stem
     item.add_marker(pytest.mark.xdist_group(group))

@@ -31,6 +31,8 @@ def publish(root, segment, run, keys, *, seq=1, form="parquet", complete=True):
     path = folder / "snapshot" / f"part-00000.{form}"
     if form == "parquet":
         pq.write_table(table, path)
+    elif form == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
     else:
         pacsv.write_csv(table, path)
     purpose = "service" if segment == "expiring_documents" else "marketing"
@@ -92,6 +94,16 @@ def test_only_the_newest_complete_run_is_sent(tmp_path):
     publish(tmp_path / "out", "silent", "r3", ["torn"], seq=3, complete=False)
     answer(tmp_path / "out", tmp_path / "inbox", D)
     assert {r["recipient_key"] for r in receipts(tmp_path / "inbox")} == {"new"}
+
+
+def test_every_format_is_answered_alike_and_json_lines_of_nobody_are_no_fault(tmp_path):
+    sent = {}
+    for form in ("parquet", "csv", "jsonl"):
+        publish(tmp_path / form, "first_days", "r1", [f"k{i}" for i in range(50)], form=form)
+        publish(tmp_path / form, "nobody", "r2", [], form=form)
+        answer(tmp_path / form, tmp_path / f"inbox {form}", D)
+        sent[form] = receipts(tmp_path / f"inbox {form}")
+    assert len(sent["csv"]) >= 50 and sent["parquet"] == sent["csv"] == sent["jsonl"]
 
 
 def test_nothing_published_gives_no_file(tmp_path):
