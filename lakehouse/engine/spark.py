@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import count
+from itertools import accumulate, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,7 @@ class SparkEngine:
         self._folder = folder
         self._register = register
         self._numbers = count(1)
+        self._names: list[str] = []
         self._variables: dict[str, object] = {}
 
     def let(self, **values: object) -> None:
@@ -110,10 +111,10 @@ class SparkEngine:
             row["range"]: row["count"]
             for row in rows_in_ranges.groupBy(range_of.alias("range")).count().collect()
         }
-        begins, start = F.lit(None).cast("bigint"), after
-        for number in sorted(sizes):
-            begins = F.when(range_of == number, F.lit(start)).otherwise(begins)
-            start += sizes[number]
+        if not sizes:
+            return self._view(label, rows_in_ranges.withColumn(name, F.lit(after).cast("bigint")).drop("_at"))
+        starts = accumulate((sizes.get(number, 0) for number in range(max(sizes))), initial=after)
+        begins = F.array(*(F.lit(start).cast("bigint") for start in starts))[range_of.cast("int")]
         place = begins + F.col("_at") % _PARTITION + 1
         return self._view(label, rows_in_ranges.withColumn(name, place).drop("_at"))
 
@@ -160,6 +161,11 @@ class SparkEngine:
         """Give rows as a frame."""
         return _frame(rows)
 
+    def close(self) -> None:
+        """Forget all views; their files go with the folder."""
+        for name in self._names:
+            self.session.catalog.dropTempView(name)
+
     def drop(self, *rows: Rows) -> None:
         """Let rows go that nobody asks for any more; their files go with the folder."""
         for one in rows:
@@ -191,6 +197,7 @@ class SparkEngine:
     def _view(self, label: str, frame: DataFrame) -> SparkRows:
         name = f"{label.replace('.', '_')}_{next(self._numbers)}"
         frame.createOrReplaceTempView(name)
+        self._names.append(name)
         return SparkRows(name, frame)
 
     def _new_folder(self, label: str) -> Path:

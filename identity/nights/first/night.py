@@ -91,7 +91,10 @@ def _engine(lake: Lake, night: IdentityNight, *, is_for_spark: bool) -> Iterator
     with lake.exchange("identity.rows") as folder:
         engine = SparkEngine(lake.spark, folder, lake.register)
         engine.let(day=night.business_date)
-        yield engine
+        try:
+            yield engine
+        finally:
+            engine.close()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -71,6 +71,23 @@ def test_a_first_night_in_buckets_is_that_of_all_at_once(seed, bucket_rows, tmp_
         deliver(lake, DAY, drawn_records(seed + 100)[5:])
         resolve(lake, DAY)
     assert content(in_buckets) == content(at_once)
+    # The next night begins from either as from the other.
+    next_day = DAY + timedelta(days=1)
+    for lake in (at_once, in_buckets):
+        deliver(lake, next_day, [*drawn_records(seed + 100)[9:], *drawn_records(seed + 200, size=70)[60:]])
+        assert resolve(lake, next_day).mode == "changes"
+    assert content(in_buckets) == content(at_once)
+
+
+def test_a_component_larger_than_a_bucket_is_decided_and_said(tmp_path, caplog):
+    at_once, in_buckets = MemoryLake(tmp_path), MemoryLake(tmp_path, bucket_rows=3)
+    chain = [{"id": f"core/{n}", "email": [f"{n}@mail.example", f"{n + 1}@mail.example"]} for n in range(9)]
+    for lake in (at_once, in_buckets):
+        deliver(lake, DAY, chain)
+        resolve(lake, DAY)
+    assert content(in_buckets) == content(at_once)
+    assert "9 records are connected with one another, more than engine.bucket_rows (3)" in caplog.text
+    assert "mail" not in caplog.text
 
 
 def test_a_person_too_large_stops_a_first_night_before_anything_is_written(tmp_path):
