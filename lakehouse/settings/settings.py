@@ -55,7 +55,7 @@ class EngineSettings(_Strict):
 
     name: EngineName = "auto"
     rows_in_process: int = Field(default=200_000_000, ge=1)
-    bucket_rows: int = Field(default=2_000_000, ge=1)
+    bucket_rows: int = Field(default=5_000_000, ge=1)
     memory: str | None = None
     spill: str | None = None
 

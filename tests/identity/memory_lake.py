@@ -94,6 +94,7 @@ class MemoryLake:
             .cast(pa.schema([found.arrow_schema().field(n) for n in told]))
             .to_pylist()
         }
+        assert len(says) == rows.num_rows, f"two rows for {table} have one key"
         after = []
         for row in self.table(table).to_pylist():
             key = tuple(row[k] for k in found.key)
