@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import EnvironmentUnready
+from lakehouse.session.workers import check_workers, send_product
 from lakehouse.settings.file_rights import umask_of
 from lakehouse.settings.settings import is_cluster
 
@@ -245,8 +246,11 @@ def _conf_of_lake(settings: Settings) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": size.driver_memory,
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
+        **(
+            dict.fromkeys(("spark.driver.host", "spark.driver.bindAddress"), "127.0.0.1")
+            if _is_alone(settings)
+            else {}
+        ),
         # Two feeds' jobs run side by side; fair shares keep a small one from waiting behind a large one.
         "spark.scheduler.mode": "FAIR",
     }
@@ -260,7 +264,8 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    if _is_alone(settings):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     size = settings.spark
     jars = _jar_conf(settings)
     log_form = "plain" if sys.stderr.isatty() else "lines"
@@ -294,7 +299,15 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
             ) from wrong
         raise
     _keep_values_out_of_logs()
+    if not str(session.sparkContext.master).startswith("local"):
+        check_workers(session, settings, send_product(session, settings))
     return session
+
+
+def _is_alone(settings: Settings) -> bool:
+    """Tell whether Spark talks to nobody beyond this machine: its workers are threads, or its master listens here alone."""
+    master = os.environ.get("CDP_SPARK_MASTER") or settings.spark.conf.get("spark.master") or "local"
+    return master.startswith("local") or "//127.0.0.1" in master or "//localhost" in master
 
 
 def _keep_values_out_of_logs() -> None:
