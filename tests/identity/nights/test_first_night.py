@@ -103,6 +103,7 @@ def test_a_person_too_large_stops_a_first_night_before_anything_is_written(tmp_p
     assert not lake.read_arrow("identity.nodes").num_rows
 
 
+@pytest.mark.slow
 def test_spark_and_this_process_give_the_same_first_night(spark, make_workspace):
     lakes = []
     for engine in ("duckdb", "spark"):
