@@ -1,0 +1,59 @@
+"""The endpoint of a destination with its secrets, and what it lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from delivery.destinations import Destination, read_destinations
+from delivery.endpoints.outcome import Endpoint
+from delivery.endpoints.settings import EndpointSettings
+from delivery.signature import verification_secret
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.settings import Settings, find_secret, secret_file
+
+
+def endpoint_of(settings: Settings, name: str, destination: Destination) -> Endpoint:
+    """Give the endpoint of a destination that has one; a secret or a file that is missing raises ``SettingsInvalid``."""
+    from delivery.endpoints.http import HttpEndpoint, require_credential
+
+    http = destination.http
+    if http is None:
+        raise AssertionError(f"{name} is a folder")
+    credential = None
+    if http.credential_secret is not None:
+        credential = _credential(settings, name, http.credential_secret)
+        require_credential(http.credential_secret, credential)
+    return HttpEndpoint(
+        http,
+        settings.secret(verification_secret(name)),
+        credential,
+        _certificates(settings, name, http),
+    )
+
+
+def require_endpoints(settings: Settings) -> None:
+    """Refuse a workspace where a secret or a file of an endpoint is missing: ``SettingsInvalid`` with the first."""
+    for name, destination in read_destinations(settings.workspace).items():
+        if destination.endpoint is not None:
+            settings.require_secret(verification_secret(name))
+            endpoint_of(settings, name, destination)
+
+
+def _credential(settings: Settings, name: str, secret: str) -> bytes:
+    """Give a secret that another system chose: it is never made here."""
+    value = find_secret(secret, settings.workspace)
+    if value is None:
+        raise SettingsInvalid(
+            f"the secret '{secret}' of destination '{name}' is missing: set CDP_SECRET_{secret.upper()} or write it to "
+            f"{secret_file(settings.workspace, secret)} (mode 0600)"
+        )
+    return value
+
+
+def _certificates(settings: Settings, name: str, endpoint: EndpointSettings) -> Path | None:
+    if endpoint.certificates is None:
+        return None
+    file = (settings.workspace / Path(endpoint.certificates).expanduser()).resolve()
+    if not file.is_file():
+        raise SettingsInvalid(f"the certificates of destination '{name}' are not there", file=file)
+    return file
