@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
@@ -45,8 +45,8 @@ class HttpEndpoint:
     """An HTTP endpoint with its secrets."""
 
     settings: HttpSettings
-    signing_key: bytes
-    credential: bytes | None = None
+    signing_key: bytes = field(repr=False)
+    credential: bytes | None = field(default=None, repr=False)
     certificates: Path | None = None
 
     def send(self, shipment: Shipment, *, deadline: float) -> Outcome:

@@ -97,6 +97,7 @@ def test_a_missing_secret_is_named_before_the_first_step(make_workspace, capsys,
     assert "Evil" not in str(wrong.value)
     monkeypatch.setenv("CDP_SECRET_ENGINE_TOKEN", "a-token-for-tests-only")
     require_endpoints(settings)
+    assert not (folder / "secrets").exists(), "a check makes no secret"
     with pytest.raises(SettingsInvalid, match="certificates of destination 'engine' are not there"):
         require_endpoints(load_settings(workspace(make_workspace, http(certificates="ca.pem"))))
 

@@ -6,7 +6,9 @@ import datetime as dt
 import json
 import shutil
 import subprocess
+from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from segment_bank import TAGS_YML, D, at, fill, publish, read_tags, rows_of, spec, tag_contracts, write_tags
@@ -16,6 +18,9 @@ from delivery.destinations import read_destinations
 from delivery.endpoints import http
 from delivery.transmission import sending
 from delivery.transmission.books import Books
+from jobs.cli import run as run_command
+from jobs.night import transmitting
+from jobs.night.transmitting import transmit_night
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from segments import staying_people
@@ -301,3 +306,32 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_and_one_of_the_bank_is
     file.write_text(destinations_yml(0, url=f"https://localhost:{consumer.port}/", **trust), encoding="utf-8")
     (three,) = send(bank)
     assert three.status == "SENT" and held(consumer) == released(bank)
+
+
+def test_a_destination_that_is_down_stops_no_night(bank, consumer, caplog, monkeypatch):
+    consumer.stop()
+    (one,) = transmit_night(bank, D)
+    assert one.status == "FAILED" and "segment rich is not all at engine" in caplog.text
+    monkeypatch.delenv("CDP_SECRET_ENGINE_TOKEN")
+    assert transmit_night(bank, D) == ()
+    assert (
+        "the night is published, but its audiences could not be sent on: the secret 'engine_token'"
+        in caplog.text
+    )
+
+
+def test_cdp_deliver_goes_on_and_says_by_its_exit_code_whether_all_was_taken(
+    bank, consumer, monkeypatch, capsys
+):
+    def held_lake(*_):
+        return nullcontext(SimpleNamespace(lake=bank, newest_date=D))
+
+    monkeypatch.setattr(transmitting, "hold_lake", held_lake)
+    command = ["deliver", "--destination", "engine", "--workspace", str(bank.settings.workspace)]
+    consumer.will("unauthorised")
+    assert run_command(command) == 1
+    line = json.loads(capsys.readouterr().out)
+    assert (line["segment"], line["status"], line["message"]) == ("rich", "FAILED", "it answered 401")
+    assert run_command(command) == 0
+    assert json.loads(capsys.readouterr().out)["accepted"] == 3 and held(consumer) == released(bank)
+    assert run_command(command) == 99
