@@ -7,15 +7,17 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from delivery.directory_settings import Directory, directory_fault
+from delivery.endpoints.settings import HttpSettings
 from delivery.spreadsheet_cells import SpreadsheetRule
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
 DESTINATIONS_FILE = "destinations.yml"
+ENDPOINT_KINDS = ("http",)
 
 
 class _Strict(BaseModel):
@@ -23,14 +25,34 @@ class _Strict(BaseModel):
 
 
 class Destination(_Strict):
-    """One place audiences go to: a folder, with the highest personal level it may receive."""
+    """One place audiences go to, with the highest personal level it may receive.
 
-    type: Literal["folder"] = "folder"
+    Every audience is released into a folder, which is the record of it; other kinds are sent it from there.
+    """
+
+    kind: Literal["folder", "http"] = "folder"
     description: str
     ceiling: Literal["C1", "C2"] = "C1"
     root: str | None = None
     spreadsheet: SpreadsheetRule = "neutralise"
     directory: Directory | None = None
+    http: HttpSettings | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Destination:
+        for kind in ENDPOINT_KINDS:
+            if kind == self.kind and getattr(self, kind) is None:
+                raise ValueError(f"a destination of kind {kind} needs {kind}:")
+            if kind != self.kind and getattr(self, kind) is not None:
+                raise ValueError(f"'{kind}' is no key of a destination of kind {self.kind}")
+        if self.directory is not None and self.endpoint is not None:
+            raise ValueError("a directory is delivered to destinations of kind folder alone")
+        return self
+
+    @property
+    def endpoint(self) -> HttpSettings | None:
+        """The settings of the endpoint that audiences are sent to; None for a folder."""
+        return self.http
 
 
 class DestinationsFile(_Strict):

@@ -55,9 +55,9 @@ def standing_runs(
         latest = read_latest(folder / code)
         if latest is None or latest["as_of"] > business_date.isoformat():
             continue
-        hours = _hours_left(latest["valid_until"], business_date, lake.settings.zone)
+        hours = hours_left(latest["valid_until"], business_date, lake.settings.zone)
         if hours > 0 and is_known:
-            runs.append(_standing_run(lake, folder / code / latest["path"], name, business_date, hours))
+            runs.append(standing_run(lake, folder / code / latest["path"], name, business_date, hours))
         elif hours > 0:
             log.warning(
                 "the audience of segment %s stands until %s at %s, which destinations.yml no longer names: nobody who withdraws is "
@@ -69,14 +69,15 @@ def standing_runs(
     return tuple(runs)
 
 
-def _hours_left(valid_until: str, business_date: dt.date, zone: dt.tzinfo) -> int:
+def hours_left(valid_until: str, business_date: dt.date, zone: dt.tzinfo) -> int:
     """Give how long a run may be used after the midnight that ends the date, in hours as clocks show them."""
     until = dt.datetime.fromisoformat(valid_until).astimezone(zone).replace(tzinfo=None)
     midnight = dt.datetime.combine(business_date + dt.timedelta(days=1), dt.time())
     return round((until - midnight) / dt.timedelta(hours=1))
 
 
-def _standing_run(lake: Lake, run: Path, name: str, business_date: dt.date, hours: int) -> StandingRun:
+def standing_run(lake: Lake, run: Path, name: str, business_date: dt.date, hours: int) -> StandingRun:
+    """Give a run of a destination as it was before it was written; one that no longer verifies raises ``StepFailed``."""
     failures = verify_run(run).failures
     if failures:
         raise StepFailed(

@@ -47,6 +47,14 @@ def recalled_audiences(lake: Lake, business_date: date, runs: Iterable[StandingR
     return recalls.recalled_audiences(lake, business_date, runs, read_policy(lake.settings.workspace))
 
 
+def staying_people(lake: Lake, business_date: date, run: StandingRun) -> pa.Table:
+    """Give the people of a run who have not withdrawn; see ``segments.choosing.recalls``."""
+    from segments.choosing import recalls
+    from vocabulary.policy import read_policy
+
+    return recalls.staying_people(lake, business_date, run, read_policy(lake.settings.workspace))
+
+
 def permissions(
     lake: Lake, business_date: date, people: pa.Table, uses: Iterable[tuple[str, str, int]]
 ) -> pa.Table:

@@ -92,3 +92,16 @@ def _spoken_english():
     from lakehouse.texts import DEFAULT, speak
 
     speak(DEFAULT)
+
+
+@pytest.fixture
+def consumer(tmp_path):
+    """An HTTP endpoint of a consumer that runs; see ``http_consumer``."""
+    from http_consumer import Consumer
+
+    folder = tmp_path / "consumer"
+    folder.mkdir()
+    one = Consumer(folder)
+    one.start()
+    yield one
+    one.stop()

@@ -12,6 +12,7 @@ from typing import Any
 
 from jobs.night.offers import require_offers
 from jobs.night.steps import RECORDED_STEPS, make_inputs, message_of, run_step
+from jobs.night.transmitting import transmit_night
 from jobs.night.writing import LakeWriter, open_for_writing
 from lakehouse.errors import NOTHING_TO_DO, CdpError, GateStopped
 from lakehouse.ledger.ledger import StepRecord, publish, restore_published
@@ -79,6 +80,10 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
         summary = summary_of(settings, business_date, records, first_warnings)
         publish(lake, business_date, attempt.fingerprint, summary)
         night.counts = {"tables": len(records)}
+    transmissions = transmit_night(lake, business_date)
+    if transmissions:
+        summary["transmissions"] = [one.summary() for one in transmissions]
+    summary["warnings"] = list(dict.fromkeys([*summary["warnings"], *writer.warnings.take()]))
     write_report(settings, business_date, summary)
     write_dbt_project(settings)
     return NightOutcome("published", summary)

@@ -19,6 +19,7 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     import tags
     from delivery.signature import verification_secret
     from delivery.staging import secret_name
+    from delivery.transmission.endpoints import require_endpoints
     from identity.rules.workspace_key import SECRET
 
     contracts = ingestion.landing_contracts(settings) if needs_feeds else []
@@ -28,6 +29,7 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     destinations = segments.check_specs(settings, read_surroundings(settings))
     for name in (SECRET, *map(secret_name, destinations), *map(verification_secret, destinations)):
         settings.require_secret(name)
+    require_endpoints(settings)
     return contracts
 
 

@@ -45,13 +45,18 @@ def recalled_audiences(
     """
     audiences = []
     for run in runs:
-        with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
-            people = _staying(lake, desk, run, business_date, policy)
+        people = staying_people(lake, business_date, run, policy)
         if people.num_rows < run.audience.counts["published"]:
             audiences.append(_without(run, people, business_date))
         elif run.as_of == business_date:
             audiences.append(replace(run.audience, run_id=run.audience.run_id.partition("-")[0]))
     return tuple(audiences)
+
+
+def staying_people(lake: Lake, business_date: date, run: StandingRun, policy: Policy) -> pa.Table:
+    """Give the people of a run who have not withdrawn, with their columns; see ``recalled_audiences`` for who has."""
+    with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
+        return _staying(lake, desk, run, business_date, policy)
 
 
 def permissions(
