@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cdp.segments")
 
+# Gives this moment, for what expires and for the rows of attempts.
+Clock = Callable[[], datetime]
 # Gives the people (one_id) of a run who have not withdrawn by today.
 StayingPeople = Callable[[StandingRun], "pa.Table"]
 
@@ -72,7 +74,7 @@ def transmit(
         codes = sorted({row["code"] for row in rows if row["destination"] == name})
         if destination.endpoint is None or not codes:
             continue
-        courier = _Courier(lake, name, destination, business_date, staying_people)
+        courier = _Courier(lake, name, destination, business_date, staying_people, clock)
         transmissions += [one for code in codes if (one := courier.carry(code)) is not None]
     return tuple(transmissions)
 
@@ -87,10 +89,12 @@ class _Courier:
         destination: Destination,
         business_date: date,
         staying_people: StayingPeople,
+        clock: Clock,
     ) -> None:
         self.lake, self.name, self.business_date = lake, name, business_date
         self.destination = destination
         self.staying_people = staying_people
+        self.clock = clock
         self.endpoint: Endpoint = endpoint_of(lake.settings, name, destination)
         assert destination.endpoint is not None
         # Only sending costs of it: to read and verify a large audience is not the destination's fault.
