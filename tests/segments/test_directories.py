@@ -444,19 +444,19 @@ def test_a_consumer_without_the_lake_follows_five_nights_and_resolves_every_key(
                  "--key-file", lake.settings.workspace / "secrets" / "verification_key_engine.key", "--at", morning]  # fmt: skip
         answer = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, cwd=home)
         assert answer.returncode == 0, answer.stdout + answer.stderr
-        said = json.loads(answer.stdout)
+        outcome = json.loads(answer.stdout)
         keys = {recipient_key(lake.settings.secret("destination_key_engine"), n): n for n in range(1, 13)}
         memory = json.loads((home / "memory.json").read_text())["rich"]["rows"]
         assert {keys[key] for key in memory} == reached, number
         assert {keys[key]: row["tier"] for key, row in memory.items() if keys[key] in TIERS[number]} == TIERS[
             number
         ]
-        assert said["outcome"] == ("snapshot" if number == 0 else "delta")
-        assert said["unresolved"] == []
-        assert {keys[key]: row["source_key"] for key, row in said["addresses"].items()} == {
+        assert outcome["outcome"] == ("snapshot" if number == 0 else "delta")
+        assert outcome["unresolved"] == []
+        assert {keys[key]: row["source_key"] for key, row in outcome["addresses"].items()} == {
             n: f"c{n}" for n in reached
         }
-        sent |= {(number, keys[key]) for key in said["enter"]}
+        sent |= {(number, keys[key]) for key in outcome["enter"]}
     assert sent == {(0, 1), (0, 10), (1, 3), (2, 4)}
     _take_receipts(lake, receipts)
     answered = lake.read_arrow("trusted.receipts").to_pylist()

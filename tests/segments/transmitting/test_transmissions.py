@@ -159,8 +159,8 @@ def test_trouble_that_lasts_ends_in_a_warning_and_the_next_attempt_goes_on(bank,
         2,
     ) and "accounts for 2 rows, and 1 were sent" in one.message
     assert "segment rich is not all at engine" in caplog.text
-    said = caplog.text + str(bank.read_arrow("segments.transmissions").to_pylist())
-    assert TOKEN not in said and str(consumer.port) not in said
+    texts = caplog.text + str(bank.read_arrow("segments.transmissions").to_pylist())
+    assert TOKEN not in texts and str(consumer.port) not in texts
     consumer.will()
     (two,) = send(bank)
     assert (two.status, two.accepted) == ("SENT", 1), "what was answered is not sent again"
