@@ -6,13 +6,12 @@ verifies cannot compute whose key a recipient has.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from delivery.manifest import MANIFEST
+from vocabulary.signatures import is_signature, key_id
 
 SIGNATURE = "_manifest.hmac"
 PROFILE = "hmac-sha256"
@@ -21,16 +20,6 @@ PROFILE = "hmac-sha256"
 def verification_secret(destination: str) -> str:
     """Give the name of the secret by which the manifests of a destination are signed."""
     return f"verification_key_{destination}"
-
-
-def key_id(secret: bytes) -> str:
-    """Give what a manifest calls a key, so that a changed key is seen; the key does not follow from it."""
-    return sha256(b"key id|" + secret).hexdigest()[:12]
-
-
-def signature_of(body: bytes, key: bytes) -> str:
-    """Give the signature of a manifest's bytes."""
-    return hmac.digest(key, body, "sha256").hex()
 
 
 def is_signed(manifest: Mapping[str, Any], key: bytes) -> bool:
@@ -47,8 +36,6 @@ def signature_fault(run: Path, manifest: Mapping[str, Any], key: bytes) -> str |
         return f"{MANIFEST} is signed by the key {name}, and the verification key at hand is {key_id(key)}"
     if not (run / SIGNATURE).is_file():
         return f"{SIGNATURE} is missing"
-    words = (run / SIGNATURE).read_text(encoding="ascii", errors="replace").split()
-    signature = signature_of((run / MANIFEST).read_bytes(), key)
-    if not words or not hmac.compare_digest(words[0].encode(), signature.encode()):
+    if not is_signature(run / SIGNATURE, (run / MANIFEST).read_bytes(), key):
         return f"{MANIFEST} does not have the signature of the verification key: another hand wrote it"
     return None

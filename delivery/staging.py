@@ -32,7 +32,7 @@ from delivery.manifest import (
     type_name,
 )
 from delivery.mirrors import Delivery
-from delivery.signature import PROFILE, SIGNATURE, key_id, signature_of, verification_secret
+from delivery.signature import PROFILE, SIGNATURE, verification_secret
 from delivery.spreadsheet_cells import SpreadsheetRule, formula_cells, neutral_cells
 from delivery.verification import verify_run
 from lakehouse.errors import GateStopped, StepFailed
@@ -41,6 +41,7 @@ from lakehouse.query.hashing import file_hash
 from lakehouse.query.words import identifier
 from lakehouse.settings.settings import Settings
 from vocabulary.audience import Audience
+from vocabulary.signatures import key_id, signature_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -52,6 +52,17 @@ class Audience:
     """Published columns whose change alone is no news: a delta does not tell of it."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """The values of the definition's parameters."""
+    stage: str | None = None
+    """How far the segment is rolled out: whitelist, small or full; None where its definition knows no stages or approvals."""
+    approvals: tuple[Mapping[str, Any], ...] = ()
+    """The approvals that let it out: by, stage, definition_hash, basis, approval_id, approved_at, until."""
+    dry_destinations: frozenset[str] = frozenset()
+    """Destinations for which everything is done but the release."""
+
+    @property
+    def live_destinations(self) -> tuple[str, ...]:
+        """The destinations that see the audience."""
+        return tuple(name for name in self.destinations if name not in self.dry_destinations)
 
     @property
     def major(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.reading import contract
@@ -142,6 +142,10 @@ def definition_rows(decisions: Iterable[SegmentDecision]) -> pa.Table:
                 "definition_hash": decision.segment.definition_hash,
                 "yaml": decision.segment.text,
                 "status": "active",
+                "approved_by": ", ".join(one["by"] for one in decision.audience.approvals) or None,
+                "approved_at": max(
+                    (datetime.fromisoformat(one["approved_at"]) for one in decision.audience.approvals), default=None
+                ),
             }
             for decision in decisions
         ],
@@ -177,7 +181,8 @@ def run_rows(lake: Lake, decisions: Iterable[SegmentDecision], business_date: da
 
 
 def _params(audience: Audience, cuts: dict[str, dict[str, Any]]) -> str:
-    parts = {"parameters": dict(audience.parameters), "cuts": cuts}
+    parts: dict[str, Any] = {"parameters": dict(audience.parameters), "cuts": cuts, "stage": audience.stage}
+    parts["approvals"] = [one["approval_id"] for one in audience.approvals]
     return json.dumps({name: part for name, part in parts.items() if part}, sort_keys=True)
 
 

@@ -1,0 +1,327 @@
+"""What stands between a segment and its publication on a business date: approvals it lacks, a hold, a pause, a recall.
+
+An approval counts for the basis it was given for (the definition, bounds of parameters included, the definitions it names, the lists it
+reads), for its stage and those below, until its last day, unless it was revoked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from lakehouse.query.hashing import file_hash, text_hash
+from lakehouse.settings.settings import Settings
+from segments.approving.decisions import Decision, DecisionLog, of_segment, read_log
+from segments.approving.external import FOLDER, ExternalApproval, approval_files, read_external
+from segments.approving.roles import ROLES_FILE, RolesFile, read_roles
+from segments.language.checks import SpecFinding, all_leaves
+from segments.language.conditions import ListLeaf, SegmentLeaf
+from segments.language.lists import list_file
+from segments.language.spec import STAGES, Segment
+
+LACKING = "E15"
+# What ends each of them.
+ENDS = {"hold": "release", "recall": "release", "pause": "resume"}
+
+
+@dataclass(frozen=True)
+class Authority:
+    """All that was decided about the segments of a workspace, and who may decide."""
+
+    workspace: Path
+    log: DecisionLog = field(default_factory=DecisionLog)
+    external: tuple[ExternalApproval, ...] = ()
+    roles: RolesFile = field(default_factory=RolesFile)
+
+    @property
+    def state(self) -> str | None:
+        """A hash of everything decided; None where nothing ever was."""
+        files = approval_files(self.workspace)
+        if self.log.head is None and not files:
+            return None
+        return text_hash(self.log.head, *(f"{f.relative_to(self.workspace)}={file_hash(f)}" for f in files))
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """Why a segment is not published: ``kind`` is E15, hold, pause or recall."""
+
+    segment: Segment
+    kind: str
+    sentence: str
+
+    def finding(self) -> SpecFinding:
+        """Give it as a finding of a check."""
+        line = self.segment.line("rollout", "stage") or self.segment.line("approvals")
+        return SpecFinding(self.kind, self.sentence, self.segment.file, line)
+
+
+@dataclass(frozen=True)
+class Approval:
+    """One approval as it was given, by a role or another system, and why it does not count for a segment; None where it does."""
+
+    by: str
+    stage: str
+    basis: str | None
+    definition_hash: str | None
+    version: str | None
+    user: str
+    approved_at: datetime
+    until: date | None
+    approval_id: str
+    fault: str | None = None
+
+    @property
+    def state(self) -> str:
+        """``valid``, or why it does not count."""
+        return self.fault or "valid"
+
+    def entry(self) -> dict[str, Any]:
+        """Give what a manifest says of it: no user."""
+        return {
+            "by": self.by,
+            "stage": self.stage,
+            "definition_hash": self.definition_hash,
+            "basis": self.basis,
+            "approval_id": self.approval_id,
+            "approved_at": self.approved_at.isoformat(),
+            "until": None if self.until is None else self.until.isoformat(),
+        }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one segment stands: its basis, every approval, those that let it out, and its barrier, if any."""
+
+    segment: Segment
+    basis: str
+    approvals: tuple[Approval, ...]
+    counting: tuple[Approval, ...]
+    lacking: Barrier | None
+    barrier: Barrier | None
+
+
+def read_authority(settings: Settings, log: DecisionLog | None = None) -> Authority:
+    """Read roles, decisions and files of other systems; ``log`` where it was read already."""
+    return Authority(
+        settings.workspace,
+        read_log(settings) if log is None else log,
+        read_external(settings),
+        read_roles(settings.workspace),
+    )
+
+
+def standings(segments: Sequence[Segment], authority: Authority, business_date: date) -> dict[str, Standing]:
+    """Give where every segment of a workspace stands on a business date, by its code."""
+    by_code = {segment.code: segment for segment in segments}
+    return {segment.code: _standing(segment, by_code, authority, business_date) for segment in segments}
+
+
+def barriers_of(every: Mapping[str, Standing]) -> dict[str, Barrier]:
+    """Give the barriers there are, by the codes of their segments."""
+    return {code: one.barrier for code, one in every.items() if one.barrier is not None}
+
+
+def approval_findings(
+    segments: Sequence[Segment], authority: Authority, business_date: date
+) -> list[SpecFinding]:
+    """Give a finding for each segment whose stage lacks approvals, and for each file of another system that counts for nothing."""
+    lacking = [
+        one.lacking.finding()
+        for one in standings(segments, authority, business_date).values()
+        if one.lacking is not None
+    ]
+    faulty = [
+        SpecFinding("W05", f"this approval counts for nothing: {one.fault}", one.file, None)
+        for one in authority.external
+        if one.fault
+    ]
+    return [*lacking, *faulty]
+
+
+def basis_of(segment: Segment, by_code: Mapping[str, Segment], workspace: Path) -> str:
+    """Give the hash of what an approval is for: every definition and every list that decides who is chosen."""
+    scope, waiting, lists = {segment.code: segment.definition_hash}, [segment], {}
+    while waiting:
+        one = waiting.pop()
+        whitelist = one.spec.rollout.whitelist
+        files = {leaf.reference: list_file(workspace, leaf) for leaf in all_leaves(one) if isinstance(leaf, ListLeaf)}
+        if whitelist is not None:
+            name, _, version = whitelist.partition("@")
+            files[whitelist] = list_file(workspace, ListLeaf(name, version))
+        lists |= {name: file_hash(file) if file.is_file() else None for name, file in files.items()}
+        for leaf in all_leaves(one):
+            if isinstance(leaf, SegmentLeaf) and leaf.segment not in scope:
+                other = by_code.get(leaf.segment)
+                scope[leaf.segment] = other.definition_hash if other is not None else ""
+                waiting += [other] if other is not None else []
+    return text_hash(
+        *(f"{code}={digest}" for code, digest in sorted(scope.items())),
+        *(f"{name}={digest}" for name, digest in sorted(lists.items())),
+    )
+
+
+def stopped_codes(log: DecisionLog, action: str) -> set[str]:
+    """Give the segments, of the workspace or gone from it, that a hold, a pause or a recall stops now."""
+    codes = {decision.code for decision in log.decisions}
+    return {code for code in codes if any(one.action == action for one in _stops(of_segment(log.decisions, code)))}
+
+
+def _standing(
+    segment: Segment, by_code: Mapping[str, Segment], authority: Authority, business_date: date
+) -> Standing:
+    basis = basis_of(segment, by_code, authority.workspace)
+    decisions = of_segment(authority.log.decisions, segment.code)
+    approvals = tuple(
+        [*_given(segment, basis, decisions, business_date), *_external(segment, basis, authority, business_date)]
+    )
+    counting, missing = _counting(segment, approvals, authority.roles)
+    lacking = None
+    if missing:
+        lacking = Barrier(segment, LACKING, _lacking_sentence(segment, missing, approvals, authority.roles))
+    barrier = lacking
+    for stop in _stops(decisions):
+        day = stop.decided_at.date()
+        why = f": {stop.note}" if stop.note else ""
+        words = {"hold": "is on hold", "pause": "is paused", "recall": "was recalled"}[stop.action]
+        sentence = f"the segment '{segment.code}' {words} by {stop.role} since {day}{why}"
+        barrier = Barrier(segment, stop.action, sentence)
+    return Standing(segment, basis, approvals, counting, lacking, barrier)
+
+
+def _stops(decisions: Iterable[Decision]) -> list[Decision]:
+    """Give the holds, recalls and pauses that stand; only the role that gave one ends it."""
+    stops: dict[tuple[str, str], Decision] = {}
+    for decision in decisions:
+        if decision.action in ENDS:
+            stops[decision.action, decision.role] = decision
+        ended = [action for action, end in ENDS.items() if end == decision.action]
+        for action in ended:
+            stops.pop((action, decision.role), None)
+    order = ["pause", "hold", "recall"]
+    return sorted(stops.values(), key=lambda one: (order.index(one.action), one.seq))
+
+
+def _given(
+    segment: Segment, basis: str, decisions: Sequence[Decision], business_date: date
+) -> Iterator[Approval]:
+    revoked = {decision.revokes for decision in decisions if decision.action == "revoke"}
+    for one in decisions:
+        if one.action == "approve":
+            fault = "revoked" if one.decision_id in revoked else None
+            yield Approval(
+                one.role, str(one.stage), one.basis, one.definition_hash, one.version, one.user, one.decided_at, one.until,
+                one.decision_id, fault or _fault(segment, basis, str(one.stage), one.basis, one.until, business_date),
+            )  # fmt: skip
+
+
+def _external(
+    segment: Segment, basis: str, authority: Authority, business_date: date
+) -> Iterator[Approval]:
+    files = [(one.system, one.content) for one in authority.external if one.content is not None]
+    withdrawn = {(system, file.approval_id) for system, file in files if file.decision == "withdrawn"}
+    for system, file in files:
+        if file.code != segment.code or file.decision != "approved":
+            continue
+        fault = "revoked" if (system, file.approval_id) in withdrawn else None
+        if file.definition_hash != segment.definition_hash:
+            fault = fault or "for another definition"
+        yield Approval(
+            f"{FOLDER}/{system}", file.stage, file.basis, file.definition_hash, file.version, file.approved_by,
+            file.approved_at, file.until, file.approval_id,
+            fault or _fault(segment, basis, file.stage, file.basis, file.until, business_date),
+        )  # fmt: skip
+
+
+def _fault(
+    segment: Segment, basis: str, stage: str, given_basis: str | None, until: date | None, business_date: date
+) -> str | None:
+    if given_basis != basis:
+        return "for another definition"
+    if until is not None and business_date > until:
+        return f"expired on {until}"
+    if STAGES.index(stage) < STAGES.index(segment.spec.rollout.effective_stage):
+        return f"for {stage} only"
+    return None
+
+
+def _counting(
+    segment: Segment, approvals: Sequence[Approval], roles: RolesFile
+) -> tuple[tuple[Approval, ...], list[str]]:
+    """Give the approvals that let a segment out, and what is missing; where a role says four eyes, each comes from another user."""
+    valid: dict[str, list[Approval]] = {}
+    for one in approvals:
+        if one.fault is None:
+            valid.setdefault(one.by, []).append(one)
+    counting: list[Approval] = []
+    missing: list[str] = []
+    for rules in (segment.spec.approvals, roles.every_segment):
+        if rules is None:
+            continue
+        chosen, gaps = _of_roles(rules.all_of, rules.any_of, valid, roles)
+        counting += [one for one in chosen if one not in counting]
+        missing += gaps
+        if rules.external:
+            signed = valid.get(f"{FOLDER}/{rules.external}", [])
+            counting += signed[-1:]
+            missing += [] if signed else [f"{FOLDER}/{rules.external}"]
+    return tuple(counting), list(dict.fromkeys(missing))
+
+
+def _of_roles(
+    all_of: Sequence[str], any_of: Sequence[str], valid: Mapping[str, list[Approval]], roles: RolesFile
+) -> tuple[list[Approval], list[str]]:
+    """Choose one approval for each role, of different users where four eyes are asked for."""
+
+    def needs_another(name: str) -> bool:
+        return name not in roles.roles or roles.roles[name].four_eyes
+
+    def clashes(one: Approval, chosen: Sequence[Approval]) -> bool:
+        return any(
+            one.user == other.user and (needs_another(one.by) or needs_another(other.by)) for other in chosen
+        )
+
+    def choose(names: Sequence[str], chosen: list[Approval]) -> list[Approval] | None:
+        if not names:
+            return chosen
+        for one in reversed(valid.get(names[0], [])):
+            if not clashes(one, chosen):
+                further = choose(names[1:], [*chosen, one])
+                if further is not None:
+                    return further
+        return None
+
+    choices = [[*dict.fromkeys(all_of), name] for name in any_of if name not in all_of]
+    if not any_of or set(any_of) & set(all_of):
+        choices = [list(dict.fromkeys(all_of))]
+    for names in choices:
+        chosen = choose(names, [])
+        if chosen is not None:
+            return chosen, []
+    gaps = [name for name in dict.fromkeys(all_of) if name not in valid]
+    if any_of and not any(name in valid for name in any_of):
+        gaps.append(" or ".join(any_of))
+    return [], gaps or ["a second user: one person cannot approve for two roles"]
+
+
+def _lacking_sentence(
+    segment: Segment, missing: Sequence[str], approvals: Sequence[Approval], roles: RolesFile
+) -> str:
+    stage = segment.spec.rollout.effective_stage
+    unknown = [
+        name
+        for name in (segment.spec.approvals.roles if segment.spec.approvals else ())
+        if name not in roles.roles
+    ]
+    if unknown:
+        return f"'{segment.code}' needs the approval of '{unknown[0]}', and {ROLES_FILE} has no such role"
+    names = {name for part in missing for name in part.split(" or ")}
+    near = [f"{one.by}: {one.fault}" for one in approvals if one.fault and one.by in names]
+    hint = f" ({'; '.join(dict.fromkeys(near))})" if near else ""
+    return (
+        f"the stage {stage} of '{segment.code}' lacks the approval of {', '.join(missing)}{hint}; "
+        f"`cdp segments approve {segment.code} --stage {stage} --role ROLE`"
+    )
