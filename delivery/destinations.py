@@ -27,6 +27,7 @@ class Destination(_Strict):
     ceiling: Literal["C1", "C2"] = "C1"
     root: str | None = None
     spreadsheet: SpreadsheetRule = "neutralise"
+    deliver: Literal["live", "dry"] = "live"
 
 
 class DestinationsFile(_Strict):
@@ -41,6 +42,14 @@ def read_destinations(workspace: Path) -> dict[str, Destination]:
     if not os.path.lexists(file):
         return {}
     return parse_model(DestinationsFile, load_yaml(file), file=file).destinations
+
+
+DRY = "dry"
+
+
+def dry_folder(settings: Settings, name: str) -> Path:
+    """Give the folder of the workspace that holds what a destination would be given, and does not see."""
+    return settings.generated / DRY / name
 
 
 def destination_folder(settings: Settings, name: str, destination: Destination) -> Path:

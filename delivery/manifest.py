@@ -28,8 +28,8 @@ KEYS = (
     "seq", "previous_run_id", "as_of", "valid_until", "mode", "format", "schema", "files", "counts", "key",
     "consent_as_of", "tag_versions", "inputs", "approvals",
 )  # fmt: skip
-# What not every manifest has: CSV files only, and those since manifests are signed.
-ALL_KEYS = (*KEYS, "spreadsheet", "signature")
+# What not every manifest has: segments with stages or approvals, CSV files, and those since manifests are signed.
+ALL_KEYS = (*KEYS, "stage", "spreadsheet", "signature")
 _RUN_PATH = re.compile(r"v=[^/]+/as_of=[^/]+/run=[^/]+")
 
 

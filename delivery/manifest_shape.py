@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -55,6 +56,16 @@ class _ManifestSpreadsheet(_Part):
     rule: str
 
 
+class _ManifestApproval(_Part):
+    by: str
+    stage: Literal["whitelist", "small", "full"]
+    definition_hash: str
+    basis: str
+    approval_id: str
+    approved_at: AwareDatetime = Field(strict=False)
+    until: date | None = Field(strict=False)
+
+
 class _Manifest(_Part):
     """What whoever verifies a manifest relies on."""
 
@@ -71,6 +82,8 @@ class _Manifest(_Part):
     columns: list[_ManifestColumn] = Field(alias="schema")
     files: list[_ManifestFile]
     counts: _ManifestCounts
+    approvals: list[_ManifestApproval]
+    stage: Literal["whitelist", "small", "full"] | None = None
     signature: _ManifestSignature | None = None
     spreadsheet: _ManifestSpreadsheet | None = None
 

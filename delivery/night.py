@@ -13,7 +13,9 @@ from delivery.destinations import Destination
 from delivery.mirrors import read_deliveries
 from delivery.releasing import discard_audience, release_audience
 from delivery.staging import StagedAudience, stage_audience
+from delivery.verification import verify_run
 from lakehouse.contracts.reading import contract
+from lakehouse.errors import StepFailed
 from lakehouse.query.desk import open_newest
 from vocabulary.audience import Audience
 
@@ -42,7 +44,7 @@ def stage(
                 )
                 if one is not None:
                     deliveries.append(one)
-        _write_recipients(lake, deliveries)
+        _write_recipients(lake, [one for one in deliveries if not one.is_dry])
     except BaseException:
         discard(deliveries)
         raise
@@ -50,12 +52,25 @@ def stage(
 
 
 def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
-    """Make staged audiences visible to their destinations and record the deliveries."""
+    """Make staged audiences visible to their destinations and record the deliveries.
+
+    A dry one is verified and stays in the workspace, where nobody but its owner sees it.
+    """
     import pyarrow as pa
 
     for audience in audiences:
+        if audience.is_dry and audience.folder is not None:
+            failures = verify_run(audience.folder).failures
+            if failures:
+                raise StepFailed(f"the dry audience does not verify: {failures[0]}", file=audience.folder)
         release_audience(audience)
-        what = "is there already" if audience.is_repeated else "released"
+        what = (
+            "is there already"
+            if audience.is_repeated
+            else "dry, not released"
+            if audience.is_dry
+            else "released"
+        )
         log.info(
             "audience %s for %s: %d people, %s",
             audience.segment,
@@ -65,7 +80,8 @@ def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
         )
     schema = contract("segments.deliveries").arrow_schema()
     lake.extend_dictionary(
-        "segments.deliveries", pa.Table.from_pylist(delivery_rows(audiences), schema=schema)
+        "segments.deliveries",
+        pa.Table.from_pylist(delivery_rows(one for one in audiences if not one.is_dry), schema=schema),
     )
 
 

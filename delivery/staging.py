@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from delivery.audience_files import as_read, count_rows, read_rows, write_rows
-from delivery.destinations import Destination, destination_folder
+from delivery.destinations import Destination, destination_folder, dry_folder
 from delivery.manifest import (
     CONTRACT_VERSION,
     LATEST,
@@ -74,6 +74,8 @@ class StagedAudience:
     is_repeated: bool
     recipients: pa.Table = field(repr=False)
     """recipient_key, one_id of everybody in the audience."""
+    is_dry: bool = False
+    """Whether the destination does not see it: it lies in a folder of the workspace, and no delivery is recorded."""
 
     @property
     def pointer(self) -> dict[str, Any]:
@@ -115,7 +117,9 @@ def stage_audience(
     ``GateStopped`` where the destination refuses them.
     """
     secret, key = settings.secret(secret_name(name)), settings.secret(verification_secret(name))
-    root = destination_folder(settings, name, destination) / audience.code
+    is_dry = name in audience.dry_destinations
+    folder = dry_folder(settings, name) if is_dry else destination_folder(settings, name, destination)
+    root = folder / audience.code
     shutil.rmtree(root / STAGING, ignore_errors=True)
     latest = read_latest(root)
     as_of = audience.as_of.isoformat()
@@ -133,7 +137,7 @@ def stage_audience(
     elif (root / day / f"run={run_id}").is_dir():
         path = f"{day}/run={run_id}"
         return _delivered_run(audience, name, root, path, recipients, key=key, is_repeated=False)
-    earlier = [one for one in deliveries if one.is_of(name, audience.code)]
+    earlier = [one for one in deliveries if one.is_of(name, audience.code) and not is_dry]
     if latest:
         _require_delivered(root, latest, key, earlier)
     else:
@@ -160,6 +164,7 @@ def stage_audience(
         valid_until=until,
         is_repeated=False,
         recipients=recipients,
+        is_dry=is_dry,
     )
 
 
@@ -209,6 +214,7 @@ def _delivered_run(
         valid_until=manifest["valid_until"],
         is_repeated=is_repeated,
         recipients=recipients,
+        is_dry=name in audience.dry_destinations,
     )
 
 
@@ -384,9 +390,11 @@ def _write_run(
         "consent_as_of": audience.as_of.isoformat(),
         "tag_versions": dict(sorted(audience.tag_versions.items())),
         "inputs": audience.inputs,
-        "approvals": [],
+        "approvals": [dict(one) for one in audience.approvals],
         "signature": {"profile": PROFILE, "key_id": key_id(key)},
     }
+    if audience.stage is not None:
+        manifest["stage"] = audience.stage
     if is_csv:
         manifest["spreadsheet"] = {"rule": spreadsheet, "cells": formulas}
     body = manifest_bytes(manifest)

@@ -27,6 +27,7 @@ from delivery.spreadsheet_cells import formula_cells
 from lakehouse.errors import CdpError, StepFailed, UsageError
 from lakehouse.query.hashing import file_hash
 
+_STAGES = ("whitelist", "small", "full")
 NOT_DATA = {MANIFEST, MANIFEST_SUM, SIGNATURE, SUCCESS}
 # Gives the verification key of a destination by its name; None where it is not at hand.
 Keys = Callable[[str], bytes | None]
@@ -47,6 +48,9 @@ class Verification:
     is_signature_checked: bool = False
     superseded_by: str | None = None
     """The run that the segment's pointer names instead; its delta or snapshot takes people out who are in this one."""
+    stage: str | None = None
+    approved_by: tuple[str, ...] = ()
+    """The roles and systems whose approval the manifest names."""
 
 
 def no_keys(destination: str) -> None:
@@ -144,6 +148,7 @@ def _verify_checked(run: Path, at: datetime | None, keys: Keys, *, needs_signatu
     failures = [fault] if fault else _files(run, manifest)
     if not failures:
         failures = broken_equations(manifest, _measure(run, manifest)) + _running_cells(run, manifest)
+        failures += _unfit_approvals(manifest)
     if at is not None and at >= datetime.fromisoformat(manifest["valid_until"]):
         failures.append(f"the audience expired at {manifest['valid_until']} and must not be sent")
     return Verification(
@@ -153,7 +158,30 @@ def _verify_checked(run: Path, at: datetime | None, keys: Keys, *, needs_signatu
         manifest["valid_until"],
         manifest["destination"],
         is_checked,
+        stage=manifest.get("stage"),
+        approved_by=tuple(one["by"] for one in manifest["approvals"]),
     )
+
+
+def _unfit_approvals(manifest: Mapping[str, Any]) -> list[str]:
+    """Look for approvals that are for another definition, for a lower stage, or that were over on the business date."""
+    faults = []
+    for one in manifest["approvals"]:
+        what = f"the approval {one['approval_id']} of {one['by']}"
+        if one["definition_hash"] != manifest["definition_hash"]:
+            faults.append(f"{what} is for another definition")
+        if _STAGES.index(one["stage"]) < _STAGES.index(manifest.get("stage") or _STAGES[-1]):
+            faults.append(
+                f"{what} is for {one['stage']}, and the audience is of {manifest.get('stage') or _STAGES[-1]}"
+            )
+        # Who is only taken out of an approved audience is so on a later date, too.
+        if one["until"] is not None and one["until"] < manifest["as_of"] and not _is_shrunk(manifest):
+            faults.append(f"{what} was over after {one['until']}")
+    return faults
+
+
+def _is_shrunk(manifest: Mapping[str, Any]) -> bool:
+    return "RECALLED" in manifest["counts"]["dropped_by_contact"]
 
 
 def _structure(run: Path) -> list[str]:

@@ -21,6 +21,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from identity.rules.rules import RulesFile
     from ingestion.feeds.feeds import Feed
     from lakehouse.settings.settings import SettingsFile
+    from segments.approving.roles import RolesFile
     from segments.language.contact import ContactPolicy
     from segments.language.spec import SpecFile
     from vocabulary.policy import Policy
@@ -31,6 +32,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "feed": Feed,
         "identity": RulesFile,
         "segment": SpecFile,
+        "roles": RolesFile,
         "tags": _File,
         "consent": Policy,
         "contact_policy": ContactPolicy,

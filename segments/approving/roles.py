@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lakehouse.errors import UsageError
 from lakehouse.settings.yaml_files import did_you_mean, load_yaml, parse_model
-from segments.language.conditions import conjuncts
-from segments.language.conditions import TagLeaf
+from segments.language.conditions import TagLeaf, conjuncts
 from segments.language.spec import Approvals, Segment
 
 ROLES_FILE = "roles.yml"
@@ -52,11 +51,11 @@ def require_right(roles: RolesFile, name: str, user: str, right: Right) -> Role:
         hint = did_you_mean(name, list(roles.roles)) or f"; write it into {ROLES_FILE}"
         raise UsageError(f"there is no role '{name}'{hint}")
     if user not in role.users:
-        raise UsageError(f"the user '{user}' is not in the role '{name}' of {ROLES_FILE}; nothing was recorded")
-    if right not in role.may:
         raise UsageError(
-            f"the role '{name}' may {', '.join(role.may)}, not {right}; nothing was recorded"
+            f"the user '{user}' is not in the role '{name}' of {ROLES_FILE}; nothing was recorded"
         )
+    if right not in role.may:
+        raise UsageError(f"the role '{name}' may {', '.join(role.may)}, not {right}; nothing was recorded")
     return role
 
 
@@ -85,5 +84,7 @@ def branch_fault(segment: Segment, role: Role, branch_tag: str) -> str | None:
                     named = {str(value) for value in test.operands()}
                     values = named if values is None else values & named
     if values is None or segment.include or segment.unknown == "include" or not values <= set(role.branches):
-        return f"the rule does not keep to the branches of the role: {branch_tag} in {', '.join(role.branches)}"
+        return (
+            f"the rule does not keep to the branches of the role: {branch_tag} in {', '.join(role.branches)}"
+        )
     return None

@@ -7,6 +7,7 @@ reads), for its stage and those below, until its last day, unless it was revoked
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from lakehouse.query.hashing import file_hash, text_hash
 from lakehouse.settings.settings import Settings
-from segments.approving.decisions import Decision, DecisionLog, of_segment, read_log
+from segments.approving.decisions import Decision, DecisionLog, log_held, of_segment, read_log
 from segments.approving.external import FOLDER, ExternalApproval, approval_files, read_external
 from segments.approving.roles import ROLES_FILE, RolesFile, read_roles
 from segments.language.checks import SpecFinding, all_leaves
@@ -94,7 +95,10 @@ class Approval:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where one segment stands: its basis, every approval, those that let it out, and its barrier, if any."""
+    """Where one segment stands: its basis, every approval, those that let it out, what it lacks and its barrier, if any.
+
+    The basis is empty where nobody is asked and nothing was decided.
+    """
 
     segment: Segment
     basis: str
@@ -112,6 +116,13 @@ def read_authority(settings: Settings, log: DecisionLog | None = None) -> Author
         read_external(settings),
         read_roles(settings.workspace),
     )
+
+
+@contextmanager
+def authority_held(settings: Settings) -> Iterator[Authority]:
+    """Hold off new decisions while the block runs; gives what is decided."""
+    with log_held(settings) as log:
+        yield read_authority(settings, log)
 
 
 def standings(segments: Sequence[Segment], authority: Authority, business_date: date) -> dict[str, Standing]:
@@ -144,11 +155,16 @@ def approval_findings(
 
 def basis_of(segment: Segment, by_code: Mapping[str, Segment], workspace: Path) -> str:
     """Give the hash of what an approval is for: every definition and every list that decides who is chosen."""
-    scope, waiting, lists = {segment.code: segment.definition_hash}, [segment], {}
+    scope, waiting = {segment.code: segment.definition_hash}, [segment]
+    lists: dict[str, str | None] = {}
     while waiting:
         one = waiting.pop()
         whitelist = one.spec.rollout.whitelist
-        files = {leaf.reference: list_file(workspace, leaf) for leaf in all_leaves(one) if isinstance(leaf, ListLeaf)}
+        files = {
+            leaf.reference: list_file(workspace, leaf)
+            for leaf in all_leaves(one)
+            if isinstance(leaf, ListLeaf)
+        }
         if whitelist is not None:
             name, _, version = whitelist.partition("@")
             files[whitelist] = list_file(workspace, ListLeaf(name, version))
@@ -167,23 +183,31 @@ def basis_of(segment: Segment, by_code: Mapping[str, Segment], workspace: Path) 
 def stopped_codes(log: DecisionLog, action: str) -> set[str]:
     """Give the segments, of the workspace or gone from it, that a hold, a pause or a recall stops now."""
     codes = {decision.code for decision in log.decisions}
-    return {code for code in codes if any(one.action == action for one in _stops(of_segment(log.decisions, code)))}
+    return {
+        code
+        for code in codes
+        if any(one.action == action for one in open_stops(of_segment(log.decisions, code)))
+    }
 
 
 def _standing(
     segment: Segment, by_code: Mapping[str, Segment], authority: Authority, business_date: date
 ) -> Standing:
-    basis = basis_of(segment, by_code, authority.workspace)
     decisions = of_segment(authority.log.decisions, segment.code)
-    approvals = tuple(
-        [*_given(segment, basis, decisions, business_date), *_external(segment, basis, authority, business_date)]
+    is_asked = segment.spec.approvals is not None or authority.roles.every_segment is not None
+    if not is_asked and not decisions:
+        return Standing(segment, "", (), (), None, None)
+    basis = basis_of(segment, by_code, authority.workspace)
+    approvals = (
+        *_given(segment, basis, decisions, business_date),
+        *_external(segment, basis, authority, business_date),
     )
     counting, missing = _counting(segment, approvals, authority.roles)
     lacking = None
     if missing:
         lacking = Barrier(segment, LACKING, _lacking_sentence(segment, missing, approvals, authority.roles))
     barrier = lacking
-    for stop in _stops(decisions):
+    for stop in open_stops(decisions):
         day = stop.decided_at.date()
         why = f": {stop.note}" if stop.note else ""
         words = {"hold": "is on hold", "pause": "is paused", "recall": "was recalled"}[stop.action]
@@ -192,7 +216,7 @@ def _standing(
     return Standing(segment, basis, approvals, counting, lacking, barrier)
 
 
-def _stops(decisions: Iterable[Decision]) -> list[Decision]:
+def open_stops(decisions: Iterable[Decision]) -> list[Decision]:
     """Give the holds, recalls and pauses that stand; only the role that gave one ends it."""
     stops: dict[tuple[str, str], Decision] = {}
     for decision in decisions:
@@ -218,9 +242,7 @@ def _given(
             )  # fmt: skip
 
 
-def _external(
-    segment: Segment, basis: str, authority: Authority, business_date: date
-) -> Iterator[Approval]:
+def _external(segment: Segment, basis: str, authority: Authority, business_date: date) -> Iterator[Approval]:
     files = [(one.system, one.content) for one in authority.external if one.content is not None]
     withdrawn = {(system, file.approval_id) for system, file in files if file.decision == "withdrawn"}
     for system, file in files:

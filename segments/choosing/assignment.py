@@ -17,7 +17,6 @@ from vocabulary.buckets import BUCKETS, bucket_duckdb_sql, share
 from vocabulary.contact_rules import earlier_arms_sql
 from vocabulary.policy import Policy
 
-
 WHITELISTED = "is_whitelisted"
 
 

@@ -126,9 +126,7 @@ def tell_barriers(barriers: Iterable[Barrier]) -> None:
         log.warning("segment %s is not published: %s", barrier.segment.code, barrier.sentence)
 
 
-def find_barriers(
-    settings: Settings, surroundings: Surroundings, business_date: date
-) -> tuple[Barrier, ...]:
+def find_barriers(settings: Settings, surroundings: Surroundings, business_date: date) -> tuple[Barrier, ...]:
     """Give what keeps segments from being published on a date, by what is decided now."""
     catalogue = read_catalogue(settings, surroundings, known_hashes={})
     every = standings(catalogue.segments, read_authority(settings), business_date)

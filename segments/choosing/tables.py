@@ -144,7 +144,8 @@ def definition_rows(decisions: Iterable[SegmentDecision]) -> pa.Table:
                 "status": "active",
                 "approved_by": ", ".join(one["by"] for one in decision.audience.approvals) or None,
                 "approved_at": max(
-                    (datetime.fromisoformat(one["approved_at"]) for one in decision.audience.approvals), default=None
+                    (datetime.fromisoformat(one["approved_at"]) for one in decision.audience.approvals),
+                    default=None,
                 ),
             }
             for decision in decisions

@@ -128,7 +128,9 @@ class Approvals(_Strict):
     @model_validator(mode="after")
     def _asks_somebody(self) -> Approvals:
         if not (self.all_of or self.any_of or self.external):
-            raise ValueError("approvals name at least one role, or external; leave the key out where nobody is asked")
+            raise ValueError(
+                "approvals name at least one role, or external; leave the key out where nobody is asked"
+            )
         return self
 
     @property
