@@ -22,9 +22,8 @@ _note = click.option("--note", default=None, help="What you want to say beside i
 
 
 def _reason(*, required: bool) -> Any:
-    return click.option(
-        "--reason", required=required, default=None, help="Why, for whoever asks years later; nobody's data."
-    )
+    # With a default, even that of None, click takes a required option for given.
+    return click.option("--reason", required=required, help="Why, for whoever asks years later; nobody's data.")
 
 
 @click.command("approve")
