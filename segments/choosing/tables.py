@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -122,8 +122,10 @@ def loss_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: d
     return _together("segments.contact_losses", parts)
 
 
-def assignment_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
+def assignment_rows(desk: Desk, decisions: Sequence[SegmentDecision], business_date: date) -> pa.Table:
     """Give the arms met this night; two segments that share a salt met the same arm, which is given once."""
+    if not decisions:
+        return _rows("segments.assignments", [])
     every = " UNION ALL ".join(f"SELECT * FROM {decision.assignments}" for decision in decisions)
     return desk.arrow(
         f"SELECT salt, one_id, min(bucket) AS bucket, min(arm) AS arm, {literal(business_date)} AS assigned_on, "

@@ -81,4 +81,3 @@ class Bank:
         self.write(f"approvals/{system}/{name}.json", text)
         if key is not None:
             self.write(f"approvals/{system}/{name}.json.hmac", signature_of(text.encode(), key) + "  x\n")
-

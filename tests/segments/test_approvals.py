@@ -17,6 +17,7 @@ from segments.approving.deciding import Decider, approve
 from segments.approving.decisions import read_log
 from segments.language.spec import read_segment
 
+
 @pytest.fixture
 def bank(make_workspace, monkeypatch):
     return Bank(make_workspace(files_of()), monkeypatch)
@@ -38,7 +39,13 @@ def test_all_roles_that_are_named_must_approve(bank, capsys):
     assert lacks(bank) is None
     assert "free: the next night publishes it" in capsys.readouterr().out
     segment = read_segment(bank.folder / "segments" / "rich.yml")
-    rows = [{name: row[name] for name in ("user", "role", "action", "code", "version", "definition_hash", "stage")} for row in bank.log()]
+    rows = [
+        {
+            name: row[name]
+            for name in ("user", "role", "action", "code", "version", "definition_hash", "stage")
+        }
+        for row in bank.log()
+    ]
     assert rows == [
         {"user": user, "role": role, "action": "approve", "code": "rich", "version": "1.0.0",
          "definition_hash": segment.definition_hash, "stage": "small"}
@@ -174,7 +181,10 @@ def test_who_owns_the_file_is_its_author(bank, capsys):
     bank.write("roles.yml", ROLES.replace("wang, both", f"{owner}, wang"))
     assert bank.approve(owner, "lead") == 2
     assert "is an author of 'rich' (owner of the file" in capsys.readouterr().err
-    bank.write("roles.yml", ROLES.replace("wang, both", f"{owner}, wang").replace("recall]}", "recall], four_eyes: false}", 1))
+    bank.write(
+        "roles.yml",
+        ROLES.replace("wang, both", f"{owner}, wang").replace("recall]}", "recall], four_eyes: false}", 1),
+    )
     assert bank.approve(owner, "lead") == 0
 
 
@@ -231,7 +241,10 @@ def test_approvals_at_the_same_time_are_all_recorded_in_one_chain(bank):
 
 
 def test_a_role_keeps_to_its_branches(bank, capsys):
-    bank.write("roles.yml", ROLES.replace("users: [zhao, both]", "users: [zhao], branches: [T2]") + "branch_tag: tier\n")
+    bank.write(
+        "roles.yml",
+        ROLES.replace("users: [zhao, both]", "users: [zhao], branches: [T2]") + "branch_tag: tier\n",
+    )
     assert bank.approve("zhao", "compliance") == 2
     assert "does not keep to the branches of the role: tier in T2" in capsys.readouterr().err
     bank.write("segments/rich.yml", rich(rule=RULE.replace("in: [T2, T3]", "eq: T2")))
@@ -242,7 +255,10 @@ def test_a_role_keeps_to_its_branches(bank, capsys):
 
 
 DAMAGES = {
-    "another user": lambda lines: [lines[0].replace('"zhao"', '"wang"').replace('"wang"', '"li"'), *lines[1:]],
+    "another user": lambda lines: [
+        lines[0].replace('"zhao"', '"wang"').replace('"wang"', '"li"'),
+        *lines[1:],
+    ],
     "a line taken out": lambda lines: lines[1:],
     "a line taken out of the middle": lambda lines: [lines[0], *lines[2:]],
     "a line twice": lambda lines: [*lines, lines[-1]],
@@ -388,7 +404,10 @@ def test_a_role_that_nobody_has_is_named(bank):
     [
         (rich(asked="approvals: []\n"), "approvals name at least one role"),
         (rich(asked="approvals: [{rolle: lead}]\n"), "approvals"),
-        (rich().replace("whitelist: friends@1, ", "").replace("stage: small", "stage: whitelist"), "needs a whitelist"),
+        (
+            rich().replace("whitelist: friends@1, ", "").replace("stage: small", "stage: whitelist"),
+            "needs a whitelist",
+        ),
         (rich().replace(", percent: 50", ""), "the stage small needs a percent"),
         (rich().replace("stage: small, ", ""), "a whitelist needs a stage"),
         (rich().replace("stage: small", "stage: pilot"), "rollout.stage"),

@@ -23,7 +23,9 @@ _note = click.option("--note", default=None, help="What you want to say beside i
 
 def _reason(*, required: bool) -> Any:
     # With a default, even that of None, click takes a required option for given.
-    return click.option("--reason", required=required, help="Why, for whoever asks years later; nobody's data.")
+    return click.option(
+        "--reason", required=required, help="Why, for whoever asks years later; nobody's data."
+    )
 
 
 @click.command("approve")
