@@ -70,6 +70,15 @@ def require_decisions(settings: Settings, seen: Mapping[str, Any] | None) -> Non
     decisions.require_continuation(decisions.read_log(settings), seen, decisions.log_file(settings))
 
 
+def needs_decisions_key(settings: Settings) -> bool:
+    """Tell whether decisions about segments can be expected: some were made, or ``roles.yml`` says who makes them."""
+    from segments.approving.decisions import log_file
+    from segments.approving.roles import ROLES_FILE, read_roles
+
+    read_roles(settings.workspace)
+    return (settings.workspace / ROLES_FILE).is_file() or log_file(settings).exists()
+
+
 def find_barriers(settings: Settings, surroundings: Surroundings, business_date: date) -> tuple[Barrier, ...]:
     """Give what keeps segments of the workspace from being published, and log each one."""
     from segments.choosing import evaluation

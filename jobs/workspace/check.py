@@ -20,6 +20,7 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     from delivery.signature import verification_secret
     from delivery.staging import secret_name
     from identity.rules.workspace_key import SECRET
+    from segments.approving.decisions import SECRET as DECISIONS_SECRET
 
     contracts = ingestion.landing_contracts(settings) if needs_feeds else []
     identity.load_rules(settings)
@@ -27,4 +28,6 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     destinations = segments.check_specs(settings, read_surroundings(settings))
     for name in (SECRET, *map(secret_name, destinations), *map(verification_secret, destinations)):
         settings.require_secret(name)
+    if segments.needs_decisions_key(settings):
+        settings.require_secret(DECISIONS_SECRET)
     return contracts

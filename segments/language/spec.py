@@ -103,7 +103,7 @@ class Rollout(_Strict):
     def definition(self) -> dict[str, Any]:
         """Give what belongs to the definition: which steps there are, not which of them is reached."""
         whitelist = {"whitelist": self.whitelist} if self.whitelist is not None else {}
-        return {"percent": self.percent, **whitelist}
+        return {"percent": float(self.percent), **whitelist}
 
 
 class Approvals(_Strict):

@@ -441,9 +441,15 @@ def test_what_was_decided_is_listed(bank, capsys):
     assert bank.standing(D).basis in capsys.readouterr().out
 
 
-def test_a_definition_without_stages_has_the_hash_it_had(bank):
-    """So that no version needs to be raised; the literal was taken before there were stages."""
-    bank.write("segments/old.yml", spec("old", "where: {tag: tier, eq: T1}\nrollout: {percent: 33}"))
-    assert read_segment(bank.folder / "segments" / "old.yml").definition_hash == (
-        "9176b6c1aa9c10d2025f9eebc53b892d"
-    )
+HASHES = {
+    "": "f8074546e48ad50dd3a9b500ac50f274",
+    "rollout: {percent: 33}": "9176b6c1aa9c10d2025f9eebc53b892d",
+    "rollout: {percent: 12.5}": "b6a957abcf55c15fea72ea9810f7a44a",
+}
+
+
+@pytest.mark.parametrize("rollout", HASHES)
+def test_a_definition_without_stages_has_the_hash_it_had(bank, rollout):
+    """So that no version needs to be raised; the literals were taken before there were stages."""
+    bank.write("segments/old.yml", spec("old", f"where: {{tag: tier, eq: T1}}\n{rollout}"))
+    assert read_segment(bank.folder / "segments" / "old.yml").definition_hash == HASHES[rollout]
