@@ -63,11 +63,11 @@ def decisions_read(settings: Settings) -> dict[str, dict[str, Any]]:
     return {"decisions": {"count": len(log.decisions), "head": log.head}} if log.decisions else {}
 
 
-def require_decisions(settings: Settings, seen: Mapping[str, Any] | None) -> None:
+def require_decisions(settings: Settings, mark: Mapping[str, Any] | None) -> None:
     """Refuse a workspace that lost decisions which a published night had read, as ``decisions_read`` gave them."""
     from segments.approving import decisions
 
-    decisions.require_continuation(decisions.read_log(settings), seen, decisions.log_file(settings))
+    decisions.require_continuation(decisions.read_log(settings), mark, decisions.log_file(settings))
 
 
 def needs_decisions_key(settings: Settings) -> bool:

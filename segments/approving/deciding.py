@@ -84,19 +84,19 @@ def revoke(
     require_right(authority.roles, decider.role, decider.user, "approve")
     decisions = of_segment(authority.log.decisions, code)
     revoked = {decision.revokes for decision in decisions}
-    given = [
+    approval_ids = [
         one.decision_id
         for one in decisions
         if one.action == "approve" and one.role == decider.role and one.decision_id not in revoked
         and approval_id in (None, one.decision_id)
     ]  # fmt: skip
-    if not given:
+    if not approval_ids:
         which = f" {approval_id}" if approval_id else ""
         raise UsageError(
             f"'{code}' has no approval{which} of the role '{decider.role}' to revoke; nothing was recorded"
         )
     segment = _known_segment(catalogue, code)
-    return [_record(settings, "revoke", code, segment, decider, note, revokes=one) for one in given]
+    return [_record(settings, "revoke", code, segment, decider, note, revokes=one) for one in approval_ids]
 
 
 def stop(
@@ -116,8 +116,10 @@ def stop(
     authority = read_authority(settings)
     rights = RIGHT_OF[action]
     role = authority.roles.roles.get(decider.role)
-    allowed = [right for right in rights if role is not None and right in role.may]
-    require_right(authority.roles, decider.role, decider.user, allowed[0] if allowed else rights[0])
+    rights_at_hand = [right for right in rights if role is not None and right in role.may]
+    require_right(
+        authority.roles, decider.role, decider.user, rights_at_hand[0] if rights_at_hand else rights[0]
+    )
     codes = {file.stem for file in (catalogue.site.workspace / "segments").glob("*.yml")} | set(
         delivered_codes
     )
@@ -165,11 +167,11 @@ def _known_segment(catalogue: Catalogue, code: str) -> Segment | None:
 
 
 def _require_asked(segment: Segment, name: str, roles: RolesFile) -> None:
-    asked: list[str] = []
+    names: list[str] = []
     for rules in (segment.spec.approvals, roles.every_segment):
-        asked += rules.roles if rules is not None else []
-    if name not in asked:
-        whom = f"only {', '.join(dict.fromkeys(asked))}" if asked else "no role"
+        names += rules.roles if rules is not None else []
+    if name not in names:
+        whom = f"only {', '.join(dict.fromkeys(names))}" if names else "no role"
         raise UsageError(f"'{segment.code}' asks {whom} for an approval, not '{name}'; nothing was recorded")
 
 

@@ -84,7 +84,7 @@ def read_log(settings: Settings) -> DecisionLog:
             body = stream.read()
     except OSError as wrong:
         raise StepFailed(f"the decisions cannot be read: {wrong.strerror}", file=file) from None
-    return _parsed(body, file, settings)
+    return _log_of(body, file, settings)
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def add_decision(settings: Settings, entry: Mapping[str, Any]) -> Decision:
     with os.fdopen(handle, "r+b", buffering=0) as stream:
         fcntl.flock(handle, fcntl.LOCK_EX)
         body = stream.read()
-        log = _parsed(body, file, settings)
+        log = _log_of(body, file, settings)
         decision = Decision(seq=len(log.decisions) + 1, previous=log.head, **entry)
         decision = decision.model_copy(update={"signature": signature_of(_signed_bytes(decision), key)})
         line = (decision.model_dump_json(exclude_none=True) + "\n").encode()
@@ -128,12 +128,12 @@ def add_decision(settings: Settings, entry: Mapping[str, Any]) -> Decision:
     return decision
 
 
-def require_continuation(log: DecisionLog, seen: Mapping[str, Any] | None, file: Path) -> None:
-    """Refuse a record that lost decisions which a published night had read; ``seen`` is what that night says of it."""
-    if not seen:
+def require_continuation(log: DecisionLog, mark: Mapping[str, Any] | None, file: Path) -> None:
+    """Refuse a record that lost decisions which a published night had read; ``mark`` is what that night says of it."""
+    if not mark:
         return
-    count: int = seen["count"]
-    if len(log.decisions) < count or log.decisions[count - 1].signature != seen["head"]:
+    count: int = mark["count"]
+    if len(log.decisions) < count or log.decisions[count - 1].signature != mark["head"]:
         raise StepFailed(
             f"the published night read {count} decisions about segments and they are not there any more; "
             "restore the file from a backup",
@@ -146,7 +146,7 @@ def _signed_bytes(decision: Decision) -> bytes:
     return json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _parsed(body: bytes, file: Path, settings: Settings) -> DecisionLog:
+def _log_of(body: bytes, file: Path, settings: Settings) -> DecisionLog:
     lines = body.splitlines()
     if not lines:
         return DecisionLog()

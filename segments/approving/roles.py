@@ -81,8 +81,8 @@ def branch_fault(segment: Segment, role: Role, branch_tag: str) -> str | None:
         if isinstance(node, TagLeaf) and node.tag == branch_tag and node.include_unknown is not True:
             for test in node.tests:
                 if test.operator in ("eq", "in"):
-                    named = {str(value) for value in test.operands()}
-                    values = named if values is None else values & named
+                    codes = {str(value) for value in test.operands()}
+                    values = codes if values is None else values & codes
     if values is None or segment.include or segment.unknown == "include" or not values <= set(role.branches):
         return (
             f"the rule does not keep to the branches of the role: {branch_tag} in {', '.join(role.branches)}"

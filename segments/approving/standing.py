@@ -154,7 +154,7 @@ def approval_findings(
 
 
 def basis_of(segment: Segment, by_code: Mapping[str, Segment], workspace: Path) -> str:
-    """Give the hash of what an approval is for: every definition and every list that decides who is chosen."""
+    """Give the hash of what an approval is for: every definition and every list that decides who is choice."""
     scope, waiting = {segment.code: segment.definition_hash}, [segment]
     lists: dict[str, str | None] = {}
     while waiting:
@@ -199,7 +199,7 @@ def _standing(
         return Standing(segment, "", (), (), None, None)
     basis = basis_of(segment, by_code, authority.workspace)
     approvals = (
-        *_given(segment, basis, decisions, business_date),
+        *_of_record(segment, basis, decisions, business_date),
         *_external(segment, basis, authority, business_date),
     )
     counting, missing = _counting(segment, approvals, authority.roles)
@@ -222,14 +222,14 @@ def open_stops(decisions: Iterable[Decision]) -> list[Decision]:
     for decision in decisions:
         if decision.action in ENDS:
             stops[decision.action, decision.role] = decision
-        ended = [action for action, end in ENDS.items() if end == decision.action]
-        for action in ended:
+        actions = [action for action, end in ENDS.items() if end == decision.action]
+        for action in actions:
             stops.pop((action, decision.role), None)
     order = ["pause", "hold", "recall"]
     return sorted(stops.values(), key=lambda one: (order.index(one.action), one.seq))
 
 
-def _given(
+def _of_record(
     segment: Segment, basis: str, decisions: Sequence[Decision], business_date: date
 ) -> Iterator[Approval]:
     revoked = {decision.revokes for decision in decisions if decision.action == "revoke"}
@@ -278,55 +278,48 @@ def _counting(
     for one in approvals:
         if one.fault is None:
             valid.setdefault(one.by, []).append(one)
-    counting: list[Approval] = []
-    missing: list[str] = []
+    alternatives: list[list[str]] = []
     for rules in (segment.spec.approvals, roles.every_segment):
-        if rules is None:
-            continue
-        chosen, gaps = _of_roles(rules.all_of, rules.any_of, valid, roles)
-        counting += [one for one in chosen if one not in counting]
-        missing += gaps
-        if rules.external:
-            signed = valid.get(f"{FOLDER}/{rules.external}", [])
-            counting += signed[-1:]
-            missing += [] if signed else [f"{FOLDER}/{rules.external}"]
-    return tuple(counting), list(dict.fromkeys(missing))
+        if rules is not None:
+            alternatives += [[name] for name in rules.all_of]
+            alternatives += [rules.any_of] if rules.any_of else []
+            alternatives += [[f"{FOLDER}/{rules.external}"]] if rules.external else []
+    missing = [" or ".join(names) for names in alternatives if not any(name in valid for name in names)]
+    if missing:
+        return (), list(dict.fromkeys(missing))
+    choice = _choose(alternatives, valid, roles)
+    return (
+        (choice, [])
+        if choice is not None
+        else ((), ["a second user: one person cannot approve for two roles"])
+    )
 
 
-def _of_roles(
-    all_of: Sequence[str], any_of: Sequence[str], valid: Mapping[str, list[Approval]], roles: RolesFile
-) -> tuple[list[Approval], list[str]]:
-    """Choose one approval for each role, of different users where four eyes are asked for."""
+def _choose(
+    alternatives: Sequence[Sequence[str]],
+    valid: Mapping[str, list[Approval]],
+    roles: RolesFile,
+    choice: tuple[Approval, ...] = (),
+) -> tuple[Approval, ...] | None:
+    """Choose an approval for each of some alternatives, of different users where four eyes are asked for; None where none fits."""
+    if not alternatives:
+        return choice
 
     def needs_another(name: str) -> bool:
-        return name not in roles.roles or roles.roles[name].four_eyes
+        return name in roles.roles and roles.roles[name].four_eyes
 
-    def clashes(one: Approval, chosen: Sequence[Approval]) -> bool:
-        return any(
-            one.user == other.user and (needs_another(one.by) or needs_another(other.by)) for other in chosen
-        )
+    def is_of_same_eyes(one: Approval, other: Approval) -> bool:
+        is_two = one.by != other.by and one.user == other.user
+        return is_two and (needs_another(one.by) or needs_another(other.by))
 
-    def choose(names: Sequence[str], chosen: list[Approval]) -> list[Approval] | None:
-        if not names:
-            return chosen
-        for one in reversed(valid.get(names[0], [])):
-            if not clashes(one, chosen):
-                further = choose(names[1:], [*chosen, one])
-                if further is not None:
-                    return further
-        return None
-
-    choices = [[*dict.fromkeys(all_of), name] for name in any_of if name not in all_of]
-    if not any_of or set(any_of) & set(all_of):
-        choices = [list(dict.fromkeys(all_of))]
-    for names in choices:
-        chosen = choose(names, [])
-        if chosen is not None:
-            return chosen, []
-    gaps = [name for name in dict.fromkeys(all_of) if name not in valid]
-    if any_of and not any(name in valid for name in any_of):
-        gaps.append(" or ".join(any_of))
-    return [], gaps or ["a second user: one person cannot approve for two roles"]
+    for one in (one for name in alternatives[0] for one in reversed(valid.get(name, []))):
+        if any(is_of_same_eyes(one, other) for other in choice):
+            continue
+        further = choice if any(one.by == other.by for other in choice) else (*choice, one)
+        whole = _choose(alternatives[1:], valid, roles, further)
+        if whole is not None:
+            return whole
+    return None
 
 
 def _lacking_sentence(

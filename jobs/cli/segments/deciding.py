@@ -176,8 +176,8 @@ def _stop(action: Action, code: str, role: str, reason: str | None, workspace: P
     from segments.approving.deciding import stop
 
     settings, catalogue, decider = _surroundings(workspace, role)
-    delivered = _delivered_codes(settings) if action in ("recall", "release") else ()
-    decision = stop(settings, catalogue, action, code, decider, note=reason, delivered_codes=delivered)
+    codes = _delivered_codes(settings) if action in ("recall", "release") else ()
+    decision = stop(settings, catalogue, action, code, decider, note=reason, delivered_codes=codes)
     click.echo(f"{action} of {code} by {role} ({decision.user}) is recorded as {decision.decision_id}")
     return settings
 

@@ -205,6 +205,19 @@ def test_two_approvals_of_one_person_at_the_same_time_count_as_one(bank):
     assert lacks(bank) is None
 
 
+def test_four_eyes_hold_between_the_file_and_the_site_too(bank):
+    """The roles said otherwise when both approvals were given."""
+    bank.write("segments/rich.yml", rich(asked="approvals: [lead]\n"))
+    site = "every_segment: [compliance]\n"
+    bank.write("roles.yml", ROLES.replace("recall]}", "recall], four_eyes: false}") + site)
+    assert bank.approve("both", "lead") == 0 and bank.approve("both", "compliance") == 0
+    assert lacks(bank) is None
+    bank.write("roles.yml", ROLES + site)
+    assert "one person cannot approve for two roles" in lacks(bank)
+    assert bank.approve("wang", "lead") == 0
+    assert {one.user for one in bank.standing(D).counting} == {"wang", "both"}
+
+
 def test_a_faulty_segment_cannot_be_approved(bank, capsys):
     bank.write("segments/rich.yml", rich(rule=RULE.replace("tier", "teir")))
     assert bank.approve("wang", "lead") == 2
