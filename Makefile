@@ -9,10 +9,10 @@ SEED ?= 7
 MONTHS ?= 6
 BANK := examples/bank
 RUFF := $(VENV)/bin/ruff
-FAST := -m "not slow" -n 2 --dist loadgroup --no-loadscope-reorder
+FAST := -m "not slow and not cluster" -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow coverage check audit release bench docs clean
+.PHONY: help setup run test test-slow test-cluster coverage check audit release bench docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -26,7 +26,10 @@ test: $(VENV)/.ready-dev ## run the tests (under ten minutes on two cores)
 	$(VENV)/bin/python -m pytest $(FAST)
 
 test-slow: $(VENV)/.ready-dev ## run the slow tests, end to end
-	$(VENV)/bin/python -m pytest -m slow
+	$(VENV)/bin/python -m pytest -m slow -n 2 --dist loadgroup
+
+test-cluster: $(VENV)/.ready-dev ## run the tests of a cluster, a master and two workers on this machine; an hour
+	$(VENV)/bin/python -m pytest -m cluster
 
 coverage: $(VENV)/.ready-dev ## run the tests of make test with coverage, which has a floor; measuring doubles their time
 	$(VENV)/bin/python -m pytest $(FAST) --cov --cov-report=

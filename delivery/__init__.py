@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from datetime import date
 
     from delivery.destinations import Destination
+    from delivery.directories import Permissions
     from delivery.staging import StagedAudience
+    from delivery.transmission.sending import StayingPeople, Transmission
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from vocabulary.audience import Audience, StandingRun
@@ -34,6 +36,22 @@ def standing_runs(
     return standing.standing_runs(lake, business_date, audiences, destinations)
 
 
+def directory_audiences(
+    lake: Lake,
+    business_date: date,
+    audiences: Sequence[Audience],
+    standing: Sequence[StandingRun],
+    destinations: Mapping[str, Destination],
+    permissions: Permissions,
+) -> tuple[Audience, ...]:
+    """Give the directories of destinations that have one; see ``delivery.directories``."""
+    from delivery import directories
+
+    return directories.directory_audiences(
+        lake, business_date, audiences, standing, destinations, permissions
+    )
+
+
 def stage(
     lake: Lake, audiences: Iterable[Audience], destinations: Mapping[str, Destination]
 ) -> tuple[StagedAudience, ...]:
@@ -48,6 +66,17 @@ def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
     from delivery import night
 
     night.release(lake, audiences)
+
+
+def transmit(
+    lake: Lake, business_date: date, destinations: Mapping[str, Destination], staying_people: StayingPeople
+) -> tuple[Transmission, ...]:
+    """Send released audiences to the endpoints that have not taken them yet; see ``delivery.transmission.sending``."""
+    if all(destination.endpoint is None for destination in destinations.values()):
+        return ()
+    from delivery.transmission import sending
+
+    return sending.transmit(lake, business_date, destinations, staying_people)
 
 
 def discard(audiences: Iterable[StagedAudience]) -> None:

@@ -14,11 +14,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from delivery.contract.verify_audience import SUFFIX, csv_columns, describe_part, json_line_columns
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_PER_FILE = 1_000_000
-SUFFIX = {"parquet": "parquet", "csv": "csv", "json_lines": "jsonl"}
 LIST_SEPARATOR = "|"
 
 
@@ -55,7 +56,7 @@ def as_read(rows: pa.Table, file_format: str) -> pa.Table:
 
     if file_format == "parquet":
         return rows
-    cell = _csv_cell if file_format == "csv" else _json_text
+    cell = csv_cell if file_format == "csv" else _json_text
     columns = {
         name: pa.array([cell(v) for v in rows[name].to_pylist()], pa.string()) for name in rows.column_names
     }
@@ -64,15 +65,7 @@ def as_read(rows: pa.Table, file_format: str) -> pa.Table:
 
 def count_rows(part: Path, file_format: str) -> int:
     """Give the number of rows of one file, from the file itself."""
-    if file_format == "parquet":
-        import pyarrow.parquet as pq
-
-        return int(pq.read_metadata(part).num_rows)
-    if file_format == "csv":
-        with part.open(encoding="utf-8", newline="") as text:
-            return sum(1 for _ in csv.reader(text)) - 1
-    with part.open("rb") as lines:
-        return sum(1 for _ in lines)
+    return describe_part(part, file_format)[1]
 
 
 def _write_parquet(rows: pa.Table, part: Path) -> None:
@@ -87,38 +80,30 @@ def _write_csv(rows: pa.Table, part: Path) -> None:
         writer = csv.writer(text, lineterminator="\r\n")
         writer.writerow(rows.column_names)
         for row in _tuples(rows):
-            writer.writerow([_csv_cell(value) for value in row])
+            writer.writerow([csv_cell(value) for value in row])
 
 
 def _write_json_lines(rows: pa.Table, part: Path) -> None:
     names = rows.column_names
     with part.open("w", encoding="utf-8", newline="") as text:
         for row in _tuples(rows):
-            body = {name: _json_value(value) for name, value in zip(names, row, strict=True)}
+            body = {name: json_value(value) for name, value in zip(names, row, strict=True)}
             text.write(json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def _read_csv(part: Path) -> pa.Table:
     import pyarrow as pa
 
-    with part.open(encoding="utf-8", newline="") as text:
-        lines = csv.reader(text)
-        names = next(lines)
-        columns: list[list[str]] = [[] for _ in names]
-        for line in lines:
-            for column, value in zip(columns, line, strict=True):
-                column.append(value)
-    return pa.table(
-        {name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)}
-    )
+    return pa.table({name: pa.array(column, pa.string()) for name, column in csv_columns(part).items()})
 
 
 def _read_json_lines(part: Path) -> pa.Table:
     import pyarrow as pa
 
-    rows = [json.loads(line) for line in part.read_text(encoding="utf-8").splitlines()]
-    names = list(rows[0]) if rows else ["recipient_key"]
-    return pa.table({name: pa.array([_json_text(row[name]) for row in rows], pa.string()) for name in names})
+    columns = json_line_columns(part) or {"recipient_key": []}
+    return pa.table(
+        {name: pa.array(map(_json_text, column), pa.string()) for name, column in columns.items()}
+    )
 
 
 def _tuples(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
@@ -126,23 +111,24 @@ def _tuples(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def _csv_cell(value: Any) -> str:
+def csv_cell(value: Any) -> str:
+    """Give the text of a CSV cell: of null nothing, of a list its members with ``|`` between them."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return LIST_SEPARATOR.join(_csv_cell(member) for member in value)
+        return LIST_SEPARATOR.join(csv_cell(member) for member in value)
     return _text(value)
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Exact numbers are text in JSON, because its readers make doubles of them; the manifest says the type."""
     return _text(value) if isinstance(value, (Decimal, dt.date)) else value
 
 
 def _json_text(value: Any) -> str | None:
-    return None if value is None else json.dumps(_json_value(value), ensure_ascii=False)
+    return None if value is None else json.dumps(json_value(value), ensure_ascii=False)
 
 
 def _text(value: Any) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from delivery.directory_settings import Directory, directory_fault
+from delivery.endpoints.settings import HttpSettings
 from delivery.spreadsheet_cells import SpreadsheetRule
+from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import Settings
-from lakehouse.settings.yaml_files import load_yaml, parse_model
+from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
 DESTINATIONS_FILE = "destinations.yml"
+ENDPOINT_KINDS = ("http",)
 
 
 class _Strict(BaseModel):
@@ -20,14 +25,35 @@ class _Strict(BaseModel):
 
 
 class Destination(_Strict):
-    """One place audiences go to: a folder, with the highest personal level it may receive."""
+    """One place audiences go to, with the highest personal level it may receive.
 
-    type: Literal["folder"] = "folder"
+    Every audience is released into a folder, which is the record of it; other kinds are sent it from there.
+    """
+
+    kind: Literal["folder", "http"] = "folder"
     description: str
     ceiling: Literal["C1", "C2"] = "C1"
     root: str | None = None
     spreadsheet: SpreadsheetRule = "neutralise"
     deliver: Literal["live", "dry"] = "live"
+    directory: Directory | None = None
+    http: HttpSettings | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Destination:
+        for kind in ENDPOINT_KINDS:
+            if kind == self.kind and getattr(self, kind) is None:
+                raise ValueError(f"a destination of kind {kind} needs {kind}:")
+            if kind != self.kind and getattr(self, kind) is not None:
+                raise ValueError(f"'{kind}' is no key of a destination of kind {self.kind}")
+        if self.directory is not None and self.endpoint is not None:
+            raise ValueError("a directory is delivered to destinations of kind folder alone")
+        return self
+
+    @property
+    def endpoint(self) -> HttpSettings | None:
+        """The settings of the endpoint that audiences are sent to; None for a folder."""
+        return self.http
 
 
 class DestinationsFile(_Strict):
@@ -37,11 +63,36 @@ class DestinationsFile(_Strict):
 
 
 def read_destinations(workspace: Path) -> dict[str, Destination]:
-    """Give the destinations of a workspace by name; without a ``destinations.yml`` there are none."""
+    """Give the destinations of a workspace by name; without a ``destinations.yml`` there are none.
+
+    A directory above its destination's ceiling, or that nobody approved as it stands, raises ``SettingsInvalid``.
+    """
     file = workspace / DESTINATIONS_FILE
     if not os.path.lexists(file):
         return {}
-    return parse_model(DestinationsFile, load_yaml(file), file=file).destinations
+    tree = load_yaml(file)
+    destinations = parse_model(DestinationsFile, tree, file=file).destinations
+    for name, destination in destinations.items():
+        fault = destination.directory and directory_fault(name, destination.ceiling, destination.directory)
+        if fault:
+            key, sentence = fault
+            line = line_of(tree, "destinations", name, "directory", key)
+            raise SettingsInvalid(sentence, file=file, line=line)
+    return destinations
+
+
+def refuse_unknown_sources(workspace: Path, sources: Collection[str]) -> None:
+    """Raise ``SettingsInvalid`` for a directory that names a source of which no feed speaks: it would find nobody."""
+    for name, destination in read_destinations(workspace).items():
+        for source in destination.directory.sources if destination.directory else ():
+            if source not in sources:
+                file = workspace / DESTINATIONS_FILE
+                line = line_of(load_yaml(file), "destinations", name, "directory", "sources")
+                raise SettingsInvalid(
+                    f"the directory of '{name}' names source '{source}', which no feed delivers{did_you_mean(source, sorted(sources))}",
+                    file=file,
+                    line=line,
+                )
 
 
 DRY = "dry"

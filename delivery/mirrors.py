@@ -8,9 +8,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from delivery.contract.verify_audience import LATEST, MANIFEST, SIGNATURE, SUCCESS
 from delivery.destinations import Destination, destination_folder
-from delivery.manifest import LATEST, MANIFEST, SUCCESS, read_latest
-from delivery.signature import SIGNATURE
+from delivery.manifest import read_latest
 from lakehouse.errors import CdpError
 from lakehouse.query.hashing import file_hash
 from lakehouse.settings.settings import Settings

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from delivery.contract.verify_audience import verify_run
 from delivery.destinations import Destination
 from delivery.mirrors import read_deliveries
 from delivery.releasing import discard_audience, release_audience
 from delivery.staging import StagedAudience, stage_audience
-from delivery.verification import verify_run
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import StepFailed
 from lakehouse.query.desk import open_newest
@@ -83,6 +84,10 @@ def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
         "segments.deliveries",
         pa.Table.from_pylist(delivery_rows(one for one in audiences if not one.is_dry), schema=schema),
     )
+    directories = directory_rows(one for one in audiences if not one.is_dry)
+    if directories:
+        schema = contract("segments.directories").arrow_schema()
+        lake.extend_dictionary("segments.directories", pa.Table.from_pylist(directories, schema=schema))
 
 
 def discard(audiences: Iterable[StagedAudience]) -> None:
@@ -111,6 +116,33 @@ def delivery_rows(audiences: Iterable[StagedAudience]) -> list[dict[str, Any]]:
         }
         for audience in audiences
     ]
+
+
+def directory_rows(audiences: Iterable[StagedAudience]) -> list[dict[str, Any]]:
+    """Give the rows of ``segments.directories``: what was disclosed to whom, and on whose approval."""
+    rows = []
+    for staged_audience in audiences:
+        audience = staged_audience.audience
+        if audience.kind != "directory":
+            continue
+        approval = audience.approvals[0] if audience.approvals else {}
+        levels = sorted(audience.levels.values()) if audience.content != "none" else []
+        rows.append(
+            {
+                "run_id": staged_audience.run_id,
+                "destination": staged_audience.destination,
+                "as_of": staged_audience.as_of,
+                "content": audience.content,
+                "level": levels[-1] if levels else None,
+                "purpose": audience.purpose,
+                "columns": [name for name in audience.people.column_names if name != "one_id"],
+                "people": staged_audience.published,
+                "approved_by": approval.get("by"),
+                "approved_on": date.fromisoformat(approval["date"]) if approval else None,
+                "approval_hash": approval.get("hash"),
+            }
+        )
+    return rows
 
 
 def _write_recipients(lake: Lake, audiences: Sequence[StagedAudience]) -> None:

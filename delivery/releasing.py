@@ -10,7 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
-from delivery.manifest import LATEST, SUCCESS, read_latest, read_manifest
+from delivery.contract.verify_audience import LATEST, SUCCESS
+from delivery.manifest import read_latest, read_manifest
 from delivery.staging import STAGING, StagedAudience
 
 

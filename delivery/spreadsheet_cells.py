@@ -1,25 +1,19 @@
 """Cells of a CSV audience that a spreadsheet would run as a formula, and what a destination wants done with them.
 
-What begins a formula is known from OWASP's page on CSV injection. A plain number runs nothing, whatever its sign.
+Which cells these are stands in ``delivery.contract.verify_audience``, by which consumers look for them.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Literal
+
+from delivery.contract.verify_audience import is_formula
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SpreadsheetRule = Literal["neutralise", "refuse", "keep"]
 MARK = "'"
-_FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-
-
-def is_formula(cell: str) -> bool:
-    """Tell whether a spreadsheet that opens a CSV would run a cell of text."""
-    return _FORMULA.match(cell) is not None and _NUMBER.fullmatch(cell) is None
 
 
 def formula_cells(rows: pa.Table) -> dict[str, int]:

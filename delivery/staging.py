@@ -18,30 +18,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from delivery.audience_files import as_read, count_rows, read_rows, write_rows
-from delivery.destinations import Destination, destination_folder, dry_folder
-from delivery.manifest import (
+from delivery.contract.verify_audience import (
     CONTRACT_VERSION,
     LATEST,
     MANIFEST,
     MANIFEST_SUM,
+    PROFILE,
+    SIGNATURE,
     SUCCESS,
-    manifest_bytes,
-    read_latest,
-    read_manifest,
-    schema_of,
-    type_name,
+    key_id,
+    signature_of,
+    verify_run,
 )
+from delivery.destinations import Destination, destination_folder, dry_folder
+from delivery.manifest import OP_COLUMN, manifest_bytes, read_latest, read_manifest, schema_of, type_name
 from delivery.mirrors import Delivery
-from delivery.signature import PROFILE, SIGNATURE, verification_secret
+from delivery.signature import verification_secret
 from delivery.spreadsheet_cells import SpreadsheetRule, formula_cells, neutral_cells
-from delivery.verification import verify_run
 from lakehouse.errors import GateStopped, StepFailed
 from lakehouse.query.desk import open_scratch
 from lakehouse.query.hashing import file_hash
 from lakehouse.query.words import identifier
 from lakehouse.settings.settings import Settings
 from vocabulary.audience import Audience
-from vocabulary.signatures import key_id, signature_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,6 +73,8 @@ class StagedAudience:
     is_repeated: bool
     recipients: pa.Table = field(repr=False)
     """recipient_key, one_id of everybody in the audience."""
+    audience: Audience = field(repr=False)
+    """What was decided."""
     is_dry: bool = False
     """Whether the destination does not see it: it lies in a folder of the workspace, and no delivery is recorded."""
 
@@ -164,6 +165,7 @@ def stage_audience(
         valid_until=until,
         is_repeated=False,
         recipients=recipients,
+        audience=audience,
         is_dry=is_dry,
     )
 
@@ -214,6 +216,7 @@ def _delivered_run(
         valid_until=manifest["valid_until"],
         is_repeated=is_repeated,
         recipients=recipients,
+        audience=audience,
         is_dry=name in audience.dry_destinations,
     )
 
@@ -372,6 +375,7 @@ def _write_run(
         "mode": modes,
         "format": audience.file_format,
         "schema": schema_of(snapshot, audience.levels),
+        "delta_schema": [OP_COLUMN, *schema_of(snapshot, audience.levels)],
         "files": [
             {
                 "path": str(part.relative_to(folder)),
@@ -390,11 +394,15 @@ def _write_run(
         "consent_as_of": audience.as_of.isoformat(),
         "tag_versions": dict(sorted(audience.tag_versions.items())),
         "inputs": audience.inputs,
-        "approvals": [dict(one) for one in audience.approvals],
+        "approvals": [dict(approval) for approval in audience.approvals],
         "signature": {"profile": PROFILE, "key_id": key_id(key)},
     }
     if audience.stage is not None:
         manifest["stage"] = audience.stage
+    if audience.kind != "audience":
+        manifest["kind"] = audience.kind
+    if "delta" not in modes:
+        del manifest["delta_schema"]
     if is_csv:
         manifest["spreadsheet"] = {"rule": spreadsheet, "cells": formulas}
     body = manifest_bytes(manifest)

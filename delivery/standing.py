@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from delivery.audience_files import LIST_SEPARATOR, read_rows
+from delivery.contract.verify_audience import verify_run
 from delivery.destinations import Destination, destination_folder
+from delivery.directory_settings import DIRECTORY
 from delivery.manifest import read_latest, read_manifest
 from delivery.spreadsheet_cells import MARK
-from delivery.verification import verify_run
 from lakehouse.contracts.contract import arrow_type
 from lakehouse.errors import StepFailed
 from vocabulary.audience import Audience, StandingRun
@@ -41,7 +42,10 @@ def standing_runs(
     replacements = {(name, audience.code) for audience in audiences for name in audience.live_destinations}
     rows = lake.read_arrow("segments.deliveries", columns=["destination", "code", "as_of"]).to_pylist()
     runs = []
-    for name, code in sorted({(row["destination"], row["code"]) for row in rows} - replacements):
+    places = {(row["destination"], row["code"]) for row in rows}
+    # A directory of a known destination follows from what stands there.
+    replacements |= {place for place in places if place[1] == DIRECTORY and place[0] in destinations}
+    for name, code in sorted(places - replacements):
         is_known = name in destinations
         folder = (
             destination_folder(lake.settings, name, destinations[name])
@@ -51,9 +55,9 @@ def standing_runs(
         latest = read_latest(folder / code)
         if latest is None or latest["as_of"] > business_date.isoformat():
             continue
-        hours = _hours_left(latest["valid_until"], business_date, lake.settings.zone)
+        hours = hours_left(latest["valid_until"], business_date, lake.settings.zone)
         if hours > 0 and is_known:
-            runs.append(_standing_run(lake, folder / code / latest["path"], name, business_date, hours))
+            runs.append(standing_run(lake, folder / code / latest["path"], name, business_date, hours))
         elif hours > 0:
             log.warning(
                 "the audience of segment %s stands until %s at %s, which destinations.yml no longer names: nobody who withdraws is "
@@ -65,14 +69,15 @@ def standing_runs(
     return tuple(runs)
 
 
-def _hours_left(valid_until: str, business_date: dt.date, zone: dt.tzinfo) -> int:
+def hours_left(valid_until: str, business_date: dt.date, zone: dt.tzinfo) -> int:
     """Give how long a run may be used after the midnight that ends the date, in hours as clocks show them."""
     until = dt.datetime.fromisoformat(valid_until).astimezone(zone).replace(tzinfo=None)
     midnight = dt.datetime.combine(business_date + dt.timedelta(days=1), dt.time())
     return round((until - midnight) / dt.timedelta(hours=1))
 
 
-def _standing_run(lake: Lake, run: Path, name: str, business_date: dt.date, hours: int) -> StandingRun:
+def standing_run(lake: Lake, run: Path, name: str, business_date: dt.date, hours: int) -> StandingRun:
+    """Give a run of a destination as it was before it was written; one that no longer verifies raises ``StepFailed``."""
     failures = verify_run(run).failures
     if failures:
         raise StepFailed(
@@ -96,7 +101,7 @@ def _standing_run(lake: Lake, run: Path, name: str, business_date: dt.date, hour
         counts={key: count for key, count in manifest["counts"].items() if key != "delta"},
         tag_versions=manifest["tag_versions"],
         inputs=manifest["inputs"],
-        people=_people(lake, name, _typed_rows(run, manifest)),
+        people=_people(lake, name, typed_rows(run, manifest)),
         stage=manifest.get("stage"),
         approvals=tuple(manifest["approvals"]),
     )
@@ -120,7 +125,7 @@ def _people(lake: Lake, name: str, rows: pa.Table) -> pa.Table:
     return people.filter(pc.is_valid(people["one_id"])).sort_by("one_id")
 
 
-def _typed_rows(run: Path, manifest: Mapping[str, Any]) -> pa.Table:
+def typed_rows(run: Path, manifest: Mapping[str, Any]) -> pa.Table:
     """Give the snapshot of a run as it was before it was written: values of their types, no apostrophes put before them."""
     import pyarrow as pa
 

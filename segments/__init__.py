@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import date
 
+    import pyarrow as pa
+
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from segments.approving.standing import Authority, Barrier
@@ -99,6 +101,24 @@ def recalled_audiences(
     settings = lake.settings
     codes = stopped_codes((authority or read_authority(settings)).log, "recall")
     return recalls.recalled_audiences(lake, business_date, runs, read_policy(settings.workspace), codes)
+
+
+def staying_people(lake: Lake, business_date: date, run: StandingRun) -> pa.Table:
+    """Give the people of a run who have not withdrawn; see ``segments.choosing.recalls``."""
+    from segments.choosing import recalls
+    from vocabulary.policy import read_policy
+
+    return recalls.staying_people(lake, business_date, run, read_policy(lake.settings.workspace))
+
+
+def permissions(
+    lake: Lake, business_date: date, people: pa.Table, uses: Iterable[tuple[str, str, int]]
+) -> pa.Table:
+    """Give who of these people may be contacted for which purpose on which channel; see ``segments.choosing.recalls``."""
+    from segments.choosing import recalls
+    from vocabulary.policy import read_policy
+
+    return recalls.permissions(lake, business_date, people, uses, read_policy(lake.settings.workspace))
 
 
 def offer_findings(lake: Lake, surroundings: Surroundings) -> list[SpecFinding]:

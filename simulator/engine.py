@@ -85,6 +85,8 @@ def _audiences(root: Path, business_date: date) -> list[tuple[dict[str, Any], Pa
         if not (path.parent / "_SUCCESS").exists():
             continue
         manifest = json.loads(path.read_text())
+        if manifest.get("kind", "audience") != "audience":
+            continue
         segment = path.parents[3]
         run = (int(manifest.get("seq") or 0), path.parent.name, manifest, path.parent)
         if segment not in newest_runs or run[:2] > newest_runs[segment][:2]:
@@ -106,7 +108,7 @@ def _recipients(manifest: dict[str, Any], folder: Path) -> pa.Table:
                 f"the manifest names {path.name}, which is not there; publish the run again",
                 file=folder / "_manifest.json",
             )
-        table = pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path)
+        table = _rows(path)
         if "recipient_key" not in table.column_names:
             raise InputInvalid(
                 "the audience has no column recipient_key; the engine cannot address anybody", file=path
@@ -125,6 +127,21 @@ def _recipients(manifest: dict[str, Any], folder: Path) -> pa.Table:
         if parts
         else pa.table({"recipient_key": pa.array([], pa.string()), "channel": pa.array([], pa.string())})
     )
+
+
+def _rows(path: Path) -> pa.Table:
+    """Give the rows of an audience's file; JSON lines of nobody are an empty file, which names no columns."""
+    if path.suffix == ".parquet":
+        return pq.read_table(path)
+    if path.suffix == ".jsonl":
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        columns = ["recipient_key", *({"channel"} & {name for entry in entries for name in entry})]
+        if not all("recipient_key" in entry for entry in entries):
+            return pa.table({})
+        return pa.table(
+            {name: pa.array([entry.get(name) for entry in entries], pa.string()) for name in columns}
+        )
+    return pacsv.read_csv(path)
 
 
 def _receipts(manifest: dict[str, Any], folder: Path, business_date: date) -> tuple[pa.Table, pa.Table]:

@@ -18,10 +18,11 @@ if not hasattr(sys.modules["__main__"], "__file__"):
 
 
 def pytest_itemcollected(item):
-    """Let whatever needs Spark share two processes, whole nights one and the rooms one; others go to the one that is free."""
+    """Let whatever needs Spark share one process, of the slow tests two; others go to the one that is free."""
     engines = item.callspec.params.values() if hasattr(item, "callspec") else ()
     if "spark" in item.fixturenames or "spark" in engines:
-        group = SPARK_GROUPS[item.path.parent.name not in ("end_to_end", "tags")]
+        is_night = item.path.parent.name in ("end_to_end", "tags") and item.get_closest_marker("slow")
+        group = SPARK_GROUPS[0 if is_night else 1]
     else:
         group = item.path.stem
     item.add_marker(pytest.mark.xdist_group(group))
@@ -91,3 +92,16 @@ def _spoken_english():
     from lakehouse.texts import DEFAULT, speak
 
     speak(DEFAULT)
+
+
+@pytest.fixture
+def consumer(tmp_path):
+    """An HTTP endpoint of a consumer that runs; see ``http_consumer``."""
+    from http_consumer import Consumer
+
+    folder = tmp_path / "consumer"
+    folder.mkdir()
+    one = Consumer(folder)
+    one.start()
+    yield one
+    one.stop()

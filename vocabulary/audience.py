@@ -52,10 +52,14 @@ class Audience:
     """Published columns whose change alone is no news: a delta does not tell of it."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """The values of the definition's parameters."""
+    kind: str = "audience"
+    """``directory`` where the rows say who the recipients of a destination are."""
+    content: str | None = None
+    """What a directory holds."""
     stage: str | None = None
     """How far the segment is rolled out: whitelist, small or full; None where its definition knows no stages or approvals."""
     approvals: tuple[Mapping[str, Any], ...] = ()
-    """The approvals that let it out: by, stage, definition_hash, basis, approval_id, approved_at, until."""
+    """The approvals that let it out, as the manifest names them."""
     dry_destinations: frozenset[str] = frozenset()
     """Destinations for which everything is done but the release."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from identity.components.arrays import distinct
@@ -35,21 +37,39 @@ def count_violations(graph: Graph, grouping: Grouping, rules: Rules) -> int:
     return len(distinct(np.concatenate(violators)))
 
 
-def refuse_large_people(observed: Observed, grouping: Grouping, rules: Rules) -> None:
-    """Raise ``GateStopped`` where a person is above ``largest_person.stop_above``; name what joins most of it."""
+@dataclass(frozen=True)
+class LargePerson:
+    """A person that is too large for any night: how large, its smallest profile, and the sentence that refuses it."""
+
+    profiles: int
+    profile_id: int
+    sentence: str
+
+
+def large_person(observed: Observed, grouping: Grouping, rules: Rules) -> LargePerson | None:
+    """Give the largest person where it is above ``largest_person.stop_above``; the sentence names what joins most of it."""
     limit = rules.largest_person.stop_above
     sizes = np.bincount(grouping.people, minlength=1)
     largest = int(sizes.argmax())
     if sizes[largest] <= limit:
-        return
+        return None
     graph = observed.graph
     mine = (grouping.people[graph.links.profiles] == largest) & np.isin(grouping.link_states, _JOINS)
     carriers = np.bincount(graph.links.identifiers[mine], minlength=len(graph.identifiers))
     place = int(carriers.argmax())
     namespace = graph.namespaces[int(graph.identifiers.namespaces[place])] if carriers.any() else "decision"
     value = observed.masked_of(place) if carriers.any() else "must_link"
-    raise GateStopped(
+    return LargePerson(
+        int(sizes[largest]),
+        int(graph.profiles.node_ids[largest]),
         f"one person would have {int(sizes[largest])} profiles, at most {limit} are allowed: {namespace} {value} joins "
         f"{int(carriers.max(initial=0))} of them; block that value in identity.yml (namespaces.{namespace}.block), "
-        f"or raise largest_person.stop_above"
+        f"or raise largest_person.stop_above",
     )
+
+
+def refuse_large_people(observed: Observed, grouping: Grouping, rules: Rules) -> None:
+    """Raise ``GateStopped`` where a person is above ``largest_person.stop_above``."""
+    person = large_person(observed, grouping, rules)
+    if person is not None:
+        raise GateStopped(person.sentence)

@@ -1,9 +1,10 @@
 """The nightly step: open rows of trusted tables become the published map from profiles to OneIDs.
 
 A night decides what something reaches since the night before (``identity.nights.plan``), or everything where there is no
-night to begin from, the rules reach everybody, or it is asked to; both give the same grouping. Everything is computed
-on the driver with arrays and written without a JVM: dictionaries first (a number given is given for good), then change
-sets of the states, then the small derived tables, and last the row that says the night is whole.
+night to begin from, the rules reach everybody, or it is asked to; both give the same grouping. It is computed
+in this process with arrays and written without a JVM: dictionaries first (a number given is given for good), then change
+sets of the states, then the small derived tables, and last the row that says the night is whole. A first night by Spark, or
+of more records than one bucket holds, is decided bucket by bucket (``identity.nights.first``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from identity.joining.check import refuse_large_people
 from identity.joining.decide import ComponentOutcome, decide_components
 from identity.nights.corrections import corrections_of, write_corrections
 from identity.nights.figures import count_profiles_before, night_row, people_by_size
+from identity.nights.first.night import FirstNight, resolve_first_night
 from identity.nights.golden import write_golden_records
 from identity.nights.input import read_components
 from identity.nights.kinds import kinds_of_profiles
@@ -100,6 +102,11 @@ def resolve(
         # 2. Plan what it decides: everything, or what something reaches.
         plan = plan_night(desk, night, full=full)
         clock.lap("plan")
+        first = resolve_first_night(lake, night, plan.full_reason, lap=clock.lap)
+        if first is not None:
+            write_row(lake, first.row, business_date)
+            clock.lap("write_derived")
+            return _result_of_first(night, first, clock.seconds)
         # 3. Observe the whole raw components of that.
         components = read_components(lake, desk, night, plan)
         clock.lap("observe")
@@ -137,6 +144,26 @@ def resolve(
         write_row(lake, row, business_date)
         clock.lap("write_derived")
     return _result(night, plan, row, outcome, numbering.assignment, clock.seconds)
+
+
+def _result_of_first(night: IdentityNight, first: FirstNight, seconds: dict[str, float]) -> IdentityResult:
+    row = first.row
+    log.info(
+        "identity: %d profiles are %d people, largest %d, rules %s (%s)",
+        row.profiles, row.one_ids, row.largest_person, night.rules.version, row.mode_reason,
+    )  # fmt: skip
+    return IdentityResult(
+        profiles=row.profiles,
+        one_ids=row.one_ids,
+        largest=row.largest_person,
+        minted=first.minted,
+        mode=row.mode,
+        touched_profiles=row.touched_profiles,
+        events={"CREATE": row.one_ids} if row.one_ids else {},
+        refused_links=first.refused_links,
+        rules_version=night.rules.version,
+        seconds=seconds,
+    )
 
 
 def _result(

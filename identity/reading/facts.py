@@ -14,7 +14,7 @@ from identity.rules.names import comparable_names
 from identity.rules.rules import Rules
 
 # Fewer records than this say nothing about how common a name is.
-_OFTEN = 20
+LEAST_COMMON = 20
 # Who was born before would be older than anybody.
 EARLIEST_BIRTH_DATE = date(1900, 1, 1)
 # Days systems write when they know none.
@@ -68,14 +68,18 @@ def common_names(customers: pa.Table, rules: Rules) -> pa.Table:
     return common_among(counts.rename_columns({"count_all": "n"}), rules)
 
 
-def common_among(counts: pa.Table, rules: Rules) -> pa.Table:
-    """Give the names that are nobody's among (source, full_name, n), ``n`` records of the source with that name."""
+def common_among(counts: pa.Table, rules: Rules, sizes: pa.Table | None = None) -> pa.Table:
+    """Give the names that are nobody's among (source, full_name, n), ``n`` records of the source with that name.
+
+    ``sizes`` (source, n) are the records of each source; without them ``counts`` has all names.
+    """
     if rules.names.max_share is None or not counts.num_rows:
         return counts.select(["source", "full_name"]).slice(0, 0)
-    sizes = counts.group_by(["source"]).aggregate([("n", "sum")])
-    size = sizes["n_sum"].take(pc.index_in(counts["source"], value_set=sizes["source"]))
+    if sizes is None:
+        sizes = counts.group_by(["source"]).aggregate([("n", "sum")]).rename_columns({"n_sum": "n"})
+    size = sizes["n"].take(pc.index_in(counts["source"], value_set=sizes["source"]))
     often = pc.and_(
-        pc.greater_equal(counts["n"], _OFTEN),
+        pc.greater_equal(counts["n"], LEAST_COMMON),
         pc.greater(
             counts["n"].cast(pa.float64()), pc.multiply(size.cast(pa.float64()), rules.names.max_share)
         ),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
@@ -24,15 +25,21 @@ from ingestion.feeds.translation import (
     STRING,
     Meaning,
     Translator,
+    call_by_pattern,
     decimal_parts,
     is_number,
+    literal_day,
+    same_kind,
 )
-from lakehouse.expressions.duckdb import Untranslatable, duckdb_node, function_statements
+from lakehouse.expressions.duckdb import Untranslatable, duckdb_node, function_statements, spark_tree
+from lakehouse.expressions.tokens import tokens_of
 from lakehouse.query.words import literal
 
 if TYPE_CHECKING:
     from lakehouse.query.desk import Desk
 
+LIST = "array<string>"
+OF_RANGE = "an element is taken that a list does not have"
 CANNOT_READ = "a plain cast cannot read a delivered value"
 CANNOT_DIVIDE = "a number is divided by zero"
 
@@ -42,6 +49,10 @@ class ExactTranslator(Translator):
     """Translates the expressions of one feed for the functions of ``text_values``; ``zone`` is the workspace's."""
 
     zone: str = "UTC"
+
+    def meaning(self, text: str) -> Meaning:
+        """Give what ``text`` means; ``Untranslatable`` when only Spark can say."""
+        return self._of(_parse(text))
 
     def _from_text(self, sql: str, kind: str) -> str:
         if parts := decimal_parts(kind):
@@ -83,32 +94,99 @@ class ExactTranslator(Translator):
 
     def _rule(self, name: str) -> tuple[Callable[[Any, Any], Meaning], set[str]] | None:
         if name in _KINDS:
-            return _by_kinds(*_KINDS[name]), {*_KINDS[name][0], "null_if_pos_overflow"}
+            return _by_kinds(*_KINDS[name]), {*_KINDS[name][0], *_PARTS_BESIDE.get(name, ())}
         return _RULES.get(name) or super()._rule(name)
+
+
+# sqlglot turns the patterns of these into those of strftime; under another name it leaves them as they are.
+_WITH_PATTERN = ("to_date", "to_timestamp")
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Any:
+    parts, at = [], 0
+    for token in tokens_of(text):
+        parts.append(text[at : token.start])
+        is_one = token.kind == "word" and token.text.lower() in _WITH_PATTERN
+        parts.append(f"plain_{token.text.lower()}" if is_one else token.text)
+        at = token.end
+    return spark_tree("".join(parts))
 
 
 # Functions that are said by ``lakehouse.expressions.duckdb``: the kinds of their arguments by part, and of what they give.
 _KINDS: dict[str, tuple[dict[str, str], str]] = {
     "AddMonths": ({"this": DATE, "expression": INT}, DATE),
+    "ArrayCompact": ({"this": LIST}, LIST),
+    "ArrayContains": ({"this": LIST, "expression": STRING}, BOOL),
+    "ArrayDistinct": ({"this": LIST}, LIST),
+    "ArrayMax": ({"this": LIST}, STRING),
+    "ArrayMin": ({"this": LIST}, STRING),
+    "ArrayPosition": ({"this": LIST, "expression": STRING}, LONG),
+    "ArrayRemove": ({"this": LIST, "expression": STRING}, LIST),
+    "ArraySort": ({"this": LIST}, LIST),
+    "ArrayToString": ({"this": LIST, "expression": STRING}, STRING),
+    "Ascii": ({"this": STRING}, INT),
+    "BitLength": ({"this": STRING}, INT),
     "Contains": ({"this": STRING, "expression": STRING}, BOOL),
     "DateDiff": ({"this": DATE, "expression": DATE}, INT),
+    "DateTrunc": ({"this": DATE}, DATE),
     "Day": ({"this": DATE}, INT),
     "DayOfMonth": ({"this": DATE}, INT),
+    "DayOfWeek": ({"this": DATE}, INT),
+    "DayOfYear": ({"this": DATE}, INT),
     "EndsWith": ({"this": STRING, "expression": STRING}, BOOL),
     "LastDay": ({"this": DATE}, DATE),
     "Left": ({"this": STRING, "expression": INT}, STRING),
     "MD5": ({"this": STRING}, STRING),
     "Month": ({"this": DATE}, INT),
+    "NextDay": ({"this": DATE}, DATE),
+    "Overlay": ({"this": STRING, "expression": STRING}, STRING),
     "Quarter": ({"this": DATE}, INT),
+    "RegexpCount": ({"this": STRING}, INT),
     "RegexpExtract": ({"this": STRING, "expression": STRING, "group": INT}, STRING),
     "RegexpLike": ({"this": STRING, "expression": STRING}, BOOL),
     "RegexpReplace": ({"this": STRING, "expression": STRING, "replacement": STRING}, STRING),
+    "RegexpSplit": ({"this": STRING}, LIST),
     "Reverse": ({"this": STRING}, STRING),
     "Right": ({"this": STRING, "expression": INT}, STRING),
+    "SHA": ({"this": STRING}, STRING),
+    "SHA2": ({"this": STRING}, STRING),
+    "UnixMillis": ({"this": INSTANT}, LONG),
+    "UnixMicros": ({"this": INSTANT}, LONG),
+    "UnixSeconds": ({"this": INSTANT}, LONG),
+    "SplitPart": ({"this": STRING, "delimiter": STRING}, STRING),
     "StartsWith": ({"this": STRING, "expression": STRING}, BOOL),
+    "StrPosition": ({"this": STRING, "substr": STRING}, INT),
     "SubstringIndex": ({"this": STRING, "delimiter": STRING, "count": INT}, STRING),
     "Translate": ({"this": STRING, "from_": STRING, "to": STRING}, STRING),
+    "TsOrDsAdd": ({"this": DATE, "expression": INT}, DATE),
+    "WeekOfYear": ({"this": DATE}, INT),
     "Year": ({"this": DATE}, INT),
+}
+# The same of functions that sqlglot has no class for: the kinds of their arguments in order.
+_KINDS_BY_NAME: dict[str, tuple[tuple[str, ...], str]] = {
+    "arrays_overlap": ((LIST, LIST), BOOL),
+    "array_union": ((LIST, LIST), LIST),
+    "btrim": ((STRING,), STRING),
+    "find_in_set": ((STRING, STRING), INT),
+    "octet_length": ((STRING,), INT),
+    "weekday": ((DATE,), INT),
+}
+# Parts that are no values of a record: units, numbers and what sqlglot says of its own.
+_PARTS_BESIDE: dict[str, tuple[str, ...]] = {
+    "ArrayRemove": ("null_propagation",),
+    "ArraySort": ("asc", "nulls_first"),
+    "DateTrunc": ("unit",),
+    "NextDay": ("expression",),
+    "Overlay": ("from_", "for_"),
+    "RegexpCount": ("expression",),
+    "RegexpExtract": ("null_if_pos_overflow",),
+    "RegexpReplace": ("null_if_pos_overflow",),
+    "RegexpSplit": ("expression",),
+    "SHA2": ("length",),
+    "SplitPart": ("part_index",),
+    "SubstringIndex": ("null_if_pos_overflow",),
+    "TsOrDsAdd": ("unit",),
 }
 
 
@@ -119,18 +197,32 @@ def _by_kinds(kinds: dict[str, str], kind: str) -> Callable[[ExactTranslator, An
         call = node.copy()
         for part, kind_read in kinds.items():
             argument = node.args.get(part)
-            if argument is None or isinstance(argument, exp.Literal):
-                continue
-            meaning = at._of(argument)
-            if meaning.kind not in (kind_read, NULL):
-                raise Untranslatable(f"{meaning.kind} where {kind_read} is read")
-            call.set(part, exp.Var(this=f"CAST({meaning.sql} AS {_SQL_KINDS[kind_read]})"))
+            if argument is not None and not isinstance(argument, exp.Literal):
+                call.set(part, exp.Var(this=_argument(at, argument, kind_read)))
         return Meaning(f"CAST({duckdb_node(call)} AS {_SQL_KINDS[kind]})", kind)
 
     return rule
 
 
-_SQL_KINDS = {STRING: "VARCHAR", DATE: "DATE", INT: "INTEGER", BOOL: "BOOLEAN"}
+def _argument(at: ExactTranslator, node: Any, kind: str) -> str:
+    """Give the SQL of an argument that is read as ``kind``; a day is also what a call says is one."""
+    if type(node).__name__ == "TsOrDsToDate" and node.args.get("format") is None:
+        node = node.this
+    meaning = at._of(node)
+    if meaning.kind not in (kind, NULL):
+        raise Untranslatable(f"{meaning.kind} where {kind} is read")
+    return f"CAST({meaning.sql} AS {_SQL_KINDS[kind]})"
+
+
+_SQL_KINDS = {
+    STRING: "VARCHAR",
+    DATE: "DATE",
+    INT: "INTEGER",
+    LONG: "BIGINT",
+    BOOL: "BOOLEAN",
+    LIST: "VARCHAR[]",
+    INSTANT: "TIMESTAMPTZ",
+}
 
 
 def make_known(desk: Desk) -> None:
@@ -159,6 +251,7 @@ _OF_COLUMNS: tuple[Callable[[Callable[..., object], str], Callable[..., Any]], .
     lambda function, kind: lambda a: _answers(function, kind, a),
     lambda function, kind: lambda a, b: _answers(function, kind, a, b),
     lambda function, kind: lambda a, b, c: _answers(function, kind, a, b, c),
+    lambda function, kind: lambda a, b, c, d: _answers(function, kind, a, b, c, d),
 )
 
 
@@ -261,7 +354,11 @@ def _arithmetic(sign: str) -> Callable[[ExactTranslator, Any], Meaning]:
             if precision > _MOST_DIGITS:
                 raise Untranslatable(f"{sign} of decimals of so many digits")
             kind = f"decimal({precision},{scale})"
-        a, b = (f"CAST({side.sql} AS {_SQL_KINDS.get(side.kind, side.kind)})" for side in sides)
+        kinds = [_SQL_KINDS.get(side.kind, side.kind) for side in sides]
+        if sign == "*" and kind not in (INT, LONG):
+            # DuckDB multiplies up to 18 digits in 18 digits.
+            kinds = [f"DECIMAL({_MOST_DIGITS},{_digits(side)[1]})" for side in sides]
+        a, b = (f"CAST({side.sql} AS {name})" for side, name in zip(sides, kinds, strict=True))
         result = f"CAST({a} {sign} {b} AS {kind})"
         if sign == "%":
             result = f"(CASE WHEN {b} = 0 THEN error('{CANNOT_DIVIDE}') ELSE {result} END)"
@@ -294,7 +391,7 @@ def _rounded(at: ExactTranslator, node: Any) -> Meaning:
 
 def _utc(at: ExactTranslator, node: Any) -> Meaning:
     this, zone = node.this, node.args.get("zone")
-    if type(this).__name__ == "Cast" and type(this.this).__name__ == "Anonymous":
+    if type(this).__name__ in ("Cast", "TryCast"):
         this = this.this  # sqlglot casts what is an instant already
     value = at._of(this)
     if value.kind != INSTANT or not zone.is_string or zone.name not in available_timezones():
@@ -302,17 +399,256 @@ def _utc(at: ExactTranslator, node: Any) -> Meaning:
     return Meaning(_instant(f"utc_of(epoch_us({value.sql}), {literal(zone.name)})"), INSTANT)
 
 
-def _date_function(at: ExactTranslator, node: Any) -> Meaning:
-    """Read a day by a pattern; what it cannot read fails."""
-    form = node.args.get("format")
-    value = at._of(node.this)
-    if value.kind == DATE and form is None:
+def _call(at: ExactTranslator, node: Any) -> Meaning:
+    """Say a function that sqlglot has no class for."""
+    from sqlglot import exp
+
+    name, arguments = str(node.this).lower(), node.expressions
+    if name in _KINDS_BY_NAME:
+        kinds, kind = _KINDS_BY_NAME[name]
+        if len(arguments) != len(kinds):
+            raise Untranslatable(f"{name} of {len(arguments)} arguments")
+        values = [exp.Var(this=_argument(at, *pair)) for pair in zip(arguments, kinds, strict=True)]
+        call = exp.Anonymous(this=name, expressions=values)
+        return Meaning(f"CAST({duckdb_node(call)} AS {_SQL_KINDS[kind]})", kind)
+    if name in _CALLS:
+        return _CALLS[name](at, arguments)
+    return call_by_pattern(at, node)
+
+
+def _plain_date(at: ExactTranslator, arguments: list[Any]) -> Meaning:
+    """Read a day, by a pattern or without; what cannot be read fails."""
+    value = at._of(arguments[0])
+    if value.kind == DATE and len(arguments) == 1:
         return value
-    text = at._text(node.this)
-    if form is None:
-        return Meaning(at._must_be_read(text, at._from_text(text, DATE)), DATE)
-    # sqlglot has turned the pattern into that of strftime.
-    raise Untranslatable("to_date with a pattern; try_to_date refuses records one by one")
+    text = at._text(arguments[0])
+    day = at._date_by(text, _pattern(arguments)) if len(arguments) > 1 else at._from_text(text, DATE)
+    return Meaning(at._must_be_read(text, day), DATE)
+
+
+def _plain_instant(at: ExactTranslator, arguments: list[Any]) -> Meaning:
+    """Read an instant by a pattern; what cannot be read fails."""
+    text = at._text(arguments[0])
+    return Meaning(at._must_be_read(text, at._instant_by(text, _pattern(arguments))), INSTANT)
+
+
+def _pattern(arguments: list[Any]) -> str:
+    if len(arguments) != 2 or not getattr(arguments[1], "is_string", False):
+        raise Untranslatable("a computed format")
+    return str(arguments[1].this)
+
+
+def _instant_of_number(factor: int) -> Callable[[ExactTranslator, list[Any]], Meaning]:
+    def rule(at: ExactTranslator, arguments: list[Any]) -> Meaning:
+        value = at._of(arguments[0])
+        if value.kind not in (INT, LONG, NULL) or len(arguments) != 1:
+            raise Untranslatable("an instant of another thing than a whole number")
+        return Meaning(_instant(f"CAST({value.sql} AS BIGINT) * {factor}"), INSTANT)
+
+    return rule
+
+
+def _pmod(at: ExactTranslator, arguments: list[Any]) -> Meaning:
+    from sqlglot import exp
+
+    rest = _arithmetic("%")(at, exp.Mod(this=arguments[0], expression=arguments[1]))
+    other = at._of(arguments[1]).sql
+    return Meaning(
+        f"(CASE WHEN {rest.sql} < 0 THEN ({rest.sql} + {other}) % {other} ELSE {rest.sql} END)", rest.kind
+    )
+
+
+def _null_test(sign: str) -> Callable[[ExactTranslator, list[Any]], Meaning]:
+    return lambda at, arguments: Meaning(f"({at._of(arguments[0]).sql} {sign})", BOOL)
+
+
+def _element_or_null(at: ExactTranslator, arguments: list[Any]) -> Meaning:
+    """Say ``get(list, place)``, counted from 0; null where there is none."""
+    values, place = _argument(at, arguments[0], LIST), _argument(at, arguments[1], INT)
+    return Meaning(f"(CASE WHEN {place} >= 0 THEN ({values})[{place} + 1] END)", STRING)
+
+
+def _bracket(at: ExactTranslator, node: Any) -> Meaning:
+    """Say ``list[0]``, ``element_at(list, 1)`` and its try: the first two fail where there is no such element."""
+    values = _argument(at, node.this, LIST)
+    place = node.expressions[0]
+    negative = type(place).__name__ == "Neg"
+    number = place.this if negative else place
+    is_from_one = bool(node.args.get("offset"))
+    if not re.fullmatch(r"\d{1,6}", str(number.this)) or (is_from_one and int(number.this) == 0):
+        raise Untranslatable("an element at a computed place")
+    at_place = -int(number.this) if negative else int(number.this) + (0 if is_from_one else 1)
+    if negative and not is_from_one:
+        raise Untranslatable("an element before the first")
+    element = f"({values})[{at_place}]"
+    if not node.args.get("safe"):
+        element = f"(CASE WHEN len({values}) < {abs(at_place)} THEN error('{OF_RANGE}') ELSE {element} END)"
+    return Meaning(element, STRING)
+
+
+def _trimmed(at: ExactTranslator, node: Any) -> Meaning:
+    sides = {"LEADING": "ltrim", "TRAILING": "rtrim"}
+    signs = node.expression
+    if signs is not None and not signs.is_string:
+        raise Untranslatable("trim of computed signs")
+    word = sides.get(str(node.args.get("position") or ""), "trim")
+    return Meaning(
+        f"{word}({at._text(node.this)}, {literal(signs.name if signs is not None else ' ')})", STRING
+    )
+
+
+def _nvl2(at: ExactTranslator, node: Any) -> Meaning:
+    results = [at._of(node.args["true"]), at._of(node.args["false"])]
+    value = at._of(node.this).sql
+    return Meaning(
+        f"(CASE WHEN ({value}) IS NOT NULL THEN {results[0].sql} ELSE {results[1].sql} END)",
+        same_kind(results),
+    )
+
+
+def _of_all(word: str) -> Callable[[ExactTranslator, Any], Meaning]:
+    def rule(at: ExactTranslator, node: Any) -> Meaning:
+        meanings = [at._of(node.this), *(at._of(one) for one in node.expressions)]
+        kind = same_kind(meanings)
+        if kind == BOOL:
+            raise Untranslatable(f"{word} of truths")
+        return Meaning(f"{word}({', '.join(one.sql for one in meanings)})", kind)
+
+    return rule
+
+
+def _text_of_values(at: ExactTranslator, node: Any) -> Meaning:
+    """Join texts with a sign; nulls are left out."""
+    sign, *values = node.expressions
+    texts = ", ".join(at._text(value) for value in values)
+    return Meaning(f"spark_array_join(CAST([{texts}] AS VARCHAR[]), {at._text(sign)})", STRING)
+
+
+def _count(at: ExactTranslator, node: Any) -> Meaning:
+    """Count the values of a list; with ANSI that of none is null."""
+    return Meaning(f"CAST(len({_argument(at, node, LIST)}) AS INTEGER)", INT)
+
+
+def _like_any_letters(at: ExactTranslator, node: Any) -> Meaning:
+    pattern = node.expression
+    if not getattr(pattern, "is_string", False) or re.search(r"[_\\]", str(pattern.this)):
+        raise Untranslatable("ilike")
+    text = at._letters("lower", at._text(node.this))
+    return Meaning(f"({text} LIKE {literal(text_values.lower(str(pattern.this)))})", BOOL)
+
+
+def _array(at: ExactTranslator, node: Any) -> Meaning:
+    return Meaning(f"CAST([{', '.join(at._text(one) for one in node.expressions)}] AS VARCHAR[])", LIST)
+
+
+def _plain_cast(at: ExactTranslator, node: Any) -> Meaning:
+    """Say a literal day, and ``date(value)``, which fails where a text says none."""
+    if type(node.this).__name__ == "Literal":
+        return literal_day(at, node)
+    value, kind = at._of(node.this), node.args["to"].sql(dialect="spark").lower()
+    if kind != DATE or value.kind not in (STRING, DATE, NULL):
+        raise Untranslatable("a cast of another form")
+    return Meaning(at._must_be_read(value.sql, at.cast(value, DATE)), DATE)
+
+
+def _is(at: ExactTranslator, node: Any) -> Meaning:
+    other = type(node.expression).__name__
+    if other == "Boolean":
+        word = "true" if node.expression.this else "false"
+        return Meaning(f"({at._truth(node.this)} IS NOT DISTINCT FROM {word})", BOOL)
+    if other != "Null":
+        raise Untranslatable("is, of another thing than null and truths")
+    return Meaning(f"({at._of(node.this).sql} IS NULL)", BOOL)
+
+
+def _whole(word: str) -> Callable[[ExactTranslator, Any], Meaning]:
+    """Round to a whole number, as a decimal of as many digits as that has."""
+
+    def rule(at: ExactTranslator, node: Any) -> Meaning:
+        value = at._of(node.this)
+        parts = decimal_parts(value.kind)
+        if value.kind in (INT, LONG):
+            return Meaning(f"CAST({value.sql} AS BIGINT)", LONG)
+        if parts is None or node.args.get("decimals") is not None:
+            raise Untranslatable(f"{word} of another thing than a number")
+        kind = f"decimal({min(parts[0] - parts[1] + 1, _MOST_DIGITS)},0)"
+        return Meaning(f"CAST({word}({value.sql}) AS {kind})", kind)
+
+    return rule
+
+
+def _divided(at: ExactTranslator, node: Any) -> Meaning:
+    """Divide where one side is a decimal: HALF_UP to the digits that Spark gives a quotient; by zero it fails."""
+    sides = [at._of(node.this), at._of(node.expression)]
+    if not any(decimal_parts(side.kind) for side in sides) or not all(is_number(side.kind) for side in sides):
+        raise Untranslatable("a quotient of other things than decimals")
+    (p1, s1), (p2, s2) = map(_digits, sides)
+    scale = max(_LEAST_SCALE, s1 + p2 + 1)
+    precision = p1 - s1 + s2 + scale
+    if precision > _MOST_DIGITS:
+        scale = max(_MOST_DIGITS - (precision - scale), min(scale, _LEAST_SCALE))
+        precision = _MOST_DIGITS
+    kind = f"decimal({precision},{scale})"
+    a, b = (f"CAST({side.sql} AS VARCHAR)" for side in sides)
+    quotient = f"CAST(quotient({a}, {b}, {precision}, {scale}) AS {kind})"
+    if type(node).__name__ == "SafeDivide":
+        return Meaning(quotient, kind)
+    zero = f"({sides[1].sql}) = 0 AND ({sides[0].sql}) IS NOT NULL"
+    far = f"({sides[0].sql}) IS NOT NULL AND ({sides[1].sql}) IS NOT NULL AND {quotient} IS NULL"
+    return Meaning(
+        f"(CASE WHEN {zero} THEN error('{CANNOT_DIVIDE}') WHEN {far} THEN error('{CANNOT_READ}') ELSE {quotient} END)",
+        kind,
+    )
+
+
+_LEAST_SCALE = 6
+
+
+def _part_of_clock(word: str) -> Callable[[ExactTranslator, Any], Meaning]:
+    def rule(at: ExactTranslator, node: Any) -> Meaning:
+        value = at._of(node.this)
+        if value.kind != INSTANT:
+            raise Untranslatable(f"the {word} of another thing than an instant")
+        return Meaning(f"CAST({word}({_clock_in(value.sql, at.zone)}) AS INTEGER)", INT)
+
+    return rule
+
+
+def _clock_in(instant: str, zone: str) -> str:
+    return f"make_timestamp(clock_of(epoch_us({instant}), {literal(zone)}))"
+
+
+def _in_zone(at: ExactTranslator, node: Any) -> Meaning:
+    """Say ``from_utc_timestamp``: the instant at which UTC shows what the zone shows."""
+    this, zone = node.this, node.args.get("zone")
+    if type(this).__name__ in ("Cast", "TryCast"):
+        this = this.this  # sqlglot casts what is an instant already
+    value = at._of(this)
+    if value.kind != INSTANT or not zone.is_string or zone.name not in available_timezones():
+        raise Untranslatable("from_utc_timestamp of another thing than an instant and a zone")
+    return Meaning(_instant(f"clock_of(epoch_us({value.sql}), {literal(zone.name)})"), INSTANT)
+
+
+def _attempt(sign: str) -> Callable[[ExactTranslator, Any], Meaning]:
+    def rule(at: ExactTranslator, node: Any) -> Meaning:
+        value = _arithmetic(sign)(at, node)
+        return Meaning(f"TRY({value.sql})", value.kind)
+
+    return rule
+
+
+_CALLS: dict[str, Callable[[ExactTranslator, list[Any]], Meaning]] = {
+    "cardinality": lambda at, arguments: _count(at, arguments[0]),
+    "get": _element_or_null,
+    "isnotnull": _null_test("IS NOT NULL"),
+    "isnull": _null_test("IS NULL"),
+    "plain_to_date": _plain_date,
+    "plain_to_timestamp": _plain_instant,
+    "pmod": _pmod,
+    "timestamp_micros": _instant_of_number(1),
+    "timestamp_millis": _instant_of_number(1_000),
+    "timestamp_seconds": _instant_of_number(1_000_000),
+}
 
 
 _RULES: dict[str, tuple[Callable[[Any, Any], Meaning], set[str]]] = {
@@ -333,5 +669,27 @@ _RULES: dict[str, tuple[Callable[[Any, Any], Meaning], set[str]]] = {
     "Pad": (_pad, {"this", "expression", "fill_pattern", "is_left"}),
     "Length": (_length, {"this"}),
     "Replace": (_replace, {"this", "expression", "replacement"}),
-    "TsOrDsToDate": (_date_function, {"this", "format", "safe"}),
+    "Anonymous": (_call, {"this", "expressions"}),
+    "Array": (_array, {"expressions"}),
+    "Cast": (_plain_cast, {"this", "to"}),
+    "ArraySize": (lambda at, node: _count(at, node.this), {"this"}),
+    "AtTimeZone": (_in_zone, {"this", "zone"}),
+    "Bracket": (_bracket, {"this", "expressions", "offset", "safe"}),
+    "Ceil": (_whole("ceil"), {"this"}),
+    "ConcatWs": (_text_of_values, {"expressions", "safe", "coalesce", "flatten"}),
+    "Div": (_divided, {"this", "expression", "safe"}),
+    "Floor": (_whole("floor"), {"this"}),
+    "Greatest": (_of_all("greatest"), {"this", "expressions", "ignore_nulls"}),
+    "Hour": (_part_of_clock("hour"), {"this"}),
+    "ILike": (_like_any_letters, {"this", "expression"}),
+    "Is": (_is, {"this", "expression"}),
+    "Least": (_of_all("least"), {"this", "expressions", "ignore_nulls"}),
+    "Minute": (_part_of_clock("minute"), {"this"}),
+    "Nvl2": (_nvl2, {"this", "true", "false"}),
+    "SafeAdd": (_attempt("+"), {"this", "expression"}),
+    "SafeDivide": (_divided, {"this", "expression"}),
+    "SafeMultiply": (_attempt("*"), {"this", "expression"}),
+    "SafeSubtract": (_attempt("-"), {"this", "expression"}),
+    "Second": (_part_of_clock("second"), {"this"}),
+    "Trim": (_trimmed, {"this", "position", "expression"}),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -72,6 +72,19 @@ def decimal_number(text: str, precision: int, scale: int) -> str | None:
             value = value.quantize(Decimal(1).scaleb(-scale), rounding=ROUND_HALF_UP)
         except InvalidOperation:
             return None
+    if value and value.adjusted() >= precision - scale:
+        return None
+    return f"{value:f}"
+
+
+def quotient(dividend: str, divisor: str, precision: int, scale: int) -> str | None:
+    """Give the quotient of two decimals, rounded HALF_UP to 38 places and then to the scale; None by zero, or beyond."""
+    with localcontext() as context:
+        context.prec, context.rounding = 200, ROUND_HALF_UP
+        if not Decimal(divisor):
+            return None
+        value = (Decimal(dividend) / Decimal(divisor)).quantize(Decimal(1).scaleb(-_DIGITS_BEYOND))
+        value = value.quantize(Decimal(1).scaleb(-scale))
     if value and value.adjusted() >= precision - scale:
         return None
     return f"{value:f}"
@@ -156,6 +169,14 @@ def instant_in(days: int, clock: int, zone: str) -> int:
 def utc_of(micros: int, zone: str) -> int:
     """Give the instant at which a clock in a zone shows what a clock of UTC shows at ``micros``."""
     return instant_in(*divmod(micros, _MICROS_OF_DAY), zone)
+
+
+def clock_of(micros: int, zone: str) -> int:
+    """Give the instant at which a clock of UTC shows what a clock in a zone shows at ``micros``."""
+    near = min(max(micros // _MICROS_OF_DAY, _FIRST), _LAST)
+    utc = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=near, microseconds=micros % _MICROS_OF_DAY)
+    offset = utc.astimezone(_zone(zone)).utcoffset() or timedelta()
+    return micros + offset // timedelta(microseconds=1)
 
 
 @lru_cache(maxsize=64)
@@ -289,10 +310,12 @@ _FIRST, _LAST = day_number(1, 1, 2) or 0, day_number(9999, 12, 30) or 0
 FUNCTIONS: dict[str, tuple[Callable[..., object], tuple[str, ...], str]] = {
     "read_whole": (whole_number, ("VARCHAR", "INTEGER"), "BIGINT"),
     "read_decimal": (decimal_number, ("VARCHAR", "INTEGER", "INTEGER"), "VARCHAR"),
+    "quotient": (quotient, ("VARCHAR", "VARCHAR", "INTEGER", "INTEGER"), "VARCHAR"),
     "read_truth": (truth, ("VARCHAR",), "BOOLEAN"),
     "read_day": (day, ("VARCHAR",), "INTEGER"),
     "read_day_by": (day_by, ("VARCHAR", "VARCHAR"), "INTEGER"),
     "read_instant_by": (instant_by, ("VARCHAR", "VARCHAR", "VARCHAR"), "BIGINT"),
+    "clock_of": (clock_of, ("BIGINT", "VARCHAR"), "BIGINT"),
     "utc_of": (utc_of, ("BIGINT", "VARCHAR"), "BIGINT"),
     "say_day": (day_text, ("INTEGER",), "VARCHAR"),
     "full_upper": (upper, ("VARCHAR",), "VARCHAR"),

@@ -64,7 +64,7 @@ class Translator:
     guards: dict[str, None] = field(default_factory=dict)
 
     def meaning(self, text: str) -> Meaning:
-        """Give what ``text`` means; ``Untranslatable`` when only Spark can say."""
+        """Give what ``text`` means; ``Untranslatable`` when it is not known here."""
         if "\\" in text:
             raise Untranslatable("escapes in literals")
         return self._of(_parse(text))
@@ -206,8 +206,11 @@ def decimal_parts(kind: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def _same_kind(meanings: Sequence[Meaning]) -> str:
+def same_kind(meanings: Sequence[Meaning]) -> str:
+    """Give the one kind of some values, null of nulls; ``Untranslatable`` of several kinds."""
     kinds = {one.kind for one in meanings} - {NULL}
+    if kinds == {INT, LONG}:
+        return LONG
     if len(kinds) > 1:
         raise Untranslatable(f"{' and '.join(sorted(kinds))} in one place")
     return kinds.pop() if kinds else NULL
@@ -266,8 +269,10 @@ def _is_null(at: Translator, node: Any) -> Meaning:
 
 def _in(at: Translator, node: Any) -> Meaning:
     meanings = [at._of(node.this), *(at._of(one) for one in node.expressions)]
-    if not node.expressions or _same_kind(meanings) not in (STRING, NULL):
-        raise Untranslatable("in, of other things than texts")
+    if not node.expressions:
+        raise Untranslatable("in, of no list")
+    if not all(is_number(one.kind) for one in meanings):
+        same_kind(meanings)
     return Meaning(f"({meanings[0].sql} IN ({', '.join(one.sql for one in meanings[1:])}))", BOOL)
 
 
@@ -285,8 +290,7 @@ def _case(at: Translator, node: Any) -> Meaning:
     for branch in node.args["ifs"]:
         if subject is not None:
             sides = [at._of(subject), at._of(branch.this)]
-            if _same_kind(sides) not in (STRING, NULL):
-                raise Untranslatable("case over other things than texts")
+            same_kind(sides)
             condition = f"{sides[0].sql} = {sides[1].sql}"
         else:
             condition = at._truth(branch.this)
@@ -296,7 +300,7 @@ def _case(at: Translator, node: Any) -> Meaning:
     if default is not None:
         results.append(at._of(default))
         parts.append(f"ELSE {results[-1].sql}")
-    return Meaning(f"(CASE {' '.join(parts)} END)", _same_kind(results))
+    return Meaning(f"(CASE {' '.join(parts)} END)", same_kind(results))
 
 
 def _if(at: Translator, node: Any) -> Meaning:
@@ -304,19 +308,19 @@ def _if(at: Translator, node: Any) -> Meaning:
     results = [at._of(node.args["true"]), at._of(other) if other is not None else Meaning("NULL", NULL)]
     condition = at._truth(node.this)
     return Meaning(
-        f"(CASE WHEN {condition} THEN {results[0].sql} ELSE {results[1].sql} END)", _same_kind(results)
+        f"(CASE WHEN {condition} THEN {results[0].sql} ELSE {results[1].sql} END)", same_kind(results)
     )
 
 
 def _coalesce(at: Translator, node: Any) -> Meaning:
     meanings = [at._of(node.this), *(at._of(one) for one in node.expressions)]
-    return Meaning(f"coalesce({', '.join(one.sql for one in meanings)})", _same_kind(meanings))
+    return Meaning(f"coalesce({', '.join(one.sql for one in meanings)})", same_kind(meanings))
 
 
 def _nullif(at: Translator, node: Any) -> Meaning:
     meanings = [at._of(node.this), at._of(node.expression)]
-    if _same_kind(meanings) not in (STRING, NULL):
-        raise Untranslatable("nullif of other things than texts")
+    if not all(is_number(one.kind) for one in meanings):
+        same_kind(meanings)
     return Meaning(f"nullif({meanings[0].sql}, {meanings[1].sql})", meanings[0].kind)
 
 
@@ -357,7 +361,7 @@ def _cast(at: Translator, node: Any) -> Meaning:
     return Meaning(cast if node.args.get("safe") else at._must_be_read(value.sql, cast), kind)
 
 
-def _literal_day(at: Translator, node: Any) -> Meaning:
+def literal_day(at: Translator, node: Any) -> Meaning:
     """Say ``date'2026-11-18'``; other literals of that form are left to Spark."""
     text, kind = node.this, node.args["to"].sql(dialect="spark").lower()
     if type(text).__name__ != "Literal" or kind != DATE or not re.fullmatch(_ISO_DATE, str(text.this)):
@@ -376,7 +380,8 @@ def _abs(at: Translator, node: Any) -> Meaning:
     return Meaning(f"abs({value.sql})", value.kind)
 
 
-def _call(at: Translator, node: Any) -> Meaning:
+def call_by_pattern(at: Translator, node: Any) -> Meaning:
+    """Read a day or an instant by a pattern; what cannot be read is null."""
     name, arguments = str(node.this).lower(), node.expressions
     if name not in ("try_to_date", "try_to_timestamp") or len(arguments) != 2:
         raise Untranslatable(name)
@@ -428,8 +433,8 @@ _RULES: dict[str, tuple[Callable[[Translator, Any], Meaning], set[str]]] = {
     "Substring": (_substring, {"this", "start", "length"}),
     "Concat": (_concat, {"expressions", "safe"}),
     "DPipe": (_pipes, {"this", "expression", "safe"}),
-    "Cast": (_literal_day, {"this", "to"}),
+    "Cast": (literal_day, {"this", "to"}),
     "TryCast": (_cast, {"this", "to", "safe"}),
     "Abs": (_abs, {"this"}),
-    "Anonymous": (_call, {"this", "expressions"}),
+    "Anonymous": (call_by_pattern, {"this", "expressions"}),
 }

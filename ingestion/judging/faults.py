@@ -11,6 +11,7 @@ from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid, SettingsInvalid
 from lakehouse.expressions.duckdb import Untranslatable
 from lakehouse.query.desk import Desk
+from lakehouse.session.session import fault_of_java
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,25 +31,35 @@ def blame_analysis(records: DataFrame, feed: Feed) -> None:
 
 
 def require_engine(settings: Settings, feeds: Sequence[Feed]) -> None:
-    """Raise ``SettingsInvalid`` where the settings name the engine duckdb and an expression cannot be said in its words."""
-    if settings.engine.name != "duckdb":
+    """Raise ``SettingsInvalid`` at the first thing that only Spark does where the settings or this machine have no Spark.
+
+    The settings have none where they name the engine duckdb, the machine where Java is missing.
+    """
+    if settings.engine.name == "spark":
         return
+    lack = fault_of_java()
     for feed in feeds:
+        if feed.extract is not None and lack is not None:
+            raise feed.fault(
+                f"the feed reads a table of another system, which only Spark does; {lack}", "extract"
+            )
+        if settings.engine.name != "duckdb" and lack is None:
+            continue
         if not is_exact(feed, settings.time_zone):
-            raise _fault_of_engine(feed, settings.time_zone)
+            instead = "`engine: auto` gives it to Spark" if settings.engine.name == "duckdb" else lack
+            raise _fault_of_engine(feed, settings.time_zone, str(instead))
 
 
-def _fault_of_engine(feed: Feed, zone: str) -> SettingsInvalid:
+def _fault_of_engine(feed: Feed, zone: str, instead: str) -> SettingsInvalid:
     dialect = exact_dialect(feed, zone)
     for what, text, path in _all_expressions(feed):
         try:
             dialect.expression(text)
         except Untranslatable as wrong:
             return feed.fault(
-                f"the engine duckdb cannot compute the expression of {what} ({wrong}); `engine: auto` gives it to Spark",
-                *path,
+                f"the engine duckdb cannot compute the expression of {what} ({wrong}); {instead}", *path
             )
-    return feed.fault("the engine duckdb cannot compute what the feed says; `engine: auto` gives it to Spark")
+    return feed.fault(f"the engine duckdb cannot compute what the feed says; {instead}")
 
 
 def blame_value(desk: Desk, records: str, feed: Feed, zone: str) -> InputInvalid | None:

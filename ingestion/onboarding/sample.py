@@ -14,6 +14,7 @@ from ingestion.feeds.feeds import Feed
 from ingestion.inbox.archives import is_archive
 from ingestion.inbox.inbox import DeliveredFile, find_files, newest_member
 from ingestion.judging import judging
+from ingestion.judging.faults import require_engine
 from ingestion.judging.mapping import is_exact
 from ingestion.nights import books
 from ingestion.nights.work import map_into_parquet
@@ -74,6 +75,7 @@ def check_sample(
     """
     if not path.is_file():
         raise InputInvalid("the sample file does not exist", file=path)
+    require_engine(settings, [feed])
     file = _as_delivered(feed, path)
     with tempfile.TemporaryDirectory(prefix="cdp-feeds-check-") as scratch, ExitStack() as stack:
         folder = Path(scratch)

@@ -37,9 +37,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ingest": ("jobs.cli.night", "ingest", "Run only the ingestion step of a night."),
     "build-tags": ("jobs.cli.night", "build_tags", "Run only the tag step of a night."),
     "publish": ("jobs.cli.night", "publish", "Run only the publishing step of a night."),
+    "deliver": ("jobs.cli.night", "deliver", "Send audiences to destinations that were down."),
     "feeds": ("jobs.cli.feeds", "group", "Draft feeds from files, list them, check how a sample maps."),
     "identity": ("jobs.cli.identity", "group", "Resolve, show, decide, correct and evaluate OneIDs."),
     "tags": ("jobs.cli.tags", "group", "List, show and compile tags."),
+    "dbt": ("jobs.cli.tags", "dbt", "Run dbt on the tag models, over the published night."),
     "segments": (
         "jobs.cli.segments",
         "group",

@@ -1,7 +1,8 @@
-"""``cdp nightly``, ``backfill``, the single steps, and ``runs``."""
+"""``cdp nightly``, ``backfill``, the single steps, ``deliver``, and ``runs``."""
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -98,6 +99,28 @@ def _single(step: str, business_date: date, workspace: Path | None) -> int:
 
     click.echo(run_single(load_settings(workspace), step, business_date))
     return 0
+
+
+@click.command("deliver")
+@click.option(
+    "--destination", "names", multiple=True, help="Only this destination; may be given more than once."
+)
+@workspace_option
+def deliver(names: tuple[str, ...], workspace: Path | None) -> int:
+    """Send audiences to destinations that were down or took a part, from where the last attempt stopped.
+
+    One JSON line per audience. Exit 0 where all was taken, 1 where not, 99 where nothing was left to send.
+    """
+    from jobs.night.transmitting import deliver as send
+    from lakehouse.errors import NOTHING_TO_DO
+    from lakehouse.settings.settings import load_settings
+
+    transmissions = send(load_settings(workspace), names)
+    for one in transmissions:
+        click.echo(json.dumps(one.summary(), ensure_ascii=False))
+    if not transmissions:
+        return NOTHING_TO_DO
+    return 0 if all(one.status == "SENT" for one in transmissions) else 1
 
 
 @click.command("runs")

@@ -1,4 +1,7 @@
-"""``cdp tags``: what tags mean, what they compile to, and the dbt project. None of these starts a JVM."""
+"""``cdp tags``: what tags mean, what they compile to, and the dbt project; ``cdp dbt``: dbt on that project.
+
+None of these starts a JVM but dbt with the target spark.
+"""
 
 from __future__ import annotations
 
@@ -79,9 +82,11 @@ def show(code: str, form: str, workspace: Path | None) -> None:
 def compile_(into: Path | None, check: bool, form: str, workspace: Path | None) -> None:
     """Check every tag and write the workspace's dbt project; the first fault is named with file and line."""
     from jobs.cli.printing import print_document
+    from lakehouse.query.published import newest_publication
     from lakehouse.settings.file_rights import closed_files
     from lakehouse.settings.settings import load_settings
     from tags.build.project import write_project
+    from tags.build.user_project import user_folder, write_user_project
     from tags.compile.compilation import compile_tags
 
     settings = load_settings(workspace)
@@ -98,11 +103,34 @@ def compile_(into: Path | None, check: bool, form: str, workspace: Path | None) 
     if check:
         print_document(summary, [f"{outcome}; nothing is wrong"], form)
         return
-    folder = into or settings.generated / "dbt"
-    with closed_files(settings):
-        files = write_project(compilation, folder, settings)
+    if into is None:
+        folder = user_folder(settings)
+        files = write_user_project(settings, newest_publication(settings))
+    else:
+        folder = into
+        with closed_files(settings):
+            files = write_project(compilation, folder, settings)
     summary |= {"files": len(files), "folder": str(folder)}
     print_document(summary, [f"{outcome}; {len(files)} files in {folder}"], form)
+
+
+@click.command(
+    "dbt", context_settings={"ignore_unknown_options": True}, options_metavar="COMMAND [FLAGS OF DBT]"
+)
+@click.option("--target", type=click.Choice(["duckdb", "spark"]), default=None,
+              help="The engine (default: duckdb, or spark where a model of the workspace needs it).")  # fmt: skip
+@workspace_option
+@click.argument("words", nargs=-1, metavar="", type=click.UNPROCESSED)
+def dbt(target: str | None, workspace: Path | None, words: tuple[str, ...]) -> int:
+    """Run dbt on the workspace's project, over the tables of the newest published night.
+
+    COMMAND is one of build, run, test, show, ls, parse, compile and docs generate; flags, output and exit code are dbt's.
+    What it builds stands below <workspace>/.cdp/dbt, and nothing of it in the lake.
+    """
+    from jobs.workspace.dbt_commands import run_dbt_command
+    from lakehouse.settings.settings import load_settings
+
+    return run_dbt_command(load_settings(workspace), words, target)
 
 
 def _folder(workspace: Path | None) -> Path | None:

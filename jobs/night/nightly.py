@@ -12,9 +12,10 @@ from typing import Any
 
 from jobs.night.offers import require_offers
 from jobs.night.steps import RECORDED_STEPS, make_inputs, message_of, run_step
+from jobs.night.transmitting import transmit_night
 from jobs.night.writing import LakeWriter, open_for_writing
 from jobs.workspace.surroundings import read_surroundings
-from lakehouse.errors import NOTHING_TO_DO, GateStopped
+from lakehouse.errors import NOTHING_TO_DO, CdpError, GateStopped
 from lakehouse.ledger.ledger import StepRecord, publish, restore_published
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
@@ -85,7 +86,12 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
         summary |= segments.decisions_read(settings)
         publish(lake, business_date, attempt.fingerprint, summary)
         night.counts = {"tables": len(records)}
+    transmissions = transmit_night(lake, business_date)
+    if transmissions:
+        summary["transmissions"] = [one.summary() for one in transmissions]
+    summary["warnings"] = list(dict.fromkeys([*summary["warnings"], *writer.warnings.take()]))
     write_report(settings, business_date, summary)
+    write_dbt_project(settings)
     return NightOutcome("published", summary)
 
 
@@ -132,6 +138,17 @@ def write_report(settings: Settings, business_date: date, summary: dict[str, Any
         log.info("report: %s", path)
     except OSError as wrong:
         log.error("the night is published, but its report could not be written: %s", wrong.strerror)
+
+
+def write_dbt_project(settings: Settings) -> None:
+    """Let a person who works with dbt see the published night; where that fails, the night stays published."""
+    from tags.build.user_project import write_user_project
+
+    try:
+        write_user_project(settings, newest_publication(settings), is_checked=False)
+    except (OSError, CdpError) as wrong:
+        reason = wrong.strerror if isinstance(wrong, OSError) else wrong
+        log.error("the night is published, but its dbt project could not be written: %s", reason)
 
 
 def summary_line(night: NightOutcome) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
+from jobs.night.transmitting import transmit_night
 from jobs.night.writing import hold_lake
 from lakehouse.errors import UsageError
 from lakehouse.ledger.ledger import publish, restore_published, unfinished_night
@@ -19,6 +21,8 @@ log = logging.getLogger("cdp.segments")
 
 def recall_at_once(settings: Settings, code: str) -> tuple[StagedAudience, ...]:
     """Release a run with EXIT for all wherever an audience of a recalled segment still stands; give these runs.
+
+    Directories follow, and endpoints are told at once.
 
     What an unfinished night wrote is taken back first, since a publication names every table.
     """
@@ -37,19 +41,20 @@ def recall_at_once(settings: Settings, code: str) -> tuple[StagedAudience, ...]:
         day = newest.business_date
         authority = segments.read_authority(settings)
         destinations = delivery.read_destinations(settings)
-        standing = [
-            run for run in delivery.standing_runs(lake, day, (), destinations) if run.audience.code == code
-        ]
-        full = [run for run in standing if run.audience.counts["published"]]
+        standing = delivery.standing_runs(lake, day, (), destinations)
+        full = [run for run in standing if run.audience.code == code and run.audience.counts["published"]]
         if not full:
             return ()
         attempt = writer.attempt(day, text_hash("recall", newest.fingerprint, authority.state))
         with attempt.ledger.step("recall") as record:
-            audiences = delivery.stage(
-                lake, segments.recalled_audiences(lake, day, full, authority), destinations
+            recalls = segments.recalled_audiences(lake, day, full, authority)
+            directories = delivery.directory_audiences(
+                lake, day, recalls, standing, destinations, partial(segments.permissions, lake, day)
             )
+            audiences = delivery.stage(lake, (*recalls, *directories), destinations)
             delivery.release(lake, audiences)
             summary = newest.summary | segments.decisions_read(settings)
             publish(lake, day, attempt.fingerprint, summary)
             record.counts = {"people": sum(run.audience.counts["published"] for run in full)}
-    return audiences
+        transmit_night(lake, day)
+    return tuple(one for one in audiences if one.segment == code)

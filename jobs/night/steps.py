@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobs.night.churn import check_churn
@@ -90,7 +91,16 @@ def publish(lake: Lake, business_date: date) -> dict[str, Any]:
         destinations = delivery.read_destinations(lake.settings)
         standing = delivery.standing_runs(lake, business_date, result.audiences, destinations)
         recalls = segments.recalled_audiences(lake, business_date, standing, authority)
-        audiences = delivery.stage(lake, (*result.audiences, *recalls), destinations)
+        every = (*result.audiences, *recalls)
+        directories = delivery.directory_audiences(
+            lake,
+            business_date,
+            every,
+            standing,
+            destinations,
+            partial(segments.permissions, lake, business_date),
+        )
+        audiences = delivery.stage(lake, (*every, *directories), destinations)
         try:
             check_gate(lake, "segments", business_date)
             check_churn(lake, business_date)

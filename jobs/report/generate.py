@@ -14,6 +14,8 @@ FAULTS_BEGIN, FAULTS_END = "<!-- faults: made by `make docs` -->", "<!-- faults:
 
 def generated_files() -> dict[Path, str]:
     """Give the text of every generated file by its path below the repository."""
+    from delivery.contract import schemas as contract_with_consumers
+    from jobs.report.functions import functions_page
     from jobs.report.schemas import schema_files
     from lakehouse.contracts.reference import reference_pages
     from lakehouse.expressions.reference import reference_page
@@ -21,11 +23,15 @@ def generated_files() -> dict[Path, str]:
 
     models = {file.resolve().relative_to(ROOT): text for file, text in product_files().items()}
     pages = {Path("docs/reference") / name: text for name, text in reference_pages().items()}
-    pages[Path("docs/reference/expressions.md")] = reference_page()
+    pages[Path("docs/reference/expressions.md")] = f"{reference_page()}\n{functions_page()}"
     return (
         models
         | pages
         | {Path("docs/reference/schema") / name: text for name, text in schema_files().items()}
+        | {
+            Path("docs/reference/audience") / name: text
+            for name, text in contract_with_consumers.schema_files().items()
+        }
         | {OPERATIONS: with_faults((ROOT / OPERATIONS).read_text(encoding="utf-8"))}
     )
 

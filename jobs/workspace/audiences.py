@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lakehouse.settings.settings import FILE_NAME, Settings, find_secret, read_secret
 
 if TYPE_CHECKING:
-    from delivery.verification import Keys
+    from delivery.contract.verify_audience import Keys
 
 
 def published_roots(settings: Settings) -> list[Path]:

@@ -19,10 +19,12 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     import tags
     from delivery.signature import verification_secret
     from delivery.staging import secret_name
+    from delivery.transmission.endpoints import require_endpoints
     from identity.rules.workspace_key import SECRET
     from segments.approving.decisions import SECRET as DECISIONS_SECRET
 
     contracts = ingestion.landing_contracts(settings) if needs_feeds else []
+    check_directories(settings)
     identity.load_rules(settings)
     contracts += tags.tag_contracts(settings)
     destinations = segments.check_specs(settings, read_surroundings(settings))
@@ -30,4 +32,16 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
         settings.require_secret(name)
     if segments.needs_decisions_key(settings):
         settings.require_secret(DECISIONS_SECRET)
+    require_endpoints(settings)
     return contracts
+
+
+def check_directories(settings: Settings) -> None:
+    """Refuse a directory that names a source of which no feed speaks; a workspace without directories needs no feeds for it."""
+    import delivery
+    import ingestion
+    from delivery.destinations import refuse_unknown_sources
+
+    directories = [place.directory for place in delivery.read_destinations(settings).values()]
+    if any(directory and directory.sources for directory in directories):
+        refuse_unknown_sources(settings.workspace, {feed.source for feed in ingestion.load_feeds(settings)})

@@ -8,6 +8,7 @@ Spark without ANSI, as dbt runs it: what cannot be cast is null, a division by z
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,7 @@ _ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 # What both engines name and compute alike: names of sqlglot's classes.
 PLAIN = word_set(
     "Abs And Or Xor Array ArrayFilter Case Coalesce Count Greatest If Lag Lead Least Lower Max Min Nullif RowNumber Sum",
-    "Avg ArrayAgg TimestampTrunc Transform Trim Upper StartsWith EndsWith Contains Replace Left Right",
+    "Avg ArrayAgg TimestampTrunc Transform Upper StartsWith EndsWith Contains Replace Left Right",
 )
 # Whose value is a list, whatever they are given.
 LISTS = word_set(
@@ -42,8 +43,19 @@ class Untranslatable(ExpressionInvalid):
     """A text that has no meaning in DuckDB; the message completes a sentence."""
 
 
+class PatternInvalid(Untranslatable):
+    """A regular expression that no engine can read, or a group that it does not have."""
+
+
 def duckdb_query(text: str) -> str:
     """Give a query of Spark SQL as one of DuckDB; ``Untranslatable`` names what has no meaning there."""
+    tree = spark_tree(text)
+    _refuse_unknown(tree)
+    return str(_dialect()().generate(tree, pretty=True))
+
+
+def spark_tree(text: str) -> Any:
+    """Give sqlglot's tree of a text of Spark SQL, its literals as Spark reads them; ``Untranslatable`` of another text."""
     import sqlglot
 
     values: list[str] = []
@@ -56,14 +68,39 @@ def duckdb_query(text: str) -> str:
     for node in tree.find_all(exp.Literal):
         if node.is_string and (mark := _MARK.fullmatch(node.this)):
             node.set("this", values[int(mark[1])])
-    _refuse_unknown(tree)
-    return str(_dialect()().generate(tree, pretty=True))
+    return tree
 
 
 def duckdb_node(node: Any) -> str:
     """Give a node of sqlglot, whose arguments may be texts of DuckDB already, in DuckDB's words; see ``duckdb_query``."""
     _refuse_unknown(node)
     return str(_dialect()().generate(node))
+
+
+def refuse_wrong_patterns(text: str) -> None:
+    """Raise ``PatternInvalid`` where a regular expression of a text fails in every engine, so that no night meets it."""
+    from sqlglot import exp
+
+    kinds = (exp.RegexpLike, exp.RegexpReplace, exp.RegexpExtract, exp.RegexpSplit, exp.RegexpCount)
+    for node in spark_tree(text).find_all(*kinds):
+        try:
+            _pattern(node.expression, only_test=True)
+            groups = group_count(node.expression.name)
+        except PatternInvalid:
+            raise
+        except Untranslatable:
+            continue
+        group, replacement = node.args.get("group"), node.args.get("replacement")
+        if isinstance(node, exp.RegexpExtract):
+            _require_group(group.name if group is not None else "1", groups)
+        elif replacement is not None and replacement.is_string:
+            for number in re.findall(r"(?<!\\)\$([0-9])", replacement.name):
+                _require_group(number, groups)
+
+
+def _require_group(number: str, groups: int) -> None:
+    if number.isdigit() and int(number) > groups:
+        raise PatternInvalid(f"takes group {number} of a pattern that has {groups}")
 
 
 def _mark(match: re.Match[str], values: list[str]) -> str:
@@ -120,6 +157,14 @@ def _call_sql(generator: Any, name: str, *arguments: Any) -> str:
 
 def _divided(generator: Any, node: Any) -> str:
     return _call_sql(generator, "spark_div", node.this, node.expression)
+
+
+def _product(generator: Any, node: Any) -> str:
+    """Multiply in 38 digits; two whole numbers that stand there as DuckDB does."""
+    sides = [node.this, node.expression]
+    if all(re.fullmatch(r"-?\d{1,9}", generator.sql(side.unnest())) for side in sides):
+        return f"{generator.sql(node.this)} * {generator.sql(node.expression)}"
+    return _call_sql(generator, "spark_product", *sides)
 
 
 def _cast(generator: Any, node: Any) -> str:
@@ -237,9 +282,58 @@ def _replacement(generator: Any, node: Any) -> str:
     if (removal := _removal_at_end(generator, node)) is not None:
         return removal
     pattern, replacement = _pattern(node.expression, only_test=False), node.args.get("replacement")
-    if replacement is None or not replacement.is_string or re.search(r"[$\\]", replacement.name):
-        raise Untranslatable("puts a group into a replacement, which the engine duckdb does not have")
-    return f"regexp_replace({generator.sql(node.this)}, {pattern}, {generator.sql(replacement)}, 'g')"
+    if replacement is None or not replacement.is_string:
+        raise Untranslatable("has a computed replacement, which the engine duckdb does not have")
+    if replacement.name:
+        _refuse_empty_matches(node.expression)
+    text = _replacement_text(replacement.name, group_count(node.expression.name))
+    return f"regexp_replace({generator.sql(node.this)}, {pattern}, {_quoted(text)}, 'g')"
+
+
+def _replacement_text(text: str, groups: int) -> str:
+    """Give a replacement of Java's as one of RE2's: ``$1`` is a group there, and a backslash takes the next sign as it is."""
+    parts, at = [], 0
+    while at < len(text):
+        sign, after = text[at], text[at + 1 : at + 2]
+        if sign == "\\" and after:
+            parts.append("\\\\" if after == "\\" else after)
+            at += 2
+        elif sign == "$" and after.isascii() and after.isdigit() and not text[at + 2 : at + 3].isdigit():
+            _require_group(after, groups)
+            parts.append(f"\\{after}")
+            at += 2
+        elif sign in "\\$":
+            raise Untranslatable(
+                f"has a {sign} in a replacement that names no group, which the engine duckdb does not have"
+            )
+        else:
+            parts.append(sign)
+            at += 1
+    return "".join(parts)
+
+
+def _refuse_empty_matches(pattern: Any) -> None:
+    """Refuse a pattern that matches nothing at all: right behind a match Java takes that, too, and RE2 does not."""
+    if re.fullmatch(_readable(pattern.name), "") is not None:
+        raise Untranslatable(
+            "has a pattern that matches an empty text, which the engine duckdb does not have"
+        )
+
+
+def _readable(pattern: str) -> str:
+    """Give a pattern that both engines know as one of Python's; ``Untranslatable`` of one that no engine can read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of signs that may one day mean sets
+            re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        raise PatternInvalid("has a pattern that cannot be read") from None
+    return pattern
+
+
+def group_count(pattern: str) -> int:
+    """Give how many groups a pattern that both engines know has."""
+    return re.compile(_readable(pattern)).groups
 
 
 def _removal_at_end(generator: Any, node: Any) -> str | None:
@@ -304,7 +398,7 @@ def _anonymous(generator: Any, node: Any) -> str:
 
 def _concat_ws(generator: Any, node: Any) -> str:
     sign, *values = node.expressions
-    return f"array_to_string([{', '.join(f'spark_text({generator.sql(value)})' for value in values)}], {generator.sql(sign)})"
+    return f"spark_array_join([{', '.join(f'spark_text({generator.sql(value)})' for value in values)}], {generator.sql(sign)})"
 
 
 def _nvl2(generator: Any, node: Any) -> str:
@@ -390,6 +484,8 @@ def _date_format(generator: Any, node: Any) -> str:
 _SAFE_ESCAPES = frozenset("dw.-/()[]+*?$^|{}\\,:#@ ")
 _BREAK = r"(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?"
 _END = _BREAK + r"\z"
+# RE2 repeats up to a thousand times.
+_REPEAT = re.compile(r"\{(?:\d{1,3}|1000)(?:,(?:\d{1,3}|1000)?)?\}")
 _ANY = r"[^\n\r\x{85}\x{2028}\x{2029}]"
 
 
@@ -408,6 +504,16 @@ def _pattern(node: Any, *, only_test: bool) -> str:
             parts.append(text[at : at + 2])
             at += 2
             continue
+        if not in_class and sign == "{" and not _REPEAT.match(text, at):
+            if not re.match(r"\{\d+(,\d*)?\}", text[at:]):
+                raise PatternInvalid("has { in a pattern that says no number of times")
+            raise Untranslatable(
+                "repeats more than a thousand times in a pattern, which the engine duckdb does not have"
+            )
+        if not in_class and sign == "[" and re.match(r"\[\^?\]", text[at:]):
+            raise Untranslatable(
+                "has ] at the start of a class of a pattern, which the engine duckdb does not have"
+            )
         if in_class:
             if sign in "[&":
                 raise Untranslatable(
@@ -428,7 +534,61 @@ def _pattern(node: Any, *, only_test: bool) -> str:
             )
         parts.append({"$": _END, ".": _ANY}.get(sign, sign) if not in_class else sign)
         at += 1
-    return literal("".join(parts))
+    _readable(text)
+    return _quoted("".join(parts))
+
+
+def _quoted(text: str) -> str:
+    """Give a literal in which dbt sees no template."""
+    return _TEMPLATE.sub("' || chr(123) || '", literal(text))
+
+
+def _like(word: str) -> Callable[[Any, Any], str]:
+    """Give the rule of ``like``: Spark's patterns have a backslash as their escape."""
+
+    def rule(generator: Any, node: Any) -> str:
+        pattern = node.expression
+        if not getattr(pattern, "is_string", False):
+            raise Untranslatable("has a computed pattern, which the engine duckdb does not have")
+        if re.search(r"\\(?![%_\\])", re.sub(r"\\\\", "", pattern.name)):
+            raise Untranslatable("has an escape in a pattern that Spark does not have")
+        escape = " ESCAPE '\\'" if "\\" in pattern.name else ""
+        return f"{generator.sql(node.this)} {word} {generator.sql(pattern)}{escape}"
+
+    return rule
+
+
+def _trimmed(generator: Any, node: Any) -> str:
+    """Take away blanks, or the signs of a text; DuckDB's own trim takes other scripts' blanks, too."""
+    word = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position") or ""), "trim")
+    signs = node.expression
+    return f"{word}({generator.sql(node.this)}, {generator.sql(signs) if signs is not None else repr(' ')})"
+
+
+def _clock(generator: Any, node: Any, *, of_utc: bool) -> str:
+    """Shift an instant between the clocks of UTC and of a zone, as Spark's two functions do."""
+    value, zone = node.this, node.args.get("zone")
+    if not getattr(zone, "is_string", False):
+        raise Untranslatable("names a computed time zone, which the engine duckdb does not have")
+    value = value.this if type(value).__name__ in ("Cast", "TryCast") else value
+    sides = [generator.sql(zone), "'UTC'"]
+    inner, outer = sides if of_utc else reversed(sides)
+    return f"timezone({outer}, timezone({inner}, TRY_CAST({generator.sql(value)} AS TIMESTAMPTZ)))"
+
+
+def _overlay(generator: Any, node: Any) -> str:
+    place, length = node.args["from_"], node.args.get("for_")
+    if not re.fullmatch(r"[1-9]\d{0,5}", place.name) or (length is not None and not length.name.isdigit()):
+        raise Untranslatable("puts a text over a computed place, which the engine duckdb does not have")
+    text, other = generator.sql(node.this), generator.sql(node.expression)
+    after = length.name if length is not None else f"length({other})"
+    return f"(left({text}, {int(place.name) - 1}) || {other} || substring({text}, {place.name} + {after}))"
+
+
+def _count_of_matches(generator: Any, node: Any) -> str:
+    pattern = _pattern(node.expression, only_test=False)
+    _refuse_empty_matches(node.expression)
+    return f"len(regexp_extract_all({generator.sql(node.this)}, {pattern}))"
 
 
 def _matches(generator: Any, node: Any) -> str:
@@ -437,7 +597,10 @@ def _matches(generator: Any, node: Any) -> str:
 
 def _extracted(generator: Any, node: Any) -> str:
     group = node.args.get("group")
-    number = 1 if group is None else group.name
+    number = "1" if group is None else group.name
+    if not number.isdigit():
+        raise Untranslatable("takes a computed group, which the engine duckdb does not have")
+    _require_group(number, group_count(node.expression.name))
     return (
         f"regexp_extract({generator.sql(node.this)}, {_pattern(node.expression, only_test=False)}, {number})"
     )
@@ -491,6 +654,9 @@ ANONYMOUS = {
     "make_date": "spark_make_date",
     "octet_length": "strlen",
     "pmod": "spark_pmod",
+    "timestamp_micros": "spark_timestamp_micros",
+    "timestamp_millis": "spark_timestamp_millis",
+    "timestamp_seconds": "spark_timestamp_seconds",
     "weekday": "spark_weekday",
 }
 
@@ -505,7 +671,7 @@ CALLS = {
     "ArrayPosition": ("spark_array_position", "this", "expression"),
     "ArrayRemove": ("spark_array_remove", "this", "expression"),
     "ArraySlice": ("spark_slice", "this", "start", "end"),
-    "ArrayToString": ("array_to_string", "this", "expression"),
+    "ArrayToString": ("spark_array_join", "this", "expression"),
     "Ascii": ("spark_ascii", "this"),
     "BitLength": ("bit_length", "this"),
     "Ceil": ("spark_ceil", "this"),
@@ -549,7 +715,7 @@ def _text_literal(generator: Any, node: Any) -> str:
     """Give a literal in which dbt sees no template, whatever it holds."""
     if not node.is_string:
         return str(node.this)
-    return _TEMPLATE.sub("' || chr(123) || '", literal(node.this))
+    return _quoted(node.this)
 
 
 @cache
@@ -569,6 +735,7 @@ def _rules() -> dict[Any, Callable[[Any, Any], str]]:
     calls = {getattr(exp, name): _call(*call) for name, call in CALLS.items()}
     return calls | {
         exp.Anonymous: _anonymous,
+        exp.AtTimeZone: lambda generator, node: _clock(generator, node, of_utc=True),
         exp.ArgMax: _winner("arg_max_null"),
         exp.ArgMin: _winner("arg_min_null"),
         exp.ArrayExcept: _both_lists("spark_array_except"),
@@ -584,10 +751,16 @@ def _rules() -> dict[Any, Callable[[Any, Any], str]]:
         exp.Exists: _exists,
         exp.Explode: _explode,
         exp.JSONExtractScalar: _json_value,
+        exp.FromTimeZone: lambda generator, node: _clock(generator, node, of_utc=False),
+        exp.ILike: _like("ILIKE"),
         exp.Lambda: _lambda,
+        exp.Like: _like("LIKE"),
         exp.Literal: _text_literal,
+        exp.Mul: _product,
         exp.Nvl2: _nvl2,
+        exp.Overlay: _overlay,
         exp.Pad: _pad,
+        exp.RegexpCount: _count_of_matches,
         exp.RegexpExtract: _extracted,
         exp.RegexpLike: _matches,
         exp.RegexpReplace: _replacement,
@@ -596,7 +769,7 @@ def _rules() -> dict[Any, Callable[[Any, Any], str]]:
         exp.SHA2: _sha2,
         exp.SafeAdd: _attempt("+"),
         exp.SafeDivide: _divided,
-        exp.SafeMultiply: _attempt("*"),
+        exp.SafeMultiply: lambda generator, node: f"TRY({_product(generator, node)})",
         exp.SafeSubtract: _attempt("-"),
         exp.StrPosition: _position,
         exp.Struct: _struct,
@@ -604,6 +777,7 @@ def _rules() -> dict[Any, Callable[[Any, Any], str]]:
         exp.TimeToStr: _date_format,
         exp.TimeStrToTime: lambda generator, node: str(generator.sql(node.this)),
         exp.TimestampTrunc: _trunc_instant,
+        exp.Trim: _trimmed,
         exp.TryCast: _cast,
         exp.TsOrDsAdd: _date_add,
         exp.TsOrDsToDate: _date_of_text,

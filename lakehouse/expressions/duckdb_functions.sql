@@ -7,6 +7,9 @@ CREATE OR REPLACE MACRO spark_micro(x) AS CAST(CAST(x AS DECIMAL(38, 6)) * 10000
 CREATE OR REPLACE MACRO spark_div(a, b) AS
   CAST(spark_half_up(spark_micro(a) * 1000000000000, spark_micro(b)) AS DECIMAL(38, 0)) * CAST('0.000000000001' AS DECIMAL(13, 12));
 
+-- DuckDB multiplies decimals of up to 18 digits in 18 digits, which the value of a large holding does not fit.
+CREATE OR REPLACE MACRO spark_product(a BIGINT, b BIGINT) AS a * b, (a, b) AS (a + CAST(0 AS DECIMAL(38, 0))) * b;
+
 -- Spark cuts what DuckDB rounds.
 CREATE OR REPLACE MACRO spark_whole(x) AS
   CASE WHEN typeof(x) = 'VARCHAR' AND NOT regexp_full_match(CAST(x AS VARCHAR), '\s*[+-]?(\d+\.?\d*|\.\d+)\s*') THEN NULL
@@ -38,6 +41,8 @@ CREATE OR REPLACE MACRO spark_substring_index(t, sign, n) AS
 CREATE OR REPLACE MACRO spark_find_in_set(t, texts) AS
   CASE WHEN t IS NULL OR texts IS NULL THEN NULL WHEN contains(t, ',') THEN 0 ELSE coalesce(list_position(string_split(texts, ','), t), 0) END;
 CREATE OR REPLACE MACRO spark_size(a) AS coalesce(len(a), -1);
+CREATE OR REPLACE MACRO spark_array_join(a, sign) AS
+  CASE WHEN a IS NULL OR sign IS NULL THEN NULL ELSE coalesce(array_to_string(a, sign), '') END;
 CREATE OR REPLACE MACRO spark_array_contains(a, x) AS
   CASE WHEN a IS NULL OR x IS NULL THEN NULL WHEN list_contains(a, x) THEN true WHEN len(list_filter(a, lambda _c: _c IS NULL)) > 0 THEN NULL ELSE false END;
 CREATE OR REPLACE MACRO spark_is_null(x) AS x IS NULL;
@@ -59,14 +64,17 @@ CREATE OR REPLACE MACRO spark_dayofweek(d) AS dayofweek(d) + 1;
 CREATE OR REPLACE MACRO spark_weekday(d) AS isodow(d) - 1;
 CREATE OR REPLACE MACRO spark_next_day(d, name) AS
   CAST(d AS DATE) + CAST((list_position(['mo', 'tu', 'we', 'th', 'fr', 'sa', 'su'], lower(left(name, 2))) - isodow(d) + 6) % 7 + 1 AS INTEGER);
+CREATE OR REPLACE MACRO spark_timestamp_micros(n) AS TIMESTAMPTZ '1970-01-01 00:00:00+00' + to_microseconds(CAST(n AS BIGINT));
+CREATE OR REPLACE MACRO spark_timestamp_millis(n) AS spark_timestamp_micros(CAST(n AS HUGEINT) * 1000);
+CREATE OR REPLACE MACRO spark_timestamp_seconds(n) AS spark_timestamp_micros(spark_micro(n));
 CREATE OR REPLACE MACRO spark_unix_seconds(t) AS epoch_us(t) // 1000000;
 
 CREATE OR REPLACE MACRO spark_ascii(t) AS CASE WHEN t = '' THEN 0 ELSE ascii(t) END;
 CREATE OR REPLACE MACRO spark_btrim(t) AS trim(t, ' ');
-CREATE OR REPLACE MACRO spark_left(t, n) AS left(t, greatest(n, 0));
-CREATE OR REPLACE MACRO spark_right(t, n) AS right(t, greatest(n, 0));
+CREATE OR REPLACE MACRO spark_left(t, n) AS left(t, CASE WHEN n < 0 THEN 0 ELSE n END);
+CREATE OR REPLACE MACRO spark_right(t, n) AS right(t, CASE WHEN n < 0 THEN 0 ELSE n END);
 CREATE OR REPLACE MACRO spark_substring(t, place, n) AS
-  substring(t, CASE WHEN place = 0 THEN 1 ELSE place END, greatest(n, 0));
+  substring(t, CASE WHEN place = 0 THEN 1 ELSE place END, CASE WHEN n < 0 THEN 0 ELSE n END);
 CREATE OR REPLACE MACRO spark_substring_from(t, place) AS substring(t, CASE WHEN place = 0 THEN 1 ELSE place END);
 CREATE OR REPLACE MACRO spark_json_array_length(j) AS
   CASE WHEN TRY(json_type(j)) = 'ARRAY' THEN TRY(json_array_length(j)) END;

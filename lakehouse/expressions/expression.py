@@ -15,6 +15,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
+from lakehouse.expressions.duckdb import refuse_wrong_patterns
 from lakehouse.expressions.tokens import ExpressionInvalid, Token, tokens_of
 from lakehouse.expressions.words import (
     DEEPEST,
@@ -23,6 +24,7 @@ from lakehouse.expressions.words import (
     KEYWORDS,
     LENGTHENING,
     LONGEST_PAD,
+    PATTERN_WORDS,
     RESERVED,
     TYPES,
     WANTING,
@@ -74,6 +76,8 @@ def parse_expression(text: str) -> Expression:
     tree = _tree(text)
     _refuse_nodes(tree)
     _refuse_unread_words(tokens, tree)
+    if any(token.text.lower() in PATTERN_WORDS for token in tokens):
+        refuse_wrong_patterns(text)
     return Expression(
         text,
         _columns_in(tree),

@@ -99,6 +99,9 @@ RESERVED = word_set(
     "current_timestamp current_user grouping__id isnull localtimestamp notnull session_user",
 )
 
+# What is followed by a regular expression.
+PATTERN_WORDS = word_set("regexp regexp_count regexp_extract regexp_like regexp_replace rlike split")
+
 # Signs that stand between names and values; the longest come first.
 SIGNS = ("<=>", "<>", "!=", "==", "<=", ">=", "||", "->", "(", ")", "[", "]", ",", "=", "<", ">", "+", "-", "*", "/", "%")  # fmt: skip
 

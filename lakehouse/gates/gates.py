@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.contract import Bound, Contract
@@ -233,15 +234,10 @@ def _judged_by_great_expectations(measures: list[tuple[str, Bound, float | None]
     """
     if not measures:
         return {}
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    frames = _frames()
     import great_expectations as gx
     import pandas as pd
-    from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    # Its modules set their own levels and would chat through the root logger.
-    logging.getLogger("great_expectations").propagate = False
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     frame = pd.DataFrame(
         {
             "name": [name for name, _, _ in measures],
@@ -250,12 +246,7 @@ def _judged_by_great_expectations(measures: list[tuple[str, Bound, float | None]
             "high": [math.inf if bound.max is None else bound.max for _, bound, _ in measures],
         }
     ).astype({"low": "float64", "value": "float64", "high": "float64"})
-    batch = (
-        context.data_sources.add_pandas("measures")
-        .add_dataframe_asset("measures")
-        .add_batch_definition_whole_dataframe("measures")
-        .get_batch({"dataframe": frame})
-    )
+    batch = frames.get_batch({"dataframe": frame})
     suite = gx.ExpectationSuite(
         name="bounds",
         expectations=[
@@ -278,6 +269,21 @@ def _judged_by_great_expectations(measures: list[tuple[str, Bound, float | None]
     # Great Expectations skips nulls; a bound with a minimum must not pass because nothing was there.
     breaches |= {name for name, bound, value in measures if value is None and bound.min is not None}
     return {name: name not in breaches for name, _, _ in measures}
+
+
+@cache
+def _frames() -> Any:
+    """Give what makes a frame a batch of Great Expectations; its context is made once in a process."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    # Its modules set their own levels and would chat through the root logger.
+    logging.getLogger("great_expectations").propagate = False
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("measures").add_dataframe_asset("measures")
+    return asset.add_batch_definition_whole_dataframe("measures")
 
 
 def _keep(lake: Lake, gate: str, verdicts: list[Verdict], business_date: date) -> None:

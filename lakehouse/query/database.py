@@ -6,7 +6,7 @@ as Parquet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lakehouse.query.desk import Desk, file_errors, new_connection, newest_sql
@@ -22,10 +22,13 @@ def write_database(
     *,
     schema: str,
     anew: bool,
+    versions: Mapping[str, int] | None = None,
+    results: Mapping[str, str] | None = None,
 ) -> None:
     """Write the file: ``functions`` are statements, ``tables`` those it shows, ``schema`` is where one may write.
 
-    Unless it is made ``anew``, what a program left in it stays, beside views over the tables as they are now.
+    Unless it is made ``anew``, what a program left in it stays, beside views over the tables as they are now, or at their
+    ``versions``. In the schema ``results`` are shown: tables of the lake by the name they have there.
     """
     for old in (file, file.with_name(f"{file.name}.wal")) if anew else ():
         old.unlink(missing_ok=True)
@@ -36,9 +39,12 @@ def write_database(
             desk.connection.execute(statement)
         for database in sorted({name.partition(".")[0] for name in names} | {schema}):
             desk.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(database)}")
-        for name in names:
+        views = {_path(*name.split(".")): name for name in names}
+        views |= {_path(schema, name): table for name, table in (results or {}).items()}
+        for view, table in views.items():
+            version = None if versions is None else versions[table]
             desk.connection.execute(
-                f"CREATE OR REPLACE VIEW {_path(*name.split('.'))} AS {newest_sql(settings, name)}"
+                f"CREATE OR REPLACE VIEW {view} AS {newest_sql(settings, table, version)}"
             )
 
 

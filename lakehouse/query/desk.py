@@ -22,7 +22,7 @@ import atexit
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -119,6 +119,14 @@ class Desk:
         """Add the rows of a query to a kept relation; its columns are those of the relation, in order."""
         self.run(f"INSERT INTO {relation} {sql}")
 
+    def add(self, relation: Relation, rows: pa.Table) -> None:
+        """Add Arrow rows to a kept relation; their columns are those of the relation, in order."""
+        lent = self.lend(relation.name, rows)
+        try:
+            self.extend(relation, f"SELECT * FROM {lent}")
+        finally:
+            self.connection.unregister(lent.name)
+
     def drop(self, relation: Relation) -> None:
         """Let the rows of a kept relation go."""
         self.connection.execute(f"DROP TABLE IF EXISTS {relation}")
@@ -203,20 +211,10 @@ class Desk:
 
         What stands in a literal is a value: an event may be called ``ops.click``.
         """
-        parts = _LITERAL.split(sql)
-        code = parts[::2]
         if self._source is not None:
-            for database, name in dict.fromkeys(_TABLE.findall("''".join(code))):
-                self.view(f"{database}.{name}")
-        if not self._variables:
-            return sql
-        parts[::2] = [
-            _VARIABLE.sub(
-                lambda name: f"getvariable('{name[1]}')" if name[1] in self._variables else name[0], part
-            )
-            for part in code
-        ]
-        return "".join(parts)
+            for table in table_names(sql):
+                self.view(table)
+        return with_variables(sql, {name: f"getvariable('{name}')" for name in self._variables})
 
     def _new(self, label: str, kind: str, sql: str) -> Relation:
         name = self._name(label)
@@ -228,6 +226,21 @@ class Desk:
     def _name(self, label: str) -> str:
         # Without a point: a relation that is called like a table is none, and the table may not be there.
         return f"{label.replace('.', ' ')} {next(self._numbers)}"
+
+
+def table_names(sql: str) -> list[str]:
+    """Give the tables of a lake that a statement names, each once."""
+    code = "''".join(_LITERAL.split(sql)[::2])
+    return [f"{database}.{name}" for database, name in dict.fromkeys(_TABLE.findall(code))]
+
+
+def with_variables(sql: str, values: Mapping[str, str]) -> str:
+    """Give a statement with SQL in place of each ``$name``, but for those that stand in a literal."""
+    if not values:
+        return sql
+    parts = _LITERAL.split(sql)
+    parts[::2] = [_VARIABLE.sub(lambda name: values.get(name[1], name[0]), part) for part in parts[::2]]
+    return "".join(parts)
 
 
 @contextmanager

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import EnvironmentUnready
+from lakehouse.session.workers import check_workers, send_product
 from lakehouse.settings.file_rights import umask_of
+from lakehouse.settings.settings import is_cluster
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,6 +65,15 @@ def require_java() -> None:
         raise EnvironmentUnready(
             f"Java {version} cannot run Spark 4: install a JDK 17 or 21 and set JAVA_HOME to it"
         )
+
+
+def fault_of_java() -> str | None:
+    """Give what is wrong with this machine's Java, and what to do; None where Spark can run on it."""
+    try:
+        require_java()
+    except EnvironmentUnready as wrong:
+        return wrong.message
+    return None
 
 
 def jars_folder(settings: Settings | None = None) -> Path:
@@ -176,35 +187,42 @@ def _class_data_options(jars: dict[str, str]) -> str:
     return f"{_option('-XX:ArchiveClassesAtExit', unfinished)} -Xlog:disable"
 
 
-def _option(name: str, path: Path) -> str:
+def _option(name: str, path: Path | str) -> str:
     """Give a JVM option whose value is a path; Spark splits options at spaces that no quotes enclose."""
     text = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'{name}="{text}"'
 
 
-def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
-    """Give the Spark session of this process, started on first use with Delta and the product's settings."""
-    require_java()
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkRuntimeError
-    from pyspark.sql import SparkSession
+def conf_for_reader(settings: Settings, folder: str) -> dict[str, str]:
+    """Give what a Spark session needs that another program starts to read the lake, with a catalogue of its own.
 
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    Its catalogue and its tables lie in ``folder``, which may be relative to where the program runs. What the site keeps in
+    ``spark.conf`` is left out, since it may hold secrets, and so is what it would replace.
+    """
     size = settings.spark
-    jars = _jar_conf(settings)
-    log_form = "plain" if sys.stderr.isatty() else "lines"
-    java_options = (
-        f"-Duser.timezone=UTC -Dcdp.log={log_form} {_option('-Dderby.system.home', settings.generated)} "
-        + _option("-Dlog4j2.configurationFile", Path(__file__).parent / "log4j2.properties")
-    )
-    if size.class_data_sharing and "spark.jars.packages" not in jars:
-        java_options += " " + _class_data_options(jars)
+    master = {} if size.cores == "all" or is_cluster(settings) else {"spark.master": f"local[{size.cores}]"}
     conf = {
+        **_conf_of_lake(settings),
+        "spark.sql.warehouse.dir": f"{folder}/warehouse",
+        "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:;databaseName=metastore;create=true",
+        "spark.driver.extraJavaOptions": _java_options(folder, "plain"),
+        **master,
+        **_jar_conf(settings),
+    }
+    return {name: value for name, value in conf.items() if name not in size.conf}
+
+
+def _java_options(derby: Path | str, log_form: str) -> str:
+    return f"-Duser.timezone=UTC -Dcdp.log={log_form} {_option('-Dderby.system.home', derby)} " + _option(
+        "-Dlog4j2.configurationFile", Path(__file__).parent / "log4j2.properties"
+    )
+
+
+def _conf_of_lake(settings: Settings) -> dict[str, str]:
+    size = settings.spark
+    return {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        "spark.sql.catalogImplementation": "in-memory",
-        "spark.sql.warehouse.dir": str(settings.generated / "warehouse"),
         "spark.sql.session.timeZone": settings.time_zone,
         "spark.sql.shuffle.partitions": str(size.shuffle_partitions),
         "spark.sql.adaptive.enabled": "true",
@@ -223,17 +241,43 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
         "spark.sql.broadcastTimeout": "-1",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.ansi.enabled": "true",
         # Hadoop sets the rights of local files itself; it does not look at the umask of the process.
         "spark.hadoop.fs.permissions.umask-mode": f"{umask_of(settings):03o}",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": size.driver_memory,
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.extraJavaOptions": java_options,
+        **(
+            dict.fromkeys(("spark.driver.host", "spark.driver.bindAddress"), "127.0.0.1")
+            if _is_alone(settings)
+            else {}
+        ),
         # Two feeds' jobs run side by side; fair shares keep a small one from waiting behind a large one.
         "spark.scheduler.mode": "FAIR",
+    }
+
+
+def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
+    """Give the Spark session of this process, started on first use with Delta and the product's settings."""
+    require_java()
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if _is_alone(settings):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    size = settings.spark
+    jars = _jar_conf(settings)
+    log_form = "plain" if sys.stderr.isatty() else "lines"
+    java_options = _java_options(settings.generated, log_form)
+    if size.class_data_sharing and "spark.jars.packages" not in jars:
+        java_options += " " + _class_data_options(jars)
+    conf = {
+        **_conf_of_lake(settings),
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(settings.generated / "warehouse"),
+        "spark.sql.ansi.enabled": "true",
+        "spark.driver.extraJavaOptions": java_options,
         **jars,
         **size.conf,
     }
@@ -255,7 +299,15 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
             ) from wrong
         raise
     _keep_values_out_of_logs()
+    if not str(session.sparkContext.master).startswith("local"):
+        check_workers(session, settings, send_product(session, settings))
     return session
+
+
+def _is_alone(settings: Settings) -> bool:
+    """Tell whether Spark talks to nobody beyond this machine: its workers are threads, or its master listens here alone."""
+    master = os.environ.get("CDP_SPARK_MASTER") or settings.spark.conf.get("spark.master") or "local"
+    return master.startswith("local") or "//127.0.0.1" in master or "//localhost" in master
 
 
 def _keep_values_out_of_logs() -> None:

@@ -50,12 +50,14 @@ class EngineSettings(_Strict):
 
     ``duckdb`` works in this process and needs no Java, ``spark`` gives all of it to Spark. ``auto`` is ``duckdb`` but for what
     only Spark can say and, on a cluster, for large pieces; and for tags that read more than ``rows_in_process`` rows.
+    A kernel, such as that of identity, is given people of about ``bucket_rows`` rows at a time, which bounds what it needs.
     ``memory`` is the most that DuckDB holds (8GB; without it four fifths of the machine's) before it writes to a folder below
     ``spill`` (without it the system's folder for temporary files).
     """
 
     name: EngineName = "auto"
     rows_in_process: int = Field(default=200_000_000, ge=1)
+    bucket_rows: int = Field(default=5_000_000, ge=1)
     memory: str | None = None
     spill: str | None = None
 

@@ -18,9 +18,9 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from delivery.contract.verify_audience import signature_of
 from lakehouse.errors import StepFailed
 from lakehouse.settings.settings import Settings
-from vocabulary.signatures import signature_of
 
 FOLDER: Final = "audit"
 FILE: Final = "segments.jsonl"

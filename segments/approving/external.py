@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from delivery.contract.verify_audience import is_signature
 from lakehouse.settings.settings import Settings, find_secret
 from segments.language.spec import Stage
-from vocabulary.signatures import is_signature
 
 FOLDER = "approvals"
 SUFFIX = ".hmac"

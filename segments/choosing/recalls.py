@@ -1,4 +1,4 @@
-"""Withdrawals reach what was published before: a run that still stands loses everybody who withdrew meanwhile.
+"""Whom one may contact still: a run that stands loses everybody who withdrew meanwhile, a directory has nobody else's address.
 
 An ordinary night replaces each audience by a new one, whose delta takes people out. This is for the audiences that no segment of
 the workspace replaces any more, or not that night; and for those that are recalled, which everybody leaves.
@@ -22,6 +22,7 @@ from vocabulary.contact_rules import (
     contact_facts_sql,
     lake_place,
     opt_out_column,
+    usable_column,
 )
 from vocabulary.policy import CHANNELS, Policy
 
@@ -53,13 +54,41 @@ def recalled_audiences(
         if run.audience.code in recalled_codes:
             people = run.audience.people.slice(0, 0)
         else:
-            with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
-                people = _staying(lake, desk, run, business_date, policy)
+            people = staying_people(lake, business_date, run, policy)
         if people.num_rows < run.audience.counts["published"]:
             audiences.append(_without(run, people, business_date))
         elif run.as_of == business_date:
             audiences.append(replace(run.audience, run_id=run.audience.run_id.partition("-")[0]))
     return tuple(audiences)
+
+
+def staying_people(lake: Lake, business_date: date, run: StandingRun, policy: Policy) -> pa.Table:
+    """Give the people of a run who have not withdrawn, with their columns; see ``recalled_audiences`` for who has."""
+    with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
+        return _staying(lake, desk, run, business_date, policy)
+
+
+def permissions(
+    lake: Lake, business_date: date, people: pa.Table, uses: Iterable[tuple[str, str, int]], policy: Policy
+) -> pa.Table:
+    """Give one_id, purpose, channel of the people (one_id) who may be contacted so on every one of the days of a use.
+
+    Consent covers purpose and channel, an address is usable, and the person has not refused the purpose, not complained and is
+    not restricted.
+    """
+    every_use = sorted(set(uses))
+    facts = contact_facts_sql(every_use, policy, lake_place(business_date))
+    parts, joins = ",\n".join(facts.parts), "\n".join(facts.joins)
+    ways = "\nUNION ALL\n".join(
+        f"SELECT one_id, {literal(purpose)} AS purpose, {literal(channel)} AS channel FROM facts"
+        f" WHERE {allowed_column(purpose, channel, days)} AND {usable_column(channel)}"
+        f" AND NOT {opt_out_column(purpose)} AND NOT has_complained AND NOT is_restricted"
+        for purpose, channel, days in every_use
+    )
+    sql = f"WITH {parts},\nfacts AS (SELECT t.one_id, {', '.join(facts.columns)}\nFROM people t\n{joins})\n{ways}"
+    with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
+        query = duckdb_sql(lake, desk, sql, TABLES, {"people": desk.lend("people", people)})
+        return desk.arrow(f"SELECT DISTINCT * FROM ({query}) ORDER BY ALL")
 
 
 def _without(run: StandingRun, people: pa.Table, business_date: date) -> Audience:

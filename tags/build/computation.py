@@ -34,6 +34,7 @@ from tags.build.project import (
     SCHEMA,
     source_tables,
     wide_contracts,
+    without_templates,
     write_project,
 )
 from tags.catalogue import catalogue_rows
@@ -50,6 +51,8 @@ log = logging.getLogger("cdp.tags")
 WORK = "tags_work.customer_tags"
 CATALOGUE = "tags.catalogue"
 QUALITY = "quality.tag_quality"
+# The project that a night runs, below the folder of generated files; people have one of their own.
+NIGHT = "night/dbt"
 # Up to this many OneIDs every tag's answers fit into memory several times over, and the wide model's joins send
 # them to every task. Above, Spark plans from what it measures while running.
 SMALL_PEOPLE = 200_000
@@ -87,7 +90,7 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     compilation = compile_tags(lake.settings.workspace)
     lake.contracts.add(*wide_contracts(compilation))
     lake.create([CURRENT, DAILY, CATALOGUE, QUALITY])
-    project = lake.settings.generated / "dbt"
+    project = lake.settings.generated / NIGHT
     write_project(compilation, project, lake.settings)
     sources = source_tables(compilation)
     engine = engine_for(lake, compilation, sources)
@@ -161,7 +164,7 @@ def run_dbt(
     work = lake.settings.lake / SCHEMA
     variables = {
         "business_date": business_date.isoformat(),
-        "work_root": spark_literal(str(work))[1:-1],
+        "work_root": without_templates(spark_literal(str(work))[1:-1]),
         "small": small,
     }
     options = [

@@ -6,7 +6,12 @@ import logging
 from typing import TYPE_CHECKING, Literal
 
 from lakehouse.errors import SettingsInvalid
+from lakehouse.expressions.duckdb import Untranslatable
+from lakehouse.expressions.tokens import short_text
+from lakehouse.session.session import fault_of_java
+from tags.build.dialect import duckdb_model
 from tags.build.project import reason_for_spark
+from tags.compile.checks import texts_of
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
@@ -39,10 +44,36 @@ def engine_for(lake: Lake, compilation: Compilation, tables: list[str]) -> Engin
 
 
 def require_engine(settings: Settings, compilation: Compilation) -> None:
-    """Raise ``SettingsInvalid`` where the settings name the engine duckdb and a model cannot be said in its words."""
-    reason = reason_for_spark(compilation) if settings.engine.name == "duckdb" else None
+    """Raise ``SettingsInvalid`` where only Spark can say a model, and the settings or this machine have no Spark.
+
+    The settings have none where they name the engine duckdb, the machine where Java is missing.
+    """
+    if settings.engine.name == "spark":
+        return
+    lack = None if settings.engine.name == "duckdb" else fault_of_java()
+    if settings.engine.name != "duckdb" and lack is None:
+        return
+    reason = reason_for_spark(compilation)
     if reason is not None:
-        raise SettingsInvalid(f"the engine duckdb cannot compute the tags: {reason}")
+        instead = f"; {lack}" if lack else ""
+        raise _fault_of_entry(compilation, instead) or SettingsInvalid(
+            f"the engine duckdb cannot compute the tags: {reason}{instead}"
+        )
+
+
+def _fault_of_entry(compilation: Compilation, instead: str) -> SettingsInvalid | None:
+    """Give the fault of the first expression of a tag that only Spark can say, with its file and line."""
+    for entry in compilation.plan.entries:
+        for keys, text, _ in texts_of(entry):
+            try:
+                duckdb_model(f"select {compilation.writer.text(entry, text, *keys)} as v")
+            except Untranslatable as wrong:
+                return compilation.registry.fault(
+                    entry.code,
+                    f"'{short_text(text)}' {wrong}{instead or '; `engine: spark` computes it'}",
+                    *keys,
+                )
+    return None
 
 
 def _size(lake: Lake, tables: list[str]) -> str | None:

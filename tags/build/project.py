@@ -6,8 +6,10 @@ the demo bank can be committed (``dbt_project/compiled``) and compared.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +35,26 @@ DUCKDB = "duckdb"
 DATABASE = "tags.duckdb"
 SCHEMA = "tags_work"
 TIME_ZONE = "Asia/Shanghai"
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _SOURCE = re.compile(r"source\(\s*'(\w+)'\s*,\s*'(\w+)'\s*\)")
 
 
-def write_project(compilation: Compilation, folder: Path, settings: Settings) -> list[Path]:
+def write_project(
+    compilation: Compilation,
+    folder: Path,
+    settings: Settings,
+    texts_of_reader: Mapping[str, str] | None = None,
+) -> list[Path]:
     """Write the dbt project into ``folder`` and give its files; files of tags that are gone are removed.
 
-    Its two targets are ``spark`` and, where every model can be said there, ``duckdb``.
+    Its two targets are ``spark`` and, where every model can be said there, ``duckdb``. ``texts_of_reader`` stand in the
+    place of the files that they name.
 
     The product's and the site's own models are linked, not named by ``../`` paths: dbt repeats a model's path below
     its target folder, and from there ``../`` would lead out of the workspace.
     """
-    texts = project_files(compilation) | {"profiles.yml": _yaml(_profile(settings))}
+    texts = project_files(compilation) | {"profiles.yml": yaml_text(profile(settings))}
+    texts |= texts_of_reader or {}
     if reason_for_spark(compilation) is None:
         texts |= duckdb_files(compilation)
     (folder / LINKED).mkdir(parents=True, exist_ok=True)
@@ -61,7 +71,10 @@ def write_project(compilation: Compilation, folder: Path, settings: Settings) ->
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.is_file() or file.read_text(encoding="utf-8") != text:
-            file.write_text(text, encoding="utf-8")
+            # Whoever reads the project meanwhile sees the whole text or the one before.
+            part = file.with_name(f".{file.name}.{os.getpid()}")
+            part.write_text(text, encoding="utf-8")
+            part.replace(file)
     return [folder / name for name in texts]
 
 
@@ -71,10 +84,10 @@ def project_files(compilation: Compilation) -> dict[str, str]:
     Its profile is that of a workspace without settings of its own.
     """
     files = {
-        "dbt_project.yml": _yaml(_project(compilation)),
-        "profiles.yml": _yaml(_profile(None)),
-        "models/sources.yml": _yaml(_sources(compilation)),
-        "models/tags.yml": _yaml(_documentation(compilation)),
+        "dbt_project.yml": yaml_text(project(compilation)),
+        "profiles.yml": yaml_text(profile(None)),
+        "models/sources.yml": yaml_text(_sources(compilation)),
+        "models/tags.yml": yaml_text(_documentation(compilation)),
         f"models/{WIDE_MODEL}.sql": compilation.writer.wide_sql(),
     }
     files |= {f"models/{name}.sql": text for name, text in compilation.shared.items()}
@@ -112,9 +125,10 @@ def reason_for_spark(compilation: Compilation) -> str | None:
     return None
 
 
-def _yaml(tree: Any) -> str:
+def yaml_text(tree: Any) -> str:
+    """Give a generated file of YAML, with a note of what it is made from."""
     note = "# Written by `cdp tags compile`. Edit the registry or the contracts, not this file.\n"
-    return note + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)
+    return note + yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _links(compilation: Compilation) -> dict[str, Path]:
@@ -123,7 +137,8 @@ def _links(compilation: Compilation) -> dict[str, Path]:
     return models | {"macros": (PROJECT / "macros").resolve()}
 
 
-def _project(compilation: Compilation) -> dict[str, Any]:
+def project(compilation: Compilation) -> dict[str, Any]:
+    """Give the tree of ``dbt_project.yml``. Only a night says by ``work_root`` where Spark's tables lie."""
     return {
         "name": "cdp",
         "version": "1.0.0",
@@ -138,7 +153,7 @@ def _project(compilation: Compilation) -> dict[str, Any]:
         "seed-paths": [],
         "snapshot-paths": [],
         "analysis-paths": [],
-        "models": {"cdp": {"+file_format": "parquet", "+location_root": "{{ var('work_root', '') }}"}},
+        "models": {"cdp": {"+file_format": "parquet", "+location_root": "{{ var('work_root', none) }}"}},
         "flags": {"send_anonymous_usage_stats": False, "use_colors": False, "printer_width": 110},
     }
 
@@ -147,11 +162,31 @@ def _of_target(path: str) -> str:
     return f"{{{{ '{DUCKDB}/' if target.type == 'duckdb' else '' }}}}{path}"
 
 
-def _profile(settings: Settings | None) -> dict[str, Any]:
-    spark = {"type": "spark", "method": "session", "schema": SCHEMA, "host": "NA", "threads": 2}
+def profile(
+    settings: Settings | None,
+    *,
+    database: str = DATABASE,
+    spark_conf: Mapping[str, str] | None = None,
+    target: str = DUCKDB,
+) -> dict[str, Any]:
+    """Give the tree of ``profiles.yml``: DuckDB in the file ``database``, and the Spark session of this process.
+
+    Where there is none, dbt starts one by ``spark_conf``.
+    """
+    spark: dict[str, Any] = {
+        "type": "spark",
+        "method": "session",
+        "schema": SCHEMA,
+        "host": "NA",
+        "threads": 2,
+    }
+    if spark_conf:
+        spark["server_side_parameters"] = {
+            name: without_templates(value) for name, value in spark_conf.items()
+        }
     duckdb: dict[str, Any] = {
         "type": "duckdb",
-        "path": DATABASE,
+        "path": database,
         "schema": SCHEMA,
         "threads": 1,
         "settings": {
@@ -163,8 +198,13 @@ def _profile(settings: Settings | None) -> dict[str, Any]:
     if settings and settings.engine.memory:
         duckdb["settings"]["memory_limit"] = settings.engine.memory
     if settings and settings.engine.spill:
-        duckdb["settings"]["temp_directory"] = settings.engine.spill
-    return {"cdp": {"target": "duckdb", "outputs": {"duckdb": duckdb, "spark": spark}}}
+        duckdb["settings"]["temp_directory"] = without_templates(settings.engine.spill)
+    return {"cdp": {"target": target, "outputs": {"duckdb": duckdb, "spark": spark}}}
+
+
+def without_templates(text: str) -> str:
+    """Give a text of the site, such as a path, in which dbt sees no template; dbt renders profiles, and variables, too."""
+    return text.replace("{", "{{ '{' }}")
 
 
 def _sources(compilation: Compilation) -> dict[str, Any]:
@@ -175,7 +215,13 @@ def _sources(compilation: Compilation) -> dict[str, Any]:
     blocks: dict[str, list[dict[str, Any]]] = {}
     for name in sorted(names):
         source = contract(name)
-        about = {"name": source.table, "description": f"{source.description} Grain: {source.grain}."}
+        about = {
+            "name": source.table,
+            "description": f"{source.description} Grain: {source.grain}.",
+            "columns": [
+                {"name": name, "description": column.description} for name, column in source.columns.items()
+            ],
+        }
         blocks.setdefault(source.database, []).append(about)
     return {
         "version": 2,
@@ -283,9 +329,23 @@ def product_files() -> dict[Path, str]:
     """Give what is committed of the compiler's output: the demo bank's project and the wide tables' contracts."""
     compilation = compile_tags(PROJECT.parent / "examples" / "bank")
     files = {COMPILED / name: text for name, text in project_files(compilation).items()}
+    files |= {PROJECT / name: text for name, text in _files_of_clone(compilation).items()}
     for name in (CURRENT, DAILY):
-        files[CONTRACTS / f"{name.replace('.', '/')}.yml"] = _yaml(wide_contract(compilation, name))
+        files[CONTRACTS / f"{name.replace('.', '/')}.yml"] = yaml_text(wide_contract(compilation, name))
     return files
+
+
+def _files_of_clone(compilation: Compilation) -> dict[str, str]:
+    """Give what lets dbt parse the product's own folder: the demo bank's models as they are committed, without a lake."""
+    folders = [COMPILED / "models", *(folder.resolve() for folder in compilation.model_folders)]
+    paths = {
+        "model-paths": [folder.relative_to(PROJECT.resolve()).as_posix() for folder in folders],
+        "macro-paths": ["macros"],
+    }
+    return {
+        "dbt_project.yml": yaml_text(project(compilation) | paths),
+        "profiles.yml": yaml_text(profile(None, database=":memory:")),
+    }
 
 
 def refresh_product_files() -> list[Path]:

@@ -38,7 +38,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage) -> None:
             _check_person(registry, entry, relation)
         _check_level(registry, entry, _sources(registry, entry, relation, lineage))
         _check_purposes(registry, entry)
-        for keys, text, over_rows in _texts(entry):
+        for keys, text, over_rows in texts_of(entry):
             tree = _parse(registry, entry, text, keys)
             _check_params(registry, entry, tree, keys)
             if over_rows:
@@ -53,7 +53,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage) -> None:
     _check_duplicates(registry, plan)
 
 
-def _texts(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
+def texts_of(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
     """Give every expression of an entry with its keys and whether it speaks about rows (else about tags)."""
     compute = entry.compute
     assert compute is not None
@@ -259,7 +259,7 @@ def _sources(registry: Registry, entry: Entry, relation: TagSource | None, linea
         return set()
     return {
         source
-        for keys, text, over_rows in _texts(entry)
+        for keys, text, over_rows in texts_of(entry)
         if over_rows
         for name in _names(_parse(registry, entry, text, keys))
         if name in relation.columns
@@ -334,7 +334,7 @@ def _check_duplicates(registry: Registry, plan: ScanPlan) -> None:
                 str(keys),
                 _parse(registry, entry, text, keys).sql(dialect="spark", normalize=True, comments=False),
             )
-            for keys, text, _ in _texts(entry)
+            for keys, text, _ in texts_of(entry)
         ]
         params = sorted((p.name, str(p.value), str(p.since)) for p in entry.params)
         question = repr((entry.compute.kind, sorted(rows.items()), texts, params, entry.null_rule,

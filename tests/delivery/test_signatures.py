@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from delivery.contract.verify_audience import LATEST, MANIFEST, MANIFEST_SUM, SIGNATURE, signature_of
 from delivery.destinations import read_destinations
-from delivery.manifest import LATEST, MANIFEST, MANIFEST_SUM, read_latest, read_manifest
+from delivery.manifest import read_latest, read_manifest
 from delivery.mirrors import Delivery
 from delivery.releasing import release_audience
-from delivery.signature import SIGNATURE
 from delivery.staging import stage_audience
 from jobs.cli import run as cdp
 from jobs.workspace.check import check_workspace
@@ -27,7 +27,6 @@ from lakehouse.errors import SettingsInvalid, StepFailed
 from lakehouse.query.hashing import file_hash
 from lakehouse.settings.settings import load_settings
 from vocabulary.audience import Audience
-from vocabulary.signatures import signature_of
 
 DAY = dt.date(2026, 11, 18)
 DOCS = Path(__file__).parents[2] / "docs" / "segments.md"

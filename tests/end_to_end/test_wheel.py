@@ -92,6 +92,18 @@ def test_the_minimal_example_runs_from_an_empty_folder_to_verified_audiences(cdp
     assert verified.returncode == 0 and verified.stdout.startswith("good"), verified.stderr
 
 
+def test_the_contract_test_kit_is_written_without_a_workspace_and_verifies_itself(cdp):
+    answer = cdp("segments", "test-kit", "a kit")
+    assert answer.returncode == 0, answer.stderr
+    kit = cdp.home / "a kit"
+    cases = json.loads((kit / "expected.json").read_text(encoding="utf-8"))["cases"]
+    for case in (case for case in cases if case["name"] in ("sound-parquet", "a-flipped-bit")):
+        words = (case["folder"], "--key-file", "verification.key", "--at", case["at"], "--json")
+        alone = run(cdp.python, "-I", "verify_audience.py", *words, cwd=kit)
+        assert alone.returncode == (0 if case["is_usable"] else 1), alone.stderr
+        assert case["kind"] in [json.loads(line)["kind"] for line in alone.stdout.splitlines()]
+
+
 def test_the_bank_runs_its_demo_from_an_empty_folder_and_somebody_is_unsuitable_for_an_offer(cdp):
     assert cdp("init", "a bank", "--example", "bank").returncode == 0
     demo = cdp("demo", "--workspace", "a bank", "--people", "300", "--nights", "1", "--history-months", "1")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.contracts.reading import contract
+from lakehouse.settings.settings import ComponentSettings, EngineSettings
 
 
 class MemoryLake:
@@ -15,9 +19,12 @@ class MemoryLake:
 
     folders = ()
 
-    def __init__(self, workspace):
+    def __init__(self, workspace, *, bucket_rows=1_000_000):
         self.settings = SimpleNamespace(
-            workspace=workspace, secret=lambda name: b"a key for tests only, 32 letters"
+            workspace=workspace,
+            secret=lambda name: b"a key for tests only, 32 letters",
+            engine=EngineSettings(name="duckdb", bucket_rows=bucket_rows),
+            components=ComponentSettings(),
         )
         self.rows: dict[str, pa.Table] = {}
         self.versions: dict[str, list[pa.Table]] = {}
@@ -26,7 +33,7 @@ class MemoryLake:
         return self.rows.setdefault(name, pa.Table.from_pylist([], schema=contract(name).arrow_schema()))
 
     def copy(self):
-        other = MemoryLake(self.settings.workspace)
+        other = MemoryLake(self.settings.workspace, bucket_rows=self.settings.engine.bucket_rows)
         other.rows = dict(self.rows)
         other.versions = {name: list(tables) for name, tables in self.versions.items()}
         return other
@@ -34,6 +41,14 @@ class MemoryLake:
     def relation(self, table, connection):
         connection.register(f"rows_of_{table.replace('.', '_')}", self.table(table))
         return f"SELECT * FROM rows_of_{table.replace('.', '_')}"
+
+    def is_for_spark(self, *, is_large):
+        return False
+
+    @contextmanager
+    def exchange(self, name):
+        with TemporaryDirectory(dir=self.settings.workspace, prefix=name) as folder:
+            yield Path(folder)
 
     def exists(self, table):
         return table in self.rows
@@ -49,6 +64,7 @@ class MemoryLake:
 
     def _fitted(self, table, rows):
         schema = contract(table).arrow_schema()
+        rows = rows.read_all() if isinstance(rows, pa.RecordBatchReader) else rows
         return rows.select(schema.names).cast(schema)
 
     def append(self, table, rows):
@@ -78,6 +94,7 @@ class MemoryLake:
             .cast(pa.schema([found.arrow_schema().field(n) for n in told]))
             .to_pylist()
         }
+        assert len(says) == rows.num_rows, f"two rows for {table} have one key"
         after = []
         for row in self.table(table).to_pylist():
             key = tuple(row[k] for k in found.key)

@@ -35,6 +35,7 @@ def without_java(folder: Path) -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in hidden} | {"PATH": str(tools)}
 
 
+@pytest.mark.slow
 def test_a_night_needs_no_java_and_spark_says_that_it_does(tmp_path):
     new_workspace(tmp_path / "shop", "minimal")
     file = tmp_path / "shop" / "inbox" / "members" / "2026-01-05" / "members.csv"

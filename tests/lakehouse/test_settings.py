@@ -122,7 +122,7 @@ def test_an_engine_of_the_command_or_the_environment_comes_before_the_files(make
     assert load_settings(workspace).engine.name == "spark"
     assert load_settings(workspace).engine.spill == str(workspace / "heap")
     assert load_settings(workspace, engine="duckdb").engine.model_dump() == {
-        "name": "duckdb", "rows_in_process": 200_000_000, "memory": "8GB", "spill": str(workspace / "heap"),
+        "name": "duckdb", "rows_in_process": 200_000_000, "bucket_rows": 5_000_000, "memory": "8GB", "spill": str(workspace / "heap"),
     }  # fmt: skip
     monkeypatch.setenv("CDP_ENGINE", "auto")
     assert load_settings(workspace).engine.name == "auto"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from decimal import Decimal
+from functools import partial
 
 import pyarrow as pa
 
 import tags
+from delivery import directory_audiences
 from delivery.destinations import read_destinations
 from delivery.night import release, stage
 from delivery.standing import standing_runs
 from lakehouse.contracts.reading import build_contract, contract
-from segments import recalled_audiences
+from segments import permissions, recalled_audiences
 from segments.choosing.evaluation import evaluate
 from segments.language.catalogue import read_catalogue
 from segments.language.checks import Surroundings
@@ -113,8 +115,11 @@ def staged(lake, day, result):
     """What a night stages of its audiences, with the recalls of those it does not replace."""
     destinations = read_destinations(lake.settings.workspace)
     standing = standing_runs(lake, day, result.audiences, destinations)
-    recalls = recalled_audiences(lake, day, standing)
-    return stage(lake, (*result.audiences, *recalls), destinations)
+    every = (*result.audiences, *recalled_audiences(lake, day, standing))
+    directories = directory_audiences(
+        lake, day, every, standing, destinations, partial(permissions, lake, day)
+    )
+    return stage(lake, (*every, *directories), destinations)
 
 
 def read_tags(text: str = TAGS) -> list[dict]:

@@ -31,6 +31,8 @@ def publish(root, segment, run, keys, *, seq=1, form="parquet", complete=True):
     path = folder / "snapshot" / f"part-00000.{form}"
     if form == "parquet":
         pq.write_table(table, path)
+    elif form == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
     else:
         pacsv.write_csv(table, path)
     purpose = "service" if segment == "expiring_documents" else "marketing"
@@ -94,6 +96,16 @@ def test_only_the_newest_complete_run_is_sent(tmp_path):
     assert {r["recipient_key"] for r in receipts(tmp_path / "inbox")} == {"new"}
 
 
+def test_every_format_is_answered_alike_and_json_lines_of_nobody_are_no_fault(tmp_path):
+    sent = {}
+    for form in ("parquet", "csv", "jsonl"):
+        publish(tmp_path / form, "first_days", "r1", [f"k{i}" for i in range(50)], form=form)
+        publish(tmp_path / form, "nobody", "r2", [], form=form)
+        answer(tmp_path / form, tmp_path / f"inbox {form}", D)
+        sent[form] = receipts(tmp_path / f"inbox {form}")
+    assert len(sent["csv"]) >= 50 and sent["parquet"] == sent["csv"] == sent["jsonl"]
+
+
 def test_nothing_published_gives_no_file(tmp_path):
     answers = answer(tmp_path / "out", tmp_path / "inbox", D)
     assert answers.file is None and not (tmp_path / "inbox").exists()
@@ -129,3 +141,11 @@ def test_delivered_messages_cause_purchases_at_the_known_chance_of_their_channel
     assert {event["user"]["id"] for event in purchases} == {f"U{key}" for key in buyers}
     assert {event["event"]["name"] for event in purchases} == {"wealth_purchase_ok"}
     assert len({event["event_id"] for event in purchases}) == len(purchases) == answers.purchases > 200
+
+
+def test_a_directory_is_no_audience_and_nobody_in_it_is_contacted(tmp_path):
+    publish(tmp_path / "published", "gold", "r1", ["a"])
+    manifest = publish(tmp_path / "published", "_directory", "r2", ["a", "b"]).parents[1] / "_manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"kind": "directory"}))
+    answer(tmp_path / "published", tmp_path / "inbox", D)
+    assert {row["run_id"] for row in receipts(tmp_path / "inbox")} == {"r1"}

@@ -19,7 +19,7 @@ import yaml
 from lakehouse.errors import GateStopped, StepFailed
 from lakehouse.query.hashing import table_hash
 from lakehouse.settings.yaml_files import load_yaml
-from tags.build.computation import _judge, broken_keys, run_dbt
+from tags.build.computation import NIGHT, _judge, broken_keys, run_dbt
 from tags.build.project import PROJECT, project_files, source_tables
 from tags.compile.compilation import compile_tags
 from tests.tags.drawn import draw
@@ -621,7 +621,7 @@ def test_every_model_keeps_its_key_and_passes_its_unit_test(answers):
 
 
 def _dbt_tests(lake, engine) -> int:
-    project = lake.settings.generated / "dbt"
+    project = lake.settings.generated / NIGHT
     sources = source_tables(compile_tags(lake.settings.workspace))
     return run_dbt(
         lake, project, D, sources, engine, command=("test", "--select", "test_type:unit", "tag:deep")

@@ -12,6 +12,7 @@ import click
 from jobs.cli.options import complete_segments, format_option, newest_date_option, workspace_option
 from jobs.cli.segments.comparing import diff, overlap, profile
 from jobs.cli.segments.deciding import COMMANDS as DECISIONS
+from jobs.cli.segments.kit import test_kit
 from jobs.cli.segments.preview import preview
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def group() -> None:
     """List segments, check, preview, compare, approve and stop them, explain a person's case, verify published audiences."""
 
 
-for command in (preview, diff, overlap, profile, *DECISIONS):
+for command in (preview, diff, overlap, profile, test_kit, *DECISIONS):
     group.add_command(command)
 
 
@@ -63,6 +64,7 @@ def list_segments(form: str, workspace: Path | None) -> None:
 def check(form: str, workspace: Path | None) -> int:
     """Check every definition of the workspace: exit 2 with file, line, code and a hint for each fault."""
     from jobs.cli.printing import print_rows
+    from jobs.workspace.check import check_directories
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.clock import now
     from lakehouse.settings.settings import load_settings
@@ -72,6 +74,7 @@ def check(form: str, workspace: Path | None) -> int:
 
     settings = load_settings(workspace)
     catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
+    check_directories(settings)
     findings = [*catalogue.findings(), *publication_warnings(settings, catalogue)]
     today = now().astimezone(settings.zone).date()
     findings += approval_findings(catalogue.segments, read_authority(settings), today)
@@ -166,12 +169,11 @@ def verify(
             verifications += verify_folder(root, at=instant, keys=keys)
     is_bad = bool(faults) or any(verification.failures for verification in verifications)
     if form != "table":
-        rows: list[tuple[object, ...]] = [(None, None, None, fault) for fault in faults]
+        rows: list[tuple[object, ...]] = [(None, None, None, "mirror", fault) for fault in faults]
         for v in verifications:
-            rows += [
-                (str(v.folder), v.published, v.valid_until, failure) for failure in v.failures or (None,)
-            ]
-        print_rows(("folder", "published", "valid_until", "failure"), rows, form)
+            pairs: list[tuple[object, object]] = [(f.kind, f.sentence) for f in v.faults] or [(None, None)]
+            rows += [(str(v.folder), v.published, v.valid_until, *pair) for pair in pairs]
+        print_rows(("folder", "published", "valid_until", "kind", "failure"), rows, form)
         return 1 if is_bad else 0
     for fault in faults:
         click.echo(fault, err=True)

@@ -156,6 +156,7 @@ TO_THE_END = {
 }
 
 
+@pytest.mark.slow
 def test_every_mode_equals_networkx_on_spark(lake, spark, caplog, monkeypatch):
     """One graph of every shape through Spark's modes; each leaves something, and less than all, to the driver."""
     handed = _watched(monkeypatch, caplog)

@@ -65,6 +65,12 @@ FEEDS = {
     "changed clients": ("delta", "", CUSTOMER.replace("columns:", "same_key: last\n    columns:") + OBSERVED + BALANCE),
     "landed only": ("events", "row_rules: [{rule: no_id, refuse_when: id is null, why: w}]\n", " []"),
 }  # fmt: skip
+# Each takes Spark half a minute; the others show every form of a target once.
+SLOW_FEEDS = (
+    "events that refuse",
+    "events, last by an amount, if there is one",
+    "events, first by an expression only Spark knows",
+)
 
 
 def a_feed(folder, name):
@@ -167,7 +173,10 @@ def by_hashes(spark, feed, folder, nights, known, *, in_process, spark_maps=True
     return refused, twins, tables
 
 
-@pytest.mark.parametrize("name", FEEDS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_FEEDS else name for name in FEEDS],
+)
 def test_hashes_find_what_windows_find(spark, tmp_path, monkeypatch, name):
     feed = a_feed(tmp_path, name)
     tells_keys = "trusted.transactions" in feed.tables and feed.dedupe_window("trusted.transactions")

@@ -75,6 +75,7 @@ MASKED = {
     "identity.golden_records.full_name",
     "identity.nodes.value",
     "quality.refused_rows.raw_text",
+    "segments.transmission_rows.row_hash",
     "trusted.customers.full_name",
     "trusted.events.device_id",
     "trusted.events.properties",

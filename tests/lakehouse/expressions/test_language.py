@@ -129,6 +129,14 @@ REFUSED = {
     "a bucket of nobody": "bucket()",
     "a bucket of one": "bucket('salt')",
     "a bucket in capitals": "BUCKET('salt', one_id)",
+    "a pattern that does not end": "a rlike '('",
+    "a class that does not end": "regexp_replace(a, '[x', '')",
+    "a pattern of nothing again": "split(a, '*x')",
+    "a pattern of no times": "a rlike 'x{'",
+    "a pattern from many to few": "regexp_like(a, 'x{2,1}')",
+    "a group that is not there": "regexp_extract(a, 'x', 1)",
+    "a group that is not there, by habit": "regexp_extract(a, 'x')",
+    "a group put that is not there": "regexp_replace(a, '(x)', '$2')",
     "a large text": "'" + "x" * 10_000 + "'",
 }
 

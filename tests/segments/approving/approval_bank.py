@@ -6,11 +6,11 @@ import json
 
 from segment_bank import DESTINATIONS_YML, TAGS_YML, fill, spec, tag_contracts
 
+from delivery.contract.verify_audience import signature_of
 from jobs.cli import run
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from segments.approving.standing import read_authority, standings
-from vocabulary.signatures import signature_of
 
 ROLES = """\
 roles:

@@ -25,8 +25,8 @@ from segment_bank import (
 )
 
 from delivery.audience_files import read_rows
-from delivery.manifest import MANIFEST, MANIFEST_SUM, read_latest, read_manifest
-from delivery.signature import SIGNATURE
+from delivery.contract.verify_audience import MANIFEST, MANIFEST_SUM, SIGNATURE, signature_of
+from delivery.manifest import read_latest, read_manifest
 from delivery.verification import verify
 from jobs.night import recall as recall_job
 from jobs.night import steps
@@ -45,7 +45,6 @@ from segments.choosing.evaluation import evaluate
 from segments.explaining.explain import explain
 from segments.explaining.preview import preview
 from vocabulary.buckets import bucket
-from vocabulary.signatures import signature_of
 
 NEXT, THIRD = D + dt.timedelta(days=1), D + dt.timedelta(days=2)
 LATER = spec("later", RULE.replace("$floor", "150"), columns="variant")

@@ -1,0 +1,66 @@
+"""What is sent to an endpoint, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class EndpointFailed(Exception):
+    """An endpoint did not take rows: one sentence without a value of them, a secret or a word of the endpoint.
+
+    ``is_final``: the same again would fail again. ``is_down``: nothing else can be sent there now. ``pause`` is how many
+    seconds the endpoint asked to be left alone.
+    """
+
+    def __init__(
+        self, message: str, *, is_final: bool = False, is_down: bool = False, pause: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.is_final = is_final
+        self.is_down = is_down
+        self.pause = pause
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """The operations of one attempt, and the run that they bring the endpoint to."""
+
+    manifest: Mapping[str, Any]
+    manifest_sha256: str
+    attempt: int
+    operations: pa.Table = field(repr=False)
+    """op, recipient_key and the published columns; of an EXIT they are null. First who leaves, then by recipient_key."""
+
+    @property
+    def segment(self) -> str:
+        """The segment."""
+        return str(self.manifest["segment"])
+
+    @property
+    def run_id(self) -> str:
+        """The run as its manifest names it."""
+        return str(self.manifest["run_id"])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far an attempt came. Rows up to ``answers`` were answered, rows from there to ``trials`` perhaps arrived, others not."""
+
+    answers: int
+    trials: int
+    rejects: Mapping[str, str] = field(default_factory=dict)
+    """recipient_key → code of the answered rows that the endpoint did not take."""
+    failure: str | None = None
+    is_down: bool = False
+
+
+class Endpoint(Protocol):
+    """Where a shipment goes. The same operations again leave the endpoint as they left it before."""
+
+    def send(self, shipment: Shipment, *, deadline: float) -> Outcome:
+        """Send until all is answered, or the monotonic clock passes ``deadline``. What goes wrong stands in the outcome."""

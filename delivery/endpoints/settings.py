@@ -1,0 +1,96 @@
+"""What ``destinations.yml`` says of an endpoint. Secrets are named there and stand in files or in the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from delivery.endpoints.networks import address_fault, literal_address
+
+SecretName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Network = Annotated[str, Field(min_length=1)]
+
+
+class EndpointSettings(BaseModel):
+    """What every endpoint has: how long one answer and one night may take, and which networks are allowed that else are not."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeout_seconds: float = Field(default=30, gt=0, le=600)
+    give_up_after_seconds: float = Field(default=300, gt=0, le=3600)
+    networks: tuple[Network, ...] = ()
+    certificates: str | None = None
+
+    @field_validator("networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ValueError("write networks like 10.20.0.0/16") from None
+        return value
+
+    def require_host(self, host: str) -> None:
+        """Refuse a host that is an address nothing is sent to."""
+        address = literal_address(host)
+        fault = address and address_fault(address, self.networks)
+        if fault:
+            raise ValueError(f"its host {fault}; where it is meant, name it in networks:")
+
+
+class HttpSettings(EndpointSettings):
+    """An HTTP endpoint that takes batches of operations."""
+
+    url: str
+    credential_secret: SecretName | None = None
+    batch_rows: int = Field(default=1000, ge=1, le=100_000)
+    plain_http: bool = False
+
+    @model_validator(mode="after")
+    def _url(self) -> HttpSettings:
+        # No sentence repeats the URL: it may hold what should not stand there.
+        if not re.fullmatch(r"[!-~]+", self.url):
+            raise ValueError("the url has a sign that no URL has, such as a space or a line break")
+        try:
+            parts = urlsplit(self.url)
+            port = parts.port
+        except ValueError:
+            raise ValueError("the url cannot be read") from None
+        if parts.scheme not in ("https", "http"):
+            raise ValueError("the url must begin with https://")
+        if parts.scheme == "http" and not self.plain_http:
+            raise ValueError(
+                "the url must begin with https://; set plain_http: true where the network itself is protected"
+            )
+        if not parts.hostname or port == 0:
+            raise ValueError("the url names no host")
+        if "@" in parts.netloc:
+            raise ValueError(
+                "the url holds a user or a password; keep it as a secret and name that in credential_secret:"
+            )
+        if parts.query or parts.fragment:
+            raise ValueError(
+                "the url has a part after ? or #; keep a token as a secret and name that in credential_secret:"
+            )
+        self.require_host(parts.hostname)
+        return self
+
+    @property
+    def parts(self) -> SplitResult:
+        """The URL in its parts."""
+        return urlsplit(self.url)
+
+    @property
+    def host(self) -> str:
+        """The host's name."""
+        return self.parts.hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port, else that of the scheme."""
+        return self.parts.port or (443 if self.parts.scheme == "https" else 80)

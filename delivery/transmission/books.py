@@ -1,0 +1,150 @@
+"""What was sent where, from the tables of the lake; and what an endpoint holds from us, which follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from delivery.endpoints.outcome import Outcome, Shipment
+from lakehouse.query.desk import open_scratch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakehouse.tables.lake import Lake
+
+TRANSMISSIONS = "segments.transmissions"
+ROWS = "segments.transmission_rows"
+REJECTS = "segments.delivery_rejects"
+COMPLETE = ("SENT", "PARTIAL")
+WITHDRAWN = "WITHDRAWN"
+
+
+@dataclass(frozen=True)
+class Books:
+    """What was sent to one destination of one segment."""
+
+    lake: Lake
+    destination: str
+    segment: str
+
+    def transmissions(self) -> list[dict[str, Any]]:
+        """Give the attempts, oldest first."""
+        rows = self._rows_of(TRANSMISSIONS).to_pylist()
+        return sorted(rows, key=lambda row: row["attempt"])
+
+    def last_run(self) -> str | None:
+        """Give the run that was answered completely last; None where none was."""
+        runs = [row["run_id"] for row in self.transmissions() if row["status"] in COMPLETE]
+        return runs[-1] if runs else None
+
+    def next_attempt(self) -> int:
+        """Give the number of the next attempt; one whose process was killed has used its number up."""
+        numbers = [row["attempt"] for row in self.transmissions()]
+        numbers += self._rows_of(ROWS, "attempt")["attempt"].unique().to_pylist()
+        return 1 + max(numbers, default=0)
+
+    def holdings(self) -> pa.Table:
+        """Give recipient_key, row_hash, is_doubtful, run_id, op, is_held, is_rejected of each person who was ever tried.
+
+        The last attempt that left the house decides. What was tried and has no answer is doubtful: it perhaps arrived. What
+        an endpoint refused to change or to remove it holds still, in a form that nobody knows.
+        """
+        with open_scratch() as desk:
+            rows = desk.lend("transmission_rows", self._rows_of(ROWS))
+            return desk.arrow(
+                "WITH attempts AS (SELECT recipient_key, attempt, any_value(run_id) AS run_id, any_value(op) AS op,\n"
+                "  any_value(row_hash) AS row_hash, bool_or(state = 'UNSENT') AS is_unsent,\n"
+                "  bool_or(state = 'ACCEPTED') AS is_accepted, bool_or(state = 'REJECTED') AS is_rejected\n"
+                f"  FROM {rows} GROUP BY ALL),\n"
+                "newest AS (SELECT * FROM attempts WHERE NOT is_unsent\n"
+                "  QUALIFY row_number() OVER (PARTITION BY recipient_key ORDER BY attempt DESC) = 1)\n"
+                "SELECT recipient_key, CASE WHEN is_accepted THEN row_hash END AS row_hash,\n"
+                "  NOT is_accepted AND NOT is_rejected AS is_doubtful, run_id, op, is_rejected,\n"
+                "  CASE WHEN is_accepted THEN op <> 'EXIT' WHEN is_rejected THEN op <> 'ENTER' ELSE true END AS is_held\n"
+                "FROM newest"
+            )
+
+    def rejected_keys(self, run_id: str) -> set[str]:
+        """Give the people whom the endpoint rejected in any attempt of a run."""
+        rows = self._rows_of(REJECTS).to_pylist()
+        return {
+            row["recipient_key"] for row in rows if row["run_id"] == run_id and row["reason"] != WITHDRAWN
+        }
+
+    def begin(self, shipment: Shipment, hashes: Mapping[str, str]) -> None:
+        """Write what will be tried, before anything leaves."""
+        self._write_rows(shipment, hashes, 0, shipment.operations.num_rows, lambda _: "TRIED")
+
+    def end(self, shipment: Shipment, hashes: Mapping[str, str], outcome: Outcome) -> None:
+        """Write what was answered and what never left."""
+        rejects = outcome.rejects
+        self._write_rows(
+            shipment, hashes, 0, outcome.answers, lambda key: "REJECTED" if key in rejects else "ACCEPTED"
+        )
+        self._write_rows(shipment, hashes, outcome.trials, shipment.operations.num_rows, lambda _: "UNSENT")
+
+    def note(
+        self,
+        manifest: Mapping[str, Any],
+        attempt: int,
+        status: str,
+        *,
+        written_at: datetime,
+        outcome: Outcome | None = None,
+        operations: int = 0,
+        withheld_keys: frozenset[str] = frozenset(),
+        message: str | None = None,
+    ) -> dict[str, Any]:
+        """Write the attempt itself and who was rejected or withheld in it; give its row."""
+        from datetime import date
+
+        outcome = outcome or Outcome(0, 0)
+        place = {
+            "destination": self.destination,
+            "code": self.segment,
+            "attempt": attempt,
+            "run_id": manifest["run_id"],
+        }
+        reasons = [*outcome.rejects.items(), *((key, WITHDRAWN) for key in sorted(withheld_keys))]
+        self.lake.append_rows(
+            REJECTS, [{**place, "recipient_key": key, "reason": why} for key, why in reasons]
+        )
+        row = {
+            **place, "as_of": date.fromisoformat(manifest["as_of"]), "seq": manifest["seq"], "status": status,
+            "operations": operations, "accepted": outcome.answers - len(outcome.rejects),
+            "rejected": len(outcome.rejects), "withheld": len(withheld_keys), "message": message, "tried_at": written_at,
+        }  # fmt: skip
+        self.lake.append_rows(TRANSMISSIONS, [row])
+        return row
+
+    def _rows_of(self, table: str, *columns: str) -> pa.Table:
+        filters = [("destination", "=", self.destination), ("code", "=", self.segment)]
+        return self.lake.read_arrow(table, columns=list(columns) or None, filters=filters)
+
+    def _write_rows(
+        self, shipment: Shipment, hashes: Mapping[str, str], begin: int, end: int, state: Any
+    ) -> None:
+        import pyarrow as pa
+
+        piece = shipment.operations.slice(begin, end - begin)
+        if not piece.num_rows:
+            return
+        keys = piece["recipient_key"].to_pylist()
+
+        def same(value: object, kind: pa.DataType) -> pa.Array:
+            return pa.repeat(pa.scalar(value, kind), len(keys))
+
+        rows = {
+            "destination": same(self.destination, pa.string()),
+            "code": same(self.segment, pa.string()),
+            "attempt": same(shipment.attempt, pa.int32()),
+            "run_id": same(shipment.run_id, pa.string()),
+            "recipient_key": pa.array(keys, pa.string()),
+            "op": piece["op"],
+            "state": pa.array([state(key) for key in keys], pa.string()),
+            "row_hash": pa.array([hashes.get(key) for key in keys], pa.string()),
+        }
+        self.lake.append(ROWS, pa.table(rows))

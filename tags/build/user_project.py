@@ -1,0 +1,128 @@
+"""The dbt project for a person who works with dbt: ``<workspace>/.cdp/dbt``, over the tables of the published night.
+
+A night has a project, a database and folders of its own, so nothing that is done here meets it. What a person
+builds stands in a DuckDB file of this project, or in a catalogue of Spark below it, and never in the lake: sources are
+views over the published files, or Delta tables at their published versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from lakehouse.errors import UsageError
+from lakehouse.expressions.duckdb import function_statements
+from lakehouse.query.database import write_database
+from lakehouse.query.published import Publication
+from lakehouse.session.session import conf_for_reader
+from lakehouse.settings.file_rights import closed_files
+from lakehouse.settings.settings import Settings
+from tags.build.project import (
+    CURRENT,
+    DATABASE,
+    DUCKDB,
+    SCHEMA,
+    profile,
+    project,
+    reason_for_spark,
+    source_tables,
+    without_templates,
+    write_project,
+    yaml_text,
+)
+from tags.compile.compilation import Compilation, compile_tags
+from tags.compile.compiler import WIDE_MODEL
+
+# Below the folder of generated files.
+USER = "dbt"
+DATABASES = "databases"
+SPARK = "spark"
+
+
+def user_folder(settings: Settings) -> Path:
+    """Give the folder of the project."""
+    return settings.generated / USER
+
+
+def write_user_project(
+    settings: Settings, publication: Publication | None, *, is_checked: bool = True
+) -> list[Path]:
+    """Write the project and its database over a publication, where they are not yet; give the project's files.
+
+    Without a publication the project can be parsed and has nothing to read. ``UsageError`` where the models read a table
+    that was not published. Without ``is_checked`` the tags are not verified, which a night has done.
+    """
+    compilation = compile_tags(settings.workspace, is_checked=is_checked)
+    folder = user_folder(settings)
+    with closed_files(settings):
+        if publication is None:
+            return write_project(compilation, folder, settings)
+        names = sorted({*source_tables(compilation), CURRENT})
+        if unknown := next((name for name in names if name not in publication.tables), None):
+            raise UsageError(
+                f"the night of {publication.business_date} published no table {unknown}, which the models read; "
+                "run `cdp nightly` first"
+            )
+        reason = reason_for_spark(compilation)
+        database = f"{DATABASES}/{_database_name(settings, publication, names)}"
+        if reason is None and not (folder / database).is_file():
+            _write_database(settings, folder / database, names, publication)
+        texts = {
+            "dbt_project.yml": yaml_text(_project_over(compilation, settings, publication)),
+            "profiles.yml": yaml_text(
+                profile(
+                    settings,
+                    database=database,
+                    spark_conf=conf_for_reader(settings, SPARK),
+                    target=DUCKDB if reason is None else SPARK,
+                )
+            ),
+        }
+        files = write_project(compilation, folder, settings, texts)
+    _remove_older_databases(folder, folder / database)
+    return files
+
+
+def _project_over(compilation: Compilation, settings: Settings, publication: Publication) -> dict[str, Any]:
+    variables = {
+        "business_date": publication.business_date.isoformat(),
+        "lake": without_templates(str(settings.lake)),
+        "published": {name: publication.tables[name] for name in source_tables(compilation)},
+    }
+    return project(compilation) | {"vars": variables}
+
+
+def _database_name(settings: Settings, publication: Publication, names: list[str]) -> str:
+    """Name a database by what it shows: another lake, night or set of functions is another file."""
+    versions = (f"{name} {publication.tables[name]}" for name in names)
+    parts = [str(settings.lake), settings.time_zone, str(publication.seq), *versions, *function_statements()]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return f"{publication.business_date}-{digest}.duckdb"
+
+
+def _write_database(settings: Settings, file: Path, names: list[str], publication: Publication) -> None:
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        write_database(
+            settings,
+            part,
+            [name for name in names if name != CURRENT],
+            function_statements(),
+            schema=SCHEMA,
+            anew=True,
+            versions=publication.tables,
+            results={WIDE_MODEL: CURRENT},
+        )
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _remove_older_databases(folder: Path, database: Path) -> None:
+    """Remove what earlier nights left; a dbt that still works on one of them keeps its open file."""
+    (folder / DATABASE).unlink(missing_ok=True)
+    for file in (folder / DATABASES).glob("*.duckdb*"):
+        if not file.name.startswith(database.name) and file.is_file():
+            file.unlink(missing_ok=True)

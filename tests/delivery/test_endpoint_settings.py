@@ -1,0 +1,111 @@
+"""What destinations.yml may say of an endpoint, and what a careless or hostile author writes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from delivery.destinations import read_destinations
+from delivery.endpoints import networks
+from delivery.endpoints.outcome import EndpointFailed
+from delivery.transmission.endpoints import require_endpoints
+from jobs.cli import run as run_command
+from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.settings import load_settings
+
+URL = "https://engine.example/audiences"
+
+
+def workspace(make_workspace, place: dict):
+    text = json.dumps({"destinations": {"engine": {"description": "an engine", **place}}})
+    return make_workspace({"destinations.yml": text})
+
+
+def http(url: str = URL, **more) -> dict:
+    return {"kind": "http", "http": {"url": url, **more}}
+
+
+REFUSED = {
+    "credentials": (http("https://ann:secret-word@engine.example/"), "holds a user or a password"),
+    "a user": (http("https://ann@engine.example/"), "holds a user or a password"),
+    "a token": (http("https://engine.example/?token=secret-word"), "keep a token as a secret"),
+    "a file": (http("file:///etc/passwd"), "must begin with https://"),
+    "another scheme": (http("gopher://engine.example/"), "must begin with https://"),
+    "plain HTTP": (http("http://engine.example/"), "set plain_http: true"),
+    "no host": (http("https:///audiences"), "names no host"),
+    "a line break": (http("https://engine.example/\r\nX-Evil: 1"), "has a sign that no URL has"),
+    "a wrong port": (http("https://engine.example:99999/"), "cannot be read"),
+    "metadata": (http("https://169.254.169.254/latest"), "machines' own services"),
+    "metadata as one number": (http("https://2852039166/latest"), "machines' own services"),
+    "metadata in hexadecimal": (http("https://0xa9fea9fe/latest"), "machines' own services"),
+    "metadata as IPv6": (http("https://[::ffff:169.254.169.254]/"), "machines' own services"),
+    "metadata of another cloud": (http("https://100.100.100.200/"), "machines' own services"),
+    "this machine": (http("https://127.0.0.1/"), "this machine itself"),
+    "this machine in short": (http("https://127.1/"), "this machine itself"),
+    "no networks": (http(networks=["everything"]), "write networks like"),
+    "a password in the file": (http(password="secret-word"), "password"),
+    "an unknown kind": ({"kind": "kafka"}, "folder"),
+    "no settings": ({"kind": "http"}, "needs http:"),
+    "settings of another kind": ({"http": {"url": URL}}, "'http' is no key of a destination of kind folder"),
+    "a hostile secret": (http(credential_secret="../../etc/passwd"), "credential_secret"),
+    "no time": (http(timeout_seconds=0), "timeout_seconds"),
+    "a directory": (
+        {**http(), "ceiling": "C2", "directory": {"content": "source_keys", "sources": ["crm"]}}, "kind folder alone"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "words"), REFUSED.values(), ids=REFUSED)
+def test_a_wrong_endpoint_is_one_sentence_with_its_line_and_without_a_secret(make_workspace, place, words):
+    with pytest.raises(SettingsInvalid) as wrong:
+        read_destinations(workspace(make_workspace, place))
+    assert words in str(wrong.value) and "destinations.yml:1: " in str(wrong.value)
+    assert "secret-word" not in str(wrong.value)
+
+
+def test_what_is_refused_by_default_may_be_meant(make_workspace):
+    place = http("http://127.0.0.1:8080/", plain_http=True, networks=["127.0.0.0/8"])
+    assert read_destinations(workspace(make_workspace, place))["engine"].endpoint.port == 8080
+    assert read_destinations(workspace(make_workspace, {}))["engine"].endpoint is None
+    assert (
+        read_destinations(workspace(make_workspace, http("https://10.1.2.3/")))["engine"].endpoint.host
+        == "10.1.2.3"
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "224.0.0.1", "fe80::1%eth0"],
+)
+def test_a_name_that_resolves_to_a_refused_address_gets_no_connection(monkeypatch, address):
+    addresses = [(0, 0, 0, "", ("93.184.216.34", 443)), (0, 0, 0, "", (address, 443))]
+    monkeypatch.setattr(networks.socket, "getaddrinfo", lambda *_, **__: addresses)
+    with pytest.raises(EndpointFailed, match="nothing is sent there"):
+        networks.resolve_host("engine.example", 443, ())
+
+
+def test_a_missing_secret_is_named_before_the_first_step(make_workspace, capsys, monkeypatch):
+    folder = workspace(make_workspace, http(credential_secret="engine_token"))
+    settings = load_settings(folder)
+    with pytest.raises(SettingsInvalid, match="the secret 'engine_token' of destination 'engine' is missing"):
+        require_endpoints(settings)
+    assert run_command(["doctor", "--workspace", str(folder)]) == 2
+    assert "CDP_SECRET_ENGINE_TOKEN" in capsys.readouterr().out
+    monkeypatch.setenv("CDP_SECRET_ENGINE_TOKEN", "a-token-for-tests-only\nX-Evil: 1")
+    with pytest.raises(SettingsInvalid, match="no header can carry") as wrong:
+        require_endpoints(settings)
+    assert "Evil" not in str(wrong.value)
+    monkeypatch.setenv("CDP_SECRET_ENGINE_TOKEN", "a-token-for-tests-only")
+    require_endpoints(settings)
+    assert not (folder / "secrets").exists(), "a check makes no secret"
+    with pytest.raises(SettingsInvalid, match="certificates of destination 'engine' are not there"):
+        require_endpoints(load_settings(workspace(make_workspace, http(certificates="ca.pem"))))
+
+
+def test_cdp_deliver_refuses_what_it_cannot_send_to(make_workspace, capsys):
+    folder = make_workspace(
+        {"destinations.yml": json.dumps({"destinations": {"shelf": {"description": "a folder"}}})}
+    )
+    for name, words in (("shelve", "did you mean 'shelf'"), ("shelf", "is a folder")):
+        assert run_command(["deliver", "--destination", name, "--workspace", str(folder)]) == 2
+        assert words in capsys.readouterr().err

@@ -1,0 +1,103 @@
+"""Sending to a real server that fails on purpose: the end is exact, in a bounded time, and no word of the server comes through."""
+
+from __future__ import annotations
+
+import time
+
+import pyarrow as pa
+import pytest
+
+from delivery.endpoints import http
+from delivery.endpoints.outcome import Shipment
+from delivery.endpoints.settings import HttpSettings
+
+KEYS = [f"{number:032x}" for number in range(1, 8)]
+MANIFEST = {"destination": "engine", "segment": "rich", "version": "1.0.0", "purpose": "marketing", "run_id": "abc", "seq": 1,
+            "as_of": "2026-11-18", "valid_until": "2026-11-20T06:00:00+08:00"}  # fmt: skip
+TOKEN = "a-token-for-tests-only"
+
+
+@pytest.fixture
+def send(consumer, monkeypatch):
+    """A function that sends operations from a row on, in threes."""
+    monkeypatch.setattr(http, "FIRST_PAUSE", 0.01)
+    settings = HttpSettings(url=f"http://127.0.0.1:{consumer.port}/a", plain_http=True, networks=("127.0.0.0/8",),
+                            batch_rows=3, timeout_seconds=1.5)  # fmt: skip
+    endpoint = http.HttpEndpoint(settings, b"a key to sign with", TOKEN.encode())
+    rows = pa.table(
+        {"op": ["ENTER"] * 7, "recipient_key": KEYS, "tier": [f"T{number}" for number in range(7)]}
+    )
+
+    def function(begin: int = 0, seconds: float = 10):
+        return endpoint.send(
+            Shipment(MANIFEST, "hash", 1, rows.slice(begin)), deadline=time.monotonic() + seconds
+        )
+
+    return function
+
+
+def everybody() -> dict:
+    return {key: {"tier": f"T{number}"} for number, key in enumerate(KEYS)}
+
+
+# What the first requests meet; then all is good.
+PASSING = {
+    "unavailable": ["unavailable"], "full": ["full"], "slow": ["slow"], "dripping": ["drip"], "garbage": ["garbage"],
+    "nested": ["nested"], "lying": ["lie"], "a strange key": ["strange_key"], "a strange code": ["strange_code"],
+    "cut in the middle": ["good", "cut"], "hanging up": ["hang_up"], "hanging up after taking": ["good", "hang_up_after_taking"],
+    "answering twice": ["twice", "twice", "twice"], "a gigabyte": ["huge"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("behaviours", PASSING.values(), ids=PASSING)
+def test_trouble_that_passes_leaves_all_there_once(send, consumer, behaviours):
+    consumer.will(*behaviours)
+    outcome = send()
+    assert (outcome.answers, outcome.trials, outcome.rejects, outcome.failure) == (7, 7, {}, None)
+    assert consumer.holds() == everybody()
+    keys = [request["headers"]["Idempotency-Key"] for request in consumer.requests]
+    assert len(set(keys)) == 3, "a batch that is repeated has its key again"
+
+
+LASTING = {
+    "unavailable": ("unavailable", "it answered 503"), "full for long": ("full_for_long", "it answered 429"),
+    "lying": ("lie", "accounts for 4 rows, and 3 were sent"), "garbage": ("garbage", "no JSON"), "dripping": ("drip", "not answer"),
+    "nested": ("nested", "no JSON"), "a strange key": ("strange_key", "a row that was not sent"),
+    "a strange code": ("strange_code", "without a code"), "a gigabyte": ("huge", "larger than 8388608 bytes"),
+    "a redirect": ("redirect", "redirects are not followed"), "another token": ("unauthorised", "it answered 401"),
+    "slow": ("slow", "did not answer"), "cut": ("cut", "did not answer"), "hanging up": ("hang_up", "did not answer"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("behaviour", "words"), LASTING.values(), ids=LASTING)
+def test_trouble_that_lasts_costs_a_bound_of_time_and_can_be_gone_on_from(send, consumer, behaviour, words):
+    consumer.will("good", *[behaviour] * 900)
+    began = time.monotonic()
+    outcome = send(seconds=1)
+    assert time.monotonic() - began < 7
+    assert (outcome.answers, outcome.trials) == (3, 6) and words in outcome.failure
+    for secret in (TOKEN, "welcome", "13800000000", "elsewhere", str(consumer.port)):
+        assert secret not in outcome.failure
+    consumer.will()
+    assert send(outcome.answers).failure is None
+    assert consumer.holds() == everybody()
+
+
+def test_rejected_rows_have_their_code(send, consumer):
+    consumer.will("good", "half")
+    outcome = send()
+    assert (outcome.answers, outcome.failure) == (7, None)
+    assert outcome.rejects == dict.fromkeys((KEYS[3], KEYS[5]), "NO_SUCH_CUSTOMER")
+    assert consumer.holds().keys() == set(KEYS) - outcome.rejects.keys()
+
+
+def test_a_name_of_a_segment_cannot_become_a_header(send, consumer, monkeypatch):
+    monkeypatch.setitem(MANIFEST, "segment", "rich\r\nX-Evil: 1")
+    assert send().failure is None
+    assert all("X-Evil" not in request["headers"] for request in consumer.requests)
+
+
+def test_proxies_and_credentials_of_the_environment_are_not_used(send, consumer, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1/")
+    assert send().failure is None and len(consumer.requests) == 3

@@ -1,0 +1,152 @@
+"""The night of a small bank on a cluster of two workers: every table and file is that of this process."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from benchmarks.standalone import ROOT, standalone_cluster
+from jobs.night import twin
+from jobs.night.nightly import run_night
+from jobs.workspace.make import make_workspace
+from lakehouse.session.session import java_version
+from lakehouse.settings.settings import load_settings
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(java_version() is None, reason="a cluster needs Java, which is not here"),
+]
+BANK = ROOT / "examples" / "bank"
+DAYS = (date(2026, 11, 18), date(2026, 11, 19))
+SMALL = """spark:
+  driver_memory: 1200m
+  shuffle_partitions: 4
+  conf: {spark.executor.memory: 1g, spark.cores.max: "2"}
+"""
+GENERATED = ("lake", "published", "reports", ".cdp")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with standalone_cluster(tmp_path_factory.mktemp("cluster")) as processes:
+        yield processes
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    """The settings of a bank of 300 people whose two nights this process has published."""
+    from simulator.simulation import simulate
+    from simulator.world.bank import BankPlan
+
+    folder = tmp_path_factory.mktemp("bank") / "ours"
+    ignored = shutil.ignore_patterns(*GENERATED, "inbox", "truth", "secrets")
+    shutil.copytree(BANK, folder, ignore=ignored)
+    file = folder / "cdp.yml"
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("spark:")]
+    file.write_text("\n".join(lines) + "\n" + SMALL)
+    simulate(BankPlan(people=300, nights=2, seed=7, history_months=2, first=DAYS[0]), folder)
+    settings = load_settings(folder, engine="duckdb")
+    for day in DAYS:
+        run_night(settings, day)
+    return settings
+
+
+def copy_of(bank, name: str) -> Path:
+    """The same workspace, with nothing of its nights."""
+    folder = bank.workspace.parent / name
+    shutil.copytree(bank.workspace, folder, ignore=shutil.ignore_patterns(*GENERATED))
+    return folder
+
+
+def run(cluster, folder: Path, *days: date) -> None:
+    """Run nights on the cluster."""
+    for day in days:
+        process = cluster.submit("jobs.submit.nightly", "--workspace", str(folder), "--date", day.isoformat())
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors[-6000:]
+
+
+def test_two_nights_on_a_cluster_give_every_row_of_this_process(bank, cluster):
+    folder = copy_of(bank, "theirs")
+    run(cluster, folder, *DAYS)
+    same = twin.compare(bank, load_settings(folder), "spark")
+    assert same.differing == ()
+    assert len(same.tables) > 40
+    assert len(same.files) > 5
+
+
+@pytest.fixture
+def drawn_bank(tmp_path):
+    """Two workspaces with the same 3,000 records, one of them resolved by this process, and the hashes of its tables."""
+    from benchmarks.nights import driver_memory
+
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    driver_memory.make(ours, 3_000)
+    shutil.copytree(ours, theirs)
+    text = "generate_secrets: true\nengine: {name: spark, bucket_rows: 1000}\n" + SMALL
+    (theirs / "cdp.yml").write_text(text, encoding="utf-8")
+    driver_memory.resolve_lake(ours)
+    return theirs, driver_memory.hashes_of(ours)
+
+
+def test_a_worker_and_all_executors_are_lost_while_people_are_resolved_and_no_row_is(drawn_bank, tmp_path):
+    from benchmarks.nights import driver_memory
+
+    folder, expected_hashes = drawn_bank
+    (tmp_path / "cluster").mkdir()
+    with standalone_cluster(tmp_path / "cluster") as cluster:
+        process = cluster.submit("benchmarks.nights.driver_memory", "resolve", str(folder))
+        # What is said is read meanwhile, so that no pipe is full; the block closes the pipes.
+        with process, ThreadPoolExecutor(1) as reader:
+            errors = reader.submit(process.stderr.read)
+            rows = folder / "lake" / "_exchange" / "identity.rows"
+            wait_for(lambda: any(rows.glob("*_answers/_temporary")), process)
+            assert cluster.kill_executors() == 2
+            wait_for(lambda: any(rows.glob("*_placed_profiles/_SUCCESS")), process)
+            wait_for(lambda: any(rows.glob("*_answers/_temporary")), process)
+            cluster.kill_worker(0)
+            process.stdout.read()
+            text = errors.result()
+    assert process.returncode == 0, text[-6000:]
+    assert "Telling app of lost worker" in (tmp_path / "cluster" / "master.log").read_text(encoding="utf-8")
+    assert driver_memory.hashes_of(folder) == expected_hashes
+
+
+def wait_for(condition, process) -> None:
+    """Wait until something is so, while a process runs."""
+    while not condition():
+        assert process.poll() is None, "the process has ended before"
+        time.sleep(0.02)
+
+
+def test_workers_with_another_python_are_refused_in_one_sentence_before_a_night(tmp_path):
+    """The Python of the workers has none of the libraries of the driver's."""
+    bare, folder = tmp_path / "bare", tmp_path / "shop"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    make_workspace(folder, "minimal")
+    file = folder / "inbox" / "members" / "2026-01-05" / "members.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        "member_no,name,sex,birthday,mobile,joined\n1,Ann,女,1990-01-01,13800138000,2020-01-01\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "cluster").mkdir()
+    with standalone_cluster(tmp_path / "cluster", memory="1400m") as cluster:
+        process = cluster.submit(
+            "jobs.submit.nightly", "--workspace", str(folder), "--date", "2026-01-05",
+            env={"PYSPARK_PYTHON": str(bare / "bin" / "python"), "PYSPARK_DRIVER_PYTHON": sys.executable},
+        )  # fmt: skip
+        _, errors = process.communicate()
+    assert process.returncode == 2, errors[-3000:]
+    assert "has no pyarrow: give the workers the driver's Python environment" in errors
+    assert "Traceback" not in errors
+    assert not list((folder / "lake" / "trusted").glob("*/*.parquet"))
