@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from delivery.destinations import Destination
     from delivery.directories import Permissions
     from delivery.staging import StagedAudience
-    from delivery.transmission.sending import StayingPeople, Transmission
+    from delivery.transmission.sending import Clock, StayingPeople, Transmission
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from vocabulary.audience import Audience, StandingRun
@@ -69,14 +69,18 @@ def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
 
 
 def transmit(
-    lake: Lake, business_date: date, destinations: Mapping[str, Destination], staying_people: StayingPeople
+    lake: Lake,
+    business_date: date,
+    destinations: Mapping[str, Destination],
+    staying_people: StayingPeople,
+    clock: Clock,
 ) -> tuple[Transmission, ...]:
     """Send released audiences to the endpoints that have not taken them yet; see ``delivery.transmission.sending``."""
     if all(destination.endpoint is None for destination in destinations.values()):
         return ()
     from delivery.transmission import sending
 
-    return sending.transmit(lake, business_date, destinations, staying_people)
+    return sending.transmit(lake, business_date, destinations, staying_people, clock)
 
 
 def discard(audiences: Iterable[StagedAudience]) -> None:

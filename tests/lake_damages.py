@@ -125,7 +125,7 @@ DAMAGES: dict[str, tuple[Callable[[Settings], object], tuple[str, ...]]] = {
     "the head of the chain is gone": (lambda s: (s.lake / "ops" / "HEAD.json").unlink(), ("ops/HEAD.json, is missing",)),
     "the head of the chain is garbage": (lambda s: (s.lake / "ops" / "HEAD.json").write_text("{"), ("the head of the chain of publications cannot be read",)),
     "a recorded digest says something else": (lambda s: delta_table(s, "ops.file_digests").update({"sha256": "'0'"}, predicate="table_name = 'segments.runs'"), ("segments.runs: its log or its rows in ops.file_digests do not name",)),
-    "the ledger of attempts is damaged": (lambda s: cut(log_entry(s, "ops.runs").with_name("00000000000000000001.json")), ("the log of ops.runs cannot be read",)),
+    "the ledger of attempts is damaged": (lambda s: cut(log_entry(s, "ops.runs")), ("the log of ops.runs cannot be read",)),
     "a published member is lost": (lose_a_member, ("rows of segments.members is",)),
     "a published key stands there twice": (double_a_key, ("segments.runs: 1 keys (run_id) stand there more than once",)),
     "the audiences are gone": (lambda s: shutil.rmtree(s.published), ("was delivered to", "and is not there")),

@@ -25,7 +25,6 @@ from delivery.standing import hours_left, standing_run
 from delivery.transmission.books import Books
 from delivery.transmission.changes import hashed_rows, operations_of
 from delivery.transmission.endpoints import endpoint_of
-from lakehouse.clock import now
 from lakehouse.errors import CdpError, StepFailed
 from lakehouse.query.hashing import file_hash
 from vocabulary.audience import StandingRun
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cdp.segments")
 
+# Gives this moment, for what expires and for the rows of attempts.
+Clock = Callable[[], datetime]
 # Gives the people (one_id) of a run who have not withdrawn by today.
 StayingPeople = Callable[[StandingRun], "pa.Table"]
 
@@ -60,7 +61,11 @@ class Transmission:
 
 
 def transmit(
-    lake: Lake, business_date: date, destinations: Mapping[str, Destination], staying_people: StayingPeople
+    lake: Lake,
+    business_date: date,
+    destinations: Mapping[str, Destination],
+    staying_people: StayingPeople,
+    clock: Clock,
 ) -> tuple[Transmission, ...]:
     """Send every audience that its endpoint has not answered completely; give the attempts. Whatever fails is a warning."""
     rows = lake.read_arrow("segments.deliveries", columns=["destination", "code"]).to_pylist()
@@ -69,7 +74,7 @@ def transmit(
         codes = sorted({row["code"] for row in rows if row["destination"] == name})
         if destination.endpoint is None or not codes:
             continue
-        courier = _Courier(lake, name, destination, business_date, staying_people)
+        courier = _Courier(lake, name, destination, business_date, staying_people, clock)
         transmissions += [one for code in codes if (one := courier.carry(code)) is not None]
     return tuple(transmissions)
 
@@ -84,10 +89,12 @@ class _Courier:
         destination: Destination,
         business_date: date,
         staying_people: StayingPeople,
+        clock: Clock,
     ) -> None:
         self.lake, self.name, self.business_date = lake, name, business_date
         self.destination = destination
         self.staying_people = staying_people
+        self.clock = clock
         self.endpoint: Endpoint = endpoint_of(lake.settings, name, destination)
         assert destination.endpoint is not None
         # Only sending costs of it: to read and verify a large audience is not the destination's fault.
@@ -110,7 +117,7 @@ class _Courier:
         books = Books(self.lake, self.name, code)
         if books.last_run() == latest["run_id"]:
             return None
-        if datetime.fromisoformat(latest["valid_until"]) <= now():
+        if datetime.fromisoformat(latest["valid_until"]) <= self.clock():
             log.warning("the audience of segment %s for %s expired before it was sent", code, self.name)
             return None
         run = root / latest["path"]
@@ -134,14 +141,14 @@ class _Courier:
         rejects = books.rejected_keys(manifest["run_id"]) | outcome.rejects.keys()
         status = "FAILED" if outcome.failure else "PARTIAL" if rejects else "SENT"
         row = books.note(
-            manifest, attempt, status, written_at=now(), outcome=outcome, operations=operations.num_rows,
+            manifest, attempt, status, written_at=self.clock(), outcome=outcome, operations=operations.num_rows,
             withheld_keys=withheld_keys, message=outcome.failure,
         )  # fmt: skip
         return self._say(row)
 
     def _pend(self, books: Books, manifest: Mapping[str, Any], attempt: int) -> Transmission:
         message = "the destination was down or its time was over"
-        return self._say(books.note(manifest, attempt, "PENDING", written_at=now(), message=message))
+        return self._say(books.note(manifest, attempt, "PENDING", written_at=self.clock(), message=message))
 
     def _say(self, row: Mapping[str, Any]) -> Transmission:
         status, code = row["status"], row["code"]

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.night.writing import hold_lake
+from lakehouse.clock import now
 from lakehouse.errors import CdpError, StepFailed, UsageError
 from lakehouse.settings.yaml_files import did_you_mean
 
@@ -38,7 +39,7 @@ def transmit(lake: Lake, business_date: date, names: Sequence[str] = ()) -> tupl
     destinations = delivery.read_destinations(lake.settings)
     places = {name: place for name, place in destinations.items() if not names or name in names}
     return delivery.transmit(
-        lake, business_date, places, partial(segments.staying_people, lake, business_date)
+        lake, business_date, places, partial(segments.staying_people, lake, business_date), now
     )
 
 

@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ targets:
   - table: trusted.customers
     columns: {source_key: id, kind: "'customer'", full_name: name, birth_date: "try_to_date(born, 'yyyy-MM-dd')"}
 """
+TEMPORARY = Path(tempfile.gettempdir())
 TABLE = """\
 create role reader login password 'a password for tests';
 create table people (id bigint primary key, name text, born date, changed_on date not null);
@@ -56,7 +59,9 @@ def server(tmp_path):
         # The server refuses to run as root.
         owner = pwd.getpwnam("nobody")
         os.chown(data, owner.pw_uid, owner.pw_gid)
-        for parent in (tmp_path, *tmp_path.parents[:2]):
+        for parent in takewhile(
+            lambda folder: folder.owner() == "root" and folder != TEMPORARY, (tmp_path, *tmp_path.parents)
+        ):
             parent.chmod(0o755)
         user = ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
     with socket.socket() as probe:

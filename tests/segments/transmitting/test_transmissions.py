@@ -16,7 +16,6 @@ from segment_bank import TAGS_YML, D, at, fill, publish, read_tags, rows_of, spe
 from delivery import transmit
 from delivery.destinations import read_destinations
 from delivery.endpoints import http
-from delivery.transmission import sending
 from delivery.transmission.books import Books
 from jobs.cli import run as run_command
 from jobs.night import transmitting
@@ -64,7 +63,7 @@ def evening(tmp_path_factory):
 def prepare(monkeypatch) -> None:
     """Let it be that evening, and the credential be there."""
     monkeypatch.setenv("CDP_SECRET_ENGINE_TOKEN", TOKEN)
-    monkeypatch.setattr(sending, "now", lambda: dt.datetime(2026, 11, 18, 20, tzinfo=dt.UTC))
+    monkeypatch.setattr(transmitting, "now", lambda: dt.datetime(2026, 11, 18, 20, tzinfo=dt.UTC))
     monkeypatch.setattr(http, "FIRST_PAUSE", 0.02)
 
 
@@ -80,7 +79,7 @@ def bank(evening, tmp_path, consumer, monkeypatch):
 
 def send(lake, day: dt.date = D):
     destinations = read_destinations(lake.settings.workspace)
-    return transmit(lake, day, destinations, partial(staying_people, lake, day))
+    return transmit(lake, day, destinations, partial(staying_people, lake, day), lambda: transmitting.now())
 
 
 def released(lake) -> dict[str, str]:
@@ -262,7 +261,7 @@ def test_an_audience_that_expired_or_was_changed_is_not_sent(bank, consumer, mon
     (one,) = send(bank)
     assert one.status == "FAILED" and "no longer verifies" in one.message
     part.write_bytes(content)
-    monkeypatch.setattr(sending, "now", lambda: dt.datetime(2026, 11, 20, 20, tzinfo=dt.UTC))
+    monkeypatch.setattr(transmitting, "now", lambda: dt.datetime(2026, 11, 20, 20, tzinfo=dt.UTC))
     assert send(bank) == () and "expired before it was sent" in caplog.text
     assert consumer.requests == []
 
