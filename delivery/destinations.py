@@ -35,6 +35,7 @@ class Destination(_Strict):
     ceiling: Literal["C1", "C2"] = "C1"
     root: str | None = None
     spreadsheet: SpreadsheetRule = "neutralise"
+    deliver: Literal["live", "dry"] = "live"
     directory: Directory | None = None
     http: HttpSettings | None = None
 
@@ -92,6 +93,14 @@ def refuse_unknown_sources(workspace: Path, sources: Collection[str]) -> None:
                     file=file,
                     line=line,
                 )
+
+
+DRY = "dry"
+
+
+def dry_folder(settings: Settings, name: str) -> Path:
+    """Give the folder of the workspace that holds what a destination would be given, and does not see."""
+    return settings.generated / DRY / name
 
 
 def destination_folder(settings: Settings, name: str, destination: Destination) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,17 +70,22 @@ def directory_audiences(
     directories = []
     for name, destination in destinations.items():
         folder = destination_folder(lake.settings, name, destination)
+        # A directory that stands follows what stands, also where nothing new is released.
+        is_dry = destination.deliver == "dry" and read_latest(folder / DIRECTORY) is None
         tonight = [
-            audience for audience in audiences if not _is_history(folder / audience.code, business_date)
+            audience
+            for audience in audiences
+            if name in (audience.destinations if is_dry else audience.live_destinations)
+            and not _is_history(folder / audience.code, business_date)
         ]
         crowd = _crowd(name, tonight, standing)
         if destination.directory is None or crowd is None:
             empty = _emptied(lake, name, destination, business_date)
             directories += [] if empty is None else [empty]
         else:
-            directories.append(
-                _directory(lake, name, destination.directory, crowd, business_date, permissions)
-            )
+            directory = _directory(lake, name, destination.directory, crowd, business_date, permissions)
+            dry_destinations = frozenset({name} if is_dry else ())
+            directories.append(replace(directory, dry_destinations=dry_destinations))
     return tuple(directories)
 
 
@@ -93,8 +98,8 @@ def _is_history(root: Path, business_date: date) -> bool:
 def _crowd(name: str, audiences: Sequence[Audience], standing: Sequence[StandingRun]) -> _Crowd | None:
     import pyarrow as pa
 
-    tonight = [audience for audience in audiences if name in audience.destinations]
-    replaced_codes = {audience.code for audience in tonight}
+    replaced_codes = {audience.code for audience in audiences}
+    tonight = list(audiences)
     tonight += [
         run.audience
         for run in standing

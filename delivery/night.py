@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from delivery.contract.verify_audience import verify_run
 from delivery.destinations import Destination
 from delivery.mirrors import read_deliveries
 from delivery.releasing import discard_audience, release_audience
 from delivery.staging import StagedAudience, stage_audience
 from lakehouse.contracts.reading import contract
+from lakehouse.errors import StepFailed
 from lakehouse.query.desk import open_newest
 from vocabulary.audience import Audience
 
@@ -43,7 +45,7 @@ def stage(
                 )
                 if one is not None:
                     deliveries.append(one)
-        _write_recipients(lake, deliveries)
+        _write_recipients(lake, [one for one in deliveries if not one.is_dry])
     except BaseException:
         discard(deliveries)
         raise
@@ -51,12 +53,25 @@ def stage(
 
 
 def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
-    """Make staged audiences visible to their destinations and record the deliveries."""
+    """Make staged audiences visible to their destinations and record the deliveries.
+
+    A dry one is verified and stays in the workspace, where nobody but its owner sees it.
+    """
     import pyarrow as pa
 
     for audience in audiences:
+        if audience.is_dry and audience.folder is not None:
+            failures = verify_run(audience.folder).failures
+            if failures:
+                raise StepFailed(f"the dry audience does not verify: {failures[0]}", file=audience.folder)
         release_audience(audience)
-        what = "is there already" if audience.is_repeated else "released"
+        what = (
+            "is there already"
+            if audience.is_repeated
+            else "dry, not released"
+            if audience.is_dry
+            else "released"
+        )
         log.info(
             "audience %s for %s: %d people, %s",
             audience.segment,
@@ -66,9 +81,10 @@ def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
         )
     schema = contract("segments.deliveries").arrow_schema()
     lake.extend_dictionary(
-        "segments.deliveries", pa.Table.from_pylist(delivery_rows(audiences), schema=schema)
+        "segments.deliveries",
+        pa.Table.from_pylist(delivery_rows(one for one in audiences if not one.is_dry), schema=schema),
     )
-    directories = directory_rows(audiences)
+    directories = directory_rows(one for one in audiences if not one.is_dry)
     if directories:
         schema = contract("segments.directories").arrow_schema()
         lake.extend_dictionary("segments.directories", pa.Table.from_pylist(directories, schema=schema))

@@ -30,7 +30,7 @@ from delivery.contract.verify_audience import (
     signature_of,
     verify_run,
 )
-from delivery.destinations import Destination, destination_folder
+from delivery.destinations import Destination, destination_folder, dry_folder
 from delivery.manifest import OP_COLUMN, manifest_bytes, read_latest, read_manifest, schema_of, type_name
 from delivery.mirrors import Delivery
 from delivery.signature import verification_secret
@@ -75,6 +75,8 @@ class StagedAudience:
     """recipient_key, one_id of everybody in the audience."""
     audience: Audience = field(repr=False)
     """What was decided."""
+    is_dry: bool = False
+    """Whether the destination does not see it: it lies in a folder of the workspace, and no delivery is recorded."""
 
     @property
     def pointer(self) -> dict[str, Any]:
@@ -116,7 +118,9 @@ def stage_audience(
     ``GateStopped`` where the destination refuses them.
     """
     secret, key = settings.secret(secret_name(name)), settings.secret(verification_secret(name))
-    root = destination_folder(settings, name, destination) / audience.code
+    is_dry = name in audience.dry_destinations
+    folder = dry_folder(settings, name) if is_dry else destination_folder(settings, name, destination)
+    root = folder / audience.code
     shutil.rmtree(root / STAGING, ignore_errors=True)
     latest = read_latest(root)
     as_of = audience.as_of.isoformat()
@@ -134,7 +138,7 @@ def stage_audience(
     elif (root / day / f"run={run_id}").is_dir():
         path = f"{day}/run={run_id}"
         return _delivered_run(audience, name, root, path, recipients, key=key, is_repeated=False)
-    earlier = [one for one in deliveries if one.is_of(name, audience.code)]
+    earlier = [one for one in deliveries if one.is_of(name, audience.code) and not is_dry]
     if latest:
         _require_delivered(root, latest, key, earlier)
     else:
@@ -162,6 +166,7 @@ def stage_audience(
         is_repeated=False,
         recipients=recipients,
         audience=audience,
+        is_dry=is_dry,
     )
 
 
@@ -212,6 +217,7 @@ def _delivered_run(
         is_repeated=is_repeated,
         recipients=recipients,
         audience=audience,
+        is_dry=name in audience.dry_destinations,
     )
 
 
@@ -391,6 +397,8 @@ def _write_run(
         "approvals": [dict(approval) for approval in audience.approvals],
         "signature": {"profile": PROFILE, "key_id": key_id(key)},
     }
+    if audience.stage is not None:
+        manifest["stage"] = audience.stage
     if audience.kind != "audience":
         manifest["kind"] = audience.kind
     if "delta" not in modes:

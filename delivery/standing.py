@@ -39,7 +39,7 @@ def standing_runs(
 
     A run that no longer verifies raises ``StepFailed``; a destination that is no longer named is told of.
     """
-    replacements = {(name, audience.code) for audience in audiences for name in audience.destinations}
+    replacements = {(name, audience.code) for audience in audiences for name in audience.live_destinations}
     rows = lake.read_arrow("segments.deliveries", columns=["destination", "code", "as_of"]).to_pylist()
     runs = []
     places = {(row["destination"], row["code"]) for row in rows}
@@ -102,6 +102,8 @@ def standing_run(lake: Lake, run: Path, name: str, business_date: dt.date, hours
         tag_versions=manifest["tag_versions"],
         inputs=manifest["inputs"],
         people=_people(lake, name, typed_rows(run, manifest)),
+        stage=manifest.get("stage"),
+        approvals=tuple(manifest["approvals"]),
     )
     return StandingRun(audience, dt.date.fromisoformat(manifest["as_of"]))
 

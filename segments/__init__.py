@@ -5,16 +5,18 @@ Cheap to import; ``check_specs`` and ``evaluate`` load what they need when calle
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
     from datetime import date
 
     import pyarrow as pa
 
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
+    from segments.approving.standing import Authority, Barrier
     from segments.choosing.evaluation import SegmentsResult
     from segments.language.checks import SpecFinding, Surroundings
     from vocabulary.audience import Audience, StandingRun
@@ -32,19 +34,73 @@ def check_specs(settings: Settings, surroundings: Surroundings) -> tuple[str, ..
     return evaluation.check_specs(settings, surroundings)
 
 
-def evaluate(lake: Lake, business_date: date, surroundings: Surroundings) -> SegmentsResult:
+def evaluate(
+    lake: Lake, business_date: date, surroundings: Surroundings, authority: Authority | None = None
+) -> SegmentsResult:
     """Decide every segment of the workspace and give the audiences; see ``segments.choosing.evaluation``."""
     from segments.choosing import evaluation
 
-    return evaluation.evaluate(lake, business_date, surroundings)
+    return evaluation.evaluate(lake, business_date, surroundings, authority=authority)
 
 
-def recalled_audiences(lake: Lake, business_date: date, runs: Iterable[StandingRun]) -> tuple[Audience, ...]:
-    """Give runs that still stand without the people who withdrew; see ``segments.choosing.recalls``."""
+def read_authority(settings: Settings) -> Authority:
+    """Give what was decided about the segments of a workspace until now; see ``segments.approving``."""
+    from segments.approving import standing
+
+    return standing.read_authority(settings)
+
+
+def authority_held(settings: Settings) -> AbstractContextManager[Authority]:
+    """Hold off new decisions while the block runs; gives those that there are."""
+    from segments.approving import standing
+
+    return standing.authority_held(settings)
+
+
+def decisions_read(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Give how many decisions there are and the signature of the newest, under ``decisions``; nothing where nothing was decided."""
+    from segments.approving.decisions import read_log
+
+    log = read_log(settings)
+    return {"decisions": {"count": len(log.decisions), "head": log.head}} if log.decisions else {}
+
+
+def require_decisions(settings: Settings, mark: Mapping[str, Any] | None) -> None:
+    """Refuse a workspace that lost decisions which a published night had read, as ``decisions_read`` gave them."""
+    from segments.approving import decisions
+
+    decisions.require_continuation(decisions.read_log(settings), mark, decisions.log_file(settings))
+
+
+def needs_decisions_key(settings: Settings) -> bool:
+    """Tell whether decisions about segments can be expected: some were made, or ``roles.yml`` says who makes them."""
+    from segments.approving.decisions import log_file
+    from segments.approving.roles import ROLES_FILE, read_roles
+
+    read_roles(settings.workspace)
+    return (settings.workspace / ROLES_FILE).is_file() or log_file(settings).exists()
+
+
+def find_barriers(settings: Settings, surroundings: Surroundings, business_date: date) -> tuple[Barrier, ...]:
+    """Give what keeps segments of the workspace from being published, and log each one."""
+    from segments.choosing import evaluation
+
+    barriers = evaluation.find_barriers(settings, surroundings, business_date)
+    evaluation.tell_barriers(barriers)
+    return barriers
+
+
+def recalled_audiences(
+    lake: Lake, business_date: date, runs: Iterable[StandingRun], authority: Authority | None = None
+) -> tuple[Audience, ...]:
+    """Give runs that still stand without the people who withdrew, recalled ones without anybody; see ``segments.choosing.recalls``."""
+    from segments.approving.standing import read_authority, stopped_codes
     from segments.choosing import recalls
     from vocabulary.policy import read_policy
 
-    return recalls.recalled_audiences(lake, business_date, runs, read_policy(lake.settings.workspace))
+    settings = lake.settings
+    codes = stopped_codes((authority or read_authority(settings)).log, "recall")
+    return recalls.recalled_audiences(lake, business_date, runs, read_policy(settings.workspace), codes)
 
 
 def staying_people(lake: Lake, business_date: date, run: StandingRun) -> pa.Table:

@@ -56,8 +56,17 @@ class Audience:
     """``directory`` where the rows say who the recipients of a destination are."""
     content: str | None = None
     """What a directory holds."""
+    stage: str | None = None
+    """How far the segment is rolled out: whitelist, small or full; None where its definition knows no stages or approvals."""
     approvals: tuple[Mapping[str, Any], ...] = ()
-    """Who approved what is published, as the manifest names it."""
+    """The approvals that let it out, as the manifest names them."""
+    dry_destinations: frozenset[str] = frozenset()
+    """Destinations for which everything is done but the release."""
+
+    @property
+    def live_destinations(self) -> tuple[str, ...]:
+        """The destinations that see the audience."""
+        return tuple(name for name in self.destinations if name not in self.dry_destinations)
 
     @property
     def major(self) -> int:

@@ -35,6 +35,8 @@ SECRET_LENGTH = 16
 SUFFIX = {"parquet": "parquet", "csv": "csv", "json_lines": "jsonl"}
 OPS = ("ENTER", "EXIT", "UPDATE")
 KEY = "recipient_key"
+STAGES = ("whitelist", "small", "full")
+APPROVAL_KEYS = ("stage", "definition_hash", "basis", "approval_id", "approved_at", "until")
 
 KINDS = {
     "incomplete": "manifest, its hash or `_SUCCESS` is missing: the run is still being written, or was cut",
@@ -52,6 +54,7 @@ KINDS = {
     "delta": "the delta does not lead from the previous snapshot to this one",
     "sequence": "the run does not follow the one that it names as previous",
     "formula": "a cell of a CSV would run in a spreadsheet, and the manifest says that none would",
+    "approvals": "an approval is for another definition or a lower stage, or was over on the business date",
     "expired": "the audience is past its `valid_until`",
     "superseded": "a newer run replaced this one",
     "pointer": "`LATEST.json` is missing, cannot be read, or says something else than the run it points to",
@@ -142,7 +145,23 @@ MANIFEST_SCHEMA = _object(
         "consent_as_of": _DAY | {"description": "Day whose consents were looked at."},
         "tag_versions": {"type": "object", "additionalProperties": _TEXT, "description": "Version of each tag that was read."},
         "inputs": {"type": "array", "items": {"type": "object"}, "description": "What was read, with an order-free hash of it."},
-        "approvals": {"type": "array", "description": "Who approved what is published."},
+        "approvals": {
+            "type": "array",
+            "items": _object({
+                "by": _TEXT | {"description": "The role or system that approved; no user."},
+                "stage": {"enum": list(STAGES), "description": "Up to which stage."},
+                "definition_hash": _TEXT | {"description": "Hash of the definition that was approved."},
+                "basis": _TEXT | {"description": "Hash of everything that was approved with it."},
+                "approval_id": _TEXT | {"description": "What the platform or the other system calls the approval."},
+                "approved_at": _INSTANT | {"description": "When it was given."},
+                "until": {"type": ["string", "null"], "format": "date", "description": "Last business date it holds for; null without end."},
+                "date": _DAY | {"description": "Of a directory: when it was given."},
+                "hash": _TEXT | {"description": "Of a directory: hash of what is disclosed to whom."},
+            }, optional=[*APPROVAL_KEYS, "date", "hash"]),
+            "description": "Who approved what is published. Of an audience each names `stage`, `definition_hash`, `basis`, `approval_id`, "
+                           "`approved_at`, `until`; of a directory `date` and `hash`.",
+        },
+        "stage": {"enum": list(STAGES), "description": "How far the segment is rolled out; absent where it knows no stages or approvals."},
         "kind": _TEXT | {"description": "`directory` for a directory of addresses; absent for an audience. Leave alone what you do not know."},
         "spreadsheet": _object({
             "rule": {"enum": ["neutralise", "refuse", "keep"],
@@ -154,7 +173,7 @@ MANIFEST_SCHEMA = _object(
             "key_id": _TEXT | {"description": "Which verification key signed; see the text about keys."},
         }) | {"description": "How the manifest is signed; absent before manifests were."},
     },
-    optional=["delta_schema", "kind", "spreadsheet", "signature"],
+    optional=["delta_schema", "stage", "kind", "spreadsheet", "signature"],
 )  # fmt: skip
 
 POINTER_SCHEMA = _object(
@@ -208,6 +227,9 @@ class Verification:
     is_signature_checked: bool = False
     superseded_by: str | None = None
     """The run that the segment's pointer names instead; its delta or snapshot takes people out who are in this one."""
+    stage: str | None = None
+    approved_by: tuple[str, ...] = ()
+    """The roles and systems whose approval the manifest names."""
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -233,13 +255,20 @@ class RunMeasures:
 
 
 def key_id(secret: bytes) -> str:
-    """Give what a manifest calls a key, so that a changed key is seen; the key does not follow from it."""
+    """Give what a file calls a key, so that a changed key is seen; the key does not follow from it."""
     return hashlib.sha256(b"key id|" + secret).hexdigest()[:12]
 
 
 def signature_of(body: bytes, key: bytes) -> str:
-    """Give the signature of a manifest's bytes."""
+    """Give the signature of a file's bytes."""
     return hmac.digest(key, body, "sha256").hex()
+
+
+def is_signature(file: Path, body: bytes, key: bytes) -> bool:
+    """Tell whether a file begins with the signature that the key makes of these bytes."""
+    with file.open(encoding="ascii", errors="replace") as stream:
+        words = stream.read(1024).split()
+    return bool(words) and hmac.compare_digest(words[0].encode(), signature_of(body, key).encode())
 
 
 def is_signed(manifest: Mapping[str, Any], key: bytes) -> bool:
@@ -256,9 +285,7 @@ def signature_fault(run: Path, manifest: Mapping[str, Any], key: bytes) -> str |
         return f"{MANIFEST} is signed by the key {name}, and the verification key at hand is {key_id(key)}"
     if not (run / SIGNATURE).is_file():
         return f"{SIGNATURE} is missing"
-    words = (run / SIGNATURE).read_text(encoding="ascii", errors="replace").split()
-    signature = signature_of((run / MANIFEST).read_bytes(), key)
-    if not words or not hmac.compare_digest(words[0].encode(), signature.encode()):
+    if not is_signature(run / SIGNATURE, (run / MANIFEST).read_bytes(), key):
         return f"{MANIFEST} does not have the signature of the verification key: another hand wrote it"
     return None
 
@@ -599,7 +626,9 @@ def verify_run(
     sentence = signature_fault(run, manifest, key) if key is not None and is_checked else None
     faults = [AudienceFault("signature", sentence)] if sentence else _files(run, manifest)
     if not faults:
-        faults = _contents(run, manifest)
+        faults = _contents(run, manifest) + [
+            AudienceFault("approvals", one) for one in _unfit_approvals(manifest)
+        ]
     if at is not None and at >= datetime.fromisoformat(manifest["valid_until"]):
         sentence = f"the audience expired at {manifest['valid_until']} and must not be sent"
         faults.append(AudienceFault("expired", sentence))
@@ -610,6 +639,8 @@ def verify_run(
         manifest["valid_until"],
         manifest["destination"],
         is_checked,
+        stage=manifest.get("stage"),
+        approved_by=tuple(one["by"] for one in manifest["approvals"]),
     )
 
 
@@ -753,6 +784,29 @@ def _contents(run: Path, manifest: Mapping[str, Any]) -> list[AudienceFault]:
         return faults + equation_faults(manifest, measures) + _running_cells(run, manifest)
     except UnreadableAudience as wrong:
         return [AudienceFault("file_content", str(wrong))]
+
+
+def _unfit_approvals(manifest: Mapping[str, Any]) -> list[str]:
+    """Look for approvals of an audience that are for another definition or a lower stage, or were over on the business date."""
+    if manifest.get("kind", "audience") != "audience":
+        return []  # a directory has approvals of another form
+    faults = []
+    stage = manifest.get("stage", STAGES[-1])
+    # Who is only taken out of an approved audience is so on a later date, too.
+    is_shrunk = "RECALLED" in manifest["counts"]["dropped_by_contact"]
+    for one in manifest["approvals"]:
+        what = f"the approval {one.get('approval_id')} of {one['by']}"
+        missing_keys = [name for name in APPROVAL_KEYS if name not in one]
+        if missing_keys:
+            faults.append(f"{what} lacks {', '.join(missing_keys)}")
+            continue
+        if one["definition_hash"] != manifest["definition_hash"]:
+            faults.append(f"{what} is for another definition")
+        if STAGES.index(one["stage"]) < STAGES.index(stage):
+            faults.append(f"{what} is for {one['stage']}, and the audience is of {stage}")
+        if one["until"] is not None and one["until"] < manifest["as_of"] and not is_shrunk:
+            faults.append(f"{what} was over after {one['until']}")
+    return faults
 
 
 def _running_cells(run: Path, manifest: Mapping[str, Any]) -> list[AudienceFault]:

@@ -223,6 +223,7 @@ DAMAGES = (
     Damage("a-name-as-a-key", "recipients", "a row has a key that programs take for something of theirs", _with_part(_with_key("__proto__"))),
     Damage("another-number", "counts", "`published` is one more than the rows", _with_manifest(lambda m: m["counts"].update(published=m["counts"]["published"] + 1))),
     Damage("another-consent", "counts", "somebody has no consent", _with_manifest(lambda m: m["counts"]["consent"].update(granted=m["counts"]["published"] - 1))),
+    Damage("an-approval-of-a-lower-stage", "approvals", "the audience is of a higher stage than was approved", _with_manifest(lambda m: m.update(stage="full"))),
     Damage("ops-exchanged", "delta", "who enters and who leaves are exchanged", _with_part(_swap_ops, mode="delta")),
     Damage("an-unknown-op", "delta", "an `op` is none of the three", _with_part(lambda body: body.replace(b'"UPDATE"', b'"UPSERT"'), mode="delta")),
     Damage("a-skipped-number", "sequence", "`seq` is one more than it can be", _with_manifest(lambda m: m.update(seq=m["seq"] + 1))),

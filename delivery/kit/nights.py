@@ -49,6 +49,16 @@ _CHANGED_TIERS: tuple[frozenset[int], ...] = (
 )  # fmt: skip
 # On this night nobody is chosen anew: whoever withdrew is recalled.
 _RECALL = 3
+_DEFINITION = text_hash("test kit")[:12]
+_APPROVAL = {
+    "by": "compliance",
+    "stage": "small",
+    "definition_hash": _DEFINITION,
+    "basis": text_hash("test kit", "basis")[:12],
+    "approval_id": "test-kit-1",
+    "approved_at": "2026-01-05T09:00:00+08:00",
+    "until": "2026-03-31",
+}
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ def _audience(number: int, file_format: str) -> Audience:
     return Audience(
         code=SEGMENT,
         version="1.0.0",
-        definition_hash=text_hash("test kit")[:12],
+        definition_hash=_DEFINITION,
         purpose="marketing",
         run_id=text_hash("test kit", file_format, day)[:24],
         as_of=day,
@@ -137,6 +147,8 @@ def _audience(number: int, file_format: str) -> Audience:
         tag_versions={"tier": "1.0.0"},
         inputs=[],
         people=people,
+        stage="small",
+        approvals=(_APPROVAL,),
     )
 
 
@@ -165,6 +177,7 @@ def _directory(number: int, file_format: str) -> Audience:
         },
         tag_versions={},
         people=people,
+        stage=None,
         kind="directory",
         approvals=({"by": "test kit", "date": FIRST_DAY.isoformat(), "hash": text_hash(DIRECTORY)[:12]},),
     )  # fmt: skip

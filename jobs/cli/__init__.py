@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "segments": (
         "jobs.cli.segments",
         "group",
-        "Check, preview, compare, explain and verify segments and audiences.",
+        "Check, preview, compare, approve, stop, explain and verify segments and audiences.",
     ),
     "customer": ("jobs.cli.customer", "group", "Show all that is known of one person, masked."),
     "sql": ("jobs.cli.sql", "command", "Query published tables without a JVM."),

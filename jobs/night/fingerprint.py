@@ -41,6 +41,7 @@ _OF_SPARK_SQL = "spark.sql."
 def fingerprint_of(lake: Lake, business_date: date) -> str:
     """Give the hash of everything the night of ``business_date`` would compute from."""
     import ingestion
+    import segments
 
     inputs = ingestion.inputs_of_night(lake, business_date)
     decisions = lake.version("identity.decisions") if lake.exists("identity.decisions") else 0
@@ -50,7 +51,9 @@ def fingerprint_of(lake: Lake, business_date: date) -> str:
         "%s depends on %d files (%s), settings %s, product %s, decisions %d",
         business_date, len(parts), text_hash(*parts)[:12], settings[:12], product[:12], decisions,
     )  # fmt: skip
-    return text_hash(business_date, settings, product, decisions, *parts)
+    # Where nothing was ever decided about segments, a night is of what it was of before there were such decisions.
+    state = segments.read_authority(lake.settings).state
+    return text_hash(business_date, settings, product, decisions, *parts, *([state] if state else []))
 
 
 def fingerprint_of_history(

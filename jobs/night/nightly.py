@@ -14,6 +14,7 @@ from jobs.night.offers import require_offers
 from jobs.night.steps import RECORDED_STEPS, make_inputs, message_of, run_step
 from jobs.night.transmitting import transmit_night
 from jobs.night.writing import LakeWriter, open_for_writing
+from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import NOTHING_TO_DO, CdpError, GateStopped
 from lakehouse.ledger.ledger import StepRecord, publish, restore_published
 from lakehouse.query.published import newest_publication
@@ -47,6 +48,8 @@ def run_night(settings: Settings, business_date: date, *, force: bool = False) -
 
 def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False) -> NightOutcome:
     """Run one night on a lake that is open for writing and whose inputs are complete."""
+    import segments
+
     lake, settings = writer.lake, writer.lake.settings
     attempt = writer.attempt(business_date)
     before = newest_publication(settings)
@@ -55,6 +58,8 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
         log.info("%s was published from the same files and settings: nothing to do", business_date)
         return NightOutcome("unchanged", before.summary | {"status": "unchanged", "seconds": {}})
     earlier = attempt.ledger.done_since_restart()
+    segments.require_decisions(settings, before.summary.get("decisions") if before else None)
+    segments.find_barriers(settings, read_surroundings(settings), business_date)
     require_offers(lake, business_date, is_ingested="ingest" in earlier)
     writer.prepare_spark()
     first_warnings = writer.warnings.take()
@@ -78,6 +83,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
             log.warning("the night was refused; %d tables are back at what is published", len(tables))
             raise
         summary = summary_of(settings, business_date, records, first_warnings)
+        summary |= segments.decisions_read(settings)
         publish(lake, business_date, attempt.fingerprint, summary)
         night.counts = {"tables": len(records)}
     transmissions = transmit_night(lake, business_date)

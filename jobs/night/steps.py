@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -10,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.night.churn import check_churn
 from jobs.workspace.surroundings import read_surroundings
-from lakehouse.errors import GateStopped
+from lakehouse.errors import CdpError, StepFailed
 from lakehouse.gates.gates import check_tables
 from lakehouse.tables.lake import Lake
 
 if TYPE_CHECKING:
     from ingestion import IngestResult
+
+
+log = logging.getLogger("cdp.segments")
+
+# A decision that arrives while segments are evaluated counts: they are evaluated anew, but not for ever.
+MOST_EVALUATIONS = 3
 
 
 @dataclass(frozen=True)
@@ -78,23 +85,37 @@ def publish(lake: Lake, business_date: date) -> dict[str, Any]:
     import delivery
     import segments
 
-    result = segments.evaluate(lake, business_date, read_surroundings(lake.settings))
-    destinations = delivery.read_destinations(lake.settings)
-    standing = delivery.standing_runs(lake, business_date, result.audiences, destinations)
-    recalls = segments.recalled_audiences(lake, business_date, standing)
-    every = (*result.audiences, *recalls)
-    directories = delivery.directory_audiences(
-        lake, business_date, every, standing, destinations, partial(segments.permissions, lake, business_date)
-    )
-    audiences = delivery.stage(lake, (*every, *directories), destinations)
-    try:
-        check_gate(lake, "segments", business_date)
-        check_churn(lake, business_date)
-    except GateStopped:
+    for _ in range(MOST_EVALUATIONS):
+        authority = segments.read_authority(lake.settings)
+        result = segments.evaluate(lake, business_date, read_surroundings(lake.settings), authority)
+        destinations = delivery.read_destinations(lake.settings)
+        standing = delivery.standing_runs(lake, business_date, result.audiences, destinations)
+        recalls = segments.recalled_audiences(lake, business_date, standing, authority)
+        every = (*result.audiences, *recalls)
+        directories = delivery.directory_audiences(
+            lake,
+            business_date,
+            every,
+            standing,
+            destinations,
+            partial(segments.permissions, lake, business_date),
+        )
+        audiences = delivery.stage(lake, (*every, *directories), destinations)
+        try:
+            check_gate(lake, "segments", business_date)
+            check_churn(lake, business_date)
+            with segments.authority_held(lake.settings) as authority_now:
+                if authority_now.state == authority.state:
+                    delivery.release(lake, audiences)
+                    return result.summary()
+        except CdpError:
+            delivery.discard(audiences)
+            raise
         delivery.discard(audiences)
-        raise
-    delivery.release(lake, audiences)
-    return result.summary()
+        log.warning("something was decided about segments meanwhile; they are evaluated again")
+    raise StepFailed(
+        f"something was decided about segments during each of {MOST_EVALUATIONS} evaluations; nothing was released"
+    )
 
 
 STEPS = (

@@ -31,7 +31,7 @@ def record_reveal(
     """
     entry = {
         "revealed_at": now().isoformat(timespec="seconds"),
-        "user": _user(),
+        "user": operating_user(),
         "reason": reason,
         "business_date": publication.business_date.isoformat(),
         "run_id": publication.run_id,
@@ -52,7 +52,7 @@ def record_lookup(
     """Add a look-up of people by a command and give its entry; ``StepFailed`` where it cannot be written."""
     entry = {
         "looked_up_at": now().isoformat(timespec="seconds"),
-        "user": _user(),
+        "user": operating_user(),
         "command": command,
         "business_date": publication.business_date.isoformat(),
         "run_id": publication.run_id,
@@ -78,7 +78,8 @@ def _add(settings: Settings, name: str, what: str, entry: dict[str, Any]) -> Non
         ) from None
 
 
-def _user() -> str:
+def operating_user() -> str:
+    """Give the user the operating system knows, whatever the environment says."""
     number = os.getuid()
     try:
         return pwd.getpwuid(number).pw_name

@@ -16,11 +16,12 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, tags, consent, contact_policy, destinations."""
+    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, roles, tags, consent, contact_policy, destinations."""
     from delivery.destinations import DestinationsFile
     from identity.rules.rules import RulesFile
     from ingestion.feeds.feeds import Feed
     from lakehouse.settings.settings import SettingsFile
+    from segments.approving.roles import RolesFile
     from segments.language.contact import ContactPolicy
     from segments.language.spec import SpecFile
     from vocabulary.policy import Policy
@@ -31,6 +32,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "feed": Feed,
         "identity": RulesFile,
         "segment": SpecFile,
+        "roles": RolesFile,
         "tags": _File,
         "consent": Policy,
         "contact_policy": ContactPolicy,
@@ -45,6 +47,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     _complete_segment(by_kind["segment"])
     # A site's entry may name only what differs from the shipped tag.
     by_kind["tags"]["definitions"]["Entry"]["required"] = ["code"]
+    roles = by_kind["roles"]
+    roles["properties"]["every_segment"] = _approvals(roles, texts()["RolesFile.every_segment"])
     return by_kind
 
 
@@ -150,6 +154,25 @@ _CONDITIONS = {
 }
 
 
+def _approvals(schema: dict[str, Any], description: str) -> dict[str, Any]:
+    """Give the schema of approvals, which may be written as a list of roles; roles may be written as ``role: name``."""
+    name = {"type": "string"}
+    by_key = {
+        "type": "object",
+        "properties": {"role": name},
+        "required": ["role"],
+        "additionalProperties": False,
+    }
+    roles = {"type": "array", "items": {"anyOf": [name, by_key]}}
+    model = schema["definitions"]["Approvals"]
+    for key in ("all_of", "any_of"):
+        model["properties"][key]["items"] = roles["items"]
+    return {
+        "description": description,
+        "anyOf": [roles, {"$ref": "#/definitions/Approvals"}, {"type": "null"}],
+    }
+
+
 def _complete_segment(schema: dict[str, Any]) -> None:
     """Say what a condition is, and offer the shipped tags where one is named."""
     from tags import REGISTRY
@@ -180,6 +203,7 @@ def _complete_segment(schema: dict[str, Any]) -> None:
         {"required": schema.pop("required")},
         {"required": ["spec", "code", "version", "extends"]},
     ]
+    schema["properties"]["approvals"] = _approvals(schema, texts()["SpecFile.approvals"])
     for key in ("base", "where"):
         schema["properties"][key] = {
             "description": texts()[f"SpecFile.{key}"],

@@ -21,6 +21,7 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     from delivery.staging import secret_name
     from delivery.transmission.endpoints import require_endpoints
     from identity.rules.workspace_key import SECRET
+    from segments.approving.decisions import SECRET as DECISIONS_SECRET
 
     contracts = ingestion.landing_contracts(settings) if needs_feeds else []
     check_directories(settings)
@@ -29,6 +30,8 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     destinations = segments.check_specs(settings, read_surroundings(settings))
     for name in (SECRET, *map(secret_name, destinations), *map(verification_secret, destinations)):
         settings.require_secret(name)
+    if segments.needs_decisions_key(settings):
+        settings.require_secret(DECISIONS_SECRET)
     require_endpoints(settings)
     return contracts
 

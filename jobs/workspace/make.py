@@ -71,16 +71,23 @@ def _copy(template: str, folder: Path) -> None:
 
 
 def _write_keys(folder: Path) -> None:
-    """Make the key of sensitive identifiers and two for each destination; only their owner may read them."""
+    """Make the key of sensitive identifiers, that of decisions and two for each destination; only their owner may read them."""
     from delivery.destinations import read_destinations
     from delivery.signature import verification_secret
     from delivery.staging import secret_name
     from identity.rules.workspace_key import SECRET
+    from segments.approving.decisions import SECRET as DECISIONS_SECRET
 
     keys = folder / "secrets"
     keys.mkdir(mode=0o700, exist_ok=True)
     destinations = read_destinations(folder)
-    for name in (SECRET, *map(secret_name, destinations), *map(verification_secret, destinations)):
+    names = (
+        SECRET,
+        DECISIONS_SECRET,
+        *map(secret_name, destinations),
+        *map(verification_secret, destinations),
+    )
+    for name in names:
         handle = os.open(keys / f"{name}.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as out:
             out.write(secrets.token_hex(32) + "\n")

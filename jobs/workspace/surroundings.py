@@ -24,9 +24,10 @@ def read_surroundings(settings: Settings, *, with_offers: bool = False) -> Surro
     facts = read_tag_facts(settings.workspace, shipped=tags.REGISTRY)
     destinations = delivery.read_destinations(settings)
     ceilings = {name: place.ceiling for name, place in destinations.items()}
+    dry = frozenset(name for name, place in destinations.items() if place.deliver == "dry")
     if not with_offers:
-        return Surroundings(facts, ceilings)
-    return Surroundings(facts, ceilings, _published_offers(settings), _published_event_names(settings))
+        return Surroundings(facts, ceilings, dry_destinations=dry)
+    return Surroundings(facts, ceilings, _published_offers(settings), _published_event_names(settings), dry)
 
 
 def _published_event_names(settings: Settings) -> frozenset[str] | None:

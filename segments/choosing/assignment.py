@@ -17,6 +17,8 @@ from vocabulary.buckets import BUCKETS, bucket_duckdb_sql, share
 from vocabulary.contact_rules import earlier_arms_sql
 from vocabulary.policy import Policy
 
+WHITELISTED = "is_whitelisted"
+
 
 @dataclass(frozen=True)
 class ArmSql:
@@ -49,10 +51,20 @@ def experiment_salt(split: Split) -> str:
 
 def rollout_sql(segment: Segment) -> str:
     """Give the condition of being inside the rollout."""
-    buckets = share(segment.spec.rollout.percent)
-    if buckets >= BUCKETS:
+    rollout = segment.spec.rollout
+    buckets = share(rollout.percent)
+    if rollout.stage == "full" or (rollout.stage is None and buckets >= BUCKETS):
         return "true"
-    return f"{bucket_duckdb_sql(rollout_salt(segment), 'c.one_id')} < {buckets}"
+    parts = [f"c.{WHITELISTED}"] if rollout.list_leaf is not None else []
+    if rollout.stage != "whitelist":
+        parts.append(f"{bucket_duckdb_sql(rollout_salt(segment), 'c.one_id')} < {buckets}")
+    return f"({' OR '.join(parts)})"
+
+
+def whitelist_sql(segment: Segment) -> str:
+    """Give whether a person of the leaf table is on the whitelist of the roll-out, as a column to select; nothing without one."""
+    leaf = segment.spec.rollout.list_leaf
+    return "" if leaf is None else f", {leaf.column} AS {WHITELISTED}"
 
 
 def control_sql(group: Segment | str | None, policy: Policy, arms: Relation) -> ArmSql:

@@ -15,7 +15,7 @@ from lakehouse.query.words import spark_literal, spark_literals
 from segments.choosing.leaves.parts import LeafParts, leaf_parts
 from segments.choosing.leaves.ranks import rank_sql
 from segments.choosing.suppression import PersonFactsSql, channel_sql, person_facts_sql, reason_sql
-from segments.language.checks import OFFER_TAG, all_leaves
+from segments.language.checks import OFFER_TAG, all_leaves, read_leaves
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
 from segments.language.leaves.people import RankLeaf, SampleLeaf
 from segments.language.operators import comparison_sql, test_sql
@@ -82,7 +82,7 @@ def compile_leaf_table(
     suppression are left out.
     """
     every = list(segments)
-    leaves: dict[str, Leaf] = {leaf.column: leaf for s in every for leaf in all_leaves(s)}
+    leaves: dict[str, Leaf] = {leaf.column: leaf for s in every for leaf in read_leaves(s)}
     tag_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, TagLeaf)}
     event_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, EventLeaf)}
     list_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, ListLeaf)}

@@ -44,8 +44,12 @@ def decide_contacts(
     business_date: date,
     *,
     is_logged: bool = False,
+    name: str = "",
 ) -> dict[str, DecidedContacts]:
-    """Decide the contacts of all segments of a night that a rule of contact concerns, by their codes."""
+    """Decide the contacts of all segments of a night that a rule of contact concerns, by their codes.
+
+    ``name`` is part of the names of the relations, where a desk decides more than once.
+    """
     offers = [
         _offer(desk, places, rules, business_date, reader.settings.zone)
         for places in sorted(every, key=lambda places: places.segment.code)
@@ -60,8 +64,8 @@ def decide_contacts(
     for offer in offers:
         part = arbitration.by_code[offer.code]
         decisions[offer.code] = DecidedContacts(
-            desk.take(f"contacts_{offer.code}", part.contacts),
-            desk.take(f"contact_losses_{offer.code}", part.losses),
+            desk.take(f"{name}contacts_{offer.code}", part.contacts),
+            desk.take(f"{name}contact_losses_{offer.code}", part.losses),
             {way.channel: (way.window.begin, way.window.end) for way in offer.ways if way.window is not None},
         )
     return decisions

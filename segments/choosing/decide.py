@@ -9,8 +9,8 @@ up to the arm, is decided segment by segment (``place_segment``), contact policy
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,13 @@ from lakehouse.errors import GateStopped
 from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.hashing import frame_hash, text_hash
 from lakehouse.query.words import identifier, literal
-from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql
+from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql, whitelist_sql
 from segments.choosing.compile import Leaves, published_tags, rank_leaves, ranked_tags, value_column
 from segments.choosing.contacts import DecidedContacts
 from segments.choosing.leaves.ranks import hash_duckdb_sql, rank_cuts, rank_sql
 from segments.choosing.suppression import REASONS, channel_sql, reason_sql, ways_sql
 from segments.contacting.problem import REASONS as DROP_REASONS
-from segments.language.checks import GIVEN_COLUMNS, WINDOW_COLUMNS, all_leaves
+from segments.language.checks import GIVEN_COLUMNS, WINDOW_COLUMNS, all_leaves, read_leaves
 from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, logic_sql
 from segments.language.leaves.people import SampleLeaf
 from segments.language.spec import Segment
@@ -157,6 +157,8 @@ def decide_segment(
     tags: Mapping[str, TagFacts],
     list_hashes: Mapping[str, tuple[int, str]],
     contacts: DecidedContacts | None = None,
+    approvals: Sequence[Mapping[str, Any]] = (),
+    dry_destinations: frozenset[str] = frozenset(),
     hashes: dict[tuple[str, ...], dict[str, Any]] | None = None,
 ) -> SegmentDecision:
     """Conclude one segment after contact policy.
@@ -173,9 +175,12 @@ def decide_segment(
     inputs = _inputs(desk, segment, leaves, places.candidates, members, list_hashes, known_hashes)
     if contacts is not None:
         inputs.append(_input("segments.contacts", contacts.decisions(desk)))
+    audience = _audience(
+        desk, segment, outcome, business_date, tags, inputs, approvals, is_timed=contacts is not None
+    )
     return SegmentDecision(
         segment,
-        _audience(desk, segment, outcome, business_date, tags, inputs, is_timed=contacts is not None),
+        replace(audience, dry_destinations=dry_destinations & frozenset(audience.destinations)),
         outcome.candidates,
         _assignments(desk, segment.code, places.candidates, places.parts),
         places.cuts,
@@ -190,12 +195,17 @@ def _audience(
     business_date: date,
     tags: Mapping[str, TagFacts],
     inputs: list[dict[str, Any]],
+    approvals: Sequence[Mapping[str, Any]],
     *,
     is_timed: bool,
 ) -> Audience:
     publish = segment.spec.publish
     names = [*publish.columns, *(WINDOW_COLUMNS if is_timed else ())]
     columns = ["one_id", *(_column_sql(column) for column in names)]
+    rollout = segment.spec.rollout
+    stage = rollout.effective_stage if rollout.stage is not None or approvals else None
+    # A run without stages is named as it was before there were any.
+    clearance = [_as_json([stage, [one["approval_id"] for one in approvals]])] if stage is not None else []
     run_id = text_hash(
         "segment_run",
         segment.code,
@@ -204,6 +214,7 @@ def _audience(
         segment.definition_hash,
         _as_json(dict(segment.values)),
         _as_json(inputs),
+        *clearance,
     )[:24]
     return Audience(
         code=segment.code,
@@ -225,6 +236,8 @@ def _audience(
         ),
         quiet_columns=tuple(publish.ignore_changes_of),
         parameters=dict(segment.values),
+        stage=stage,
+        approvals=tuple(approvals),
     )
 
 
@@ -268,7 +281,7 @@ def _choose(
     people = desk.keep(
         f"chosen_{segment.code}",
         f"SELECT one_id, {reason_sql(segment, offer_risk=offer_risk)} AS reason,\n"
-        f"  {channel_sql(segment)} AS channel, {ways_sql(segment)} AS ways{values}\n"
+        f"  {channel_sql(segment)} AS channel, {ways_sql(segment)} AS ways{values}{whitelist_sql(segment)}\n"
         f"FROM (SELECT *, {answer} AS answer FROM {leaves}) WHERE {candidate}",
     )
     unknown = int(desk.value(f"SELECT count(*) FROM {everybody} WHERE ({answer}) IS NULL"))
@@ -392,7 +405,7 @@ def _inputs(
         columns_read = sorted(set(columns) & columns_used)
         if columns_read:
             inputs.append({"table": table, **_read_hash(desk, leaves.rows, tuple(columns_read), hashes)})
-    for reference in sorted({leaf.reference for leaf in all_leaves(segment) if isinstance(leaf, ListLeaf)}):
+    for reference in sorted({leaf.reference for leaf in read_leaves(segment) if isinstance(leaf, ListLeaf)}):
         entries, sha256 = list_hashes[reference]
         inputs.append({"table": f"lists/{reference}", "rows": entries, "hash": sha256[:24]})
     for code in sorted({leaf.segment for leaf in all_leaves(segment) if isinstance(leaf, SegmentLeaf)}):
@@ -418,7 +431,7 @@ def _input(table: str, rows: pa.Table) -> dict[str, Any]:
 
 def _columns_used(segment: Segment) -> set[str]:
     purpose, channels = segment.spec.purpose, segment.spec.contact.channels
-    columns = {leaf.column for leaf in all_leaves(segment)} | set(COMMON_FACTS) | {opt_out_column(purpose)}
+    columns = {leaf.column for leaf in read_leaves(segment)} | set(COMMON_FACTS) | {opt_out_column(purpose)}
     columns |= {allowed_column(purpose, channel, segment.days_of_use) for channel in channels} | {
         usable_column(c) for c in channels
     }

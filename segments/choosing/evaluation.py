@@ -6,13 +6,21 @@ Nothing is visible outside the lake: what becomes of the audiences is the caller
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.ledger.progress import show_progress
 from lakehouse.query.desk import Desk, Relation, open_alone
+from segments.approving.standing import (
+    Authority,
+    Barrier,
+    Standing,
+    barriers_of,
+    read_authority,
+    standings,
+)
 from segments.choosing.compile import LeafTable, Leaves
 from segments.choosing.contact_policy import decide_contacts
 from segments.choosing.decide import SegmentDecision, SegmentPlaces, decide_segment, place_segment
@@ -49,6 +57,8 @@ class SegmentsResult:
 
     business_date: date
     audiences: tuple[Audience, ...] = ()
+    barriers: tuple[Barrier, ...] = ()
+    """Why the other segments have none."""
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Give ``{code: {candidates, suppressed, published}}``, counted in people."""
@@ -75,9 +85,17 @@ def check_specs(settings: Settings, surroundings: Surroundings) -> tuple[str, ..
 
 
 def evaluate(
-    lake: Lake, business_date: date, surroundings: Surroundings, *, engine: Engine | None = None
+    lake: Lake,
+    business_date: date,
+    surroundings: Surroundings,
+    *,
+    authority: Authority | None = None,
+    engine: Engine | None = None,
 ) -> SegmentsResult:
     """Decide every segment of the workspace for a business date, write ``segments.*`` and give the audiences.
+
+    A segment that lacks approvals, or is on hold, paused or recalled, has no audience and no rows; segments that name it see its
+    members all the same. ``authority`` is what was decided about segments, by default all that is recorded now.
 
     ``engine`` makes the leaf table; by default the size of the lake decides, and both give the same run.
 
@@ -90,14 +108,39 @@ def evaluate(
     refuse_findings(catalogue.findings())
     if not catalogue.segments:
         return SegmentsResult(business_date)
+    authority = authority or read_authority(lake.settings)
+    standing = standings(catalogue.segments, authority, business_date)
     with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
-        decisions, earlier = _decide_all(lake, desk, catalogue, business_date, engine)
+        decisions, earlier = _decide_all(
+            lake, desk, catalogue, business_date, standing, surroundings.dry_destinations, engine
+        )
         _write_tables(lake, desk, decisions, earlier, business_date)
-    return SegmentsResult(business_date, tuple(decision.audience for decision in decisions))
+    barriers = tuple(barriers_of(standing).values())
+    tell_barriers(barriers)
+    return SegmentsResult(business_date, tuple(decision.audience for decision in decisions), barriers)
+
+
+def tell_barriers(barriers: Iterable[Barrier]) -> None:
+    """Log every segment that is not published, and why."""
+    for barrier in barriers:
+        log.warning("segment %s is not published: %s", barrier.segment.code, barrier.sentence)
+
+
+def find_barriers(settings: Settings, surroundings: Surroundings, business_date: date) -> tuple[Barrier, ...]:
+    """Give what keeps segments from being published on a date, by what is decided now."""
+    catalogue = read_catalogue(settings, surroundings, known_hashes={})
+    every = standings(catalogue.segments, read_authority(settings), business_date)
+    return tuple(barriers_of(every).values())
 
 
 def _decide_all(
-    lake: Lake, desk: Desk, catalogue: Catalogue, business_date: date, engine: Engine | None
+    lake: Lake,
+    desk: Desk,
+    catalogue: Catalogue,
+    business_date: date,
+    standing: Mapping[str, Standing],
+    dry_destinations: frozenset[str],
+    engine: Engine | None,
 ) -> tuple[list[SegmentDecision], EarlierNights]:
     segments, policy = catalogue.segments, catalogue.site.policy
     _tell_unknown_age(policy, segments)
@@ -123,7 +166,14 @@ def _decide_all(
             members[segment.code] = places.members
             every.append(places)
             show_progress(len(every), len(segments), segment.code)
-    contacts = decide_contacts(lake, desk, every, catalogue.site.contact, business_date, is_logged=True)
+    every = [places for places in every if standing[places.segment.code].barrier is None]
+    dry = {p.segment.code: dry_destinations_of(p.segment, dry_destinations) for p in every}
+    live = [p for p in every if set(p.segment.spec.publish.destinations) - dry[p.segment.code]]
+    rules = catalogue.site.contact
+    contacts = decide_contacts(lake, desk, live, rules, business_date, is_logged=True)
+    if len(live) < len(every):
+        # What nobody receives takes no contact from another audience; its own numbers are those it would have had.
+        contacts = decide_contacts(lake, desk, every, rules, business_date, name="dry") | contacts
     hashes: dict[tuple[str, ...], dict[str, Any]] = {}
     decisions = []
     for places in sorted(every, key=lambda places: places.segment.code):
@@ -137,11 +187,19 @@ def _decide_all(
             tags=catalogue.site.tags,
             list_hashes=inputs.list_hashes,
             contacts=contacts.get(places.segment.code),
+            approvals=[one.entry() for one in standing[places.segment.code].counting],
+            dry_destinations=dry[places.segment.code],
             hashes=hashes,
         )
         log.info("segment %s: %s", places.segment.code, decision.audience.counts)
         decisions.append(decision)
     return decisions, inputs.earlier
+
+
+def dry_destinations_of(segment: Segment, dry_destinations: frozenset[str]) -> frozenset[str]:
+    """Give the destinations that do not see a segment's audience: all where it says so, else those that never do."""
+    destinations = frozenset(segment.spec.publish.destinations)
+    return destinations if segment.spec.publish.deliver == "dry" else destinations & dry_destinations
 
 
 def _tell_unknown_age(policy: Policy, segments: Sequence[Segment]) -> None:
@@ -184,7 +242,8 @@ def _write_tables(
     lake.replace_partition("segments.changes", changes, as_of=business_date)
     suppressions = suppression_rows(desk, decisions, business_date)
     lake.replace_partition("segments.suppressions", suppressions, as_of=business_date)
-    contacts, losses = contact_rows(desk, decisions, business_date), loss_rows(desk, decisions, business_date)
+    live = [decision for decision in decisions if decision.audience.live_destinations]
+    contacts, losses = contact_rows(desk, live, business_date), loss_rows(desk, live, business_date)
     lake.replace_partition("segments.contacts", contacts, as_of=business_date)
     lake.replace_partition("segments.contact_losses", losses, as_of=business_date)
     lake.extend_dictionary("segments.assignments", assignment_rows(desk, decisions, business_date))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lakehouse.errors import StepFailed
 from segments.choosing.compile import TAG_TABLE, LeafTable, Leaves, compile_leaf_table, published_tags
 from segments.choosing.earlier import EarlierNights, read_earlier_nights
-from segments.language.checks import Site, SpecFinding, all_leaves, refuse_findings
+from segments.language.checks import Site, SpecFinding, all_leaves, read_leaves, refuse_findings
 from segments.language.conditions import ListLeaf
 from segments.language.lists import StaticList, read_list
 from segments.language.offers import COLUMNS as OFFER_COLUMNS
@@ -78,7 +78,7 @@ def read_offers(reader: TableReader) -> Offers:
 
 
 def _read_lists(workspace: Path, segments: Sequence[Segment]) -> dict[str, StaticList]:
-    leaves = {x.reference: x for s in segments for x in all_leaves(s) if isinstance(x, ListLeaf)}
+    leaves = {x.reference: x for s in segments for x in read_leaves(s) if isinstance(x, ListLeaf)}
     return {reference: read_list(workspace, leaf) for reference, leaf in sorted(leaves.items())}
 
 

@@ -1,12 +1,12 @@
 """Whom one may contact still: a run that stands loses everybody who withdrew meanwhile, a directory has nobody else's address.
 
 An ordinary night replaces each audience by a new one, whose delta takes people out. This is for the audiences that no segment of
-the workspace replaces any more.
+the workspace replaces any more, or not that night; and for those that are recalled, which everybody leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -36,16 +36,25 @@ RECALLED = "RECALLED"
 
 
 def recalled_audiences(
-    lake: Lake, business_date: date, runs: Iterable[StandingRun], policy: Policy
+    lake: Lake,
+    business_date: date,
+    runs: Iterable[StandingRun],
+    policy: Policy,
+    recalled_codes: Collection[str] = (),
 ) -> tuple[Audience, ...]:
     """Give each run without the people who withdrew, as the audience that follows it; a run that nobody left is left out.
+
+    A run of ``recalled_codes`` loses everybody.
 
     Who withdrew has refused the purpose, has complained, or no longer agrees to the channel they were chosen for. A run of the
     date itself is given as it is, so that a delivery which a crash kept from being recorded is recorded.
     """
     audiences = []
     for run in runs:
-        people = staying_people(lake, business_date, run, policy)
+        if run.audience.code in recalled_codes:
+            people = run.audience.people.slice(0, 0)
+        else:
+            people = staying_people(lake, business_date, run, policy)
         if people.num_rows < run.audience.counts["published"]:
             audiences.append(_without(run, people, business_date))
         elif run.as_of == business_date:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.reading import contract
@@ -122,8 +122,10 @@ def loss_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: d
     return _together("segments.contact_losses", parts)
 
 
-def assignment_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: date) -> pa.Table:
+def assignment_rows(desk: Desk, decisions: Sequence[SegmentDecision], business_date: date) -> pa.Table:
     """Give the arms met this night; two segments that share a salt met the same arm, which is given once."""
+    if not decisions:
+        return _rows("segments.assignments", [])
     every = " UNION ALL ".join(f"SELECT * FROM {decision.assignments}" for decision in decisions)
     return desk.arrow(
         f"SELECT salt, one_id, min(bucket) AS bucket, min(arm) AS arm, {literal(business_date)} AS assigned_on, "
@@ -142,6 +144,11 @@ def definition_rows(decisions: Iterable[SegmentDecision]) -> pa.Table:
                 "definition_hash": decision.segment.definition_hash,
                 "yaml": decision.segment.text,
                 "status": "active",
+                "approved_by": ", ".join(one["by"] for one in decision.audience.approvals) or None,
+                "approved_at": max(
+                    (datetime.fromisoformat(one["approved_at"]) for one in decision.audience.approvals),
+                    default=None,
+                ),
             }
             for decision in decisions
         ],
@@ -177,7 +184,8 @@ def run_rows(lake: Lake, decisions: Iterable[SegmentDecision], business_date: da
 
 
 def _params(audience: Audience, cuts: dict[str, dict[str, Any]]) -> str:
-    parts = {"parameters": dict(audience.parameters), "cuts": cuts}
+    parts: dict[str, Any] = {"parameters": dict(audience.parameters), "cuts": cuts, "stage": audience.stage}
+    parts["approvals"] = [one["approval_id"] for one in audience.approvals]
     return json.dumps({name: part for name, part in parts.items() if part}, sort_keys=True)
 
 

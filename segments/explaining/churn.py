@@ -27,6 +27,10 @@ FROM segments.changes WHERE cause <> 'contact' GROUP BY ALL
 """
 
 
+# What chooses other people by intent when it changes.
+_RULE = "definition_hash || tag_versions::VARCHAR || coalesce(json_extract_string(params, '$.stage'), '')"
+
+
 @dataclass(frozen=True)
 class AudienceChurn:
     """One audience of a night: people who entered and left, as counts and as shares.
@@ -48,14 +52,14 @@ class AudienceChurn:
 def audience_churn(desk: Desk, business_date: date) -> list[AudienceChurn]:
     """Give the churn of each audience of ``business_date`` that ran before with the same definition, sorted by code.
 
-    A changed definition, or a tag of another version, chooses other people by intent: its history begins anew.
+    A changed definition or stage, or a tag of another version, chooses other people by intent: its history begins anew.
     """
     rows = desk.rows(
         f"""
         WITH nights AS (
-            SELECT code, as_of, definition_hash, tag_versions, coalesce(people, 0) AS people,
+            SELECT code, as_of, definition_hash, tag_versions, coalesce(people, 0) AS people, {_RULE} AS rule,
                 coalesce(entering, 0) AS entering, coalesce(leaving, 0) AS leaving,
-                lag(definition_hash || tag_versions::VARCHAR) OVER of_code AS rule_before,
+                lag({_RULE}) OVER of_code AS rule_before,
                 row_number() OVER (PARTITION BY code ORDER BY as_of DESC) AS age
             FROM segments.runs LEFT JOIN ({_SIZES}) USING (code, as_of) LEFT JOIN ({_CHANGES}) USING (code, as_of)
             WHERE as_of <= {literal(business_date)}
@@ -63,16 +67,16 @@ def audience_churn(desk: Desk, business_date: date) -> list[AudienceChurn]:
         ), shares AS (
             SELECT *, entering / greatest(people, 1) AS entering_ratio,
                 leaving / greatest(people - entering + leaving, 1) AS leaving_ratio
-            FROM nights WHERE rule_before = definition_hash || tag_versions::VARCHAR
+            FROM nights WHERE rule_before = rule
         ), rules AS (
-            SELECT code, definition_hash AS rule, tag_versions AS tags FROM nights
+            SELECT code, rule AS rule_now FROM nights
             WHERE as_of = {literal(business_date)}
         )
         SELECT now.code, now.entering, now.leaving, now.entering_ratio, now.leaving_ratio,
             coalesce(max(was.entering_ratio), 0), coalesce(max(was.leaving_ratio), 0), count(was.as_of)
         FROM shares now JOIN rules USING (code)
         LEFT JOIN shares was ON was.code = now.code AND was.as_of < now.as_of AND was.age <= {NIGHTS} + 1
-            AND was.definition_hash = rule AND was.tag_versions = tags
+            AND was.rule = rule_now
         WHERE now.as_of = {literal(business_date)} GROUP BY ALL ORDER BY now.code
         """
     )

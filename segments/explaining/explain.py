@@ -19,6 +19,7 @@ from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
 from lakehouse.texts import reason_text, text
+from segments.approving.standing import read_authority, standings
 from segments.choosing.leaves.ranks import TIE_LENGTH
 from segments.choosing.person_leaves import one_person_sql
 from segments.language.catalogue import Catalogue, read_catalogue
@@ -150,7 +151,7 @@ def explain(
         loss=loss,
         deliveries=_deliveries(published, code, day, person) if loss is None else [],
         redirected_from=one_id if person != one_id else None,
-        notes=_notes(published, segment, day),
+        notes=[*_notes(published, segment, day), *_barrier_notes(settings, catalogue, segment, day)],
     )
 
 
@@ -397,6 +398,12 @@ def _deliveries(published: Published, code: str, day: date, one_id: int) -> list
         [one_id, code, day],
     )
     return [dict(zip(("destination", "run_id", "seq", "recipient_key"), row, strict=True)) for row in rows]
+
+
+def _barrier_notes(settings: Settings, catalogue: Catalogue, segment: Segment, day: date) -> list[str]:
+    """Say what keeps the segment from being published, by what is decided now."""
+    standing = standings(catalogue.segments, read_authority(settings), day).get(segment.code)
+    return [standing.barrier.sentence] if standing is not None and standing.barrier is not None else []
 
 
 def _notes(published: Published, segment: Segment, day: date) -> list[str]:

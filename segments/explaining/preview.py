@@ -6,7 +6,7 @@ written to the lake.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -16,6 +16,7 @@ from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
 from lakehouse.texts import reason_text, text
+from segments.approving.standing import Standing, read_authority, standings
 from segments.choosing.compile import value_column
 from segments.choosing.decide import (
     SegmentOutcome,
@@ -24,6 +25,7 @@ from segments.choosing.decide import (
     candidate_sql,
     gate_refusal,
 )
+from segments.choosing.evaluation import dry_destinations_of
 from segments.explaining.explain import leaf_text
 from segments.explaining.live import LiveRun, live_audiences, live_runs
 from segments.explaining.snapshot import (
@@ -133,14 +135,20 @@ def preview(
         scope = named_by([segment], catalogue)
         notes = [str(finding) for finding in refuse_faults(catalogue, scope)]
         runs = live_runs(published)
-        waiting = _tonight(catalogue, segment, runs)
-        rivals = rivals_of([segment, *waiting], catalogue)
+        standing = standings(
+            catalogue.segments, read_authority(settings), published.publication.business_date
+        )
+        barrier = standing[segment.code].barrier
+        notes += [barrier.sentence] if barrier is not None else []
+        silent = _silent(standing, segment, surroundings)
+        waiting = [other for other in _tonight(catalogue, segment, runs) if other.code not in silent]
+        rivals = [r for r in rivals_of([segment, *waiting], catalogue) if r.code not in silent]
         others, faulty = without_faults([*waiting, *rivals], catalogue)
         notes += [text("preview.faulty", code=code) for code in faulty]
         scope = named_by([segment, *others], catalogue)
         snapshot = read_snapshot(published, catalogue.site, scope)
         places = snapshot.place_all(scope)
-        outcomes = snapshot.outcomes(places)
+        outcomes = snapshot.outcomes({code: one for code, one in places.items() if code not in silent})
         outcome = outcomes[segment.code]
         refusal = gate_refusal(segment, outcome.counts)
         funnel, leaves = _funnel(
@@ -173,6 +181,20 @@ def preview(
             refusal=None if refusal is None else str(refusal),
             notes=notes,
         )
+
+
+def _silent(standing: Mapping[str, Standing], segment: Segment, surroundings: Surroundings) -> set[str]:
+    """Give the other segments that take no contact from this one: those not published, and those for show unless it is one itself."""
+
+    def is_dry(other: Segment) -> bool:
+        destinations = set(other.spec.publish.destinations)
+        return not destinations - dry_destinations_of(other, surroundings.dry_destinations)
+
+    return {
+        code
+        for code, one in standing.items()
+        if code != segment.code and (one.barrier is not None or (is_dry(one.segment) and not is_dry(segment)))
+    }
 
 
 def _tonight(catalogue: Catalogue, segment: Segment, runs: dict[str, LiveRun]) -> list[Segment]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,8 @@ class Surroundings:
     """The open offers; None where they are not looked at, as before the first night."""
     event_names: frozenset[str] | None = None
     """The names of all events so far; None where they are not looked at."""
+    dry_destinations: frozenset[str] = frozenset()
+    """The destinations for which everything is done but the release."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,9 @@ def _check_one(segment: Segment, by_code: Mapping[str, Segment | None], site: Si
                 yield _finding(
                     segment, "E03", "a static segment is made of lists only; use kind: dynamic", leaf.line
                 )
+    if (whitelist := segment.spec.rollout.list_leaf) is not None:
+        line = segment.line("rollout", "whitelist")
+        yield from _check_list(segment, replace(whitelist, line=line), site)
     yield from _check_columns(segment, site)
     yield from _check_version(segment, site)
     if segment.spec.offer:
@@ -487,6 +492,12 @@ def _named_segments(segment: Segment) -> set[str]:
 def all_leaves(segment: Segment) -> list[Leaf]:
     """Give every leaf of a segment's rule, in the order of the file's sections."""
     return [leaf for part in (*_chosen_parts(segment), *segment.exclude) for leaf, _ in leaves(part)]
+
+
+def read_leaves(segment: Segment) -> list[Leaf]:
+    """Give every leaf that must be answered: those of the rule and the whitelist of the roll-out."""
+    leaf = segment.spec.rollout.list_leaf
+    return [*all_leaves(segment), *([leaf] if leaf is not None else [])]
 
 
 def _chosen_parts(segment: Segment) -> list[Node]:

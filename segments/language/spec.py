@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_model, parse_yaml
 from lakehouse.settings.yaml_limits import yaml_text
-from segments.language.conditions import All, Any_, Node, Not, definition_hash, normal
+from segments.language.conditions import All, Any_, ListLeaf, Node, Not, definition_hash, normal
 from segments.language.contact import Contact
 from segments.language.parameters import FILE as PARAMETER_FILE
 from segments.language.parameters import Parameter, Scalar, named_segments, parameter_values, with_values
@@ -28,11 +28,12 @@ from vocabulary.registry import Owner
 
 DEFAULT_ARM = "DEFAULT"
 LATER_KEYS: dict[str, tuple[str, ...]] = {
-    "": ("goal", "content", "waves", "reentry", "approvals"),
+    "": ("goal", "content", "waves", "reentry"),
     "guards": ("change_vs_previous", "tag_psi"),
-    "rollout": ("stage", "whitelist"),
     "schedule": ("cron", "every"),
 }
+STAGES = ("whitelist", "small", "full")
+Stage = Literal["whitelist", "small", "full"]
 _CODE = r"^[a-z][a-z0-9_]*$"
 _SALT = r"^[A-Za-z0-9][A-Za-z0-9_:-]*$"
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -70,9 +71,72 @@ class Guards(_Strict):
 
 
 class Rollout(_Strict):
-    """Share of the eligible people who may be contacted at this stage; growing it only adds people."""
+    """Who of the eligible people may be contacted: a whitelist, then a share as well, then all; moving up only adds people."""
 
+    stage: Stage | None = None
+    whitelist: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+@\d+$")] | None = None
     percent: Percent = 100
+
+    @model_validator(mode="after")
+    def _sound(self) -> Rollout:
+        if self.stage is None and self.whitelist is not None:
+            raise ValueError("a whitelist needs a stage: whitelist, small or full")
+        if self.stage == "whitelist" and self.whitelist is None:
+            raise ValueError("the stage whitelist needs a whitelist, as list@version")
+        if self.stage == "small" and "percent" not in self.model_fields_set:
+            raise ValueError("the stage small needs a percent")
+        return self
+
+    @property
+    def effective_stage(self) -> Stage:
+        """The stage that approvals must cover; a file that names none has only the last one."""
+        return self.stage or "full"
+
+    @property
+    def list_leaf(self) -> ListLeaf | None:
+        """The whitelist as a leaf, where the stage asks for it."""
+        if self.whitelist is None or self.stage == "full":
+            return None
+        name, _, version = self.whitelist.partition("@")
+        return ListLeaf(name, version)
+
+    def definition(self) -> dict[str, Any]:
+        """Give what belongs to the definition: which steps there are, not which of them is reached."""
+        whitelist = {"whitelist": self.whitelist} if self.whitelist is not None else {}
+        return {"percent": float(self.percent), **whitelist}
+
+
+class Approvals(_Strict):
+    """Whose approvals a segment needs before a stage: all of some roles, one of others, a signed file of another system."""
+
+    all_of: list[Annotated[str, Field(pattern=_CODE)]] = []
+    any_of: list[Annotated[str, Field(pattern=_CODE)]] = []
+    external: Annotated[str, Field(pattern=_CODE)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_is_all_of(cls, value: Any) -> Any:
+        return {"all_of": value} if isinstance(value, list) else value
+
+    @field_validator("all_of", "any_of", mode="before")
+    @classmethod
+    def _roles(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [one["role"] if isinstance(one, dict) and set(one) == {"role"} else one for one in value]
+
+    @model_validator(mode="after")
+    def _asks_somebody(self) -> Approvals:
+        if not (self.all_of or self.any_of or self.external):
+            raise ValueError(
+                "approvals name at least one role, or external; leave the key out where nobody is asked"
+            )
+        return self
+
+    @property
+    def roles(self) -> list[str]:
+        """Every role that is named, once."""
+        return list(dict.fromkeys([*self.all_of, *self.any_of]))
 
 
 class Holdout(_Strict):
@@ -110,6 +174,7 @@ class Publish(_Strict):
     columns: list[str] = []
     ignore_changes_of: list[str] = []
     valid_hours: int = Field(default=30, ge=1, le=24 * 31)
+    deliver: Literal["live", "dry"] = "live"
 
     @field_validator("mode")
     @classmethod
@@ -139,6 +204,7 @@ class SpecFile(_Strict):
     exclude: Any = None
     guards: Guards = Guards()
     rollout: Rollout = Rollout()
+    approvals: Approvals | None = None
     holdout: Holdout = Holdout()
     split: Split | None = None
     contact: Contact
@@ -226,13 +292,17 @@ class Segment:
                 "kind",
                 "purpose",
                 "guards",
-                "rollout",
                 "holdout",
                 "split",
                 "offer",
                 "publish",
             },
         )
+        # Where it is delivered is decided; whether this is for show is not, nor which stage of the roll-out is reached.
+        del choices["publish"]["deliver"]
+        choices["rollout"] = self.spec.rollout.definition()
+        if self.spec.approvals is not None:
+            choices["approvals"] = self.spec.approvals.model_dump(mode="json")
         # What a segment does not ask of its contacts is left out, so that a new rule changes no definition that has it not.
         choices["contact"] = self.spec.contact.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         rule = self.definition_rule or Rule(self.base, self.where, self.include, self.exclude).normal()

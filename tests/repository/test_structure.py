@@ -33,6 +33,10 @@ def tracked(*patterns: str) -> list[Path]:
     return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).exists()]
 
 
+# The file that consumers copy needs nothing of the product, and how something is signed stands there alone.
+SIGNATURES = ("segments/approving", "delivery.contract.verify_audience")
+
+
 def wrong_arrows(root: Path) -> list[str]:
     """Name every import of one room by another that the design does not allow."""
     found = []
@@ -46,6 +50,8 @@ def wrong_arrows(root: Path) -> list[str]:
                     names = [node.module]
                 for name in names:
                     other = name.split(".")[0]
+                    if (file.parent.relative_to(root).as_posix(), name) == SIGNATURES:
+                        continue
                     if other in ARROWS and other != room and other not in allowed:
                         found.append(f"{file.relative_to(root)}:{node.lineno} imports {other}")
     return found

@@ -172,6 +172,43 @@ def test_nobody_has_a_directory_who_did_not_ask(bank):
     assert not root(lake).exists() and lake.read_arrow("segments.directories").num_rows == 0
 
 
+@pytest.mark.parametrize("is_destination_dry", [False, True])
+def test_a_directory_tells_of_nobody_whose_audience_is_dry(bank, is_destination_dry):
+    lake = bank(KEYS)
+    file = lake.settings.workspace / "segments" / "rich.yml"
+    write(lake, "segments/rich.yml", file.read_text().replace("format:", "deliver: dry, format:"))
+    if is_destination_dry:
+        document = json.loads(destinations_yml(KEYS))
+        document["destinations"]["engine"]["deliver"] = "dry"
+        write(lake, "destinations.yml", json.dumps(document))
+    publish(lake, D)
+    assert not root(lake).exists()
+    assert lake.read_arrow("segments.directories").num_rows == 0
+    assert lake.read_arrow("segments.recipients").num_rows == 0
+    dry = lake.settings.generated / "dry" / "engine"
+    assert (dry / "rich").exists() and (dry / DIRECTORY).exists() is is_destination_dry
+
+
+def test_a_destination_that_becomes_dry_keeps_a_directory_of_what_stands(bank):
+    lake = bank(KEYS)
+    publish(lake, D)
+    file = lake.settings.workspace / "segments" / "rich.yml"
+    write(
+        lake,
+        "segments/rich.yml",
+        file.read_text()
+        .replace("format:", "deliver: dry, format:")
+        .replace("150", "500")
+        .replace("1.0.0", "1.1.0"),
+    )
+    document = json.loads(destinations_yml(KEYS))
+    document["destinations"]["engine"]["deliver"] = "dry"
+    write(lake, "destinations.yml", json.dumps(document))
+    write_tags(lake, read_tags(), D + dt.timedelta(days=1))
+    publish(lake, D + dt.timedelta(days=1))
+    assert set(held(lake)) == {1, 10}
+
+
 def test_contacts_are_those_that_consent_covers_and_no_other_identifier_ever(bank):
     """Person 10 refused SMS; a policy that calls a document an address changes nothing."""
     policy = "channels:\n  SMS: {addresses: [phone, national_id]}\n"

@@ -295,7 +295,7 @@ REFUSED = [
     ("where: {expr: 'balance > :other'}", 9, "the only parameter of an expression is :business_date"),
     ("where: {tag: tier, eq: T1}\nwaves: []", 10, "'waves' is not supported yet"),
     ("where: {tag: tier, eq: T1}\nguards: {tag_psi: {max: 1}}", 10, "'guards.tag_psi' is not supported yet"),
-    ("where: {tag: tier, eq: T1}\nrollout:\n  stage: small", 11, "'rollout.stage' is not supported yet"),
+    ("where: {tag: tier, eq: T1}\nrollout:\n  stage: small", 10, "the stage small needs a percent"),
     (
         "where: {tag: tier, eq: T1}\nguard: {size: {min: 1}}",
         10,

@@ -23,6 +23,9 @@ class Refusal extends Error {
   }
 }
 
+const STAGES = ["whitelist", "small", "full"];
+const APPROVAL_KEYS = ["stage", "definition_hash", "basis", "approval_id", "approved_at", "until"];
+
 const refuseIf = (isWrong, kind, sentence) => {
   if (isWrong) throw new Refusal(kind, sentence);
 };
@@ -251,6 +254,19 @@ function checkContents(manifest, rows) {
   }
 }
 
+// An approval is for this definition, for this stage or a higher one, and not over, but where people were only taken out.
+function checkApprovals(manifest) {
+  if ((manifest.kind ?? "audience") !== "audience") return;
+  const stage = STAGES.indexOf(manifest.stage ?? "full");
+  const isShrunk = "RECALLED" in manifest.counts.dropped_by_contact;
+  const isFit = (one) =>
+    APPROVAL_KEYS.every((name) => name in one) &&
+    one.definition_hash === manifest.definition_hash &&
+    STAGES.indexOf(one.stage) >= stage &&
+    (one.until === null || one.until >= manifest.as_of || isShrunk);
+  refuseIf(!manifest.approvals.every(isFit), "approvals", "an approval is for another definition or a lower stage, or was over");
+}
+
 function checkDelta(rows, counts) {
   const current = new Set(rows.snapshot.map((row) => row.recipient_key));
   refuseIf(!rows.delta.every((row) => OPS.includes(row.op)), "delta", "an op is none of ENTER, EXIT, UPDATE");
@@ -267,6 +283,7 @@ async function verifyRun(run, segment, key, at) {
   refuseIf(!isInPlace, "place", "the manifest is of another segment, run or business date than its folder");
   const rows = await readFiles(run, manifest);
   checkContents(manifest, rows);
+  checkApprovals(manifest);
   refuseIf((manifest.seq === 1) !== (manifest.previous_run_id === null), "sequence", "only the first run has no previous one");
   refuseIf(at.getTime() >= Date.parse(manifest.valid_until), "expired", `the audience expired at ${manifest.valid_until}`);
   return { manifest, rows };

@@ -11,6 +11,7 @@ import click
 
 from jobs.cli.options import complete_segments, format_option, newest_date_option, workspace_option
 from jobs.cli.segments.comparing import diff, overlap, profile
+from jobs.cli.segments.deciding import COMMANDS as DECISIONS
 from jobs.cli.segments.kit import test_kit
 from jobs.cli.segments.preview import preview
 
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 @click.group("segments")
 def group() -> None:
-    """List segments, check, preview and compare them, explain a person's case, verify published audiences."""
+    """List segments, check, preview, compare, approve and stop them, explain a person's case, verify published audiences."""
 
 
-for command in (preview, diff, overlap, profile, test_kit):
+for command in (preview, diff, overlap, profile, test_kit, *DECISIONS):
     group.add_command(command)
 
 
@@ -65,7 +66,9 @@ def check(form: str, workspace: Path | None) -> int:
     from jobs.cli.printing import print_rows
     from jobs.workspace.check import check_directories
     from jobs.workspace.surroundings import read_surroundings
+    from lakehouse.clock import now
     from lakehouse.settings.settings import load_settings
+    from segments.approving.standing import approval_findings, read_authority
     from segments.explaining.publication_warnings import publication_warnings
     from segments.language.catalogue import read_catalogue
 
@@ -73,6 +76,8 @@ def check(form: str, workspace: Path | None) -> int:
     catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
     check_directories(settings)
     findings = [*catalogue.findings(), *publication_warnings(settings, catalogue)]
+    today = now().astimezone(settings.zone).date()
+    findings += approval_findings(catalogue.segments, read_authority(settings), today)
     faulty_files = {finding.file for finding in findings if not finding.is_warning}
     if form != "table":
         print_rows(
@@ -182,6 +187,9 @@ def verify(
                 f"{word}  {verification.published:>8} people, valid until {verification.valid_until}, {signature}  "
                 f"{verification.folder}"
             )
+            if verification.stage is not None:
+                approved_by = ", ".join(verification.approved_by) or "nobody, none is asked for"
+                click.echo(f"      stage {verification.stage}, approved by {approved_by}")
     unchecked = {v.destination for v in verifications if v.destination and not v.is_signature_checked}
     for name in sorted(unchecked):
         if keys(name) is None:

@@ -1,0 +1,180 @@
+"""Decisions about segments: ``audit/segments.jsonl``, one JSON object each time, only ever added to.
+
+Each line names the one before it and is signed by the workspace's ``decisions_key``: a line that was changed, taken out, or written in
+another workspace is seen. It is a file and no table of the lake, so that a night which is taken back takes no decision with it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from delivery.contract.verify_audience import signature_of
+from lakehouse.errors import StepFailed
+from lakehouse.settings.settings import Settings
+
+FOLDER: Final = "audit"
+FILE: Final = "segments.jsonl"
+SECRET: Final = "decisions_key"
+ID_DIGITS = 16
+Action = Literal["approve", "revoke", "hold", "release", "pause", "resume", "recall"]
+
+
+class Decision(BaseModel):
+    """One decision as it is recorded; ``decision_id`` follows from its signature."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seq: int
+    decided_at: datetime
+    user: str
+    role: str
+    action: Action
+    code: str
+    version: str | None = None
+    definition_hash: str | None = None
+    basis: str | None = None
+    stage: str | None = None
+    until: date | None = None
+    revokes: str | None = None
+    note: str | None = None
+    previous: str | None = None
+    signature: str = ""
+
+    @property
+    def decision_id(self) -> str:
+        """What other decisions and manifests call it."""
+        return self.signature[:ID_DIGITS]
+
+
+@dataclass(frozen=True)
+class DecisionLog:
+    """All decisions of a workspace, oldest first, as they were written."""
+
+    decisions: tuple[Decision, ...] = field(default=())
+
+    @property
+    def head(self) -> str | None:
+        """The signature of the newest one, which all others follow from."""
+        return self.decisions[-1].signature if self.decisions else None
+
+
+def log_file(settings: Settings) -> Path:
+    """Give the file of a workspace's decisions."""
+    return settings.workspace / FOLDER / FILE
+
+
+def read_log(settings: Settings) -> DecisionLog:
+    """Read every decision; one that is not as it was written raises ``StepFailed``."""
+    file = log_file(settings)
+    if not os.path.lexists(file):
+        return DecisionLog()
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(handle, "rb") as stream:
+            body = stream.read()
+    except OSError as wrong:
+        raise StepFailed(f"the decisions cannot be read: {wrong.strerror}", file=file) from None
+    return _log_of(body, file, settings)
+
+
+@contextmanager
+def log_held(settings: Settings) -> Iterator[DecisionLog]:
+    """Hold off new decisions while the block runs; gives those that there are. Before the first decision nothing is held."""
+    file = log_file(settings)
+    if not file.is_file():
+        yield DecisionLog()
+        return
+    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield read_log(settings)
+    finally:
+        os.close(handle)
+
+
+def add_decision(settings: Settings, entry: Mapping[str, Any]) -> Decision:
+    """Add a decision, one at a time, and give it; ``StepFailed`` where it cannot be written, and then nothing counts."""
+    key = settings.secret(SECRET)
+    file = log_file(settings)
+    try:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    except OSError as wrong:
+        raise StepFailed(f"the decision cannot be recorded: {wrong.strerror}", file=file) from None
+    with os.fdopen(handle, "r+b", buffering=0) as stream:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        body = stream.read()
+        log = _log_of(body, file, settings)
+        decision = Decision(seq=len(log.decisions) + 1, previous=log.head, **entry)
+        decision = decision.model_copy(update={"signature": signature_of(_signed_bytes(decision), key)})
+        line = (decision.model_dump_json(exclude_none=True) + "\n").encode()
+        try:
+            if stream.write(line) != len(line):
+                raise OSError(0, "the disk took only a part of it")
+            os.fsync(handle)
+        except OSError as wrong:
+            os.ftruncate(handle, len(body))
+            raise StepFailed(f"the decision cannot be recorded: {wrong.strerror}", file=file) from None
+    return decision
+
+
+def require_continuation(log: DecisionLog, mark: Mapping[str, Any] | None, file: Path) -> None:
+    """Refuse a record that lost decisions which a published night had read; ``mark`` is what that night says of it."""
+    if not mark:
+        return
+    count: int = mark["count"]
+    if len(log.decisions) < count or log.decisions[count - 1].signature != mark["head"]:
+        raise StepFailed(
+            f"the published night read {count} decisions about segments and they are not there any more; "
+            "restore the file from a backup",
+            file=file,
+        )
+
+
+def _signed_bytes(decision: Decision) -> bytes:
+    parts = decision.model_dump(mode="json", exclude={"signature"}, exclude_none=True)
+    return json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _log_of(body: bytes, file: Path, settings: Settings) -> DecisionLog:
+    lines = body.splitlines()
+    if not lines:
+        return DecisionLog()
+    key = settings.secret(SECRET)
+    decisions: list[Decision] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            decision = Decision.model_validate_json(line)
+        except ValidationError:
+            raise _damage(file, number, "is no decision") from None
+        before = decisions[-1].signature if decisions else None
+        if (decision.seq, decision.previous) != (number, before):
+            raise _damage(file, number, "does not follow the line before it")
+        if decision.signature != signature_of(_signed_bytes(decision), key):
+            raise _damage(file, number, f"is not signed by this workspace's {SECRET}")
+        decisions.append(decision)
+    return DecisionLog(tuple(decisions))
+
+
+def _damage(file: Path, line: int, what: str) -> StepFailed:
+    return StepFailed(
+        f"the line {what}: decisions were changed, or copied from another workspace; restore the file from a backup, or "
+        "move it away and decide anew",
+        file=file,
+        line=line,
+    )
+
+
+def of_segment(decisions: Sequence[Decision], code: str) -> list[Decision]:
+    """Give the decisions about one segment, oldest first."""
+    return [decision for decision in decisions if decision.code == code]
