@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import textwrap
@@ -11,6 +12,7 @@ import pytest
 
 SPARK_GROUPS = ("nights on Spark", "rooms on Spark")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+gc.set_threshold(50_000, 20, 100)  # as the command line does
 os.environ.setdefault("CDP_SECRET_IDENTITY_KEY", "a key for tests only, 32 letters")
 # The main module of a test process beside others has no file; PySpark takes that for doctests and ends the process.
 if not hasattr(sys.modules["__main__"], "__file__"):

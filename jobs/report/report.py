@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
+import math
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
-from markupsafe import Markup
 
 from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.texts import DEFAULT, reason_text, text
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-FONT_SIZE = 9
-LETTER_WIDTH = 0.075
-"""Inches of a letter of that size, on the average of code names."""
-INK, ACCENT, QUIET, WARN = "#22303c", "#2f6f8f", "#b8c7d1", "#c2553a"
+COLOURS = {"ink": "#22303c", "accent": "#2f6f8f", "quiet": "#b8c7d1", "warn": "#c2553a"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,7 @@ def render_report(
         "language": language,
         "t": partial(text, language=language),
         "meaning": partial(reason_text, language=language),
-        "colours": {"ink": INK, "accent": ACCENT, "quiet": QUIET, "warn": WARN},
+        "colours": COLOURS,
         "business_date": business_date,
         "workspace": workspace,
         "summary": summary,
@@ -96,10 +87,10 @@ def render_report(
         "left_out": facts.left_out,
         "tag_names": facts.tag_names,
         "pictures": {
-            "feeds": _feeds_picture(feeds),
-            "clusters": _clusters_picture(facts.cluster_sizes),
-            "coverage": _coverage_picture(summary["tags"]),
-            "segments": _segments_picture(summary["segments"]),
+            "feeds": _feed_bars(feeds),
+            "clusters": _cluster_bars(facts.cluster_sizes),
+            "coverage": _coverage_bars(summary["tags"], facts.tag_names, language),
+            "segments": _segment_bars(summary["segments"]),
         },
     }
     environment = Environment(
@@ -174,92 +165,66 @@ def _cluster_sizes(published: Published) -> list[dict[str, Any]]:
     )
 
 
-def _picture(width: float, height: float, labels: Iterable[str] = ()) -> tuple[Figure, Axes]:
-    """Give an empty picture of so many inches with room for the labels of bars at its left.
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a picture: its colour, its length as a share of the longest that fits, the figure beside it."""
 
-    The room is reckoned from the lengths of the labels: to fit it to what is drawn, a picture would be drawn twice.
-    """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    matplotlib.rcParams["svg.hashsalt"] = "report"
-    matplotlib.rcParams["font.size"] = FONT_SIZE
-    matplotlib.rcParams["text.parse_math"] = False
-    figure = Figure(figsize=(width, height))
-    room = 0.35 + max((len(label) for label in labels), default=3) * LETTER_WIDTH
-    axes = figure.subplots(
-        gridspec_kw={
-            "left": min(room / width, 0.7), "right": 1 - 0.2 / width, "top": 1 - 0.15 / height,
-            "bottom": 0.3 / height,
-        }
-    )  # fmt: skip
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(colors=INK)
-    return figure, axes
+    colour: str
+    share: float
+    figure: str
 
 
-def _svg(figure: Figure) -> Markup:
-    """Give a picture as SVG; matplotlib draws text as shapes and escapes what it keeps as text.
-
-    Words of a language stand below a picture and not in it: the fonts of matplotlib have no Chinese.
-    """
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    picture = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(picture, metadata={"Date": None})
-    return Markup(picture.getvalue()[picture.getvalue().index("<svg") :])
+Bars = list[tuple[str, list[Bar]]]
+"""A picture of bars: what each row is called, and its bars."""
 
 
-def _feeds_picture(feeds: dict[str, dict[str, int]]) -> Markup:
+def _count_bars(rows: dict[str, dict[str, int]], colours: dict[str, str], *, is_log: bool = False) -> Bars:
+    """Give a row of bars for each name, one for each of its counts that has a colour."""
+
+    def length(count: int) -> float:
+        return math.log1p(count) if is_log else count
+
+    longest = max((length(counts[key]) for counts in rows.values() for key in colours), default=0) or 1
+    return [
+        (
+            name,
+            [
+                Bar(colour, length(counts[key]) / longest, f"{counts[key]:,}")
+                for key, colour in colours.items()
+            ],
+        )
+        for name, counts in rows.items()
+    ]
+
+
+def _feed_bars(feeds: dict[str, dict[str, int]]) -> Bars:
     """Rows accepted, duplicate and refused per feed; the scale is logarithmic, since a feed has 5 or 500,000 rows."""
-    names = sorted(feeds, key=lambda name: feeds[name]["delivered"])
-    figure, axes = _picture(7.5, 0.26 * len(names) + 0.9, names)
-    height = 0.26
-    for offset, (key, colour) in enumerate((("accepted", ACCENT), ("duplicates", QUIET), ("refused", WARN))):
-        places = [at + (1 - offset) * height for at in range(len(names))]
-        axes.barh(places, [feeds[name][key] for name in names], height=height, color=colour)
-    axes.set_xscale("symlog", linthresh=1)
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set_yticks(range(len(names)), names)
-    return _svg(figure)
+    rows = dict(sorted(feeds.items(), key=lambda item: -item[1]["delivered"]))
+    return _count_bars(rows, {"accepted": "accent", "duplicates": "quiet", "refused": "warn"}, is_log=True)
 
 
-def _clusters_picture(rows: list[dict[str, Any]]) -> Markup:
+def _cluster_bars(rows: list[dict[str, Any]]) -> Bars:
     """How many OneIDs hold 1, 2, 3 … profiles."""
-    figure, axes = _picture(7.5, 2.6)
-    labels = ["12+" if row["size"] == 12 else str(row["size"]) for row in rows]
-    bars = axes.bar(labels, [row["one_id_count"] for row in rows], color=ACCENT)
-    axes.bar_label(bars, fmt="{:,.0f}", color=INK, fontsize=8)
-    return _svg(figure)
+    counts = {
+        "12+" if row["size"] == 12 else str(row["size"]): {"people": row["one_id_count"]} for row in rows
+    }
+    return _count_bars(counts, {"people": "accent"})
 
 
-def _coverage_picture(tags: dict[str, dict[str, float]]) -> Markup:
+def _coverage_bars(
+    tags: dict[str, dict[str, float]], catalogue: dict[str, dict[str, Any]], language: str
+) -> Bars:
     """Share of people with a value, per tag."""
-    names = sorted(tags, key=lambda code: (tags[code]["coverage"] or 0, code))
-    figure, axes = _picture(7.5, 0.2 * len(names) + 0.8, names)
-    axes.barh(names, [tags[code]["coverage"] or 0 for code in names], color=ACCENT)
-    axes.margins(y=0.01)
-    axes.set_xlim(0, 1)
-    return _svg(figure)
+    shares = {code: tag["coverage"] or 0.0 for code, tag in tags.items()}
+    names = {code: f"{code} {catalogue.get(code, {}).get(f'name_{language}') or ''}" for code in shares}
+    codes = sorted(shares, key=lambda code: (-shares[code], code))
+    return [(names[code].strip(), [Bar("accent", shares[code], f"{shares[code]:.1%}")]) for code in codes]
 
 
-def _segments_picture(segments: dict[str, dict[str, int]]) -> Markup:
+def _segment_bars(segments: dict[str, dict[str, int]]) -> Bars:
     """From candidates to published, per segment."""
-    names = sorted(segments, reverse=True)
-    figure, axes = _picture(7.5, 0.62 * len(names) + 0.9, names)
-    axes.margins(x=0.1)
-    height = 0.26
-    stages = (("candidates", QUIET), ("eligible", ACCENT), ("published", INK))
-    for offset, (stage, colour) in enumerate(stages):
-        counts = []
-        for name in names:
-            numbers = segments[name]
-            counts.append(
-                numbers["candidates"] - numbers["suppressed"] if stage == "eligible" else numbers[stage]
-            )
-        places = [at + (1 - offset) * height for at in range(len(names))]
-        bars = axes.barh(places, counts, height=height, color=colour)
-        axes.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=3, color=INK)
-    axes.set_yticks(range(len(names)), names)
-    return _svg(figure)
+    rows = {
+        name: numbers | {"eligible": numbers["candidates"] - numbers["suppressed"]}
+        for name, numbers in sorted(segments.items())
+    }
+    return _count_bars(rows, {"candidates": "quiet", "eligible": "accent", "published": "ink"})

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from lakehouse.errors import SettingsInvalid, StepFailed, disk_refusal, memory_refusal
-from lakehouse.query.files import escaped_pattern, open_delta, table_sql
+from lakehouse.query.files import delta_for_readers, escaped_pattern, table_sql
 from lakehouse.query.words import identifier, literal, literals
 from lakehouse.settings.settings import FILE_NAME, Settings
 
@@ -317,8 +317,8 @@ def newest_sql(settings: Settings, table: str, version: int | None = None) -> st
 
 
 def open_table(settings: Settings, table: str, version: int | None = None) -> DeltaTable:
-    """Give a table at a version, or at its newest one; see ``lakehouse.query.files.open_delta``."""
-    return open_delta(table_folder(settings, table), table, version)
+    """Give a table at a version, or at its newest one, for reading; see ``lakehouse.query.files.open_delta``."""
+    return delta_for_readers(table_folder(settings, table), table, version)
 
 
 def table_folder(settings: Settings, table: str) -> Path:

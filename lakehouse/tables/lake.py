@@ -21,7 +21,7 @@ from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import Contracts, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.query.desk import newest_sql
-from lakehouse.query.files import open_delta
+from lakehouse.query.files import delta_for_readers, open_delta
 from lakehouse.query.words import spark_literal
 from lakehouse.settings.settings import Settings, is_cluster
 from lakehouse.states.rule import Change, Mode, Scope, StateCounts, check_state
@@ -110,6 +110,7 @@ class Lake:
             from deltalake import Field, Schema
 
             added = Schema.from_arrow(pa.schema(missing)).fields
+            table = self._own_delta(contract_of_table.name)
             table.alter.add_columns([Field(f.name, f.type, nullable=True) for f in added])
         prefix = "delta.constraints."
         configuration = table.metadata().configuration
@@ -117,6 +118,7 @@ class Lake:
         rules = contract_of_table.checks()
         if now == rules:
             return
+        table = self._own_delta(contract_of_table.name)
         with contract_errors(self.contracts.get(contract_of_table.name)):
             for name in [name for name, rule in now.items() if rules.get(name) != rule]:
                 table.alter.drop_constraint(name)
@@ -151,8 +153,8 @@ class Lake:
         return sum(files.column("num_records").to_pylist())
 
     def delta(self, table: str, version: int | None = None) -> DeltaTable:
-        """Give the table as ``deltalake`` sees it (no JVM)."""
-        return open_delta(Path(self.path(table)), table, version)
+        """Give the table as ``deltalake`` sees it (no JVM), for reading alone: others may hold the same object."""
+        return delta_for_readers(Path(self.path(table)), table, version)
 
     @contextmanager
     def exchange(self, name: str) -> Iterator[Path]:
@@ -322,7 +324,8 @@ class Lake:
         from lakehouse.query.files import table_sql
         from lakehouse.states.duckdb import changes_by_duckdb, first_rows, incoming_rows, inserts
 
-        delta = self.delta(change.contract.name)
+        commits = self._commits(change.contract.name)
+        delta = commits.newest()
         incoming = incoming_rows(change, rows)
         if delta.file_uris():
             changes = changes_by_duckdb(
@@ -331,7 +334,6 @@ class Lake:
         else:
             changes = inserts(first_rows(change, incoming))
         counts = Counter(changes["_action"].to_pylist())
-        commits = self._commits(change.contract.name)
         if set(counts) == {"insert"}:
             commits.append(changes.drop_columns(["_action"]), delta=delta)
         elif counts:
@@ -360,9 +362,12 @@ class Lake:
 
     def restore(self, table: str, version: int) -> None:
         """Bring a table back to an earlier version by a new commit, unless it is there already."""
-        delta = self.delta(table)
-        if delta.version() != version:
-            delta.restore(version)
+        if self.version(table) != version:
+            self._own_delta(table).restore(version)
+
+    def _own_delta(self, table: str) -> DeltaTable:
+        """Give the table as an object that nobody else holds, to be changed."""
+        return open_delta(Path(self.path(table)), table)
 
     def _commits(self, table: str) -> Commits:
         return Commits(

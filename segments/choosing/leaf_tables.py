@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -121,14 +122,20 @@ def duckdb_sql(
 
 def translated_sql(sql: str, relations: Mapping[str, Relation]) -> str:
     """Give Spark SQL as that of DuckDB; tables among the relations stand as these, others keep their names."""
+    return _translated(sql, tuple((name, relation.name) for name, relation in relations.items()))
+
+
+@lru_cache(maxsize=64)
+def _translated(sql: str, names: tuple[tuple[str, str], ...]) -> str:
     import sqlglot
     from sqlglot import exp
 
+    name_of = dict(names)
     query = sqlglot.parse_one(sql, read="spark")
     for table in list(query.find_all(exp.Table)):
-        relation = relations.get(f"{table.db}.{table.name}" if table.db else table.name)
-        if relation is not None:
-            table.set("this", exp.to_identifier(relation.name, quoted=True))
+        name = name_of.get(f"{table.db}.{table.name}" if table.db else table.name)
+        if name is not None:
+            table.set("this", exp.to_identifier(name, quoted=True))
             table.set("db", None)
     # A function that sqlglot leaves as it is.
     for function in list(query.find_all(exp.Anonymous)):
@@ -137,7 +144,7 @@ def translated_sql(sql: str, relations: Mapping[str, Relation]) -> str:
     # Spark gives null for text that is no JSON, where DuckDB raises.
     for path in list(query.find_all(exp.JSONExtractScalar)):
         path.replace(exp.Case(ifs=[exp.If(this=exp.func("json_valid", path.this.copy()), true=path.copy())]))
-    return query.sql(dialect="duckdb")
+    return query.sql(dialect="duckdb", copy=False)
 
 
 def _input_bytes(lake: Lake, leaf_table: LeafTable) -> int:

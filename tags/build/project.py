@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,11 @@ def write_project(
     The product's and the site's own models are linked, not named by ``../`` paths: dbt repeats a model's path below
     its target folder, and from there ``../`` would lead out of the workspace.
     """
-    texts = project_files(compilation) | {"profiles.yml": yaml_text(profile(settings))}
-    texts |= texts_of_reader or {}
+    texts = {
+        **project_files(compilation),
+        "profiles.yml": yaml_text(profile(settings)),
+        **(texts_of_reader or {}),
+    }
     if reason_for_spark(compilation) is None:
         texts |= duckdb_files(compilation)
     (folder / LINKED).mkdir(parents=True, exist_ok=True)
@@ -78,7 +82,8 @@ def write_project(
     return [folder / name for name in texts]
 
 
-def project_files(compilation: Compilation) -> dict[str, str]:
+@lru_cache(maxsize=4)
+def project_files(compilation: Compilation) -> Mapping[str, str]:
     """Give the text of every file of the dbt project by its path below the project, but for the target of DuckDB.
 
     Its profile is that of a workspace without settings of its own.
@@ -97,7 +102,8 @@ def project_files(compilation: Compilation) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
-def duckdb_files(compilation: Compilation) -> dict[str, str]:
+@lru_cache(maxsize=4)
+def duckdb_files(compilation: Compilation) -> Mapping[str, str]:
     """Give what the target of DuckDB builds, by path below the project; a model it cannot say raises ``SettingsInvalid``."""
     files = {
         f"{DUCKDB}/{name}": duckdb_model_of(name, text) if name.endswith(".sql") else text
@@ -116,6 +122,7 @@ def duckdb_files(compilation: Compilation) -> dict[str, str]:
     return files
 
 
+@lru_cache(maxsize=4)
 def reason_for_spark(compilation: Compilation) -> str | None:
     """Give why only Spark can build the models of a workspace, as one sentence; None where DuckDB can."""
     try:

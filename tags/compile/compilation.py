@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from tags.compile.plan import ScanPlan, plan_scans
 from tags.compile.relations import TagSource, TagSources
 from tags.compile.shared_models import shared_models
 from vocabulary.policy import Policy, read_policy
-from vocabulary.registry import Registry, load_registry
+from vocabulary.registry import Registry, load_registry, registry_files
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Compilation:
-    """What a workspace's tags compile to."""
+    """What a workspace's tags compile to; the same texts give the same object for as long as it is kept."""
 
     registry: Registry
     plan: ScanPlan
@@ -34,33 +35,48 @@ class Compilation:
 
 def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked: bool = True) -> Compilation:
     """Compile the tags of a workspace; without ``is_checked`` nothing but lookups of names is verified."""
-    registry = load_registry(workspace, shipped=shipped)
-    folders = [PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"]
-    if workspace and (workspace / "models").is_dir():
-        folders.append(workspace / "models")
-    sources = TagSources(folders)
-    plan = plan_scans(registry, sources)
-    shared = shared_models(read_policy(workspace) if workspace else Policy())
-    if is_checked:
-        _check_once(registry, plan, folders, shared)
-    return Compilation(registry, plan, Writer(registry, plan), tuple(folders), shared, sources.models)
-
-
-# What was found sound in this process: a night, its check and the doctor each compile the same texts.
-_SOUND: set[bytes] = set()
-
-
-def _check_once(
-    registry: Registry, plan: ScanPlan, folders: Sequence[Path], shared: Mapping[str, str]
-) -> None:
-    """Check the tags unless entries and models of the very same texts were checked before."""
-    entries = {place.file for place in registry.places.values()}
-    models = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
-    texts = [file.read_bytes() for file in sorted(entries | models)]
-    key = sha256(pickle.dumps((texts, sorted(shared.items())))).digest()
-    if key not in _SOUND:
+    folders = _model_folders(workspace)
+    registries = [file for file, _ in registry_files(shipped, workspace)]
+    models = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file())
+    texts = tuple(file.read_bytes() for file in (*registries, *models))
+    state = sha256(pickle.dumps((texts, _policy(workspace)))).digest()
+    compilation = _compile(workspace, shipped, (*registries, *models), state)
+    if is_checked and state not in _SOUND:
         from tags.compile.checks import check
         from tags.compile.lineage import Lineage
 
-        check(registry, plan, Lineage(folders, shared))
-        _SOUND.add(key)
+        check(compilation.registry, compilation.plan, Lineage(folders, compilation.shared))
+        _SOUND.add(state)
+    return compilation
+
+
+# What was found sound in this process, wherever it lay: a night, its check and the doctor each compile the same texts.
+_SOUND: set[bytes] = set()
+
+
+@lru_cache(maxsize=4)
+def _compile(workspace: Path | None, shipped: Path, files: tuple[Path, ...], state: bytes) -> Compilation:
+    """Compile what lies in these files; ``state`` tells one content of them from another."""
+    registry = load_registry(workspace, shipped=shipped)
+    folders = _model_folders(workspace)
+    sources = TagSources(folders)
+    plan = plan_scans(registry, sources)
+    return Compilation(
+        registry,
+        plan,
+        Writer(registry, plan),
+        tuple(folders),
+        shared_models(_policy(workspace)),
+        sources.models,
+    )
+
+
+def _model_folders(workspace: Path | None) -> list[Path]:
+    folders = [PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"]
+    if workspace and (workspace / "models").is_dir():
+        folders.append(workspace / "models")
+    return folders
+
+
+def _policy(workspace: Path | None) -> Policy:
+    return read_policy(workspace) if workspace else Policy()

@@ -20,7 +20,7 @@ MEMBERS = "member_no,name,mobile,amount\n" + "".join(
     f"M{n},人{n},138123456{n:02d},{n}.5\n" for n in range(20)
 )
 ROOTS = {
-    "cdp": "SettingsFile", "feed": "Feed", "identity": "RulesFile", "segment": "SpecFile", "tags": "_File", "contact_policy": "ContactPolicy",
+    "cdp": "SettingsFile", "feed": "Feed", "identity": "RulesFile", "roles": "RolesFile", "segment": "SpecFile", "tags": "_File", "contact_policy": "ContactPolicy",
     "consent": "Policy", "destinations": "DestinationsFile",
 }  # fmt: skip
 
@@ -223,7 +223,7 @@ def workspace_files():
     from pathlib import Path
 
     root = Path(__file__).resolve().parents[2]
-    kinds = {"cdp.yml": "cdp", "identity.yml": "identity", "consent.yml": "consent", "destinations.yml": "destinations",
+    kinds = {"cdp.yml": "cdp", "identity.yml": "identity", "consent.yml": "consent", "destinations.yml": "destinations", "roles.yml": "roles",
              "feeds/*.yml": "feed", "segments/*.yml": "segment", "tags/*.yml": "tags"}  # fmt: skip
     folders = [
         *sorted((root / "examples").glob("*")),

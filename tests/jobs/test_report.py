@@ -39,10 +39,23 @@ def report(summary=SUMMARY, facts=FACTS):
 
 def test_a_report_shows_counts_refusals_tags_and_four_pictures():
     html = report()
-    assert html.count("<svg") == 4
+    assert html.count('<table class="bars">') == 4
     for text in ("<title>shop, 2026-01-05</title>", "<b>12,350</b>rows delivered", "<b>300</b>refused",
                  "number_missing", "年龄", "50.0 %", "1 bounds were judged, 0 did not hold", "Largest: 7 profiles"):  # fmt: skip
         assert text in html, text
+
+
+def test_a_bar_is_as_long_as_its_figure_and_those_of_feeds_grow_with_the_digits():
+    html = report()
+    for shown in (
+        # 80 of 100, and all of them; half of the people; 3 of 8,000
+        'width: 64.0%; background: #22303c"></i>80<', 'width: 80.0%; background: #b8c7d1"></i>100<',
+        '<th>age Age</th><td><div><i style="width: 40.0%; background: #2f6f8f"></i>50.0%<',
+        '<th>12+</th><td><div><i style="width: 0.0%; background: #2f6f8f"></i>3<',
+        # ln 12,001 of ln 12,001 and ln 301 of it
+        'width: 80.0%; background: #2f6f8f"></i>12,000<', 'width: 48.6%; background: #c2553a"></i>300<',
+    ):  # fmt: skip
+        assert shown in html, shown
 
 
 def test_a_file_refused_as_a_whole_stands_in_the_report_with_its_reason():
@@ -97,7 +110,7 @@ def test_what_others_write_is_text_and_never_html(place):
     html = render_report(text("workspace", "shop"), date(2026, 1, 5), summary, facts)
     assert "<script" not in html
     assert "&lt;script&gt;alert(" in html
-    assert html.count("<svg") == 4
+    assert html.count('<table class="bars">') == 4
 
 
 def test_precision_is_shown_only_where_the_truth_is_known():
