@@ -236,7 +236,7 @@ quiet = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.
 ONLY_TAKEN_AWAY = {"changes": {}, "attempt": {"core/1": None}, "cut_off": "identity.links", "rules": None, "words": [], "skipped": 0}  # fmt: skip
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=quiet, derandomize=True)
+@settings(max_examples=4, deadline=None, suppress_health_check=quiet, derandomize=True)
 @hypothesis.example(history=({"core/1": {}, "core/2": {}, "core/3": {}}, [ONLY_TAKEN_AWAY]))
 @given(history=histories)
 def test_any_history_gives_what_a_full_rebuild_gives(history, tmp_path):
@@ -246,9 +246,9 @@ def test_any_history_gives_what_a_full_rebuild_gives(history, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_two_hundred_histories_give_what_full_rebuilds_give(seed, tmp_path):
+def test_sixty_histories_give_what_full_rebuilds_give(seed, tmp_path):
     @hypothesis.seed(seed)
-    @settings(max_examples=100, deadline=None, suppress_health_check=quiet, database=None)
+    @settings(max_examples=30, deadline=None, suppress_health_check=quiet, database=None)
     @given(history=histories)
     def check(history):
         check_history(history, tmp_path)

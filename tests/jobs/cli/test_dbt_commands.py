@@ -63,6 +63,7 @@ def contents(folder):
     }
 
 
+@pytest.mark.slow
 def test_dbt_runs_in_the_folder_of_the_project_and_leaves_the_lake_as_it_was(workspace):
     settings = load_settings(workspace)
     project, before = user_folder(settings), (contents(settings.lake), contents(settings.generated / "night"))

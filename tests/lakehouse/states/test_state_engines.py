@@ -26,6 +26,7 @@ def statements(rows: dict[str, str | None], file: str) -> pa.Table:
     return pa.Table.from_pylist(records, schema=pa.schema(fields))
 
 
+@pytest.mark.slow
 def test_nights_by_duckdb_equal_nights_by_spark(lake, spark, tmp_path):
     other = Lake(lake.settings.model_copy(update={"lake": tmp_path / "other"}), spark=spark)
     other.create([TABLE])

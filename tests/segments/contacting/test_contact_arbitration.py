@@ -219,7 +219,7 @@ def used(question, arbitration) -> dict:
     return total
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_with_capacities_nothing_is_exceeded_and_every_loss_has_a_rule_that_closes_it(seed):
     question = drawn_problem(seed, people=25, capacities=True)
