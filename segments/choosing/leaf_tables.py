@@ -122,11 +122,11 @@ def duckdb_sql(
 
 def translated_sql(sql: str, relations: Mapping[str, Relation]) -> str:
     """Give Spark SQL as that of DuckDB; tables among the relations stand as these, others keep their names."""
-    return _translated(sql, tuple((name, relation.name) for name, relation in relations.items()))
+    return _duckdb_text(sql, tuple((name, relation.name) for name, relation in relations.items()))
 
 
 @lru_cache(maxsize=64)
-def _translated(sql: str, names: tuple[tuple[str, str], ...]) -> str:
+def _duckdb_text(sql: str, names: tuple[tuple[str, str], ...]) -> str:
     import sqlglot
     from sqlglot import exp
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 import numpy as np
+import pytest
 
 from benchmarks import pages
 from benchmarks.__main__ import BENCHMARKS
@@ -21,6 +22,7 @@ def test_every_name_of_a_benchmark_is_a_module_and_a_file_of_results():
     assert {file.stem for file in pages.FOLDER.glob("*.json")} <= set(BENCHMARKS)
 
 
+@pytest.mark.slow
 def test_a_way_in_a_process_of_its_own_hands_its_answer_back(tmp_path):
     np.save(tmp_path / "links.npy", np.ascontiguousarray(link_graphs.forest(1_000).T))
     module = "benchmarks.components.component_ways"
@@ -83,3 +85,12 @@ def test_a_page_shows_every_run_and_a_disagreement(tmp_path):
     assert "| case | way | 2 | 1 – 3 |  | 3 |  |  | NO |" in page
     assert "a note" in page and "2026-11-20" in page
     assert '"seconds": [\n        3.0,\n        1.0,\n        2.0' in (tmp_path / "some.json").read_text()
+
+
+def test_the_model_of_a_night_is_the_line_that_was_drawn_and_never_falls():
+    from benchmarks.scale import fit
+
+    a, b = fit([5_000, 20_000, 100_000], [10.5, 12.0, 20.0])
+    assert (round(a, 6), round(b, 9)) == (10.0, 0.0001)
+    assert fit([1, 2, 4], [8.0, 4.0, 2.0])[1] == 0.0
+    assert fit([100, 1_000], [1.0, 20.0])[0] == 0.0

@@ -166,6 +166,7 @@ def test_people_and_strangers_of_the_bank_are_explained_by_its_own_files(bank, f
     assert "shared" in rules
 
 
+@pytest.mark.slow
 def test_other_rules_are_tried_on_a_clone_and_nothing_of_the_lake_changes(bank, first_night, tmp_path):
     from jobs.night.try_rules import describe, try_rules
 

@@ -39,6 +39,11 @@ RULES = {
     "identity/joining/guards.py": ["tests/identity/joining/test_case_book.py", "tests/identity/joining/test_guards.py"],
     "lakehouse/states/rule.py": ["tests/lakehouse/states/test_scoped_states.py", "tests/lakehouse/states/test_state_rule.py"],
     "lakehouse/gates/gates.py": ["tests/lakehouse/gates/test_gates.py"],
+    "segments/approving/standing.py": ["tests/segments/approving/test_approvals.py"],
+    "segments/language/possible_answers.py": ["tests/segments/language/test_possible_answers.py"],
+    "segments/language/templates.py": ["tests/segments/language/test_templates.py"],
+    "segments/language/parameters.py": ["tests/segments/language/test_templates.py"],
+    "delivery/contract/verify_audience.py": ["tests/delivery/test_contract.py", "tests/delivery/test_signatures.py"],
 }  # fmt: skip
 PYTHON = (
     mutators.operator_number, mutators.operator_name, mutators.operator_remove_unary_ops, mutators.operator_keywords,

@@ -57,7 +57,7 @@ def names_are_soon_common(monkeypatch):
 
 
 @pytest.mark.parametrize("bucket_rows", [1, 7, 40])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_first_night_in_buckets_is_that_of_all_at_once(seed, bucket_rows, tmp_path):
     (tmp_path / "identity.yml").write_text(RULES, encoding="utf-8")
     at_once, in_buckets = MemoryLake(tmp_path), MemoryLake(tmp_path, bucket_rows=bucket_rows)
