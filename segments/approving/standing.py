@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Authority:
     log: DecisionLog = field(default_factory=DecisionLog)
     external: tuple[ExternalApproval, ...] = ()
     roles: RolesFile = field(default_factory=RolesFile)
+    zone: tzinfo = UTC
+    """Whose days the sentences name."""
 
     @property
     def state(self) -> str | None:
@@ -115,6 +117,7 @@ def read_authority(settings: Settings, log: DecisionLog | None = None) -> Author
         read_log(settings) if log is None else log,
         read_external(settings),
         read_roles(settings.workspace),
+        settings.zone,
     )
 
 
@@ -208,7 +211,7 @@ def _standing(
         lacking = Barrier(segment, LACKING, _lacking_sentence(segment, missing, approvals, authority.roles))
     barrier = lacking
     for stop in open_stops(decisions):
-        day = stop.decided_at.date()
+        day = stop.decided_at.astimezone(authority.zone).date()
         why = f": {stop.note}" if stop.note else ""
         words = {"hold": "is on hold", "pause": "is paused", "recall": "was recalled"}[stop.action]
         sentence = f"the segment '{segment.code}' {words} by {stop.role} since {day}{why}"

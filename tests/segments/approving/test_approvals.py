@@ -15,6 +15,7 @@ from lakehouse.clock import now
 from lakehouse.errors import SettingsInvalid, StepFailed
 from segments.approving.deciding import Decider, approve
 from segments.approving.decisions import read_log
+from segments.approving.standing import read_authority
 from segments.language.spec import read_segment
 
 
@@ -121,6 +122,49 @@ def test_a_segment_that_is_named_cannot_be_changed_behind_the_approval(bank):
     assert lacks(bank) is None
     bank.write("segments/base.yml", other.replace("[T2, T3]", "[T1, T2, T3]"))
     assert "for another definition" in lacks(bank)
+
+
+def test_nor_can_a_segment_that_is_named_by_one_that_is_named(bank):
+    deep = rich(asked="").replace("code: rich", "code: deep")
+    bank.write("segments/deep.yml", deep)
+    bank.write("segments/base.yml", spec("base", "unknown: exclude\nwhere: {segment: deep}"))
+    bank.write("segments/rich.yml", rich(rule=RULE + "exclude: [{not: {segment: base}}]\n"))
+    bank.approve_all()
+    assert lacks(bank) is None
+    bank.write("segments/deep.yml", deep.replace("[T2, T3]", "[T1, T2, T3]"))
+    assert "for another definition" in lacks(bank)
+
+
+def test_a_stop_says_who_gave_it_since_when_and_why_if_that_was_said(bank):
+    bank.approve_all()
+    today = now().astimezone(bank.settings.zone).date()
+    assert bank.cdp("zhao", "hold", "rich", "--role", "compliance", "--reason", "the text is wrong") == 0
+    assert bank.standing(D).barrier.sentence == (
+        f"the segment 'rich' is on hold by compliance since {today}: the text is wrong"
+    )
+    assert bank.cdp("zhao", "release", "rich", "--role", "compliance") == 0
+    assert bank.cdp("wang", "pause", "rich", "--role", "lead") == 0
+    assert bank.standing(D).barrier.sentence == f"the segment 'rich' is paused by lead since {today}"
+
+
+def test_the_state_of_what_was_decided_is_none_before_anything_was_and_moves_with_each_decision(bank):
+    states = [read_authority(bank.settings).state]
+    assert states == [None]
+    bank.approve("wang", "lead")
+    states.append(read_authority(bank.settings).state)
+    bank.sign("a", {"anything": 1}, KEY)
+    states.append(read_authority(bank.settings).state)
+    (bank.folder / "audit" / "segments.jsonl").unlink()
+    states.append(read_authority(bank.settings).state)
+    assert None not in states[1:] and len(set(states)) == 4
+
+
+def test_a_manifest_says_until_when_an_approval_counts(bank):
+    until = now().date() + dt.timedelta(days=3)
+    assert bank.approve("wang", "lead", "small", "--until", str(until)) == 0
+    assert bank.approve("zhao", "compliance") == 0
+    entries = {one.by: one.entry()["until"] for one in bank.standing(D).counting}
+    assert entries == {"lead": str(until), "compliance": None}
 
 
 def test_a_higher_stage_needs_approvals_of_its_own_and_a_lower_one_does_not(bank):

@@ -46,6 +46,7 @@ def dead_of(tmp_path):
 NEVER = [
     "where: {tag: balance, gte: 50, lt: 40}",
     "where: {all: [{tag: balance, gte: 50}, {tag: balance, lt: 40}]}",
+    "where: {event: {name: a, count: {between: [3, 4], lt: 3}, within_days: 7}}",
     "where: {all: [{tag: days_left, gt: 3}, {tag: days_left, lt: 4}]}",
     "where: {all: [{tag: tier, eq: T1}, {not: {tag: tier, in: [T1, T2]}}]}",
     "where: {all: [{tag: tier, in: [T1, T2]}, {tag: tier, is_null: true}]}",
@@ -72,6 +73,8 @@ SOUND = [
     "where: {all: [{tag: days_left, gt: 3}, {tag: days_left, lt: 5}]}",
     "where: {all: [{tag: balance, gt: 3}, {tag: balance, lt: 4}]}",
     "where: {tag: tier, is_null: false}",
+    "where: {tag: opened_on, lt: 0001-01-02}",
+    "where: {event: {name: a, count: {between: [3, 4], lt: 4}, within_days: 7}}",
     "where: {all: [{tag: interests, contains_any: [FUND]}, {not: {tag: interests, contains_all: [FUND, GOLD]}}]}",
     "where: {all: [{event: {name: a, within_days: 7}}, {event: {name: a, count: {lt: 2}, within_days: 7}}]}",
     "where: {all: [{event: {name: a, within_days: 7}}, {event: {name: a, count: {eq: 0}, within_days: 3}}]}",
@@ -98,6 +101,14 @@ def test_what_is_true_of_everybody_is_found(dead_of, body):
 @pytest.mark.parametrize("body", SOUND)
 def test_what_some_meet_and_some_do_not_is_left_alone(dead_of, body):
     assert dead_of(body) == []
+
+
+@pytest.mark.parametrize("sign", ["eq", "ne", "gt", "gte", "lt", "lte"])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_tag_without_ends_has_values_on_both_sides_of_every_bound(sign, is_whole):
+    leaf = TagLeaf("free", (Test(sign, 3),))
+    facts = {"free": TagFacts("free", "number", is_whole=is_whole)}
+    assert dead_conditions([leaf], leaf, facts) == []
 
 
 def test_the_innermost_condition_is_blamed_on_its_line(dead_of):

@@ -20,10 +20,13 @@ from segment_bank import (
 from delivery.manifest import read_latest, read_manifest
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import load_settings
+from lakehouse.settings.yaml_files import load_yaml
 from lakehouse.tables.lake import open_lake
 from segments.choosing.evaluation import evaluate
 from segments.language.conditions import decide
+from segments.language.parameters import Parameter, parameter_values
 from segments.language.spec import read_segment
+from segments.language.templates import joined_texts, merged_tree, parted_texts
 
 TEMPLATE = """\
 spec: segment_template/v1
@@ -199,6 +202,40 @@ def test_two_parameters_that_change_places_are_another_definition(write):
         branch(parametrised(write, rule=rule)).definition_hash
         != branch(parametrised(write, rule=turned)).definition_hash
     )
+
+
+def test_a_text_and_that_of_its_template_part_as_they_were_joined():
+    own, template = "code: a\n--- # x\n", "spec: segment_template/v1\n"
+    assert parted_texts(joined_texts(own, "wealth@2", template)) == (own, template)
+    assert parted_texts(own) == (own, None)
+
+
+def test_a_template_that_is_given_is_taken_and_not_the_one_in_the_workspace(write):
+    folder = write(BRANCH)
+    file = folder / "segments" / "branch.yml"
+    older = TEMPLATE.replace("gte: 100", "gte: 7")
+    whole, text = merged_tree(load_yaml(file), file, folder, older)
+    assert (whole["where"]["gte"], text) == (7, older)
+
+
+def test_a_value_that_does_not_fit_a_version_of_before_is_left_out_and_one_that_fits_is_taken(write):
+    folder = parametrised(write, "branch: {least: 501, wish: T3, lest: 1}\n")
+    parameters = {
+        "least": Parameter(default=200, min=100, max=500),
+        "wish": Parameter(default="T2", one_of=["T2", "T3"]),
+    }
+    found = parameter_values(parameters, "branch", folder, is_in_use=False)
+    assert found == {"least": 200, "wish": "T3"}
+
+
+@pytest.mark.parametrize("value", [0, 1.25, 2])
+def test_a_parameter_with_a_fraction_takes_whole_numbers_too(value):
+    assert Parameter(default=0.5, min=0, max=2).fault(value) is None
+
+
+@pytest.mark.parametrize("value", [True, "1", float("nan"), float("inf"), None])
+def test_a_parameter_takes_no_other_thing_for_a_number(value):
+    assert Parameter(default=0.5, min=0, max=2).fault(value)
 
 
 OUTSIDE = [
