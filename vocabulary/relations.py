@@ -59,7 +59,11 @@ def attribution_of(columns: Collection[str]) -> Attribution | None:
 
 def value_kind(table: str, column: str) -> ValueKind | None:
     """Give what can be asked of a column of a trusted table, None where it holds lists or instants."""
-    kind = contract(table).columns[column].type
+    return kind_of_type(contract(table).columns[column].type)
+
+
+def kind_of_type(kind: str) -> ValueKind | None:
+    """Give what can be asked of a value of a contract's type, None of lists and instants."""
     if kind.startswith("decimal"):
         return "number"
     kinds: dict[str, ValueKind] = {

@@ -11,8 +11,10 @@ from pathlib import Path
 from tags.compile.compiler import Writer
 from tags.compile.places import PROJECT, REGISTRY
 from tags.compile.plan import ScanPlan, plan_scans
-from tags.compile.relations import TagSource, TagSources
+from tags.compile.relations import SiteColumns, TagSource, TagSources
 from tags.compile.shared_models import shared_models
+from vocabulary.attributes import read_attributes
+from vocabulary.lookups import read_lookups
 from vocabulary.policy import Policy, read_policy
 from vocabulary.registry import Registry, load_registry
 
@@ -38,11 +40,12 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     folders = [PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"]
     if workspace and (workspace / "models").is_dir():
         folders.append(workspace / "models")
-    sources = TagSources(folders)
+    site = SiteColumns(read_attributes(workspace), read_lookups(workspace))
+    sources = TagSources(folders, site)
     plan = plan_scans(registry, sources)
     shared = shared_models(read_policy(workspace) if workspace else Policy())
     if is_checked:
-        _check_once(registry, plan, folders, shared)
+        _check_once(registry, plan, folders, shared, site)
     return Compilation(registry, plan, Writer(registry, plan), tuple(folders), shared, sources.models)
 
 
@@ -51,16 +54,21 @@ _SOUND: set[bytes] = set()
 
 
 def _check_once(
-    registry: Registry, plan: ScanPlan, folders: Sequence[Path], shared: Mapping[str, str]
+    registry: Registry, plan: ScanPlan, folders: Sequence[Path], shared: Mapping[str, str], site: SiteColumns
 ) -> None:
     """Check the tags unless entries and models of the very same texts were checked before."""
     entries = {place.file for place in registry.places.values()}
     models = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
     texts = [file.read_bytes() for file in sorted(entries | models)]
-    key = sha256(pickle.dumps((texts, sorted(shared.items())))).digest()
+    key = sha256(pickle.dumps((texts, sorted(shared.items()), _facts_of(site)))).digest()
     if key not in _SOUND:
         from tags.compile.checks import check
         from tags.compile.lineage import Lineage
 
-        check(registry, plan, Lineage(folders, shared))
+        check(registry, plan, Lineage(folders, shared), site)
         _SOUND.add(key)
+
+
+def _facts_of(site: SiteColumns) -> tuple[list[str], list[str]]:
+    lookups = [repr(step) for steps in site.lookups.by_table.values() for step in steps.values()]
+    return sorted(map(repr, site.attributes.by_code.values())), sorted(lookups)
