@@ -6,7 +6,6 @@ into ``trusted.attributes``, one row each; tags and segments read them as column
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,7 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lakehouse.contracts.contract import Column
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid
-from lakehouse.expressions.words import FUNCTIONS, INSTEAD, KEYWORDS, RESERVED, TYPES
+from lakehouse.expressions.expression import parse_expression
+from lakehouse.expressions.tokens import ExpressionInvalid
+from lakehouse.expressions.words import FUNCTIONS
+from lakehouse.query.words import spark_identifier
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml, parse_model
 
 ATTRIBUTES = "trusted.attributes"
@@ -90,7 +92,7 @@ class Attribute(_Strict):
             raise ValueError("an attribute cannot be of level C3; credentials and biometrics are never kept")
         if self.domain and self.type != "string":
             raise ValueError(f"a domain is for the type string, not for {self.type}")
-        if self.code in _WORDS:
+        if self.code in FUNCTIONS or not _is_name(self.code):
             raise ValueError(f"'{self.code}' is a word of the language of expressions; choose another code")
         if self.code in contract(self.table).columns:
             raise ValueError(f"{self.table} has a column '{self.code}' already; map it there")
@@ -120,7 +122,12 @@ class Attribute(_Strict):
         )
 
 
-_WORDS = FUNCTIONS | KEYWORDS | RESERVED | TYPES | frozenset(INSTEAD)
+def _is_name(code: str) -> bool:
+    """Tell whether an expression reads a code as the name of a column."""
+    try:
+        return parse_expression(code).columns == (code,)
+    except ExpressionInvalid:
+        return False
 
 
 @dataclass(frozen=True)
@@ -179,8 +186,8 @@ def _entries(file: Path) -> Iterator[Attribute]:
     try:
         yield from AttributesFile.model_validate(load_plain_yaml(file) or {}).attributes
     except ValidationError:
-        parse_model(AttributesFile, copy.deepcopy(load_yaml(file)), file=file)
-        raise
+        # The quick reader takes NO for false; this one takes it for a text.
+        yield from parse_model(AttributesFile, load_yaml(file), file=file).attributes
 
 
 def _declared_twice(
@@ -207,7 +214,7 @@ def attribute_rows_sql(
     """
     of = f"{alias}." if alias else ""
     codes = ", ".join(f"'{one.code}'" for one in attributes)
-    columns = "".join(f",\n    {_value_sql(one, of)} AS {one.code}" for one in attributes)
+    columns = "".join(f",\n    {_value_sql(one, of)} AS {spark_identifier(one.code)}" for one in attributes)
     return (
         f"SELECT {of}source, {of}entity_key{columns}\n"
         f"  FROM {rows}\n"

@@ -6,13 +6,12 @@ workspace. ``product.category`` is a path: look-ups from table to table, and at 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -210,9 +209,8 @@ def _read(own: tuple[Path, int, int] | None) -> Lookups:
 
 
 def _entries(file: Path) -> Iterator[Lookup]:
-    tree: Any = load_plain_yaml(file) or {}
     try:
-        yield from LookupsFile.model_validate(tree).lookups
+        yield from LookupsFile.model_validate(load_plain_yaml(file) or {}).lookups
     except ValidationError:
-        parse_model(LookupsFile, copy.deepcopy(load_yaml(file)), file=file)
-        raise
+        # The quick reader takes NO for false; this one takes it for a text.
+        yield from parse_model(LookupsFile, load_yaml(file), file=file).lookups

@@ -77,7 +77,7 @@ def _add(parts: _Parts, relation: TagSource, name: str) -> None:
         if attribute is None:
             parts.columns.append(f"{alias}.{end.column.name} as `{name}`")
     if attribute is not None:
-        parts.columns.append(f"{alias}_attributes.{attribute.code} as `{name}`")
+        parts.columns.append(f"{alias}_attributes.`{attribute.code}` as `{name}`")
         among = parts.attributes.setdefault(alias, [])
         if attribute not in among:
             among.append(attribute)

@@ -36,7 +36,7 @@ class _Scan:
         if attribute is None:
             return f"r.{spark_identifier(column)}"
         self.attributes[attribute.code] = attribute
-        return f"{ATTRIBUTE_ROWS}.{attribute.code}"
+        return f"{ATTRIBUTE_ROWS}.{spark_identifier(attribute.code)}"
 
     def match_sql(self, match: Match, today: str) -> str:
         """Give whether a row matches; null where that is unknown."""
