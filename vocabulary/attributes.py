@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
@@ -46,7 +46,6 @@ ENTITIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "campaign": ("trusted.campaigns", "campaign_id"),
     }
 )
-_ENTITY_OF = {table: entity for entity, (table, _) in ENTITIES.items()}
 
 
 class _Strict(BaseModel):
@@ -136,14 +135,20 @@ class Attributes:
 
     by_code: Mapping[str, Attribute] = field(default_factory=dict)
 
-    def of_table(self, table: str) -> dict[str, Attribute]:
-        """Give the attributes that are read as columns of a table."""
-        entity = _ENTITY_OF.get(table)
-        return {code: one for code, one in self.by_code.items() if one.entity == entity} if entity else {}
+    @cached_property
+    def _by_table(self) -> dict[str, dict[str, Attribute]]:
+        by_table: dict[str, dict[str, Attribute]] = {}
+        for code, one in self.by_code.items():
+            by_table.setdefault(one.table, {})[code] = one
+        return by_table
 
-    def of_entity(self, entity: str) -> dict[str, Attribute]:
+    def of_table(self, table: str) -> Mapping[str, Attribute]:
+        """Give the attributes that are read as columns of a table."""
+        return self._by_table.get(table, {})
+
+    def of_entity(self, entity: str) -> Mapping[str, Attribute]:
         """Give the attributes of an entity."""
-        return {code: one for code, one in self.by_code.items() if one.entity == entity}
+        return self.of_table(ENTITIES[entity][0])
 
 
 class AttributesFile(_Strict):

@@ -36,6 +36,8 @@ PIPELINE = {*GIVEN, "_feed", "_arrived_on", "_extra", "_problem", "_raw", "_nigh
 DEFAULT_DEDUPE_DAYS = 7
 DATE_MARKS = ("{date}", "{yyyymmdd}")
 REFUSED_LEVEL = "C3"
+# Of so many the records take 1 GB to judge; their number hardly matters to it.
+MOST_ATTRIBUTES = 1_000
 
 
 def _as_sql(value: Any) -> Any:
@@ -443,6 +445,15 @@ def feed_of(tree: Any, file: Path, attributes: Attributes | None = None) -> Feed
     for at, rule_name in enumerate(rules):
         if rule_name in rules[:at]:
             raise feed.fault(f"row rule '{rule_name}' stands twice", "row_rules", at, "rule")
+    count = sum(len(target.attributes or ()) for target in feed.targets)
+    if count > MOST_ATTRIBUTES:
+        at = next(at for at, target in enumerate(feed.targets) if target.attributes)
+        raise feed.fault(
+            f"the feed fills {count:,} attributes, more than {MOST_ATTRIBUTES:,}; let several feeds read the files, each some of them",
+            "targets",
+            at,
+            "attributes",
+        )
     for at, target in enumerate(feed.targets):
         _check_attributes(feed, target, at)
     for at, target in enumerate(feed.targets):

@@ -222,12 +222,13 @@ def _column_level(registry: Registry, entry: Entry, column: str, site: SiteColum
         raise registry.fault(
             entry.code, f"unknown table '{table}'{did_you_mean(table, contract_names('trusted'))}", "inputs"
         )
-    columns = site.columns(table)
-    if name not in columns:
+    level = site.level(table, name)
+    if level is None:
+        names = [*contract(table).columns, *site.attributes.of_table(table)]
         raise registry.fault(
-            entry.code, f"{table} has no column '{name}'{did_you_mean(name, list(columns))}", "inputs"
+            entry.code, f"{table} has no column '{name}'{did_you_mean(name, names)}", "inputs"
         )
-    return columns[name].level
+    return level
 
 
 def _check_inputs(registry: Registry, entry: Entry, site: SiteColumns) -> None:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.entry_texts import names_over_rows
-from tags.compile.joins import attributed_rows
+from tags.compile.joins import attributed_rows, lookups_of
 from tags.compile.plan import Scan, ScanPlan
 from tags.compile.relations import TagSource
 from tags.compile.sql_text import BUSINESS_DATE, dbt_literal, note, resolve
+from vocabulary.lookups import Lookup
 from vocabulary.registry import Aggregate, Entry, Latest, Param, Registry
 
 WIDE_MODEL = "customer_tags"
@@ -148,7 +149,13 @@ class Writer:
         lines.append("group by one_id")
         return "\n".join(lines) + "\n"
 
+    def lookups(self) -> list[Lookup]:
+        """Give the look-ups by which tags are computed, each once."""
+        steps = [step for scan in self.plan.scans for step in lookups_of(scan.relation, self._names(scan))]
+        return [step for at, step in enumerate(steps) if step not in steps[:at]]
+
     def _names(self, scan: Scan) -> set[str]:
+        """Give the columns that a scan reads and that its relation does not have by itself."""
         names: set[str] = set()
         for entry in scan.entries:
             try:

@@ -67,6 +67,15 @@ def attributed_rows(relation: TagSource, names: Iterable[str]) -> list[str]:
     ]
 
 
+def lookups_of(relation: TagSource, names: Iterable[str]) -> list[Lookup]:
+    """Give the look-ups that the rows of a relation are joined by."""
+    steps = list(relation.way)
+    for name in sorted(set(names)):
+        if "." in name and relation.is_trusted:
+            steps += relation.lookup_column(name).path
+    return steps
+
+
 def _add(parts: _Parts, relation: TagSource, name: str) -> None:
     """Add a column that is not the relation's own."""
     alias = FACTS

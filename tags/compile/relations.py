@@ -6,6 +6,7 @@ A relation is attributed to a person in one of three ways: it carries ``one_id``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -49,7 +50,7 @@ class TagSource:
         return self.name.startswith("trusted.")
 
     @property
-    def attributes(self) -> dict[str, Attribute]:
+    def attributes(self) -> Mapping[str, Attribute]:
         """The attributes that are read as columns."""
         return self.site.attributes.of_table(self.name)
 
@@ -79,10 +80,13 @@ class SiteColumns:
     attributes: Attributes = field(default_factory=Attributes)
     lookups: Lookups = field(default_factory=Lookups)
 
-    def columns(self, table: str) -> dict[str, Column]:
-        """Give the columns of a trusted table with the attributes of its entity."""
-        own = {code: one.column for code, one in self.attributes.of_table(table).items()}
-        return contract(table).columns | own
+    def level(self, table: str, name: str) -> str | None:
+        """Give the personal level of a column of a trusted table or of an attribute that is read as one; None where it is neither."""
+        own = self.attributes.of_table(table)
+        if name in own:
+            return own[name].level
+        columns = contract(table).columns
+        return columns[name].level if name in columns else None
 
 
 def trusted_relation(name: str, site: SiteColumns | None = None) -> TagSource:

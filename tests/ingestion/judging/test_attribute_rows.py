@@ -7,6 +7,7 @@ from judged_records import WAYS, judged
 
 from ingestion.feeds.feeds import load_feeds, read_feed
 from lakehouse.errors import SettingsInvalid
+from vocabulary.attributes import read_attributes
 
 ATTRIBUTES = """\
 attributes:
@@ -200,24 +201,38 @@ def test_two_files_do_not_declare_one_attribute(site):
         load_feeds(site(more={"attributes/more.yml": more}))
 
 
-def test_five_thousand_attributes_are_declared_and_checked_and_a_missing_one_is_named_in_a_line(site):
-    names = [f"x{n:04d}" for n in range(5_000)]
+def wide_site(site, count, filled):
+    """Give a site of many attributes whose feed fills the first of them, and an unknown one where more are filled."""
+    names = [f"x{n:04d}" for n in range(count)]
     files = {
-        f"attributes/part{at}.yml": "attributes:\n" + "".join(
+        f"attributes/part{at}.yml": "attributes:\n"
+        + "".join(
             f"  - {{code: {name}, entity: customer, type: int, level: C2, name: {{zh: 数, en: Number}}}}\n"
             for name in names[at : at + 1_000]
         )
-        for at in range(0, 5_000, 1_000)
-    }  # fmt: skip
-    targets = "targets:\n  - table: trusted.customers\n    columns: {source_key: no, kind: \"'customer'\"}\n  - table: trusted.attributes\n    entity: customer\n    key: no\n"
-    wide = (
-        FEED[: FEED.index("targets:")].replace("columns: [no, ", f"columns: [no, {', '.join(names)}, ")
-        + targets
+        for at in range(0, count, 1_000)
+    }
+    names = [*names, "y"][:filled]
+    people = "targets:\n  - table: trusted.customers\n    columns: {source_key: no, kind: \"'customer'\"}\n"
+    feed = FEED[: FEED.index("targets:")].replace("columns: [no, ", f"columns: [no, {', '.join(names)}, ")
+    target = (
+        f"  - {{table: trusted.attributes, entity: customer, key: no, attributes: [{', '.join(names)}]}}\n"
     )
-    workspace = site(more={**files, "feeds/lines.yml": f"{wide}    attributes: [{', '.join(names)}]\n"})
-    assert len(load_feeds(workspace)[0].contract("trusted.attributes").columns) > 5_000
-    wrong = site(more={**files, "feeds/lines.yml": f"{wide}    attributes: [{', '.join(names)}, y]\n"})
+    return site(more={**files, "feeds/lines.yml": feed + people + target})
+
+
+def test_many_attributes_are_one_target_and_a_wrong_one_of_them_is_named_in_a_line(site):
+    assert len(load_feeds(wide_site(site, 300, 300))[0].contract("trusted.attributes").columns) > 300
     with pytest.raises(SettingsInvalid) as fault:
-        load_feeds(wrong)
+        load_feeds(wide_site(site, 300, 301))
     assert "no attributes.yml declares an attribute 'y' of customer" in str(fault.value)
     assert len(str(fault.value)) < 300
+
+
+def test_five_thousand_attributes_may_be_declared_and_a_feed_fills_a_thousand_of_them(site):
+    assert len(read_attributes(wide_site(site, 5_000, 1)).by_code) == 5_000
+    with pytest.raises(
+        SettingsInvalid,
+        match=r"lines.yml:11: the feed fills 1,001 attributes, more than 1,000; let several feeds",
+    ):
+        load_feeds(wide_site(site, 1_001, 1_001))
