@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -22,6 +22,7 @@ from pydantic import (
 
 from ingestion.feeds.control import Control
 from ingestion.feeds.limits import Limits
+from ingestion.feeds.looked_up import LookedUp, looked_up
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
@@ -29,6 +30,7 @@ from lakehouse.expressions.expression import Expression, parse_expression, unkno
 from lakehouse.expressions.tokens import ExpressionInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attributes, read_attributes
+from vocabulary.lookups import LookupInvalid, Lookups, read_lookups
 
 # Columns every expression may read beside the delivered ones.
 GIVEN = ("_file", "_row", "_business_date")
@@ -292,6 +294,8 @@ class Feed(_Strict):
     _file: Path = PrivateAttr(default=Path("feed.yml"))
     _tree: Any = PrivateAttr(default=None)
     _attributes: Attributes = PrivateAttr(default_factory=Attributes)
+    _lookups: Lookups = PrivateAttr(default_factory=Lookups)
+    _looked_up: dict[str, LookedUp] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -346,6 +350,22 @@ class Feed(_Strict):
         columns |= {code: self._attributes.by_code[code].column for code in codes}
         return replace(stored, columns=columns, key=tuple(name for name in stored.key if name in columns))
 
+    @property
+    def looked_up(self) -> Mapping[str, LookedUp]:
+        """What the expressions of targets look up, by name, in the order of the file."""
+        return self._looked_up
+
+    @property
+    def readable_columns(self) -> tuple[str, ...]:
+        """The delivered columns, and behind them what is looked up for each record."""
+        return (*self.columns, *self._looked_up)
+
+    def with_looked_up_columns(self) -> Feed:
+        """Give the feed of records that have what they look up as further columns."""
+        joined = self.model_copy(update={"columns": self.readable_columns})
+        joined._looked_up = {}
+        return joined
+
     def value_type(self, code: str) -> str:
         """Give the declared type of an attribute."""
         return self._attributes.by_code[code].type
@@ -391,6 +411,7 @@ def load_feeds(workspace: Path) -> list[Feed]:
                 f"the feed is named '{feed.feed}' but its file is {feed.file.name}; make them equal", "feed"
             )
     _check_attribute_feeds(feeds.values())
+    _check_lookup_order(feeds.values())
     return sorted(feeds.values(), key=lambda feed: (feed.order, feed.feed))
 
 
@@ -424,17 +445,39 @@ def _check_attribute_feeds(feeds: Iterable[Feed]) -> None:
                     )
 
 
+def _check_lookup_order(feeds: Iterable[Feed]) -> None:
+    """Refuse a look-up in a table that is not filled before: what it finds would depend on chance, or on itself."""
+    for feed in feeds:
+        for one in feed.looked_up.values():
+            tables = {*one.tables, *([ATTRIBUTES] if one.end.attribute else [])}
+            source = one.end.path[0].source or feed.source
+            for other in feeds:
+                table = next((name for name in other.tables if name in tables), None)
+                if table is None or other.source != source or other.order < feed.order:
+                    continue
+                what = "itself" if other is feed else f"the feed '{other.feed}'"
+                raise feed.fault(
+                    f"'{one.name}' is looked up in {table}, which {what} fills at order {other.order}; "
+                    f"a feed looks up what feeds of a lower order than its own ({feed.order}) fill",
+                    "targets",
+                )
+
+
 def read_feed(file: Path) -> Feed:
-    """Give one feed, checked by itself, against the contracts of the tables it fills and the attributes of its workspace."""
-    return feed_of(load_yaml(file), file, read_attributes(file.parent.parent))
+    """Give one feed, checked by itself, against the contracts of the tables it fills and what its workspace declares."""
+    workspace = file.parent.parent
+    return feed_of(load_yaml(file), file, read_attributes(workspace), read_lookups(workspace))
 
 
-def feed_of(tree: Any, file: Path, attributes: Attributes | None = None) -> Feed:
+def feed_of(
+    tree: Any, file: Path, attributes: Attributes | None = None, lookups: Lookups | None = None
+) -> Feed:
     """Give the feed a YAML tree says, checked as ``read_feed`` does; ``file`` is the name errors carry."""
     if not isinstance(tree, dict):
         raise SettingsInvalid("the file holds no feed (keys and values are expected)", file=file)
     feed = parse_model(Feed, tree, file=file)
     feed._file, feed._tree, feed._attributes = file, tree, attributes or Attributes()
+    feed._lookups = lookups or Lookups()
     _check_columns(feed)
     for at, rule in enumerate(feed.row_rules):
         _check_expression(feed, rule.refuse_when, f"row rule {rule.rule}", "row_rules", at, "refuse_when")
@@ -495,7 +538,7 @@ def _check_expression(feed: Feed, text: str, what: str, *path: str | int) -> Exp
         expression = parse_expression(text)
     except ExpressionInvalid as wrong:
         raise feed.fault(f"the expression of {what} {wrong}", *path) from None
-    readable = [*feed.columns, *GIVEN]
+    readable = [*feed.readable_columns, *GIVEN]
     unknown = unknown_column(expression, readable)
     if unknown is not None:
         if unknown in feed.columns or any(c.lower() == unknown.lower() for c in feed.columns):
@@ -558,6 +601,7 @@ def _check_target(feed: Feed, target: Target, at: int) -> None:
         )
     filled_table = feed.contract(target.table)
     if target.where is not None:
+        _look_up(feed, target, target.entries[0], target.where, ("targets", at, "where"))
         _check_expression(feed, target.where, f"'where' of {target.table}", "targets", at, "where")
     if target.same_key and " by " in target.same_key:
         order = target.same_key.split(" by ", 1)[1]
@@ -583,6 +627,31 @@ def _check_attributes(feed: Feed, target: Target, at: int) -> None:
             raise feed.fault(f"'{code}' is an attribute of {one.entity}, not of {entity}", *path)
 
 
+def _look_up(
+    feed: Feed, target: Target, entry: Mapping[str, str], text: str, path: tuple[str | int, ...]
+) -> None:
+    """Keep what a text looks up; refuse a name that leads nowhere, or by other keys than the same name elsewhere in the feed."""
+    table = ENTITIES[target.entity][0] if target.entity else target.table
+    if target.entity:
+        entry = {ENTITIES[target.entity][1]: entry["entity_key"]}
+    try:
+        finds = looked_up(
+            table, entry, text, lookups=feed._lookups, attributes=feed._attributes, columns=feed.columns
+        )
+    except ExpressionInvalid:
+        return  # which is said of every expression
+    except LookupInvalid as wrong:
+        raise feed.fault(str(wrong), *path) from None
+    for one in finds:
+        same = [other for other in feed._looked_up.values() if other.end.path[0].code == one.end.path[0].code]
+        if any(other.delivered != one.delivered or other.table != one.table for other in same):
+            raise feed.fault(
+                f"'{one.name}' is looked up by other keys than '{same[0].name}' in this feed; let two feeds read the files",
+                *path,
+            )
+        feed._looked_up[one.name] = one
+
+
 def _check_entry(feed: Feed, table: Contract, target: Target, at: int, number: int) -> None:
     entry = target.entries[number]
     names = [name for name in table.business_columns if name != "source"]
@@ -596,6 +665,7 @@ def _check_entry(feed: Feed, table: Contract, target: Target, at: int, number: i
             raise feed.fault(
                 f"{table.name}.{name} is of level {REFUSED_LEVEL}, which no feed may fill", *path
             )
+        _look_up(feed, target, entry, text, path)
         expression = _check_expression(feed, text, f"{table.name}.{name}", *path)
         values = table.columns[name].allowed
         outside = next((word for word in expression.results if values and word not in values), None)

@@ -166,7 +166,7 @@ def _more_decimals(text: str, scale: int) -> str:
 
 def names_of_record(feed: Feed) -> dict[str, tuple[str, str]]:
     """Give DuckDB's name and the kind of everything that an expression of a feed may name, in lower case."""
-    names = {name.lower(): (numbered_column(at), STRING) for at, name in enumerate(feed.columns)}
+    names = {name.lower(): (numbered_column(at), STRING) for at, name in enumerate(feed.readable_columns)}
     return names | {
         "_file": ("_file", STRING),
         "_row": ("_row", LONG),

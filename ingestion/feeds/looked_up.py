@@ -1,0 +1,64 @@
+"""What the expressions of a feed look up in trusted tables: by which delivered columns, and what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lakehouse.expressions.expression import parse_expression
+from vocabulary.attributes import Attributes
+from vocabulary.lookups import LookupColumn, LookupInvalid, Lookups
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """One name such as ``product.category``: from which table and to what it leads, and the delivered columns with the first keys."""
+
+    name: str
+    table: str
+    end: LookupColumn
+    delivered: Mapping[str, str]
+    """The delivered column by the column of the table that it is a key of."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables on the way, the last one included."""
+        return tuple(step.to for step in self.end.path)
+
+
+def looked_up(
+    table: str,
+    entry: Mapping[str, str],
+    text: str,
+    *,
+    lookups: Lookups,
+    attributes: Attributes,
+    columns: Iterable[str],
+) -> list[LookedUp]:
+    """Give what a text of a mapping looks up from the rows of its table; ``LookupInvalid`` where it cannot.
+
+    The keys are what the mapping says of the columns that the look-up begins with: delivered columns as they are.
+    """
+    delivered = {name.lower(): name for name in columns}
+    finds = []
+    for name in parse_expression(text).columns:
+        if "." not in name or name.lower() in delivered:
+            continue
+        end = lookups.column(table, name, attributes)
+        keys = {}
+        for column, other in end.path[0].keys.items():
+            expression = parse_expression(entry[column]) if column in entry else None
+            names = expression.columns if expression else ()
+            if (
+                expression is None
+                or len(names) != 1
+                or expression.text.strip("` ").lower() != names[0].lower()
+            ):
+                raise LookupInvalid(
+                    f"'{name}' is looked up by {table}.{column}, which the feed must map to a delivered column as it is"
+                )
+            if names[0].lower() not in delivered:
+                raise LookupInvalid(f"'{name}' is looked up by '{names[0]}', which is no delivered column")
+            keys[other] = delivered[names[0].lower()]
+        finds.append(LookedUp(name, table, end, keys))
+    return finds
