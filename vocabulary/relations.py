@@ -30,13 +30,16 @@ DETAIL_TABLES = {
         "ledger",
         "loans",
         "orders",
+        "outside_contacts",
         "points",
+        "standing_orders",
         "transactions",
     )
 }
 # Why the rows of others are no details.
 NO_DETAIL = {
     "account_controls": "controls are no reason to choose anybody; suppression keeps these people out",
+    "attributes": "write an attribute as a column of the table of its entity, such as customers",
     "consents": "consent is judged by suppression for every segment",
     "events": "write {event: ...}",
     "identifier_observations": "identifiers name people; a rule does not ask for them",

@@ -108,8 +108,9 @@ WITH_PARAMETERS = """
     lifecycle_mau lifecycle_aum is_dormant fatigue p_churn_90d predicted_value_12m is_wholesale
 """
 STATES = """customers attributes identifier_observations accounts holdings loans cards consents account_controls
-    relationships products branches employees campaigns offers contents reference_values"""
-FACTS = "balances transactions events assessments orders order_lines ledger points receipts leads"
+    relationships products branches employees campaigns offers contents reference_values
+    standing_orders"""
+FACTS = "balances transactions events assessments orders order_lines ledger points receipts leads outside_contacts"
 
 ENTRIES = load_registry(shipped=REGISTRY).entries
 ROWS = [line.split() for line in SHIPPED.strip().splitlines()]
