@@ -41,16 +41,20 @@ TAGS = {
                    "aggregate: {from: trusted.order_lines, via: order, measure: sum, of: 'cast(amount * `product.margin` as decimal(18,2))', where: '`product.is_own`'}"),
     "regions": ("{type: string, cardinality: set}", "Z", "trusted.branches.region",
                 "aggregate: {from: trusted.order_lines, via: order, measure: set, of: '`order.branch.region`'}"),
+    "coupons_redeemed_90d": ("{type: int}", "Z", "trusted.outside_contacts.kind",
+                             "aggregate: {from: trusted.outside_contacts, measure: count, where: \"kind = 'COUPON_REDEEMED'\", window_days: 90}"),
+    "rent_amount": ("{type: decimal}", "Z", "trusted.standing_orders.amount, trusted.standing_orders.purpose, trusted.accounts.status",
+                    "aggregate: {from: trusted.standing_orders, measure: sum, of: amount, where: \"purpose = 'RENT' and `account.status` = 'open'\"}"),
     "is_plus_reader": ("{type: boolean}", "Z", "tag:plan_now, tag:books_amount", "expression: \"plan_now = 'PLUS' and books_amount > 10\""),
 }  # fmt: skip
 # Worked out by hand from the drawing below.
 ANSWERS = {
     "ann": {"plan_now": "PLUS", "fee_total": Decimal("30.50"), "city_tier_of_hub": "T1", "books_amount": Decimal("12.00"),
-            "own_margin": Decimal("1.25"), "regions": ["EAST"], "is_plus_reader": True},
+            "own_margin": Decimal("1.25"), "regions": ["EAST"], "coupons_redeemed_90d": 1, "rent_amount": Decimal("1200.00"), "is_plus_reader": True},
     "bob": {"plan_now": "BASIC", "fee_total": None, "city_tier_of_hub": None, "books_amount": Decimal("-2.00"),
-            "own_margin": Decimal("0.00"), "regions": [], "is_plus_reader": False},
+            "own_margin": Decimal("0.00"), "regions": [], "coupons_redeemed_90d": 0, "rent_amount": Decimal("0.00"), "is_plus_reader": False},
     "cat": {"plan_now": None, "fee_total": None, "city_tier_of_hub": None, "books_amount": Decimal("0.00"),
-            "own_margin": Decimal("0.00"), "regions": [], "is_plus_reader": False},
+            "own_margin": Decimal("0.00"), "regions": [], "coupons_redeemed_90d": 0, "rent_amount": Decimal("0.00"), "is_plus_reader": False},
 }  # fmt: skip
 
 
@@ -140,6 +144,30 @@ def fill(lake) -> None:
         | o3       | 1           | p2         | 1        | 5.00       | 5.00   | CNY      | 2026-03-02 |
         | o9       | 1           | p2         | 1        | 7.00       | 7.00   | CNY      | 2026-03-02 |
     """)  # fmt: skip
+    draw(lake, "trusted.outside_contacts", """
+        | contact_id | source_key | kind            | coupon_id | contacted_on |
+        | k1         | ann        | COUPON_ISSUED   | q1        | 2026-01-01   |
+        | k2         | ann        | COUPON_REDEEMED | q1        | 2026-01-02   |
+        | k3         | ann        | COUPON_REDEEMED | q0        | 2025-12-31   |
+        | k4         | bob        | TARGETED        | -         | 2026-03-31   |
+    """)  # fmt: skip
+    draw(lake, "trusted.accounts", """
+        | account_id | account_type | currency | status | valid_from |
+        | a1         | current      | CNY      | open   | 2026-01-01 |
+        | a2         | current      | CNY      | closed | 2026-01-01 |
+    """)  # fmt: skip
+    draw(lake, "trusted.relationships", """
+        | relationship_type | from_source | from_key | to_source | to_key | role  | valid_from |
+        | person_account    | bank        | ann      | bank      | a1     | owner | 2026-01-01 |
+        | person_account    | bank        | bob      | bank      | a2     | owner | 2026-01-01 |
+    """)  # fmt: skip
+    draw(lake, "trusted.standing_orders", """
+        | standing_order_id | account_id | purpose | amount  | currency | status | valid_from |
+        | s1                | a1         | RENT    | 1200.00 | CNY      | active | 2026-01-01 |
+        | s2                | a1         | LOAN    | 300.00  | CNY      | active | 2026-01-01 |
+        | s3                | a2         | RENT    | 900.00  | CNY      | active | 2026-01-01 |
+        | s4                | a9         | RENT    | 700.00  | CNY      | active | 2026-01-01 |
+    """)  # fmt: skip
 
 
 def built(make, engine: str, spark=None):
@@ -169,7 +197,7 @@ def test_attributes_and_look_ups_answer_as_columns_do_and_a_look_up_that_finds_t
         match=r"trusted.products: rows_beyond_one_of_look_up_product_from_order_lines is 1, must be at most 0",
     ):
         tags.build_tags(lake, D)
-    assert lake.read_arrow("quality.gate_results", filters=[("gate", "=", "look_ups")]).num_rows == 4
+    assert lake.read_arrow("quality.gate_results", filters=[("gate", "=", "look_ups")]).num_rows == 5
     again = {row["one_id"]: row for row in lake.read_arrow("tags.customer_tags").to_pylist()}
     assert again == rows
 

@@ -164,7 +164,7 @@ def test_a_wrong_look_up_is_refused_with_its_place(shop, old, new, says):
 def test_a_feed_does_not_look_up_what_it_fills_itself(shop):
     circle = "lookups:\n  - {code: seller, from: trusted.products, to: trusted.orders, keys: {product_id: order_id}}\n"
     own = PRODUCTS.replace("category: group", 'category: "`seller.order.category`"')
-    with pytest.raises(SettingsInvalid, match="no look-up 'order' leads from trusted.orders"):
+    with pytest.raises(SettingsInvalid, match=r"no look-up 'order' leads from trusted.orders"):
         load_feeds(shop({"lookups.yml": circle, "feeds/products.yml": own}))
     own = ORDERS.replace(
         "targets:\n",
