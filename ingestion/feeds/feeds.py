@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from ingestion.feeds.control import Control
+from ingestion.feeds.feed_lookups import LookupUse, lookup_uses_of
 from ingestion.feeds.limits import Limits
-from ingestion.feeds.looked_up import LookedUp, looked_up
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
@@ -295,7 +295,7 @@ class Feed(_Strict):
     _tree: Any = PrivateAttr(default=None)
     _attributes: Attributes = PrivateAttr(default_factory=Attributes)
     _lookups: Lookups = PrivateAttr(default_factory=Lookups)
-    _looked_up: dict[str, LookedUp] = PrivateAttr(default_factory=dict)
+    _lookup_uses: dict[str, LookupUse] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -351,20 +351,20 @@ class Feed(_Strict):
         return replace(stored, columns=columns, key=tuple(name for name in stored.key if name in columns))
 
     @property
-    def looked_up(self) -> Mapping[str, LookedUp]:
+    def lookup_uses(self) -> Mapping[str, LookupUse]:
         """What the expressions of targets look up, by name, in the order of the file."""
-        return self._looked_up
+        return self._lookup_uses
 
     @property
     def readable_columns(self) -> tuple[str, ...]:
         """The delivered columns, and behind them what is looked up for each record."""
-        return (*self.columns, *self._looked_up)
+        return (*self.columns, *self._lookup_uses)
 
-    def with_looked_up_columns(self) -> Feed:
+    def with_lookup_columns(self) -> Feed:
         """Give the feed of records that have what they look up as further columns."""
-        joined = self.model_copy(update={"columns": self.readable_columns})
-        joined._looked_up = {}
-        return joined
+        feed = self.model_copy(update={"columns": self.readable_columns})
+        feed._lookup_uses = {}
+        return feed
 
     def value_type(self, code: str) -> str:
         """Give the declared type of an attribute."""
@@ -448,7 +448,7 @@ def _check_attribute_feeds(feeds: Iterable[Feed]) -> None:
 def _check_lookup_order(feeds: Iterable[Feed]) -> None:
     """Refuse a look-up in a table that is not filled before: what it finds would depend on chance, or on itself."""
     for feed in feeds:
-        for one in feed.looked_up.values():
+        for one in feed.lookup_uses.values():
             tables = {*one.tables, *([ATTRIBUTES] if one.end.attribute else [])}
             source = one.end.path[0].source or feed.source
             for other in feeds:
@@ -635,21 +635,23 @@ def _look_up(
     if target.entity:
         entry = {ENTITIES[target.entity][1]: entry["entity_key"]}
     try:
-        finds = looked_up(
+        uses = lookup_uses_of(
             table, entry, text, lookups=feed._lookups, attributes=feed._attributes, columns=feed.columns
         )
     except ExpressionInvalid:
         return  # which is said of every expression
     except LookupInvalid as wrong:
         raise feed.fault(str(wrong), *path) from None
-    for one in finds:
-        same = [other for other in feed._looked_up.values() if other.end.path[0].code == one.end.path[0].code]
+    for one in uses:
+        same = [
+            other for other in feed._lookup_uses.values() if other.end.path[0].code == one.end.path[0].code
+        ]
         if any(other.delivered != one.delivered or other.table != one.table for other in same):
             raise feed.fault(
                 f"'{one.name}' is looked up by other keys than '{same[0].name}' in this feed; let two feeds read the files",
                 *path,
             )
-        feed._looked_up[one.name] = one
+        feed._lookup_uses[one.name] = one
 
 
 def _check_entry(feed: Feed, table: Contract, target: Target, at: int, number: int) -> None:

@@ -239,9 +239,9 @@ def judge_records(
     earlier_folders: Sequence[Path] = (),
     known_rows: Mapping[str, str] | None = None,
     in_process: bool = True,
-    records_joined: RecordFiles | None = None,
+    record_files: RecordFiles | None = None,
 ) -> Judgement:
-    """Judge the records that were read into ``folder/records``, or ``records_joined``, which have what they look up.
+    """Judge the records that were read into ``folder/records``, or ``record_files``, which have what they look up.
 
     Of records that the quick map is not sure of, and with ``in_process`` false of all, ``by_spark`` makes Parquet in another
     folder; without it they are mapped value by value (``exact_map``), in the workspace's time ``zone``. ``earlier_keys`` gives, per fact table, DuckDB SQL of the keys that
@@ -250,7 +250,7 @@ def judge_records(
     """
     maps = table_maps(feed)
     desk = open_alone(folders=[folder, *earlier_folders], memory=MEMORY, spill=folder / "spilled")
-    files = records_joined or RecordFiles(feed, folder / "records")
+    files = record_files or RecordFiles(feed, folder / "records")
     delivered_records = desk.define("delivered", files.sql(nights))
     name_paths(desk, delivered_records)
 

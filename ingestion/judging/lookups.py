@@ -6,8 +6,8 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
+from ingestion.feeds.feed_lookups import LookupUse
 from ingestion.feeds.feeds import Feed
-from ingestion.feeds.looked_up import LookedUp
 from ingestion.records.landing import Nights
 from ingestion.records.record_files import RecordFiles, numbered_column
 from lakehouse.contracts.reading import contract
@@ -22,35 +22,35 @@ from vocabulary.lookups import Lookup
 MEMORY = "1GB"
 
 
-def joined_records(
+def records_with_lookups(
     feed: Feed, records: RecordFiles, folder: Path, nights: Nights, settings: Settings
 ) -> RecordFiles:
     """Give the records with what they look up as of their night; ``folder`` must not be there yet.
 
     A look-up that finds two rows for a record raises ``GateStopped``; in a table that is not there yet it finds none.
     """
-    joined = RecordFiles(feed.with_looked_up_columns(), folder)
+    files = RecordFiles(feed.with_lookup_columns(), folder)
     folder.mkdir()
     folders = [records.folder, folder, settings.lake]
     with closing(open_alone(folders=folders, memory=MEMORY, spill=folder / "spilled")) as desk:
         joins = _Joins(desk, feed, settings)
         values = [
             f"CAST({joins.value(one)} AS VARCHAR) AS {numbered_column(at)}"
-            for at, one in enumerate(feed.looked_up.values(), len(feed.columns))
+            for at, one in enumerate(feed.lookup_uses.values(), len(feed.columns))
         ]
         whole = f"(FROM ({records.sql(nights)}) WHERE _problem IS NULL) d"
         rows = f"SELECT d.*, {', '.join(values)} FROM {whole}{''.join(joins.parts.values())}"
         surplus = desk.value(f"SELECT count(*) - count(DISTINCT (_file, _row)) FROM ({rows})")
         if surplus:
             raise GateStopped(
-                f"feed '{feed.feed}': the look-ups {', '.join(feed.looked_up)} find more than one row for {surplus} records; "
+                f"feed '{feed.feed}': the look-ups {', '.join(feed.lookup_uses)} find more than one row for {surplus} records; "
                 f"a look-up finds at most one (in {', '.join(sorted(joins.tables))})",
                 file=feed.file,
             )
-        desk.run(joined.export_sql(rows))
+        desk.run(files.export_sql(rows))
     if records.broken_folder.is_dir():
-        shutil.copytree(records.broken_folder, joined.broken_folder)
-    return joined
+        shutil.copytree(records.broken_folder, files.broken_folder)
+    return files
 
 
 class _Joins:
@@ -61,7 +61,7 @@ class _Joins:
         self.parts: dict[str, str] = {}
         self.tables: dict[str, Relation] = {}
 
-    def value(self, one: LookedUp) -> str:
+    def value(self, one: LookupUse) -> str:
         """Give the SQL of what a name finds."""
         path = one.end.path
         alias = self._first(path[0], one)
@@ -80,7 +80,7 @@ class _Joins:
         )
         return f"{own}.value"
 
-    def _first(self, step: Lookup, one: LookedUp) -> str:
+    def _first(self, step: Lookup, one: LookupUse) -> str:
         """Join the first step, whose keys are delivered."""
         alias = f"{step.from_.partition('.')[2]}__{step.code}"
         source = literal(step.source or self.feed.source)

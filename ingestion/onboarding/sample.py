@@ -15,7 +15,7 @@ from ingestion.inbox.archives import is_archive
 from ingestion.inbox.inbox import DeliveredFile, find_files, newest_member
 from ingestion.judging import judging
 from ingestion.judging.faults import require_engine
-from ingestion.judging.lookups import joined_records
+from ingestion.judging.lookups import records_with_lookups
 from ingestion.judging.mapping import is_exact
 from ingestion.nights import books
 from ingestion.nights.work import map_into_parquet
@@ -141,13 +141,13 @@ def _judge(settings: Settings, feed: Feed, folder: Path) -> judging.Judgement:
         map_into_parquet(start_session(settings), records, into, nights)
 
     careful = None if is_exact(feed, zone) else by_spark
-    joined = None
-    if feed.looked_up:
-        joined = joined_records(
+    files = None
+    if feed.lookup_uses:
+        files = records_with_lookups(
             feed, RecordFiles(feed, folder / "records"), folder / "joined", nights, settings
         )
     return judging.judge_records(
-        feed, folder, nights, by_spark=careful, zone=zone, earlier_keys={}, records_joined=joined
+        feed, folder, nights, by_spark=careful, zone=zone, earlier_keys={}, record_files=files
     )
 
 

@@ -146,8 +146,8 @@ def test_a_look_up_that_finds_two_rows_stops_the_night_before_a_line_is_written(
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("`product.category`", "`products.category`", "lines.yml:13: no look-up 'products' leads from trusted.order_lines; did you mean 'product'?"),
-        ("`product.category`", "`product.kategory`", "lines.yml:13: trusted.products has no column 'kategory'; did you mean 'category'?"),
+        ("`product.category`", "`products.category`", "lines.yml:13: 'products.category' is no delivered column, and no look-up 'products' leads from trusted.order_lines; did you mean 'product'?"),
+        ("`product.category`", "`product.kategory`", "lines.yml:13: 'product.kategory' is no delivered column, and trusted.products has no column 'kategory'; did you mean 'category'?"),
         ("`product.category`", "product.category", "product.category, a name of two parts; write `product.category` in backticks"),
         ("      product_id: sku\n", "", "'product.category' is looked up by trusted.order_lines.product_id, which the feed must map to a delivered column as it is"),
         ("product_id: sku", "product_id: upper(sku)", "'product.category' is looked up by trusted.order_lines.product_id, which the feed must map to a delivered column as it is"),

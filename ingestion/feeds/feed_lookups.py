@@ -11,7 +11,7 @@ from vocabulary.lookups import LookupColumn, LookupInvalid, Lookups
 
 
 @dataclass(frozen=True)
-class LookedUp:
+class LookupUse:
     """One name such as ``product.category``: from which table and to what it leads, and the delivered columns with the first keys."""
 
     name: str
@@ -26,7 +26,7 @@ class LookedUp:
         return tuple(step.to for step in self.end.path)
 
 
-def looked_up(
+def lookup_uses_of(
     table: str,
     entry: Mapping[str, str],
     text: str,
@@ -34,17 +34,20 @@ def looked_up(
     lookups: Lookups,
     attributes: Attributes,
     columns: Iterable[str],
-) -> list[LookedUp]:
+) -> list[LookupUse]:
     """Give what a text of a mapping looks up from the rows of its table; ``LookupInvalid`` where it cannot.
 
     The keys are what the mapping says of the columns that the look-up begins with: delivered columns as they are.
     """
     delivered = {name.lower(): name for name in columns}
-    finds = []
+    uses = []
     for name in parse_expression(text).columns:
         if "." not in name or name.lower() in delivered:
             continue
-        end = lookups.column(table, name, attributes)
+        try:
+            end = lookups.column(table, name, attributes)
+        except LookupInvalid as wrong:
+            raise LookupInvalid(f"'{name}' is no delivered column, and {wrong}") from None
         keys = {}
         for column, other in end.path[0].keys.items():
             expression = parse_expression(entry[column]) if column in entry else None
@@ -60,5 +63,5 @@ def looked_up(
             if names[0].lower() not in delivered:
                 raise LookupInvalid(f"'{name}' is looked up by '{names[0]}', which is no delivered column")
             keys[other] = delivered[names[0].lower()]
-        finds.append(LookedUp(name, table, end, keys))
-    return finds
+        uses.append(LookupUse(name, table, end, keys))
+    return uses
