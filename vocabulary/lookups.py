@@ -133,12 +133,12 @@ class Lookups:
         steps: list[Lookup] = []
         tables = [table]
         for code in path.split("."):
-            known = self.of_table(tables[-1])
-            if code not in known:
-                hint = did_you_mean(code, sorted(known)) if known else ""
+            ways = self.of_table(tables[-1])
+            if code not in ways:
+                hint = did_you_mean(code, sorted(ways)) if ways else ""
                 raise LookupInvalid(f"no look-up '{code}' leads from {tables[-1]}{hint}")
-            steps.append(known[code])
-            tables.append(known[code].to)
+            steps.append(ways[code])
+            tables.append(ways[code].to)
             if tables[-1] in tables[:-1]:
                 raise LookupInvalid(f"the look-ups go in a circle: {' → '.join(tables)}")
         if len(steps) > MOST_STEPS:

@@ -17,7 +17,7 @@ class LookupUse:
     name: str
     table: str
     end: LookupColumn
-    delivered: Mapping[str, str]
+    key_columns: Mapping[str, str]
     """The delivered column by the column of the table that it is a key of."""
 
     @property
@@ -39,10 +39,10 @@ def lookup_uses_of(
 
     The keys are what the mapping says of the columns that the look-up begins with: delivered columns as they are.
     """
-    delivered = {name.lower(): name for name in columns}
+    columns_by_name = {name.lower(): name for name in columns}
     uses = []
     for name in parse_expression(text).columns:
-        if "." not in name or name.lower() in delivered:
+        if "." not in name or name.lower() in columns_by_name:
             continue
         try:
             end = lookups.column(table, name, attributes)
@@ -60,8 +60,8 @@ def lookup_uses_of(
                 raise LookupInvalid(
                     f"'{name}' is looked up by {table}.{column}, which the feed must map to a delivered column as it is"
                 )
-            if names[0].lower() not in delivered:
+            if names[0].lower() not in columns_by_name:
                 raise LookupInvalid(f"'{name}' is looked up by '{names[0]}', which is no delivered column")
-            keys[other] = delivered[names[0].lower()]
+            keys[other] = columns_by_name[names[0].lower()]
         uses.append(LookupUse(name, table, end, keys))
     return uses

@@ -344,11 +344,11 @@ class Feed(_Strict):
         """Give the contract that the feed's records are mapped by: of attributes one with a column for each that it fills."""
         if table != ATTRIBUTES:
             return contract(table)
-        stored = contract(ATTRIBUTES)
+        about = contract(ATTRIBUTES)
         codes = {code: None for target in self.targets_of(ATTRIBUTES) for code in target.attributes or ()}
-        columns = {name: stored.columns[name] for name in ("source", "entity", "entity_key")}
+        columns = {name: about.columns[name] for name in ("source", "entity", "entity_key")}
         columns |= {code: self._attributes.by_code[code].column for code in codes}
-        return replace(stored, columns=columns, key=tuple(name for name in stored.key if name in columns))
+        return replace(about, columns=columns, key=tuple(name for name in about.key if name in columns))
 
     @property
     def lookup_uses(self) -> Mapping[str, LookupUse]:
@@ -646,7 +646,7 @@ def _look_up(
         same = [
             other for other in feed._lookup_uses.values() if other.end.path[0].code == one.end.path[0].code
         ]
-        if any(other.delivered != one.delivered or other.table != one.table for other in same):
+        if any(other.key_columns != one.key_columns or other.table != one.table for other in same):
             raise feed.fault(
                 f"'{one.name}' is looked up by other keys than '{same[0].name}' in this feed; let two feeds read the files",
                 *path,

@@ -85,8 +85,8 @@ class _Joins:
         alias = f"{step.from_.partition('.')[2]}__{step.code}"
         source = literal(step.source or self.feed.source)
         conditions = [f"{alias}.source = {source}"]
-        for column, delivered in one.delivered.items():
-            number = numbered_column(self.feed.columns.index(delivered))
+        for column, key_column in one.key_columns.items():
+            number = numbered_column(self.feed.columns.index(key_column))
             conditions.append(f"CAST({alias}.{column} AS VARCHAR) = trim(d.{number}, ' ')")
         conditions += [f"{alias}.{name} = {literal(value)}" for name, value in step.values.items()]
         return self._join(alias, step.to, " AND ".join(conditions))
