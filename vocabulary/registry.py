@@ -88,7 +88,7 @@ class Aggregate(_Strict):
     """A measure over the rows of one relation, grouped by person.
 
     ``per`` divides: ``avg`` by the number of its distinct values (an average per month), ``ratio`` by its sum.
-    ``at_least`` turns the measure into a yes or no.
+    ``at_least`` turns the measure into a yes or no. ``via`` names the look-up whose row belongs to the person.
     """
 
     from_: str = Field(alias="from")
@@ -102,6 +102,7 @@ class Aggregate(_Strict):
     per: str | None = None
     at_least: str | None = None
     order_by: list[str] | None = None
+    via: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Aggregate:
@@ -123,6 +124,7 @@ class Latest(_Strict):
     of: str
     order_by: list[str]
     where: str | None = None
+    via: str | None = None
 
 
 class Case(_Strict):

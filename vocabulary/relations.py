@@ -30,13 +30,16 @@ DETAIL_TABLES = {
         "ledger",
         "loans",
         "orders",
+        "outside_contacts",
         "points",
+        "standing_orders",
         "transactions",
     )
 }
 # Why the rows of others are no details.
 NO_DETAIL = {
     "account_controls": "controls are no reason to choose anybody; suppression keeps these people out",
+    "attributes": "write an attribute as a column of the table of its entity, such as customers",
     "consents": "consent is judged by suppression for every segment",
     "events": "write {event: ...}",
     "identifier_observations": "identifiers name people; a rule does not ask for them",
@@ -59,7 +62,11 @@ def attribution_of(columns: Collection[str]) -> Attribution | None:
 
 def value_kind(table: str, column: str) -> ValueKind | None:
     """Give what can be asked of a column of a trusted table, None where it holds lists or instants."""
-    kind = contract(table).columns[column].type
+    return kind_of_type(contract(table).columns[column].type)
+
+
+def kind_of_type(kind: str) -> ValueKind | None:
+    """Give what can be asked of a value of a contract's type, None of lists and instants."""
     if kind.startswith("decimal"):
         return "number"
     kinds: dict[str, ValueKind] = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +21,7 @@ from pydantic import (
 )
 
 from ingestion.feeds.control import Control
+from ingestion.feeds.feed_lookups import LookupUse, lookup_uses_of
 from ingestion.feeds.limits import Limits
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import contract, contract_names
@@ -26,6 +29,8 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.expressions.expression import Expression, parse_expression, unknown_column
 from lakehouse.expressions.tokens import ExpressionInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
+from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attributes, read_attributes
+from vocabulary.lookups import LookupInvalid, Lookups, read_lookups
 
 # Columns every expression may read beside the delivered ones.
 GIVEN = ("_file", "_row", "_business_date")
@@ -33,6 +38,8 @@ PIPELINE = {*GIVEN, "_feed", "_arrived_on", "_extra", "_problem", "_raw", "_nigh
 DEFAULT_DEDUPE_DAYS = 7
 DATE_MARKS = ("{date}", "{yyyymmdd}")
 REFUSED_LEVEL = "C3"
+# Of so many the records take 1 GB to judge; their number hardly matters to it.
+MOST_ATTRIBUTES = 1_000
 
 
 def _as_sql(value: Any) -> Any:
@@ -192,10 +199,16 @@ class RowRule(_Strict):
 
 
 class Target(_Strict):
-    """Which rows of a trusted table a source row becomes: one by ``columns``, or several by ``each``."""
+    """Which rows of a trusted table a source row becomes: one by ``columns``, several by ``each``, or one of each attribute.
+
+    ``attributes`` are those of an ``entity`` under its ``key``; a list names delivered columns that are called as the attributes are.
+    """
 
     table: str
     where: Sql | None = None
+    entity: str | None = None
+    key: Sql | None = None
+    attributes: dict[str, Sql] | None = None
     same_key: str | None = None
     dedupe_days: int | None = Field(default=None, ge=0, le=400)
     columns: dict[str, Sql] | None = None
@@ -208,8 +221,30 @@ class Target(_Strict):
             raise ValueError("same_key is refuse, first, last, first by <expression> or last by <expression>")
         return value
 
+    @field_validator("attributes", mode="before")
+    @classmethod
+    def _by_code(cls, value: Any) -> Any:
+        if isinstance(value, list) and all(isinstance(code, str) for code in value):
+            if len(set(value)) < len(value):
+                raise ValueError("an attribute stands twice")
+            return {code: code for code in value}
+        return value
+
     @model_validator(mode="after")
     def _one_kind(self) -> Target:
+        if self.table == ATTRIBUTES:
+            if not self.attributes or self.entity is None or self.key is None:
+                raise ValueError(f"a target of {ATTRIBUTES} has 'entity', 'key' and 'attributes'")
+            if self.columns is not None or self.each is not None:
+                raise ValueError(f"a target of {ATTRIBUTES} has 'attributes', not 'columns' or 'each'")
+            if self.entity not in ENTITIES:
+                raise ValueError(
+                    f"there is no entity '{self.entity}'{did_you_mean(self.entity, list(ENTITIES))}"
+                )
+            return self
+        for name in ("entity", "key", "attributes"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"'{name}' is for the table {ATTRIBUTES}; write a target of its own for it")
         if (self.columns is None) == (self.each is None):
             raise ValueError("a target has either 'columns' or 'each'")
         if not (self.columns or self.each):
@@ -220,8 +255,16 @@ class Target(_Strict):
 
     @property
     def entries(self) -> tuple[dict[str, str], ...]:
-        """The mappings of the target, one for ``columns``."""
+        """The mappings of the target, one for ``columns`` and for ``attributes``."""
+        if self.attributes is not None:
+            return ({"entity": f"'{self.entity}'", "entity_key": str(self.key), **self.attributes},)
         return self.each if self.each is not None else (self.columns or {},)
+
+    def place(self, number: int, name: str) -> tuple[str | int, ...]:
+        """Give where a column of the mapping ``number`` stands below the target."""
+        if self.attributes is not None:
+            return {"entity": ("entity",), "entity_key": ("key",)}.get(name, ("attributes", name))
+        return ("columns", name) if self.each is None else ("each", number, name)
 
 
 class Feed(_Strict):
@@ -250,6 +293,9 @@ class Feed(_Strict):
     targets: tuple[Target, ...]
     _file: Path = PrivateAttr(default=Path("feed.yml"))
     _tree: Any = PrivateAttr(default=None)
+    _attributes: Attributes = PrivateAttr(default_factory=Attributes)
+    _lookups: Lookups = PrivateAttr(default_factory=Lookups)
+    _lookup_uses: dict[str, LookupUse] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -294,6 +340,36 @@ class Feed(_Strict):
         """The trusted tables the feed fills, each once, in the order of the file."""
         return tuple(dict.fromkeys(target.table for target in self.targets))
 
+    def contract(self, table: str) -> Contract:
+        """Give the contract that the feed's records are mapped by: of attributes one with a column for each that it fills."""
+        if table != ATTRIBUTES:
+            return contract(table)
+        about = contract(ATTRIBUTES)
+        codes = {code: None for target in self.targets_of(ATTRIBUTES) for code in target.attributes or ()}
+        columns = {name: about.columns[name] for name in ("source", "entity", "entity_key")}
+        columns |= {code: self._attributes.by_code[code].column for code in codes}
+        return replace(about, columns=columns, key=tuple(name for name in about.key if name in columns))
+
+    @property
+    def lookup_uses(self) -> Mapping[str, LookupUse]:
+        """What the expressions of targets look up, by name, in the order of the file."""
+        return self._lookup_uses
+
+    @property
+    def readable_columns(self) -> tuple[str, ...]:
+        """The delivered columns, and behind them what is looked up for each record."""
+        return (*self.columns, *self._lookup_uses)
+
+    def with_lookup_columns(self) -> Feed:
+        """Give the feed of records that have what they look up as further columns."""
+        feed = self.model_copy(update={"columns": self.readable_columns})
+        feed._lookup_uses = {}
+        return feed
+
+    def value_type(self, code: str) -> str:
+        """Give the declared type of an attribute."""
+        return self._attributes.by_code[code].type
+
     def targets_of(self, table: str) -> tuple[Target, ...]:
         """Give the targets that fill one table."""
         return tuple(target for target in self.targets if target.table == table)
@@ -334,20 +410,74 @@ def load_feeds(workspace: Path) -> list[Feed]:
             raise feed.fault(
                 f"the feed is named '{feed.feed}' but its file is {feed.file.name}; make them equal", "feed"
             )
+    _check_attribute_feeds(feeds.values())
+    _check_lookup_order(feeds.values())
     return sorted(feeds.values(), key=lambda feed: (feed.order, feed.feed))
 
 
+def _check_attribute_feeds(feeds: Iterable[Feed]) -> None:
+    """Refuse an attribute that two feeds of one source fill, and attributes of a table that no feed of the source fills."""
+    tables: dict[str, set[str]] = {}
+    for feed in feeds:
+        tables.setdefault(feed.source, set()).update(feed.tables)
+    feed_by_code: dict[tuple[str, str], Feed] = {}
+    for feed in feeds:
+        for at, target in enumerate(feed.targets):
+            if target.attributes is None:
+                continue
+            table, path = ENTITIES[str(target.entity)][0], ("targets", at)
+            if table not in tables[feed.source]:
+                raise feed.fault(
+                    f"no feed of the source '{feed.source}' fills {table}, so nobody would see these attributes; "
+                    "give the feed the source that its key is of",
+                    *path,
+                    "entity",
+                )
+            for code in target.attributes:
+                other = feed_by_code.setdefault((feed.source, code), feed)
+                if other is not feed:
+                    raise feed.fault(
+                        f"the feed '{other.feed}' of the source '{feed.source}' fills the attribute '{code}' too; "
+                        "one feed of a source states it",
+                        *path,
+                        "attributes",
+                        code,
+                    )
+
+
+def _check_lookup_order(feeds: Iterable[Feed]) -> None:
+    """Refuse a look-up in a table that is not filled before: what it finds would depend on chance, or on itself."""
+    for feed in feeds:
+        for one in feed.lookup_uses.values():
+            tables = {*one.tables, *([ATTRIBUTES] if one.end.attribute else [])}
+            source = one.end.path[0].source or feed.source
+            for other in feeds:
+                table = next((name for name in other.tables if name in tables), None)
+                if table is None or other.source != source or other.order < feed.order:
+                    continue
+                what = "itself" if other is feed else f"the feed '{other.feed}'"
+                raise feed.fault(
+                    f"'{one.name}' is looked up in {table}, which {what} fills at order {other.order}; "
+                    f"a feed looks up what feeds of a lower order than its own ({feed.order}) fill",
+                    "targets",
+                )
+
+
 def read_feed(file: Path) -> Feed:
-    """Give one feed, checked by itself and against the contracts of the tables it fills."""
-    return feed_of(load_yaml(file), file)
+    """Give one feed, checked by itself, against the contracts of the tables it fills and what its workspace declares."""
+    workspace = file.parent.parent
+    return feed_of(load_yaml(file), file, read_attributes(workspace), read_lookups(workspace))
 
 
-def feed_of(tree: Any, file: Path) -> Feed:
+def feed_of(
+    tree: Any, file: Path, attributes: Attributes | None = None, lookups: Lookups | None = None
+) -> Feed:
     """Give the feed a YAML tree says, checked as ``read_feed`` does; ``file`` is the name errors carry."""
     if not isinstance(tree, dict):
         raise SettingsInvalid("the file holds no feed (keys and values are expected)", file=file)
     feed = parse_model(Feed, tree, file=file)
-    feed._file, feed._tree = file, tree
+    feed._file, feed._tree, feed._attributes = file, tree, attributes or Attributes()
+    feed._lookups = lookups or Lookups()
     _check_columns(feed)
     for at, rule in enumerate(feed.row_rules):
         _check_expression(feed, rule.refuse_when, f"row rule {rule.rule}", "row_rules", at, "refuse_when")
@@ -358,6 +488,17 @@ def feed_of(tree: Any, file: Path) -> Feed:
     for at, rule_name in enumerate(rules):
         if rule_name in rules[:at]:
             raise feed.fault(f"row rule '{rule_name}' stands twice", "row_rules", at, "rule")
+    count = sum(len(target.attributes or ()) for target in feed.targets)
+    if count > MOST_ATTRIBUTES:
+        at = next(at for at, target in enumerate(feed.targets) if target.attributes)
+        raise feed.fault(
+            f"the feed fills {count:,} attributes, more than {MOST_ATTRIBUTES:,}; let several feeds read the files, each some of them",
+            "targets",
+            at,
+            "attributes",
+        )
+    for at, target in enumerate(feed.targets):
+        _check_attributes(feed, target, at)
     for at, target in enumerate(feed.targets):
         _check_target(feed, target, at)
     for table in feed.tables:
@@ -397,7 +538,7 @@ def _check_expression(feed: Feed, text: str, what: str, *path: str | int) -> Exp
         expression = parse_expression(text)
     except ExpressionInvalid as wrong:
         raise feed.fault(f"the expression of {what} {wrong}", *path) from None
-    readable = [*feed.columns, *GIVEN]
+    readable = [*feed.readable_columns, *GIVEN]
     unknown = unknown_column(expression, readable)
     if unknown is not None:
         if unknown in feed.columns or any(c.lower() == unknown.lower() for c in feed.columns):
@@ -458,8 +599,9 @@ def _check_target(feed: Feed, target: Target, at: int) -> None:
         raise feed.fault(
             f"unknown table '{target.table}'{did_you_mean(target.table, tables)}", "targets", at, "table"
         )
-    filled_table = contract(target.table)
+    filled_table = feed.contract(target.table)
     if target.where is not None:
+        _look_up(feed, target, target.entries[0], target.where, ("targets", at, "where"))
         _check_expression(feed, target.where, f"'where' of {target.table}", "targets", at, "where")
     if target.same_key and " by " in target.same_key:
         order = target.same_key.split(" by ", 1)[1]
@@ -468,34 +610,75 @@ def _check_target(feed: Feed, target: Target, at: int) -> None:
         raise feed.fault(
             f"dedupe_days is for facts; {target.table} keeps states", "targets", at, "dedupe_days"
         )
-    for number, entry in enumerate(target.entries):
-        path: tuple[str | int, ...] = (
-            ("targets", at, "columns") if target.each is None else ("targets", at, "each", number)
+    for number in range(len(target.entries)):
+        _check_entry(feed, filled_table, target, at, number)
+
+
+def _check_attributes(feed: Feed, target: Target, at: int) -> None:
+    """Refuse attributes that the site does not declare, or declares of another entity."""
+    entity = str(target.entity)
+    for code in target.attributes or ():
+        path = ("targets", at, "attributes", code)
+        one = feed._attributes.by_code.get(code)
+        if one is None:
+            hint = did_you_mean(code, sorted(feed._attributes.of_entity(entity)))
+            raise feed.fault(f"no attributes.yml declares an attribute '{code}' of {entity}{hint}", *path)
+        if one.entity != entity:
+            raise feed.fault(f"'{code}' is an attribute of {one.entity}, not of {entity}", *path)
+
+
+def _look_up(
+    feed: Feed, target: Target, entry: Mapping[str, str], text: str, path: tuple[str | int, ...]
+) -> None:
+    """Keep what a text looks up; refuse a name that leads nowhere, or by other keys than the same name elsewhere in the feed."""
+    table = ENTITIES[target.entity][0] if target.entity else target.table
+    if target.entity:
+        entry = {ENTITIES[target.entity][1]: entry["entity_key"]}
+    try:
+        uses = lookup_uses_of(
+            table, entry, text, lookups=feed._lookups, attributes=feed._attributes, columns=feed.columns
         )
-        _check_entry(feed, filled_table, entry, path)
+    except ExpressionInvalid:
+        return  # which is said of every expression
+    except LookupInvalid as wrong:
+        raise feed.fault(str(wrong), *path) from None
+    for one in uses:
+        same = [
+            other for other in feed._lookup_uses.values() if other.end.path[0].code == one.end.path[0].code
+        ]
+        if any(other.key_columns != one.key_columns or other.table != one.table for other in same):
+            raise feed.fault(
+                f"'{one.name}' is looked up by other keys than '{same[0].name}' in this feed; let two feeds read the files",
+                *path,
+            )
+        feed._lookup_uses[one.name] = one
 
 
-def _check_entry(feed: Feed, table: Contract, entry: dict[str, str], path: tuple[str | int, ...]) -> None:
+def _check_entry(feed: Feed, table: Contract, target: Target, at: int, number: int) -> None:
+    entry = target.entries[number]
     names = [name for name in table.business_columns if name != "source"]
     for name, text in entry.items():
+        path = ("targets", at, *target.place(number, name))
         if name == "source" and "source" in table.business_columns:
-            raise feed.fault("column 'source' is filled from the feed's source; take it out", *path, name)
+            raise feed.fault("column 'source' is filled from the feed's source; take it out", *path)
         if name not in names:
-            raise feed.fault(f"{table.name} has no column '{name}'{did_you_mean(name, names)}", *path, name)
+            raise feed.fault(f"{table.name} has no column '{name}'{did_you_mean(name, names)}", *path)
         if table.columns[name].level == REFUSED_LEVEL:
             raise feed.fault(
-                f"{table.name}.{name} is of level {REFUSED_LEVEL}, which no feed may fill", *path, name
+                f"{table.name}.{name} is of level {REFUSED_LEVEL}, which no feed may fill", *path
             )
-        expression = _check_expression(feed, text, f"{table.name}.{name}", *path, name)
+        _look_up(feed, target, entry, text, path)
+        expression = _check_expression(feed, text, f"{table.name}.{name}", *path)
         values = table.columns[name].allowed
         outside = next((word for word in expression.results if values and word not in values), None)
         if outside is not None:
             hint = did_you_mean(outside, list(values))
-            raise feed.fault(f"{table.name}.{name} does not allow '{outside}'{hint}", *path, name)
+            raise feed.fault(f"{table.name}.{name} does not allow '{outside}'{hint}", *path)
         if expression.is_constant and text.strip().lower() == "null" and table.columns[name].required:
-            raise feed.fault(f"{table.name}.{name} is required and cannot be null", *path, name)
+            raise feed.fault(f"{table.name}.{name} is required and cannot be null", *path)
     for name in dict.fromkeys([*table.key, *(c.name for c in table.business_columns.values() if c.required)]):
         if name in names and name not in entry:
+            path = ("targets", at, *target.place(number, name)[:-1])
             raise feed.fault(f"{table.name} needs column '{name}', which the feed does not map", *path)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ingestion.feeds.feeds import Feed
 from ingestion.judging.mapping import exact_dialect, is_exact
-from lakehouse.contracts.reading import contract
 from lakehouse.errors import InputInvalid, SettingsInvalid
 from lakehouse.expressions.duckdb import Untranslatable
 from lakehouse.query.desk import Desk
@@ -110,10 +109,10 @@ def _all_expressions(feed: Feed) -> list[tuple[str, str, tuple[str | int, ...]]]
     for at, target in enumerate(feed.targets):
         if target.where:
             expressions.append((f"'where' of {target.table}", target.where, ("targets", at, "where")))
-        columns = contract(target.table).columns
+        columns = feed.contract(target.table).columns
         for number, entry in enumerate(target.entries):
-            base: tuple[str | int, ...] = ("columns",) if target.each is None else ("each", number)
             for name, text in entry.items():
                 cast = f"try_cast(({text}) as {columns[name].type})"
-                expressions.append((f"{target.table}.{name}", cast, ("targets", at, *base, name)))
+                path = ("targets", at, *target.place(number, name))
+                expressions.append((f"{target.table}.{name}", cast, path))
     return expressions

@@ -33,6 +33,7 @@ from lakehouse.query.desk import Desk, Relation, open_alone
 from lakehouse.query.files import parquet_call
 from lakehouse.query.words import literal, literals
 from lakehouse.tables.staged_files import StagedFile
+from vocabulary.attributes import ATTRIBUTES
 
 # What DuckDB may hold beside the JVM; beyond, it writes to the exchange folder.
 MEMORY = "1GB"
@@ -145,16 +146,10 @@ class Judgement:
         """Give the SQL of a table's accepted rows: business columns, ``_feed, _file, _row, _arrived_on``."""
         parts = []
         for i in range(len(table.entries)):
-            names = {column.name for column in table.mapped_columns(i)}
-            columns = []
-            for column in table.contract.business_columns.values():
-                if column.name == "source":
-                    value = literal(self.feed.source)
-                elif column.name in names:
-                    value = table.place(i, column.name)
-                else:
-                    value = f"CAST(NULL AS {duck_type(column.type)})"
-                columns.append(f"{value} AS {column.name}")
+            if table.name == ATTRIBUTES:
+                columns = self._attribute_columns(table, i)
+            else:
+                columns = self._columns(table, i)
             columns += [f"{literal(self.feed.feed)} AS _feed", "_file", "_row", "_night AS _arrived_on"]
             out = [f"SELECT _file, _row FROM {relation}" for relation in self.duplicates.without_rows]
             if self.has_refused:
@@ -169,7 +164,38 @@ class Judgement:
                 # Whether a record is refused stands in the outcome; its reasons are not computed again.
                 f"SELECT {', '.join(columns)} FROM (FROM {self.records.mapped_records} WHERE in{table.index}_{i}){anti_join}"
             )
-        return " UNION ALL ".join(parts)
+        rows = " UNION ALL ".join(parts)
+        # What a whole delivery leaves out ends, so an attribute without a value needs no row there.
+        if table.name == ATTRIBUTES and self.feed.mode == "snapshot":
+            return f"SELECT * FROM ({rows}) WHERE value IS NOT NULL"
+        return rows
+
+    def _columns(self, table: TableMap, entry: int) -> list[str]:
+        names = {column.name for column in table.mapped_columns(entry)}
+        columns = []
+        for column in table.contract.business_columns.values():
+            if column.name == "source":
+                value = literal(self.feed.source)
+            elif column.name in names:
+                value = table.place(entry, column.name)
+            else:
+                value = f"CAST(NULL AS {duck_type(column.type)})"
+            columns.append(f"{value} AS {column.name}")
+        return columns
+
+    def _attribute_columns(self, table: TableMap, entry: int) -> list[str]:
+        """Give the columns of a row for each attribute; DuckDB's text of a value is that of every engine."""
+        attributes = table.attributes(entry)
+        codes = [column.name for column in attributes]
+        values = [f"CAST({table.place(entry, code)} AS VARCHAR)" for code in codes]
+        return [
+            f"{literal(self.feed.source)} AS source",
+            f"{table.place(entry, 'entity')} AS entity",
+            f"{table.place(entry, 'entity_key')} AS entity_key",
+            f"unnest([{literals(codes)}]) AS attribute",
+            f"unnest([{literals(self.feed.value_type(code) for code in codes)}]) AS value_type",
+            f"unnest([{', '.join(values)}]) AS value",
+        ]
 
     def accepted_rows(self, table: TableMap) -> pa.RecordBatchReader:
         """Give the accepted rows of a table batch by batch, in the types of its contract."""
@@ -213,8 +239,9 @@ def judge_records(
     earlier_folders: Sequence[Path] = (),
     known_rows: Mapping[str, str] | None = None,
     in_process: bool = True,
+    record_files: RecordFiles | None = None,
 ) -> Judgement:
-    """Judge the records that were read into ``folder/records``.
+    """Judge the records that were read into ``folder/records``, or ``record_files``, which have what they look up.
 
     Of records that the quick map is not sure of, and with ``in_process`` false of all, ``by_spark`` makes Parquet in another
     folder; without it they are mapped value by value (``exact_map``), in the workspace's time ``zone``. ``earlier_keys`` gives, per fact table, DuckDB SQL of the keys that
@@ -223,7 +250,7 @@ def judge_records(
     """
     maps = table_maps(feed)
     desk = open_alone(folders=[folder, *earlier_folders], memory=MEMORY, spill=folder / "spilled")
-    files = RecordFiles(feed, folder / "records")
+    files = record_files or RecordFiles(feed, folder / "records")
     delivered_records = desk.define("delivered", files.sql(nights))
     name_paths(desk, delivered_records)
 
@@ -257,7 +284,7 @@ def judge_records(
             places = f"(SELECT CAST(_file AS VARCHAR) AS _file, _row FROM {outcome} WHERE NOT is_sure)"
             those = f"FROM {delivered_records} SEMI JOIN {places} USING (_file, _row)"
             if by_spark is not None:
-                unsure = RecordFiles(feed, folder / "unsure")
+                unsure = RecordFiles(files.feed, folder / "unsure")
                 unsure.folder.mkdir()
                 desk.run(unsure.export_sql(those))
                 by_spark(unsure, folder / "careful")
@@ -305,7 +332,7 @@ def _mapped_by_spark(folder: Path, maps: Sequence[TableMap]) -> str:
 
 
 def _in_types_of(table: TableMap, schema: pa.Schema) -> pa.Schema:
-    types = {column.name: column.type for column in table.contract.arrow_schema()}
+    types = {column.name: column.type for column in table.stored_contract.arrow_schema()}
     return pa.schema([pa.field(column.name, types.get(column.name, column.type)) for column in schema])
 
 

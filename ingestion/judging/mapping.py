@@ -27,6 +27,7 @@ from lakehouse.expressions.expression import parse_expression
 from lakehouse.query import words
 from lakehouse.query.desk import Relation
 from lakehouse.query.words import literal, spark_identifier, spark_literal
+from vocabulary.attributes import ATTRIBUTES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableMap:
-    """One trusted table a feed fills: its contract and the entries (mapping, condition) that fill it."""
+    """One trusted table a feed fills: its contract and the entries (mapping, condition) that fill it.
+
+    Records are mapped by ``contract``. That of attributes has a column for each, of which a row of its own is written.
+    """
 
     index: int
     contract: Contract
@@ -45,6 +49,23 @@ class TableMap:
     def name(self) -> str:
         """The table's name."""
         return self.contract.name
+
+    @property
+    def stored_contract(self) -> Contract:
+        """The contract of the rows that are written."""
+        return contract(self.name)
+
+    @property
+    def rows_per_record(self) -> int:
+        """The number of rows that a record becomes at most."""
+        if self.name != ATTRIBUTES:
+            return len(self.entries)
+        return sum(len(self.attributes(i)) for i in range(len(self.entries)))
+
+    def attributes(self, entry: int) -> list[Column]:
+        """Give the attributes that an entry fills, of a table of attributes."""
+        key = self.contract.key
+        return [column for column in self.mapped_columns(entry) if column.name not in key]
 
     @property
     def is_single(self) -> bool:
@@ -95,7 +116,7 @@ def table_maps(feed: Feed) -> list[TableMap]:
     for index, table in enumerate(feed.tables):
         targets = feed.targets_of(table)
         entries = tuple((entry, target.where) for target in targets for entry in target.entries)
-        maps.append(TableMap(index, contract(table), entries, targets[0].each is not None))
+        maps.append(TableMap(index, feed.contract(table), entries, targets[0].each is not None))
     return maps
 
 
@@ -145,7 +166,7 @@ def _more_decimals(text: str, scale: int) -> str:
 
 def names_of_record(feed: Feed) -> dict[str, tuple[str, str]]:
     """Give DuckDB's name and the kind of everything that an expression of a feed may name, in lower case."""
-    names = {name.lower(): (numbered_column(at), STRING) for at, name in enumerate(feed.columns)}
+    names = {name.lower(): (numbered_column(at), STRING) for at, name in enumerate(feed.readable_columns)}
     return names | {
         "_file": ("_file", STRING),
         "_row": ("_row", LONG),

@@ -240,7 +240,7 @@ def _write_table(lake: Lake, work: FeedWork, judgement: Judgement, table: mappin
         return
     mode: Literal["snapshot", "delta"] = "snapshot" if feed.mode == "snapshot" else "delta"
     rows: Any
-    if not lake.is_for_spark(is_large=work.record_count * len(table.entries) > MOST_ROWS):
+    if not lake.is_for_spark(is_large=work.record_count * table.rows_per_record > MOST_ROWS):
         rows = judgement.accepted_rows(table).read_all().drop_columns(["_feed"])
     else:
         files = judgement.accepted_files(table, work.folder / f"states{table.index}")
@@ -253,7 +253,7 @@ def _withdraw(lake: Lake, work: FeedWork) -> FeedResult:
     feed, night = work.feed, work.nights.last
     equals = {"_arrived_on": night, "_feed": feed.feed}
     for table in mapping.table_maps(feed):
-        empty = table.contract.arrow_schema().empty_table()
+        empty = table.stored_contract.arrow_schema().empty_table()
         if table.contract.shape == "fact":
             lake.replace_partition(table.name, empty, **equals)
         else:

@@ -15,6 +15,7 @@ from ingestion.feeds.feeds import Feed
 from ingestion.inbox.files import Choice
 from ingestion.inbox.inbox import DeliveredFile
 from ingestion.judging import faults, judging, mapping
+from ingestion.judging.lookups import records_with_lookups
 from ingestion.records.landing import Nights
 from ingestion.records.reading import SPARK_READS_FROM_BYTES, FileReading, read_files, read_files_by_spark
 from ingestion.records.record_files import RecordFiles
@@ -143,7 +144,8 @@ def _some(paths: Sequence[str]) -> str:
 
 def analyse_all(lake: Lake, works: Sequence[FeedWork]) -> None:
     """Have Spark analyse what it will be asked for, before the first row is written."""
-    loading = [work for work in works if work.choice.load]
+    # What is looked up is known when the feeds before have been written.
+    loading = [work for work in works if work.choice.load and not work.feed.lookup_uses]
     by_spark = [work for work in loading if not is_in_process(lake, work) and is_for_spark(lake, work)]
 
     def analyse(work: FeedWork) -> None:
@@ -201,6 +203,11 @@ def judge(lake: Lake, work: FeedWork) -> judging.Judgement:
     """Judge the records of a feed; the caller closes what is given."""
     start = time.monotonic()
     keys = {table: earlier_keys(lake, work, table) for table in work.feed.tables}
+    files = None
+    if work.feed.lookup_uses:
+        files = records_with_lookups(
+            work.feed, work.records, work.folder / "joined", work.nights, lake.settings
+        )
 
     def by_spark(records: RecordFiles, into: Path) -> None:
         session = _quick_session(lake) if records.count() <= QUICK_RECORDS else lake.spark
@@ -213,6 +220,7 @@ def judge(lake: Lake, work: FeedWork) -> judging.Judgement:
         earlier_keys={table: sql for table, sql in keys.items() if sql is not None},
         earlier_folders=lake.folders,
         known_rows=known_rows(lake, work.feed),
+        record_files=files,
     )  # fmt: skip
     work.add_seconds("judge", start)
     return judgement

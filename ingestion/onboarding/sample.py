@@ -15,6 +15,7 @@ from ingestion.inbox.archives import is_archive
 from ingestion.inbox.inbox import DeliveredFile, find_files, newest_member
 from ingestion.judging import judging
 from ingestion.judging.faults import require_engine
+from ingestion.judging.lookups import records_with_lookups
 from ingestion.judging.mapping import is_exact
 from ingestion.nights import books
 from ingestion.nights.work import map_into_parquet
@@ -140,7 +141,14 @@ def _judge(settings: Settings, feed: Feed, folder: Path) -> judging.Judgement:
         map_into_parquet(start_session(settings), records, into, nights)
 
     careful = None if is_exact(feed, zone) else by_spark
-    return judging.judge_records(feed, folder, nights, by_spark=careful, zone=zone, earlier_keys={})
+    files = None
+    if feed.lookup_uses:
+        files = records_with_lookups(
+            feed, RecordFiles(feed, folder / "records"), folder / "joined", nights, settings
+        )
+    return judging.judge_records(
+        feed, folder, nights, by_spark=careful, zone=zone, earlier_keys={}, record_files=files
+    )
 
 
 def _unmapped(feed: Feed) -> tuple[str, ...]:

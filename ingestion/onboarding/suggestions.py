@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from lakehouse.contracts.reading import contract, contract_names
+from vocabulary.attributes import ATTRIBUTES
 
 SYNONYMS = Path(__file__).parent / "synonyms.yml"
 # From here on a name is taken for the column; from the lower mark on it is worth showing to a person.
@@ -106,8 +107,9 @@ def is_personal_name(source_name: str) -> bool:
 
 
 def fillable_tables() -> tuple[str, ...]:
-    """Give the trusted tables that feeds fill."""
-    return tuple(name for name in contract_names("trusted") if contract(name).shape in ("fact", "state"))
+    """Give the trusted tables that feeds fill by their columns; of attributes a site says which there are."""
+    names = (name for name in contract_names("trusted") if name != ATTRIBUTES)
+    return tuple(name for name in names if contract(name).shape in ("fact", "state"))
 
 
 def suggestions(

@@ -16,7 +16,7 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, roles, tags, consent, contact_policy, destinations."""
+    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, roles, tags, attributes, lookups, consent, contact_policy, destinations."""
     from delivery.destinations import DestinationsFile
     from identity.rules.rules import RulesFile
     from ingestion.feeds.feeds import Feed
@@ -24,6 +24,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     from segments.approving.roles import RolesFile
     from segments.language.contact import ContactPolicy
     from segments.language.spec import SpecFile
+    from vocabulary.attributes import ENTITIES, AttributesFile
+    from vocabulary.lookups import LookupsFile
     from vocabulary.policy import Policy
     from vocabulary.registry import _File
 
@@ -34,6 +36,8 @@ def schemas() -> dict[str, dict[str, Any]]:
         "segment": SpecFile,
         "roles": RolesFile,
         "tags": _File,
+        "attributes": AttributesFile,
+        "lookups": LookupsFile,
         "consent": Policy,
         "contact_policy": ContactPolicy,
         "destinations": DestinationsFile,
@@ -45,6 +49,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     _complete_feed(by_kind["feed"])
     _complete_identity(by_kind["identity"])
     _complete_segment(by_kind["segment"])
+    by_kind["attributes"]["definitions"]["Attribute"]["properties"]["entity"]["enum"] = list(ENTITIES)
     # A site's entry may name only what differs from the shipped tag.
     by_kind["tags"]["definitions"]["Entry"]["required"] = ["code"]
     roles = by_kind["roles"]
@@ -94,6 +99,7 @@ def _with_texts(schema: dict[str, Any], name: str) -> dict[str, Any]:
 def _complete_feed(schema: dict[str, Any]) -> None:
     """Add what the validators of feeds allow beside, and the columns of each trusted table."""
     from ingestion.onboarding.suggestions import fillable_tables
+    from vocabulary.attributes import ATTRIBUTES, ENTITIES
 
     sql = {"type": ["string", "boolean", "number"]}
     definitions = schema["definitions"]
@@ -107,7 +113,15 @@ def _complete_feed(schema: dict[str, Any]) -> None:
         target[at].pop("anyOf")
     target["columns"] |= {"type": ["object", "null"], "additionalProperties": sql}
     target["each"] |= {"type": ["array", "null"], "items": {"type": "object", "additionalProperties": sql}}
-    target["table"]["enum"] = list(fillable_tables())
+    target["attributes"].pop("anyOf")
+    target["attributes"] |= {
+        "type": ["object", "array", "null"],
+        "additionalProperties": sql,
+        "items": {"type": "string"},
+    }
+    target["key"]["anyOf"][0]["type"] = sql["type"]
+    target["entity"]["enum"] = [*ENTITIES, None]
+    target["table"]["enum"] = [*fillable_tables(), ATTRIBUTES]
     definitions["Target"]["allOf"] = []
     for table in fillable_tables():
         definitions[table] = _columns_of(table, sql)

@@ -97,8 +97,13 @@ def syntax_tree(text: str) -> Any:
 
 def unknown_column(expression: Expression, names: Collection[str]) -> str | None:
     """Give the first column the expression reads that is not known (Spark does not mind the case of letters)."""
-    lowered = {name.lower() for name in names}
+    lowered = _lowered(tuple(names))
     return next((name for name in expression.columns if name.lower() not in lowered), None)
+
+
+@lru_cache(maxsize=16)
+def _lowered(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)
 
 
 def _refuse_words(tokens: tuple[Token, ...]) -> None:

@@ -20,6 +20,8 @@ from lakehouse.settings.yaml_limits import check_yaml, yaml_text
 from lakehouse.texts import text
 
 Model = TypeVar("Model", bound=BaseModel)
+# A message lists the names that are known up to so many.
+MOST_NAMES = 250
 
 
 def load_yaml(path: Path) -> Any:
@@ -145,7 +147,9 @@ def did_you_mean(name: str, names: list[str]) -> str:
     close = nearest(name, names)
     if close:
         return text("hint.did_you_mean", name=close)
-    return text("hint.known", names=", ".join(sorted(map(str, names)))) if names else ""
+    if not names or len(names) > MOST_NAMES:
+        return ""
+    return text("hint.known", names=", ".join(sorted(map(str, names))))
 
 
 def parse_model(model: type[Model], tree: Any, *, file: str | Path) -> Model:

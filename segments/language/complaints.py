@@ -7,6 +7,7 @@ from typing import Any
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of
+from vocabulary.attributes import Attributes, read_attributes
 
 
 class Complaints:
@@ -14,6 +15,11 @@ class Complaints:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+
+    @property
+    def attributes(self) -> Attributes:
+        """The attributes that the workspace of the file declares."""
+        return read_attributes(self.file.parent.parent)
 
     def fault(self, message: str, line: int | None) -> SettingsInvalid:
         """Give a fault on a line."""

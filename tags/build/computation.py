@@ -85,9 +85,11 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
 
     ``tags.customer_tags`` gets one row per OneID of kind customer or prospect, ``tags.customer_tags_daily`` the
     same under ``as_of``. A value outside its domain, a null nobody can explain, or money that does not reconcile
-    raises ``GateStopped`` before any of them is touched; a failing model raises ``StepFailed`` with its message.
+    raises ``GateStopped`` before any of them is touched, and so does a look-up that finds two rows; a failing model raises
+    ``StepFailed`` with its message.
     """
     compilation = compile_tags(lake.settings.workspace)
+    check_lookups(lake, compilation, business_date)
     lake.contracts.add(*wide_contracts(compilation))
     lake.create([CURRENT, DAILY, CATALOGUE, QUALITY])
     project = lake.settings.generated / NIGHT
@@ -108,6 +110,17 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     _write_rows(lake, QUALITY, quality, as_of=business_date)
     people = quality[0]["people_count"] if quality else 0
     return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, nodes, money)
+
+
+def check_lookups(lake: Lake, compilation: Compilation, business_date: dt.date) -> None:
+    """Raise ``GateStopped`` where a look-up of a tag finds more than one row; the numbers are kept as those of any gate."""
+    from lakehouse.gates.gates import judge_measures, measure
+
+    bounds: dict[str, list[Bound]] = {}
+    for step in compilation.writer.lookups():
+        bounds.setdefault(step.to, []).append(step.bound)
+    if bounds:
+        judge_measures(lake, "look_ups", bounds, measure(lake, bounds, business_date), business_date)
 
 
 def _work_rows(lake: Lake, engine: Engine) -> Any:

@@ -18,25 +18,28 @@ from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
+from tags.compile.entry_texts import Keys, names_in, texts_of
 from tags.compile.lineage import Lineage
 from tags.compile.plan import ScanPlan
-from tags.compile.relations import TagSource
+from tags.compile.relations import SiteColumns, TagSource
+from vocabulary.attributes import ATTRIBUTES
 from vocabulary.levels import LEVELS
+from vocabulary.lookups import LookupInvalid
 from vocabulary.registry import Aggregate, Entry, Registry
+from vocabulary.relations import RELATED
 
 _PIPELINE = {"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "valid_to"}
-Keys = tuple[str | int, ...]
 
 
-def check(registry: Registry, plan: ScanPlan, lineage: Lineage) -> None:
+def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumns) -> None:
     """Raise ``SettingsInvalid`` for the first fault of any online tag."""
     relations = {entry.code: scan.relation for scan in plan.scans for entry in scan.entries}
     for entry in plan.entries:
-        _check_inputs(registry, entry)
+        _check_inputs(registry, entry, site)
         relation = relations.get(entry.code)
         if relation is not None:
             _check_person(registry, entry, relation)
-        _check_level(registry, entry, _sources(registry, entry, relation, lineage))
+        _check_level(registry, entry, _sources(registry, entry, relation, lineage), site)
         _check_purposes(registry, entry)
         for keys, text, over_rows in texts_of(entry):
             tree = _parse(registry, entry, text, keys)
@@ -53,38 +56,11 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage) -> None:
     _check_duplicates(registry, plan)
 
 
-def texts_of(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
-    """Give every expression of an entry with its keys and whether it speaks about rows (else about tags)."""
-    compute = entry.compute
-    assert compute is not None
-    form = compute.aggregate or compute.latest or compute.column
-    if form:
-        for name in ("of", "where", "per", "at_least"):
-            if text := getattr(form, name, None):
-                yield ("compute", compute.kind, name), text, True
-        for text in getattr(form, "order_by", None) or []:
-            yield ("compute", compute.kind, "order_by"), text, True
-    if compute.expression:
-        yield ("compute", "expression"), compute.expression, False
-    for at, case in enumerate(compute.cases or []):
-        for text in (case.when, case.then, case.otherwise):
-            if text is not None:
-                yield ("compute", "cases", at), text, False
-    for at, exception in enumerate(entry.null_when):
-        yield ("null_when", at, "when"), exception.when, False
-
-
 def _parse(registry: Registry, entry: Entry, text: str, keys: Keys) -> exp.Expression:
     try:
         return syntax_tree(text)  # type: ignore[no-any-return]
     except ExpressionInvalid as wrong:
         raise registry.fault(entry.code, f"'{short_text(text)}' {wrong}", *keys) from None
-
-
-def _names(tree: exp.Expression) -> list[str]:
-    """Names of columns an expression reads, without the variables of lambdas."""
-    bound = {v.name for node in tree.find_all(exp.Lambda) for v in node.expressions}
-    return [column.parts[0].name for column in tree.find_all(exp.Column) if column.parts[0].name not in bound]
 
 
 def _check_params(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
@@ -98,18 +74,20 @@ def _check_params(registry: Registry, entry: Entry, tree: exp.Expression, keys: 
 def _check_columns(
     registry: Registry, entry: Entry, tree: exp.Expression, relation: TagSource, keys: Keys
 ) -> None:
-    for name in _names(tree):
-        if name not in relation.columns:
-            hint = did_you_mean(name, list(relation.columns))
+    for name in names_in(tree):
+        try:
+            place = relation.column(name)
+        except LookupInvalid as wrong:
+            raise registry.fault(entry.code, f"'{name}': {wrong}", *keys) from None
+        if place is None:
+            hint = did_you_mean(name, [*relation.columns, *relation.attributes])
             raise registry.fault(entry.code, f"{relation.name} has no column '{name}'{hint}", *keys)
-        if relation.name.startswith("trusted.") and name not in _PIPELINE:
-            column = f"{relation.name}.{name}"
-            if column not in entry.inputs:
-                raise registry.fault(entry.code, f"reads {column}, which 'inputs' does not list", *keys)
+        if relation.is_trusted and name not in _PIPELINE and place[0] not in entry.inputs:
+            raise registry.fault(entry.code, f"reads {place[0]}, which 'inputs' does not list", *keys)
 
 
 def _check_tags(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
-    for name in _names(tree):
+    for name in names_in(tree):
         if name in PERSON_COLUMNS or name in entry.tag_inputs:
             continue
         if name in registry.entries:
@@ -126,7 +104,7 @@ def _check_person(registry: Registry, entry: Entry, relation: TagSource) -> None
     if relation.attribution is None:
         raise registry.fault(
             entry.code,
-            f"the rows of {relation.name} lead to no person: it has no one_id, no source_key and no account_id",
+            f"the rows of {relation.name} lead to no person: it has no one_id, no source_key and no account_id; {_way(relation)}",
             *keys,
         )
     if entry.compute.column and relation.attribution != "one_id":
@@ -135,6 +113,20 @@ def _check_person(registry: Registry, entry: Entry, relation: TagSource) -> None
             f"{relation.name} has no one_id; 'column' reads one row per person, 'latest' picks one",
             *keys,
         )
+
+
+def _way(relation: TagSource) -> str:
+    """Say how the rows of a relation can lead to a person."""
+    if relation.name == ATTRIBUTES:
+        return "read an attribute as a column of the table of its entity, such as trusted.customers"
+    if not relation.is_trusted:
+        return "give the model a column one_id"
+    ways = relation.site.lookups.ways_to_a_person(relation.name)
+    if ways:
+        return f"they do by a look-up: write `via: {ways[0]}`"
+    if relation.name == RELATED:
+        return "read int_account_owners, int_managers_keyed or int_wallets_keyed, or write a model with a column one_id"
+    return "declare a look-up from it to a table with source_key or account_id in lookups.yml and name it by `via`"
 
 
 def _check_compared(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
@@ -151,14 +143,12 @@ def _check_allowed(
     registry: Registry, entry: Entry, tree: exp.Expression, relation: TagSource, keys: Keys
 ) -> None:
     """Refuse to compare a column of a trusted table with a value that its contract does not allow."""
-    if not relation.name.startswith("trusted."):
-        return
-    columns = contract(relation.name).columns
     for name, value in _comparisons(tree):
-        values = list(columns[name].allowed) if name in columns else []
+        origin, column = relation.column(name) or (name, None)
+        values = list(column.allowed) if column else []
         if values and value not in values:
             raise registry.fault(
-                entry.code, f"{relation.name}.{name} never is '{value}'{did_you_mean(value, values)}", *keys
+                entry.code, f"{origin} never is '{value}'{did_you_mean(value, values)}", *keys
             )
 
 
@@ -226,21 +216,22 @@ def _check_value(registry: Registry, entry: Entry, value: object, keys: Keys) ->
         raise registry.fault(entry.code, f"{value} is above the greatest value {high}", *keys)
 
 
-def _column_level(registry: Registry, entry: Entry, column: str) -> str:
+def _column_level(registry: Registry, entry: Entry, column: str, site: SiteColumns) -> str:
     table, _, name = column.rpartition(".")
     if table not in contract_names():
         raise registry.fault(
             entry.code, f"unknown table '{table}'{did_you_mean(table, contract_names('trusted'))}", "inputs"
         )
-    columns = contract(table).columns
-    if name not in columns:
+    level = site.level(table, name)
+    if level is None:
+        names = [*contract(table).columns, *site.attributes.of_table(table)]
         raise registry.fault(
-            entry.code, f"{table} has no column '{name}'{did_you_mean(name, list(columns))}", "inputs"
+            entry.code, f"{table} has no column '{name}'{did_you_mean(name, names)}", "inputs"
         )
-    return columns[name].level
+    return level
 
 
-def _check_inputs(registry: Registry, entry: Entry) -> None:
+def _check_inputs(registry: Registry, entry: Entry, site: SiteColumns) -> None:
     names = {param.name for param in entry.params}
     for text in entry.inputs:
         if text.startswith("param:") and text.removeprefix("param:") not in names:
@@ -248,7 +239,7 @@ def _check_inputs(registry: Registry, entry: Entry) -> None:
             raise registry.fault(entry.code, f"'inputs' names an unknown parameter '{text}'{hint}", "inputs")
     for column in entry.column_inputs:
         try:
-            _column_level(registry, entry, column)
+            _column_level(registry, entry, column, site)
         except ContractBroken as wrong:
             raise registry.fault(entry.code, wrong.message, "inputs") from None
 
@@ -261,16 +252,26 @@ def _sources(registry: Registry, entry: Entry, relation: TagSource | None, linea
         source
         for keys, text, over_rows in texts_of(entry)
         if over_rows
-        for name in _names(_parse(registry, entry, text, keys))
-        if name in relation.columns
-        for source in lineage.sources(relation.name, name)
+        for name in names_in(_parse(registry, entry, text, keys))
+        for source in _origins(relation, name, lineage)
     }
 
 
-def _check_level(registry: Registry, entry: Entry, sources: Iterable[str]) -> None:
+def _origins(relation: TagSource, name: str, lineage: Lineage) -> Iterable[str]:
+    """Give the contracted columns that a column of a relation comes from; of an unknown one none."""
+    try:
+        place = relation.column(name)
+    except LookupInvalid:
+        return ()
+    if place is None:
+        return ()
+    return [place[0]] if relation.is_trusted else lineage.sources(relation.name, name)
+
+
+def _check_level(registry: Registry, entry: Entry, sources: Iterable[str], site: SiteColumns) -> None:
     """Refuse a level below the highest of what the tag reads or comes from, unless it says why it reveals less."""
     columns = dict.fromkeys([*entry.column_inputs, *sorted(sources)])
-    levels = {column: _column_level(registry, entry, column) for column in columns}
+    levels = {column: _column_level(registry, entry, column, site) for column in columns}
     levels |= {f"tag:{code}": registry[code].level for code in entry.tag_inputs}
     for name, level in levels.items():
         if level == "C3":
@@ -328,7 +329,11 @@ def _check_duplicates(registry: Registry, plan: ScanPlan) -> None:
     for entry in plan.entries:
         assert entry.compute is not None
         form = entry.compute.aggregate or entry.compute.latest or entry.compute.column
-        rows = form.model_dump(include={"from_", "measure", "window_days", "months"}) if form else {}
+        rows = (
+            form.model_dump(exclude_none=True, include={"from_", "measure", "window_days", "months", "via"})
+            if form
+            else {}
+        )
         texts = [
             (
                 str(keys),

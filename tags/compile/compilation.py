@@ -12,8 +12,10 @@ from pathlib import Path
 from tags.compile.compiler import Writer
 from tags.compile.places import PROJECT, REGISTRY
 from tags.compile.plan import ScanPlan, plan_scans
-from tags.compile.relations import TagSource, TagSources
+from tags.compile.relations import SiteColumns, TagSource, TagSources
 from tags.compile.shared_models import shared_models
+from vocabulary.attributes import read_attributes
+from vocabulary.lookups import read_lookups
 from vocabulary.policy import Policy, read_policy
 from vocabulary.registry import Registry, load_registry, registry_files
 
@@ -39,13 +41,14 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     registries = [file for file, _ in registry_files(shipped, workspace)]
     models = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file())
     texts = tuple(file.read_bytes() for file in (*registries, *models))
-    state = sha256(pickle.dumps((texts, _policy(workspace)))).digest()
+    site = _site_columns(workspace)
+    state = sha256(pickle.dumps((texts, _policy(workspace), _facts_of(site)))).digest()
     compilation = _compile(workspace, shipped, (*registries, *models), state)
     if is_checked and state not in _SOUND:
         from tags.compile.checks import check
         from tags.compile.lineage import Lineage
 
-        check(compilation.registry, compilation.plan, Lineage(folders, compilation.shared))
+        check(compilation.registry, compilation.plan, Lineage(folders, compilation.shared), site)
         _SOUND.add(state)
     return compilation
 
@@ -59,7 +62,7 @@ def _compile(workspace: Path | None, shipped: Path, files: tuple[Path, ...], sta
     """Compile what lies in these files; ``state`` tells one content of them from another."""
     registry = load_registry(workspace, shipped=shipped)
     folders = _model_folders(workspace)
-    sources = TagSources(folders)
+    sources = TagSources(folders, _site_columns(workspace))
     plan = plan_scans(registry, sources)
     return Compilation(
         registry,
@@ -80,3 +83,12 @@ def _model_folders(workspace: Path | None) -> list[Path]:
 
 def _policy(workspace: Path | None) -> Policy:
     return read_policy(workspace) if workspace else Policy()
+
+
+def _site_columns(workspace: Path | None) -> SiteColumns:
+    return SiteColumns(read_attributes(workspace), read_lookups(workspace))
+
+
+def _facts_of(site: SiteColumns) -> tuple[list[str], list[str]]:
+    lookups = [repr(step) for steps in site.lookups.by_table.values() for step in steps.values()]
+    return sorted(map(repr, site.attributes.by_code.values())), sorted(lookups)

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
+from tags.compile.entry_texts import names_over_rows
+from tags.compile.joins import attributed_rows, lookups_of
 from tags.compile.plan import Scan, ScanPlan
 from tags.compile.relations import TagSource
 from tags.compile.sql_text import BUSINESS_DATE, dbt_literal, note, resolve
+from vocabulary.lookups import Lookup
 from vocabulary.registry import Aggregate, Entry, Latest, Param, Registry
 
 WIDE_MODEL = "customer_tags"
@@ -131,7 +134,7 @@ class Writer:
             GENERATED + f"-- One row per OneID that has rows in {relation.name}.",
             "{{ config(materialized='ephemeral') }}\n",
             "with attributed as (",
-            *("    " + line for line in self._attributed(relation)),
+            *("    " + line for line in attributed_rows(relation, self._names(scan))),
             ")\n",
             "select",
             "    one_id,",
@@ -146,24 +149,21 @@ class Writer:
         lines.append("group by one_id")
         return "\n".join(lines) + "\n"
 
-    def _attributed(self, relation: TagSource) -> list[str]:
-        model = f"{{{{ ref('{relation.model}') }}}}"
-        if relation.attribution == "one_id":
-            return ["select * from " + model, "where one_id is not null"]
-        if relation.attribution == "profile":
-            return [
-                "select people.one_id, facts.*",
-                f"from {model} facts",
-                "join {{ ref('int_profiles_keyed') }} people",
-                "    on people.source = facts.source and people.source_key = facts.source_key",
-            ]
-        return [
-            "select owners.one_id, facts.*",
-            f"from {model} facts",
-            "join {{ ref('int_account_owners') }} owners",
-            "    on owners.source = facts.source and owners.account_id = facts.account_id",
-            "where owners.one_id is not null",
-        ]
+    def lookups(self) -> list[Lookup]:
+        """Give the look-ups by which tags are computed, each once."""
+        steps = [step for scan in self.plan.scans for step in lookups_of(scan.relation, self._names(scan))]
+        return [step for at, step in enumerate(steps) if step not in steps[:at]]
+
+    def _names(self, scan: Scan) -> set[str]:
+        """Give the columns that a scan reads and that its relation does not have by itself."""
+        names: set[str] = set()
+        for entry in scan.entries:
+            try:
+                names |= names_over_rows(entry)
+            except ExpressionInvalid as wrong:
+                raise self.registry.fault(entry.code, str(wrong), "compute") from None
+        own = set(scan.relation.columns)
+        return {name for name in names if name not in own}
 
     def _widest(self, scan: Scan) -> str | None:
         """Give the day before which no tag of the scan looks, so that old rows are not even read."""
@@ -336,7 +336,8 @@ class Writer:
         """Give the SQL that answers one tag, for people to read."""
         for scan in self.plan.scans:
             if entry in scan.entries and scan.aggregated:
-                sql = f"{self.measure(entry, scan.relation)}\nfrom {scan.relation.name} group by one_id"
+                way = "".join(f" via {step.code}" for step in scan.relation.way)
+                sql = f"{self.measure(entry, scan.relation)}\nfrom {scan.relation.name}{way} group by one_id"
                 return sql if not entry.null_when else f"{sql}\n-- then: {self.rule(entry)}"
             if entry in scan.entries:
                 return f"{entry.compute.column.of}\nfrom {scan.relation.name}"  # type: ignore[union-attr]

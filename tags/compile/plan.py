@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lakehouse.errors import CdpError
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.relations import TagSource, TagSources
+from vocabulary.lookups import LookupInvalid
 from vocabulary.registry import Entry, Registry
 
 
@@ -36,7 +37,7 @@ class ScanPlan:
 def plan_scans(registry: Registry, relations: TagSources) -> ScanPlan:
     """Give the scans and layers for every online tag; a cycle or a tag that is not computed raises."""
     entries = tuple(registry.online())
-    readers: dict[tuple[str, bool], list[Entry]] = {}
+    readers: dict[tuple[str, str | None, bool], list[Entry]] = {}
     for entry in entries:
         if entry.entity != "customer":
             raise registry.fault(
@@ -51,20 +52,19 @@ def plan_scans(registry: Registry, relations: TagSources) -> ScanPlan:
                 entry.code, "model tags are not computed yet; keep the tag as draft", "compute"
             )
         if entry.compute.relation:
-            readers.setdefault((entry.compute.relation, entry.compute.kind != "column"), []).append(entry)
+            form = entry.compute.aggregate or entry.compute.latest
+            key = (entry.compute.relation, form.via if form else None, form is not None)
+            readers.setdefault(key, []).append(entry)
     scans = []
-    for (name, aggregated), readings in readers.items():
+    for (name, via, aggregated), readings in readers.items():
+        first = readings[0]
+        kind = first.compute.kind if first.compute else "aggregate"
         try:
-            relation = relations.find(name)
+            relation = relations.find(name, via)
         except CdpError as wrong:
-            first = readings[0]
-            raise registry.fault(
-                first.code,
-                wrong.message,
-                "compute",
-                first.compute.kind if first.compute else "aggregate",
-                "from",
-            ) from None
+            raise registry.fault(first.code, wrong.message, "compute", kind, "from") from None
+        except LookupInvalid as wrong:
+            raise registry.fault(first.code, f"via '{via}': {wrong}", "compute", kind, "via") from None
         scans.append(Scan(relation, tuple(readings), aggregated))
     return ScanPlan(entries, tuple(scans), _layers(registry, entries))
 

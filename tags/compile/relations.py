@@ -6,20 +6,28 @@ A relation is attributed to a person in one of three ways: it carries ``one_id``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lakehouse.contracts.contract import Column
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, plain
+from vocabulary.attributes import Attribute, Attributes
+from vocabulary.lookups import Lookup, LookupColumn, LookupInvalid, Lookups
 from vocabulary.relations import Attribution, attribution_of
 
 
 @dataclass(frozen=True)
 class TagSource:
-    """A relation that tags may read: its dbt model, columns, key, event date and how a row finds its person."""
+    """A relation that tags may read: its dbt model, columns, key, event date and how a row finds its person.
+
+    Of a trusted table also the attributes of its entity, which are columns of it, and the look-ups from it. ``way`` are those
+    that lead to the person of a row, where the row itself does not.
+    """
 
     name: str
     model: str
@@ -27,15 +35,61 @@ class TagSource:
     key: tuple[str, ...]
     attribution: Attribution | None
     event_date: str | None
-    levels: dict[str, str]
+    site: SiteColumns = field(default_factory=lambda: SiteColumns(), compare=False, repr=False)
+    way: tuple[Lookup, ...] = ()
 
     @property
     def noun(self) -> str:
         """The name without its layer, for the generated model that scans it."""
-        return self.name.removeprefix("trusted.").removeprefix("int_").removeprefix("stg_trusted__")
+        noun = self.name.removeprefix("trusted.").removeprefix("int_").removeprefix("stg_trusted__")
+        return "__".join([noun, *(step.code for step in self.way)])
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it is a trusted table."""
+        return self.name.startswith("trusted.")
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]:
+        """The attributes that are read as columns."""
+        return self.site.attributes.of_table(self.name)
+
+    def lookup_column(self, name: str) -> LookupColumn:
+        """Give what ``look_up.column`` names; ``LookupInvalid`` where it names nothing."""
+        return self.site.lookups.column(self.name, name, self.site.attributes)
+
+    def column(self, name: str) -> tuple[str, Column | None] | None:
+        """Give where a column comes from, and of one that is contracted what it holds; None where there is none.
+
+        ``LookupInvalid`` for a path of look-ups that leads nowhere.
+        """
+        if "." in name and self.is_trusted:
+            end = self.lookup_column(name)
+            return end.origin, end.column
+        if self.is_trusted and name in self.attributes:
+            return f"{self.name}.{name}", self.attributes[name].column
+        if name not in self.columns:
+            return None
+        return f"{self.name}.{name}", contract(self.name).columns[name] if self.is_trusted else None
 
 
-def trusted_relation(name: str) -> TagSource:
+@dataclass(frozen=True)
+class SiteColumns:
+    """What a site adds to the columns of trusted tables."""
+
+    attributes: Attributes = field(default_factory=Attributes)
+    lookups: Lookups = field(default_factory=Lookups)
+
+    def level(self, table: str, name: str) -> str | None:
+        """Give the personal level of a column of a trusted table or of an attribute that is read as one; None where it is neither."""
+        own = self.attributes.of_table(table)
+        if name in own:
+            return own[name].level
+        columns = contract(table).columns
+        return columns[name].level if name in columns else None
+
+
+def trusted_relation(name: str, site: SiteColumns | None = None) -> TagSource:
     """Give the relation of a trusted table, read through ``stg_trusted__<table>``."""
     table = contract(name)
     columns = tuple(table.columns)
@@ -46,7 +100,7 @@ def trusted_relation(name: str) -> TagSource:
         key=table.key,
         attribution=attribution_of(columns),
         event_date=table.event_date,
-        levels={column.name: column.level for column in table.columns.values()},
+        site=site or SiteColumns(),
     )
 
 
@@ -68,7 +122,6 @@ def model_relations(folders: list[Path]) -> dict[str, TagSource]:
                     key=tuple(meta.get("key") or ()),
                     attribution=attribution_of(columns),
                     event_date=meta.get("event_date"),
-                    levels={},
                 )
     return sources
 
@@ -89,14 +142,31 @@ def _models(file: Path) -> tuple[dict[str, Any], ...]:
 class TagSources:
     """Every relation the tags of one workspace may name."""
 
-    def __init__(self, folders: list[Path]) -> None:
+    def __init__(self, folders: list[Path], site: SiteColumns | None = None) -> None:
         self.models = model_relations(folders)
+        self.site = site or SiteColumns()
 
-    def find(self, name: str) -> TagSource:
-        """Give a relation by name; an unknown one raises ``SettingsInvalid`` with the nearest known name."""
+    def find(self, name: str, via: str | None = None) -> TagSource:
+        """Give a relation by name, its rows attributed by the look-up ``via`` where it is given.
+
+        An unknown name raises ``SettingsInvalid`` with the nearest known one, ``via`` that leads to no person ``LookupInvalid``.
+        """
         if name in self.models:
+            if via is not None:
+                raise LookupInvalid(f"look-ups lead from trusted tables, and {name} is a model")
             return self.models[name]
         if name.startswith("trusted.") and name in contract_names("trusted"):
-            return trusted_relation(name)
+            source = trusted_relation(name, self.site)
+            return source if via is None else self._by_way(source, via)
         names = [*contract_names("trusted"), *(n for n in self.models if not n.startswith("stg_"))]
         raise SettingsInvalid(f"unknown relation '{name}'{did_you_mean(name, names)}")
+
+    def _by_way(self, source: TagSource, via: str) -> TagSource:
+        """Give a relation whose rows belong to the person of the row that they look up."""
+        way = self.site.lookups.steps(source.name, via)
+        if source.attribution is not None:
+            raise LookupInvalid(f"the rows of {source.name} lead to a person by themselves; take out 'via'")
+        attribution = attribution_of(contract(way[-1].to).columns)
+        if attribution is None:
+            raise LookupInvalid(f"the look-up '{via}' leads to {way[-1].to}, whose rows lead to no person")
+        return replace(source, way=way, attribution=attribution)

@@ -20,8 +20,8 @@ MEMBERS = "member_no,name,mobile,amount\n" + "".join(
     f"M{n},人{n},138123456{n:02d},{n}.5\n" for n in range(20)
 )
 ROOTS = {
-    "cdp": "SettingsFile", "feed": "Feed", "identity": "RulesFile", "roles": "RolesFile", "segment": "SpecFile", "tags": "_File", "contact_policy": "ContactPolicy",
-    "consent": "Policy", "destinations": "DestinationsFile",
+    "cdp": "SettingsFile", "feed": "Feed", "identity": "RulesFile", "segment": "SpecFile", "tags": "_File", "contact_policy": "ContactPolicy",
+    "consent": "Policy", "destinations": "DestinationsFile", "roles": "RolesFile", "attributes": "AttributesFile", "lookups": "LookupsFile",
 }  # fmt: skip
 
 

@@ -107,9 +107,10 @@ WITH_PARAMETERS = """
     rfm_frequency rfm_monetary risk_assessed_until risk_assessment_state has_key_transaction_30d top_spend_category_90d channel_habit
     lifecycle_mau lifecycle_aum is_dormant fatigue p_churn_90d predicted_value_12m is_wholesale
 """
-STATES = """customers identifier_observations accounts holdings loans cards consents account_controls
-    relationships products branches employees campaigns offers contents reference_values"""
-FACTS = "balances transactions events assessments orders order_lines ledger points receipts leads"
+STATES = """customers attributes identifier_observations accounts holdings loans cards consents account_controls
+    relationships products branches employees campaigns offers contents reference_values
+    standing_orders"""
+FACTS = "balances transactions events assessments orders order_lines ledger points receipts leads outside_contacts"
 
 ENTRIES = load_registry(shipped=REGISTRY).entries
 ROWS = [line.split() for line in SHIPPED.strip().splitlines()]

@@ -12,10 +12,13 @@ from segments.choosing.leaves.sql import LeafSql, Part, tests_sql, text_sql
 from segments.language.leaves.dates import DateLeaf, RowDate
 from segments.language.leaves.rows import PROPERTY, RECEIPTS, Match, RowLeaf
 from segments.language.operators import Test
-from vocabulary.contact_rules import lake_place
+from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attribute, attribute_rows_sql
+from vocabulary.contact_rules import RulePlace, lake_place
 from vocabulary.relations import PeopleRows, people_rows
 
 DELIVERIES = "segments.deliveries"
+# The alias of the attributes of the rows ``r``.
+ATTRIBUTE_ROWS = "a"
 
 
 @dataclass
@@ -26,6 +29,37 @@ class _Scan:
     aggregates: dict[str, str] = field(default_factory=dict)
     answers: dict[str, LeafSql] = field(default_factory=dict)
     first_days: list[date | None] = field(default_factory=list)
+    attributes: dict[str, Attribute] = field(default_factory=dict)
+
+    def value(self, column: str, attribute: Attribute | None) -> str:
+        """Give a column of the rows, or an attribute that is read as one."""
+        if attribute is None:
+            return f"r.{spark_identifier(column)}"
+        self.attributes[attribute.code] = attribute
+        return f"{ATTRIBUTE_ROWS}.{spark_identifier(attribute.code)}"
+
+    def match_sql(self, match: Match, today: str) -> str:
+        """Give whether a row matches; null where that is unknown."""
+        if match.column.startswith(PROPERTY):
+            value = _property_sql(match)
+        else:
+            value = self.value(match.column, match.attribute)
+        condition = tests_sql(match.tests, value, today)
+        return f"coalesce({condition}, false)" if match.is_definite else condition
+
+    def attribute_join(self, place: RulePlace) -> str:
+        """Give the join of the rows to their attributes, if any is asked."""
+        if not self.attributes:
+            return ""
+        rows = attribute_rows_sql(
+            [self.attributes[code] for code in sorted(self.attributes)],
+            rows=f"{place.table(ATTRIBUTES)} v",
+            alias="v",
+            condition=f"v.valid_from <= {place.today} AND (v.valid_to IS NULL OR v.valid_to > {place.today})",
+        )
+        key = ENTITIES[next(iter(self.attributes.values())).entity][1]
+        same = f"{ATTRIBUTE_ROWS}.source = r.source AND {ATTRIBUTE_ROWS}.entity_key = r.{key}"
+        return f"\n  LEFT JOIN ({rows}) {ATTRIBUTE_ROWS} ON {same}"
 
 
 def row_leaf_sql(
@@ -48,7 +82,8 @@ def part_name(table: str) -> str:
 
 
 def _part(table: str, scan: _Scan, business_date: date) -> Part:
-    source = _receipts() if table == RECEIPTS else people_rows(table, lake_place(business_date))
+    place = lake_place(business_date)
+    source = _receipts() if table == RECEIPTS else people_rows(table, place)
     conditions = [source.condition] if source.condition else []
     days = [day for day in scan.first_days if day is not None]
     if days and len(days) == len(scan.first_days):
@@ -57,10 +92,10 @@ def _part(table: str, scan: _Scan, business_date: date) -> Part:
     where = f"\n  WHERE {' AND '.join(conditions)}" if conditions else ""
     return Part(
         part_name(table),
-        f"SELECT {source.one_id} AS one_id,\n    {aggregates}\n  FROM {source.source}{where}\n  GROUP BY {source.one_id}",
+        f"SELECT {source.one_id} AS one_id,\n    {aggregates}\n  FROM {source.source}{scan.attribute_join(place)}{where}\n  GROUP BY {source.one_id}",
         scan.answers,
         tuple(scan.columns),
-        source.tables,
+        (*source.tables, *((ATTRIBUTES,) if scan.attributes else ())),
         source.needs_owners,
     )
 
@@ -80,7 +115,7 @@ def _add_measure(scan: _Scan, column: str, leaf: RowLeaf, business_date: date) -
     scan.columns.append(column)
     scan.first_days.append(first)
     window = [f"r.{contract(leaf.table).event_date} >= {spark_literal(first)}"] if first else []
-    matches = [_match_sql(match, today) for match in leaf.matches]
+    matches = [scan.match_sql(match, today) for match in leaf.matches]
     is_match = _conjunction([*window, *matches])
     # Null of a match is unknown: such a row may count.
     possible = _conjunction([*window, *(f"coalesce({match}, true)" for match in matches)])
@@ -101,7 +136,7 @@ def _add_measure(scan: _Scan, column: str, leaf: RowLeaf, business_date: date) -
         answer = _conjunction([_between_sql(test, least, most) for test in tests])
         scan.answers[column] = LeafSql(f"({answer})", evidence)
         return
-    of = f"r.{spark_identifier(str(leaf.measure.of))}"
+    of = scan.value(str(leaf.measure.of), leaf.measure.attribute)
     scan.aggregates[f"{column}_value"] = f"{name}(CASE WHEN {is_match} THEN {of} END)"
     uncertain = f"({possible}) AND (NOT coalesce({is_match}, false) OR {of} IS NULL)"
     scan.aggregates[f"{column}_uncertain"] = f"count(CASE WHEN {uncertain} THEN 1 END)"
@@ -117,9 +152,9 @@ def _add_measure(scan: _Scan, column: str, leaf: RowLeaf, business_date: date) -
 def _add_date(scan: _Scan, column: str, of: RowDate, business_date: date) -> None:
     """Add the first, last or next date of the rows that have one; a row that may match makes it unknown."""
     today = spark_literal(business_date)
-    day = f"r.{spark_identifier(of.column)}"
+    day = scan.value(of.column, of.attribute)
     reach = f"{day} >= {today}" if of.pick == "next" else f"{day} IS NOT NULL"
-    matches = [_match_sql(match, today) for match in of.matches]
+    matches = [scan.match_sql(match, today) for match in of.matches]
     is_match = _conjunction([reach, *matches])
     possible = _conjunction([reach, *(f"coalesce({match}, true)" for match in matches)])
     aggregate = "max" if of.pick == "last" else "min"
@@ -133,15 +168,6 @@ def _add_date(scan: _Scan, column: str, of: RowDate, business_date: date) -> Non
 
 def _conjunction(conditions: list[str]) -> str:
     return " AND ".join(conditions) or "true"
-
-
-def _match_sql(match: Match, today: str) -> str:
-    if match.column.startswith(PROPERTY):
-        value = _property_sql(match)
-    else:
-        value = f"r.{spark_identifier(match.column)}"
-    condition = tests_sql(match.tests, value, today)
-    return f"coalesce({condition}, false)" if match.is_definite else condition
 
 
 def _property_sql(match: Match) -> str:

@@ -22,6 +22,7 @@ from segments.language.complaints import Complaints
 from segments.language.conditions import Leaf
 from segments.language.leaves.rows import Match, RowLeaf, read_detail
 from segments.language.operators import comparison_fault
+from vocabulary.attributes import Attribute
 from vocabulary.relations import DETAIL_TABLES, value_kind
 
 Every = Literal["month", "year"]
@@ -61,6 +62,7 @@ class RowDate:
     column: str
     pick: str
     matches: tuple[Match, ...] = ()
+    attribute: Attribute | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ def _row_date(body: Any, file: Complaints) -> RowDate:
     rows = {key: body[key] for key in ("from", "match") if key in body}
     leaf: RowLeaf = read_detail({"detail": rows}, line_of(body, "from"), file)
     column = str(body["of"])
-    days = [
+    attributes = file.attributes.of_table(leaf.table)
+    days = [code for code, one in attributes.items() if one.type == "date"]
+    days += [
         name
         for name in _columns(leaf.table)
         if value_kind(leaf.table, name) == "date" and not name.startswith(("_", "valid_"))
@@ -152,7 +156,7 @@ def _row_date(body: Any, file: Complaints) -> RowDate:
         raise file.fault(
             f"E01 {name} has no date '{column}'{did_you_mean(column, days)}", line_of(body, "of")
         )
-    return RowDate(leaf.table, column, str(pick), leaf.matches)
+    return RowDate(leaf.table, column, str(pick), leaf.matches, attributes.get(column))
 
 
 def _columns(table: str) -> list[str]:

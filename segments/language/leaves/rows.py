@@ -8,8 +8,8 @@ two differ.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -26,7 +26,8 @@ from segments.language.operators import (
     operand_fault,
     type_fault,
 )
-from vocabulary.relations import BALANCES, DETAIL_TABLES, NO_DETAIL, value_kind
+from vocabulary.attributes import Attribute
+from vocabulary.relations import BALANCES, DETAIL_TABLES, NO_DETAIL, kind_of_type, value_kind
 from vocabulary.tag_facts import ValueType
 
 EVENTS, RECEIPTS = "trusted.events", "trusted.receipts"
@@ -39,11 +40,15 @@ EVENT_KEYS = ("name", "match", "properties", *MEASURES, "within_days", *_EVENT_E
 
 @dataclass(frozen=True)
 class Match:
-    """What is asked of one column of a row. Null is unknown, or no match where it ``is_definite``."""
+    """What is asked of one column of a row, or of an ``attribute`` that is read as one.
+
+    Null is unknown, or no match where it ``is_definite``.
+    """
 
     column: str
     tests: tuple[Test, ...]
     is_definite: bool = False
+    attribute: Attribute | None = field(default=None, compare=False, repr=False)
 
     @property
     def value_type(self) -> ValueType:
@@ -62,6 +67,7 @@ class RowMeasure:
     name: str
     tests: tuple[Test, ...]
     of: str | None = None
+    attribute: Attribute | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ def read_detail(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
         reason = f": {NO_DETAIL[name]}" if name in NO_DETAIL else did_you_mean(name, sorted(DETAIL_TABLES))
         raise file.fault(f"E01 'detail.from' knows no rows '{name}'{reason}", line_of(body, "from"))
     table = DETAIL_TABLES[name]
+    attributes = file.attributes.of_table(table)
     days = file.days(body, "within_days", "detail") if "within_days" in body else None
     if days is not None and (contract(table).event_date is None or table == BALANCES):
         what = "the last known balance counts" if table == BALANCES else "they say what holds today"
@@ -129,8 +136,8 @@ def read_detail(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
     leaf = RowLeaf(
         "detail",
         table,
-        _matches(body.get("match"), body, "match", file),
-        _measure(body, "detail", file),
+        _matches(body.get("match"), body, "match", file, attributes),
+        _measure(body, "detail", file, attributes),
         days,
         line=line,
         include_unknown=file.include_unknown(tree),
@@ -203,7 +210,9 @@ def _texts(body: Any, key: str, file: Complaints) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _matches(tree: Any, body: Any, key: str, file: Complaints) -> tuple[Match, ...]:
+def _matches(
+    tree: Any, body: Any, key: str, file: Complaints, attributes: Mapping[str, Attribute] | None = None
+) -> tuple[Match, ...]:
     if tree is None:
         return ()
     if not isinstance(tree, dict):
@@ -211,7 +220,11 @@ def _matches(tree: Any, body: Any, key: str, file: Complaints) -> tuple[Match, .
             f"'{key}' takes columns with their values, like {{status: open}}", line_of(body, key)
         )
     return tuple(
-        Match(str(column), _tests(plain(tree[column]), str(column), line_of(tree, column), file))
+        Match(
+            str(column),
+            _tests(plain(tree[column]), str(column), line_of(tree, column), file),
+            attribute=(attributes or {}).get(str(column)),
+        )
         for column in tree
     )
 
@@ -235,7 +248,9 @@ def _tests(tree: Any, name: str, line: int | None, file: Complaints) -> tuple[Te
     return tuple(tests)
 
 
-def _measure(body: Any, word: str, file: Complaints) -> RowMeasure:
+def _measure(
+    body: Any, word: str, file: Complaints, attributes: Mapping[str, Attribute] | None = None
+) -> RowMeasure:
     names = [name for name in MEASURES if name in body]
     if len(names) > 1:
         raise file.fault(
@@ -256,7 +271,8 @@ def _measure(body: Any, word: str, file: Complaints) -> RowMeasure:
             f"'{word}.{name}' takes a column and a comparison, like {{of: amount, gte: 1000}}", line
         )
     of = tree.pop("of")
-    return RowMeasure(name, _tests(tree, f"{word}.{name}", line, file), of)
+    tests = _tests(tree, f"{word}.{name}", line, file)
+    return RowMeasure(name, tests, of, attribute=(attributes or {}).get(of))
 
 
 # ---------------------------------------------------------------------------------------------- checking
@@ -266,9 +282,9 @@ def without_faults(leaf: RowLeaf, body: Any, file: Complaints) -> RowLeaf:
     """Give the leaf if its columns are there and can be asked so; else the first fault with its line."""
     for match in leaf.matches:
         where = body.get("match") if isinstance(body.get("match"), dict) else body
-        for code, message in _match_faults(leaf.table, match):
+        for code, message in _match_faults(leaf.table, match, file):
             raise file.fault(f"{code} {message}", line_of(where, match.column.removeprefix(PROPERTY)))
-    for code, message in _measure_faults(leaf):
+    for code, message in _measure_faults(leaf, file):
         raise file.fault(f"{code} {message}", line_of(body, leaf.measure.name))
     kept_days = contract(leaf.table).retention_days
     if leaf.within_days and kept_days is not None and leaf.within_days > kept_days:
@@ -279,12 +295,14 @@ def without_faults(leaf: RowLeaf, body: Any, file: Complaints) -> RowLeaf:
     return leaf
 
 
-def _match_faults(table: str, match: Match) -> Iterator[tuple[str, str]]:
+def _match_faults(table: str, match: Match, file: Complaints) -> Iterator[tuple[str, str]]:
     kind: ValueType | None
     if match.column.startswith(PROPERTY):
         kind = match.value_type
+    elif match.attribute is not None:
+        kind = kind_of_type(match.attribute.sql_type)
     else:
-        yield from _column_faults(table, match.column)
+        yield from _column_faults(table, match.column, file)
         kind = value_kind(table, match.column)
     if kind is None:
         return
@@ -292,19 +310,21 @@ def _match_faults(table: str, match: Match) -> Iterator[tuple[str, str]]:
         if fault := type_fault(test.operator, kind, test.operand):
             yield "E03", f"{match.column}: {fault}"
         for value in test.operands():
-            yield from _value_faults(table, match.column, value)
+            yield from _value_faults(table, match, value)
 
 
-def _value_faults(table: str, column: str, value: Any) -> Iterator[tuple[str, str]]:
-    about = contract(table).columns.get(column)
+def _value_faults(table: str, match: Match, value: Any) -> Iterator[tuple[str, str]]:
+    column = match.column
+    about = match.attribute.column if match.attribute else contract(table).columns.get(column)
     if about is not None and about.allowed and str(value) not in about.allowed:
         yield "E02", f"{column} has no value '{value}'{did_you_mean(str(value), list(about.allowed))}"
 
 
-def _column_faults(table: str, name: str) -> Iterator[tuple[str, str]]:
+def _column_faults(table: str, name: str, file: Complaints) -> Iterator[tuple[str, str]]:
     columns = contract(table).business_columns
     if name not in columns:
         askable = [c for c in columns if value_kind(table, c) and not columns[c].masked]
+        askable += file.attributes.of_table(table)
         yield "E01", f"{table.split('.')[1]} has no column '{name}'{did_you_mean(name, askable)}"
     elif columns[name].masked or columns[name].level == "C3":
         yield "E08", f"the column {name} names or reaches a person; a rule does not ask for it"
@@ -312,12 +332,15 @@ def _column_faults(table: str, name: str) -> Iterator[tuple[str, str]]:
         yield "E03", f"the column {name} is an instant or a list; ask its day or another column"
 
 
-def _measure_faults(leaf: RowLeaf) -> Iterator[tuple[str, str]]:
+def _measure_faults(leaf: RowLeaf, file: Complaints) -> Iterator[tuple[str, str]]:
     measure = leaf.measure
     if measure.of is None:
         return
-    yield from _column_faults(leaf.table, measure.of)
-    kind = value_kind(leaf.table, measure.of)
+    if measure.attribute is not None:
+        kind = kind_of_type(measure.attribute.sql_type)
+    else:
+        yield from _column_faults(leaf.table, measure.of, file)
+        kind = value_kind(leaf.table, measure.of)
     if measure.name == "sum" and kind != "number":
         yield "E03", f"'sum' adds numbers, and {measure.of} is a {kind}"
     if kind not in ("number", "date"):

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
-
-import pyarrow as pa
 import pytest
+from judged_records import WAYS, judged
 
 from ingestion.feeds.feeds import read_feed
-from ingestion.judging import judging
 from ingestion.nights import books
-from ingestion.nights.work import map_into_parquet
-from ingestion.records import record_schema
-from ingestion.records.landing import Nights
-from ingestion.records.record_files import RecordFiles
 from lakehouse.errors import SettingsInvalid
 
-D = date(2026, 11, 18)
 PEOPLE = """\
 feed: f
 source: core
@@ -56,43 +48,6 @@ LOSSES = {
 }
 
 
-WAYS = ["quick, then by Spark", "by Spark", "quick, then one by one", "one by one"]
-
-
-def judged(spark, folder, feed, *, way, records=RECORDS):
-    """Give the refused records, the accepted rows by table, and the book."""
-    files = RecordFiles(feed, folder / "records")
-    nights = Nights(D, D)
-    schema = record_schema(feed.columns)
-    rows = [
-        dict.fromkeys(schema.names) | {"_row": at} | dict(zip(feed.columns, values, strict=True))
-        for at, values in enumerate(records, 1)
-    ]
-    with files.writer("0.parquet", "f/a", D) as out:
-        out.write(pa.RecordBatch.from_pylist(rows, schema=schema))
-
-    def by_spark(those: RecordFiles, into) -> None:
-        map_into_parquet(spark, those, into, nights)
-
-    judgement = judging.judge_records(
-        feed,
-        folder,
-        nights,
-        by_spark=by_spark if "Spark" in way else None,
-        earlier_keys={},
-        in_process="quick" in way,
-    )
-    refused = {r["_row"]: r["reasons"] for r in judgement.refused_rows()}
-    tables = {t.name: judgement.accepted_rows(t).read_all().to_pylist() for t in judgement.maps}
-    losses = {
-        (table, column, reason): count
-        for _, loss, count in judgement.losses()
-        for reason, table, column in [(loss.partition(":")[0], *loss.partition(":")[2].rsplit(".", 1))]
-    }
-    judgement.close()
-    return refused, tables, losses
-
-
 def a_feed(folder, text):
     (folder / "f.yml").write_text(text)
     return read_feed(folder / "f.yml")
@@ -104,7 +59,7 @@ def a_feed(folder, text):
 )
 def test_what_an_optional_column_cannot_hold_is_empty_and_counted(spark, tmp_path, way, used):
     feed = a_feed(tmp_path, PEOPLE.replace("USED", used))
-    refused, tables, losses = judged(spark, tmp_path, feed, way=way)
+    refused, tables, losses = judged(spark, tmp_path, feed, way=way, records=RECORDS)
     assert refused == {5: ["unreadable:deceased_on"]}
     assert losses == LOSSES
     people = {r["source_key"]: (r["gender"], str(r["birth_date"])) for r in tables["trusted.customers"]}
@@ -122,7 +77,7 @@ def test_what_an_optional_column_cannot_hold_is_empty_and_counted(spark, tmp_pat
 def test_a_feed_may_refuse_records_for_such_values_or_round_them(spark, tmp_path, way):
     text = PEOPLE.replace("USED", "used")
     feed = a_feed(tmp_path, f"{text}unreadable: {{refuse: [birth_date]}}\ndecimals: round\n")
-    refused, tables, losses = judged(spark, tmp_path, feed, way=way)
+    refused, tables, losses = judged(spark, tmp_path, feed, way=way, records=RECORDS)
     assert refused == {
         2: ["unreadable:birth_date"], 3: ["unreadable:birth_date"], 5: ["unreadable:deceased_on"],
     }  # fmt: skip
@@ -130,7 +85,9 @@ def test_a_feed_may_refuse_records_for_such_values_or_round_them(spark, tmp_path
     assert {str(r["credit_limit"]) for r in tables["trusted.cards"]} == {"100.50", "None", "1.00"}
     again = tmp_path / "all"
     again.mkdir()
-    refused, _, losses = judged(spark, again, a_feed(again, f"{text}unreadable: {{refuse: all}}\n"), way=way)
+    refused, _, losses = judged(
+        spark, again, a_feed(again, f"{text}unreadable: {{refuse: all}}\n"), way=way, records=RECORDS
+    )
     assert (sorted(refused), losses) == ([2, 3, 4, 5, 6], {})
     assert refused[3] == [
         "more_decimals:credit_limit", "more_decimals:used_amount", "not_allowed:gender", "unreadable:birth_date",

@@ -153,6 +153,23 @@ def _owner(bank: Bank, source: str, account: str) -> int | None:
 EVENT_DATES = {"transactions": "transacted_on", "events": "occurred_on", "balances": "balance_on"}
 
 
+READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "card_look": ("string", str), "fee": ("decimal", Decimal), "renews_on": ("date", dt.date.fromisoformat),
+    "is_metal": ("boolean", lambda text: text == "true"),
+}  # fmt: skip
+
+
+def _attributes(card: str, bank: Bank) -> Row:
+    """The attributes of a card as of the day; one of another type than it is declared with has no value."""
+    values: Row = dict.fromkeys(READERS)
+    for row in bank.tables.get("trusted.attributes", []):
+        kind, read = READERS[row["attribute"]]
+        is_asked = (row["entity"], row["entity_key"], row["value_type"]) == ("card", card, kind)
+        if is_asked and _state(row, bank.day) and row["value"] is not None:
+            values[row["attribute"]] = read(row["value"])
+    return values
+
+
 def rows_of_person(name: str, person: int, bank: Bank) -> list[Row]:
     """The rows of a table that are a person's, as of the day."""
     rows = []
@@ -167,7 +184,7 @@ def rows_of_person(name: str, person: int, bank: Bank) -> list[Row]:
         else:
             owner = _owner(bank, row["source"], row.get("account_id"))
         if owner == person:
-            rows.append(row)
+            rows.append(row | (_attributes(row["card_id"], bank) if name == "cards" else {}))
     if name == "balances":
         last: dict[Any, Row] = {}
         for row in sorted(rows, key=lambda r: (r["balance_on"], r["_arrived_on"], r["_file"], r["_row"])):

@@ -86,6 +86,20 @@ CARDS = st.builds(
     },
     maybe(st.sampled_from([*PEOPLE, 99])), maybe(st.sampled_from(ACCOUNTS)), maybe(MONEY), VALIDITY,
 )  # fmt: skip
+ATTRIBUTE_VALUES = {
+    "card_look": st.sampled_from(["GOLD", "BLUE"]), "fee": MONEY.map(str), "renews_on": near().map(str), "is_metal": st.sampled_from(["true", "false"]),
+}  # fmt: skip
+ATTRIBUTE_TYPES = {"card_look": "string", "fee": "decimal", "renews_on": "date", "is_metal": "boolean"}
+ATTRIBUTES = st.sampled_from(list(ATTRIBUTE_VALUES)).flatmap(
+    lambda code: st.builds(
+        lambda entity, card, kind, value, valid: {
+            "entity": entity, "entity_key": card, "attribute": code, "value_type": kind, "value": value,
+            "valid_from": valid[0], "valid_to": valid[1],
+        },
+        st.sampled_from(["card", "card", "card", "account"]), st.sampled_from(list("01234")),
+        st.sampled_from([ATTRIBUTE_TYPES[code]] * 4 + ["int"]), maybe(ATTRIBUTE_VALUES[code]), VALIDITY,
+    )
+)  # fmt: skip
 EVENTS = st.builds(
     lambda person, name, day, minute, channel, amount, properties, arrived: {
         "source_key": f"c{person}", "event_name": name, "channel": channel, "amount": amount, "properties": properties,
@@ -118,6 +132,9 @@ def banks(draw):
         "trusted.holdings": draw(st.lists(HOLDINGS, min_size=2, max_size=6)),
         "trusted.balances": draw(st.lists(BALANCES, min_size=3, max_size=8)),
         "trusted.cards": draw(st.lists(CARDS, max_size=5)),
+        "trusted.attributes": draw(
+            st.lists(ATTRIBUTES, max_size=12, unique_by=lambda row: (row["entity"], row["entity_key"], row["attribute"]))
+        ),
         "trusted.events": draw(st.lists(EVENTS, min_size=6, max_size=14)),
         "trusted.receipts": draw(st.lists(RECEIPTS, max_size=6)),
         "segments.recipients": [{"destination": "engine", "recipient_key": f"k{n}", "one_id": n} for n in PEOPLE],
@@ -191,11 +208,16 @@ HOLDING_MATCH = joined(
     optional("quantity", AMOUNTS),
     optional("matures_on", st.one_of(DATES, st.just({"is_null": True}))),
 )
+CARD_MATCH = joined(
+    optional("card_look", st.sampled_from(["GOLD", ["GOLD", "BLUE"], {"ne": "GOLD"}, {"is_null": True}])),
+    optional("fee", AMOUNTS), optional("renews_on", DATES), optional("is_metal", st.booleans()),
+)  # fmt: skip
 DETAILS = st.one_of(
     joined(st.just({"from": "holdings"}), optional("match", HOLDING_MATCH), st.one_of(
         measures(["balance", "quantity"]), DATES.map(lambda d: {"min": {"of": "matures_on", **d}}))),
     joined(st.just({"from": "balances"}), optional("match", st.just({"product_class": "demand"})), measures(["balance"])),
     joined(st.just({"from": "cards"}), optional("match", st.just({"credit_limit": {"gte": 50}})), measures(["credit_limit"])),
+    joined(st.just({"from": "cards"}), optional("match", CARD_MATCH), measures(["credit_limit", "fee"])),
 ).map(lambda body: {"detail": body})  # fmt: skip
 EVENT_RULES = joined(
     st.just({"within_days": 3}), st.sampled_from([{"name": "view"}, {"name": ["click", "buy"]}]),
@@ -224,6 +246,7 @@ KEY_DATES = joined(
         *({"of": "matures_on", "from": "holdings", "pick": pick} for pick in ("first", "last", "next")),
         {"of": "matures_on", "from": "holdings", "pick": "next", "match": {"quantity": {"gte": 50}}},
         {"of": "matures_on", "from": "holdings", "pick": "last", "every": "month"},
+        {"of": "renews_on", "from": "cards", "pick": "next", "match": {"card_look": "GOLD"}},
     ]),
     DAYS.map(lambda d: {"days_ahead": d}), optional("calendar", st.just("exchange@1")),
 ).map(lambda body: {"date": body})  # fmt: skip
@@ -283,6 +306,13 @@ def compiled_leaves(desk, folder, bank, rule, base):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("populations")
     (folder / "calendars").mkdir()
+    (folder / "attributes.yml").write_text(
+        "attributes:\n"
+        + "".join(
+            f"  - {{code: {code}, entity: card, type: {kind}, level: C1, name: {{zh: 属性, en: {code}}}}}\n"
+            for code, kind in ATTRIBUTE_TYPES.items()
+        )
+    )
     (folder / "calendars" / "exchange@1.csv").write_text("day\n" + "".join(f"{day}\n" for day in OPEN))
     return folder
 

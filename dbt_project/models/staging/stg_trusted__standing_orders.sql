@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+{{ states_on('standing_orders') }}

@@ -1,0 +1,53 @@
+"""The expressions of a registry entry, and the names that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lakehouse.expressions.expression import syntax_tree
+from vocabulary.registry import Entry
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+Keys = tuple[str | int, ...]
+
+
+def texts_of(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
+    """Give every expression of an entry with its keys and whether it speaks about rows (else about tags)."""
+    compute = entry.compute
+    assert compute is not None
+    form = compute.aggregate or compute.latest or compute.column
+    if form:
+        for name in ("of", "where", "per", "at_least"):
+            if text := getattr(form, name, None):
+                yield ("compute", compute.kind, name), text, True
+        for text in getattr(form, "order_by", None) or []:
+            yield ("compute", compute.kind, "order_by"), text, True
+    if compute.expression:
+        yield ("compute", "expression"), compute.expression, False
+    for at, case in enumerate(compute.cases or []):
+        for text in (case.when, case.then, case.otherwise):
+            if text is not None:
+                yield ("compute", "cases", at), text, False
+    for at, exception in enumerate(entry.null_when):
+        yield ("null_when", at, "when"), exception.when, False
+
+
+def names_in(tree: exp.Expression) -> list[str]:
+    """Give the names of columns an expression reads, without the variables of lambdas."""
+    from sqlglot import exp
+
+    bound = {v.name for node in tree.find_all(exp.Lambda) for v in node.expressions}
+    return [column.parts[0].name for column in tree.find_all(exp.Column) if column.parts[0].name not in bound]
+
+
+def names_over_rows(entry: Entry) -> set[str]:
+    """Give the columns of rows that an entry reads; ``ExpressionInvalid`` where a text is no expression."""
+    return {
+        name
+        for _, text, is_over_rows in texts_of(entry)
+        if is_over_rows
+        for name in names_in(syntax_tree(text))
+    }

@@ -1,0 +1,100 @@
+"""What the rows of a relation are joined to: attributes of their entity, look-ups, and the person they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tags.compile.relations import TagSource
+from tags.compile.sql_text import dbt_literal
+from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attribute, attribute_rows_sql
+from vocabulary.lookups import Lookup
+
+FACTS = "facts"
+
+
+@dataclass
+class _Parts:
+    """Columns of a select and the joins that they need; of each relation of a path its alias and its attributes."""
+
+    columns: list[str] = field(default_factory=list)
+    attributes: dict[str, list[Attribute]] = field(default_factory=dict)
+    paths: dict[str, tuple[Lookup, ...]] = field(default_factory=dict)
+
+    def add_path(self, path: Sequence[Lookup]) -> str:
+        """Add the look-ups of a path and give the alias of its last table."""
+        for length in range(1, len(path) + 1):
+            self.paths[_alias(path[:length])] = tuple(path[:length])
+        return _alias(path)
+
+
+def attributed_rows(relation: TagSource, names: Iterable[str]) -> list[str]:
+    """Give the lines of a select of the relation's rows: ``one_id``, its columns, and those of ``names`` that are joined.
+
+    A look-up finds at most one row, so the rows stay as many as they were.
+    """
+    model = f"{{{{ ref('{relation.model}') }}}}"
+    if relation.attribution == "one_id":
+        return ["select * from " + model, "where one_id is not null"]
+    parts = _Parts()
+    for name in sorted(set(names)):
+        _add(parts, relation, name)
+    owner = parts.add_path(relation.way) if relation.way else FACTS
+    person = "people" if relation.attribution == "profile" else "owners"
+    lines = [f"select {', '.join([f'{person}.one_id', 'facts.*', *parts.columns])}", f"from {model} facts"]
+    for alias, path in parts.paths.items():
+        step = path[-1]
+        lines.append(f"left join {{{{ ref('{_model_of(step.to)}') }}}} {alias}")
+        lines.append(f"    on {step.condition(_alias(path[:-1]), alias, dbt_literal)}")
+    for alias, attributes in parts.attributes.items():
+        key = ENTITIES[attributes[0].entity][1]
+        rows = attribute_rows_sql(attributes, rows=f"{{{{ ref('{_model_of(ATTRIBUTES)}') }}}}")
+        lines += ["left join (", *("    " + line for line in rows.splitlines()), f") {alias}_attributes"]
+        lines.append(
+            f"    on {alias}_attributes.source = {alias}.source and {alias}_attributes.entity_key = {alias}.{key}"
+        )
+    if relation.attribution == "profile":
+        return [
+            *lines,
+            "join {{ ref('int_profiles_keyed') }} people",
+            f"    on people.source = {owner}.source and people.source_key = {owner}.source_key",
+        ]
+    return [
+        *lines,
+        "join {{ ref('int_account_owners') }} owners",
+        f"    on owners.source = {owner}.source and owners.account_id = {owner}.account_id",
+        "where owners.one_id is not null",
+    ]
+
+
+def lookups_of(relation: TagSource, names: Iterable[str]) -> list[Lookup]:
+    """Give the look-ups that the rows of a relation are joined by."""
+    steps = list(relation.way)
+    for name in sorted(set(names)):
+        if "." in name and relation.is_trusted:
+            steps += relation.lookup_column(name).path
+    return steps
+
+
+def _add(parts: _Parts, relation: TagSource, name: str) -> None:
+    """Add a column that is not the relation's own."""
+    alias = FACTS
+    attribute = relation.attributes.get(name)
+    if "." in name:
+        end = relation.lookup_column(name)
+        alias, attribute = parts.add_path(end.path), end.attribute
+        if attribute is None:
+            parts.columns.append(f"{alias}.{end.column.name} as `{name}`")
+    if attribute is not None:
+        parts.columns.append(f"{alias}_attributes.`{attribute.code}` as `{name}`")
+        among = parts.attributes.setdefault(alias, [])
+        if attribute not in among:
+            among.append(attribute)
+
+
+def _alias(path: Sequence[Lookup]) -> str:
+    return "__".join(["lookup", *(step.code for step in path)]) if path else FACTS
+
+
+def _model_of(table: str) -> str:
+    return f"stg_{table.replace('.', '__')}"
