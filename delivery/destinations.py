@@ -10,14 +10,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from delivery.directory_settings import Directory, directory_fault
-from delivery.endpoints.settings import HttpSettings
+from delivery.endpoints.settings import EndpointSettings, HttpSettings, PostgresqlSettings
 from delivery.spreadsheet_cells import SpreadsheetRule
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
 DESTINATIONS_FILE = "destinations.yml"
-ENDPOINT_KINDS = ("http",)
+ENDPOINT_KINDS = ("http", "postgresql")
 
 
 class _Strict(BaseModel):
@@ -30,7 +30,7 @@ class Destination(_Strict):
     Every audience is released into a folder, which is the record of it; other kinds are sent it from there.
     """
 
-    kind: Literal["folder", "http"] = "folder"
+    kind: Literal["folder", "http", "postgresql"] = "folder"
     description: str
     ceiling: Literal["C1", "C2"] = "C1"
     root: str | None = None
@@ -38,6 +38,7 @@ class Destination(_Strict):
     deliver: Literal["live", "dry"] = "live"
     directory: Directory | None = None
     http: HttpSettings | None = None
+    postgresql: PostgresqlSettings | None = None
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Destination:
@@ -51,9 +52,9 @@ class Destination(_Strict):
         return self
 
     @property
-    def endpoint(self) -> HttpSettings | None:
+    def endpoint(self) -> EndpointSettings | None:
         """The settings of the endpoint that audiences are sent to; None for a folder."""
-        return self.http
+        return self.http or self.postgresql
 
 
 class DestinationsFile(_Strict):

@@ -62,5 +62,8 @@ class Outcome:
 class Endpoint(Protocol):
     """Where a shipment goes. The same operations again leave the endpoint as they left it before."""
 
+    def keeps(self, manifest: Mapping[str, Any]) -> bool:
+        """Tell whether what was sent of a manifest's segment is there still; ``EndpointFailed`` where that cannot be asked."""
+
     def send(self, shipment: Shipment, *, deadline: float) -> Outcome:
         """Send until all is answered, or the monotonic clock passes ``deadline``. What goes wrong stands in the outcome."""
