@@ -185,7 +185,7 @@ def test_a_desk_takes_no_more_than_its_capacity_in_the_order_of_worth(bank):
 
 def test_who_has_no_employee_is_the_work_of_the_branch_and_who_has_no_desk_or_key_is_counted(bank):
     lake = bank(
-        policy="capacities: [{scope: CALL, per: employee, max: 9}, {scope: BRANCH, per: employee, max: 9}]\n"
+        policy="capacities:\n  - {scope: CALL, per: employee, max: 1, each: {'': 99}}\n  - {scope: BRANCH, per: employee, max: 1, each: {'': 99}}\n"
     )
     gone = {"relationship_type": "person_manager", "from_source": "core", "to_source": "core", "role": "manager", "from_key": "c1",
             "to_key": "E1"}  # fmt: skip
