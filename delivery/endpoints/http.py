@@ -27,12 +27,11 @@ from urllib3.response import BaseHTTPResponse
 from delivery.contract.verify_audience import CONTRACT_VERSION, PROFILE, key_id, signature_of
 from delivery.endpoints.batches import Row, send_batches
 from delivery.endpoints.networks import resolve_host
-from delivery.endpoints.outcome import EndpointFailed, Outcome, Shipment
+from delivery.endpoints.outcome import CODE, EndpointFailed, Outcome, Shipment
 from delivery.endpoints.settings import HttpSettings
 from lakehouse.errors import SettingsInvalid
 
 MOST_ANSWER_BYTES = 8 * 2**20
-CODE = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 # Answers after which the same batch may be taken a moment later.
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507})
 _PIECE = 65_536

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+# How the reason is written for which an endpoint does not take a row.
+CODE = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 
 
 class EndpointFailed(Exception):

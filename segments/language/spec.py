@@ -184,8 +184,8 @@ class Publish(_Strict):
         return value
 
 
-# One line that a person reads.
-Sentence = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]+$")]
+# One line that a person reads; without the sign that stands between the members of a list in a CSV.
+Sentence = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029|]+$")]
 
 
 class Reason(_Strict):

@@ -238,6 +238,29 @@ def test_a_lost_answer_with_rejects_is_remembered(place, send, monkeypatch):
     assert send(shipment()).rejects == {KEYS[1]: "CHECK_VIOLATION"} and is_lost
 
 
+@pytest.mark.parametrize("answer", ['{"theirs": "NO"}', '{"KEY": "Mr Smith"}', "[]", "garbage"])
+def test_an_answer_that_another_hand_wrote_is_not_believed(place, send, monkeypatch, answer):
+    run, is_lost = endpoints.Connection.run, []
+
+    def lose_one(connection, sql, **values):
+        rows = run(connection, sql, **values)
+        if (
+            sql == "COMMIT"
+            and not is_lost
+            and there(place, "count(*)", "audiences._cdp_audiences where batch = 1") == [["1"]]
+        ):
+            is_lost.append(True)
+            text = answer.replace("KEY", KEYS[0])
+            place.sql(f"update audiences._cdp_audiences set rejects = '{text}'")
+            raise endpoints.Error("network error")
+        return rows
+
+    monkeypatch.setattr(endpoints.Connection, "run", lose_one)
+    outcome = send(shipment(), seconds=9)
+    assert is_lost and outcome.answers == 0 and outcome.rejects == {}
+    assert outcome.failure == "what _cdp_audiences says of the last batch cannot be true"
+
+
 def test_an_attempt_that_is_killed_leaves_whole_batches_and_the_next_one_finishes(place, send, monkeypatch):
     count_changes(place)
     run, commits = endpoints.Connection.run, []

@@ -371,6 +371,7 @@ READING = {
     "other points": ({"talking_points": {"zh": ["a", "b"], "en": ["a"]}}, "as many in one language as in the other"),
     "no points": ({"talking_points": {"zh": [], "en": []}}, "talking_points"),
     "two lines": ({"reason": {"zh": "a\nb", "en": "c"}}, "reason"),
+    "a point that is two in a CSV": ({"talking_points": {"zh": ["a|b"], "en": ["c"]}}, "talking_points"),
     "a bell": ({"reason": {"zh": "a\u0007", "en": "c"}}, "reason"),
     "a novel": ({"reason": {"zh": "a" * 301, "en": "c"}}, "reason"),
 }  # fmt: skip
