@@ -248,7 +248,7 @@ class _Table:
                 )
             connection.run(
                 f"INSERT INTO {self.audiences} (segment, destination, key_id, is_complete, attempt, batch, written_at) "
-                "VALUES (:segment, :destination, :key_id, false, 0, 0, now())",
+                "VALUES (:segment, :destination, :key_id, false, 0, 0, CURRENT_TIMESTAMP)",
                 segment=self.segment,
                 destination=self.manifest["destination"],
                 key_id=self._key_id(),
@@ -379,7 +379,7 @@ class _Table:
         connection.run(
             f"UPDATE {self.audiences} SET {sets}, manifest_sha256 = :manifest_sha256, is_complete = CAST(:is_complete AS boolean), "
             "people = CAST(:people AS bigint), attempt = CAST(:attempt AS bigint), batch = CAST(:batch AS bigint), "
-            "rejects = :rejects, written_at = now() WHERE segment = :segment",
+            "rejects = :rejects, written_at = CURRENT_TIMESTAMP WHERE segment = :segment",
             **{name: str(self.manifest[name]) for name in names},
             manifest_sha256=shipment.manifest_sha256,
             is_complete=people is not None,
