@@ -80,7 +80,7 @@ STRANGE = {
     "a message that nobody knows": lambda connection: connection.sendall(b"\xff\0\0\0\x04"),
     "a length that cannot be": lambda connection: connection.sendall(b"R\xff\xff\xff\xff"),
     "an end": lambda connection: None,
-    "silence": lambda connection: time.sleep(2),
+    "silence": lambda connection: time.sleep(15),
     "dripping": drip,
     "an error without a code": lambda connection: connection.sendall(b"E\0\0\0\x12Msecret words\0"),
     "an error with a strange code": lambda connection: connection.sendall(b"E\0\0\0\x0fCMr Smith\0\0"),
@@ -93,7 +93,7 @@ STRANGE = {
 def test_what_is_no_database_costs_a_bound_of_time_and_is_one_sentence(make_server, handle, plain_connection):
     began = time.monotonic()
     outcome = send(make_server(handle), plain_connection=plain_connection)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert (outcome.answers, outcome.trials) == (0, 0) and outcome.is_down
     assert len(outcome.failure) < 110
     for word in (SECRET, "secret words", "Smith", "Bad Request"):
