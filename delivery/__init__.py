@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
+    from delivery.addressing.directories import Permissions
     from delivery.destinations import Destination
-    from delivery.directories import Permissions
     from delivery.staging import StagedAudience
     from delivery.transmission.sending import Clock, StayingPeople, Transmission
     from lakehouse.settings.settings import Settings
@@ -44,12 +44,23 @@ def directory_audiences(
     destinations: Mapping[str, Destination],
     permissions: Permissions,
 ) -> tuple[Audience, ...]:
-    """Give the directories of destinations that have one; see ``delivery.directories``."""
-    from delivery import directories
+    """Give the directories of destinations that have one; see ``delivery.addressing.directories``."""
+    from delivery.addressing import directories
 
     return directories.directory_audiences(
         lake, business_date, audiences, standing, destinations, permissions
     )
+
+
+def worklist_audiences(
+    lake: Lake, audiences: Iterable[Audience], destinations: Mapping[str, Destination]
+) -> tuple[Audience, ...]:
+    """Give the audiences with those of worklists told by their own rows; see ``delivery.addressing.worklists``."""
+    if all(destination.worklist is None for destination in destinations.values()):
+        return tuple(audiences)
+    from delivery.addressing import worklists
+
+    return worklists.worklist_audiences(lake, audiences, destinations)
 
 
 def stage(

@@ -9,15 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from delivery.directory_settings import Directory, directory_fault
-from delivery.endpoints.settings import HttpSettings
+from delivery.disclosures import Directory, Disclosure, WorklistSettings, disclosure_fault
+from delivery.endpoints.settings import EndpointSettings, HttpSettings, PostgresqlSettings
 from delivery.spreadsheet_cells import SpreadsheetRule
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
 DESTINATIONS_FILE = "destinations.yml"
-ENDPOINT_KINDS = ("http",)
+# Kinds that have a key of their name.
+KEYED_KINDS = ("http", "postgresql", "worklist")
 
 
 class _Strict(BaseModel):
@@ -30,7 +31,7 @@ class Destination(_Strict):
     Every audience is released into a folder, which is the record of it; other kinds are sent it from there.
     """
 
-    kind: Literal["folder", "http"] = "folder"
+    kind: Literal["folder", "http", "postgresql", "worklist"] = "folder"
     description: str
     ceiling: Literal["C1", "C2"] = "C1"
     root: str | None = None
@@ -38,22 +39,29 @@ class Destination(_Strict):
     deliver: Literal["live", "dry"] = "live"
     directory: Directory | None = None
     http: HttpSettings | None = None
+    postgresql: PostgresqlSettings | None = None
+    worklist: WorklistSettings | None = None
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Destination:
-        for kind in ENDPOINT_KINDS:
+        for kind in KEYED_KINDS:
             if kind == self.kind and getattr(self, kind) is None:
                 raise ValueError(f"a destination of kind {kind} needs {kind}:")
             if kind != self.kind and getattr(self, kind) is not None:
                 raise ValueError(f"'{kind}' is no key of a destination of kind {self.kind}")
-        if self.directory is not None and self.endpoint is not None:
+        if self.directory is not None and self.kind != "folder":
             raise ValueError("a directory is delivered to destinations of kind folder alone")
         return self
 
     @property
-    def endpoint(self) -> HttpSettings | None:
-        """The settings of the endpoint that audiences are sent to; None for a folder."""
-        return self.http
+    def disclosure(self) -> Disclosure | None:
+        """What the destination is told of its recipients beside the audiences; None where that is nothing."""
+        return self.directory or self.worklist
+
+    @property
+    def endpoint(self) -> EndpointSettings | None:
+        """The settings of the endpoint that audiences are sent to; None where they are read from the folder."""
+        return self.http or self.postgresql
 
 
 class DestinationsFile(_Strict):
@@ -65,7 +73,7 @@ class DestinationsFile(_Strict):
 def read_destinations(workspace: Path) -> dict[str, Destination]:
     """Give the destinations of a workspace by name; without a ``destinations.yml`` there are none.
 
-    A directory above its destination's ceiling, or that nobody approved as it stands, raises ``SettingsInvalid``.
+    A directory or worklist above its destination's ceiling, or that nobody approved as it stands, raises ``SettingsInvalid``.
     """
     file = workspace / DESTINATIONS_FILE
     if not os.path.lexists(file):
@@ -73,26 +81,33 @@ def read_destinations(workspace: Path) -> dict[str, Destination]:
     tree = load_yaml(file)
     destinations = parse_model(DestinationsFile, tree, file=file).destinations
     for name, destination in destinations.items():
-        fault = destination.directory and directory_fault(name, destination.ceiling, destination.directory)
+        disclosure = destination.disclosure
+        fault = disclosure and disclosure_fault(name, destination.ceiling, disclosure)
         if fault:
             key, sentence = fault
-            line = line_of(tree, "destinations", name, "directory", key)
+            line = line_of(tree, "destinations", name, _key_of(destination), key)
             raise SettingsInvalid(sentence, file=file, line=line)
     return destinations
 
 
 def refuse_unknown_sources(workspace: Path, sources: Collection[str]) -> None:
-    """Raise ``SettingsInvalid`` for a directory that names a source of which no feed speaks: it would find nobody."""
+    """Raise ``SettingsInvalid`` for a disclosure that names a source of which no feed speaks: it would find nobody."""
     for name, destination in read_destinations(workspace).items():
-        for source in destination.directory.sources if destination.directory else ():
+        key = _key_of(destination)
+        for source in destination.disclosure.sources if destination.disclosure else ():
             if source not in sources:
                 file = workspace / DESTINATIONS_FILE
-                line = line_of(load_yaml(file), "destinations", name, "directory", "sources")
+                line = line_of(load_yaml(file), "destinations", name, key, "sources")
                 raise SettingsInvalid(
-                    f"the directory of '{name}' names source '{source}', which no feed delivers{did_you_mean(source, sorted(sources))}",
+                    f"the {key} of '{name}' names source '{source}', which no feed delivers{did_you_mean(source, sorted(sources))}",
                     file=file,
                     line=line,
                 )
+
+
+def _key_of(destination: Destination) -> str:
+    """Give the key under which the disclosure of a destination stands."""
+    return "worklist" if destination.worklist is not None else "directory"
 
 
 DRY = "dry"

@@ -119,13 +119,13 @@ def delivery_rows(audiences: Iterable[StagedAudience]) -> list[dict[str, Any]]:
 
 
 def directory_rows(audiences: Iterable[StagedAudience]) -> list[dict[str, Any]]:
-    """Give the rows of ``segments.directories``: what was disclosed to whom, and on whose approval."""
+    """Give the rows of ``segments.directories``: what was disclosed to whom, by a directory or a worklist, and on whose approval."""
     rows = []
     for staged_audience in audiences:
         audience = staged_audience.audience
-        if audience.kind != "directory":
+        if audience.content is None:
             continue
-        approval = audience.approvals[0] if audience.approvals else {}
+        approval = audience.disclosure or {}
         levels = sorted(audience.levels.values()) if audience.content != "none" else []
         rows.append(
             {

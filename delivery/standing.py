@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from delivery.audience_files import LIST_SEPARATOR, read_rows
 from delivery.contract.verify_audience import verify_run
 from delivery.destinations import Destination, destination_folder
-from delivery.directory_settings import DIRECTORY
+from delivery.disclosures import DIRECTORY
 from delivery.manifest import read_latest, read_manifest
 from delivery.spreadsheet_cells import MARK
 from lakehouse.contracts.contract import arrow_type

@@ -107,3 +107,19 @@ def consumer(tmp_path):
     one.start()
     yield one
     one.stop()
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    """A PostgreSQL server that runs; see ``postgresql_server``. Skipped where there is none."""
+    from postgresql_server import PostgresqlServer, binaries
+
+    folder = binaries()
+    if folder is None:
+        pytest.skip("there is no PostgreSQL server on this machine")
+    server = PostgresqlServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,39 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+# What a worklist tells of each person beside the published columns.
+WORKLIST_COLUMNS = (
+    "source",
+    "source_key",
+    "branch",
+    "employee",
+    "position",
+    "priority",
+    "reason",
+    "talking_points",
+)
+# The hexadecimal digits of a run's name; what follows them in a delivered one tells versions of the run apart.
+RUN_DIGITS = 24
+
+
 def days_of_use(valid_hours: int) -> int:
     """Give on how many days after the business date an audience may be used that is valid from its last midnight."""
     return -(-valid_hours // 24)
+
+
+@dataclass(frozen=True)
+class Worklist:
+    """What employees are told of the people of an audience, and who of them takes whom in which order."""
+
+    reasons: Mapping[str, str]
+    """Why the people are on it, by language."""
+    talking_points: Mapping[str, Sequence[str]]
+    """What to speak of, by language."""
+    priority: int
+    """The priority of the segment, 0 to 100."""
+    routes: pa.Table = field(repr=False)
+    """One row per person: one_id, branch and employee (``source/key``, null where there is none), and position, from 1 for
+    each employee, or for each branch where nobody looks after the person."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +85,15 @@ class Audience:
     kind: str = "audience"
     """``directory`` where the rows say who the recipients of a destination are."""
     content: str | None = None
-    """What a directory holds."""
+    """What is disclosed of the recipients: what a directory holds, or ``worklist``; None where nothing is."""
+    disclosure: Mapping[str, Any] | None = None
+    """Who approved that, as ``by``, ``date`` and ``hash``; None where nothing is disclosed, or no longer."""
     stage: str | None = None
     """How far the segment is rolled out: whitelist, small or full; None where its definition knows no stages or approvals."""
     approvals: tuple[Mapping[str, Any], ...] = ()
     """The approvals that let it out, as the manifest names them."""
+    worklist: Worklist | None = None
+    """What a destination that is a worklist is given beside the published columns; None where the segment has none."""
     dry_destinations: frozenset[str] = frozenset()
     """Destinations for which everything is done but the release."""
 

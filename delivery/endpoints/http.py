@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.client import HTTPException
@@ -24,17 +24,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from delivery.audience_files import json_value
 from delivery.contract.verify_audience import CONTRACT_VERSION, PROFILE, key_id, signature_of
+from delivery.endpoints.batches import Row, send_batches
 from delivery.endpoints.networks import resolve_host
-from delivery.endpoints.outcome import EndpointFailed, Outcome, Shipment
+from delivery.endpoints.outcome import CODE, EndpointFailed, Outcome, Shipment
 from delivery.endpoints.settings import HttpSettings
 from lakehouse.errors import SettingsInvalid
 
 MOST_ANSWER_BYTES = 8 * 2**20
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
-CODE = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 # Answers after which the same batch may be taken a moment later.
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507})
 _PIECE = 65_536
@@ -49,38 +46,19 @@ class HttpEndpoint:
     credential: bytes | None = field(default=None, repr=False)
     certificates: Path | None = None
 
+    def keeps(self, manifest: Mapping[str, Any]) -> bool:
+        """Tell that what was sent is there still: an endpoint answers for what it took."""
+        return True
+
     def send(self, shipment: Shipment, *, deadline: float) -> Outcome:
         """Send the operations batch by batch; see ``delivery.endpoints.outcome.Endpoint``."""
-        answers = trials = 0
-        rejects: dict[str, str] = {}
-        for number, rows in enumerate(_batches(shipment, self.settings.batch_rows), start=1):
-            body = batch_body(shipment, number, rows)
-            trials += len(rows)
-            try:
-                rejects |= self._answer(shipment, number, body, rows, deadline)
-            except EndpointFailed as wrong:
-                return Outcome(answers, trials, rejects, str(wrong), wrong.is_down)
-            answers = trials
-        return Outcome(answers, trials, rejects)
 
-    def _answer(
-        self, shipment: Shipment, number: int, body: bytes, rows: list[dict[str, Any]], deadline: float
-    ) -> dict[str, str]:
-        """Give the codes of the rows that were not taken; repeat the batch while its failure may pass and time is left."""
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                return self._exchange(shipment, number, body, rows)
-            except EndpointFailed as wrong:
-                rest = wrong.pause if wrong.pause is not None else pause
-                if wrong.is_final or time.monotonic() + rest >= deadline:
-                    raise
-                time.sleep(rest)
-                pause = min(2 * pause, LONGEST_PAUSE)
+        def take(number: int, rows: list[Row]) -> Mapping[str, str]:
+            return self._exchange(shipment, number, batch_body(shipment, number, rows), rows)
 
-    def _exchange(
-        self, shipment: Shipment, number: int, body: bytes, rows: list[dict[str, Any]]
-    ) -> dict[str, str]:
+        return send_batches(shipment, self.settings.batch_rows, take, deadline=deadline)
+
+    def _exchange(self, shipment: Shipment, number: int, body: bytes, rows: list[Row]) -> dict[str, str]:
         connection = self._connection()
         expiry: threading.Timer | None = None
         try:
@@ -147,7 +125,7 @@ def require_credential(name: str, credential: bytes) -> None:
         )
 
 
-def batch_body(shipment: Shipment, number: int, rows: list[dict[str, Any]]) -> bytes:
+def batch_body(shipment: Shipment, number: int, rows: list[Row]) -> bytes:
     """Give the body of one batch. The same rows of the same run give the same bytes in every attempt."""
     manifest = shipment.manifest
     body = {
@@ -192,19 +170,6 @@ def rejects_of(content: bytes, keys: list[str]) -> dict[str, str]:
             f"its answer accounts for {number + len(rejects)} rows, and {len(keys)} were sent"
         )
     return rejects
-
-
-def _batches(shipment: Shipment, size: int) -> Iterator[list[dict[str, Any]]]:
-    for batch in shipment.operations.to_batches():
-        for begin in range(0, batch.num_rows, size):
-            rows = batch.slice(begin, size).to_pylist()
-            yield [_row(row) for row in rows]
-
-
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    if row["op"] == "EXIT":
-        return {"op": "EXIT", "recipient_key": row["recipient_key"]}
-    return {name: json_value(value) for name, value in row.items()}
 
 
 def _content(response: BaseHTTPResponse) -> bytes:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+# How the reason is written for which an endpoint does not take a row.
+CODE = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 
 
 class EndpointFailed(Exception):
@@ -61,6 +66,9 @@ class Outcome:
 
 class Endpoint(Protocol):
     """Where a shipment goes. The same operations again leave the endpoint as they left it before."""
+
+    def keeps(self, manifest: Mapping[str, Any]) -> bool:
+        """Tell whether what was sent of a manifest's segment is there still; ``EndpointFailed`` where that cannot be asked."""
 
     def send(self, shipment: Shipment, *, deadline: float) -> Outcome:
         """Send until all is answered, or the monotonic clock passes ``deadline``. What goes wrong stands in the outcome."""

@@ -13,6 +13,9 @@ from delivery.endpoints.networks import address_fault, literal_address
 
 SecretName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Network = Annotated[str, Field(min_length=1)]
+DatabaseName = Annotated[str, Field(min_length=1)]
+# PostgreSQL cuts longer names, and two of them could mean one table.
+MOST_NAME_BYTES = 63
 
 
 class EndpointSettings(BaseModel):
@@ -94,3 +97,39 @@ class HttpSettings(EndpointSettings):
     def port(self) -> int:
         """The port, else that of the scheme."""
         return self.parts.port or (443 if self.parts.scheme == "https" else 80)
+
+
+class PostgresqlSettings(EndpointSettings):
+    """A schema of a PostgreSQL database that has a table for each audience."""
+
+    host: str
+    port: int = Field(default=5432, ge=1, le=65_535)
+    database: DatabaseName
+    user: DatabaseName
+    password_secret: SecretName
+    schema_name: DatabaseName
+    batch_rows: int = Field(default=1000, ge=1, le=10_000)
+    plain_connection: bool = False
+
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        # The sentence does not repeat the value: it may hold what should not stand there.
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?|::1?", value) or "://" in value:
+            raise ValueError(
+                "the host is the name or address of a machine alone; user, database and port have keys of their own, "
+                "and the password is a secret that password_secret: names"
+            )
+        return value
+
+    @field_validator("database", "user", "schema_name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if len(value.encode()) > MOST_NAME_BYTES or not value.isprintable():
+            raise ValueError(f"a name of PostgreSQL has at most {MOST_NAME_BYTES} bytes, all printable")
+        return value
+
+    @model_validator(mode="after")
+    def _place(self) -> PostgresqlSettings:
+        self.require_host(self.host)
+        return self

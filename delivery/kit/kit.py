@@ -13,7 +13,7 @@ from typing import Any
 from delivery.contract import verify_audience
 from delivery.contract.schemas import schema_files
 from delivery.contract.verify_audience import CONTRACT_VERSION, KINDS, LATEST
-from delivery.directory_settings import DIRECTORY
+from delivery.disclosures import DIRECTORY
 from delivery.kit.damages import DAMAGES, newest_run
 from delivery.kit.nights import (
     DESTINATION,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from delivery.audience_files import csv_cell, json_value
 from delivery.destinations import Destination
-from delivery.directory_settings import DIRECTORY
+from delivery.disclosures import DIRECTORY
 from delivery.releasing import release_audience
 from delivery.signature import verification_secret
 from delivery.staging import recipient_key, secret_name, stage_audience

@@ -22,6 +22,16 @@ def hashed_rows(rows: pa.Table) -> pa.Table:
         )
 
 
+def doubtful_holdings(holdings: pa.Table) -> pa.Table:
+    """Give the people whom an endpoint held, as if no answer to any of them had come."""
+    with open_scratch() as desk:
+        rows = desk.lend("holdings", holdings)
+        return desk.arrow(
+            "SELECT * REPLACE (NULL::VARCHAR AS row_hash, true AS is_doubtful, false AS is_rejected)\n"
+            f"FROM {rows} WHERE is_held"
+        )
+
+
 def operations_of(rows: pa.Table, holdings: pa.Table, *, run_id: str, news: pa.Table | None) -> pa.Table:
     """Give op, recipient_key and the columns of ``rows`` (hashed), in the order in which they are sent: first who leaves.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from delivery.destinations import Destination, read_destinations
 from delivery.endpoints.outcome import Endpoint
-from delivery.endpoints.settings import EndpointSettings, HttpSettings
+from delivery.endpoints.settings import EndpointSettings, HttpSettings, PostgresqlSettings
 from delivery.signature import verification_secret
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import Settings, find_secret, secret_file
@@ -14,17 +14,11 @@ from lakehouse.settings.settings import Settings, find_secret, secret_file
 
 def endpoint_of(settings: Settings, name: str, destination: Destination) -> Endpoint:
     """Give the endpoint of a destination that has one; a secret or a file that is missing raises ``SettingsInvalid``."""
-    from delivery.endpoints.http import HttpEndpoint
-
-    http = destination.http
-    if http is None:
-        raise AssertionError(f"{name} is a folder")
-    return HttpEndpoint(
-        http,
-        settings.secret(verification_secret(name)),
-        _credential(settings, name, http),
-        _certificates(settings, name, http),
-    )
+    if destination.http is not None:
+        return _http_endpoint(settings, name, destination.http, settings.secret(verification_secret(name)))
+    if destination.postgresql is not None:
+        return _postgresql_endpoint(settings, name, destination.postgresql)
+    raise AssertionError(f"{name} is a folder")
 
 
 def require_endpoints(settings: Settings) -> None:
@@ -32,24 +26,36 @@ def require_endpoints(settings: Settings) -> None:
     for name, destination in read_destinations(settings.workspace).items():
         if destination.http is not None:
             settings.require_secret(verification_secret(name))
-            _credential(settings, name, destination.http)
-            _certificates(settings, name, destination.http)
+            _http_endpoint(settings, name, destination.http, b"")
+        if destination.postgresql is not None:
+            _postgresql_endpoint(settings, name, destination.postgresql)
 
 
-def _credential(settings: Settings, name: str, endpoint: HttpSettings) -> bytes | None:
-    """Give the secret that another system chose, which is never made here; None where none is named."""
-    from delivery.endpoints.http import require_credential
+def _http_endpoint(settings: Settings, name: str, http: HttpSettings, signing_key: bytes) -> Endpoint:
+    from delivery.endpoints.http import HttpEndpoint, require_credential
 
-    secret = endpoint.credential_secret
-    if secret is None:
-        return None
+    credential = None
+    if http.credential_secret is not None:
+        credential = _secret_of_others(settings, name, http.credential_secret)
+        require_credential(http.credential_secret, credential)
+    return HttpEndpoint(http, signing_key, credential, _certificates(settings, name, http))
+
+
+def _postgresql_endpoint(settings: Settings, name: str, postgresql: PostgresqlSettings) -> Endpoint:
+    from delivery.endpoints.postgresql import PostgresqlEndpoint
+
+    password = _secret_of_others(settings, name, postgresql.password_secret)
+    return PostgresqlEndpoint(postgresql, password, _certificates(settings, name, postgresql))
+
+
+def _secret_of_others(settings: Settings, name: str, secret: str) -> bytes:
+    """Give a secret that another system chose, which is never made here."""
     value = find_secret(secret, settings.workspace)
     if value is None:
         raise SettingsInvalid(
             f"the secret '{secret}' of destination '{name}' is missing: set CDP_SECRET_{secret.upper()} or write it to "
             f"{secret_file(settings.workspace, secret)} (mode 0600)"
         )
-    require_credential(secret, value)
     return value
 
 

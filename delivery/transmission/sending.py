@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from delivery.audience_files import read_rows
 from delivery.contract.verify_audience import MANIFEST, verify_run
 from delivery.destinations import Destination, destination_folder
-from delivery.endpoints.outcome import Endpoint, Shipment
+from delivery.endpoints.outcome import Endpoint, EndpointFailed, Outcome, Shipment
 from delivery.manifest import read_latest, read_manifest
 from delivery.signature import verification_secret
 from delivery.staging import recipient_key, secret_name
 from delivery.standing import hours_left, standing_run
 from delivery.transmission.books import Books
-from delivery.transmission.changes import hashed_rows, operations_of
+from delivery.transmission.changes import doubtful_holdings, hashed_rows, operations_of
 from delivery.transmission.endpoints import endpoint_of
 from lakehouse.errors import CdpError, StepFailed
 from lakehouse.query.hashing import file_hash
@@ -126,9 +126,18 @@ class _Courier:
         if self.is_down or self.seconds_left <= 0:
             return self._pend(books, manifest, attempt)
         self._require_released(run)
+        try:
+            holdings = self._holdings(books, manifest)
+        except EndpointFailed as wrong:
+            self.is_down = wrong.is_down
+            outcome = Outcome(0, 0, failure=str(wrong))
+            row = books.note(
+                manifest, attempt, "FAILED", written_at=self.clock(), outcome=outcome, message=str(wrong)
+            )
+            return self._say(row)
         people, withheld_keys = self._people(run, manifest)
         operations = operations_of(
-            people, books.holdings(), run_id=manifest["run_id"], news=_news(run, manifest, books.last_run())
+            people, holdings, run_id=manifest["run_id"], news=_news(run, manifest, books.last_run())
         )
         hashes = dict(zip(people["recipient_key"].to_pylist(), people["row_hash"].to_pylist(), strict=True))
         shipment = Shipment(manifest, file_hash(run / MANIFEST), attempt, operations)
@@ -145,6 +154,18 @@ class _Courier:
             withheld_keys=withheld_keys, message=outcome.failure,
         )  # fmt: skip
         return self._say(row)
+
+    def _holdings(self, books: Books, manifest: Mapping[str, Any]) -> pa.Table:
+        """Give what the endpoint holds by the books; all of it is in doubt where the endpoint has lost what was sent."""
+        holdings = books.holdings()
+        if not holdings.num_rows or self.endpoint.keeps(manifest):
+            return holdings
+        log.warning(
+            "%s no longer has what was sent there of segment %s: all of it is sent again",
+            self.name,
+            books.segment,
+        )
+        return doubtful_holdings(holdings)
 
     def _pend(self, books: Books, manifest: Mapping[str, Any], attempt: int) -> Transmission:
         message = "the destination was down or its time was over"

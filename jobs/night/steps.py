@@ -100,7 +100,8 @@ def publish(lake: Lake, business_date: date) -> dict[str, Any]:
             destinations,
             partial(segments.permissions, lake, business_date),
         )
-        audiences = delivery.stage(lake, (*every, *directories), destinations)
+        lists = delivery.worklist_audiences(lake, every, destinations)
+        audiences = delivery.stage(lake, (*lists, *directories), destinations)
         try:
             check_gate(lake, "segments", business_date)
             check_churn(lake, business_date)

@@ -199,7 +199,9 @@ def _audiences(published: Published, lake: Lake) -> list[dict[str, Any]]:
         )
 
     result = segments.evaluate(lake, day, read_surroundings(lake.settings))
-    delivery.discard(delivery.stage(lake, result.audiences, delivery.read_destinations(lake.settings)))
+    destinations = delivery.read_destinations(lake.settings)
+    audiences = delivery.worklist_audiences(lake, result.audiences, destinations)
+    delivery.discard(delivery.stage(lake, audiences, destinations))
     with open_newest(lake.settings) as desk:
         before = desk.lend(
             "members_before", published.arrow(sent_sql(contracted_sql(published, published, LOSSES)))

@@ -24,7 +24,7 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     from segments.approving.decisions import SECRET as DECISIONS_SECRET
 
     contracts = ingestion.landing_contracts(settings) if needs_feeds else []
-    check_directories(settings)
+    check_disclosures(settings)
     identity.load_rules(settings)
     contracts += tags.tag_contracts(settings)
     destinations = segments.check_specs(settings, read_surroundings(settings))
@@ -36,12 +36,12 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     return contracts
 
 
-def check_directories(settings: Settings) -> None:
-    """Refuse a directory that names a source of which no feed speaks; a workspace without directories needs no feeds for it."""
+def check_disclosures(settings: Settings) -> None:
+    """Refuse a directory or worklist of a source of which no feed speaks; a workspace that has none needs no feeds for it."""
     import delivery
     import ingestion
     from delivery.destinations import refuse_unknown_sources
 
-    directories = [place.directory for place in delivery.read_destinations(settings).values()]
-    if any(directory and directory.sources for directory in directories):
+    disclosures = [place.disclosure for place in delivery.read_destinations(settings).values()]
+    if any(disclosure and disclosure.sources for disclosure in disclosures):
         refuse_unknown_sources(settings.workspace, {feed.source for feed in ingestion.load_feeds(settings)})

@@ -25,9 +25,12 @@ def read_surroundings(settings: Settings, *, with_offers: bool = False) -> Surro
     destinations = delivery.read_destinations(settings)
     ceilings = {name: place.ceiling for name, place in destinations.items()}
     dry = frozenset(name for name, place in destinations.items() if place.deliver == "dry")
+    worklists = frozenset(name for name, place in destinations.items() if place.kind == "worklist")
     if not with_offers:
-        return Surroundings(facts, ceilings, dry_destinations=dry)
-    return Surroundings(facts, ceilings, _published_offers(settings), _published_event_names(settings), dry)
+        return Surroundings(facts, ceilings, dry_destinations=dry, worklists=worklists)
+    return Surroundings(
+        facts, ceilings, _published_offers(settings), _published_event_names(settings), dry, worklists
+    )
 
 
 def _published_event_names(settings: Settings) -> frozenset[str] | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.query.words import literal, literals
 from segments.choosing.leaf_tables import duckdb_sql
+from vocabulary.audience import RUN_DIGITS
 from vocabulary.contact_rules import (
     NEVER_MADE,
     NOT_A_TOUCH,
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 _RECEIPT_TABLES = ("trusted.receipts", "segments.recipients", "segments.deliveries", "identity.redirects")
 # How long a night may put a contact off, in days: a contact may lie so much later than its business date.
 MOST_DEFERRED_DAYS = 32
-# Runs are delivered under their own name, or under one with a number behind it when they are handed over again.
-_RUN = "split_part(run_id, '-', 1)"
+# Runs are delivered under their own name, with more behind it on worklists and where they are handed over again.
+_RUN = f"left(split_part(run_id, '-', 1), {RUN_DIGITS})"
 
 
 def contact_history(reader: TableReader, desk: Desk, business_date: date, days: int) -> pa.Table:
@@ -94,8 +95,8 @@ def channel_habits(reader: TableReader, desk: Desk, business_date: date) -> pa.T
 def branches_and_employees(reader: TableReader, desk: Desk, business_date: date) -> pa.Table:
     """Give each person's branch and employee (one_id, branch, employee), each as ``source/key``.
 
-    The employee is the manager, else the remote-bank seat; the branch is the employee's, else the one of the person's own
-    record. Of several the first by name counts.
+    The employee is the manager, else the remote-bank seat, who is not known to be inactive; the branch is the employee's, else the
+    one of the person's own record. Of several the first by name counts.
     """
     tables = {
         name: desk.define(name, contracted_sql(reader, desk, name))
@@ -113,11 +114,14 @@ def branches_and_employees(reader: TableReader, desk: Desk, business_date: date)
 
     return desk.arrow(
         f"""
-        WITH persons AS (SELECT one_id, source, source_key FROM {tables["identity.memberships"]} WHERE valid_to IS NULL),
+        WITH absent AS (
+            SELECT DISTINCT source, employee_id FROM {tables["trusted.employees"]} e WHERE {holds("e")} AND e.status = 'inactive'
+        ), persons AS (SELECT one_id, source, source_key FROM {tables["identity.memberships"]} WHERE valid_to IS NULL),
         managers AS (
             SELECT p.one_id, min({{'rank': if(r.role = 'manager', 0, 1), 'source': r.to_source, 'key': r.to_key}}) AS employee
             FROM {tables["trusted.relationships"]} r
             JOIN persons p ON p.source = r.from_source AND p.source_key = r.from_key
+            ANTI JOIN absent a ON a.source = r.to_source AND a.employee_id = r.to_key
             WHERE r.relationship_type = 'person_manager' AND r.role IN ('manager', 'remote_seat') AND {holds("r")}
                 AND (r.started_on IS NULL OR r.started_on <= {today}) AND (r.ended_on IS NULL OR r.ended_on > {today})
             GROUP BY p.one_id

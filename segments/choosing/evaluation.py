@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,9 @@ from segments.approving.standing import (
     standings,
 )
 from segments.choosing.compile import LeafTable, Leaves
+from segments.choosing.contact_history import branches_and_employees
 from segments.choosing.contact_policy import decide_contacts
+from segments.choosing.contacts import worklist_of
 from segments.choosing.decide import SegmentDecision, SegmentPlaces, decide_segment, place_segment
 from segments.choosing.earlier import EarlierNights
 from segments.choosing.inputs import read_inputs, read_offers
@@ -45,6 +47,8 @@ from vocabulary.audience import Audience
 from vocabulary.policy import CONSENT_FILE, Policy
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
 
@@ -175,6 +179,7 @@ def _decide_all(
         # What nobody receives takes no contact from another audience; its own numbers are those it would have had.
         contacts = decide_contacts(lake, desk, every, rules, business_date, name="dry") | contacts
     hashes: dict[tuple[str, ...], dict[str, Any]] = {}
+    groups: pa.Table | None = None
     decisions = []
     for places in sorted(every, key=lambda places: places.segment.code):
         decision = decide_segment(
@@ -191,6 +196,10 @@ def _decide_all(
             dry_destinations=dry[places.segment.code],
             hashes=hashes,
         )
+        if places.segment.spec.worklist is not None:
+            groups = branches_and_employees(lake, desk, business_date) if groups is None else groups
+            worklist = worklist_of(desk, places.segment, decision.candidates, groups)
+            decision = replace(decision, audience=replace(decision.audience, worklist=worklist))
         log.info("segment %s: %s", places.segment.code, decision.audience.counts)
         decisions.append(decision)
     return decisions, inputs.earlier

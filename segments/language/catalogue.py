@@ -61,6 +61,7 @@ def read_catalogue(
         offers=surroundings.offers,
         event_names=surroundings.event_names,
         contact=contact,
+        worklists=surroundings.worklists,
     )
     return Catalogue(segments, site, tuple(faults))
 

@@ -28,7 +28,7 @@ from segments.language.conditions import (
     TagLeaf,
     leaves,
 )
-from segments.language.contact import ContactRules
+from segments.language.contact import GLOBAL, Contact, ContactRules
 from segments.language.contact_checks import contact_faults
 from segments.language.leaves.dates import DateLeaf
 from segments.language.leaves.expressions import ExpressionLeaf, type_faults
@@ -40,12 +40,15 @@ from segments.language.offers import Offers, offer_fault
 from segments.language.operators import OPERATORS, Test, type_fault
 from segments.language.possible_answers import dead_conditions
 from segments.language.spec import Segment, version_matches
+from vocabulary.audience import WORKLIST_COLUMNS
 from vocabulary.levels import LEVELS
 from vocabulary.policy import Policy
 from vocabulary.tag_facts import TagFacts
 
 WINDOW_COLUMNS = ("send_from", "send_until")
 GIVEN_COLUMNS = ("variant", "channel")
+# Channels by which one person speaks to another.
+PERSONAL_CHANNELS = ("CALL", "WECOM", "BRANCH")
 OFFER_TAG = "max_sellable_risk"
 DAILY_DAYS_KEPT = 32
 
@@ -83,6 +86,8 @@ class Surroundings:
     """The names of all events so far; None where they are not looked at."""
     dry_destinations: frozenset[str] = frozenset()
     """The destinations for which everything is done but the release."""
+    worklists: frozenset[str] = frozenset()
+    """The destinations at which employees take care of people."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class Site:
     offers: Offers | None = None
     event_names: frozenset[str] | None = None
     contact: ContactRules = field(default_factory=ContactRules)
+    worklists: frozenset[str] = frozenset()
 
 
 def check_segments(
@@ -191,6 +197,7 @@ def _check_one(segment: Segment, by_code: Mapping[str, Segment | None], site: Si
         line = segment.line("rollout", "whitelist")
         yield from _check_list(segment, replace(whitelist, line=line), site)
     yield from _check_columns(segment, site)
+    yield from _check_worklist(segment, site)
     yield from _check_version(segment, site)
     if segment.spec.offer:
         yield from _check_offer_tag(segment, site)
@@ -423,6 +430,49 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
             if LEVELS.index(fact.level) > LEVELS.index(ceiling):
                 text = f"column '{fact.code}' is {fact.level}, above the ceiling {ceiling} of '{name}'"
                 yield _finding(segment, "E07", text, where)
+
+
+def _check_worklist(segment: Segment, site: Site) -> Iterator[SpecFinding]:
+    """Check what a segment needs whose people are taken care of by employees (E18)."""
+    names = [name for name in segment.spec.publish.destinations if name in site.worklists]
+    contact = segment.spec.contact
+    if not names:
+        if segment.spec.worklist is not None:
+            text = "the segment has texts for a worklist and none of its destinations is one"
+            yield _finding(segment, "E18", text, segment.line("worklist"))
+        return
+    line = segment.line("publish", "destinations")
+    if segment.spec.worklist is None:
+        text = f"'{names[0]}' is a worklist: the segment needs worklist: with a reason and talking points, in both languages"
+        yield _finding(segment, "E18", text, line)
+    for position, channel in enumerate(contact.channels):
+        if channel not in PERSONAL_CHANNELS:
+            text = (
+                f"'{names[0]}' is a worklist and nobody works through {channel}; "
+                f"its channels are {', '.join(PERSONAL_CHANNELS)}"
+            )
+            yield _finding(segment, "E18", text, segment.line("contact", "channels", position))
+        elif not _has_employee_capacity(contact, channel, site.contact, segment.spec.purpose):
+            scope = contact.placements.get(channel, channel)
+            text = (
+                f"nothing says how many people an employee can take a day: {site.contact.file.name} needs "
+                f"capacities: [{{scope: {scope}, per: employee, max: …}}] for {segment.spec.purpose}"
+            )
+            yield _finding(segment, "E18", text, segment.line("contact", "channels", position))
+    for position, column in enumerate(segment.spec.publish.columns):
+        if column in WORKLIST_COLUMNS:
+            text = f"the worklist has a column '{column}' of its own; publish the tag to another destination"
+            yield _finding(segment, "E18", text, segment.line("publish", "columns", position))
+
+
+def _has_employee_capacity(contact: Contact, channel: str, rules: ContactRules, purpose: str) -> bool:
+    """Tell whether employees have a bound for the channel; service that the site does not limit needs none."""
+    if not rules.governs(purpose):
+        return purpose == "service"
+    scopes = {GLOBAL, channel, contact.placements.get(channel, channel)}
+    return any(
+        capacity.per == "employee" and capacity.scope in scopes for capacity in rules.policy.capacities
+    )
 
 
 def _check_version(segment: Segment, site: Site) -> Iterator[SpecFinding]:

@@ -184,6 +184,37 @@ class Publish(_Strict):
         return value
 
 
+# One line that a person reads; without the sign that stands between the members of a list in a CSV.
+Sentence = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029|]+$")]
+
+
+class Reason(_Strict):
+    """Why people are on a worklist, in both languages."""
+
+    zh: Sentence
+    en: Sentence
+
+
+class TalkingPoints(_Strict):
+    """What an employee speaks of, in both languages."""
+
+    zh: Annotated[list[Sentence], Field(min_length=1, max_length=10)]
+    en: Annotated[list[Sentence], Field(min_length=1, max_length=10)]
+
+    @model_validator(mode="after")
+    def _as_many(self) -> TalkingPoints:
+        if len(self.zh) != len(self.en):
+            raise ValueError("the talking points are as many in one language as in the other")
+        return self
+
+
+class WorklistTexts(_Strict):
+    """What employees are told who take care of the people of the segment."""
+
+    reason: Reason
+    talking_points: TalkingPoints
+
+
 class SpecFile(_Strict):
     """A specification as own_tree, without the trees of its rule."""
 
@@ -210,6 +241,7 @@ class SpecFile(_Strict):
     contact: Contact
     offer: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*@\d+$")] | None = None
     publish: Publish
+    worklist: WorklistTexts | None = None
     extends: str | None = None
     parameters: dict[Annotated[str, Field(pattern=_CODE)], Parameter] = {}
 
@@ -303,6 +335,8 @@ class Segment:
         choices["rollout"] = self.spec.rollout.definition()
         if self.spec.approvals is not None:
             choices["approvals"] = self.spec.approvals.model_dump(mode="json")
+        if self.spec.worklist is not None:
+            choices["worklist"] = self.spec.worklist.model_dump(mode="json")
         # What a segment does not ask of its contacts is left out, so that a new rule changes no definition that has it not.
         choices["contact"] = self.spec.contact.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         rule = self.definition_rule or Rule(self.base, self.where, self.include, self.exclude).normal()

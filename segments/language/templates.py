@@ -18,7 +18,7 @@ from lakehouse.settings.yaml_limits import yaml_text
 FOLDER = "templates"
 # What a template may let others replace; whom a rule chooses, and why, is not among it.
 OVERRIDABLE = (
-    "name", "owner", "description", "schedule", "guards", "rollout", "holdout", "split", "contact", "offer", "publish",
+    "name", "owner", "description", "schedule", "guards", "rollout", "holdout", "split", "contact", "offer", "publish", "worklist",
 )  # fmt: skip
 _OF_TEMPLATE = ("spec", "overrides", "allows_include")
 _NARROWING = ("base", "where", "exclude")

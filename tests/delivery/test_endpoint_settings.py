@@ -26,6 +26,17 @@ def http(url: str = URL, **more) -> dict:
     return {"kind": "http", "http": {"url": url, **more}}
 
 
+def postgresql(**more) -> dict:
+    place = {
+        "host": "db.example",
+        "database": "dw",
+        "user": "cdp",
+        "schema_name": "audiences",
+        "password_secret": "dw_password",
+    }
+    return {"kind": "postgresql", "postgresql": {**place, **more}}
+
+
 REFUSED = {
     "credentials": (http("https://ann:secret-word@engine.example/"), "holds a user or a password"),
     "a user": (http("https://ann@engine.example/"), "holds a user or a password"),
@@ -50,6 +61,18 @@ REFUSED = {
     "settings of another kind": ({"http": {"url": URL}}, "'http' is no key of a destination of kind folder"),
     "a hostile secret": (http(credential_secret="../../etc/passwd"), "credential_secret"),
     "no time": (http(timeout_seconds=0), "timeout_seconds"),
+    "a database's URL": (postgresql(host="postgresql://ann:secret-word@db.example/dw"), "name or address of a machine alone"),
+    "a database's password": (postgresql(password="secret-word"), "password"),
+    "a user at a host": (postgresql(host="ann:secret-word@db.example"), "name or address of a machine alone"),
+    "a database on this machine": (postgresql(host="127.0.0.1"), "this machine itself"),
+    "a database on this machine in IPv6": (postgresql(host="::1"), "this machine itself"),
+    "a database beside metadata": (postgresql(host="169.254.169.254"), "machines' own services"),
+    "a schema that would be cut": (postgresql(schema_name="s" * 64), "at most 63 bytes"),
+    "a schema with a NUL": (postgresql(schema_name=b"a\\0b".decode("unicode_escape")), "destinations.yml"),
+    "no schema": ({"kind": "postgresql", "postgresql": {"host": "db.example"}}, "database"),
+    "no password": (postgresql(password_secret=None), "password_secret"),
+    "a batch that is too large": (postgresql(batch_rows=100_000), "batch_rows"),
+    "a database and a URL": ({**postgresql(), "http": {"url": URL}}, "'http' is no key of a destination of kind postgresql"),
     "a directory": (
         {**http(), "ceiling": "C2", "directory": {"content": "source_keys", "sources": ["crm"]}}, "kind folder alone"),
 }  # fmt: skip
@@ -100,6 +123,17 @@ def test_a_missing_secret_is_named_before_the_first_step(make_workspace, capsys,
     assert not (folder / "secrets").exists(), "a check makes no secret"
     with pytest.raises(SettingsInvalid, match="certificates of destination 'engine' are not there"):
         require_endpoints(load_settings(workspace(make_workspace, http(certificates="ca.pem"))))
+
+
+def test_a_missing_password_is_named_before_the_first_step(make_workspace, monkeypatch, capsys):
+    folder = workspace(make_workspace, postgresql())
+    with pytest.raises(SettingsInvalid, match="the secret 'dw_password' of destination 'engine' is missing"):
+        require_endpoints(load_settings(folder))
+    assert run_command(["doctor", "--workspace", str(folder)]) == 2
+    assert "CDP_SECRET_DW_PASSWORD" in capsys.readouterr().out
+    monkeypatch.setenv("CDP_SECRET_DW_PASSWORD", "a password for tests only")
+    require_endpoints(load_settings(folder))
+    assert not (folder / "secrets").exists(), "a check makes no secret"
 
 
 def test_cdp_deliver_refuses_what_it_cannot_send_to(make_workspace, capsys):

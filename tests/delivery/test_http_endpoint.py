@@ -7,7 +7,7 @@ import time
 import pyarrow as pa
 import pytest
 
-from delivery.endpoints import http
+from delivery.endpoints import batches, http
 from delivery.endpoints.outcome import Shipment
 from delivery.endpoints.settings import HttpSettings
 
@@ -20,7 +20,7 @@ TOKEN = "a-token-for-tests-only"
 @pytest.fixture
 def send(consumer, monkeypatch):
     """A function that sends operations from a row on, in threes."""
-    monkeypatch.setattr(http, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(batches, "FIRST_PAUSE", 0.01)
     settings = HttpSettings(url=f"http://127.0.0.1:{consumer.port}/a", plain_http=True, networks=("127.0.0.0/8",),
                             batch_rows=3, timeout_seconds=1.5)  # fmt: skip
     endpoint = http.HttpEndpoint(settings, b"a key to sign with", TOKEN.encode())

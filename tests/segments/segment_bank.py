@@ -10,7 +10,7 @@ from functools import partial
 import pyarrow as pa
 
 import tags
-from delivery import directory_audiences
+from delivery import directory_audiences, worklist_audiences
 from delivery.destinations import read_destinations
 from delivery.night import release, stage
 from delivery.standing import standing_runs
@@ -95,7 +95,10 @@ def surroundings(settings) -> Surroundings:
     """What the specifications of a workspace may name."""
     destinations = read_destinations(settings.workspace)
     facts = read_tag_facts(settings.workspace, shipped=tags.REGISTRY)
-    return Surroundings(facts, {name: place.ceiling for name, place in destinations.items()})
+    worklists = frozenset(name for name, place in destinations.items() if place.kind == "worklist")
+    return Surroundings(
+        facts, {name: place.ceiling for name, place in destinations.items()}, worklists=worklists
+    )
 
 
 def catalogue_of(settings, known_hashes=None, **published):
@@ -119,7 +122,7 @@ def staged(lake, day, result):
     directories = directory_audiences(
         lake, day, every, standing, destinations, partial(permissions, lake, day)
     )
-    return stage(lake, (*every, *directories), destinations)
+    return stage(lake, (*worklist_audiences(lake, every, destinations), *directories), destinations)
 
 
 def read_tags(text: str = TAGS) -> list[dict]:

@@ -26,12 +26,12 @@ from segment_bank import (
 )
 
 import ingestion
+from delivery.addressing.contact_values import email_form, hash_of, phone_form
 from delivery.audience_files import read_rows
-from delivery.contact_values import email_form, hash_of, phone_form
 from delivery.contract import verify_audience
 from delivery.contract.schemas import schema_files
 from delivery.destinations import read_destinations
-from delivery.directory_settings import DIRECTORY, Directory
+from delivery.disclosures import DIRECTORY, Directory
 from delivery.manifest import read_latest, read_manifest
 from delivery.staging import recipient_key
 from delivery.verification import verify

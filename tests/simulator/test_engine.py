@@ -149,3 +149,51 @@ def test_a_directory_is_no_audience_and_nobody_in_it_is_contacted(tmp_path):
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"kind": "directory"}))
     answer(tmp_path / "published", tmp_path / "inbox", D)
     assert {row["run_id"] for row in receipts(tmp_path / "inbox")} == {"r1"}
+
+
+def publish_worklist(root, keys, *, run="w1", employees=("core_banking/E0007", None)):
+    folder = root / "manager_desk" / "calls" / "v=1" / f"as_of={D}" / f"run={run}"
+    (folder / "snapshot").mkdir(parents=True)
+    table = pa.table(
+        {
+            "recipient_key": keys,
+            "employee": pa.array([employees[i % 2] for i in range(len(keys))], pa.string()),
+            "talking_points": ["ask"] * len(keys),
+            "channel": ["CALL"] * len(keys),
+        }
+    )
+    pacsv.write_csv(table, folder / "snapshot" / "part-00000.csv")
+    manifest = {"segment": "calls", "run_id": run, "seq": 1, "purpose": "marketing", "schema": [{"name": "talking_points"}],
+                "files": [{"path": "snapshot/part-00000.csv", "rows": len(keys)}]}  # fmt: skip
+    (folder / "_manifest.json").write_text(json.dumps(manifest))
+    (folder / "_SUCCESS").touch()
+
+
+def test_employees_answer_their_worklists_and_no_message_is_sent_to_these_people(tmp_path):
+    keys = [f"k{i:05d}" for i in range(3_000)]
+    publish_worklist(tmp_path / "out", keys)
+    answers = answer(tmp_path / "out", tmp_path / "inbox", D)
+    assert (answers.file, answers.messages) == (None, 0) and not (
+        tmp_path / "inbox/marketing_receipts"
+    ).exists()
+    work = rows(tmp_path / "inbox/crm_answers/2026-11-19/answers.csv")
+    counts = Counter(row["status"] for row in work)
+    assert answers.work == dict(counts) and answers.summary()["work"] == answers.work
+    assert counts["ASSIGNED"] == 3_000 and 2_150 < counts["CONTACTED"] < 2_350
+    assert counts["CONTACTED"] == counts["FOLLOW_UP"] + counts["WON"] + counts["LOST"]
+    assert counts["LOST"] > counts["FOLLOW_UP"] > counts["WON"] > 300
+    assert len({row["answer_id"] for row in work}) == len(work)
+    assert {row["employee"] for row in work} == {"E0007", ""} and {row["channel"] for row in work} == {"CALL"}
+    moments = {(row["recipient_key"], row["status"]): row["event_at"] for row in work}
+    assert all(moments[key, "ASSIGNED"] < at for (key, status), at in moments.items() if status != "ASSIGNED")
+    assert {at[:10] for at in moments.values()} == {"2026-11-19"} and max(moments.values())[11:16] < "18:00"
+
+
+def test_the_same_worklist_is_answered_with_the_same_bytes_and_nobody_on_it_gives_no_file(tmp_path):
+    publish_worklist(tmp_path / "out", ["a", "b", "c"])
+    for inbox in ("one", "two"):
+        answer(tmp_path / "out", tmp_path / inbox, D)
+    name = "crm_answers/2026-11-19/answers.csv"
+    assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    publish_worklist(tmp_path / "empty", [])
+    assert answer(tmp_path / "empty", tmp_path / "three", D).work == {} and not (tmp_path / "three").exists()

@@ -64,7 +64,7 @@ def list_segments(form: str, workspace: Path | None) -> None:
 def check(form: str, workspace: Path | None) -> int:
     """Check every definition of the workspace: exit 2 with file, line, code and a hint for each fault."""
     from jobs.cli.printing import print_rows
-    from jobs.workspace.check import check_directories
+    from jobs.workspace.check import check_disclosures
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.clock import now
     from lakehouse.settings.settings import load_settings
@@ -74,7 +74,7 @@ def check(form: str, workspace: Path | None) -> int:
 
     settings = load_settings(workspace)
     catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
-    check_directories(settings)
+    check_disclosures(settings)
     findings = [*catalogue.findings(), *publication_warnings(settings, catalogue)]
     today = now().astimezone(settings.zone).date()
     findings += approval_findings(catalogue.segments, read_authority(settings), today)

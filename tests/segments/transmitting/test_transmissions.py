@@ -7,26 +7,18 @@ import json
 import shutil
 import subprocess
 from contextlib import nullcontext
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from segment_bank import TAGS_YML, D, at, fill, publish, read_tags, rows_of, spec, tag_contracts, write_tags
+from segment_bank import D, publish, read_tags, tag_contracts, write_tags
+from transmitting_bank import NEXT, TOKEN, destinations_json, prepare, rejects, released, send, withdraw
 
-from delivery import transmit
-from delivery.destinations import read_destinations
-from delivery.endpoints import http
 from delivery.transmission.books import Books
 from jobs.cli import run as run_command
 from jobs.night import transmitting
 from jobs.night.transmitting import transmit_night
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
-from segments import staying_people
-
-TOKEN = "a-token-for-tests-only"
-NEXT = D + dt.timedelta(days=1)
-RULE = "where: {all: [{tag: tier, in: [T1, T2, T3]}]}\nunknown: exclude"
 
 
 def destinations_yml(port: int, **changes) -> str:
@@ -35,36 +27,7 @@ def destinations_yml(port: int, **changes) -> str:
         "timeout_seconds": 20, "give_up_after_seconds": 2, "credential_secret": "engine_token", **changes,
     }  # fmt: skip
     place = {"kind": "http", "description": "the marketing engine", "ceiling": "C2", "http": settings}
-    return json.dumps({"destinations": {"engine": place, "shelf": {"description": "a folder"}}})
-
-
-@pytest.fixture(scope="module")
-def evening(tmp_path_factory):
-    """The folder of a bank whose segment ``rich`` was released on D; each test has a copy."""
-    folder = tmp_path_factory.mktemp("evening")
-    text = spec("rich", RULE, columns="variant, channel, balance").replace(
-        "format:", "mode: [snapshot, delta], format:"
-    )
-    files = {
-        "cdp.yml": "generate_secrets: true\n",
-        "tags/test.yml": TAGS_YML,
-        "destinations.yml": destinations_yml(9),
-        "segments/rich.yml": text,
-    }
-    for name, content in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(content, encoding="utf-8")
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
-    fill(lake)
-    publish(lake, D)
-    return folder
-
-
-def prepare(monkeypatch) -> None:
-    """Let it be that evening, and the credential be there."""
-    monkeypatch.setenv("CDP_SECRET_ENGINE_TOKEN", TOKEN)
-    monkeypatch.setattr(transmitting, "now", lambda: dt.datetime(2026, 11, 18, 20, tzinfo=dt.UTC))
-    monkeypatch.setattr(http, "FIRST_PAUSE", 0.02)
+    return destinations_json(place)
 
 
 @pytest.fixture
@@ -77,38 +40,8 @@ def bank(evening, tmp_path, consumer, monkeypatch):
     return open_lake(load_settings(folder), contracts=tag_contracts())
 
 
-def send(lake, day: dt.date = D):
-    destinations = read_destinations(lake.settings.workspace)
-    return transmit(lake, day, destinations, partial(staying_people, lake, day), lambda: transmitting.now())
-
-
-def released(lake) -> dict[str, str]:
-    """Balance by recipient key, of the newest run of the folder."""
-    from delivery.audience_files import read_rows
-    from delivery.manifest import read_latest
-
-    root = lake.settings.published / "engine" / "rich"
-    rows = read_rows(root / read_latest(root)["path"] / "snapshot", "parquet").to_pylist()
-    return {row["recipient_key"]: str(row["balance"]) for row in rows}
-
-
 def held(consumer) -> dict[str, str]:
     return {key: row["balance"] for key, row in consumer.holds().items()}
-
-
-def withdraw(lake, number: int) -> str:
-    row = {"source_key": f"c{number}", "purpose": "marketing", "channel": "ALL", "decision": "REFUSE",
-           "decided_at": at("2026-11-18"), "valid_from": D}  # fmt: skip
-    lake.append("trusted.consents", rows_of("trusted.consents", [row]))
-    keys = lake.read_arrow("segments.recipients").to_pylist()
-    return next(row["recipient_key"] for row in keys if row["one_id"] == number)
-
-
-def rejects(lake) -> list[tuple[str, str]]:
-    return [
-        (row["recipient_key"], row["reason"])
-        for row in lake.read_arrow("segments.delivery_rejects").to_pylist()
-    ]
 
 
 def test_an_endpoint_gets_the_audience_in_signed_batches_and_nothing_twice(bank, consumer):

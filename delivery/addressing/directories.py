@@ -13,9 +13,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from delivery.contact_values import email_form, hash_of, phone_form
+from delivery.addressing.contact_values import email_form, hash_of, phone_form
 from delivery.destinations import Destination, destination_folder
-from delivery.directory_settings import DIRECTORY, Directory, approval_entry
+from delivery.disclosures import DIRECTORY, Directory, approval_entry
 from delivery.manifest import read_latest, read_manifest
 from delivery.standing import typed_rows
 from lakehouse.contracts.contracted import contracted_sql
@@ -127,7 +127,10 @@ def _directory(
     with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
         people = _people(lake, desk, crowd)
         if directory.content == "source_keys":
-            rows, drops = _source_keys(lake, desk, people, directory), None
+            rows, drops = (
+                desk.arrow(source_keys_sql(lake, desk, people, directory.sources) + " ORDER BY 1"),
+                None,
+            )
         else:
             rows, drops = _contacts(lake, desk, people, directory, crowd, business_date, permissions)
         number = int(desk.value(f"SELECT count(DISTINCT published_as) FROM {people}"))
@@ -163,16 +166,19 @@ def _people(lake: Lake, desk: Desk, crowd: _Crowd) -> Relation:
     )
 
 
-def _source_keys(lake: Lake, desk: Desk, people: Relation, directory: Directory) -> pa.Table:
-    """Give one key of each person: of the first source that knows the person, that of the record known longest."""
-    sources = ", ".join(map(literal, directory.sources))
-    return desk.arrow(
+def source_keys_sql(lake: Lake, desk: Desk, people: Relation, sources: Sequence[str]) -> str:
+    """Give SQL of one key of each of ``people`` (published_as, one_id): one_id as it was published, source, source_key.
+
+    It is of the first source that knows the person, and of the record known longest.
+    """
+    order = ", ".join(map(literal, sources))
+    return (
         "SELECT p.published_as AS one_id, m.source, m.source_key\n"
         f"FROM (SELECT DISTINCT published_as, one_id FROM {people}) p\n"
         f"JOIN ({contracted_sql(lake, desk, 'identity.memberships')}) m USING (one_id)\n"
-        f"WHERE m.valid_to IS NULL AND m.source IN ({literals(directory.sources)})\n"
+        f"WHERE m.valid_to IS NULL AND m.source IN ({literals(sources)})\n"
         "QUALIFY row_number() OVER (PARTITION BY p.published_as\n"
-        f"  ORDER BY list_position([{sources}], m.source), m.profile_id, m.source_key) = 1\nORDER BY 1"
+        f"  ORDER BY list_position([{order}], m.source), m.profile_id, m.source_key) = 1"
     )
 
 
@@ -332,6 +338,7 @@ def _audience(
         kind="directory",
         content=content,
         approvals=approvals,
+        disclosure=approvals[0] if approvals else None,
     )
 
 

@@ -1,4 +1,7 @@
-"""What ``destinations.yml`` says of a directory: what is disclosed to a destination of its recipients, and who approved that."""
+"""What ``destinations.yml`` says of disclosures: what a destination is told of its recipients, and who approved that.
+
+A directory tells a system who its recipients are, a worklist tells employees whom they take care of.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DirectoryApproval(_Strict):
-    """Who allowed a directory, on which day, and the hash of what they allowed."""
+class DisclosureApproval(_Strict):
+    """Who allowed a disclosure, on which day, and the hash of what they allowed."""
 
     by: str = Field(min_length=1)
     date: dt.date
@@ -54,7 +57,7 @@ class Directory(_Strict):
     country_code: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2}$")] = "86"
     purpose: Literal["sharing", "marketing"] = "sharing"
     format: Literal["parquet", "csv", "json_lines"] = "parquet"
-    approval: DirectoryApproval | None = None
+    approval: DisclosureApproval | None = None
 
     @model_validator(mode="after")
     def _fitting(self) -> Directory:
@@ -83,29 +86,57 @@ class Directory(_Strict):
         return text_hash("directory", destination, json.dumps(tree, sort_keys=True))[:_HASH_LENGTH]
 
 
-def directory_fault(name: str, ceiling: str, directory: Directory) -> tuple[str, str] | None:
-    """Give the key that is at fault and a sentence where a destination may not have its directory; None where it may."""
-    if LEVELS.index(directory.level) > LEVELS.index(ceiling):  # type: ignore[arg-type]
-        return "content", (
-            f"the directory of '{name}' is of level {directory.level}, above the destination's ceiling {ceiling}; "
-            "raise the ceiling, or take the directory out"
+class WorklistSettings(_Strict):
+    """The keys by which a worklist names people, those of the system in which employees work, and the language it speaks."""
+
+    sources: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    language: Literal["zh", "en"] | None = None
+    approval: DisclosureApproval | None = None
+
+    @model_validator(mode="after")
+    def _each_once(self) -> WorklistSettings:
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError("a worklist names each source once")
+        return self
+
+    @property
+    def level(self) -> str:
+        """The personal level of what is disclosed, which is that of the key."""
+        table, column = _SOURCES["source_keys"]
+        return contract(table).columns[column].level
+
+    def hash_for(self, destination: str) -> str:
+        """Give the hash of what is disclosed to whom, which an approval names."""
+        return text_hash("worklist", destination, json.dumps(self.sources))[:_HASH_LENGTH]
+
+
+Disclosure = Directory | WorklistSettings
+
+
+def disclosure_fault(name: str, ceiling: str, disclosure: Disclosure) -> tuple[str, str] | None:
+    """Give the key that is at fault and a sentence where a destination may not be told so much; None where it may."""
+    what, key = ("directory", "content") if isinstance(disclosure, Directory) else ("worklist", "sources")
+    if LEVELS.index(disclosure.level) > LEVELS.index(ceiling):  # type: ignore[arg-type]
+        return key, (
+            f"the {what} of '{name}' is of level {disclosure.level}, above the destination's ceiling {ceiling}; "
+            f"raise the ceiling, or take the {what} out"
         )
-    wanted_hash, approval = directory.hash_for(name), directory.approval
+    wanted_hash, approval = disclosure.hash_for(name), disclosure.approval
     if approval is None:
-        return "content", (
-            f"nobody approved the directory of '{name}': it needs approval: {{by: …, date: …, hash: {wanted_hash}}}"
+        return key, (
+            f"nobody approved the {what} of '{name}': it needs approval: {{by: …, date: …, hash: {wanted_hash}}}"
         )
     if approval.hash != wanted_hash:
         return "approval", (
-            f"the approval of {approval.by} is for another directory of '{name}' than this one: what is disclosed now has the hash "
+            f"the approval of {approval.by} is for another {what} of '{name}' than this one: what is disclosed now has the hash "
             f"{wanted_hash}; have it approved anew"
         )
     return None
 
 
-def approval_entry(directory: Directory) -> Mapping[str, Any]:
-    """Give the approval of a directory as a manifest names it."""
-    approval = directory.approval
+def approval_entry(disclosure: Disclosure) -> Mapping[str, Any]:
+    """Give the approval of a disclosure as a manifest names it."""
+    approval = disclosure.approval
     if approval is None:
-        raise AssertionError("a directory without approval was read")
+        raise AssertionError("a disclosure without approval was read")
     return {"by": approval.by, "date": approval.date.isoformat(), "hash": approval.hash}

@@ -1,0 +1,1 @@
+"""Who the recipients of a destination are: directories for systems, worklists for employees."""

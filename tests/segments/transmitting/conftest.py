@@ -1,0 +1,14 @@
+"""The bank of an evening, made once for all tests of a module."""
+
+from __future__ import annotations
+
+import pytest
+from transmitting_bank import release_evening
+
+
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory):
+    """The folder of a bank whose segment ``rich`` was released on D; each test has a copy."""
+    folder = tmp_path_factory.mktemp("evening")
+    release_evening(folder)
+    return folder
