@@ -6,6 +6,7 @@ into ``trusted.attributes``, one row each; tags and segments read them as column
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -23,6 +24,7 @@ from lakehouse.expressions.tokens import ExpressionInvalid
 from lakehouse.expressions.words import FUNCTIONS
 from lakehouse.query.words import spark_identifier
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml, parse_model
+from lakehouse.settings.yaml_limits import yaml_text
 
 ATTRIBUTES = "trusted.attributes"
 FILE, FOLDER = "attributes.yml", "attributes"
@@ -159,26 +161,23 @@ class AttributesFile(_Strict):
 
 def attribute_files(workspace: Path) -> list[Path]:
     """Give the files in which a workspace declares attributes, in the order in which they are read."""
-    files = [workspace / FILE] if (workspace / FILE).is_file() else []
-    return files + sorted((workspace / FOLDER).glob("*.yml"))
+    file = workspace / FILE
+    return [*([file] if os.path.lexists(file) else []), *sorted((workspace / FOLDER).glob("*.yml"))]
 
 
 def read_attributes(workspace: Path | None) -> Attributes:
     """Give the attributes of a workspace; anything missing, unknown or declared twice raises ``SettingsInvalid`` with its line."""
     if workspace is None:
         return Attributes()
-    states = []
-    for file in attribute_files(workspace):
-        facts = file.stat()
-        states.append((file, facts.st_mtime_ns, facts.st_size))
-    return _read(tuple(states))
+    return _read(tuple((file, yaml_text(file)) for file in attribute_files(workspace)))
 
 
 @lru_cache(maxsize=16)
-def _read(states: Sequence[tuple[Path, int, int]]) -> Attributes:
+def _read(files: Sequence[tuple[Path, str]]) -> Attributes:
+    """Give the attributes of files with these texts."""
     by_code: dict[str, Attribute] = {}
     places: dict[str, tuple[Path, int]] = {}
-    for file, *_ in states:
+    for file, _ in files:
         for at, one in enumerate(_entries(file)):
             if one.code in by_code:
                 raise _declared_twice(one, by_code[one.code], places[one.code], file, at)

@@ -6,6 +6,7 @@ workspace. ``product.category`` is a path: look-ups from table to table, and at 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,7 @@ from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.query.words import spark_literal
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml, parse_model
+from lakehouse.settings.yaml_limits import yaml_text
 from vocabulary.attributes import ATTRIBUTES, Attribute, Attributes
 from vocabulary.relations import attribution_of
 
@@ -183,14 +185,14 @@ class LookupsFile(_Strict):
 def read_lookups(workspace: Path | None) -> Lookups:
     """Give the shipped look-ups and the workspace's; anything missing, unknown or declared twice raises ``SettingsInvalid``."""
     own = workspace / FILE if workspace else None
-    if own is None or not own.is_file():
+    if own is None or not os.path.lexists(own):
         return _read(None)
-    facts = own.stat()
-    return _read((own, facts.st_mtime_ns, facts.st_size))
+    return _read((own, yaml_text(own)))
 
 
 @lru_cache(maxsize=16)
-def _read(own: tuple[Path, int, int] | None) -> Lookups:
+def _read(own: tuple[Path, str] | None) -> Lookups:
+    """Give the shipped look-ups with those of a file of this text."""
     by_table: dict[str, dict[str, Lookup]] = {}
     places: dict[tuple[str, str], str] = {}
     for file in [SHIPPED, *([own[0]] if own else [])]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from judged_records import WAYS, judged
 
@@ -236,3 +238,22 @@ def test_five_thousand_attributes_may_be_declared_and_a_feed_fills_a_thousand_of
         match=r"lines.yml:11: the feed fills 1,001 attributes, more than 1,000; let several feeds",
     ):
         load_feeds(wide_site(site, 1_001, 1_001))
+
+
+@pytest.mark.parametrize("name", ["attributes.yml", "lookups.yml"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to nothing", "list"])
+def test_a_declaration_that_is_no_file_of_yaml_is_refused_and_not_passed_over(site, name, kind):
+    workspace = site()
+    file = workspace / name
+    file.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    elif kind == "link to nothing":
+        file.symlink_to(workspace / "nothing.yml")
+    else:
+        file.write_text("- plan\n")
+    with pytest.raises(SettingsInvalid) as fault:
+        load_feeds(workspace)
+    assert name in str(fault.value)
