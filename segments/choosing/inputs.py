@@ -90,7 +90,7 @@ def read_inputs(
     return NightInputs(
         make_leaves(leaf_table, lists),
         read_earlier_nights(reader, desk, business_date),
-        {ref: (len(entry.holding(business_date)), entry.sha256) for ref, entry in lists.items()},
+        {ref: (entry.holding(business_date).num_rows, entry.sha256) for ref, entry in lists.items()},
         offers,
         _people_of(reader, desk, segments, business_date),
     )

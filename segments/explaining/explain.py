@@ -296,9 +296,16 @@ class _Facts:
             "SELECT source, source_key FROM identity.memberships WHERE one_id = ? AND valid_to IS NULL",
             [self.one_id],
         )
-        list_profiles = {(e.source, e.source_key) for e in entries}
-        own = {self.one_id, *(row[0] for row in earlier)}
-        is_on_list = any(e.one_id in own for e in entries) or any(tuple(p) in list_profiles for p in profiles)
+        own = [self.one_id, *(row[0] for row in earlier)]
+        keys = [f"{source}\x1f{key}" for source, key in profiles]
+        lent = self.published.lend("list entries", entries)
+        is_on_list = bool(
+            self.published.rows(
+                f"SELECT 1 FROM {lent} WHERE one_id IN (SELECT unnest(?::BIGINT[]))"
+                " OR concat(source, chr(31), source_key) IN (SELECT unnest(?::VARCHAR[])) LIMIT 1",
+                [own, keys],
+            )
+        )
         return is_on_list, "on the list" if is_on_list else "not on the list"
 
     def _segment(self, leaf: SegmentLeaf) -> tuple[Answer, str]:

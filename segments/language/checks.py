@@ -37,7 +37,7 @@ from segments.language.leaves.members import MembersLeaf
 from segments.language.leaves.people import RankLeaf
 from segments.language.leaves.rows import RowLeaf
 from segments.language.leaves.sequences import SequenceLeaf
-from segments.language.lists import known_lists, list_file
+from segments.language.lists import known_lists, list_file, read_list
 from segments.language.offers import Offers, offer_fault
 from segments.language.operators import COMPARISONS, OPERATORS, Test, type_fault
 from segments.language.possible_answers import Dead, dead_conditions
@@ -118,6 +118,7 @@ def check_segments(
     for segment in segments:
         own = list(_check_one(segment, by_code, site))
         findings += own or _check_answers(segment, site)
+    findings += _list_faults(segments, site)
     findings += _cycles(segments)
     findings += _overlaps(segments)
     of_contact = contact_faults(
@@ -326,6 +327,17 @@ def _check_list(segment: Segment, leaf: ListLeaf, site: Site) -> Iterator[SpecFi
     if not file.is_file():
         hint = did_you_mean(leaf.reference, known_lists(site.workspace))
         yield _finding(segment, "E01", f"there is no list '{leaf.reference}' ({file}){hint}", leaf.line)
+
+
+def _list_faults(segments: Iterable[Segment], site: Site) -> Iterator[SpecFinding]:
+    """Give the first fault inside every list that is named and there, each list once."""
+    named = {x.reference: x for s in segments for x in read_leaves(s) if isinstance(x, ListLeaf)}
+    for _, leaf in sorted(named.items()):
+        if list_file(site.workspace, leaf).is_file():
+            try:
+                read_list(site.workspace, leaf)
+            except SettingsInvalid as fault:
+                yield _unreadable(fault)
 
 
 def _check_nested(
