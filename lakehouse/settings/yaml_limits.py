@@ -60,8 +60,8 @@ def open_file(path: Path, kind: str) -> BinaryIO:
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
-        found = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise SettingsInvalid(f"is {found}, where a {kind} is expected", file=path)
+        other = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise SettingsInvalid(f"is {other}, where a {kind} is expected", file=path)
     return os.fdopen(handle, "rb")
 
 

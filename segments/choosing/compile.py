@@ -259,14 +259,14 @@ def _entity_text(
     queries = entity_sql(
         segment, belonging="belonging", leaves="leaves", reason=reason_sql(segment), column_of=column_of
     )
-    chosen = f"SELECT entity_key FROM (SELECT *, {rule} AS answer FROM answers) WHERE {candidate}"
+    choice = f"SELECT entity_key FROM (SELECT *, {rule} AS answer FROM answers) WHERE {candidate}"
     return (
         f"-- The people of each {segment.spec.entity}, its rule, and who is contacted for it\n"
         f"WITH persons AS (\n  {PERSONS_SQL}),\n"
         f"belonging AS (\n  {entity_people_sql(segment.spec.entity, lake_place(business_date))}),\n"
         f"leaves AS (SELECT * FROM {rows}),\npeople AS (\n{queries.people}),\n"
         f"answers AS (\n{queries.answers('people')}),\n"
-        f"addressees AS (\n{queries.addressees('people', chosen)})\n"
+        f"addressees AS (\n{queries.addressees('people', choice)})\n"
         f"SELECT DISTINCT l.one_id,\n  {reason_sql(segment)} AS reason,\n  {channel_sql(segment)} AS channel\n"
         "FROM addressees a JOIN leaves l ON l.one_id = a.one_id"
     )

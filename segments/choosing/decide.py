@@ -316,8 +316,8 @@ def _choose(
         )
         people_rows = desk.keep(f"people_{segment.code}", queries.people)
         everybody = desk.keep(f"entities_{segment.code}", queries.answers(str(people_rows)))
-        chosen = f"SELECT entity_key FROM (SELECT *, {answer} AS answer FROM {everybody}) WHERE {candidate}"
-        addressees = desk.keep(f"addressees_{segment.code}", queries.addressees(str(people_rows), chosen))
+        choice = f"SELECT entity_key FROM (SELECT *, {answer} AS answer FROM {everybody}) WHERE {candidate}"
+        addressees = desk.keep(f"addressees_{segment.code}", queries.addressees(str(people_rows), choice))
         keys = f"SELECT one_id, list(entity_key ORDER BY entity_key) AS {COMPANIES} FROM {addressees} GROUP BY one_id"
         companies, rows = f", {COMPANIES}", f"({keys}) JOIN {leaves} USING (one_id)"
     values = "".join(f", {value_column(tag)}" for tag in published_tags(segment))

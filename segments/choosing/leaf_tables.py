@@ -88,9 +88,9 @@ def list_rows(lists: dict[str, StaticList], business_date: date) -> pa.Table:
     )
     parts = [schema.empty_table()]
     for reference, entries in lists.items():
-        held = entries.holding(business_date)
-        name = pa.repeat(pa.scalar(reference), held.num_rows)
-        parts.append(held.add_column(0, "list", name).select(schema.names))
+        holders = entries.holding(business_date)
+        name = pa.repeat(pa.scalar(reference), holders.num_rows)
+        parts.append(holders.add_column(0, "list", name).select(schema.names))
     return pa.concat_tables(parts)
 
 

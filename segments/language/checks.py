@@ -186,9 +186,9 @@ def _check_one(segment: Segment, by_code: Mapping[str, Segment | None], site: Si
                 yield from _check_members(segment, leaf, site)
                 yield from _check_negation(segment, leaf, denied, site)
     # A restricted tag excludes the person it is about, not a household that the person belongs to.
-    asked = [(part, excluding, excluding and not segment.is_collective) for part, excluding in parts]
-    asked += [(node, False, False) for node in _addressee_parts(segment)]
-    for part, is_denied, excluding in asked:
+    questions = [(part, excluding, excluding and not segment.is_collective) for part, excluding in parts]
+    questions += [(node, False, False) for node in _addressee_parts(segment)]
+    for part, is_denied, excluding in questions:
         for leaf, denied in person_leaves(part, denied=is_denied):
             if isinstance(leaf, TagLeaf):
                 yield from _check_tag(segment, leaf, denied, excluding and denied, site)
@@ -331,8 +331,8 @@ def _check_list(segment: Segment, leaf: ListLeaf, site: Site) -> Iterator[SpecFi
 
 def _list_faults(segments: Iterable[Segment], site: Site) -> Iterator[SpecFinding]:
     """Give the first fault inside every list that is named and there, each list once."""
-    named = {x.reference: x for s in segments for x in read_leaves(s) if isinstance(x, ListLeaf)}
-    for _, leaf in sorted(named.items()):
+    by_reference = {x.reference: x for s in segments for x in read_leaves(s) if isinstance(x, ListLeaf)}
+    for _, leaf in sorted(by_reference.items()):
         if list_file(site.workspace, leaf).is_file():
             try:
                 read_list(site.workspace, leaf)

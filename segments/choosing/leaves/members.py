@@ -42,16 +42,16 @@ def entity_sql(
     def answers(people: str) -> str:
         aggregates, columns = [f"count(CASE WHEN {_counts()} THEN 1 END) AS people"], []
         for leaf in entity_leaves(segment):
-            measured = measure_sql(leaf.column, leaf.measure, _matches(leaf, column_of), _value(leaf), "")
-            aggregates += [f"{sql} AS {leaf.column}_{end}" for end, sql in measured.aggregates.items()]
-            columns.append(f"{measured.answer.answer} AS {leaf.column}")
-            columns.append(f"{measured.answer.evidence} AS {leaf.column}_evidence")
+            measure = measure_sql(leaf.column, leaf.measure, _matches(leaf, column_of), _value(leaf), "")
+            aggregates += [f"{sql} AS {leaf.column}_{end}" for end, sql in measure.aggregates.items()]
+            columns.append(f"{measure.answer.answer} AS {leaf.column}")
+            columns.append(f"{measure.answer.evidence} AS {leaf.column}_evidence")
         return (
             f"SELECT entity_key, people, {', '.join(columns)}\n"
             f"FROM (SELECT entity_key, {', '.join(aggregates)} FROM {people} GROUP BY entity_key)"
         )
 
-    def addressees(people: str, chosen: str) -> str:
+    def addressees(people: str, choice: str) -> str:
         addressee = segment.addressee
         assert addressee is not None
         where = f"coalesce({logic_sql(addressee.where, column_of)}, false)" if addressee.where else "true"
@@ -65,7 +65,7 @@ def entity_sql(
         return (
             "SELECT entity_key, one_id FROM (SELECT entity_key, one_id,\n"
             f"    row_number() OVER (PARTITION BY entity_key ORDER BY {', '.join(order)}, one_id) AS place\n"
-            f"  FROM {people} WHERE {where} AND entity_key IN ({chosen}))\nWHERE place = 1"
+            f"  FROM {people} WHERE {where} AND entity_key IN ({choice}))\nWHERE place = 1"
         )
 
     return EntitySql(

@@ -85,15 +85,15 @@ def _add_measure(scan: _Scan, column: str, leaf: RowLeaf, business_date: date) -
     # Null of a match is unknown: such a row may count.
     possible = _conjunction([*window, *(f"coalesce({match}, true)" for match in matches)])
     of = f"r.{spark_identifier(leaf.measure.of)}" if leaf.measure.of else ""
-    measured = measure_sql(
+    parts = measure_sql(
         f"{part_name(leaf.table)}.{column}",
         leaf.measure,
         (is_match, possible if leaf.has_uncertain_rows or of else is_match),
         of,
         today,
     )
-    scan.aggregates |= {f"{column}_{end}": sql for end, sql in measured.aggregates.items()}
-    scan.answers[column] = measured.answer
+    scan.aggregates |= {f"{column}_{end}": sql for end, sql in parts.aggregates.items()}
+    scan.answers[column] = parts.answer
 
 
 def _add_date(scan: _Scan, column: str, of: RowDate, business_date: date) -> None:

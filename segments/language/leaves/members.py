@@ -56,13 +56,13 @@ class MembersLeaf(EntityLeaf):
 
 
 def read_members(
-    tree: Any, line: int | None, file: Complaints, read: Callable[[Any, int | None], Node]
+    tree: Any, line: int | None, file: Complaints, reader: Callable[[Any, int | None], Node]
 ) -> MembersLeaf:
-    """Read ``{members: {where, count | sum | min | max | any}}``; ``read`` reads a condition about one person."""
+    """Read ``{members: {where, count | sum | min | max | any}}``; ``reader`` reads a condition about one person."""
     file.only(tree, ("members", "include_unknown"))
     body = file.mapping(tree, "members", "{where, count}", line)
     file.only(body, ("where", *MEASURES))
-    where = read(body["where"], line_of(body, "where") or line) if body.get("where") is not None else None
+    where = reader(body["where"], line_of(body, "where") or line) if body.get("where") is not None else None
     return MembersLeaf(
         where,
         read_measure(body, "members", file),

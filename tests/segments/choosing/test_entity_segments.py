@@ -94,7 +94,7 @@ def contacted(audience):
 
 def test_a_company_is_chosen_by_its_people_and_contacted_through_one_of_them(bank):
     some = "where: {members: {where: {tag: tier, eq: T3}, count: {gte: 1}}}"
-    _lake, audiences = bank(
+    _, audiences = bank(
         {
             "rich": of("company", "rich", some, columns="channel, companies"),
             "poorest": of("company", "poorest", some, "{lowest: balance}", columns="companies"),
@@ -122,7 +122,7 @@ def test_a_company_is_chosen_by_its_people_and_contacted_through_one_of_them(ban
 def test_a_household_has_whoever_it_is_named_by_and_prefers_whom_the_rule_prefers(bank):
     body = "where: {members: {count: {gte: 2}}}"
     active = "{prefer: {tag: is_active, eq: false}, highest: balance}"
-    _lake, audiences = bank(
+    _, audiences = bank(
         {
             "home": of("household", "home", body, active),
             "two": of("household", "two", "where: {members: {where: {tag: tier, eq: T2}, count: {gte: 1}}}"),
@@ -144,9 +144,9 @@ REFUSAL = [
 
 def test_the_values_of_who_refused_choose_nobody_else(bank):
     body = "where: {members: {sum: {of: balance, gte: 1000}}}"
-    lake, audiences = bank({"rich": of("household", "rich", body)})
+    _, audiences = bank({"rich": of("household", "rich", body)})
     assert contacted(audiences["rich"]) == [1], "900 and 200 together"
-    _lake, audiences = bank({"rich": of("household", "rich", body)}, more={"trusted.consents": REFUSAL})
+    _, audiences = bank({"rich": of("household", "rich", body)}, more={"trusted.consents": REFUSAL})
     assert audiences["rich"].counts["candidates"] == 0, "1 refused profiling, and 4 is not told apart by it"
 
 
@@ -183,7 +183,7 @@ def test_a_preview_has_the_figures_of_the_night_and_an_explanation_both_sides(ba
 
 def test_a_person_who_stands_for_two_is_contacted_once_and_the_runs_rest_on_who_belongs_where(bank):
     body = "where: {members: {count: {gte: 1}}}"
-    _lake, audiences = bank({"all": of("company", "all", body)})
+    _, audiences = bank({"all": of("company", "all", body)})
     people = contacted(audiences["all"])
     assert len(people) == len(set(people)) == 1
     (entry,) = [i for i in audiences["all"].inputs if i["table"] == "trusted.relationships/company"]
