@@ -1,5 +1,7 @@
 """Rows of trusted tables and the people they belong to: for tags, which scan them, and for segments, which ask about them.
 
+Also who belongs to a company or a household: entities that are ends of relationships and have people instead of rows.
+
 A row carries ``one_id`` itself, or the profile (``source``, ``source_key``), or the account (``source``, ``account_id``), whose
 owner gets it. A row that may carry both is its profile's, and its account's owner's where it names none.
 """
@@ -45,7 +47,7 @@ NO_DETAIL = {
     "identifier_observations": "identifiers name people; a rule does not ask for them",
     "order_lines": "its rows lead to a person only by their order; ask orders",
     "receipts": "write {receipt: ...}",
-    "relationships": "its rows connect entities and lead to no person",
+    "relationships": "its rows connect entities and lead to no person; a segment of entity: company or household asks their people",
 }
 BALANCES = "trusted.balances"
 OWNERS = "account_owners"
@@ -125,6 +127,33 @@ def people_rows(table: str, place: RulePlace) -> PeopleRows:
 
 
 RELATED = "trusted.relationships"
+
+
+# Entities beyond the person, by the relationship that says who belongs to one.
+ENTITY_TIES = {"company": "person_company", "household": "person_household"}
+CREDIT_CODE = "credit_code"
+
+
+def entity_people_sql(entity: str, place: RulePlace) -> str:
+    """Give who belongs to every company or household on the business date: entity_key, one_id, each pair once.
+
+    A company is one credit code, whoever states it and in which letters; any other second end is told by its source as well. A household
+    may be named by a profile: whoever has it belongs to it too. The relation ``persons`` stands beside it.
+    """
+    key = f"CASE WHEN r.to_source = '{CREDIT_CODE}' THEN upper(trim(r.to_key)) ELSE concat(r.to_source, '/', trim(r.to_key)) END"
+    holds = (
+        f"r.relationship_type = '{ENTITY_TIES[entity]}' AND trim(r.to_key) <> ''\n"
+        f"    AND r.valid_from <= {place.today} AND (r.valid_to IS NULL OR r.valid_to > {place.today})\n"
+        f"    AND (r.started_on IS NULL OR r.started_on <= {place.today})"
+        f" AND (r.ended_on IS NULL OR r.ended_on > {place.today})"
+    )
+    ends = {"from": "p.source = r.from_source AND p.source_key = r.from_key"}
+    if entity == "household":
+        ends["to"] = "p.source = r.to_source AND p.source_key = r.to_key"
+    return "\n  UNION\n  ".join(
+        f"SELECT DISTINCT {key} AS entity_key, p.one_id\n    FROM {place.table(RELATED)} r JOIN persons p ON {end}\n    WHERE {holds}"
+        for end in ends.values()
+    )
 
 
 def account_owners_sql(place: RulePlace) -> str:

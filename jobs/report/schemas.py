@@ -165,6 +165,7 @@ _CONDITIONS = {
     "sequence": "steps, within, then_not with for, within_days.",
     "sample": "percent, salt.",
     "date": "of, from, match, pick, every, days_ahead, calendar.",
+    "members": "Of companies and households: where (a condition about a person), count | sum | min | max | any.",
 }
 
 
@@ -218,11 +219,16 @@ def _complete_segment(schema: dict[str, Any]) -> None:
         {"required": ["spec", "code", "version", "extends"]},
     ]
     schema["properties"]["approvals"] = _approvals(schema, texts()["SpecFile.approvals"])
-    for key in ("base", "where"):
-        schema["properties"][key] = {
-            "description": texts()[f"SpecFile.{key}"],
-            "anyOf": [condition, {"type": "null"}],
-        }
+    addressee = schema["definitions"]["AddresseeFile"]["properties"]
+    for owner, properties, keys in (
+        ("SpecFile", schema["properties"], ("base", "where")),
+        ("AddresseeFile", addressee, ("where", "prefer")),
+    ):
+        for key in keys:
+            properties[key] = {
+                "description": texts()[f"{owner}.{key}"],
+                "anyOf": [condition, {"type": "null"}],
+            }
     for key in ("include", "exclude"):
         schema["properties"][key] = {
             "description": texts()[f"SpecFile.{key}"],

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -26,6 +26,30 @@ _NUMBER = re.compile(r"[-+]?[0-9.][0-9a-fA-FoOxX_:.]*")
 
 def yaml_text(path: Path) -> str:
     """Give the text of a YAML file; anything but an ordinary UTF-8 file of a sensible size raises ``SettingsInvalid``."""
+    return file_text(path, MOST_BYTES, "YAML file")
+
+
+def file_text(path: Path, most_bytes: int, kind: str) -> str:
+    """Give the text of a file of settings; anything but an ordinary UTF-8 file of at most so many bytes raises ``SettingsInvalid``.
+
+    ``kind`` is what is expected, as sentences name it. A mark of byte order stays in the text.
+    """
+    with open_file(path, kind) as file:
+        content = file.read(most_bytes + 1)
+        size = os.fstat(file.fileno()).st_size
+    if len(content) > most_bytes:
+        raise SettingsInvalid(
+            f"has {max(size, len(content)):,} bytes; a {kind} has at most {most_bytes:,}", file=path
+        )
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        line = content.count(b"\n", 0, wrong.start) + 1
+        raise SettingsInvalid("the file is not UTF-8 text; save it as UTF-8", file=path, line=line) from None
+
+
+def open_file(path: Path, kind: str) -> BinaryIO:
+    """Open a file of settings to read its bytes; what is no ordinary file that can be read raises ``SettingsInvalid``."""
     try:
         # A pipe without a writer would keep an ordinary open waiting.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -33,23 +57,12 @@ def yaml_text(path: Path) -> str:
         raise SettingsInvalid("the file does not exist", file=path) from None
     except OSError as wrong:
         raise SettingsInvalid(f"the file cannot be read ({wrong.strerror})", file=path) from None
-    facts = os.fstat(handle)
-    if not stat.S_ISREG(facts.st_mode):
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
         os.close(handle)
-        kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe or a device"
-        raise SettingsInvalid(f"is {kind}, where a YAML file is expected", file=path)
-    with os.fdopen(handle, "rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise SettingsInvalid(
-            f"has {max(facts.st_size, len(content)):,} bytes; a YAML file has at most {MOST_BYTES:,}",
-            file=path,
-        )
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as wrong:
-        line = content.count(b"\n", 0, wrong.start) + 1
-        raise SettingsInvalid("the file is not UTF-8 text; save it as UTF-8", file=path, line=line) from None
+        other = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise SettingsInvalid(f"is {other}, where a {kind} is expected", file=path)
+    return os.fdopen(handle, "rb")
 
 
 @dataclass

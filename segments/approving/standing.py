@@ -20,6 +20,7 @@ from segments.approving.external import FOLDER, ExternalApproval, approval_files
 from segments.approving.roles import ROLES_FILE, RolesFile, read_roles
 from segments.language.checks import SpecFinding, all_leaves
 from segments.language.conditions import ListLeaf, SegmentLeaf
+from segments.language.leaves.dates import DateLeaf
 from segments.language.lists import list_file
 from segments.language.spec import STAGES, Segment
 
@@ -157,7 +158,7 @@ def approval_findings(
 
 
 def basis_of(segment: Segment, by_code: Mapping[str, Segment], workspace: Path) -> str:
-    """Give the hash of what an approval is for: every definition and every list that decides who is choice."""
+    """Give the hash of what an approval is for: every definition, list and calendar that decides who is chosen."""
     scope, waiting = {segment.code: segment.definition_hash}, [segment]
     lists: dict[str, str | None] = {}
     while waiting:
@@ -171,6 +172,11 @@ def basis_of(segment: Segment, by_code: Mapping[str, Segment], workspace: Path) 
         if whitelist is not None:
             name, _, version = whitelist.partition("@")
             files[whitelist] = list_file(workspace, ListLeaf(name, version))
+        files |= {
+            f"calendar {leaf.calendar}": leaf.open_days.file
+            for leaf in all_leaves(one)
+            if isinstance(leaf, DateLeaf) and leaf.open_days is not None
+        }
         lists |= {name: file_hash(file) if file.is_file() else None for name, file in files.items()}
         for leaf in all_leaves(one):
             if isinstance(leaf, SegmentLeaf) and leaf.segment not in scope:

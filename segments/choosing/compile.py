@@ -6,16 +6,17 @@ The wide tag table is read once, each event relation once. Logic runs on the lea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from lakehouse.query.desk import Relation
 from lakehouse.query.words import spark_literal, spark_literals
+from segments.choosing.leaves.members import entity_sql
 from segments.choosing.leaves.parts import LeafParts, leaf_parts
 from segments.choosing.leaves.ranks import rank_sql
 from segments.choosing.suppression import PersonFactsSql, channel_sql, person_facts_sql, reason_sql
-from segments.language.checks import OFFER_TAG, all_leaves, read_leaves
+from segments.language.checks import OFFER_TAG, all_leaves, given_columns, measured_tags, read_leaves
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
 from segments.language.leaves.people import RankLeaf, SampleLeaf
 from segments.language.operators import comparison_sql, test_sql
@@ -23,6 +24,7 @@ from segments.language.spec import Segment
 from vocabulary.buckets import salted_bucket_sql
 from vocabulary.contact_rules import lake_place, receipts_sql
 from vocabulary.policy import Policy
+from vocabulary.relations import entity_people_sql
 
 LIST_VIEW = "segment_lists"
 TAG_TABLE = "tags.customer_tags"
@@ -56,7 +58,7 @@ def value_column(tag: str) -> str:
 
 def published_tags(segment: Segment) -> list[str]:
     """Give the tags whose values a segment publishes, judges suitability by or ranks contacts by, sorted."""
-    tags = {c for c in segment.spec.publish.columns if c not in ("variant", "channel")}
+    tags = {c for c in segment.spec.publish.columns if c not in given_columns(segment)}
     tags |= {OFFER_TAG} if segment.spec.offer else set()
     value = segment.spec.contact.expected_value
     return sorted(tags | ({value} if value else set()))
@@ -70,6 +72,11 @@ def rank_leaves(segment: Segment) -> list[RankLeaf]:
 def ranked_tags(segment: Segment) -> list[str]:
     """Give the tags by whose values a segment ranks people, sorted."""
     return sorted({leaf.tag for leaf in rank_leaves(segment)})
+
+
+def value_tags(segment: Segment) -> list[str]:
+    """Give the tags whose values stand in the leaf table: published, ranked by, or measured over people, sorted."""
+    return sorted({*published_tags(segment), *ranked_tags(segment), *measured_tags(segment)})
 
 
 def compile_leaf_table(
@@ -87,7 +94,7 @@ def compile_leaf_table(
     event_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, EventLeaf)}
     list_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, ListLeaf)}
     more = leaf_parts(leaves.values(), business_date)
-    values = sorted({tag for s in every for tag in (*published_tags(s), *ranked_tags(s))})
+    values = sorted({tag for s in every for tag in value_tags(s)})
     today = spark_literal(business_date)
     facts = (
         person_facts_sql(every, policy=policy, business_date=business_date)
@@ -228,8 +235,38 @@ def segment_sql(segment: Segment, *, business_date: date, policy: Policy) -> str
     )
     rule = logic_sql(segment.rule, column_of)
     candidate = {"include": "coalesce(answer, true)"}.get(segment.unknown, "answer")
+    reason, channel = reason_sql(segment), channel_sql(segment)
+    if segment.is_collective:
+        return (
+            f"{leaf_table.sql};\n\n{_entity_text(segment, rows, rule, candidate, business_date, column_of)}"
+        )
     return (
         f"{leaf_table.sql};\n\n-- Rule and suppression, on the leaf table\nSELECT one_id,\n"
-        f"  {reason_sql(segment)} AS reason,\n  {channel_sql(segment)} AS channel\n"
+        f"  {reason} AS reason,\n  {channel} AS channel\n"
         f"FROM (SELECT *, {rule} AS answer FROM {rows})\nWHERE {candidate}"
+    )
+
+
+def _entity_text(
+    segment: Segment,
+    rows: str,
+    rule: str,
+    candidate: str,
+    business_date: date,
+    column_of: Callable[[Leaf], str],
+) -> str:
+    """Give the SQL of a segment of companies or households to read, from its leaf table on."""
+    queries = entity_sql(
+        segment, belonging="belonging", leaves="leaves", reason=reason_sql(segment), column_of=column_of
+    )
+    choice = f"SELECT entity_key FROM (SELECT *, {rule} AS answer FROM answers) WHERE {candidate}"
+    return (
+        f"-- The people of each {segment.spec.entity}, its rule, and who is contacted for it\n"
+        f"WITH persons AS (\n  {PERSONS_SQL}),\n"
+        f"belonging AS (\n  {entity_people_sql(segment.spec.entity, lake_place(business_date))}),\n"
+        f"leaves AS (SELECT * FROM {rows}),\npeople AS (\n{queries.people}),\n"
+        f"answers AS (\n{queries.answers('people')}),\n"
+        f"addressees AS (\n{queries.addressees('people', choice)})\n"
+        f"SELECT DISTINCT l.one_id,\n  {reason_sql(segment)} AS reason,\n  {channel_sql(segment)} AS channel\n"
+        "FROM addressees a JOIN leaves l ON l.one_id = a.one_id"
     )

@@ -19,12 +19,21 @@ from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.hashing import frame_hash, text_hash
 from lakehouse.query.words import identifier, literal
 from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql, whitelist_sql
-from segments.choosing.compile import Leaves, published_tags, rank_leaves, ranked_tags, value_column
+from segments.choosing.compile import Leaves, published_tags, rank_leaves, value_column, value_tags
 from segments.choosing.contacts import DecidedContacts
+from segments.choosing.leaves.members import entity_sql
 from segments.choosing.leaves.ranks import hash_duckdb_sql, rank_cuts, rank_sql
 from segments.choosing.suppression import REASONS, channel_sql, reason_sql, ways_sql
 from segments.contacting.problem import REASONS as DROP_REASONS
-from segments.language.checks import GIVEN_COLUMNS, WINDOW_COLUMNS, all_leaves, read_leaves
+from segments.language.checks import (
+    COMPANIES,
+    COMPANIES_LEVEL,
+    WINDOW_COLUMNS,
+    all_leaves,
+    given_columns,
+    measured_tags,
+    read_leaves,
+)
 from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, logic_sql
 from segments.language.leaves.people import SampleLeaf
 from segments.language.spec import Segment
@@ -66,11 +75,15 @@ class SegmentPlaces:
     parts: tuple[ArmSql, ...]
     """The global control, the local one and the arms, as SQL over the candidates."""
     answers: Relation
-    """The leaves of everybody, ranks included."""
+    """The leaves of everybody, ranks included; of a segment of companies or households those of each by its ``entity_key``."""
     unknown: int
-    """How many people have an unknown answer."""
+    """How many people, companies or households have an unknown answer."""
     cuts: dict[str, dict[str, Any]]
     """Where each rank was cut, by the column of its leaf."""
+    belonging: Relation | None = None
+    """entity_key and one_id of the people of the companies or households it chooses from; None of persons."""
+    addressees: Relation | None = None
+    """entity_key and one_id: through whom each chosen one is contacted."""
 
 
 @dataclass(frozen=True)
@@ -114,27 +127,31 @@ def place_segment(
     members: Mapping[str, Relation],
     offer_risk: str | None,
     everybody: Relation | None = None,
+    belonging: Relation | None = None,
 ) -> SegmentPlaces:
     """Place the candidates of one segment by the leaf table and the arms of earlier nights (salt, one_id, arm, arms).
 
     ``members`` holds the members (one_id) of every segment this one names. ``leaves`` may hold only those who may be chosen where
-    ``everybody`` holds the answers of all people; a segment that ranks people needs all of them in ``leaves``.
+    ``everybody`` holds the answers of all people; a segment that ranks people, or one of companies or households, needs all of them in
+    ``leaves``. ``belonging`` has entity_key and one_id of the people of these.
     """
-    people, answers, unknown, cuts = _choose(desk, segment, offer_risk, leaves, everybody or leaves, members)
+    choice = _choose(desk, segment, offer_risk, leaves, everybody or leaves, members, belonging)
     parts = (
         control_sql(segment.spec.holdout.global_group, policy, arms),
         control_sql(segment, policy, arms),
         arm_sql(segment, arms),
     )
-    candidates = _place(desk, segment, people, *parts)
+    candidates = _place(desk, segment, choice.people, *parts)
     return SegmentPlaces(
         segment,
         candidates,
         desk.keep(f"members_{segment.code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
         parts,
-        answers,
-        unknown,
-        cuts,
+        choice.answers,
+        choice.unknown,
+        choice.cuts,
+        belonging,
+        choice.addressees,
     )
 
 
@@ -172,7 +189,7 @@ def decide_segment(
     if refusal is not None:
         raise refusal
     known_hashes = hashes if hashes is not None else {}
-    inputs = _inputs(desk, segment, leaves, places.candidates, members, list_hashes, known_hashes)
+    inputs = _inputs(desk, places, leaves, members, list_hashes, known_hashes)
     if contacts is not None:
         inputs.append(_input("segments.contacts", contacts.decisions(desk)))
     audience = _audience(
@@ -201,7 +218,7 @@ def _audience(
 ) -> Audience:
     publish = segment.spec.publish
     names = [*publish.columns, *(WINDOW_COLUMNS if is_timed else ())]
-    columns = ["one_id", *(_column_sql(column) for column in names)]
+    columns = ["one_id", *(_column_sql(column, segment) for column in names)]
     rollout = segment.spec.rollout
     stage = rollout.effective_stage if rollout.stage is not None or approvals else None
     # A run without stages is named as it was before there were any.
@@ -227,7 +244,7 @@ def _audience(
         modes=tuple(publish.mode),
         file_format=publish.format,
         valid_hours=publish.valid_hours,
-        levels={column: tags[column].level if column in tags else "C1" for column in names},
+        levels={column: _level(column, segment, tags) for column in names},
         counts=outcome.counts,
         tag_versions={tag: tags[tag].version for tag in _tags_of(segment) if tag in tags},
         inputs=inputs,
@@ -259,6 +276,18 @@ def candidate_sql(segment: Segment, answer: str) -> str:
     return f"coalesce({answer}, true)" if segment.unknown == "include" else answer
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """Whom a rule chooses."""
+
+    people: Relation
+    """One row per candidate: one_id, reason, channel, ways, whether whitelisted, and the values that are published."""
+    answers: Relation
+    unknown: int
+    cuts: dict[str, dict[str, Any]]
+    addressees: Relation | None = None
+
+
 def _choose(
     desk: Desk,
     segment: Segment,
@@ -266,8 +295,9 @@ def _choose(
     leaves: Relation,
     everybody: Relation,
     members: Mapping[str, Relation],
-) -> tuple[Relation, Relation, int, dict[str, dict[str, Any]]]:
-    """Give the candidates (one_id, reason, channel, ways, values), everybody's leaves with ranks, how many answers are unknown, cuts."""
+    belonging: Relation | None = None,
+) -> _Choice:
+    """Give the candidates, the answers of everybody, how many of them are unknown, and where ranks were cut."""
     column_of = answer_columns(members)
     answer = logic_sql(segment.rule, column_of)
     ranks = rank_leaves(segment)
@@ -277,21 +307,40 @@ def _choose(
         leaves = everybody = desk.keep(f"ranked_{segment.code}", f"SELECT * FROM {sql}")
         cuts = rank_cuts(desk, everybody, ranks, hash_duckdb_sql)
     candidate = candidate_sql(segment, "answer")
+    reason = reason_sql(segment, offer_risk=offer_risk)
+    addressees, companies, rows = None, "", f"(SELECT *, {answer} AS answer FROM {leaves}) WHERE {candidate}"
+    if segment.is_collective:
+        assert belonging is not None
+        queries = entity_sql(
+            segment, belonging=str(belonging), leaves=str(leaves), reason=reason, column_of=column_of
+        )
+        people_rows = desk.keep(f"people_{segment.code}", queries.people)
+        everybody = desk.keep(f"entities_{segment.code}", queries.answers(str(people_rows)))
+        choice = f"SELECT entity_key FROM (SELECT *, {answer} AS answer FROM {everybody}) WHERE {candidate}"
+        addressees = desk.keep(f"addressees_{segment.code}", queries.addressees(str(people_rows), choice))
+        keys = f"SELECT one_id, list(entity_key ORDER BY entity_key) AS {COMPANIES} FROM {addressees} GROUP BY one_id"
+        companies, rows = f", {COMPANIES}", f"({keys}) JOIN {leaves} USING (one_id)"
     values = "".join(f", {value_column(tag)}" for tag in published_tags(segment))
     people = desk.keep(
         f"chosen_{segment.code}",
-        f"SELECT one_id, {reason_sql(segment, offer_risk=offer_risk)} AS reason,\n"
-        f"  {channel_sql(segment)} AS channel, {ways_sql(segment)} AS ways{values}{whitelist_sql(segment)}\n"
-        f"FROM (SELECT *, {answer} AS answer FROM {leaves}) WHERE {candidate}",
+        f"SELECT one_id, {reason} AS reason,\n"
+        f"  {channel_sql(segment)} AS channel, {ways_sql(segment)} AS ways{values}{companies}{whitelist_sql(segment)}\n"
+        f"FROM {rows}",
     )
     unknown = int(desk.value(f"SELECT count(*) FROM {everybody} WHERE ({answer}) IS NULL"))
-    return people, everybody, unknown, cuts
+    return _Choice(people, everybody, unknown, cuts, addressees)
 
 
-def _column_sql(column: str) -> str:
+def _level(column: str, segment: Segment, tags: Mapping[str, TagFacts]) -> str:
+    if column in (*given_columns(segment), *WINDOW_COLUMNS):
+        return COMPANIES_LEVEL if column == COMPANIES else "C1"
+    return tags[column].level
+
+
+def _column_sql(column: str, segment: Segment) -> str:
     return (
         column
-        if column in (*GIVEN_COLUMNS, *WINDOW_COLUMNS)
+        if column in (*given_columns(segment), *WINDOW_COLUMNS)
         else f"{value_column(column)} AS {identifier(column)}"
     )
 
@@ -364,9 +413,10 @@ def _counts(
 def gate_refusal(segment: Segment, counts: Mapping[str, Any]) -> GateStopped | None:
     """Give what stops a night with these counts of a segment, None where nothing does."""
     code, unknown, published = segment.code, counts["unknown"], counts["published"]
+    noun = {"company": "companies", "household": "households"}.get(segment.spec.entity, "people")
     if unknown and segment.unknown == "error":
         return GateStopped(
-            f"segment {code}: {unknown} people have an unknown answer and the bound is 0 (unknown: error); "
+            f"segment {code}: {unknown} {noun} have an unknown answer and the bound is 0 (unknown: error); "
             "nothing was published",
             file=segment.file,
             line=segment.line("unknown"),
@@ -388,9 +438,8 @@ def gate_refusal(segment: Segment, counts: Mapping[str, Any]) -> GateStopped | N
 
 def _inputs(
     desk: Desk,
-    segment: Segment,
+    places: SegmentPlaces,
     leaves: Leaves,
-    candidates: Relation,
     members: Mapping[str, Relation],
     list_hashes: Mapping[str, tuple[int, str]],
     hashes: dict[tuple[str, ...], dict[str, Any]],
@@ -399,6 +448,7 @@ def _inputs(
 
     Only the columns this segment asks for count, so that a correction elsewhere changes no run.
     """
+    segment = places.segment
     columns_used = _columns_used(segment)
     inputs = []
     for table, columns in sorted(leaves.columns_of.items()):
@@ -410,8 +460,11 @@ def _inputs(
         inputs.append({"table": f"lists/{reference}", "rows": entries, "hash": sha256[:24]})
     for code in sorted({leaf.segment for leaf in all_leaves(segment) if isinstance(leaf, SegmentLeaf)}):
         inputs.append(_input(f"segments.members/{code}", desk.arrow(f"SELECT one_id FROM {members[code]}")))
-    places = desk.arrow(f"SELECT one_id, place, variant FROM {candidates}")
-    inputs.append(_input("segments.assignments", places))
+    if places.belonging is not None:
+        people = desk.arrow(f"SELECT entity_key, one_id FROM {places.belonging}")
+        inputs.append(_input(f"trusted.relationships/{segment.spec.entity}", people))
+    arms = desk.arrow(f"SELECT one_id, place, variant FROM {places.candidates}")
+    inputs.append(_input("segments.assignments", arms))
     return inputs
 
 
@@ -435,12 +488,12 @@ def _columns_used(segment: Segment) -> set[str]:
     columns |= {allowed_column(purpose, channel, segment.days_of_use) for channel in channels} | {
         usable_column(c) for c in channels
     }
-    return columns | {value_column(tag) for tag in (*published_tags(segment), *ranked_tags(segment))}
+    return columns | {value_column(tag) for tag in value_tags(segment)}
 
 
 def _tags_of(segment: Segment) -> list[str]:
     tags = {tag for leaf in all_leaves(segment) for tag in leaf.tags}
-    return sorted(tags | set(published_tags(segment)))
+    return sorted(tags | set(published_tags(segment)) | set(measured_tags(segment)))
 
 
 def _assignments(desk: Desk, code: str, candidates: Relation, parts: Iterable[ArmSql]) -> Relation:

@@ -166,6 +166,7 @@ def _decide_all(
                 arms=inputs.earlier.arms,
                 members=members,
                 offer_risk=inputs.offer_risk(segment),
+                belonging=inputs.belonging(segment),
             )
             members[segment.code] = places.members
             every.append(places)

@@ -9,18 +9,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import StepFailed
-from segments.choosing.compile import TAG_TABLE, LeafTable, Leaves, compile_leaf_table, published_tags
+from segments.choosing.compile import (
+    MEMBERSHIPS,
+    PERSONS_SQL,
+    TAG_TABLE,
+    LeafTable,
+    Leaves,
+    compile_leaf_table,
+    published_tags,
+)
 from segments.choosing.earlier import EarlierNights, read_earlier_nights
-from segments.language.checks import Site, SpecFinding, all_leaves, read_leaves, refuse_findings
+from segments.choosing.leaf_tables import duckdb_sql
+from segments.language.checks import (
+    Site,
+    SpecFinding,
+    all_leaves,
+    entity_leaves,
+    measured_tags,
+    read_leaves,
+    refuse_findings,
+)
 from segments.language.conditions import ListLeaf
 from segments.language.lists import StaticList, read_list
 from segments.language.offers import COLUMNS as OFFER_COLUMNS
 from segments.language.offers import TABLE as OFFERS_TABLE
 from segments.language.offers import Offers, offer_faults, open_offers
 from segments.language.spec import Segment
+from vocabulary.contact_rules import lake_place
+from vocabulary.relations import RELATED, entity_people_sql
 
 if TYPE_CHECKING:
-    from lakehouse.query.desk import Desk
+    from lakehouse.query.desk import Desk, Relation
     from lakehouse.query.reader import TableReader
 
 # Makes the leaf table of a compiled query and of the lists that it reads.
@@ -36,6 +55,12 @@ class NightInputs:
     list_hashes: Mapping[str, tuple[int, str]]
     """The entries that hold and the sha256 of the file, of every list that is read."""
     offers: Offers
+    people_of: Mapping[str, Relation]
+    """entity_key and one_id of the people of every company or household, by entity; of those that segments choose from."""
+
+    def belonging(self, segment: Segment) -> Relation | None:
+        """Give who belongs to the companies or households a segment chooses from; None where it chooses persons."""
+        return self.people_of.get(segment.spec.entity)
 
     def offer_risk(self, segment: Segment) -> str | None:
         """Give the risk level of a segment's offer; None where it offers nothing."""
@@ -65,9 +90,21 @@ def read_inputs(
     return NightInputs(
         make_leaves(leaf_table, lists),
         read_earlier_nights(reader, desk, business_date),
-        {ref: (len(entry.holding(business_date)), entry.sha256) for ref, entry in lists.items()},
+        {ref: (entry.holding(business_date).num_rows, entry.sha256) for ref, entry in lists.items()},
         offers,
+        _people_of(reader, desk, segments, business_date),
     )
+
+
+def _people_of(
+    reader: TableReader, desk: Desk, segments: Sequence[Segment], business_date: date
+) -> dict[str, Relation]:
+    people: dict[str, Relation] = {}
+    for entity in sorted({segment.spec.entity for segment in segments if segment.is_collective}):
+        sql = f"WITH persons AS ({PERSONS_SQL})\n{entity_people_sql(entity, lake_place(business_date))}"
+        query = duckdb_sql(reader, desk, sql, (MEMBERSHIPS, RELATED), {})
+        people[entity] = desk.keep(f"people_of_{entity}", query)
+    return people
 
 
 def read_offers(reader: TableReader) -> Offers:
@@ -87,9 +124,11 @@ def _refuse_missing_tags(reader: TableReader, segments: Sequence[Segment]) -> No
     present = {f.name for f in reader.delta(TAG_TABLE).schema().fields}
     for segment in segments:
         leaf_tags = [(tag, leaf.line) for leaf in all_leaves(segment) for tag in leaf.tags]
+        leaf_tags += [(tag, leaf.line) for leaf in entity_leaves(segment) for tag in leaf.tags]
         for tag, line in [
             *leaf_tags,
             *((tag, segment.line("publish", "columns")) for tag in published_tags(segment)),
+            *((tag, segment.line("addressee")) for tag in measured_tags(segment)),
         ]:
             if tag not in present:
                 raise StepFailed(

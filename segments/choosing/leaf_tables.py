@@ -87,12 +87,12 @@ def list_rows(lists: dict[str, StaticList], business_date: date) -> pa.Table:
     schema = pa.schema(
         [("list", pa.string()), ("one_id", pa.int64()), ("source", pa.string()), ("source_key", pa.string())]
     )
-    rows = [
-        {"list": reference, "one_id": e.one_id, "source": e.source, "source_key": e.source_key}
-        for reference, entries in lists.items()
-        for e in entries.holding(business_date)
-    ]
-    return pa.Table.from_pylist(rows, schema=schema)
+    parts = [schema.empty_table()]
+    for reference, entries in lists.items():
+        holders = entries.holding(business_date)
+        name = pa.repeat(pa.scalar(reference), holders.num_rows)
+        parts.append(holders.add_column(0, "list", name).select(schema.names))
+    return pa.concat_tables(parts)
 
 
 def _by_spark(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table, folder: Path) -> Relation:

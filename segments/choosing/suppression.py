@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from lakehouse.query.words import spark_literals
+from lakehouse.query.words import literals, spark_literals
 from segments.language.spec import Segment
 from vocabulary.contact_rules import TABLES as CONTACT_TABLES
 from vocabulary.contact_rules import (
@@ -21,6 +21,7 @@ from vocabulary.contact_rules import (
     usable_column,
 )
 from vocabulary.policy import Policy
+from vocabulary.relations import ENTITY_TIES
 
 REASONS = (
     "NOT_ELIGIBLE_KIND",
@@ -94,7 +95,7 @@ def reason_sql(segment: Segment, *, offer_risk: str | None = None) -> str:
         f"({allowed_column(purpose, channel, days)} AND {usable_column(channel)})" for channel in channels
     ]
     conditions = {
-        "NOT_ELIGIBLE_KIND": f"coalesce(kind, '') <> '{segment.spec.entity}'",
+        "NOT_ELIGIBLE_KIND": f"coalesce(kind, '') NOT IN ({literals(eligible_kinds(segment.spec.entity))})",
         "DECEASED": "is_deceased",
         "MINOR": "is_minor",
         **({"AGE_UNKNOWN": "is_age_unknown"} if purpose == "marketing" else {}),
@@ -112,6 +113,11 @@ def reason_sql(segment: Segment, *, offer_risk: str | None = None) -> str:
         f"WHEN {conditions[reason]} THEN '{reason}'" for reason in REASONS if reason in conditions
     )
     return f"CASE\n    {cases}\n  END"
+
+
+def eligible_kinds(entity: str) -> tuple[str, ...]:
+    """Give the kinds of people a segment of an entity contacts: for a company or household whoever is known by name."""
+    return ("customer", "prospect") if entity in ENTITY_TIES else (entity,)
 
 
 def channel_sql(segment: Segment) -> str:

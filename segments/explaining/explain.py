@@ -22,12 +22,14 @@ from lakehouse.texts import reason_text, text
 from segments.approving.standing import read_authority, standings
 from segments.choosing.leaves.ranks import TIE_LENGTH
 from segments.choosing.person_leaves import one_person_sql
+from segments.explaining.entities import EntityAnswers, entities_of
 from segments.language.catalogue import Catalogue, read_catalogue
 from segments.language.checks import Surroundings
 from segments.language.conditions import (
     All,
     Answer,
     Any_,
+    EntityLeaf,
     EventLeaf,
     Leaf,
     ListLeaf,
@@ -37,6 +39,7 @@ from segments.language.conditions import (
     TagLeaf,
     decide,
     kleene_all,
+    kleene_any,
 )
 from segments.language.leaves.people import RankLeaf, SampleLeaf
 from segments.language.lists import list_file, read_list
@@ -88,6 +91,8 @@ class Explanation:
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     redirected_from: int | None = None
     notes: list[str] = field(default_factory=list)
+    is_addressed: bool = True
+    """False where the person belongs to a chosen company or household that is contacted through somebody else, and to none through this one."""
 
     def summary(self) -> dict[str, Any]:
         """Give all of it as plain values."""
@@ -103,6 +108,8 @@ class Explanation:
             treated_as = (
                 self.answer if self.answer is not None else {"include": True}.get(self.unknown_means, False)
             )
+            if treated_as and not self.is_addressed:
+                return text("outcome.other_addressee")
             return text("outcome.outside_rollout" if treated_as else "outcome.not_chosen")
         if self.holdout != "NONE":
             return text("outcome.control", holdout=self.holdout)
@@ -133,7 +140,8 @@ def explain(
     if row is None:
         raise UsageError(f"OneID {one_id} has no tags as of {day}: it is unknown, anonymous or retired")
     facts = _Facts(published, catalogue, segment, person, day, row)
-    lines = list(_lines(segment, facts))
+    entities = entities_of(published, catalogue, segment, person) if segment.is_collective else []
+    lines = _entity_lines(segment, entities, facts) if segment.is_collective else _lines(segment, facts)
     loss = _contact_loss(published, code, day, person)
     return Explanation(
         code=code,
@@ -141,7 +149,9 @@ def explain(
         one_id=person,
         business_date=day,
         lines=lines,
-        answer=decide(segment.rule, facts.answer),
+        answer=kleene_any([decide(segment.rule, one.answer) for one in entities])
+        if segment.is_collective
+        else decide(segment.rule, facts.answer),
         unknown_means=segment.unknown,
         suppression=_one(published, "segments.suppressions", "reason", code, day, person),
         variant=_one(published, "segments.members", "variant", code, day, person),
@@ -151,7 +161,12 @@ def explain(
         loss=loss,
         deliveries=_deliveries(published, code, day, person) if loss is None else [],
         redirected_from=one_id if person != one_id else None,
-        notes=[*_notes(published, segment, day), *_barrier_notes(settings, catalogue, segment, day)],
+        notes=[
+            *_notes(published, segment, day),
+            *_barrier_notes(settings, catalogue, segment, day),
+            *_entity_notes(segment, entities),
+        ],
+        is_addressed=not segment.is_collective or any(one.addressee == person for one in entities),
     )
 
 
@@ -281,9 +296,16 @@ class _Facts:
             "SELECT source, source_key FROM identity.memberships WHERE one_id = ? AND valid_to IS NULL",
             [self.one_id],
         )
-        list_profiles = {(e.source, e.source_key) for e in entries}
-        own = {self.one_id, *(row[0] for row in earlier)}
-        is_on_list = any(e.one_id in own for e in entries) or any(tuple(p) in list_profiles for p in profiles)
+        own = [self.one_id, *(row[0] for row in earlier)]
+        keys = [f"{source}\x1f{key}" for source, key in profiles]
+        lent = self.published.lend("list entries", entries)
+        is_on_list = bool(
+            self.published.rows(
+                f"SELECT 1 FROM {lent} WHERE one_id IN (SELECT unnest(?::BIGINT[]))"
+                " OR concat(source, chr(31), source_key) IN (SELECT unnest(?::VARCHAR[])) LIMIT 1",
+                [own, keys],
+            )
+        )
         return is_on_list, "on the list" if is_on_list else "not on the list"
 
     def _segment(self, leaf: SegmentLeaf) -> tuple[Answer, str]:
@@ -294,23 +316,51 @@ class _Facts:
         return is_member, "member" if is_member else "no member"
 
 
-def _lines(segment: Segment, facts: _Facts) -> list[Line]:
+def _entity_lines(segment: Segment, entities: list[EntityAnswers], person: _Facts) -> list[Line]:
+    """Give the lines of every company or household; below what its people answer stands what this person does."""
+    lines = []
+    for one in entities:
+        lines.append(Line(0, f"{segment.spec.entity} {one.key}", decide(segment.rule, one.answer), _who(one)))
+        lines += _lines(segment, one, person=person, depth=1)
+    return lines
+
+
+def _who(entity: EntityAnswers) -> str:
+    return f"contacted through OneID {entity.addressee}" if entity.addressee is not None else "not contacted"
+
+
+def _entity_notes(segment: Segment, entities: list[EntityAnswers]) -> list[str]:
+    if not segment.is_collective or entities:
+        return []
+    return [f"the person belongs to no {segment.spec.entity} on that day"]
+
+
+def _lines(
+    segment: Segment,
+    facts: _Facts | EntityAnswers,
+    *,
+    person: _Facts | None = None,
+    depth: int = 0,
+) -> list[Line]:
     lines: list[Line] = []
 
-    def add(node: Node, depth: int) -> None:
+    def add(node: Node, depth: int, facts: _Facts | EntityAnswers) -> None:
         result = decide(node, facts.answer)
         if isinstance(node, (All, Any_)):
             lines.append(Line(depth, "all of" if isinstance(node, All) else "any of", result))
             for part in node.parts:
-                add(part, depth + 1)
+                add(part, depth + 1, facts)
         elif isinstance(node, Not):
             lines.append(Line(depth, "not", result))
-            add(node.part, depth + 1)
+            add(node.part, depth + 1, facts)
         else:
             text = leaf_text(node)
             if node.include_unknown is not None:
                 text += f" (unknown counts as {str(node.include_unknown).lower()})"
             lines.append(Line(depth, text, facts.answer(node), facts.look_up(node)[1]))
+            if isinstance(node, EntityLeaf) and node.inside is not None and person is not None:
+                lines.append(Line(depth + 1, "this person", decide(node.inside, person.answer)))
+                add(node.inside, depth + 2, person)
 
     for name, nodes in (
         ("base", [segment.base] if segment.base is not None else []),
@@ -319,8 +369,8 @@ def _lines(segment: Segment, facts: _Facts) -> list[Line]:
         ("exclude", list(segment.exclude)),
     ):
         for node in nodes:
-            lines.append(Line(0, name, decide(node, facts.answer)))
-            add(node, 1)
+            lines.append(Line(depth, name, decide(node, facts.answer)))
+            add(node, depth + 1, facts)
     return lines
 
 

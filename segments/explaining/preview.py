@@ -39,7 +39,7 @@ from segments.explaining.snapshot import (
     without_faults,
 )
 from segments.language.catalogue import Catalogue
-from segments.language.checks import GIVEN_COLUMNS, WINDOW_COLUMNS, Surroundings, all_leaves
+from segments.language.checks import COMPANIES, WINDOW_COLUMNS, Surroundings, given_columns, rule_leaves
 from segments.language.conditions import All, Any_, Node, Not, conjuncts, logic_sql
 from segments.language.spec import Segment
 from vocabulary.buckets import bucket_duckdb_sql
@@ -154,6 +154,7 @@ def preview(
         funnel, leaves = _funnel(
             published, places[segment.code], {code: p.members for code, p in places.items()}
         )
+        notes += _addressed(published, places[segment.code], funnel)
         audience = f"(SELECT * FROM {outcome.candidates} WHERE place = 'TREATED')"
         live = live_audiences(published)
         return Preview(
@@ -181,6 +182,16 @@ def preview(
             refusal=None if refusal is None else str(refusal),
             notes=notes,
         )
+
+
+def _addressed(published: Published, places: SegmentPlaces, funnel: list[FunnelStep]) -> list[str]:
+    """Say through how many people the companies or households that are chosen would be contacted."""
+    if places.addressees is None:
+        return []
+    ((entities, people),) = published.rows(
+        f"SELECT count(*), count(DISTINCT one_id) FROM {places.addressees}"
+    )
+    return [text("preview.addressed", chosen=funnel[-1].people, addressed=entities, people=people)]
 
 
 def _silent(standing: Mapping[str, Standing], segment: Segment, surroundings: Surroundings) -> set[str]:
@@ -211,10 +222,13 @@ def _tonight(catalogue: Catalogue, segment: Segment, runs: dict[str, LiveRun]) -
 def _funnel(
     published: Published, places: SegmentPlaces, members: dict[str, Relation]
 ) -> tuple[list[FunnelStep], list[LeafAnswers]]:
-    """Count all steps and leaves in one pass: people who answer every leaf alike are counted together first."""
+    """Count all steps and leaves in one pass: people who answer every leaf alike are counted together first.
+
+    Of a segment of companies or households these are counted, not people.
+    """
     segment = places.segment
     steps = list(rule_steps(segment))
-    every_leaf = {leaf.column: leaf for leaf in all_leaves(segment)}
+    every_leaf = {leaf.column: leaf for leaf in rule_leaves(segment)}
     write = answer_columns(members)
     alike = ", ".join(f"{write(leaf)} AS {column}" for column, leaf in every_leaf.items())
     groups = f"SELECT {', '.join(every_leaf)}, count(*) AS people FROM (SELECT {alike} FROM {places.answers}) GROUP BY ALL"
@@ -228,7 +242,8 @@ def _funnel(
     whole = ", ".join(f"coalesce({count}, 0)::BIGINT" for count in counts)
     (row,) = published.rows(f"SELECT {whole} FROM ({groups})")
     everybody, numbers = row[0], iter(row[1:])
-    funnel = [FunnelStep(text("preview.everybody"), everybody, 0)]
+    first = f"preview.every_{segment.spec.entity}" if segment.is_collective else "preview.everybody"
+    funnel = [FunnelStep(text(first), everybody, 0)]
     funnel += [FunnelStep(condition, next(numbers), next(numbers)) for condition, _ in steps]
     answers = []
     for leaf in every_leaf.values():
@@ -317,8 +332,9 @@ def _people(
     published: Published, segment: Segment, outcome: SegmentOutcome, most: int
 ) -> list[dict[str, Any]]:
     """Give a few people of the audience: always the same ones, chosen by a bucket of their own salt."""
-    columns = [column for column in segment.spec.publish.columns if column not in GIVEN_COLUMNS]
+    columns = [column for column in segment.spec.publish.columns if column not in given_columns(segment)]
     values = "".join(f", {value_column(column)} AS {identifier(column)}" for column in columns)
+    values += f", {COMPANIES}" if COMPANIES in segment.spec.publish.columns and segment.is_collective else ""
     # Where no rule of contact concerns the segment its files have no windows either.
     windows = "".join(f", {column}" for column in WINDOW_COLUMNS if column in outcome.candidates.columns)
     order = f"{bucket_duckdb_sql(f'preview:{segment.code}')}, one_id"

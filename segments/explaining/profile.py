@@ -27,7 +27,7 @@ from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
 from lakehouse.texts import text
 from segments.choosing.compile import TAG_TABLE
-from segments.choosing.decide import answer_columns
+from segments.choosing.decide import SegmentPlaces, answer_columns
 from segments.explaining.snapshot import (
     Snapshot,
     catalogue_on,
@@ -98,7 +98,7 @@ def profile(
 ) -> Profile:
     """Compare the members of a segment, control groups included, with the people of its base.
 
-    Without a ``base`` that is everybody of the segment's entity who has tags. Only tags are compared that may be used for the segment's
+    Without a ``base`` that is everybody of the segment's entity who has tags; of companies and households the people who belong to one. Only tags are compared that may be used for the segment's
     purpose. A segment or a base without people raises ``UsageError``.
     """
     with open_publication(settings, business_date) as published:
@@ -108,8 +108,9 @@ def profile(
         scope = named_by([segment], catalogue)
         refuse_faults(catalogue, scope)
         snapshot = read_snapshot(published, catalogue.site, scope)
-        members = {code: places.members for code, places in snapshot.place_all(scope).items()}
-        groups = _groups(snapshot, segment, members)
+        places = snapshot.place_all(scope)
+        members = {code: one.members for code, one in places.items()}
+        groups = _groups(snapshot, places[segment.code], members)
         ((base_people, people),) = published.rows(
             f"SELECT count(*) FILTER (WHERE is_base), count(*) FILTER (WHERE is_member) FROM {groups}"
         )
@@ -144,11 +145,15 @@ def _may_be_shown(fact: TagFacts, segment: Segment) -> bool:
     )
 
 
-def _groups(snapshot: Snapshot, segment: Segment, members: dict[str, Relation]) -> Relation:
+def _groups(snapshot: Snapshot, places: SegmentPlaces, members: dict[str, Relation]) -> Relation:
     """Keep everybody of the base or of the segment: one_id, is_base, is_member."""
-    is_of_base = f"kind = {literal(segment.spec.entity)}"
-    if segment.base is not None:
-        is_of_base += f" AND ({logic_sql(segment.base, answer_columns(members))})"
+    segment = places.segment
+    base = logic_sql(segment.base, answer_columns(members)) if segment.base is not None else "true"
+    if places.belonging is not None:
+        entities = f"SELECT entity_key FROM {places.answers} WHERE {base}"
+        is_of_base = f"one_id IN (SELECT one_id FROM {places.belonging} WHERE entity_key IN ({entities}))"
+    else:
+        is_of_base = f"kind = {literal(segment.spec.entity)} AND ({base})"
     return snapshot.published.keep(
         "groups",
         "SELECT * FROM (SELECT one_id, coalesce("

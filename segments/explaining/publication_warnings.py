@@ -7,7 +7,6 @@ W04 a list that names people twice, or nobody we know.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -34,6 +33,7 @@ RESPONSE = 0.05
 _NEEDED = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
 OVERLAP = 0.9
 LEFT = 0.05
+PERSONS = "SELECT (source, source_key) FROM identity.memberships WHERE valid_to IS NULL"
 RUN_TABLES = ("segments.runs", "segments.members")
 
 
@@ -138,26 +138,14 @@ def _list_people(
         if not list_file(catalogue.site.workspace, leaf).is_file():
             continue
         entries = read_list(catalogue.site.workspace, leaf).entries
-        keys = Counter((e.one_id, e.source, e.source_key) for e in entries)
-        repeats = sum(number - 1 for number in keys.values())
-        ids = {key[0] for key in keys if key[0] is not None}
-        ids_there = (
-            {
-                row[0]
-                for row in published.rows(
-                    "SELECT one_id FROM identity.one_ids UNION SELECT from_one_id FROM identity.redirects"
-                )
-            }
-            if ids
-            else set()
+        lent = published.lend("list entries", entries)
+        distinct = f"(SELECT DISTINCT one_id, source, source_key FROM {lent})"
+        ids = "SELECT one_id FROM identity.one_ids UNION SELECT from_one_id FROM identity.redirects"
+        ((people, strangers),) = published.rows(
+            f"SELECT count(*), count(*) FILTER (WHERE CASE WHEN one_id IS NOT NULL THEN one_id NOT IN ({ids})"
+            f" ELSE (source, source_key) NOT IN ({PERSONS}) END) FROM {distinct}"
         )
-        profiles = {key[1:] for key in keys if key[0] is None}
-        profiles_there = (
-            set(published.rows("SELECT source, source_key FROM identity.memberships WHERE valid_to IS NULL"))
-            if profiles
-            else set()
-        )
-        strangers = len(ids - ids_there) + len(profiles - profiles_there)
+        repeats = len(entries) - people
         if repeats or strangers:
             text = (
                 f"list '{leaf.reference}' names {strangers} people nobody knows and {repeats} people again, of {len(entries)};"

@@ -66,6 +66,7 @@ class Snapshot:
             members=members,
             offer_risk=self.inputs.offer_risk(segment),
             everybody=self.answers,
+            belonging=self.inputs.belonging(segment),
         )
 
     def place_all(
@@ -113,7 +114,8 @@ class _LeavesInSteps:
 
     def __call__(self, leaf_table: LeafTable, lists: dict[str, StaticList]) -> Leaves:
         leaves = {leaf.column: leaf for segment in self.segments for leaf in all_leaves(segment)}
-        if not all(type(leaf) in _OF_ONE_PERSON for leaf in leaves.values()):
+        rests_on_others = any(segment.is_collective for segment in self.segments)
+        if rests_on_others or not all(type(leaf) in _OF_ONE_PERSON for leaf in leaves.values()):
             return leaves_by_duckdb(self.published, self.published, leaf_table, lists, self.day)
         narrow = compile_leaf_table(self.segments, business_date=self.day, policy=None)
         self.answers = leaves_by_duckdb(self.published, self.published, narrow, lists, self.day).rows

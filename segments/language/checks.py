@@ -27,18 +27,20 @@ from segments.language.conditions import (
     SegmentLeaf,
     TagLeaf,
     leaves,
+    person_leaves,
 )
 from segments.language.contact import GLOBAL, Contact, ContactRules
 from segments.language.contact_checks import contact_faults
 from segments.language.leaves.dates import DateLeaf
 from segments.language.leaves.expressions import ExpressionLeaf, type_faults
+from segments.language.leaves.members import MembersLeaf
 from segments.language.leaves.people import RankLeaf
 from segments.language.leaves.rows import RowLeaf
 from segments.language.leaves.sequences import SequenceLeaf
-from segments.language.lists import known_lists, list_file
+from segments.language.lists import known_lists, list_file, read_list
 from segments.language.offers import Offers, offer_fault
-from segments.language.operators import OPERATORS, Test, type_fault
-from segments.language.possible_answers import dead_conditions
+from segments.language.operators import COMPARISONS, OPERATORS, Test, type_fault
+from segments.language.possible_answers import Dead, dead_conditions
 from segments.language.spec import Segment, version_matches
 from vocabulary.audience import WORKLIST_COLUMNS
 from vocabulary.levels import LEVELS
@@ -49,6 +51,9 @@ WINDOW_COLUMNS = ("send_from", "send_until")
 GIVEN_COLUMNS = ("variant", "channel")
 # Channels by which one person speaks to another.
 PERSONAL_CHANNELS = ("CALL", "WECOM", "BRANCH")
+COMPANIES = "companies"
+# The credit codes a person is contacted for: public numbers, but beside a person they say what the person owns.
+COMPANIES_LEVEL = "C2"
 OFFER_TAG = "max_sellable_risk"
 DAILY_DAYS_KEPT = 32
 
@@ -119,6 +124,7 @@ def check_segments(
     for segment in segments:
         own = list(_check_one(segment, by_code, site))
         findings += own or _check_answers(segment, site)
+    findings += _list_faults(segments, site)
     findings += _cycles(segments)
     findings += _overlaps(segments)
     of_contact = contact_faults(
@@ -163,20 +169,33 @@ def _unreadable(fault: SettingsInvalid) -> SpecFinding:
 def _check_answers(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     """Find what nobody, or everybody, meets; of a rule without other faults."""
     parts = [*_chosen_parts(segment), *segment.exclude]
+    inner = [leaf.where for leaf in entity_leaves(segment) if leaf.where is not None]
+    for part in [*inner, *_addressee_parts(segment)]:
+        for dead in dead_conditions([part], part, site.tags):
+            yield _finding(segment, "E14", _dead_text(dead, "the condition"), dead.line)
     for dead in dead_conditions(parts, segment.rule, site.tags):
         what = "the whole rule" if dead.node == segment.rule and dead.node not in parts else "the condition"
-        text = (
-            f"{what} is true of everybody whose values are known; to ask whether a value is known write is_null: false"
-            if dead.is_always_true
-            else f"{what} is true of nobody: its parts exclude each other"
-        )
-        yield _finding(segment, "E14", text, dead.line)
+        yield _finding(segment, "E14", _dead_text(dead, what), dead.line)
+
+
+def _dead_text(dead: Dead, what: str) -> str:
+    if dead.is_always_true:
+        return f"{what} is true of everybody whose values are known; to ask whether a value is known write is_null: false"
+    return f"{what} is true of nobody: its parts exclude each other"
 
 
 def _check_one(segment: Segment, by_code: Mapping[str, Segment | None], site: Site) -> Iterator[SpecFinding]:
     parts = [(part, False) for part in _chosen_parts(segment)] + [(part, True) for part in segment.exclude]
     for part, excluding in parts:
         for leaf, denied in leaves(part, denied=excluding):
+            if isinstance(leaf, MembersLeaf):
+                yield from _check_members(segment, leaf, site)
+                yield from _check_negation(segment, leaf, denied, site)
+    # A restricted tag excludes the person it is about, not a household that the person belongs to.
+    questions = [(part, excluding, excluding and not segment.is_collective) for part, excluding in parts]
+    questions += [(node, False, False) for node in _addressee_parts(segment)]
+    for part, is_denied, excluding in questions:
+        for leaf, denied in person_leaves(part, denied=is_denied):
             if isinstance(leaf, TagLeaf):
                 yield from _check_tag(segment, leaf, denied, excluding and denied, site)
             elif isinstance(leaf, ListLeaf):
@@ -196,6 +215,9 @@ def _check_one(segment: Segment, by_code: Mapping[str, Segment | None], site: Si
     if (whitelist := segment.spec.rollout.list_leaf) is not None:
         line = segment.line("rollout", "whitelist")
         yield from _check_list(segment, replace(whitelist, line=line), site)
+    if segment.addressee is not None and segment.addressee.tag is not None:
+        line = segment.line("addressee") or segment.line("extends")
+        yield from _check_measured_tag(segment, segment.addressee.tag, "the order of 'addressee'", line, site)
     yield from _check_columns(segment, site)
     yield from _check_worklist(segment, site)
     yield from _check_version(segment, site)
@@ -224,7 +246,12 @@ def _check_tag(
     if fact.level == "C3":
         yield _finding(segment, "E08", f"tag '{leaf.tag}' is C3; nothing of level C3 may be used", leaf.line)
     if fact.is_restricted and not excluding:
-        yield _finding(segment, "E06", f"tag '{leaf.tag}' may only exclude; move it to 'exclude'", leaf.line)
+        advice = (
+            "; of a company or household nobody is told by it, and such people count for nothing already"
+            if segment.is_collective
+            else "; move it to 'exclude'"
+        )
+        yield _finding(segment, "E06", f"tag '{leaf.tag}' may only exclude{advice}", leaf.line)
     elif not fact.is_restricted and fact.purposes and segment.spec.purpose not in fact.purposes:
         yield _finding(
             segment,
@@ -276,11 +303,48 @@ def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> 
             )
 
 
+def _check_members(segment: Segment, leaf: MembersLeaf, site: Site) -> Iterator[SpecFinding]:
+    """Check what a leaf about a company or household measures; its condition is checked like any other."""
+    measure = leaf.measure
+    if measure.of is None:
+        return
+    yield from _check_measured_tag(segment, measure.of, f"'{measure.name}'", leaf.line, site)
+    fact = site.tags.get(measure.of)
+    for test in measure.tests if fact is not None and fact.value_type == "number" else ():
+        if test.operator not in COMPARISONS:
+            text = f"'{measure.name}' is compared by {', '.join(COMPARISONS)}, not by '{test.operator}'"
+            yield _finding(segment, "E03", text, leaf.line)
+        elif fault := type_fault(test.operator, "number", test.operand):
+            yield _finding(segment, "E03", f"{measure.name} of {measure.of}: {fault}", leaf.line)
+
+
+def _check_measured_tag(
+    segment: Segment, tag: str, what: str, line: int | None, site: Site
+) -> Iterator[SpecFinding]:
+    """Check a tag by whose values people are added up or put in order."""
+    yield from _check_tag(segment, TagLeaf(tag, (), line=line), False, False, site)
+    fact = site.tags.get(tag)
+    if fact is not None and fact.value_type != "number":
+        text = f"{what} works on numbers, and tag '{tag}' is a {fact.value_type}"
+        yield _finding(segment, "E03", text, line)
+
+
 def _check_list(segment: Segment, leaf: ListLeaf, site: Site) -> Iterator[SpecFinding]:
     file = list_file(site.workspace, leaf)
     if not file.is_file():
         hint = did_you_mean(leaf.reference, known_lists(site.workspace))
         yield _finding(segment, "E01", f"there is no list '{leaf.reference}' ({file}){hint}", leaf.line)
+
+
+def _list_faults(segments: Iterable[Segment], site: Site) -> Iterator[SpecFinding]:
+    """Give the first fault inside every list that is named and there, each list once."""
+    by_reference = {x.reference: x for s in segments for x in read_leaves(s) if isinstance(x, ListLeaf)}
+    for _, leaf in sorted(by_reference.items()):
+        if list_file(site.workspace, leaf).is_file():
+            try:
+                read_list(site.workspace, leaf)
+            except SettingsInvalid as fault:
+                yield _unreadable(fault)
 
 
 def _check_nested(
@@ -349,7 +413,10 @@ def _check_rank(segment: Segment, leaf: RankLeaf, site: Site) -> Iterator[SpecFi
     if fact is not None and fact.is_restricted:
         text = f"tag '{leaf.tag}' may only exclude; a rank would show where it is cut"
         yield _finding(segment, "E06", text, leaf.line)
-    if leaf.within == "base" and segment.base is None:
+    if leaf.within == "base" and segment.is_collective:
+        text = f"the base of this segment is of {segment.spec.entity}; write within: all to rank everybody"
+        yield _finding(segment, "E03", text, leaf.line)
+    elif leaf.within == "base" and segment.base is None:
         text = "'within: base' needs the segment's base; write within: all to rank everybody"
         yield _finding(segment, "E03", text, leaf.line)
     if segment.base is not None and any(leaf == other for other, _ in leaves(segment.base)):
@@ -390,14 +457,16 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     facts = []
     for position, column in enumerate(segment.spec.publish.columns):
         line = segment.line("publish", "columns", position) or line
-        if column in GIVEN_COLUMNS:
+        if column in given_columns(segment):
+            if column == COMPANIES:
+                facts.append((TagFacts(COMPANIES, "set", level=COMPANIES_LEVEL), line))
             continue
         fact = site.tags.get(column)
         if fact is None:
-            hint = did_you_mean(column, [*GIVEN_COLUMNS, *site.tags])
-            yield _finding(
-                segment, "E01", f"column '{column}' is neither variant, channel nor a tag{hint}", line
-            )
+            names = given_columns(segment)
+            hint = did_you_mean(column, [*names, *site.tags])
+            text = f"column '{column}' is neither {', '.join(names)} nor a tag{hint}"
+            yield _finding(segment, "E01", text, line)
         elif fact.level == "C3":
             yield _finding(
                 segment, "E08", f"column '{column}' is C3; nothing of level C3 may be published", line
@@ -539,15 +608,47 @@ def _named_segments(segment: Segment) -> set[str]:
     return {leaf.segment for leaf in _nested_leaves(segment)}
 
 
+def given_columns(segment: Segment) -> tuple[str, ...]:
+    """Give the columns a segment may publish that are no tags."""
+    return (*GIVEN_COLUMNS, COMPANIES) if segment.spec.entity == "company" else GIVEN_COLUMNS
+
+
 def all_leaves(segment: Segment) -> list[Leaf]:
-    """Give every leaf of a segment's rule, in the order of the file's sections."""
+    """Give every leaf about people of a segment's rule, in the order of the file's sections, and those of its addressee."""
+    parts = (*_chosen_parts(segment), *segment.exclude, *_addressee_parts(segment))
+    return [leaf for part in parts for leaf, _ in person_leaves(part)]
+
+
+def rule_leaves(segment: Segment) -> list[Leaf]:
+    """Give every leaf that the rule itself joins: about people, or about companies and households."""
     return [leaf for part in (*_chosen_parts(segment), *segment.exclude) for leaf, _ in leaves(part)]
+
+
+def entity_leaves(segment: Segment) -> list[MembersLeaf]:
+    """Give every leaf about companies or households, each once."""
+    every = {leaf.column: leaf for leaf in rule_leaves(segment) if isinstance(leaf, MembersLeaf)}
+    return list(every.values())
+
+
+def measured_tags(segment: Segment) -> list[str]:
+    """Give the tags whose values are added up, or put people in order, for a company or household."""
+    tags = {tag for leaf in entity_leaves(segment) for tag in leaf.tags}
+    if segment.addressee is not None and segment.addressee.tag is not None:
+        tags.add(segment.addressee.tag)
+    return sorted(tags)
 
 
 def read_leaves(segment: Segment) -> list[Leaf]:
     """Give every leaf that must be answered: those of the rule and the whitelist of the roll-out."""
     leaf = segment.spec.rollout.list_leaf
     return [*all_leaves(segment), *([leaf] if leaf is not None else [])]
+
+
+def _addressee_parts(segment: Segment) -> list[Node]:
+    addressee = segment.addressee
+    if addressee is None:
+        return []
+    return [node for node in (addressee.where, addressee.prefer) if node is not None]
 
 
 def _chosen_parts(segment: Segment) -> list[Node]:

@@ -44,6 +44,20 @@ class Leaf:
         return "leaf_" + sha256(_canonical(self.normal()).encode()).hexdigest()[:10]
 
 
+class EntityLeaf(Leaf):
+    """A question about a company or a household, answered by its people."""
+
+    @property
+    def inside(self) -> Node | None:
+        """The condition that is asked of each of its people, None where all of them count."""
+        raise NotImplementedError
+
+    @property
+    def turns_inside(self) -> bool:
+        """Whether one more person who meets the condition can turn yes to no."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class TagLeaf(Leaf):
     """A question about the value of one tag."""
@@ -208,6 +222,16 @@ def leaves(node: Node, *, denied: bool = False) -> Iterator[tuple[Leaf, bool]]:
         yield from leaves(node.part, denied=not denied)
     else:
         yield node, denied
+
+
+def person_leaves(node: Node, *, denied: bool = False) -> Iterator[tuple[Leaf, bool]]:
+    """Give every leaf that is about single people, as ``leaves`` does: of a leaf about an entity those inside it."""
+    for leaf, is_denied in leaves(node, denied=denied):
+        if isinstance(leaf, EntityLeaf):
+            if leaf.inside is not None:
+                yield from person_leaves(leaf.inside, denied=is_denied or leaf.turns_inside)
+        else:
+            yield leaf, is_denied
 
 
 def normal(node: Node) -> Any:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Any, Literal
 
 from lakehouse.query.words import spark_literal, spark_literals
@@ -89,6 +90,20 @@ def normal_tests(tests: Iterable[Test]) -> dict[str, Any]:
     }
 
 
+# Beyond so many digits engines do not agree what a number is.
+MOST_DIGITS = 30
+MOST_WHOLE = 1_000_000_000
+
+
+def number_fault(value: Any) -> str | None:
+    """Say why a number cannot be compared with; None where it can, and for what is no number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return None
+    if not isfinite(value):
+        return f"{value} is no number"
+    return f"a number has at most {MOST_DIGITS} digits" if abs(value) >= 10**MOST_DIGITS else None
+
+
 def operand_fault(operator: str, operand: Any) -> str | None:
     """Say what is wrong with the shape of an operand, whatever the tag; None when nothing is."""
     kind = OPERATORS[operator].operand
@@ -96,14 +111,24 @@ def operand_fault(operator: str, operand: Any) -> str | None:
         return f"'{operator}' takes one value"
     if kind == "many" and not (isinstance(operand, list) and operand):
         return f"'{operator}' takes a list of at least one value, like {operator}: [A, B]"
+    for value in operand if isinstance(operand, list) else [operand]:
+        if fault := number_fault(value):
+            return f"'{operator}': {fault}"
+        if isinstance(value, datetime):
+            return f"'{operator}' compares days, like 2026-12-31, and no time of a day"
     if kind == "range":
         if not (isinstance(operand, list) and len(operand) == 2):
             return f"'{operator}' takes two values, like {operator}: [1, 9], both included"
-        if _comparable(operand[0]) > _comparable(operand[1]):
+        if any(isinstance(value, (list, dict)) for value in operand):
+            return f"'{operator}' takes two values, and no lists"
+        low, high = map(_comparable, operand)
+        if type(low) is not type(high):
+            return f"'{operator}' takes two values of one kind"
+        if low > high:
             return f"'{operator}' has its bounds the wrong way round"
     if kind == "flag" and not isinstance(operand, bool):
         return f"'{operator}' takes true or false"
-    if kind == "days" and not (_is_whole(operand) and operand >= 1):
+    if kind == "days" and not (is_whole(operand) and operand >= 1):
         return f"'{operator}' takes a number of days of at least 1"
     if kind == "comparison":
         return comparison_fault(operator, operand)
@@ -118,8 +143,10 @@ def comparison_fault(name: str, operand: Any) -> str | None:
         if sign not in COMPARISONS:
             return f"'{name}' knows {', '.join(COMPARISONS)}, not '{sign}'"
         values = bound if sign == "between" and isinstance(bound, list) and len(bound) == 2 else [bound]
-        if not all(_is_whole(value) for value in values) or (sign == "between" and len(values) != 2):
+        if not all(is_whole(value) for value in values) or (sign == "between" and len(values) != 2):
             return f"'{name}.{sign}' takes {'two whole numbers' if sign == 'between' else 'a whole number'}"
+        if any(abs(value) > MOST_WHOLE for value in values):
+            return f"'{name}.{sign}' takes whole numbers up to {MOST_WHOLE:,}"
     return None
 
 
@@ -234,5 +261,6 @@ def _comparable(value: Any) -> Any:
     return sorted(value) if isinstance(value, (list, set)) else value
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -8,6 +8,7 @@ definition, values to the run.
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, plain
+from segments.language.operators import number_fault
 
 FILE = "segment_parameters.yml"
 _NAME = re.compile(r"^\$([a-z][a-z0-9_]*)$")
@@ -37,6 +39,9 @@ class Parameter(BaseModel):
     def _sound(self) -> Parameter:
         if (self.one_of is None) == (self.min is None or self.max is None):
             raise ValueError("a parameter has either min and max, or one_of")
+        for bound in (self.min, self.max):
+            if fault := number_fault(bound):
+                raise ValueError(fault)
         if fault := self.fault(self.default):
             raise ValueError(f"the default {fault}")
         return self
@@ -70,7 +75,7 @@ def parameter_values(
     """
     values = {name: parameter.default for name, parameter in parameters.items()}
     file = workspace / FILE
-    tree = load_yaml(file) if file.is_file() else None
+    tree = _file_tree(file)
     own = tree.get(code) if isinstance(tree, dict) else None
     if own is None:
         return values
@@ -96,12 +101,17 @@ def parameter_values(
 def named_segments(workspace: Path) -> dict[str, int | None]:
     """Give the segments the workspace's file sets values for, each with its line."""
     file = workspace / FILE
-    tree = load_yaml(file) if file.is_file() else None
+    tree = _file_tree(file)
     if tree is not None and not isinstance(tree, dict):
         raise SettingsInvalid(
             "the file names segments with the values of their parameters", file=file, line=1
         )
     return {str(code): line_of(tree, code) for code in tree or ()}
+
+
+def _file_tree(file: Path) -> Any:
+    """Read the workspace's file; what stands in its place and is no file is a fault, and not the defaults."""
+    return load_yaml(file) if os.path.lexists(file) else None
 
 
 def with_values(tree: Any, values: Mapping[str, Scalar]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from lakehouse.settings.yaml_files import did_you_mean, line_of, plain
@@ -22,6 +23,7 @@ from segments.language.conditions import (
 )
 from segments.language.leaves.dates import read_date
 from segments.language.leaves.expressions import read_expression
+from segments.language.leaves.members import read_members
 from segments.language.leaves.people import RANKS, read_rank, read_sample
 from segments.language.leaves.rows import event_names, read_detail, read_event_rows, read_receipt
 from segments.language.leaves.sequences import read_sequence
@@ -29,14 +31,18 @@ from segments.language.operators import OPERATORS, Test, comparison_fault, opera
 
 CONNECTORS = ("all", "any", "not")
 LEAVES = (
-    "tag", "event", "list", "segment", "detail", "receipt", "absence", "sequence", "sample", "date", "expr",
+    "tag", "event", "list", "segment", "detail", "receipt", "absence", "sequence", "sample", "date", "expr", "members",
 )  # fmt: skip
 EVENT_KEYS = ("name", "count", "within_days", "channel", "app_id", "item_class", "is_success")
 LIST_REFERENCE = re.compile(r"^([a-z][a-z0-9_]*)@(\d+(?:\.\d+)*)$")
 
 
 class ConditionReader(Complaints):
-    """Reads conditions of one file."""
+    """Reads conditions of one file: those about people or, where it is of an entity, those about companies or households."""
+
+    def __init__(self, file: Path, entity: str | None = None) -> None:
+        super().__init__(file)
+        self.entity = entity
 
     def read(self, tree: Any, line: int | None) -> Node:
         """Give the node of a YAML mapping that holds exactly one connector or leaf."""
@@ -55,6 +61,19 @@ class ConditionReader(Complaints):
         word = words[0]
         if word in CONNECTORS:
             return self._connector(word, tree, line)
+        if word == "members":
+            if self.entity is None:
+                raise self.fault(
+                    "'members' asks the people of a company or household, and what stands here is about one person",
+                    line,
+                )
+            return read_members(tree, line, self, ConditionReader(self.file).read)
+        if self.entity is not None:
+            raise self.fault(
+                f"'{word}' is about one person, and the segment is of entity: {self.entity}; ask its people by"
+                f" members: {{where: {{{word}: …}}, count: {{gte: 1}}}}",
+                line,
+            )
         if word == "tag" and any(key in tree for key in RANKS):
             return read_rank(tree, line, self)
         own = {

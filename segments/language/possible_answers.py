@@ -31,6 +31,7 @@ from segments.language.conditions import (
     kleene_not,
     leaves,
 )
+from segments.language.leaves.members import MembersLeaf
 from segments.language.leaves.people import SampleLeaf
 from segments.language.leaves.rows import RowLeaf, RowMeasure
 from segments.language.operators import OPERATORS, Test, answer, compare_number
@@ -205,10 +206,11 @@ def _atoms(leaf: Leaf, facts: Mapping[str, TagFacts], values: dict[Variable, _Va
         variable = ("count", str({key: tree[key] for key in sorted(tree) if key != "count"}))
         _ask(values, variable, _Values("count", False, _bounds(leaf.count)))
         yield _Atom(variable, lambda case: compare_number(case, leaf.count))
-    elif isinstance(leaf, RowLeaf) and leaf.measure.name == "count":
+    elif isinstance(leaf, RowLeaf | MembersLeaf) and leaf.measure.name == "count":
         tree = dataclasses.replace(leaf, measure=RowMeasure("count", ())).normal()
         bounds = [number for t in leaf.measure.tests for number in _bounds({t.operator: t.operand})]
-        _ask(values, ("rows", str(tree)), _Values("count", leaf.can_be_unknown, bounds))
+        can_be_unknown = leaf.where is not None if isinstance(leaf, MembersLeaf) else leaf.can_be_unknown
+        _ask(values, ("rows", str(tree)), _Values("count", can_be_unknown, bounds))
         for test in leaf.measure.tests:
             yield _Atom(("rows", str(tree)), _comparison(test))
     else:

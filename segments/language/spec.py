@@ -25,6 +25,7 @@ from segments.language.templates import joined_texts, merged_tree, parted_texts
 from vocabulary.audience import days_of_use
 from vocabulary.buckets import BUCKETS
 from vocabulary.registry import Owner
+from vocabulary.relations import ENTITY_TIES
 
 DEFAULT_ARM = "DEFAULT"
 LATER_KEYS: dict[str, tuple[str, ...]] = {
@@ -165,6 +166,23 @@ class Split(_Strict):
         return self
 
 
+class AddresseeFile(_Strict):
+    """Who is contacted for a company or household, as written; see ``Addressee``."""
+
+    where: Any = None
+    prefer: Any = None
+    highest: str | None = None
+    lowest: str | None = None
+
+    @model_validator(mode="after")
+    def _says_who(self) -> AddresseeFile:
+        if all(part is None for part in (self.where, self.prefer, self.highest, self.lowest)):
+            raise ValueError("it says who is contacted by where, prefer, highest or lowest")
+        if self.highest is not None and self.lowest is not None:
+            raise ValueError("highest and lowest name one order; write one of them")
+        return self
+
+
 class Publish(_Strict):
     """Where the audience goes and what a row shows."""
 
@@ -224,7 +242,8 @@ class SpecFile(_Strict):
     name: Name
     owner: Owner
     description: str = ""
-    entity: Literal["customer", "prospect"]
+    entity: Literal["customer", "prospect", "company", "household"]
+    addressee: AddresseeFile | None = None
     kind: Literal["static", "dynamic"]
     purpose: Literal["marketing", "service"]
     schedule: Schedule = Schedule()
@@ -245,6 +264,37 @@ class SpecFile(_Strict):
     extends: str | None = None
     parameters: dict[Annotated[str, Field(pattern=_CODE)], Parameter] = {}
 
+    @model_validator(mode="after")
+    def _addressed(self) -> SpecFile:
+        if self.entity in ENTITY_TIES and self.addressee is None:
+            raise ValueError(
+                f"a {self.entity} is contacted through one of its people; say by addressee who that is,"
+                " like addressee: {highest: age}"
+            )
+        if self.entity not in ENTITY_TIES and self.addressee is not None:
+            raise ValueError(f"addressee belongs to companies and households, not to entity: {self.entity}")
+        return self
+
+
+@dataclass(frozen=True)
+class Addressee:
+    """Which of its people is contacted for a company or household: of those who may be addressed, the first.
+
+    Whoever may be contacted by law and policy comes before the others, then who meets ``prefer``, then the highest or lowest value of a
+    tag (without a value last), then the smallest OneID.
+    """
+
+    where: Node | None
+    prefer: Node | None
+    tag: str | None
+    is_lowest: bool = False
+
+    def normal(self) -> dict[str, Any]:
+        """Give conditions and order."""
+        order = {"lowest" if self.is_lowest else "highest": self.tag} if self.tag is not None else {}
+        nodes = {"where": self.where, "prefer": self.prefer}
+        return {**{name: normal(node) for name, node in nodes.items() if node is not None}, **order}
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -254,11 +304,13 @@ class Rule:
     where: Node | None
     include: tuple[Node, ...]
     exclude: tuple[Node, ...]
+    addressee: Addressee | None = None
 
     def normal(self) -> dict[str, Any]:
         """Give the normal form of the trees; the order of conditions does not count."""
         trees = {"base": self.base, "where": self.where}
         return {
+            **({"addressee": self.addressee.normal()} if self.addressee is not None else {}),
             **{name: normal(node) if node is not None else None for name, node in trees.items()},
             "include": sorted((normal(node) for node in self.include), key=str),
             "exclude": sorted((normal(node) for node in self.exclude), key=str),
@@ -281,6 +333,13 @@ class Segment:
     """The value of every parameter, which the trees hold already."""
     definition_rule: dict[str, Any] | None = None
     """The normal form of the rule with the default of every parameter, and what each of them decides."""
+    addressee: Addressee | None = None
+    """Who is contacted for a company or household; None where the segment chooses persons."""
+
+    @property
+    def is_collective(self) -> bool:
+        """Whether it chooses companies or households, which are contacted through one of their people."""
+        return self.addressee is not None
 
     @property
     def code(self) -> str:
@@ -339,8 +398,12 @@ class Segment:
             choices["worklist"] = self.spec.worklist.model_dump(mode="json")
         # What a segment does not ask of its contacts is left out, so that a new rule changes no definition that has it not.
         choices["contact"] = self.spec.contact.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        rule = self.definition_rule or Rule(self.base, self.where, self.include, self.exclude).normal()
+        rule = self.definition_rule or self._rule.normal()
         return {**choices, "unknown": self.unknown, **rule}
+
+    @property
+    def _rule(self) -> Rule:
+        return Rule(self.base, self.where, self.include, self.exclude, self.addressee)
 
     @property
     def days_of_use(self) -> int:
@@ -402,12 +465,23 @@ def parse_segment(
         raise SettingsInvalid("the segment chooses nobody; add base, where or include", file=file, line=1)
     definition = _parametrised_definition(tree, spec.parameters, file) if spec.parameters else None
     return Segment(
-        spec, file, text, own_tree, rule.base, rule.where, rule.include, rule.exclude, values, definition
+        spec,
+        file,
+        text,
+        own_tree,
+        rule.base,
+        rule.where,
+        rule.include,
+        rule.exclude,
+        values,
+        definition,
+        rule.addressee,
     )
 
 
 def _read_rule(tree: Any, values: Mapping[str, Scalar], file: Path) -> Rule:
-    reader = ConditionReader(file)
+    entity = str(tree["entity"]) if tree["entity"] in ENTITY_TIES else None
+    reader = ConditionReader(file, entity)
 
     def part(key: str) -> Any:
         try:
@@ -431,7 +505,22 @@ def _read_rule(tree: Any, values: Mapping[str, Scalar], file: Path) -> Rule:
     def many(key: str) -> tuple[Node, ...]:
         return reader.read_many(part(key), line(key)) if tree.get(key) else ()
 
-    return Rule(one("base"), one("where"), many("include"), many("exclude"))
+    def addressee() -> Addressee:
+        own, people, at = part("addressee"), ConditionReader(file), line("addressee")
+        nodes = {
+            key: people.read(own[key], line_of(own, key) or at) if own.get(key) is not None else None
+            for key in ("where", "prefer")
+        }
+        tag = own.get("highest") or own.get("lowest")
+        return Addressee(nodes["where"], nodes["prefer"], None if tag is None else str(tag), "lowest" in own)
+
+    return Rule(
+        one("base"),
+        one("where"),
+        many("include"),
+        many("exclude"),
+        addressee() if entity is not None else None,
+    )
 
 
 def _parametrised_definition(tree: Any, parameters: Mapping[str, Parameter], file: Path) -> dict[str, Any]:

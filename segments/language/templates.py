@@ -48,7 +48,7 @@ def merged_tree(tree: Any, file: Path, workspace: Path, template_text: str | Non
     reference = str(tree["extends"])
     path = workspace / FOLDER / f"{reference}.yml"
     if template_text is None and ("@" not in reference or "/" in reference or not path.is_file()):
-        references = sorted(template.stem for template in path.parent.glob("*@*.yml"))
+        references = sorted(other.stem for other in path.parent.glob("*@*.yml") if other.is_file())
         raise SettingsInvalid(
             f"E01 there is no template '{reference}' ({path}){did_you_mean(reference, references)}",
             file=file,
@@ -75,23 +75,33 @@ def merged_tree(tree: Any, file: Path, workspace: Path, template_text: str | Non
         parts += [copy.deepcopy(tree[key])] if tree.get(key) is not None else []
         if parts:
             whole[key] = parts[0] if len(parts) == 1 else {"all": parts}
-    whole["exclude"] = [*plain(template.get("exclude") or []), *(tree.get("exclude") or [])]
+    whole["exclude"] = [*map(plain, _parts(template, "exclude", path)), *_parts(tree, "exclude", file)]
     # Whom the template includes beside its rule, what narrows the rule narrows as well.
-    shared = [{"all": [plain(part), *own]} if own else plain(part) for part in template.get("include") or []]
+    shared = [
+        {"all": [plain(part), *own]} if own else plain(part) for part in _parts(template, "include", path)
+    ]
     whole["include"] = [*shared, *_added_people(tree, allows, reference, file)]
     return whole, template_text
 
 
 def _added_people(tree: Any, allows: list[str], reference: str, file: Path) -> list[Any]:
-    added = tree.get("include") or []
-    for position, part in enumerate(added if isinstance(added, list) else ()):
+    added = _parts(tree, "include", file)
+    for position, part in enumerate(added):
         if not isinstance(part, dict) or not any(word in part for word in allows):
             raise SettingsInvalid(
                 f"E17 include would widen the template '{reference}', which lets people be added by: {', '.join(allows) or 'nothing'}",
                 file=file,
                 line=line_of(tree, "include", position),
             )
-    return list(added)
+    return added
+
+
+def _parts(tree: Any, key: str, file: Path) -> list[Any]:
+    """Give the conditions of a list; anything else that stands there raises ``SettingsInvalid``."""
+    parts = tree.get(key)
+    if parts is not None and not isinstance(parts, list):
+        raise SettingsInvalid("expected a list of conditions", file=file, line=line_of(tree, key))
+    return list(parts or [])
 
 
 def _read_template(text: str, path: Path) -> Any:

@@ -92,7 +92,7 @@ def _write_crm(bank: Bank, inbox: Inbox, night: int) -> None:
         "核心客户号": replace_where(customer_numbers(person * 2), ~records.is_bound[rows], ""),
         "所属网点": branch_ids(100 + people.city[person] * 3),
         "建档日期": days(records.created_on[rows]),
-        "家庭编号": replace_where(numbered_texts("HH", people.household[person], 9), (people.family_size[person] < 2) | (person % 3 > 0), ""),
+        "家庭编号": replace_where(numbered_texts("HH", people.household[person], 9), (people.family_size[person] < 2) | (people.household[person] % 3 > 0), ""),
         "家庭角色": texts_at([r.upper() for r in ROLE_NAMES], people.role[person]),
         "统一社会信用代码": replace_where(credit_codes(np.maximum(company, 0)), company == NO_COMPANY, ""),
         "远程客户经理": replace_where(numbered_texts("E", people.city[person] * 3, 4), ~has_remote_seat, ""),

@@ -115,7 +115,10 @@ def test_the_preview_of_every_segment_is_what_the_night_published(bank, first_ni
         )
         assert figures.counts == json.loads(counts), code
         assert {(p["one_id"], p["variant"], p["channel"]) for p in figures.people} == set(sent), code
-        assert figures.funnel[-1].people == figures.counts["candidates"], code
+        # Several companies may be contacted through one person.
+        of_entity = code in ("company_payroll_service", "family_wealth_plan")
+        chosen, candidates = figures.funnel[-1].people, figures.counts["candidates"]
+        assert chosen >= candidates > 0 if of_entity else chosen == candidates, code
     assert sum(json.loads(counts)["published"] for _, counts in runs) > 50
 
 

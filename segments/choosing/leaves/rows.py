@@ -10,7 +10,7 @@ from lakehouse.contracts.reading import contract
 from lakehouse.query.words import spark_identifier, spark_literal
 from segments.choosing.leaves.sql import LeafSql, Part, tests_sql, text_sql
 from segments.language.leaves.dates import DateLeaf, RowDate
-from segments.language.leaves.rows import PROPERTY, RECEIPTS, Match, RowLeaf
+from segments.language.leaves.rows import PROPERTY, RECEIPTS, Match, RowLeaf, RowMeasure
 from segments.language.operators import Test
 from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attribute, attribute_rows_sql
 from vocabulary.contact_rules import RulePlace, lake_place
@@ -119,34 +119,16 @@ def _add_measure(scan: _Scan, column: str, leaf: RowLeaf, business_date: date) -
     is_match = _conjunction([*window, *matches])
     # Null of a match is unknown: such a row may count.
     possible = _conjunction([*window, *(f"coalesce({match}, true)" for match in matches)])
-    part = part_name(leaf.table)
-    tests, name = leaf.measure.tests, leaf.measure.name
-    if name == "count":
-        scan.aggregates[f"{column}_least"] = f"count(CASE WHEN {is_match} THEN 1 END)"
-        least = f"coalesce({part}.{column}_least, 0)"
-        if not leaf.has_uncertain_rows:
-            scan.answers[column] = LeafSql(tests_sql(tests, least, today), text_sql(least))
-            return
-        scan.aggregates[f"{column}_most"] = f"count(CASE WHEN {possible} THEN 1 END)"
-        most = f"coalesce({part}.{column}_most, 0)"
-        evidence = (
-            f"CASE WHEN {least} = {most} THEN {text_sql(least)}"
-            f" ELSE concat({text_sql(least)}, ' to ', {text_sql(most)}) END"
-        )
-        answer = _conjunction([_between_sql(test, least, most) for test in tests])
-        scan.answers[column] = LeafSql(f"({answer})", evidence)
-        return
-    of = scan.value(str(leaf.measure.of), leaf.measure.attribute)
-    scan.aggregates[f"{column}_value"] = f"{name}(CASE WHEN {is_match} THEN {of} END)"
-    uncertain = f"({possible}) AND (NOT coalesce({is_match}, false) OR {of} IS NULL)"
-    scan.aggregates[f"{column}_uncertain"] = f"count(CASE WHEN {uncertain} THEN 1 END)"
-    value = f"{part}.{column}_value"
-    value = f"coalesce({value}, 0)" if name == "sum" else value
-    is_certain = f"coalesce({part}.{column}_uncertain, 0) = 0"
-    scan.answers[column] = LeafSql(
-        f"CASE WHEN {is_certain} THEN {tests_sql(tests, value, today)} END",
-        f"CASE WHEN {is_certain} THEN {text_sql(value)} END",
+    of = scan.value(leaf.measure.of, leaf.measure.attribute) if leaf.measure.of else ""
+    parts = measure_sql(
+        f"{part_name(leaf.table)}.{column}",
+        leaf.measure,
+        (is_match, possible if leaf.has_uncertain_rows or of else is_match),
+        of,
+        today,
     )
+    scan.aggregates |= {f"{column}_{end}": sql for end, sql in parts.aggregates.items()}
+    scan.answers[column] = parts.answer
 
 
 def _add_date(scan: _Scan, column: str, of: RowDate, business_date: date) -> None:
@@ -163,6 +145,50 @@ def _add_date(scan: _Scan, column: str, of: RowDate, business_date: date) -> Non
     scan.aggregates[f"{column}_day"] = f"{aggregate}(CASE WHEN {is_match} THEN {day} END)"
     scan.aggregates[f"{column}_uncertain"] = (
         f"count(CASE WHEN {possible} AND NOT coalesce({is_match}, false) THEN 1 END)"
+    )
+
+
+@dataclass(frozen=True)
+class MeasureSql:
+    """Aggregates by the end of their name, and the answer over them."""
+
+    aggregates: dict[str, str]
+    answer: LeafSql
+
+
+def measure_sql(name: str, measure: RowMeasure, matches: tuple[str, str], of: str, today: str) -> MeasureSql:
+    """Give a measure over what matches: ``matches`` are the conditions of matching and of matching perhaps, which may be the same.
+
+    The answer reads the aggregates as ``<name>_<end>``; ``of`` is the value that is measured.
+    """
+    is_match, possible = matches
+    tests = measure.tests
+    if measure.name == "count":
+        aggregates = {"least": f"count(CASE WHEN {is_match} THEN 1 END)"}
+        least = f"coalesce({name}_least, 0)"
+        if possible == is_match:
+            return MeasureSql(aggregates, LeafSql(tests_sql(tests, least, today), text_sql(least)))
+        aggregates["most"] = f"count(CASE WHEN {possible} THEN 1 END)"
+        most = f"coalesce({name}_most, 0)"
+        evidence = (
+            f"CASE WHEN {least} = {most} THEN {text_sql(least)}"
+            f" ELSE concat({text_sql(least)}, ' to ', {text_sql(most)}) END"
+        )
+        answer = _conjunction([_between_sql(test, least, most) for test in tests])
+        return MeasureSql(aggregates, LeafSql(f"({answer})", evidence))
+    uncertain = f"({possible}) AND (NOT coalesce({is_match}, false) OR {of} IS NULL)"
+    aggregates = {
+        "value": f"{measure.name}(CASE WHEN {is_match} THEN {of} END)",
+        "uncertain": f"count(CASE WHEN {uncertain} THEN 1 END)",
+    }
+    value = f"coalesce({name}_value, 0)" if measure.name == "sum" else f"{name}_value"
+    is_certain = f"coalesce({name}_uncertain, 0) = 0"
+    return MeasureSql(
+        aggregates,
+        LeafSql(
+            f"CASE WHEN {is_certain} THEN {tests_sql(tests, value, today)} END",
+            f"CASE WHEN {is_certain} THEN {text_sql(value)} END",
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, plain
+from lakehouse.settings.yaml_limits import file_text
 from segments.language.complaints import Complaints
 from segments.language.conditions import Leaf
 from segments.language.leaves.rows import Match, RowLeaf, read_detail
@@ -28,6 +29,9 @@ from vocabulary.relations import DETAIL_TABLES, value_kind
 Every = Literal["month", "year"]
 PICKS = ("first", "last", "next")
 FOLDER = "calendars"
+MOST_CALENDAR_BYTES = 1_000_000
+# No market rests longer; a year that is missing would count none of its days.
+MOST_CLOSED_DAYS = 31
 _REFERENCE = re.compile(r"^([a-z][a-z0-9_]*)@(\d+(?:\.\d+)*)$")
 
 
@@ -165,6 +169,20 @@ def _columns(table: str) -> list[str]:
     return list(contract(table).business_columns)
 
 
+def _calendar_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Give the cells of every line below the header that is not empty, with its number."""
+    text = file_text(path, MOST_CALENDAR_BYTES, "calendar").removeprefix("\ufeff")
+    rows = csv.reader(text.splitlines())
+    try:
+        if next(rows, None) != ["day"]:
+            raise SettingsInvalid("the header of a calendar is day", file=path, line=1)
+        for cells in rows:
+            if cells:
+                yield rows.line_num, cells
+    except csv.Error:
+        raise SettingsInvalid("the line is no line of CSV", file=path, line=rows.line_num) from None
+
+
 def read_calendar(file: Complaints, body: Any) -> Calendar:
     """Read the calendar a leaf names; it stands in the workspace of the segment's file."""
     reference, line = str(body["calendar"]), line_of(body, "calendar")
@@ -173,26 +191,31 @@ def read_calendar(file: Complaints, body: Any) -> Calendar:
     if not _REFERENCE.match(reference):
         raise file.fault(f"'{reference}' is no calendar; write <name>@<version>, like exchange@2026", line)
     if not path.is_file():
-        references = sorted(calendar.stem for calendar in folder.glob("*@*.csv"))
+        references = sorted(other.stem for other in folder.glob("*@*.csv") if other.is_file())
         raise file.fault(
             f"E01 there is no calendar '{reference}' ({path}){did_you_mean(reference, references)}", line
         )
     days: list[date] = []
-    with path.open(encoding="utf-8-sig", newline="") as text:
-        rows = csv.DictReader(text)
-        if rows.fieldnames != ["day"]:
-            raise SettingsInvalid("the header of a calendar is day", file=path, line=1)
-        for row in rows:
-            try:
-                days.append(date.fromisoformat(row["day"]))
-            except (TypeError, ValueError):
-                raise SettingsInvalid(
-                    "a day is written like 2026-12-31", file=path, line=rows.line_num
-                ) from None
-            if len(days) > 1 and days[-1] <= days[-2]:
-                raise SettingsInvalid(
-                    "the days of a calendar stand in order, each once", file=path, line=rows.line_num
-                )
+    for row_line, cells in _calendar_rows(path):
+        try:
+            day = date.fromisoformat(cells[0])
+        except ValueError:
+            day = None
+        if day is None or cells != [day.isoformat()]:
+            raise SettingsInvalid(
+                "a line of a calendar holds one day, written like 2026-12-31", file=path, line=row_line
+            )
+        if days and day <= days[-1]:
+            raise SettingsInvalid(
+                "the days of a calendar stand in order, each once", file=path, line=row_line
+            )
+        if days and (day - days[-1]).days > MOST_CLOSED_DAYS:
+            raise SettingsInvalid(
+                f"no day is open from {days[-1]} to {day}; a calendar has no gap of more than {MOST_CLOSED_DAYS} days",
+                file=path,
+                line=row_line,
+            )
+        days.append(day)
     if not days:
         raise SettingsInvalid("the calendar holds no day", file=path, line=1)
     return Calendar(reference, path, tuple(days))

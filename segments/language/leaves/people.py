@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lakehouse.settings.yaml_files import line_of, plain
 from segments.language.complaints import Complaints
 from segments.language.conditions import ANY_VERSION, Leaf
+from segments.language.operators import MOST_WHOLE, is_whole
 from vocabulary.buckets import share
 
 _SALT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_:-]*$")
@@ -81,8 +82,11 @@ def read_rank(tree: Any, line: int | None, file: Complaints) -> RankLeaf:
     if all(word in tree for word in RANKS):
         raise file.fault("'top_percent' and 'top_n' in one condition; write one of them", line)
     top_n = plain(tree.get("top_n"))
-    if "top_n" in tree and (not isinstance(top_n, int) or isinstance(top_n, bool) or top_n < 1):
-        raise file.fault("'top_n' takes a number of people of at least 1", line_of(tree, "top_n"))
+    if "top_n" in tree and not (is_whole(top_n) and 1 <= top_n <= MOST_WHOLE):
+        raise file.fault(
+            f"'top_n' takes a number of people of at least 1 and at most {MOST_WHOLE:,}",
+            line_of(tree, "top_n"),
+        )
     percent = _percent(tree, "top_percent", "top_percent", file) if "top_percent" in tree else None
     within = tree.get("within", "base")
     if within not in ("base", "all"):

@@ -137,7 +137,7 @@ def read_detail(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
         "detail",
         table,
         _matches(body.get("match"), body, "match", file, attributes),
-        _measure(body, "detail", file, attributes),
+        read_measure(body, "detail", file, attributes),
         days,
         line=line,
         include_unknown=file.include_unknown(tree),
@@ -168,7 +168,7 @@ def read_event_rows(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
         "event",
         EVENTS,
         (names, *equalities, *_matches(body.get("match"), body, "match", file), *properties),
-        _measure(body, "event", file),
+        read_measure(body, "event", file),
         file.days(body, "within_days", "event"),
         line=line,
         include_unknown=file.include_unknown(tree),
@@ -191,7 +191,7 @@ def read_receipt(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
         if key in body
     ]
     days = file.days(body, "within_days", "receipt") if "within_days" in body else None
-    leaf = RowLeaf("receipt", RECEIPTS, tuple(matches), _measure(body, "receipt", file), days, line=line)
+    leaf = RowLeaf("receipt", RECEIPTS, tuple(matches), read_measure(body, "receipt", file), days, line=line)
     return without_faults(leaf, body, file)
 
 
@@ -248,9 +248,10 @@ def _tests(tree: Any, name: str, line: int | None, file: Complaints) -> tuple[Te
     return tuple(tests)
 
 
-def _measure(
+def read_measure(
     body: Any, word: str, file: Complaints, attributes: Mapping[str, Attribute] | None = None
 ) -> RowMeasure:
+    """Read what is measured, of rows or of people, and the tests of the result; at least one where nothing is said."""
     names = [name for name in MEASURES if name in body]
     if len(names) > 1:
         raise file.fault(

@@ -85,6 +85,60 @@ def _bucket(salt: str, person: int) -> int:
     return int(hashlib.sha256(f"{salt}|{person}".encode()).hexdigest()[:15], 16) % 10000
 
 
+# ---------------------------------------------------------------------------------------------- entities
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """The people of each company or household, and the reason against each person."""
+
+    people: dict[str, set[int]]
+    reasons: dict[int, str | None]
+
+    def counting(self, key: str) -> list[int]:
+        """Those of its people whose values may choose it."""
+        late = (None, "NO_CONSENT", "UNREACHABLE", "UNSUITABLE")
+        return sorted(n for n in self.people[key] if self.reasons[n] in late)
+
+
+def entity_answer(rule: Any, key: str, belonging: Belonging, bank: Bank) -> Answer:
+    """The answer of a rule about companies or households, for one of them."""
+    if "members" not in rule:
+        ((word, parts),) = rule.items()
+        if word == "not":
+            return opposite(entity_answer(parts, key, belonging, bank))
+        join = {"all": all_of, "any": any_of}[word]
+        return join([entity_answer(part, key, belonging, bank) for part in parts])
+    body = rule["members"]
+    pairs = [
+        (bank.people[n], answer_of(body["where"], n, bank, segment="x") if "where" in body else True)
+        for n in belonging.counting(key)
+    ]
+    answer = _measured(body, pairs, bank.day)
+    return rule.get("include_unknown") if answer is None else answer
+
+
+def addressee_of(addressee: Any, key: str, belonging: Belonging, bank: Bank) -> int | None:
+    """Who is contacted for a company or household."""
+
+    def meets(word: str, person: int) -> bool:
+        return word not in addressee or answer_of(addressee[word], person, bank, segment="x") is True
+
+    def place(person: int) -> tuple[Any, ...]:
+        tag = addressee.get("highest") or addressee.get("lowest")
+        value = bank.people[person][tag] if tag else None
+        number = 0 if value is None else value if "lowest" in addressee else -value
+        return (
+            belonging.reasons[person] is not None,
+            not meets("prefer", person),
+            value is None,
+            number,
+            person,
+        )
+
+    return min((n for n in belonging.people[key] if meets("where", n)), key=place, default=None)
+
+
 # ---------------------------------------------------------------------------------------------- values
 
 

@@ -284,10 +284,15 @@ RULES = st.recursive(
 
 def compiled_leaves(desk, folder, bank, rule, base):
     """The segment of a rule, and its leaf table over the rows of the bank."""
+    body = f"unknown: exclude\nbase: {json.dumps(base)}\nwhere: {json.dumps(rule, default=str)}"
+    return leaves_of(desk, folder, bank, spec("x", body))
+
+
+def leaves_of(desk, folder, bank, text):
+    """The segment of a file, and its leaf table over the rows of the bank."""
     (folder / "segments").mkdir(exist_ok=True)
     file = folder / "segments" / "x.yml"
-    body = f"unknown: exclude\nbase: {json.dumps(base)}\nwhere: {json.dumps(rule, default=str)}"
-    file.write_text(spec("x", body))
+    file.write_text(text)
     segment = read_segment(file)
     compiled = compile_leaf_table([segment], business_date=bank.day, policy=Policy())
     relations = {}
@@ -364,8 +369,9 @@ def assert_same_choice(folder, bank, rule, base):
     expected = [n for n, answer in answers if answer], sum(answer is None for _, answer in answers)
     with open_alone("Asia/Shanghai", threads=1) as desk:
         segment, leaves = compiled_leaves(desk, folder, bank, rule, base)
-        people, _, unknown, _ = _choose(desk, segment, None, leaves, leaves, {})
-        assert (sorted(n for (n,) in desk.rows(f"SELECT one_id FROM {people}")), unknown) == expected
+        choice = _choose(desk, segment, None, leaves, leaves, {})
+        people = sorted(n for (n,) in desk.rows(f"SELECT one_id FROM {choice.people}"))
+        assert (people, choice.unknown) == expected
 
 
 @settings(max_examples=20, **UNHURRIED)
