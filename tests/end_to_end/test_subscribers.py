@@ -29,7 +29,8 @@ def subscriber_file():
     return module
 
 
-@pytest.mark.parametrize("engine", ["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
 def test_a_file_of_another_industry_is_onboarded_tagged_and_selected_by_yaml(engine, tmp_path, request):
     if engine == "spark":
         request.getfixturevalue("spark")
