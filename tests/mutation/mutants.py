@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -145,8 +144,8 @@ def _changed_lines(source: str, text: str) -> tuple[str, str]:
     return next((" ".join(old.split()), " ".join(new.split())) for old, new in pairs if old != new)
 
 
-def survivors(mutants: list[Mutant], *, seconds: float, workers: int = 2) -> tuple[list[Mutant], int]:
-    """Give the mutants that no test sees, and how many were tried before ``seconds`` were over.
+def survivors(mutants: list[Mutant], *, workers: int = 2) -> list[Mutant]:
+    """Give the mutants that no test sees.
 
     A process of its own forks the tests of each mutant, since this one has threads and modules that a fork must not have.
     Tests that fail on unchanged modules raise ``RuntimeError``: they would see everything.
@@ -156,7 +155,7 @@ def survivors(mutants: list[Mutant], *, seconds: float, workers: int = 2) -> tup
         for module in dict.fromkeys(m.module for m in mutants)
     ]
     orders = [{"module": m.module, "text": m.text, "tests": RULES[m.module]} for m in (*unchanged, *mutants)]
-    command = [sys.executable, "-m", "tests.mutation.mutants", str(seconds), str(workers)]
+    command = [sys.executable, "-m", "tests.mutation.mutants", str(workers)]
     import subprocess
 
     process = subprocess.run(
@@ -168,22 +167,19 @@ def survivors(mutants: list[Mutant], *, seconds: float, workers: int = 2) -> tup
     failing = [m.module for at, m in enumerate(unchanged) if answers.pop(at, False)]
     if failing:
         raise RuntimeError(f"the tests of {failing[0]} fail although nothing is changed")
-    return [mutants[at - len(unchanged)] for at, is_seen in answers.items() if not is_seen], len(answers)
+    return [mutants[at - len(unchanged)] for at, is_seen in answers.items() if not is_seen]
 
 
-def _serve(orders: list[dict], seconds: float, workers: int) -> dict[int, bool]:
+def _serve(orders: list[dict], workers: int) -> dict[int, bool]:
     for name in HEAVY:
         importlib.import_module(name)
-    deadline = time.monotonic() + seconds
     waiting = list(enumerate(orders))
     running: dict[int, int] = {}
     answers: dict[int, bool] = {}
     while waiting or running:
-        while waiting and len(running) < workers and time.monotonic() < deadline:
+        while waiting and len(running) < workers:
             at, order = waiting.pop(0)
             running[_fork(order)] = at
-        if not running:
-            break
         pid, status = os.wait()
         answers[running.pop(pid)] = status != 0
     return answers
@@ -231,4 +227,4 @@ class _Changed:
 
 
 if __name__ == "__main__":
-    json.dump(_serve(json.load(sys.stdin), float(sys.argv[1]), int(sys.argv[2])), sys.stdout)
+    json.dump(_serve(json.load(sys.stdin), int(sys.argv[1])), sys.stdout)

@@ -11,10 +11,8 @@ from tests.mutation.mutants import ROOT, RULES, Mutant, mutants_of, survivors
 
 JUDGED = Path(__file__).parent / "judged.yml"
 SEED = "2026-11"
-SECONDS = 300
 # The sample that was judged; a larger one is judged first.
-SAMPLE = 60
-LEAST = 12
+SAMPLE = 40
 
 
 def judged() -> dict[str, str]:
@@ -52,10 +50,8 @@ def test_a_mutant_changes_one_place_of_python_or_of_sql(every_mutant):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_800)
+@pytest.mark.timeout(3_600)
 def test_no_change_of_a_rule_survives_unless_it_was_judged(every_mutant):
     sample = sorted(every_mutant, key=lambda mutant: mutant.place(SEED))[:SAMPLE]
-    unseen, count = survivors(sample, seconds=SECONDS)
-    print(f"{count} of {len(sample)} mutants were tried, {len(unseen)} survived")
-    assert count >= LEAST, "the machine was too busy to say anything"
+    unseen = survivors(sample)
     assert [mutant.name for mutant in unseen if mutant.name not in judged()] == []
