@@ -60,7 +60,7 @@ SQL = tuple(
     )
 )  # fmt: skip
 HEAVY = ("duckdb", "pyarrow.parquet", "sqlglot", "pydantic", "yaml", "ruamel.yaml", "numpy", "scipy.sparse.csgraph", "pytest", "deltalake")  # fmt: skip
-SECONDS = 120
+SECONDS = 300
 """What one mutant's tests may take: a rule that never ends is seen too."""
 
 
