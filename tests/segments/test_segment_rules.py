@@ -9,10 +9,11 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
-from segments.choosing.assignment import control_sql
+from segments.choosing.assignment import WHITELISTED, control_sql, rollout_salt, rollout_sql
 from segments.choosing.suppression import REASONS, reason_sql
 from segments.language.conditions import All, ListLeaf, Not, TagLeaf, leaves
 from segments.language.operators import Test, comparison_fault, operand_fault
+from segments.language.spec import Rollout
 from vocabulary.buckets import bucket
 from vocabulary.contact_rules import _allowed_without_decision, _namespaces_sql, lake_place
 from vocabulary.policy import ChannelRule, Policy, PurposeRule
@@ -76,6 +77,37 @@ def test_the_control_group_ends_before_its_last_bucket():
         .fetchall()
     )
     assert answers == {**{people[place]: name for place, name in arms.items()}, sticky: "TREATED"}
+
+
+ROLLOUTS = [
+    # Buckets inside, and whether a whitelisted person of the last bucket is.
+    ({"percent": 5}, [0, 499], False),
+    ({"percent": 100}, [0, 499, 500, 9999], True),
+    ({"stage": "full", "percent": 5}, [0, 499, 500, 9999], True),
+    ({"stage": "full", "percent": 5, "whitelist": "pilots@1"}, [0, 499, 500, 9999], True),
+    ({"stage": "small", "percent": 5}, [0, 499], False),
+    ({"stage": "small", "percent": 100}, [0, 499, 500, 9999], True),
+    ({"stage": "small", "percent": 5, "whitelist": "pilots@1"}, [0, 499], True),
+    ({"stage": "whitelist", "percent": 100, "whitelist": "pilots@1"}, [], True),
+]
+
+
+@pytest.mark.parametrize(("asked", "inside", "is_pilot_inside"), ROLLOUTS)
+def test_a_roll_out_takes_in_its_share_the_whitelist_of_its_stage_or_everybody(
+    asked, inside, is_pilot_inside
+):
+    segment = SimpleNamespace(code="x", spec=SimpleNamespace(rollout=Rollout(**asked)))
+    people = {bucket(rollout_salt(segment), one_id): one_id for one_id in range(1, 200_000)}
+    rows = [(people[place], False) for place in (0, 499, 500, 9999)] + [(people[9998], True)]
+    answers = (
+        duckdb.connect()
+        .execute(
+            f"SELECT one_id FROM (VALUES {', '.join(map(str, rows))}) c(one_id, {WHITELISTED}) WHERE {rollout_sql(segment)}"
+        )
+        .fetchall()
+    )
+    expected = {people[place] for place in inside} | ({people[9998]} if is_pilot_inside else set())
+    assert {one_id for (one_id,) in answers} == expected
 
 
 def test_a_leaf_is_denied_under_an_odd_number_of_negations():
