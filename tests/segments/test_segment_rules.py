@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 from types import SimpleNamespace
 
 import duckdb
@@ -20,6 +21,12 @@ from vocabulary.policy import ChannelRule, Policy, PurposeRule
 
 A, B = ListLeaf("a", "1"), ListLeaf("b", "1")
 CONTRACT = PurposeRule(consent="not_required", why="the account's contract")
+
+
+@cache
+def people_of_buckets(salt):
+    """Somebody for every bucket of a salt."""
+    return {bucket(salt, one_id): one_id for one_id in range(1, 200_000)}
 
 
 @pytest.mark.parametrize(("years", "is_lawful"), [(13, False), (14, True), (30, True), (31, False)])
@@ -64,7 +71,7 @@ def test_any_of_the_namespaces_is_an_address_and_a_pattern_holds_for_all():
 def test_the_control_group_ends_before_its_last_bucket():
     """5 percent are the buckets 0 to 499; an arm of an earlier night stays."""
     arm = control_sql("GCG-2026H2", Policy(), "arms")
-    people = {bucket("GCG-2026H2", one_id): one_id for one_id in range(1, 200_000)}
+    people = people_of_buckets("GCG-2026H2")
     arms = {0: "CONTROL", 499: "CONTROL", 500: "TREATED", 9999: "TREATED"}
     rows = ", ".join(f"({people[place]})" for place in arms)
     sticky = people[7]
@@ -97,7 +104,7 @@ def test_a_roll_out_takes_in_its_share_the_whitelist_of_its_stage_or_everybody(
     asked, inside, is_pilot_inside
 ):
     segment = SimpleNamespace(code="x", spec=SimpleNamespace(rollout=Rollout(**asked)))
-    people = {bucket(rollout_salt(segment), one_id): one_id for one_id in range(1, 200_000)}
+    people = people_of_buckets(rollout_salt(segment))
     rows = [(people[place], False) for place in (0, 499, 500, 9999)] + [(people[9998], True)]
     answers = (
         duckdb.connect()
