@@ -98,6 +98,7 @@ def test_a_night_ends_with_one_summary_that_agrees_with_what_was_delivered(bank,
     assert "http" not in report
 
 
+@pytest.mark.slow
 def test_the_preview_of_every_segment_is_what_the_night_published(bank, first_night):
     from jobs.workspace.surroundings import read_surroundings
     from segments.explaining.preview import preview
@@ -197,6 +198,7 @@ def test_other_rules_are_tried_on_a_clone_and_nothing_of_the_lake_changes(bank, 
     assert not list((bank.lake / "_exchange").iterdir())
 
 
+@pytest.mark.slow
 def test_the_same_night_again_does_nothing_and_by_force_gives_the_same_rows(bank, first_night):
     from jobs.night.nightly import run_night
 

@@ -78,6 +78,7 @@ def history(lake):
     )
 
 
+@pytest.mark.slow
 def test_a_state_table_keeps_when_we_knew_what_and_a_rerun_of_the_day_changes_nothing(lake, spark):
     table = "quality.scratch_states"
 
@@ -120,6 +121,7 @@ def test_a_state_table_keeps_when_we_knew_what_and_a_rerun_of_the_day_changes_no
     assert ("2", "B", 18, None) in history(lake), "another feed's rows are its own"
 
 
+@pytest.mark.slow
 def test_facts_are_replaced_by_arrival_and_feed_and_only_when_there_is_something_to_replace(lake, spark):
     table = "quality.scratch_facts"
     lake.replace_partition(table, facts(spark, MON, ("1", "A", 1), ("2", "A", 2)), _arrived_on=MON, _feed="f")

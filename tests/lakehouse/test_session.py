@@ -24,6 +24,7 @@ def slow_join(spark):
     return session, "select /*+ BROADCAST(slow) */ count(*) from range(9) r join slow on slow.id = r.id"
 
 
+@pytest.mark.slow
 def test_a_night_waits_for_the_smaller_side_of_a_join_however_long_it_takes(slow_join):
     session, statement = slow_join
     assert session.conf.get("spark.sql.broadcastTimeout") in ("-1", "-1s")

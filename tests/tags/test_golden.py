@@ -526,6 +526,7 @@ SITE_TAGS = "family: site\ntags:" + "".join(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_lost_and_a_rule_with_a_gap_are_unexplained(spark, make_workspace, tmp_path):
     """A number too large for its type was unknown, a rule that forgot a case not applicable. A null of rule Z needs no mark."""
     (tmp_path / "none").mkdir()

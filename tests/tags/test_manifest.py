@@ -57,6 +57,7 @@ def test_another_date_takes_the_manifest_and_anything_else_parses_anew(project, 
     assert len(parses) == 3
 
 
+@pytest.mark.slow
 def test_a_damaged_manifest_is_not_believed(project, parses):
     manifest(project, "2026-01-05")
     file = project / "target" / "duckdb.manifest"

@@ -160,6 +160,7 @@ def test_what_cannot_be_told_again_is_said_and_not_invented(published, monkeypat
     assert "cannot be told again" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_rules_are_tried_without_a_jvm_and_what_cannot_be_tried_is_one_sentence(
     published, monkeypatch, capsys, tmp_path
 ):

@@ -183,6 +183,7 @@ def say(lake, kind, a, b, minute):
         pass
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

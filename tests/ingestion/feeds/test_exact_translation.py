@@ -83,7 +83,8 @@ def cases(zone):
                 continue
 
 
-@pytest.mark.parametrize("zone", [pytest.param(ZONES[0], marks=pytest.mark.slow), *ZONES[1:]])
+@pytest.mark.slow
+@pytest.mark.parametrize("zone", ZONES)
 def test_every_answer_is_sparks(spark, place, connection, zone):
     session = spark.newSession()
     session.conf.set("spark.sql.session.timeZone", zone)

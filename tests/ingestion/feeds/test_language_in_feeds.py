@@ -111,6 +111,7 @@ def values_of(column):
     return column.to_pylist()
 
 
+@pytest.mark.slow
 def test_every_answer_is_sparks(session, connection):
     functions = [f.example for f in language_functions() if way_in_feeds(f.example) != "by Spark"]
     questions = [*functions, *MORE]

@@ -134,6 +134,7 @@ def test_what_would_point_elsewhere_or_is_no_command_is_refused_in_one_sentence(
     assert sentence in refusal.value.message and "\n" not in refusal.value.message
 
 
+@pytest.mark.slow
 def test_a_workspace_without_a_night_no_workspace_and_no_java_are_told(
     make_workspace, workspace, tmp_path, capsys, monkeypatch
 ):
@@ -223,6 +224,7 @@ def test_no_file_of_the_project_holds_a_secret_of_the_site(make_workspace):
     )
 
 
+@pytest.mark.slow
 def test_a_night_takes_nothing_from_the_project_of_a_person(workspace, tmp_path):
     """Whatever a person leaves in their project, the night's own builds; the next night replaces the person's database."""
     import tags
@@ -270,6 +272,7 @@ def test_a_broken_model_fails_its_unit_test_or_the_test_of_its_key(workspace, tm
         )
 
 
+@pytest.mark.slow
 def test_the_products_own_folder_can_be_parsed(tmp_path):
     root = Path(__file__).resolve().parents[3] / "dbt_project"
     copy = tmp_path / "dbt_project"

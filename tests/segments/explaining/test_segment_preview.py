@@ -477,6 +477,7 @@ def dropped(lake, code, day=None):
     return show(lake, code, day).counts["dropped_by_contact"]
 
 
+@pytest.mark.slow
 def test_contacts_are_decided_as_the_night_decides_them(governed):
     lake = governed()
     hold_against_the_night(lake, D)
@@ -531,6 +532,7 @@ def test_a_rival_with_faults_is_left_out_with_a_note_and_a_faulty_policy_is_refu
         show(lake, "letters")
 
 
+@pytest.mark.slow
 def test_a_publication_from_before_contact_policy_has_no_contacts(governed):
     lake = governed("purposes: [marketing]\n")
     for table in ("segments.contacts", "segments.contact_losses"):
