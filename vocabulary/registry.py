@@ -273,7 +273,7 @@ class Registry:
             raise SettingsInvalid(f"there is no tag '{code}'{did_you_mean(code, list(self.entries))}")
         return self.entries[code]
 
-    def named(self, text: str) -> Entry:
+    def entry_of(self, text: str) -> Entry:
         """Give the entry of a code or of a name in either language; an unknown one raises with the nearest of both.
 
         Several tags of one name raise ``UsageError`` with their codes.

@@ -41,7 +41,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     language = DEFAULT if workspace is None else load_settings(workspace).language
     compilation = compile_tags(workspace, is_checked=False)
     registry = compilation.registry
-    entry = registry.named(name)
+    entry = registry.entry_of(name)
     code = entry.code
     value = entry.value
     values = ", ".join(value.domain or []) or _range(value.min, value.max)

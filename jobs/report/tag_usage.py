@@ -39,7 +39,7 @@ def tag_impact(settings: Settings, name: str) -> list[AffectedThing]:
     from vocabulary.registry import load_registry
 
     registry = load_registry(settings.workspace, shipped=REGISTRY)
-    entry = registry.named(name)
+    entry = registry.entry_of(name)
     tags = _tags_reached(registry, entry.code)
     codes = {entry.code, *(tag.name for tag in tags)}
     segments = read_segments(settings.workspace)
