@@ -12,13 +12,15 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from lakehouse.errors import UsageError
+from lakehouse.errors import SettingsInvalid, UsageError
+from lakehouse.settings.yaml_limits import file_text
 from tags.catalogue import owners
 from tags.compile.places import REGISTRY
 from vocabulary.registry import MOST_LETTERS, Entry, load_registry, plain_text, registry_files
 
 # Raised when the fields of ``SearchableTag`` or their order change: an index of another form is made anew.
 FORM = 1
+MOST_INDEX_BYTES = 100_000_000
 _WORD = re.compile(r"\w+")
 _CHINESE = re.compile(r"[\u3400-\u9fff]+")
 
@@ -146,11 +148,11 @@ def _state(workspace: Path | None) -> str:
 
 def _indexed(index: Path, state: str) -> list[SearchableTag] | None:
     try:
-        tree = json.loads(index.read_text(encoding="utf-8"))
+        tree = json.loads(file_text(index, MOST_INDEX_BYTES, "index"))
         if tree["state"] != state:
             return None
         rows = [SearchableTag(*row) for row in tree["tags"]]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (SettingsInvalid, ValueError, TypeError, KeyError, RecursionError):
         return None
     return rows if all(isinstance(text, str) for row in rows for text in astuple(row)) else None
 

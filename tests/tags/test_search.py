@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -131,3 +132,9 @@ def test_a_broken_tag_file_is_named_although_an_index_exists(site):
 def test_a_workspace_without_tags_has_no_answer(site):
     (site / "tags" / "site.yml").unlink()
     assert searchable_tags(site, site / ".cdp" / "tag_search.json") == []
+
+
+def test_an_index_that_is_a_pipe_keeps_nobody_waiting(site):
+    (site / ".cdp").mkdir()
+    os.mkfifo(site / ".cdp" / "tag_search.json")
+    assert [entry.code for entry in searchable_tags(site, site / ".cdp" / "tag_search.json")] == ["pet_count"]
