@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,12 +17,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lakehouse.errors import SettingsInvalid
-from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml, parse_model
+from lakehouse.errors import SettingsInvalid, UsageError
+from lakehouse.settings.yaml_files import (
+    did_you_mean,
+    line_of,
+    load_plain_yaml,
+    load_yaml,
+    nearest,
+    parse_model,
+)
 
 Status = Literal["draft", "review", "online", "deprecated", "offline"]
 Reason = Literal["unknown", "not_applicable", "late", "expired"]
 Scalar = bool | int | Decimal | dt.date | str
+
+
+MOST_LETTERS = 200
+"""Of a code, a name or words that are looked for."""
+
+
+def plain_text(text: str) -> str:
+    """Give a text without differences of width and case: ``ＡＵＭ`` is ``aum``."""
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 class _Strict(BaseModel):
@@ -255,6 +272,28 @@ class Registry:
         if code not in self.entries:
             raise SettingsInvalid(f"there is no tag '{code}'{did_you_mean(code, list(self.entries))}")
         return self.entries[code]
+
+    def entry_of(self, text: str) -> Entry:
+        """Give the entry of a code or of a name in either language; an unknown one raises with the nearest of both.
+
+        Several tags of one name raise ``UsageError`` with their codes.
+        """
+        if text in self.entries:
+            return self.entries[text]
+        plain = plain_text(text).strip()
+        matches = [
+            e for e in self.entries.values() if plain in map(plain_text, (e.code, e.name.zh, e.name.en))
+        ]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            codes = ", ".join(entry.code for entry in matches)
+            raise UsageError(f"several tags are called '{text}'; say which by its code: {codes}")
+        names = [name for e in self.entries.values() for name in (e.code, e.name.zh, e.name.en)]
+        if len(text) > MOST_LETTERS:
+            raise UsageError(f"a tag's code or name has at most {MOST_LETTERS} letters, not {len(text):,}")
+        hint = did_you_mean(text, names) if nearest(text, names) else did_you_mean(text, list(self.entries))
+        raise UsageError(f"there is no tag '{text}'{hint}")
 
     def online(self) -> list[Entry]:
         """Give the entries that are computed, in registry order."""

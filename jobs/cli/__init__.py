@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "deliver": ("jobs.cli.night", "deliver", "Send audiences to destinations that were down."),
     "feeds": ("jobs.cli.feeds", "group", "Draft feeds from files, list them, check how a sample maps."),
     "identity": ("jobs.cli.identity", "group", "Resolve, show, decide, correct and evaluate OneIDs."),
-    "tags": ("jobs.cli.tags", "group", "List, show and compile tags."),
+    "tags": ("jobs.cli.tags", "group", "List, search, show and compile tags, and tell who uses them."),
     "dbt": ("jobs.cli.tags", "dbt", "Run dbt on the tag models, over the published night."),
     "segments": (
         "jobs.cli.segments",

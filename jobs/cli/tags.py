@@ -15,7 +15,7 @@ from jobs.cli.options import complete_tags, format_option, workspace_option
 
 @click.group("tags")
 def group() -> None:
-    """List, show and compile tags."""
+    """List, search, show and compile tags, and tell who uses them."""
 
 
 @group.command("list")
@@ -60,17 +60,81 @@ def list_tags(family: str | None, status: str | None, form: str, workspace: Path
     click.echo(f"{len(entries)} tags, {online} online{note}", err=True)
 
 
-@group.command("show")
-@click.argument("code", shell_complete=complete_tags)
+@group.command("search")
+@click.argument("words", nargs=-1, required=True)
 @format_option
 @workspace_option
-def show(code: str, form: str, workspace: Path | None) -> None:
+def search(words: tuple[str, ...], form: str, workspace: Path | None) -> None:
+    """Search tags by words in either language: code, names, definitions, family and owners; the best come first.
+
+    A tag must have all the words. Signs are no patterns, and case and width do not count.
+    """
+    from jobs.cli.printing import print_rows
+    from lakehouse.settings.settings import load_settings
+    from tags.search import search_tags, searchable_tags
+
+    folder = _folder(workspace)
+    index = None
+    if folder is not None:
+        settings = load_settings(folder)
+        # A folder that a group shall read is made by what knows the group.
+        if settings.generated.is_dir() or not (settings.files.group or settings.files.published_group):
+            index = settings.generated / "tag_search.json"
+    rows = [
+        (tag.code, tag.family, tag.status, tag.owner_business, tag.name_en, tag.name_zh)
+        for tag in search_tags(searchable_tags(folder, index), " ".join(words))
+    ]
+    print_rows(("code", "family", "status", "owner", "name_en", "name_zh"), rows, form)
+
+
+@group.command("show")
+@click.argument("name", metavar="CODE|NAME", shell_complete=complete_tags)
+@format_option
+@workspace_option
+def show(name: str, form: str, workspace: Path | None) -> None:
     """Show a tag: definition, values, nulls, parameters, compiled SQL, lineage, readers and last coverage."""
     from jobs.cli.printing import print_document
     from jobs.report.tag_page import tag_page
 
-    page = tag_page(_folder(workspace), code)
+    page = tag_page(_folder(workspace), name)
     print_document(page.summary, page.lines(), form)
+
+
+@group.command("impact")
+@click.argument("name", metavar="CODE|NAME", shell_complete=complete_tags)
+@format_option
+@workspace_option
+def impact(name: str, form: str, workspace: Path | None) -> None:
+    """Show what would feel a change of a tag: tags that read it, segments and destinations, however far away.
+
+    How a segment uses it: condition, rank, people (of a company or household), column, offer, value (the order of contacts).
+    """
+    from jobs.cli.printing import print_rows
+    from jobs.report.tag_usage import BLIND_SPOTS, tag_impact
+    from lakehouse.settings.settings import load_settings
+
+    things = tag_impact(load_settings(workspace), name)
+    rows = [(t.kind, t.name, ", ".join(t.how), ", ".join(t.through)) for t in things]
+    print_rows(("kind", "name", "how", "through"), rows, form)
+    click.echo(BLIND_SPOTS, err=True)
+
+
+@group.command("unused")
+@format_option
+@workspace_option
+def unused(form: str, workspace: Path | None) -> None:
+    """List the computed tags that no segment, no published column and no other computed tag of the workspace uses."""
+    from jobs.cli.printing import print_rows
+    from jobs.report.tag_usage import BLIND_SPOTS, unused_tags
+    from lakehouse.settings.settings import load_settings
+    from tags.catalogue import owners
+
+    rows = [
+        (entry.code, entry.family, entry.status, owners(entry)[0], entry.name.en, entry.name.zh)
+        for entry in unused_tags(load_settings(workspace))
+    ]
+    print_rows(("code", "family", "status", "owner", "name_en", "name_zh"), rows, form)
+    click.echo(BLIND_SPOTS, err=True)
 
 
 @group.command("compile")

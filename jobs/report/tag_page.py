@@ -32,8 +32,8 @@ class TagPage:
         return [*labelled(self.facts), *blocks, *labelled(self.ends)]
 
 
-def tag_page(workspace: Path | None, code: str) -> TagPage:
-    """Give the page of a registered tag; without a workspace it is that of the shipped registry."""
+def tag_page(workspace: Path | None, name: str) -> TagPage:
+    """Give the page of a tag by its code or a name of it; without a workspace it is that of the shipped registry."""
     from lakehouse.settings.settings import load_settings
     from tags.catalogue import lineage, owners, readers
     from tags.compile.compilation import compile_tags
@@ -41,7 +41,8 @@ def tag_page(workspace: Path | None, code: str) -> TagPage:
     language = DEFAULT if workspace is None else load_settings(workspace).language
     compilation = compile_tags(workspace, is_checked=False)
     registry = compilation.registry
-    entry = registry[code]
+    entry = registry.entry_of(name)
+    code = entry.code
     value = entry.value
     values = ", ".join(value.domain or []) or _range(value.min, value.max)
     business, tech = owners(entry)

@@ -56,12 +56,30 @@ def value_column(tag: str) -> str:
     return f"value_{tag}"
 
 
+def tag_uses(segment: Segment) -> dict[str, frozenset[str]]:
+    """Give every tag that a segment reads, by code, with what it reads it for.
+
+    That is a ``condition``, a ``rank``, the ``people`` of a company or household, a published ``column``, who suits its ``offer``,
+    and the ``value`` that orders contacts.
+    """
+    ranks = {tag for leaf in rank_leaves(segment) for tag in leaf.tags}
+    conditions = {tag for leaf in all_leaves(segment) if not isinstance(leaf, RankLeaf) for tag in leaf.tags}
+    value = segment.spec.contact.expected_value
+    tags_of: dict[str, set[str]] = {
+        "condition": conditions,
+        "rank": ranks,
+        "people": set(measured_tags(segment)),
+        "column": {c for c in segment.spec.publish.columns if c not in given_columns(segment)},
+        "offer": {OFFER_TAG} if segment.spec.offer else set(),
+        "value": {value} if value else set(),
+    }
+    every = sorted(set().union(*tags_of.values()))
+    return {tag: frozenset(use for use, tags in tags_of.items() if tag in tags) for tag in every}
+
+
 def published_tags(segment: Segment) -> list[str]:
     """Give the tags whose values a segment publishes, judges suitability by or ranks contacts by, sorted."""
-    tags = {c for c in segment.spec.publish.columns if c not in given_columns(segment)}
-    tags |= {OFFER_TAG} if segment.spec.offer else set()
-    value = segment.spec.contact.expected_value
-    return sorted(tags | ({value} if value else set()))
+    return [tag for tag, uses in tag_uses(segment).items() if uses & {"column", "offer", "value"}]
 
 
 def rank_leaves(segment: Segment) -> list[RankLeaf]:

@@ -19,7 +19,7 @@ from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.hashing import frame_hash, text_hash
 from lakehouse.query.words import identifier, literal
 from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql, whitelist_sql
-from segments.choosing.compile import Leaves, published_tags, rank_leaves, value_column, value_tags
+from segments.choosing.compile import Leaves, published_tags, rank_leaves, tag_uses, value_column, value_tags
 from segments.choosing.contacts import DecidedContacts
 from segments.choosing.leaves.members import entity_sql
 from segments.choosing.leaves.ranks import hash_duckdb_sql, rank_cuts, rank_sql
@@ -31,7 +31,6 @@ from segments.language.checks import (
     WINDOW_COLUMNS,
     all_leaves,
     given_columns,
-    measured_tags,
     read_leaves,
 )
 from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, logic_sql
@@ -246,7 +245,7 @@ def _audience(
         valid_hours=publish.valid_hours,
         levels={column: _level(column, segment, tags) for column in names},
         counts=outcome.counts,
-        tag_versions={tag: tags[tag].version for tag in _tags_of(segment) if tag in tags},
+        tag_versions={tag: tags[tag].version for tag in tag_uses(segment) if tag in tags},
         inputs=inputs,
         people=desk.arrow(
             f"SELECT {', '.join(columns)} FROM {outcome.candidates} WHERE place = 'TREATED' ORDER BY one_id"
@@ -489,11 +488,6 @@ def _columns_used(segment: Segment) -> set[str]:
         usable_column(c) for c in channels
     }
     return columns | {value_column(tag) for tag in value_tags(segment)}
-
-
-def _tags_of(segment: Segment) -> list[str]:
-    tags = {tag for leaf in all_leaves(segment) for tag in leaf.tags}
-    return sorted(tags | set(published_tags(segment)) | set(measured_tags(segment)))
 
 
 def _assignments(desk: Desk, code: str, candidates: Relation, parts: Iterable[ArmSql]) -> Relation:

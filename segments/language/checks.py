@@ -148,7 +148,7 @@ def levels_of(segments: list[Segment]) -> list[list[Segment]]:
     remaining = {segment.code: segment for segment in segments}
     levels: list[list[Segment]] = []
     while remaining:
-        ready = [s for s in remaining.values() if not _named_segments(s) & set(remaining)]
+        ready = [s for s in remaining.values() if not nested_segments(s) & set(remaining)]
         if not ready:
             cyclic = min(remaining)
             raise SettingsInvalid(f"E04 the segments {', '.join(sorted(remaining))} name each other in a circle",
@@ -590,7 +590,7 @@ def _circle(start: str, by_code: dict[str, Segment]) -> list[str]:
     while paths:
         longer: list[list[str]] = []
         for path in paths:
-            for following in sorted(_named_segments(by_code[path[-1]])):
+            for following in sorted(nested_segments(by_code[path[-1]])):
                 if following == start:
                     return path
                 if following in by_code and following not in visited_codes:
@@ -604,7 +604,8 @@ def _nested_leaves(segment: Segment) -> list[SegmentLeaf]:
     return [leaf for leaf in all_leaves(segment) if isinstance(leaf, SegmentLeaf)]
 
 
-def _named_segments(segment: Segment) -> set[str]:
+def nested_segments(segment: Segment) -> set[str]:
+    """Give the codes of the segments whose members a segment asks for."""
     return {leaf.segment for leaf in _nested_leaves(segment)}
 
 

@@ -1,0 +1,131 @@
+"""Who uses tags in a workspace: what would feel a change of one, and which online ones nobody uses.
+
+Only what the workspace's files say is known here; queries of BI tools, of ``cdp sql`` and of own dbt models leave no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lakehouse.settings.settings import Settings
+    from segments.language.spec import Segment
+    from vocabulary.registry import Entry, Registry
+
+BLIND_SPOTS = "queries of BI tools and of cdp sql, and own dbt models over tags.customer_tags, are not seen"
+# Uses of a tag that decide which people a segment has; members see no published column.
+_OF_MEMBERS = frozenset({"condition", "rank", "people", "offer", "value"})
+
+
+@dataclass(frozen=True)
+class AffectedThing:
+    """A tag, segment or destination that a change reaches: how, and through which tags or segments before it."""
+
+    kind: str
+    name: str
+    how: tuple[str, ...]
+    through: tuple[str, ...]
+
+
+def tag_impact(settings: Settings, name: str) -> list[AffectedThing]:
+    """Give all that would feel a change of a tag, by code or name: tags, then segments, then destinations, nearest first.
+
+    An unknown tag and a file that cannot be read raise: half an answer would look like a whole one.
+    """
+    from segments.language.spec import read_segments
+    from tags import REGISTRY
+    from vocabulary.registry import load_registry
+
+    registry = load_registry(settings.workspace, shipped=REGISTRY)
+    entry = registry.entry_of(name)
+    tags = _tags_reached(registry, entry.code)
+    codes = {entry.code, *(tag.name for tag in tags)}
+    segments = read_segments(settings.workspace)
+    affected_segments = _segments_reached(segments, codes)
+    return [*tags, *affected_segments, *_destinations_reached(segments, affected_segments, codes)]
+
+
+def unused_tags(settings: Settings) -> list[Entry]:
+    """Give the tags that are computed and that no segment, published column or other computed tag reads, in registry order."""
+    from segments.choosing.compile import tag_uses
+    from segments.language.spec import read_segments
+    from tags import REGISTRY
+    from vocabulary.registry import load_registry
+
+    online = load_registry(settings.workspace, shipped=REGISTRY).online()
+    readings = {code for entry in online for code in entry.tag_inputs if code != entry.code}
+    readings |= {code for segment in read_segments(settings.workspace) for code in tag_uses(segment)}
+    return [entry for entry in online if entry.code not in readings]
+
+
+def _tags_reached(registry: Registry, code: str) -> list[AffectedThing]:
+    from tags.catalogue import readers
+
+    readers_of = readers(registry)
+    order, before = [code], {code}
+    for current in order:
+        for reader in readers_of.get(current, ()):
+            if reader not in before:
+                before.add(reader)
+                order.append(reader)
+    return [
+        AffectedThing(
+            "tag",
+            reader,
+            (f"reads it, {registry[reader].status}",),
+            tuple(sorted(set(registry[reader].tag_inputs) & before)),
+        )
+        for reader in order[1:]
+    ]
+
+
+def _segments_reached(segments: Iterable[Segment], codes: Iterable[str]) -> list[AffectedThing]:
+    """Give the segments that read one of the tags, then those that ask for members of a segment whose members may change."""
+    from segments.choosing.compile import tag_uses
+    from segments.language.checks import nested_segments
+
+    by_code = {segment.code: segment for segment in segments}
+    uses_of = {
+        code: {tag: uses for tag, uses in tag_uses(segment).items() if tag in set(codes)}
+        for code, segment in by_code.items()
+    }
+    parents = {code: nested_segments(segment) for code, segment in by_code.items()}
+    order = [code for code, uses in uses_of.items() if uses]
+    moving = [code for code in order if any(u & _OF_MEMBERS for u in uses_of[code].values())]
+    for current in moving:
+        for code in by_code:
+            if current in parents[code] and code not in moving:
+                moving.append(code)
+    order += [code for code in moving if code not in order]
+    answer = []
+    for code in order:
+        asked_segments = sorted(parents[code] & set(moving))
+        hows = sorted(set().union(*uses_of[code].values())) + (
+            ["members of segment"] if asked_segments else []
+        )
+        answer.append(AffectedThing("segment", code, tuple(hows), (*sorted(uses_of[code]), *asked_segments)))
+    return answer
+
+
+def _destinations_reached(
+    segments: Iterable[Segment], affected_segments: Iterable[AffectedThing], codes: Iterable[str]
+) -> list[AffectedThing]:
+    """Give the destinations of the segments: whether people may come and go there, and which columns may differ."""
+    by_code: Mapping[str, Segment] = {segment.code: segment for segment in segments}
+    hows: dict[str, set[str]] = {}
+    through: dict[str, set[str]] = {}
+    for thing in affected_segments:
+        publish = by_code[thing.name].spec.publish
+        columns = {f"column {column}" for column in publish.columns if column in set(codes)}
+        people = {"people"} if set(thing.how) - {"column"} else set()
+        for destination in publish.destinations:
+            hows.setdefault(destination, set()).update(columns | people)
+            through.setdefault(destination, set()).add(thing.name)
+    return [
+        AffectedThing(
+            "destination", name, tuple(sorted(hows[name], reverse=True)), tuple(sorted(through[name]))
+        )
+        for name in sorted(hows)
+    ]
