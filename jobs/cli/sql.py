@@ -31,6 +31,13 @@ class _SqlCommand(click.Command):
     "-f", "--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Read STATEMENT from a file."
 )  # fmt: skip
 @click.option(
+    "--export",
+    "export",
+    type=click.Path(path_type=Path),
+    metavar="FILE.duckdb",
+    help="Instead of an answer, write a DuckDB file with a view of every published table, for other tools.",
+)
+@click.option(
     "--reveal",
     metavar="REASON",
     help="Show identifiers unmasked; who, when, why and which tables are recorded in audit/reveals.jsonl.",
@@ -41,6 +48,7 @@ class _SqlCommand(click.Command):
 def command(
     statement: str | None,
     file: Path | None,
+    export: Path | None,
     reveal: str | None,
     form: str,
     as_of: date | None,
@@ -50,6 +58,11 @@ def command(
 
     One SELECT, DESCRIBE, SUMMARIZE or SHOW; `-` reads it from standard input. `cdp tables` lists the tables.
     """
+    if export is not None:
+        if statement is not None or file is not None:
+            raise UsageError("--export writes all published tables; it takes no statement")
+        _write_export(export, workspace, as_of, reveal, form)
+        return
     from jobs.cli.printing import print_rows
     from jobs.report.statement import rows_of
 
@@ -57,6 +70,29 @@ def command(
     print_rows(answer.columns, answer.rows, form)
     if answer.masked:
         click.echo(f"(masked: {', '.join(answer.masked)}; --reveal REASON shows the values)", err=True)
+
+
+def _write_export(
+    file: Path, workspace: Path | None, as_of: date | None, reveal: str | None, form: str
+) -> None:
+    from jobs.cli.printing import print_document
+    from jobs.report.export import export_lake
+    from lakehouse.settings.settings import load_settings
+
+    export = export_lake(load_settings(workspace), file, as_of, reveal=reveal)
+    document = {
+        "file": str(export.file),
+        "business_date": export.business_date.isoformat(),
+        "tables": export.tables,
+        "masked_columns": len(export.masked),
+    }
+    sentence = f"wrote {export.file}: {export.tables} tables as published on {export.business_date}"
+    print_document(document, [sentence], form)
+    if export.masked:
+        note = (
+            f"(masked: {len(export.masked)} columns, as their comments say; --reveal REASON shows the values)"
+        )
+        click.echo(note, err=True)
 
 
 def _text(statement: str | None, file: Path | None) -> str:

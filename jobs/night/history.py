@@ -8,6 +8,7 @@ from datetime import date
 from jobs.night.fingerprint import fingerprint_of_history
 from jobs.night.steps import check_gate, counts_of, message_of
 from jobs.night.writing import hold_lake
+from jobs.report.export import refresh_export
 from lakehouse.errors import UsageError
 from lakehouse.ledger.ledger import publish, restore_published
 from lakehouse.settings.settings import Settings
@@ -52,4 +53,5 @@ def run_history(settings: Settings, first: date, last: date) -> str:
         except BaseException:
             restore_published(lake)
             raise
+        refresh_export(settings)
     return json.dumps(summary, ensure_ascii=False, default=str)

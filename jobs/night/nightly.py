@@ -14,6 +14,7 @@ from jobs.night.offers import require_offers
 from jobs.night.steps import RECORDED_STEPS, make_inputs, message_of, run_step
 from jobs.night.transmitting import transmit_night
 from jobs.night.writing import LakeWriter, open_for_writing
+from jobs.report.export import refresh_export
 from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import NOTHING_TO_DO, CdpError, GateStopped
 from lakehouse.ledger.ledger import StepRecord, publish, restore_published
@@ -92,6 +93,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
     summary["warnings"] = list(dict.fromkeys([*summary["warnings"], *writer.warnings.take()]))
     write_report(settings, business_date, summary)
     write_dbt_project(settings)
+    refresh_export(settings)
     return NightOutcome("published", summary)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.night.transmitting import transmit_night
 from jobs.night.writing import hold_lake
+from jobs.report.export import refresh_export
 from lakehouse.errors import UsageError
 from lakehouse.ledger.ledger import publish, restore_published, unfinished_night
 from lakehouse.query.hashing import text_hash
@@ -57,4 +58,5 @@ def recall_at_once(settings: Settings, code: str) -> tuple[StagedAudience, ...]:
             publish(lake, day, attempt.fingerprint, summary)
             record.counts = {"people": sum(run.audience.counts["published"] for run in full)}
         transmit_night(lake, day)
+        refresh_export(settings)
     return tuple(one for one in audiences if one.segment == code)

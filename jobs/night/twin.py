@@ -46,7 +46,7 @@ def run_twin(settings: Settings, engine: str) -> Twins:
     nights = sorted({publication.business_date for publication in publications(settings)})
     if not nights:
         raise UsageError(f"{settings.workspace} has published no night yet; run its nights first")
-    twin = load_settings(_make_twin(settings, engine), engine=engine)
+    twin = load_settings(_make_twin(settings, engine), engine=engine).model_copy(update={"export": None})
     if settings.workspace in twin.lake.parents and twin.workspace not in twin.lake.parents:
         raise UsageError("the lake of this workspace is named by an absolute path, so it can have no twin")
     for night in nights:

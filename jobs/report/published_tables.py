@@ -18,10 +18,10 @@ _NO_CONTRACT = "landed by a feed that the workspace no longer has"
 
 def tables_of(settings: Settings, publication: Publication, search: str | None = None) -> Answer:
     """Give one row per published table, sorted by name; with ``search`` those it is found in, whatever the case."""
-    contracts = _contracts(settings)
+    contracts = contracts_of(settings)
     rows: list[tuple[Any, ...]] = []
     for name in sorted(publication.tables):
-        contract = _contract(contracts, name)
+        contract = contract_or_none(contracts, name)
         if search is not None and search.casefold() not in _texts(name, contract):
             continue
         grain, level, description = (
@@ -38,7 +38,7 @@ def columns_of(settings: Settings, publication: Publication, table: str) -> Answ
     name = table.lower()
     if name not in publication.tables:
         raise UsageError(unknown_table(table, publication))
-    contract = _contract(_contracts(settings), name)
+    contract = contract_or_none(contracts_of(settings), name)
     types = types_of(published_table(settings, publication, name))
     masked = masked_columns(contract, types)
     rows: list[tuple[Any, ...]] = []
@@ -56,13 +56,15 @@ def columns_of(settings: Settings, publication: Publication, table: str) -> Answ
     return Answer(("column", "type", "level", "masked", "description"), rows)
 
 
-def _contracts(settings: Settings) -> Contracts:
+def contracts_of(settings: Settings) -> Contracts:
+    """Give the contracts of the product's tables, of the feeds of a workspace and of its tags."""
     contracts = Contracts()
     contracts.add(*ingestion.landing_contracts(settings), *tags.tag_contracts(settings))
     return contracts
 
 
-def _contract(contracts: Contracts, name: str) -> Contract | None:
+def contract_or_none(contracts: Contracts, name: str) -> Contract | None:
+    """Give the contract of a table; None where it was landed by a feed that the workspace no longer has."""
     try:
         return contracts.get(name)
     except ContractBroken:

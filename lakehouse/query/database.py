@@ -6,7 +6,9 @@ as Parquet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from lakehouse.query.desk import Desk, file_errors, new_connection, newest_sql
@@ -46,6 +48,21 @@ def write_database(
             desk.connection.execute(
                 f"CREATE OR REPLACE VIEW {view} AS {newest_sql(settings, table, version)}"
             )
+
+
+@contextmanager
+def replacement(file: Path) -> Iterator[Path]:
+    """Give a path beside ``file`` to write to; what stands there takes the place of ``file`` when nothing went wrong.
+
+    Whoever has the older file open goes on reading it.
+    """
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        yield part
+        part.replace(file)
+    finally:
+        for left in (part, part.with_name(f"{part.name}.wal")):
+            left.unlink(missing_ok=True)
 
 
 def export_tables(settings: Settings, file: Path, schema: str, names: Iterable[str], folder: Path) -> None:

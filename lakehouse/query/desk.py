@@ -359,18 +359,20 @@ def new_connection(
     threads: int | None = None,
     memory: str | None = None,
     spill: Path | None = None,
+    storage: str | None = None,
 ) -> DuckDBPyConnection:
     """Give a connection to a new database that may touch these folders and files, and nothing else for good.
 
-    It lies in memory, or in the file ``database``.
+    It lies in memory, or in the file ``database``, which is written as the version ``storage`` of DuckDB reads it.
     ``memory`` is the most it takes before it spills to the folder ``spill``, or else to one of this process's own.
     """
     import duckdb
 
     memory = memory or _limits.get("memory")
     # Extensions are closed first: to look for one is external access.
+    config: dict[str, Any] = {"threads": threads, "storage_compatibility_version": storage}
     connection = duckdb.connect(
-        database or ":memory:", config={} if threads is None else {"threads": threads}
+        database or ":memory:", config={name: value for name, value in config.items() if value is not None}
     )
     settings = {
         "GLOBAL TimeZone": literal(time_zone),

@@ -83,7 +83,7 @@ def answer(question: Question, settings: Settings, publication: Publication, mas
                     f"{name}.{column}" for column in fields
                     if column in columns and (question.has_star or column.lower() in question.columns)
                 ]  # fmt: skip
-                sql = _masked_sql(table_sql(table, name), {c: fields[c] for c in fields if c in columns}, key)
+                sql = masked_sql(table_sql(table, name), {c: fields[c] for c in fields if c in columns}, key)
             else:
                 # Only to be listed: a question about its rows names it.
                 nulls = (f"CAST(NULL AS {duck_type(kind)}) AS {identifier(c)}" for c, kind in fields.items())
@@ -108,8 +108,11 @@ def _run(desk: Desk, question: Question) -> tuple[tuple[str, ...], list[tuple[An
         return tuple(column[0] for column in result.description or ()), result.fetchall()
 
 
-def _masked_sql(sql: str, columns: dict[str, Any], key: str) -> str:
-    """Give SQL that reads the rows of ``sql`` with pseudonyms in place of texts; of another type nothing is left."""
+def masked_sql(sql: str, columns: dict[str, Any], key: str) -> str:
+    """Give SQL that reads the rows of ``sql`` with pseudonyms by ``key`` in place of texts; of another type nothing is left.
+
+    ``columns`` are those that are masked, with their types.
+    """
     if not columns:
         return sql
     replacements = ", ".join(

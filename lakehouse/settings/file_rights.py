@@ -56,6 +56,13 @@ def closed_files(settings: Settings) -> Iterator[None]:
         os.umask(before)
 
 
+def give_to_group(settings: Settings, file: Path) -> None:
+    """Give a file that lies in no folder of the product to the group that may read the lake, where one is named."""
+    group = _group_id(settings, settings.files.group)
+    if group is not None:
+        os.chown(file, -1, group)
+
+
 def rights_faults(settings: Settings, destinations: Sequence[Path] = ()) -> list[RightsFault]:
     """Give the folders of the product that others can read, or that the named group cannot.
 

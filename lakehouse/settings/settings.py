@@ -115,6 +115,7 @@ class SettingsFile(_Strict):
     spark: SparkSettings = Field(default_factory=SparkSettings)
     components: ComponentSettings = Field(default_factory=ComponentSettings)
     files: FileSettings = Field(default_factory=FileSettings)
+    export: str | None = None
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
 
     @field_validator("engine", mode="before")
@@ -158,6 +159,7 @@ class Settings(BaseModel):
     spark: SparkSettings
     components: ComponentSettings = ComponentSettings()
     files: FileSettings = FileSettings()
+    export: Path | None = None
     thresholds: dict[str, Threshold]
 
     @property
@@ -289,8 +291,11 @@ def load_settings(workspace: str | Path | None = None, *, engine: str | None = N
     if entries.engine.spill is not None:
         spill = {"spill": str(path_below_root(entries.engine.spill))}
         entries = entries.model_copy(update={"engine": entries.engine.model_copy(update=spill)})
+    # The last part of its path is not followed: what replaces a file may not replace what a link names.
+    export = root / Path(entries.export).expanduser() if entries.export else None
     values: dict[str, Any] = {
         "workspace": root,
+        "export": export and export.parent.resolve() / export.name,
         "lake": lake,
         "inbox": path_below_root(entries.inbox),
         "published": path_below_root(entries.published),

@@ -8,13 +8,12 @@ views over the published files, or Delta tables at their published versions.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import UsageError
 from lakehouse.expressions.duckdb import function_statements
-from lakehouse.query.database import write_database
+from lakehouse.query.database import replacement, write_database
 from lakehouse.query.published import Publication
 from lakehouse.session.session import conf_for_reader
 from lakehouse.settings.file_rights import closed_files
@@ -103,8 +102,7 @@ def _database_name(settings: Settings, publication: Publication, names: list[str
 
 
 def _write_database(settings: Settings, file: Path, names: list[str], publication: Publication) -> None:
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
+    with replacement(file) as part:
         write_database(
             settings,
             part,
@@ -115,9 +113,6 @@ def _write_database(settings: Settings, file: Path, names: list[str], publicatio
             versions=publication.tables,
             results={WIDE_MODEL: CURRENT},
         )
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _remove_older_databases(folder: Path, database: Path) -> None:
