@@ -61,8 +61,8 @@ def replacement(file: Path) -> Iterator[Path]:
         yield part
         part.replace(file)
     finally:
-        for left in (part, part.with_name(f"{part.name}.wal")):
-            left.unlink(missing_ok=True)
+        for file_of_part in (part, part.with_name(f"{part.name}.wal")):
+            file_of_part.unlink(missing_ok=True)
 
 
 def export_tables(settings: Settings, file: Path, schema: str, names: Iterable[str], folder: Path) -> None:

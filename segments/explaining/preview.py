@@ -44,6 +44,12 @@ from segments.language.conditions import All, Any_, Node, Not, conjuncts, logic_
 from segments.language.spec import Segment
 from vocabulary.buckets import bucket_duckdb_sql
 
+# What the first step of a funnel counts, by the entity of a segment.
+EVERYBODY = {
+    "customer": "preview.everybody", "prospect": "preview.everybody",
+    "company": "preview.every_company", "household": "preview.every_household",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class FunnelStep:
@@ -242,8 +248,7 @@ def _funnel(
     whole = ", ".join(f"coalesce({count}, 0)::BIGINT" for count in counts)
     (row,) = published.rows(f"SELECT {whole} FROM ({groups})")
     everybody, numbers = row[0], iter(row[1:])
-    first = f"preview.every_{segment.spec.entity}" if segment.is_collective else "preview.everybody"
-    funnel = [FunnelStep(text(first), everybody, 0)]
+    funnel = [FunnelStep(text(EVERYBODY[segment.spec.entity]), everybody, 0)]
     funnel += [FunnelStep(condition, next(numbers), next(numbers)) for condition, _ in steps]
     answers = []
     for leaf in every_leaf.values():
