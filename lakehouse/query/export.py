@@ -96,8 +96,8 @@ def write_export(
                 fields = types_of(table)
                 columns = masks(name, fields)
                 masked += [f"{name}.{column}" for column in fields if column in columns]
-                masks = {column: kind for column, kind in fields.items() if column in columns}
-                _write_view(desk, name, masked_sql(table_sql(table, name), masks, key))
+                kinds = {column: kind for column, kind in fields.items() if column in columns}
+                _write_view(desk, name, masked_sql(table_sql(table, name), kinds, key))
                 _write_comments(desk, name, texts[name], fields, columns)
             _write_mark(desk, settings, publication, is_masked=bool(masked))
             connection.execute("COMMIT")
