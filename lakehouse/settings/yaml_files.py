@@ -21,7 +21,7 @@ from lakehouse.texts import text
 
 Model = TypeVar("Model", bound=BaseModel)
 # A message lists the names that are known up to so many.
-MOST_NAMES = 250
+MOST_NAMES = 40
 
 
 def load_yaml(path: Path) -> Any:
