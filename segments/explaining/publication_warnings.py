@@ -18,6 +18,7 @@ from lakehouse.query.published import newest_publication, open_publication
 from lakehouse.query.words import literals
 from segments.choosing.compile import compile_leaf_table
 from segments.choosing.leaf_tables import leaves_by_duckdb
+from segments.explaining.snapshot import named_by, read_snapshot
 from segments.language.checks import SpecFinding, all_leaves
 from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, conjuncts, leaves, logic_sql
 from segments.language.lists import list_file, read_list
@@ -33,6 +34,7 @@ RESPONSE = 0.05
 _NEEDED = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
 OVERLAP = 0.9
 LEFT = 0.05
+COUNTED = {"customer": "people", "prospect": "people", "company": "companies", "household": "households"}
 PERSONS = "SELECT (source, source_key) FROM identity.memberships WHERE valid_to IS NULL"
 RUN_TABLES = ("segments.runs", "segments.members")
 
@@ -157,7 +159,7 @@ def _list_people(
 def _narrow_conditions(
     published: Published, segments: list[Segment], catalogue: Catalogue, day: date, tables: set[str]
 ) -> Iterator[SpecFinding]:
-    """Ask the published leaf table how many people each condition of base and where leaves of those before it."""
+    """Ask the publication how many people, companies or households each condition of base and where leaves of those before it."""
     present = set(published.arrow("SELECT * FROM tags.customer_tags LIMIT 0").schema.names)
     readable = [
         segment
@@ -169,10 +171,15 @@ def _narrow_conditions(
         for segment in readable for leaf in all_leaves(segment) if isinstance(leaf, ListLeaf)
     }  # fmt: skip
     for segment in readable:
-        leaf_table = compile_leaf_table([segment], business_date=day, policy=None)
-        if not set(leaf_table.tables) <= tables:
-            continue
-        table = leaves_by_duckdb(published, published, leaf_table, lists, day).rows
+        if segment.is_collective:
+            scope = named_by([segment], catalogue)
+            placed = read_snapshot(published, catalogue.site, scope).place_all(scope)
+            table = placed[segment.code].answers
+        else:
+            leaf_table = compile_leaf_table([segment], business_date=day, policy=None)
+            if not set(leaf_table.tables) <= tables:
+                continue
+            table = leaves_by_duckdb(published, published, leaf_table, lists, day).rows
         parts = [*conjuncts(segment.base), *conjuncts(segment.where)]
         # Samples, ranks and other segments are no columns of the leaf table.
         judged = [part for part in parts if all(leaf.column in table.columns for leaf, _ in leaves(part))]
@@ -185,7 +192,8 @@ def _narrow_conditions(
         for part, before, after in zip(judged, numbers, numbers[1:], strict=False):
             if before and after < LEFT * before:
                 line = next((leaf.line for leaf, _ in leaves(part)), None)
-                text = f"the condition leaves {after} of the {before} people before it ({day})"
+                whom = COUNTED[segment.spec.entity]
+                text = f"the condition leaves {after} of the {before} {whom} before it ({day})"
                 yield SpecFinding("W03", text, segment.file, line)
 
 

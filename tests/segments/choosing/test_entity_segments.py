@@ -24,6 +24,7 @@ from lakehouse.errors import GateStopped, SettingsInvalid
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
+from segments.explaining import publication_warnings
 from segments.explaining.explain import explain
 from segments.explaining.preview import preview
 from segments.explaining.profile import profile
@@ -341,3 +342,15 @@ def test_who_addresses_whom_belongs_to_the_definition_and_other_definitions_are_
     assert len(hashes) == 5
     file.write_text(spec("x", "where: {tag: tier, eq: T1}"))
     assert read_segment(file).definition_hash == "f8074546e48ad50dd3a9b500ac50f274"
+
+
+@pytest.mark.parametrize(("left", "expected"), [
+    (0.66, []),
+    (0.67, [("W03", "the condition leaves 2 of the 3 companies before it (2026-11-18)")]),
+])  # fmt: skip
+def test_a_condition_that_leaves_few_companies_is_told_in_companies(bank, monkeypatch, left, expected):
+    body = "where:\n  all:\n    - {members: {count: {gte: 1}}}\n    - {members: {count: {gte: 2}}}"
+    lake, _ = bank({"narrow": of("company", "narrow", body)})
+    monkeypatch.setattr(publication_warnings, "LEFT", left)
+    found = publication_warnings.publication_warnings(lake.settings, catalogue_of(lake.settings))
+    assert [(f.code, f.message) for f in found] == expected
