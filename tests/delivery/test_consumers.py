@@ -124,6 +124,7 @@ def test_the_python_consumer_reads_parquet(consume, kit):
     follow_stream(consume, "python", folder, next(s for s in expected["streams"] if s["format"] == "parquet"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_deltas_are_applied_and_a_gap_loads_the_snapshot(consume, kit, language):
     folder, expected = kit

@@ -275,6 +275,7 @@ def test_an_op_is_in_the_schema_of_the_delta_and_in_no_other(kit):
     assert columns == manifest["schema"]
 
 
+@pytest.mark.slow
 def test_the_small_validator_of_the_file_judges_as_a_library_does(kit):
     """Over every document of the kit, sound or damaged."""
     folder, _ = kit

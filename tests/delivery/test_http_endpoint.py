@@ -69,6 +69,7 @@ LASTING = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("behaviour", "words"), LASTING.values(), ids=LASTING)
 def test_trouble_that_lasts_costs_a_bound_of_time_and_can_be_gone_on_from(send, consumer, behaviour, words):
     consumer.will("good", *[behaviour] * 900)

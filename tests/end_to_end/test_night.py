@@ -136,6 +136,7 @@ def test_no_personal_value_is_in_the_report_the_ledger_or_the_audiences(bank, fi
     assert [value for (value,) in values if value in lake_text] == []
 
 
+@pytest.mark.slow
 def test_people_and_strangers_of_the_bank_are_explained_by_its_own_files(bank, first_night):
     from identity.explaining.explain import why, why_not
 
@@ -215,6 +216,7 @@ def test_the_same_night_again_does_nothing_and_by_force_gives_the_same_rows(bank
     assert differing(before, contents(bank)) == []
 
 
+@pytest.mark.slow
 def test_a_night_that_fails_is_not_seen_and_goes_on_where_it_failed(bank, first_night, monkeypatch):
     import ingestion
     import tags
@@ -244,6 +246,7 @@ def newest_known(settings, table: str) -> date:
     return open_publication(settings).sql(f"SELECT max(_arrived_on) FROM {table}").fetchone()[0]
 
 
+@pytest.mark.slow
 def test_a_gate_that_stops_brings_every_table_back_and_publishes_nothing(bank):
     from jobs.night.nightly import run_night
 

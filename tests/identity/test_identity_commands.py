@@ -47,6 +47,7 @@ def test_a_person_is_found_by_number_identifier_or_profile_and_shown_masked(publ
     assert "13812340001" not in "".join(shown) and "110105198503121015" not in "".join(shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "words"),
     [

@@ -151,6 +151,7 @@ def staged(lake, name, *rows, feed="f", day=MON, scale=2):
     return StagedFile(file, {"_arrived_on": day})
 
 
+@pytest.mark.slow
 def test_files_become_a_tables_own_in_place_of_just_the_rows_they_replace(lake, spark):
     table = "quality.scratch_facts"
 
@@ -248,6 +249,7 @@ def test_a_table_of_many_commits_opens_from_a_checkpoint(lake, spark):
         assert (cloned.version(), cloned.to_pyarrow_table().num_rows) == (version, version)
 
 
+@pytest.mark.slow
 def test_many_rows_become_files_of_several_cores_and_read_like_few(lake, spark, monkeypatch):
     from lakehouse.tables import commits as writing
     from lakehouse.tables import packing
@@ -318,6 +320,7 @@ def test_whole_numbers_are_kept_as_differences(lake):
     assert "RLE_DICTIONARY" in encodings["tier"]
 
 
+@pytest.mark.slow
 def test_a_gate_measures_judges_keeps_and_stops(lake, spark):
     table = "quality.scratch_facts"
     lake.append(table, facts(spark, MON, ("1", "A", -5)))
@@ -337,6 +340,7 @@ def test_a_gate_measures_judges_keeps_and_stops(lake, spark):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_small_and_large_tables_are_measured_alike(lake, spark):
     from lakehouse.gates.gates import bounds_of, measure
 

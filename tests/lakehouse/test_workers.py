@@ -49,6 +49,7 @@ def tasks():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", tasks(), ids=lambda task: type(getattr(task, "kernel", task)).__name__)
 def test_a_worker_that_has_nothing_but_the_archive_can_do_every_task(task, tmp_path):
     archive = write_archive(tmp_path)

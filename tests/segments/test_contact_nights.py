@@ -186,6 +186,7 @@ def test_a_workspace_without_policy_publishes_what_it_published_before(bank_with
     )
 
 
+@pytest.mark.slow
 def test_later_nights_count_what_was_sent_and_the_delta_says_who_pauses(bank_with):
     lake = bank_with({"segments/a.yml": three()["segments/a.yml"], "contact_policy.yml": POLICY})
     assert published(publish(lake, D)) == {"a": {1: "SMS", 10: "PUSH"}}
@@ -221,6 +222,7 @@ def test_a_rerun_of_a_night_counts_its_own_sends_once(bank_with):
     assert again.summary() != first.summary(), "the second night is under the first one's contacts"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("receipts", "is_contacted"),
     [

@@ -452,6 +452,7 @@ REACHED = ({1, 10}, {1, 3, 10}, {1, 3, 4}, {1, 4}, {4})
 TIERS = ({1: "T3"}, {3: "T2"}, {1: "T2", 4: "T2"}, {4: "T2"}, {4: "T2"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "language",
     ["python", pytest.param("node", marks=pytest.mark.skipif(NODE is None, reason="Node is not here"))],

@@ -95,6 +95,7 @@ def state(lake) -> tuple:
     return files, tables
 
 
+@pytest.mark.slow
 def test_who_withdraws_leaves_an_audience_that_no_segment_replaces(bank):
     before, old_run, old = newest(bank)
     kept = next(row for row in rows(bank, old_run, "snapshot") if row["recipient_key"] == 10)
@@ -127,6 +128,7 @@ def test_who_withdraws_leaves_an_audience_that_no_segment_replaces(bank):
     assert all(v.failures == () for v in verify(bank.settings.published))
 
 
+@pytest.mark.slow
 def test_nobody_is_recalled_where_nobody_withdrew_or_nothing_stands(bank):
     files = state(bank)
     publish(bank, NEXT)
@@ -161,6 +163,7 @@ def test_a_person_who_was_merged_leaves_by_their_word_of_today(bank):
     assert [row["recipient_key"] for row in rows(bank, run, "delta")] == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crash", ["before the pointer", "before the record"])
 def test_a_recall_that_a_crash_cut_short_is_brought_to_its_end(bank, crash):
     withdraw(bank, 1)

@@ -43,6 +43,7 @@ def manifest(project, day, **others):
     return manifest_of(project, "duckdb", options, variables)
 
 
+@pytest.mark.slow
 def test_another_date_takes_the_manifest_and_anything_else_parses_anew(project, parses):
     first = manifest(project, "2026-01-05")
     assert parses == ["parse"]

@@ -84,6 +84,7 @@ def test_who_states_nothing_has_nulls_and_nobody_has_no_row():
     assert golden_records(said().slice(0, 0), GoldenRules()).num_rows == 0
 
 
+@pytest.mark.slow
 def test_a_night_writes_only_the_people_it_changed_and_keeps_what_was_believed(tmp_path):
     lake = MemoryLake(tmp_path)
     zhang = {"id": "core/1", "name": "张伟", "national_id": "110105198503121015", "phone": "13812340001"}

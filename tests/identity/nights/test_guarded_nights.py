@@ -159,6 +159,7 @@ def test_an_expired_link_says_on_which_day_and_only_its_component_is_decided(lak
     assert {r["cause"] for r in rows_of(lake, "lineage_events") if r["happened_on"] == N3} == {"time"}
 
 
+@pytest.mark.slow
 def test_a_recycled_number_becomes_owned_by_its_new_holder(lake):
     write_rules(lake, "namespaces: {phone: {when_exceeded: newest}}\n")
     old = {**ZHANG, "phone": {"value": "13812340001", "verified": False, "on": date(2015, 3, 1)}}
@@ -173,6 +174,7 @@ def test_a_recycled_number_becomes_owned_by_its_new_holder(lake):
     assert rows_of(lake, "node_states")[0]["valid_to"] == N3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rules", "touched"),
     [
@@ -201,6 +203,7 @@ def test_rules_about_names_reach_everybody_and_the_night_says_so(lake):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cut_off", ["identity.components", "identity.memberships", "identity.lineage_events", "identity.one_ids"]
 )
@@ -259,6 +262,7 @@ def test_a_full_night_gives_the_rows_of_a_partial_one(lake):
         assert frame_hash(told[f"identity.{table}"]) == table_hash(lake.settings, f"identity.{table}"), table
 
 
+@pytest.mark.slow
 def test_a_refused_night_that_was_taken_back_leaves_no_kind_of_person_behind(lake):
     night(lake, N1, [ZHANG, LONE])
     versions = {t: lake.version(t) for t in TABLES}
@@ -273,6 +277,7 @@ def test_a_refused_night_that_was_taken_back_leaves_no_kind_of_person_behind(lak
     assert night(lake, N3, [ZHANG, LONE]).mode == "changes"
 
 
+@pytest.mark.slow
 def test_a_replayed_night_leaves_the_row_it_left_before(lake):
     """Later nights have minted ids and changed kinds in the dictionary, which is not rewound."""
     rewound = [t for t in TABLES if t.split(".")[1] not in ("nodes", "keys", "one_ids", "decisions")]
@@ -378,6 +383,7 @@ def test_nobody_moves_quietly_over_nights_of_small_changes(lake, nights):
     assert max(r["touched_profiles"] for r in rows[1:]) < 20
 
 
+@pytest.mark.slow
 def test_a_record_that_comes_back_brings_the_other_end_of_its_decision_along(lake):
     night(lake, N1, [ZHANG, LI, LONE])
     said(lake, "must_link", "web/7", "core/2")

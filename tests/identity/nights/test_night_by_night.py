@@ -236,6 +236,7 @@ quiet = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.
 ONLY_TAKEN_AWAY = {"changes": {}, "attempt": {"core/1": None}, "cut_off": "identity.links", "rules": None, "words": [], "skipped": 0}  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=2, deadline=None, suppress_health_check=quiet, derandomize=True)
 @hypothesis.example(history=({"core/1": {}, "core/2": {}, "core/3": {}}, [ONLY_TAKEN_AWAY]))
 @given(history=histories)

@@ -94,6 +94,7 @@ def test_three_nights_keep_merge_and_split_people_and_a_rerun_changes_nothing(dr
     assert {lake.delta(f"identity.{t}").protocol().min_reader_version for t in STABLE} == {1}
 
 
+@pytest.mark.slow
 def test_a_corrected_file_gives_nobody_another_persons_one_id(dry_lake):
     lake = dry_lake
     deliver(lake, NIGHT_1, [ZHANG])

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,6 +122,7 @@ def as_people(labels):
     return frozenset(frozenset(records) for records in people.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(weights=evidence, history=groupings, again=st.integers(0, 8))
 def test_the_old_grouping_has_its_old_numbers_and_numbers_keep_their_people(weights, history, again):

@@ -127,6 +127,7 @@ def test_every_answer_is_sparks(session, connection):
     assert different == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", FAILING)
 def test_what_fails_in_spark_fails_here(session, connection, text):
     from py4j.protocol import Py4JJavaError

@@ -37,6 +37,7 @@ def told(text, kind):
     return sql, " AND ".join(translator.guards) or "true"
 
 
+@pytest.mark.slow
 def test_every_sure_answer_is_sparks(spark, places):
     asked = [(text, kind) for text in EXPRESSIONS for kind in KINDS if told(text, kind) is not None]
     assert {text for text, _ in asked} == set(EXPRESSIONS)

@@ -59,6 +59,7 @@ def booked(lake):
     return sorted((r["transaction_id"], r["amount"], r["transacted_on"], r["_arrived_on"]) for r in rows)
 
 
+@pytest.mark.slow
 def test_a_delta_table_is_read_once_a_night(make_lake, spark, tmp_path):
     def told(rows: str) -> None:
         frame = spark.sql(

@@ -84,6 +84,7 @@ def stated(rows):
     return {(row["entity_key"], row["attribute"], row["value_type"]): row["value"] for row in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_record_becomes_a_row_for_each_attribute_in_the_text_of_its_type(spark, tmp_path, site, way):
     refused, tables, losses = judged(spark, tmp_path, feed_of(site()), way=way, records=LINES)

@@ -53,6 +53,7 @@ def a_feed(folder, text):
     return read_feed(folder / "f.yml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "used", ["used", '"try_cast(used as decimal(18,2))"', '"try_cast(used as decimal(30,9))"']
@@ -73,6 +74,7 @@ def test_what_an_optional_column_cannot_hold_is_empty_and_counted(spark, tmp_pat
     assert {r["value"] for r in tables["trusted.identifier_observations"]} == {"138", "139", "137", "135"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_feed_may_refuse_records_for_such_values_or_round_them(spark, tmp_path, way):
     text = PEOPLE.replace("USED", "used")

@@ -103,6 +103,7 @@ def test_a_faulty_delivery_stops_the_night_in_one_sentence(make_workspace, case)
     assert [name for name in written if lake.row_count(name)] == []
 
 
+@pytest.mark.slow
 def test_a_night_takes_what_is_good_and_keeps_the_rest_with_its_reason(make_workspace):
     workspace = make_workspace()
     (workspace / "inbox").mkdir()

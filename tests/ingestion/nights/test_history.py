@@ -101,6 +101,7 @@ def make_lake(make_workspace):
     return make
 
 
+@pytest.mark.slow
 def test_a_history_leaves_what_its_nights_leave(make_lake):
     by_night, at_once = make_lake("by_night"), make_lake("at_once")
     summed: dict[str, dict[str, int]] = {}

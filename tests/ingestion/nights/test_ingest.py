@@ -286,6 +286,7 @@ def test_a_faulty_delivery_of_a_required_feed_is_one_sentence_and_nothing_is_wri
     assert [bank.row_count(name) for name in (*STATES, *FACTS, *BOOKS[:4])] == [0] * 8
 
 
+@pytest.mark.slow
 def test_a_broken_file_is_refused_as_a_whole_and_read_when_it_is_delivered_corrected(bank):
     tables = (*STATES, *FACTS, *BOOKS)
     bank.deliver("bookings/2026-11-18/b2.csv", b"b8|a1|2026-11-18|2.00|8.00\n" + b"\xff\xfe|\n" * 3)
@@ -339,6 +340,7 @@ def test_an_expression_spark_refuses_or_that_fails_on_a_value_is_named(bank, spa
     assert "'x'" not in str(wrong.value)
 
 
+@pytest.mark.slow
 def test_sparks_workers_read_the_same_records(bank, spark, tmp_path):
     feed = read_feed(bank.settings.workspace / "feeds" / "clients.yml")
     files, _ = find_files(feed, bank.settings.inbox, until=D18)

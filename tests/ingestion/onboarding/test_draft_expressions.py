@@ -55,6 +55,7 @@ def test_a_drafted_expression_reads_what_the_column_says(spark, name, kind, text
     assert found == meant
 
 
+@pytest.mark.slow
 def test_instants_are_read_in_the_workspaces_zone_or_as_utc_when_stated(spark):
     assert spark.conf.get("spark.sql.session.timeZone") == "Asia/Shanghai"
     for text, utc, meant in INSTANTS:

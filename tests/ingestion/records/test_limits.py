@@ -70,6 +70,7 @@ def test_a_record_or_a_value_that_is_too_long_is_refused_by_itself(tmp_path, nam
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "start"), [(CSV, b"id,day\np0,x\n"), (JSON, b'{"id":"p0"}\n')])
 def test_a_megabyte_of_gz_that_is_a_gigabyte_ends_at_the_limit(tmp_path, layout, start):
     file = tmp_path / "a.gz"
@@ -101,6 +102,7 @@ def bomb(file, kind):
         archive.addfile(entry, io.BytesIO(bytes(entry.size)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 def test_an_archive_that_is_a_bomb_or_holds_too_much_is_one_sentence(tmp_path, kind):
     file = tmp_path / f"a.{kind}"

@@ -185,6 +185,7 @@ def test_every_section_is_of_this_person_and_of_this_night(bank, show):
     assert (other["contacts"], other["segments"]) == ([], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
 def test_nothing_private_is_shown_and_a_restricted_tag_has_no_value(bank, show, form):
     _, first, _ = bank
@@ -212,6 +213,7 @@ def test_a_reveal_has_a_reason_and_both_records(bank, show):
     assert show(first, "--reveal", " ") == (2, "", "cdp: --reveal has to say why the values are needed\n")
 
 
+@pytest.mark.slow
 def test_every_look_up_is_recorded_before_anything_is_shown(bank, show):
     folder, first, second = bank
     show(first)

@@ -149,6 +149,7 @@ def test_a_workspace_without_a_night_no_workspace_and_no_java_are_told(
     assert "Java was not found" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [0, 1, 2])
 def test_dbt_is_started_with_the_project_the_words_and_no_flag_of_the_environment(
     workspace, monkeypatch, code
@@ -246,6 +247,7 @@ def test_a_night_takes_nothing_from_the_project_of_a_person(workspace, tmp_path)
     assert yaml.safe_load((project / "dbt_project.yml").read_text())["vars"]["business_date"] == "2026-03-31"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "change", "test"),
     [

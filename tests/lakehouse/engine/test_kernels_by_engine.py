@@ -75,6 +75,7 @@ def rows_of(engine, rows):
     return sorted(map(repr, engine.records(f"SELECT * FROM {rows}")))
 
 
+@pytest.mark.slow
 def test_a_kernel_is_called_once_per_bucket_with_all_rows_of_it(engine):
     all_orders = orders()
     prices = pa.table({"factor": pa.array([3, 2], pa.int32()), "shop": [39, 7]})
@@ -98,6 +99,7 @@ def test_buckets_without_rows_are_not_called(engine):
     assert engine.records(f"SELECT rows FROM {answers['calls']}") == [{"rows": 2}]
 
 
+@pytest.mark.slow
 def test_rows_are_numbered_in_their_order_whatever_stands_in_them(engine):
     names = [
         "b",

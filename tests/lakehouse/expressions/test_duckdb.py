@@ -144,6 +144,7 @@ def is_equal(one, other):
     return type(one) is type(other) and one == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("texts", "query"),
     [(EXPRESSIONS, "select k, {} from edges"), (AGGREGATES, "select k % 5 as k, {} from edges group by 1")],

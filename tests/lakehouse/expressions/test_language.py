@@ -236,6 +236,7 @@ NODES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(TEXTS)
 def test_an_admitted_text_holds_no_word_or_sign_outside_the_list(text):
@@ -249,6 +250,7 @@ def test_an_admitted_text_holds_no_word_or_sign_outside_the_list(text):
     assert not re.search(r"--|/\*|;|\{|\}|\$|@|\bselect\s|\bover\s*\(", bare, re.IGNORECASE)
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None, derandomize=True)
 @given(st.one_of(TEXTS, st.sampled_from(ADMITTED)))
 def test_spark_reads_nothing_in_an_admitted_text_that_was_not_admitted(spark, text):

@@ -43,6 +43,7 @@ def statements(state, profiles=None):
     return pa.Table.from_pylist(rows, schema=pa.schema([schema.field(n) for n in names]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_nights_written_in_parts_leave_the_rows_of_nights_written_whole(lakes, seed):
     parts, whole = lakes

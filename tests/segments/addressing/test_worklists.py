@@ -215,6 +215,7 @@ def test_a_person_whom_the_system_does_not_know_is_left_out_and_counted(bank, ca
     assert "the worklist desk of segment care lacks 1 people: NO_KEY" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_same_night_again_writes_nothing_and_another_manager_is_another_run(bank):
     lake = bank()
     publish(lake, D)
@@ -308,6 +309,7 @@ targets:
 """
 
 
+@pytest.mark.slow
 def test_answers_come_back_by_a_feed_are_history_and_can_be_asked_about(bank):
     from ingestion import ingest
 

@@ -95,6 +95,7 @@ def newest(bank, code="rich"):
     return run, read_manifest(run)
 
 
+@pytest.mark.slow
 def test_each_stage_only_adds_people(bank):
     reaching_1 = bucket("rollout:rich", 1) / 100 + 0.01
     reaching_nobody = min(bucket("rollout:rich", 1), bucket("rollout:rich", 10)) / 100
@@ -196,6 +197,7 @@ def test_verify_refuses_a_manifest_whose_approvals_do_not_fit(bank):
         assert sentence in failure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stop", "end", "role", "user"), [
     ("hold", "release", "compliance", "zhao"), ("pause", "resume", "lead", "wang"),
 ])  # fmt: skip

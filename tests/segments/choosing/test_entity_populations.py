@@ -153,6 +153,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("entities")
 
 
+@pytest.mark.slow
 @settings(max_examples=12, **UNHURRIED)
 @given(
     banks(),

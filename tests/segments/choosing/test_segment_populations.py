@@ -343,6 +343,7 @@ MANY = st.tuples(*(st.lists(kind, min_size=4, max_size=4) for kind in KINDS)).ma
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, **UNHURRIED)
 @given(banks(), MANY)
 def test_every_leaf_answers_as_plain_python_does(folder, bank, rules):
@@ -374,6 +375,7 @@ def assert_same_choice(folder, bank, rule, base):
         assert (people, choice.unknown) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=20, **UNHURRIED)
 @given(banks(), RULES, BASES)
 def test_a_rule_chooses_whom_plain_python_chooses(folder, bank, rule, base):
@@ -383,6 +385,7 @@ def test_a_rule_chooses_whom_plain_python_chooses(folder, bank, rule, base):
 EQUALS = st.lists(st.sampled_from([None, 5, 17]), min_size=6, max_size=9)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, **UNHURRIED)
 @given(EQUALS, RANKS, st.sampled_from([{"tag": "balance", "gte": 0}, {"tag": "tier", "in": ["T1", "T2"]}]))
 def test_a_rank_parts_equal_values_by_the_hash(folder, values, rank, base):

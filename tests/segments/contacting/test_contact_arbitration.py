@@ -33,6 +33,7 @@ def answers(arbitration) -> dict:
     return every
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 2**32))
 def test_arrays_and_plain_python_decide_alike(seed):
@@ -219,6 +220,7 @@ def used(question, arbitration) -> dict:
     return total
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_with_capacities_nothing_is_exceeded_and_every_loss_has_a_rule_that_closes_it(seed):

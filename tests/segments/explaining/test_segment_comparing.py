@@ -199,6 +199,7 @@ def test_a_segment_without_people_has_no_profile(bank, tmp_path):
         show_profile(bank, str(file))
 
 
+@pytest.mark.slow
 def test_the_commands_print_record_and_draw(bank, tmp_path):
     lines = call(bank, "diff", "rich", "--from", "1.0.0", "--to", "1.1.0").stdout.splitlines()
     assert lines[0] == "rich: version 1.1.0 beside 1.0.0, as of 2026-11-18"

@@ -181,6 +181,7 @@ exclude: [{expr: grade = 'H', include_unknown: false}]
 )
 
 
+@pytest.mark.slow
 def test_every_other_leaf_is_explained_as_the_night_answered_it(settings):
     (settings.workspace / "segments" / "rows.yml").write_text(ROWS)
     (settings.workspace / "calendars").mkdir()

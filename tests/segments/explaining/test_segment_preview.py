@@ -182,6 +182,7 @@ def test_every_figure_is_that_of_the_published_night(bank):
     hold_against_the_night(bank, D)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_random_population_is_counted_as_the_night_counts_it(bank, seed):
     random = np.random.default_rng(seed)
@@ -198,6 +199,7 @@ def test_a_random_population_is_counted_as_the_night_counts_it(bank, seed):
     hold_against_the_night(bank, NEXT)
 
 
+@pytest.mark.slow
 def test_people_whom_only_a_leaf_of_another_segment_keeps_are_asked_about_too(bank):
     folder = bank.settings.workspace / "segments"
     for file in folder.glob("*.yml"):
@@ -237,6 +239,7 @@ def test_the_funnel_counts_people_after_each_condition_and_unknowns_of_each_leaf
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_night_that_is_running_changes_no_figure_and_is_not_disturbed(bank):
     before = {code: show(bank, code) for code in SPECS}
     with hold_lock(bank.settings.lock_dir, "nightly 2026-11-19"):
@@ -297,6 +300,7 @@ def test_overlap_tells_what_is_published_from_what_is_chosen_tonight(bank):
     assert tonight and t3 and sent["rich"] & own
 
 
+@pytest.mark.slow
 def test_the_people_are_the_same_ones_each_time_and_have_no_name_and_no_address(bank):
     figures = show(bank, "letters", people=2)
     every = sorted(
@@ -384,6 +388,7 @@ def test_a_publication_from_before_a_column_is_read_with_nulls(bank):
     assert show(bank, "rich") == before
 
 
+@pytest.mark.slow
 def test_the_command_prints_records_and_ends_as_it_should(bank):
     def call(*arguments):
         command = ["preview", *arguments, "--workspace", str(bank.settings.workspace)]
@@ -565,6 +570,7 @@ where:
 """
 
 
+@pytest.mark.slow
 def test_every_condition_is_previewed_and_a_rank_takes_the_whole_table(bank):
     folder = bank.settings.workspace / "segments"
     (folder / "every.yml").write_text(spec("every", EVERY_KIND))

@@ -140,6 +140,7 @@ def test_who_withdraws_between_decision_and_delivery_is_not_sent_and_recorded(ba
     assert rejects(bank) == [(key, "WITHDRAWN")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", ["hang_up_after_taking", "garbage"])
 def test_who_withdraws_after_an_attempt_whose_answer_was_lost_is_taken_out(bank, consumer, behaviour):
     consumer.will(*[behaviour] * 500)
