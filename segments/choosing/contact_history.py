@@ -24,7 +24,7 @@ from vocabulary.contact_rules import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakehouse.query.desk import Desk
+    from lakehouse.query.desk import Desk, Relation
     from lakehouse.query.reader import TableReader
 
 _RECEIPT_TABLES = ("trusted.receipts", "segments.recipients", "segments.deliveries", "identity.redirects")
@@ -92,8 +92,10 @@ def channel_habits(reader: TableReader, desk: Desk, business_date: date) -> pa.T
     return desk.arrow(duckdb_sql(reader, desk, habits_sql(lake_place(business_date)), _RECEIPT_TABLES, {}))
 
 
-def branches_and_employees(reader: TableReader, desk: Desk, business_date: date) -> pa.Table:
-    """Give each person's branch and employee (one_id, branch, employee), each as ``source/key``.
+def branches_and_employees(
+    reader: TableReader, desk: Desk, business_date: date, people: Relation
+) -> pa.Table:
+    """Give the branch and employee of these people (one_id), each as ``source/key``: one_id, branch, employee.
 
     The employee is the manager, else the remote-bank seat, who is not known to be inactive; the branch is the employee's, else the
     one of the person's own record. Of several the first by name counts.
@@ -116,8 +118,10 @@ def branches_and_employees(reader: TableReader, desk: Desk, business_date: date)
         f"""
         WITH absent AS (
             SELECT DISTINCT source, employee_id FROM {tables["trusted.employees"]} e WHERE {holds("e")} AND e.status = 'inactive'
-        ), persons AS (SELECT one_id, source, source_key FROM {tables["identity.memberships"]} WHERE valid_to IS NULL),
-        managers AS (
+        ), persons AS (
+            SELECT one_id, source, source_key FROM {tables["identity.memberships"]}
+            WHERE valid_to IS NULL AND one_id IN (SELECT one_id FROM {people})
+        ), managers AS (
             SELECT p.one_id, min({{'rank': if(r.role = 'manager', 0, 1), 'source': r.to_source, 'key': r.to_key}}) AS employee
             FROM {tables["trusted.relationships"]} r
             JOIN persons p ON p.source = r.from_source AND p.source_key = r.from_key

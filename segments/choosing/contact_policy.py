@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from lakehouse.query.desk import Desk
+    from lakehouse.query.desk import Desk, Relation
     from lakehouse.query.reader import TableReader
     from segments.choosing.decide import SegmentPlaces
     from segments.language.spec import Segment
 
 log = logging.getLogger("cdp.segments")
+TREATED = "place = 'TREATED'"
 
 
 def decide_contacts(
@@ -50,14 +51,20 @@ def decide_contacts(
 
     ``name`` is part of the names of the relations, where a desk decides more than once.
     """
-    offers = [
-        _offer(desk, places, rules, business_date, reader.settings.zone)
+    concerned = [
+        places
         for places in sorted(every, key=lambda places: places.segment.code)
         if is_concerned(places.segment, rules)
     ]
-    if not offers:
+    if not concerned:
         return {}
-    arbitration = arbitrate(contact_problem(reader, desk, offers, rules, business_date))
+    offers = [_offer(desk, places, rules, business_date, reader.settings.zone) for places in concerned]
+    people = desk.keep(
+        f"{name}contacted",
+        " UNION ".join(f"SELECT one_id FROM {places.candidates} WHERE {TREATED}" for places in concerned),
+    )
+    arbitration = arbitrate(contact_problem(reader, desk, offers, rules, business_date, people))
+    desk.drop(people)
     if is_logged:
         _tell(arbitration)
     decisions = {}
@@ -77,9 +84,14 @@ def is_concerned(segment: Segment, rules: ContactRules) -> bool:
 
 
 def contact_problem(
-    reader: TableReader, desk: Desk, offers: Sequence[SegmentOffer], rules: ContactRules, business_date: date
+    reader: TableReader,
+    desk: Desk,
+    offers: Sequence[SegmentOffer],
+    rules: ContactRules,
+    business_date: date,
+    people: Relation,
 ) -> ContactProblem:
-    """Give a night's question about offers; what no rule asks for is not read."""
+    """Give a night's question about offers to these people (one_id); what no rule asks for is not read."""
     policy = rules.policy
     looked_back = [cap.days for offer in offers for cap in offer.caps]
     looked_back += [rule.days for rule in policy.never_together] + [1 for _ in policy.capacities]
@@ -91,7 +103,7 @@ def contact_problem(
         offers,
         contact_history(reader, desk, business_date, max(looked_back)) if looked_back else _nothing(_HISTORY),
         channel_habits(reader, desk, business_date) if has_habits else _nothing(("channel",)),
-        branches_and_employees(reader, desk, business_date)
+        branches_and_employees(reader, desk, business_date, people)
         if has_groups
         else _nothing(("branch", "employee")),
         apart,
@@ -126,7 +138,7 @@ def _offer(
     worth = f"coalesce({value_column(value)}::DOUBLE, 'nan')" if value else "0::DOUBLE"
     rows = desk.arrow(
         f"SELECT one_id, ways::UTINYINT AS ways, {worth} AS value FROM {places.candidates} "
-        "WHERE place = 'TREATED' ORDER BY one_id"
+        f"WHERE {TREATED} ORDER BY one_id"
     )
     return SegmentOffer(
         code=segment.code,

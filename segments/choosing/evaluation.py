@@ -47,8 +47,6 @@ from vocabulary.audience import Audience
 from vocabulary.policy import CONSENT_FILE, Policy
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
 
@@ -180,7 +178,6 @@ def _decide_all(
         # What nobody receives takes no contact from another audience; its own numbers are those it would have had.
         contacts = decide_contacts(lake, desk, every, rules, business_date, name="dry") | contacts
     hashes: dict[tuple[str, ...], dict[str, Any]] = {}
-    groups: pa.Table | None = None
     decisions = []
     for places in sorted(every, key=lambda places: places.segment.code):
         decision = decide_segment(
@@ -198,7 +195,7 @@ def _decide_all(
             hashes=hashes,
         )
         if places.segment.spec.worklist is not None:
-            groups = branches_and_employees(lake, desk, business_date) if groups is None else groups
+            groups = branches_and_employees(lake, desk, business_date, decision.candidates)
             worklist = worklist_of(desk, places.segment, decision.candidates, groups)
             decision = replace(decision, audience=replace(decision.audience, worklist=worklist))
         log.info("segment %s: %s", places.segment.code, decision.audience.counts)
