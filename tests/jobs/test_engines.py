@@ -13,6 +13,7 @@ import pytest
 from jobs.night import twin
 from jobs.workspace.make import make_workspace as new_workspace
 from lakehouse.errors import SettingsInvalid, UsageError
+from lakehouse.session.session import java_version
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import Lake
 from tests.published_lake import FEED, publish
@@ -23,6 +24,9 @@ MEMBERS = HEADER + (
     "1,Ann,女,1990-01-01,13800138000,2020-01-01\n2,Bob,男,0990-01-01,13900139001,2020-02-30\n"
     "3,Çağ,女,+12026-01-01,13800138003,2020-01-01T10:00\n4,Dan,男,-0044-03-15,１3800138004,２020-01-01\n"
 )
+# A place of packages that has none.
+NOWHERE = """<ivysettings><settings defaultResolver="none"/><resolvers>
+<filesystem name="none"><artifact pattern="/nonexistent/[artifact].[ext]"/></filesystem></resolvers></ivysettings>"""
 
 
 def without_java(folder: Path) -> dict[str, str]:
@@ -58,6 +62,32 @@ def test_a_night_needs_no_java_and_spark_says_that_it_does(tmp_path):
     assert cdp("nightly", "--date", "2026-01-05").returncode == 99  # nothing to do
     good = cdp("doctor")
     assert "and not needed by these nights" in good.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(java_version() is None, reason="Spark needs Java, which is not here")
+def test_without_deltas_jars_a_night_of_spark_says_what_to_fetch_and_one_without_spark_goes_on(tmp_path):
+    shop = tmp_path / "a shop"
+    new_workspace(shop, "minimal")
+    (tmp_path / "empty").mkdir()
+    nowhere = tmp_path / "nowhere.xml"
+    nowhere.write_text(NOWHERE, encoding="utf-8")
+    conf = f"{{spark.jars.ivySettings: '{nowhere}', spark.jars.ivy: '{tmp_path / 'ivy'}'}}"
+    site = f"generate_secrets: true\njars: '{tmp_path / 'empty'}'\nspark: {{conf: {conf}}}\n"
+    (shop / "cdp.yml").write_text(site, encoding="utf-8")
+
+    def night(engine: str) -> subprocess.CompletedProcess[str]:
+        words = ["nightly", "--date", "2026-01-05", "--engine", engine, "--workspace", str(shop)]
+        root = Path(twin.__file__).resolve().parents[2]
+        return subprocess.run(
+            [sys.executable, "-m", "jobs.cli", *words], capture_output=True, text=True, cwd=root, check=False
+        )
+
+    refused = night("spark")
+    assert refused.returncode == 2 and "published" not in refused.stdout
+    assert "Delta's JARs could not be resolved" in refused.stderr and "cdp jars fetch" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert night("duckdb").returncode == 0
 
 
 def test_twins_are_compared_by_what_they_hold(make_workspace):
