@@ -27,6 +27,7 @@ BENCHMARKS = {
     "simulated_bank": "benchmarks.nights.simulated_bank",
     "ingestion": "benchmarks.nights.ingestion",
     "contact_policy": "benchmarks.nights.contact_policy",
+    "audiences": "benchmarks.nights.audiences",
     "whole_nights": "benchmarks.nights.whole_nights",
     "driver_memory": "benchmarks.nights.driver_memory",
 }
