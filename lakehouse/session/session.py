@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -290,7 +292,8 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
     for key, value in conf.items():
         builder = builder.config(key, value)
     try:
-        session = builder.getOrCreate()
+        with _output_to_errors():
+            session = builder.getOrCreate()
     except (PySparkRuntimeError, Py4JError, RuntimeError) as wrong:
         if "JAVA_GATEWAY_EXITED" in str(wrong) or "Java gateway" in str(wrong):
             raise EnvironmentUnready(
@@ -302,6 +305,26 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
     if not str(session.sparkContext.master).startswith("local"):
         check_workers(session, settings, send_product(session, settings))
     return session
+
+
+@contextmanager
+def _output_to_errors() -> Iterator[None]:
+    """Let what a child of this process writes to its output go to the errors: the output of a command is its answer.
+
+    Spark's resolver of packages writes there before any log is configured.
+    """
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # without an output there is nothing to keep clean
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _is_alone(settings: Settings) -> bool:
