@@ -162,10 +162,15 @@ class ClusterAccess:
                     ) from None
         return context
 
+    @property
+    def milliseconds(self) -> int:
+        """How long a client waits for one answer."""
+        return max(LEAST_MILLISECONDS, math.ceil(1000 * self.settings.timeout_seconds))
+
     def options(self) -> dict[str, Any]:
         """Give what every client is made with."""
         settings = self.settings
-        milliseconds = max(LEAST_MILLISECONDS, math.ceil(1000 * settings.timeout_seconds))
+        milliseconds = self.milliseconds
         layer = "PLAINTEXT" if settings.plain_connection else "SSL"
         options: dict[str, Any] = {
             "bootstrap_servers": list(settings.brokers), "client_id": "oneid-cdp",
@@ -194,58 +199,76 @@ class Clients:
     @cached_property
     def producer(self) -> KafkaProducer:
         """The producer; what an earlier one of its name left open is ended before."""
-        milliseconds = self.options["request_timeout_ms"]
-        producer = KafkaProducer(
-            **self.options, transactional_id=self.transactional_id, acks="all", linger_ms=5, batch_size=BATCH_BYTES,
+        milliseconds = self.access.milliseconds
+        producer = self._make(
+            KafkaProducer, _end, transactional_id=self.transactional_id, acks="all", linger_ms=5, batch_size=BATCH_BYTES,
             max_request_size=self.access.settings.most_record_bytes + BATCH_BYTES, max_block_ms=milliseconds,
             delivery_timeout_ms=milliseconds + 5, transaction_timeout_ms=max(10_000, milliseconds), metrics_enabled=False,
         )  # fmt: skip
         try:
-            self._require_wanted()
             producer.init_transactions()
         except BaseException:
-            _give_up(producer, None, None)
+            _end(producer)
             raise
         return producer
 
     @cached_property
     def consumer(self) -> KafkaConsumer:
         """A consumer that belongs to no group and sees what was committed."""
-        return KafkaConsumer(
-            **self.options,
-            group_id=None,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
+        return self._make(
+            KafkaConsumer, KafkaConsumer.close, group_id=None, enable_auto_commit=False, isolation_level="read_committed",
             metrics_enabled=False,
-        )
+        )  # fmt: skip
 
     @cached_property
     def admin(self) -> KafkaAdminClient:
         """A client that makes and describes topics."""
-        return KafkaAdminClient(**self.options)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What every client is made with."""
-        self._require_wanted()
-        return {**self.access.options(), "kafka_client": self._client}
+        return self._make(KafkaAdminClient, KafkaAdminClient.close)
 
     def close(self) -> None:
         """Give up the clients. What waits for one of them waits no longer."""
         self.is_over = True
-        clients = [self.__dict__.pop(name, None) for name in ("producer", "consumer", "admin")]
-        thread = threading.Thread(target=_give_up, args=clients, name="kafka-close", daemon=True)
+        thread = threading.Thread(target=self._give_up, name="kafka-close", daemon=True)
         thread.start()
         thread.join(SECONDS_TO_CLOSE)
+
+    def _give_up(self) -> None:
+        for name, end in (
+            ("producer", _end),
+            ("consumer", KafkaConsumer.close),
+            ("admin", KafkaAdminClient.close),
+        ):
+            client = self.__dict__.pop(name, None)
+            if client is not None:
+                end(client)
+
+    def _make(self, kind: Callable[..., Answer], end: Callable[[Answer], None], **options: Any) -> Answer:
+        """Give a client; where it cannot be made, or is not wanted any more, all that it opened is closed by this thread."""
+        clients: list[KafkaNetClient] = []
+
+        def connect(**network_options: Any) -> KafkaNetClient:
+            network = NetworkSelector(**network_options)
+            connections = JudgedConnections(
+                network, self.access.settings.networks, self.tell, **network_options
+            )
+            clients.append(KafkaNetClient(net=network, manager=connections, **network_options))
+            return clients[-1]
+
+        self._require_wanted()
+        try:
+            client = kind(**self.access.options(), kafka_client=connect, **options)
+        except BaseException:
+            for one in clients:
+                one.close()
+            raise
+        if self.is_over:
+            end(client)
+        self._require_wanted()
+        return client
 
     def _require_wanted(self) -> None:
         if self.is_over:
             raise EndpointFailed(_TIMEOUT, is_down=True)
-
-    def _client(self, **options: Any) -> KafkaNetClient:
-        network = NetworkSelector(**options)
-        connections = JudgedConnections(network, self.access.settings.networks, self.tell, **options)
-        return KafkaNetClient(net=network, manager=connections, **options)
 
 
 class Cluster:
@@ -301,17 +324,11 @@ class Cluster:
             clients.close()
 
 
-def _give_up(
-    producer: KafkaProducer | None, consumer: KafkaConsumer | None, admin: KafkaAdminClient | None
-) -> None:
-    if producer is not None:
-        # Its close() waits for what cannot be sent.
-        producer._sender.force_close()
-        producer._sender.join(SECONDS_TO_CLOSE)
-    if consumer is not None:
-        consumer.close(autocommit=False, timeout_ms=1000 * SECONDS_TO_CLOSE)
-    if admin is not None:
-        admin.close()
+def _end(producer: KafkaProducer) -> None:
+    """End a producer without waiting for what cannot be sent, as its ``close`` would."""
+    producer._sender.force_close()
+    producer._sender.join(SECONDS_TO_CLOSE)
+    producer.close(timeout=0)
 
 
 def failure_of(wrong: KafkaError) -> EndpointFailed:
