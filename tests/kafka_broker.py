@@ -179,13 +179,20 @@ class KafkaBroker:
         self.topic(topic)
 
     def delete_records(self, topic: str) -> None:
-        """Take away the first record of each partition."""
+        """Take away the first record of each partition; a compacted topic must be another one for that moment."""
         from kafka import TopicPartition
 
         firsts = {record.partition: record.offset for record in reversed(records_of(self, topic))}
         admin = self.admin()
+        self._set_policy(admin, topic, "delete")
         admin.delete_records({TopicPartition(topic, number): offset + 1 for number, offset in firsts.items()})
+        self._set_policy(admin, topic, "compact")
         admin.close()
+
+    def _set_policy(self, admin, topic: str, policy: str) -> None:
+        from kafka.admin import ConfigResource, ConfigResourceType
+
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": policy})])
 
     def write(self, topic: str, key: bytes, value: bytes | None, partition: int | None = None) -> None:
         """Write a record as another hand would."""

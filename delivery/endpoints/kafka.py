@@ -136,17 +136,17 @@ class _Topic:
         """Write one batch in a transaction; give the code of each row that is larger than a record may be."""
         records = [person_record(shipment, number, row, len(self.first_offsets)) for row in rows]
         most = self.settings.most_record_bytes
-        refused = {record.key for record in records if record.size > most}
+        large_keys = {record.key for record in records if record.size > most}
         marks = self._marks(shipment, number)
         producer = clients.producer
         try:
-            self._write(producer, [record for record in records if record.key not in refused] + marks)
+            self._write(producer, [record for record in records if record.key not in large_keys] + marks)
         except _TOO_LARGE:
             limit = self._refused_size(producer, records, most)
-            refused = {record.key for record in records if record.size >= limit}
-            self._write(producer, [record for record in records if record.key not in refused] + marks)
+            large_keys = {record.key for record in records if record.size >= limit}
+            self._write(producer, [record for record in records if record.key not in large_keys] + marks)
         self.batch = number
-        return {key.decode(): RECORD_TOO_LARGE for key in refused}
+        return {key.decode(): RECORD_TOO_LARGE for key in large_keys}
 
     def complete(self, clients: Clients, shipment: Shipment, rejects: AbstractSet[str]) -> None:
         """Say in each partition that the run is complete, and who is there."""

@@ -15,6 +15,7 @@ import struct
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -328,7 +329,8 @@ def _end(producer: KafkaProducer) -> None:
     """End a producer without waiting for what cannot be sent, as its ``close`` would."""
     producer._sender.force_close()
     producer._sender.join(SECONDS_TO_CLOSE)
-    producer.close(timeout=0)
+    with suppress(KafkaError):
+        producer.close(timeout=0)
 
 
 def failure_of(wrong: KafkaError) -> EndpointFailed:

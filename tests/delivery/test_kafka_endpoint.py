@@ -343,6 +343,7 @@ DENIED = {
 def test_a_user_without_a_right_is_one_sentence(place, prefix, make_endpoint, rights, words):
     name = f"denied.{prefix}"
     place.topic(f"{name}rich")
+    place.write(f"{name}rich", b"theirs", b"Ann")
     if rights["operations"]:
         place.allow(name, **rights)
     endpoint = make_endpoint(topic_prefix=name)
