@@ -183,13 +183,14 @@ class _Topic:
         try:
             for record in records:
                 futures.append(self._send(producer, record))
-            producer.flush()
+            # A flush knows nothing of a batch that was too large and is sent in parts.
             for future in futures:
-                future.get(timeout=0)
+                future.get(timeout=self.settings.timeout_seconds)
             producer.commit_transaction()
-        except KafkaError:
-            # Whichever call meets the failure first, it is that of a record.
-            if not any(isinstance(future.exception, _TOO_LARGE) for future in futures):
+        except KafkaError as wrong:
+            # Whichever call meets the failure first names it, or has it among its words.
+            reasons = (wrong, *wrong.args, producer._transaction_manager.last_error)
+            if not any(isinstance(reason, _TOO_LARGE) for reason in reasons):
                 raise
             producer.abort_transaction()
             raise MessageSizeTooLargeError from None
@@ -220,8 +221,7 @@ class _Topic:
         producer.begin_transaction()
         future = self._send(producer, record)
         try:
-            producer.flush()
-            future.get(timeout=0)
+            future.get(timeout=self.settings.timeout_seconds)
         except _TOO_LARGE:
             return False
         finally:

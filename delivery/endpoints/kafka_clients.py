@@ -81,6 +81,20 @@ class JudgedConnections(KafkaConnectionManager):  # type: ignore[misc]
         # Else the library asks for a topic in a way that makes it.
         self.cluster.config["allow_auto_create_topics"] = False
 
+    def get_connection(self, node_id: Any, *args: Any, **options: Any) -> Any:
+        """Give a connection; that its user is refused is told, since the library tries again until its time is over."""
+        is_new = node_id not in self._conns
+        connection = super().get_connection(node_id, *args, **options)
+        if is_new:
+            connection.init_future.add_errback(self._tell_refusal)
+        return connection
+
+    def _tell_refusal(self, wrong: Exception) -> None:
+        if isinstance(
+            wrong, kafka_errors.SaslAuthenticationFailedError | kafka_errors.UnsupportedSaslMechanismError
+        ):
+            self.tell(failure_of(wrong))
+
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> KafkaTCPTransport:
         """Connect to the address that was judged, under the certificate of the name."""
         try:
