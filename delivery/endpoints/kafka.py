@@ -122,7 +122,8 @@ class _Topic:
 
     def prepare(self, clients: Clients, shipment: Shipment) -> None:
         """Make the topic, or require it as it must be, and say that a run begins."""
-        producer = clients.producer
+        # What an earlier attempt left open is ended first.
+        _ = clients.producer
         partitions = self._look(clients)
         if not partitions:
             self._make(clients)
@@ -130,7 +131,7 @@ class _Topic:
         self._require_compaction(clients)
         self._require_own(partitions, shipment)
         self.first_offsets = {number: place.first_offset for number, place in partitions.items()}
-        self._write(producer, self._marks(shipment, 0))
+        self._write(clients, self._marks(shipment, 0))
 
     def take(self, clients: Clients, shipment: Shipment, number: int, rows: list[Row]) -> dict[str, str]:
         """Write one batch in a transaction; give the code of each row that is larger than a record may be."""
@@ -138,13 +139,12 @@ class _Topic:
         most = self.settings.most_record_bytes
         large_keys = {record.key for record in records if record.size > most}
         marks = self._marks(shipment, number)
-        producer = clients.producer
         try:
-            self._write(producer, [record for record in records if record.key not in large_keys] + marks)
+            self._write(clients, [record for record in records if record.key not in large_keys] + marks)
         except _TOO_LARGE:
-            limit = self._refused_size(producer, records, most)
+            limit = self._refused_size(clients, records, most)
             large_keys = {record.key for record in records if record.size >= limit}
-            self._write(producer, [record for record in records if record.key not in large_keys] + marks)
+            self._write(clients, [record for record in records if record.key not in large_keys] + marks)
         self.batch = number
         return {key.decode(): RECORD_TOO_LARGE for key in large_keys}
 
@@ -157,7 +157,7 @@ class _Topic:
         people: list[set[str]] = [set() for _ in self.first_offsets]
         for key in shipment.people_after(rejects):
             people[partition_of(key.encode(), len(people))].add(key)
-        self._write(clients.producer, self._marks(shipment, self.batch, people))
+        self._write(clients, self._marks(shipment, self.batch, people))
 
     def _marks(
         self, shipment: Shipment, batch: int, people: Sequence[Iterable[str]] | None = None
@@ -176,8 +176,9 @@ class _Topic:
         ]
         return [mark_record(shipment, mark, self.signing_key) for mark in marks]
 
-    def _write(self, producer: KafkaProducer, records: Iterable[TopicRecord]) -> None:
+    def _write(self, clients: Clients, records: Iterable[TopicRecord]) -> None:
         """Write records in one transaction, or none of them; one that is too large raises an error of ``_TOO_LARGE``."""
+        producer = clients.producer
         producer.begin_transaction()
         futures = []
         try:
@@ -192,7 +193,7 @@ class _Topic:
             reasons = (wrong, *wrong.args, producer._transaction_manager.last_error)
             if not any(isinstance(reason, _TOO_LARGE) for reason in reasons):
                 raise
-            producer.abort_transaction()
+            clients.give_up_producer()
             raise MessageSizeTooLargeError from None
 
     def _send(self, producer: KafkaProducer, record: TopicRecord) -> FutureRecordMetadata:
@@ -200,13 +201,13 @@ class _Topic:
             self.name, record.value, record.key, list(record.headers), partition=record.partition
         )
 
-    def _refused_size(self, producer: KafkaProducer, records: Sequence[TopicRecord], most: int) -> int:
+    def _refused_size(self, clients: Clients, records: Sequence[TopicRecord], most: int) -> int:
         """Give the size from which the topic refuses a record; each is tried alone, in a transaction that is taken back."""
         sizes = sorted({record.size: record for record in records if record.size <= most}.items())
         low, high = 0, len(sizes)
         while low < high:
             middle = (low + high) // 2
-            if self._takes(producer, sizes[middle][1]):
+            if self._takes(clients, sizes[middle][1]):
                 low = middle + 1
             else:
                 high = middle
@@ -217,15 +218,15 @@ class _Topic:
             )
         return sizes[low][0]
 
-    def _takes(self, producer: KafkaProducer, record: TopicRecord) -> bool:
+    def _takes(self, clients: Clients, record: TopicRecord) -> bool:
+        producer = clients.producer
         producer.begin_transaction()
-        future = self._send(producer, record)
         try:
-            future.get(timeout=self.settings.timeout_seconds)
+            self._send(producer, record).get(timeout=self.settings.timeout_seconds)
         except _TOO_LARGE:
+            clients.give_up_producer()
             return False
-        finally:
-            producer.abort_transaction()
+        producer.abort_transaction()
         return True
 
     def _look(self, clients: Clients) -> dict[int, _Partition]:

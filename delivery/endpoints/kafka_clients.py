@@ -240,6 +240,12 @@ class Clients:
         """A client that makes and describes topics."""
         return self._make(KafkaAdminClient, KafkaAdminClient.close)
 
+    def give_up_producer(self) -> None:
+        """Give up the producer alone: after a record that was too large the library counts on wrongly. The next one ends its transaction."""
+        producer = self.__dict__.pop("producer", None)
+        if producer is not None:
+            _end(producer)
+
     def close(self) -> None:
         """Give up the clients. What waits for one of them waits no longer."""
         self.is_over = True

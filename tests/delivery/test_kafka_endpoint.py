@@ -386,14 +386,6 @@ def test_only_the_certificate_of_the_host_is_taken_and_ours_is_shown(place, send
     assert send(shipment(attempt=2, held_keys=KEYS), **mutual, client=pair).failure is None
 
 
-def test_a_host_that_the_cluster_advertises_is_judged_too(place, send):
-    # The broker is reached by this machine's address in IPv4, and names itself localhost for TLS, which is not allowed then.
-    outcome = send(
-        shipment(), listener="TLS", certificates=place.certificate["certificate"], networks=["::1/128"]
-    )
-    assert "is this machine itself, and nothing is sent there" in outcome.failure and outcome.trials == 0
-
-
 def test_a_name_that_no_topic_has_is_refused(send):
     for segment in ("s" * 240, "a/b", "列"):
         assert send(shipment(segment=segment)).failure == "the segment has a name that no topic can have"
