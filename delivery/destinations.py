@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from delivery.disclosures import Directory, Disclosure, WorklistSettings, disclosure_fault
-from delivery.endpoints.settings import EndpointSettings, HttpSettings, PostgresqlSettings
+from delivery.endpoints.settings import EndpointSettings, HttpSettings, KafkaSettings, PostgresqlSettings
 from delivery.spreadsheet_cells import SpreadsheetRule
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import Settings
@@ -18,7 +18,7 @@ from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, pars
 
 DESTINATIONS_FILE = "destinations.yml"
 # Kinds that have a key of their name.
-KEYED_KINDS = ("http", "postgresql", "worklist")
+KEYED_KINDS = ("http", "postgresql", "kafka", "worklist")
 
 
 class _Strict(BaseModel):
@@ -31,7 +31,7 @@ class Destination(_Strict):
     Every audience is released into a folder, which is the record of it; other kinds are sent it from there.
     """
 
-    kind: Literal["folder", "http", "postgresql", "worklist"] = "folder"
+    kind: Literal["folder", "http", "postgresql", "kafka", "worklist"] = "folder"
     description: str
     ceiling: Literal["C1", "C2"] = "C1"
     root: str | None = None
@@ -40,6 +40,7 @@ class Destination(_Strict):
     directory: Directory | None = None
     http: HttpSettings | None = None
     postgresql: PostgresqlSettings | None = None
+    kafka: KafkaSettings | None = None
     worklist: WorklistSettings | None = None
 
     @model_validator(mode="after")
@@ -61,7 +62,7 @@ class Destination(_Strict):
     @property
     def endpoint(self) -> EndpointSettings | None:
         """The settings of the endpoint that audiences are sent to; None where they are read from the folder."""
-        return self.http or self.postgresql
+        return self.http or self.postgresql or self.kafka
 
 
 class DestinationsFile(_Strict):

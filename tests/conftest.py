@@ -123,3 +123,19 @@ def postgresql():
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="module")
+def kafka_broker():
+    """A broker of Kafka that runs; see ``kafka_broker``. Skipped where its JARs cannot be had."""
+    from kafka_broker import KafkaBroker, jars
+
+    folder = jars()
+    if isinstance(folder, str):
+        pytest.skip(folder)
+    broker = KafkaBroker(folder)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.remove()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,6 +41,8 @@ class Shipment:
     attempt: int
     operations: pa.Table = field(repr=False)
     """op, recipient_key and the published columns; of an EXIT they are null. First who leaves, then by recipient_key."""
+    held_keys: AbstractSet[str] = field(default=frozenset(), repr=False)
+    """recipient_key of everybody whom the endpoint holds before the attempt, or perhaps holds."""
 
     @property
     def segment(self) -> str:
@@ -50,6 +53,14 @@ class Shipment:
     def run_id(self) -> str:
         """The run as its manifest names it."""
         return str(self.manifest["run_id"])
+
+    def people_after(self, rejects: AbstractSet[str]) -> set[str]:
+        """Give recipient_key of everybody whom the endpoint holds once all was answered, with these refused."""
+        operations = zip(
+            self.operations["recipient_key"].to_pylist(), self.operations["op"].to_pylist(), strict=True
+        )
+        changes = {key: op for key, op in operations if key not in rejects}
+        return {key for key in self.held_keys | changes.keys() if changes.get(key) != "EXIT"}
 
 
 @dataclass(frozen=True)

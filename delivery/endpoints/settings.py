@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -14,6 +14,7 @@ from delivery.endpoints.networks import address_fault, literal_address
 SecretName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Network = Annotated[str, Field(min_length=1)]
 DatabaseName = Annotated[str, Field(min_length=1)]
+Account = Annotated[str, Field(min_length=1, max_length=255)]
 # PostgreSQL cuts longer names, and two of them could mean one table.
 MOST_NAME_BYTES = 63
 
@@ -132,4 +133,73 @@ class PostgresqlSettings(EndpointSettings):
     @model_validator(mode="after")
     def _place(self) -> PostgresqlSettings:
         self.require_host(self.host)
+        return self
+
+
+class TopicCreation(BaseModel):
+    """How a topic is made that is not there. Its cleanup.policy is always ``compact``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    partitions: int = Field(ge=1, le=1000)
+    replication_factor: int = Field(ge=1, le=100)
+    min_insync_replicas: int = Field(ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _in_sync(self) -> TopicCreation:
+        if self.min_insync_replicas > self.replication_factor:
+            raise ValueError("min_insync_replicas is more than replication_factor: nothing could be written")
+        return self
+
+
+class KafkaSettings(EndpointSettings):
+    """A cluster of Kafka that has a topic for each audience."""
+
+    brokers: tuple[str, ...] = Field(min_length=1)
+    topic_prefix: str
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    user: Account | None = None
+    password_secret: SecretName | None = None
+    client_certificate: str | None = None
+    client_key_secret: SecretName | None = None
+    create_topics: TopicCreation | None = None
+    batch_rows: int = Field(default=1000, ge=1, le=10_000)
+    most_record_bytes: int = Field(default=1_000_000, ge=1000, le=100_000_000)
+    plain_connection: bool = False
+
+    @field_validator("brokers")
+    @classmethod
+    def _brokers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for broker in value:
+            place = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", broker)
+            # The sentence does not repeat the value: it may hold what should not stand there.
+            if place is None or not 1 <= int(place[2]) <= 65_535:
+                raise ValueError(
+                    "a broker is host:port alone, such as kafka1.bank.example:9093; user and password have keys of their own"
+                )
+        return value
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,120}", value):
+            raise ValueError(
+                "a prefix of topics has letters, digits, '.', '_' and '-' alone, at most 120 of them"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _access(self) -> KafkaSettings:
+        for broker in self.brokers:
+            self.require_host(broker.rpartition(":")[0].strip("[]"))
+        if (self.user is None) != (self.password_secret is None):
+            raise ValueError("user and password_secret belong together")
+        if (self.client_certificate is None) != (self.client_key_secret is None):
+            raise ValueError("client_certificate and client_key_secret belong together")
+        if self.plain_connection and self.client_certificate is not None:
+            raise ValueError("a client_certificate needs TLS: take plain_connection away")
+        if self.plain_connection and self.user is not None and self.mechanism == "PLAIN":
+            raise ValueError(
+                "mechanism PLAIN shows the password to the network: take plain_connection away, or SCRAM"
+            )
         return self

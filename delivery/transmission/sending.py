@@ -140,7 +140,8 @@ class _Courier:
             people, holdings, run_id=manifest["run_id"], news=_news(run, manifest, books.last_run())
         )
         hashes = dict(zip(people["recipient_key"].to_pylist(), people["row_hash"].to_pylist(), strict=True))
-        shipment = Shipment(manifest, file_hash(run / MANIFEST), attempt, operations)
+        held_keys = _held_keys(holdings)
+        shipment = Shipment(manifest, file_hash(run / MANIFEST), attempt, operations, held_keys)
         books.begin(shipment, hashes)
         began = time.monotonic()
         outcome = self.endpoint.send(shipment, deadline=began + self.seconds_left)
@@ -223,6 +224,10 @@ class _Courier:
         everybody = read_rows(run / "snapshot", manifest["format"])["recipient_key"].to_pylist()
         all_keys = {key.strip('"') for key in everybody}
         return hashed_rows(rows), frozenset(all_keys - set(rows["recipient_key"].to_pylist()))
+
+
+def _held_keys(holdings: pa.Table) -> frozenset[str]:
+    return frozenset(holdings.filter(holdings["is_held"])["recipient_key"].to_pylist())
 
 
 def _news(run: Path, manifest: Mapping[str, Any], last_run: str | None) -> pa.Table | None:

@@ -37,6 +37,11 @@ def postgresql(**more) -> dict:
     return {"kind": "postgresql", "postgresql": {**place, **more}}
 
 
+def kafka(**more) -> dict:
+    place = {"brokers": ["kafka1.example:9093"], "topic_prefix": "audiences.", "user": "cdp", "password_secret": "stream_password"}  # fmt: skip
+    return {"kind": "kafka", "kafka": {**place, **more}}
+
+
 REFUSED = {
     "credentials": (http("https://ann:secret-word@engine.example/"), "holds a user or a password"),
     "a user": (http("https://ann@engine.example/"), "holds a user or a password"),
@@ -56,7 +61,7 @@ REFUSED = {
     "this machine in short": (http("https://127.1/"), "this machine itself"),
     "no networks": (http(networks=["everything"]), "write networks like"),
     "a password in the file": (http(password="secret-word"), "password"),
-    "an unknown kind": ({"kind": "kafka"}, "folder"),
+    "an unknown kind": ({"kind": "mqtt"}, "folder"),
     "no settings": ({"kind": "http"}, "needs http:"),
     "settings of another kind": ({"http": {"url": URL}}, "'http' is no key of a destination of kind folder"),
     "a hostile secret": (http(credential_secret="../../etc/passwd"), "credential_secret"),
@@ -73,6 +78,28 @@ REFUSED = {
     "no password": (postgresql(password_secret=None), "password_secret"),
     "a batch that is too large": (postgresql(batch_rows=100_000), "batch_rows"),
     "a database and a URL": ({**postgresql(), "http": {"url": URL}}, "'http' is no key of a destination of kind postgresql"),
+    "a cluster's URL": (kafka(brokers=["SASL_SSL://ann:secret-word@kafka1.example:9093"]), "a broker is host:port alone"),
+    "a user at a broker": (kafka(brokers=["ann:secret-word@kafka1.example:9093"]), "a broker is host:port alone"),
+    "a broker without a port": (kafka(brokers=["kafka1.example"]), "a broker is host:port alone"),
+    "a broker with a wrong port": (kafka(brokers=["kafka1.example:99999"]), "a broker is host:port alone"),
+    "no brokers": (kafka(brokers=[]), "brokers"),
+    "a second broker on this machine": (kafka(brokers=["kafka1.example:9093", "127.1:9093"]), "this machine itself"),
+    "a broker on this machine in IPv6": (kafka(brokers=["[::1]:9093"]), "this machine itself"),
+    "a broker beside metadata": (kafka(brokers=["0xa9fea9fe:9093"]), "machines' own services"),
+    "a prefix that no topic has": (kafka(topic_prefix="audiences/"), "a prefix of topics has letters"),
+    "a prefix that is too long": (kafka(topic_prefix="a" * 121), "a prefix of topics has letters"),
+    "a password beside no user": (kafka(user=None), "user and password_secret belong together"),
+    "a user without a password": (kafka(password_secret=None), "user and password_secret belong together"),
+    "a cluster's password": (kafka(password="secret-word"), "password"),
+    "a password for everybody to see": (kafka(mechanism="PLAIN", plain_connection=True), "mechanism PLAIN shows the password"),
+    "a mechanism that nobody knows": (kafka(mechanism="GSSAPI"), "mechanism"),
+    "a certificate without its key": (kafka(client_certificate="cdp.pem"), "client_certificate and client_key_secret belong together"),
+    "a certificate without TLS": (
+        kafka(client_certificate="cdp.pem", client_key_secret="key", plain_connection=True), "a client_certificate needs TLS"),
+    "topics of unknown size": (kafka(create_topics={"partitions": 3}), "replication_factor"),
+    "topics that nothing can be written to": (
+        kafka(create_topics={"partitions": 3, "replication_factor": 1, "min_insync_replicas": 2}), "nothing could be written"),
+    "a cluster and a URL": ({**kafka(), "http": {"url": URL}}, "'http' is no key of a destination of kind kafka"),
     "a directory": (
         {**http(), "ceiling": "C2", "directory": {"content": "source_keys", "sources": ["crm"]}}, "kind folder alone"),
 }  # fmt: skip
@@ -134,6 +161,36 @@ def test_a_missing_password_is_named_before_the_first_step(make_workspace, monke
     monkeypatch.setenv("CDP_SECRET_DW_PASSWORD", "a password for tests only")
     require_endpoints(load_settings(folder))
     assert not (folder / "secrets").exists(), "a check makes no secret"
+
+
+def test_what_a_cluster_is_entered_with_is_named_before_the_first_step(
+    make_workspace, monkeypatch, capsys, tmp_path
+):
+    folder = workspace(make_workspace, kafka())
+    with pytest.raises(
+        SettingsInvalid, match="the secret 'stream_password' of destination 'engine' is missing"
+    ):
+        require_endpoints(load_settings(folder))
+    assert run_command(["doctor", "--workspace", str(folder)]) == 2
+    assert "CDP_SECRET_STREAM_PASSWORD" in capsys.readouterr().out
+    monkeypatch.setenv("CDP_SECRET_STREAM_PASSWORD", "a password for tests only")
+    require_endpoints(load_settings(folder))
+    assert not (folder / "secrets").exists(), "a check makes no secret"
+    monkeypatch.setenv("CDP_SECRET_STREAM_KEY", "no key of a certificate")
+    (folder / "some.pem").write_text("no certificate")
+    pair = {"client_certificate": "some.pem", "client_key_secret": "stream_key"}
+    for more, words in (
+        ({"certificates": "ca.pem"}, "the certificates of destination 'engine' are not there"),
+        ({"certificates": "some.pem"}, "this is no file of certificates in the form of PEM"),
+        (
+            {**pair, "client_certificate": "cdp.pem"},
+            "the client certificate of destination 'engine' is not there",
+        ),
+        (pair, "the certificate and the secret 'stream_key' are no pair"),
+    ):
+        with pytest.raises(SettingsInvalid, match=words) as wrong:
+            require_endpoints(load_settings(workspace(make_workspace, kafka(**more))))
+        assert "no key" not in str(wrong.value)
 
 
 def test_cdp_deliver_refuses_what_it_cannot_send_to(make_workspace, capsys):
