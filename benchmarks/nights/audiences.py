@@ -67,9 +67,9 @@ def rule(number: int) -> tuple[list[str], str]:
         f"    - {{tag: days_to_next_maturity, between: [0, {last}]}}",
         f"    - {{tag: max_sellable_risk, in: [{grade}, R5]}}",
     ]
-    written = ", ".join(f"'{tier}'" for tier in tiers)
+    texts = ", ".join(f"'{tier}'" for tier in tiers)
     sql = (
-        f"aum_tier IN ({written}) AND days_to_next_maturity BETWEEN 0 AND {last}"
+        f"aum_tier IN ({texts}) AND days_to_next_maturity BETWEEN 0 AND {last}"
         f" AND max_sellable_risk IN ('{grade}', 'R5')"
     )
     return conditions, sql
@@ -138,8 +138,8 @@ def _candidates(settings: Settings, segments: list[Segment]) -> list[int]:
             published, published, segments, site, DAY,
             lambda leaf_table, lists: leaves_by_duckdb(published, published, leaf_table, lists, DAY),
         )  # fmt: skip
-        placed = Snapshot(published, site, inputs, inputs.leaves.rows).place_all(segments)
-        return [int(published.value(f"SELECT count(*) FROM {placed[s.code].candidates}")) for s in segments]
+        places = Snapshot(published, site, inputs, inputs.leaves.rows).place_all(segments)
+        return [int(published.value(f"SELECT count(*) FROM {places[s.code].candidates}")) for s in segments]
 
 
 def publish(settings: Settings) -> list[dict[str, Any]]:
@@ -172,19 +172,19 @@ def _published(lake: Any, day: dt.date, case: str) -> list[dict[str, Any]]:
 
     destinations = delivery.read_destinations(lake.settings)
     surroundings = read_surroundings(lake.settings)
-    result, decided = _row(
+    result, decision = _row(
         "decide the segment", lambda: evaluate(lake, day, surroundings, engine="duckdb"), case
     )
-    staged, written = _row(
+    audiences, writing = _row(
         "write files, manifest and keys", lambda: delivery.stage(lake, result.audiences, destinations), case
     )
-    _, released = _row("release", lambda: delivery.release(lake, staged), case)
-    runs, verified = _row(
+    _, release = _row("release", lambda: delivery.release(lake, audiences), case)
+    runs, verification = _row(
         "verify as a consumer does", lambda: verify(lake.settings.published, at=dt.datetime.combine(day + dt.timedelta(days=1), dt.time(8), dt.UTC)), case,
     )  # fmt: skip
-    verified["is_equal"] = not any(one.faults for one in runs if one.superseded_by is None)
-    written["note"] = f"{result.audiences[0].people.num_rows:,} recipients"
-    return [decided, written, released, verified]
+    verification["is_equal"] = not any(one.faults for one in runs if one.superseded_by is None)
+    writing["note"] = f"{result.audiences[0].people.num_rows:,} recipients"
+    return [decision, writing, release, verification]
 
 
 def _staying(table: Any) -> Any:

@@ -315,7 +315,7 @@ def _output_to_errors() -> Iterator[None]:
     """
     sys.stdout.flush()
     try:
-        kept = os.dup(1)
+        output = os.dup(1)
     except OSError:  # without an output there is nothing to keep clean
         yield
         return
@@ -323,8 +323,8 @@ def _output_to_errors() -> Iterator[None]:
         os.dup2(2, 1)
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(output, 1)
+        os.close(output)
 
 
 def _is_alone(settings: Settings) -> bool:

@@ -173,8 +173,8 @@ def _narrow_conditions(
     for segment in readable:
         if segment.is_collective:
             scope = named_by([segment], catalogue)
-            placed = read_snapshot(published, catalogue.site, scope).place_all(scope)
-            table = placed[segment.code].answers
+            places = read_snapshot(published, catalogue.site, scope).place_all(scope)
+            table = places[segment.code].answers
         else:
             leaf_table = compile_leaf_table([segment], business_date=day, policy=None)
             if not set(leaf_table.tables) <= tables:
