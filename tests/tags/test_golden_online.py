@@ -1,0 +1,76 @@
+"""Every online tag by cases worked out by hand: all books are drawn into one lake, which is built once for each of their days."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+from tests.tags import books
+from tests.tags.golden_cases import FIRST_ONE_ID, Case, fill, fill_people
+
+BOOKS = [
+    importlib.import_module(f"{books.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(books.__path__)
+]
+CASES: list[Case] = [case for book in BOOKS for case in book.CASES]
+DAYS = sorted({case.on for case in CASES})
+
+
+def one_ids() -> dict[str, int]:
+    """Give the OneID of every person of the books."""
+    names = [name for book in BOOKS for name in book.PEOPLE]
+    assert len(names) == len(set(names)), "two people of the books are called alike"
+    chosen = {name: one_id for book in BOOKS for name, one_id in getattr(book, "ONE_IDS", {}).items()}
+    return {name: chosen.get(name, FIRST_ONE_ID + at) for at, name in enumerate(names)}
+
+
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
+def answers(request, tmp_path_factory):
+    """The answers of every day: by person the row of the wide table and, by tag, the reasons that are recorded."""
+    import tags
+    from lakehouse.settings.settings import load_settings
+    from lakehouse.tables.lake import open_lake
+
+    workspace = tmp_path_factory.mktemp("golden")
+    (workspace / "cdp.yml").write_text(f"time_zone: Asia/Shanghai\nengine: {request.param}\n")
+    spark = request.getfixturevalue("spark") if request.param == "spark" else None
+    lake = open_lake(load_settings(workspace), spark=spark)
+    draw_books(lake)
+    people = {one_id: name for name, one_id in one_ids().items()}
+    rows = {}
+    for day in DAYS:
+        tags.build_tags(lake, day)
+        rows[day] = {people[row["one_id"]]: row for row in lake.read_arrow("tags.customer_tags").to_pylist()}
+    return rows
+
+
+def draw_books(lake) -> None:
+    """Write all people and rows of the books."""
+    people = one_ids()
+    profiles = [profile for book in BOOKS for profile in book.PROFILES]
+    kinds = {name: kind for book in BOOKS for name, kind in getattr(book, "KINDS", {}).items()}
+    fill_people(lake, people, profiles, kinds)
+    for book in BOOKS:
+        for table, rows in book.ROWS:
+            fill(lake, table, rows, Path(book.__file__).stem, people)
+
+
+def reason(row, entry) -> str | None:
+    """Give why the tag of a person is null: as recorded, else by the null rule."""
+    recorded = {exception["tag"]: exception["reason"] for exception in row["null_exceptions"]}
+    return recorded.get(entry.code, entry.default_reason)
+
+
+def test_every_answer_is_the_one_worked_out_by_hand(answers):
+    from tags.compile.compilation import compile_tags
+
+    registry = compile_tags(None).registry
+    faults = []
+    for case in CASES:
+        row = answers[case.on][case.person]
+        if fault := case.fault(row[case.tag], reason(row, registry[case.tag])):
+            faults.append(fault)
+    assert not faults, "\n".join(faults)
