@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tags.compile.compilation import compile_tags
 from tests.tags import books
+from tests.tags.evaluator.comparison import differences, unanswered
+from tests.tags.evaluator.world import TABLES, World
 from tests.tags.golden_cases import FIRST_ONE_ID, Case, fill, fill_people
 
 BOOKS = [
@@ -65,8 +68,6 @@ def reason(row, entry) -> str | None:
 
 
 def test_every_answer_is_the_one_worked_out_by_hand(answers):
-    from tags.compile.compilation import compile_tags
-
     registry = compile_tags(None).registry
     faults = []
     for case in CASES:
@@ -74,3 +75,44 @@ def test_every_answer_is_the_one_worked_out_by_hand(answers):
         if fault := case.fault(row[case.tag], reason(row, registry[case.tag])):
             faults.append(fault)
     assert not faults, "\n".join(faults)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """What the books draw, as the evaluator reads it, without a lake."""
+    drawing = Drawing()
+    draw_books(drawing)
+    return drawing.tables
+
+
+class Drawing:
+    """Takes the place of a lake and keeps what is drawn as rows."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, list[dict]] = {table: [] for table in TABLES}
+
+    def append(self, table, rows) -> None:
+        self.tables[table] += rows.to_pylist()
+
+
+def test_the_evaluator_answers_every_case(drawn):
+    people = {day: {person.one_id: person for person in World(drawn, day).people()} for day in DAYS}
+    faults = []
+    for case in CASES:
+        person = people[case.on][one_ids()[case.person]]
+        if fault := case.fault(person[case.tag], person.reason(case.tag)):
+            faults.append(fault)
+    assert not faults, "\n".join(faults)
+
+
+def test_the_evaluator_knows_every_online_tag():
+    missing = unanswered(compile_tags(None).registry.online())
+    assert not missing, (
+        f"write what these tags are in plain Python, in tests/tags/evaluator: {', '.join(missing)}"
+    )
+
+
+def test_the_build_says_of_everybody_in_the_books_what_the_evaluator_says(answers, drawn):
+    entries = compile_tags(None).registry.online()
+    faults = [fault for day in DAYS for fault in differences(answers[day].values(), drawn, entries, day)]
+    assert not faults, "\n".join(faults[:40])
