@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
-from tests.tags.evaluator import basic, behaviour, marketing, retail, risk, value
+from tests.tags.evaluator import basic, behaviour, habits, marketing, retail, risk, value
 from tests.tags.evaluator.world import ANSWERS, TABLES, World
 from vocabulary.registry import Entry
 
-MODULES = (basic, behaviour, marketing, retail, risk, value)
+MODULES = (basic, behaviour, habits, marketing, retail, risk, value)
 
 
 def unanswered(entries: Iterable[Entry]) -> list[str]:

@@ -20,7 +20,7 @@ NEVER = dt.date(1, 1, 1)
 DAY = dt.timedelta(days=1)
 FACTS = {
     "balances": "balance_on", "transactions": "transacted_on", "events": "occurred_on", "assessments": "assessed_on", "orders": "ordered_on",
-    "order_lines": "ordered_on", "receipts": "event_on",
+    "order_lines": "ordered_on", "receipts": "event_on", "ledger": "booked_on", "points": "booked_on", "leads": "received_on",
 }  # fmt: skip
 STATES = (
     "customers", "identifier_observations", "accounts", "holdings", "loans", "cards", "consents", "relationships", "products", "reference_values",
@@ -83,8 +83,9 @@ class World:
         tables: Mapping[str, list[dict[str, Any]]],
         day: dt.date,
         policy: Mapping[str, Any] | None = None,
+        zone: str = "Asia/Shanghai",
     ) -> None:
-        self.tables, self.day, self.policy = tables, day, policy or {}
+        self.tables, self.day, self.policy, self.zone = tables, day, policy or {}, zone
         kinds = {row["one_id"]: row["kind"] for row in tables["identity.one_ids"]}
         members = [row for row in tables["identity.memberships"] if row.get("valid_to") is None]
         self.persons = {(row["source"], row["source_key"]): row["one_id"] for row in members}
@@ -152,11 +153,13 @@ class World:
                 "assessments",
                 "orders",
                 "consents",
+                "points",
+                "leads",
             )
         }
         owned = {
             name: self.by_account(name)
-            for name in ("accounts", "balances", "transactions", "holdings", "loans")
+            for name in ("accounts", "balances", "transactions", "holdings", "loans", "ledger")
         }
         cards = group((self.holder(row), row) for row in self.rows("cards"))
         return {
