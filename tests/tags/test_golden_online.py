@@ -116,3 +116,30 @@ def test_the_build_says_of_everybody_in_the_books_what_the_evaluator_says(answer
     entries = compile_tags(None).registry.online()
     faults = [fault for day in DAYS for fault in differences(answers[day].values(), drawn, entries, day)]
     assert not faults, "\n".join(faults[:40])
+
+
+def test_a_wrong_value_a_wrong_reason_and_a_missing_person_are_each_told(drawn):
+    entries, day = compile_tags(None).registry.online(), DAYS[-1]
+    night = []
+    for person in World(drawn, day).people():
+        reasons = [
+            {"tag": entry.code, "reason": person.reason(entry.code)}
+            for entry in entries
+            if person.reason(entry.code) != entry.default_reason and person[entry.code] is None
+        ]
+        answers = {entry.code: person[entry.code] for entry in entries}
+        night.append({"one_id": person.one_id, "null_exceptions": reasons, **answers})
+    assert differences(night, drawn, entries, day) == []
+    numbers = one_ids()
+    rows = {row["one_id"]: row for row in night}
+    rows[numbers["r7"]]["rfm_recency"] = 4
+    for exception in rows[numbers["march"]]["null_exceptions"]:
+        exception["reason"] = "unknown" if exception["tag"] == "aum_avg_last_month" else exception["reason"]
+    rows[numbers["in0"]]["is_mau"] = 1
+    del rows[numbers["t0"]]
+    assert sorted(differences(rows.values(), drawn, entries, day)) == [
+        f"{numbers['t0']} is known and has no row",
+        f"aum_avg_last_month of {numbers['march']} on {day} is null (unknown), by its definition (not_applicable)",
+        f"is_mau of {numbers['in0']} on {day} is 1, by its definition True",
+        f"rfm_recency of {numbers['r7']} on {day} is 4, by its definition 5",
+    ]
