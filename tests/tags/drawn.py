@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -26,10 +27,15 @@ def rows_of(text: str) -> list[dict[str, str | None]]:
 
 def draw(lake, table: str, text: str, **everywhere: Any) -> None:
     """Append drawn rows to a table; ``everywhere`` gives columns the same value in every row."""
+    write(lake, table, [{**everywhere, **row} for row in rows_of(text)])
+
+
+def write(lake, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append rows whose cells may be texts; the columns that every row of the table's shape has are filled."""
     found = contract(table)
     filled = []
-    for number, row in enumerate(rows_of(text), start=1):
-        values = {"source": "bank", **everywhere, **row}
+    for number, row in enumerate(rows, start=1):
+        values = {"source": "bank", **row}
         if found.shape == "fact":
             day = values.get(found.event_date)
             values = {"_feed": "drawn", "_file": "drawn", "_row": number, "_arrived_on": day, **values}

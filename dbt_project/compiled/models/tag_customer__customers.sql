@@ -12,9 +12,9 @@ with attributed as (
 select
     one_id,
     -- age: 年龄 · Age (years) (tags/registry/basic.yml)
-    max_by(cast(floor(months_between({{ business_date() }}, birth_date) / 12) as int), case when (months_between({{ business_date() }}, birth_date) between 0 and 1451) and cast(floor(months_between({{ business_date() }}, birth_date) / 12) as int) is not null then struct(registered_on, source, source_key) end) as age,
+    max_by(cast(floor(months_between({{ business_date() }}, birth_date) / 12) as int), case when (months_between({{ business_date() }}, birth_date) >= 0 and months_between({{ business_date() }}, birth_date) < 1452) and cast(floor(months_between({{ business_date() }}, birth_date) / 12) as int) is not null then struct(registered_on, source, source_key) end) as age,
     -- home_branch: 归属机构 · Home branch (tags/registry/basic.yml)
-    min_by(branch_id, case when branch_id is not null then struct(registered_on, source, source_key) end) as home_branch,
+    min_by(branch_id, case when branch_id is not null then struct(coalesce(registered_on, date'9999-12-31'), source, source_key) end) as home_branch,
     -- is_staff: 本行员工 · Bank employee (tags/registry/basic.yml)
     max(is_staff) as is_staff,
     -- has_medical_insurance: 医保参保 · Medical insurance (tags/registry/basic.yml)
@@ -30,9 +30,9 @@ select
     -- has_transaction_alerts: 动账通知签约 · Transaction alerts (tags/registry/behaviour.yml)
     max(has_transaction_alerts) as has_transaction_alerts,
     -- acquisition_channel: 获客渠道 · Acquisition channel (tags/registry/marketing.yml)
-    min_by(acquisition_channel, case when acquisition_channel is not null then struct(registered_on, source, source_key) end) as acquisition_channel,
+    min_by(acquisition_channel, case when acquisition_channel is not null then struct(coalesce(registered_on, date'9999-12-31'), source, source_key) end) as acquisition_channel,
     -- acquisition_campaign: 获客活动 · Acquisition campaign (tags/registry/marketing.yml)
-    min_by(acquisition_campaign_id, case when acquisition_campaign_id is not null then struct(registered_on, source, source_key) end) as acquisition_campaign,
+    min_by(acquisition_campaign_id, case when acquisition_campaign_id is not null then struct(coalesce(registered_on, date'9999-12-31'), source, source_key) end) as acquisition_campaign,
     -- id_document_valid_until: 证件到期日 · ID valid until (tags/registry/measures.yml)
     max(document_expires_on) as id_document_valid_until,
     -- is_deceased: 已故 · Deceased (tags/registry/measures.yml)

@@ -38,6 +38,7 @@ from {{ ref('stg_trusted__accounts') }} accounts
 full outer join owners
     on owners.source = accounts.source and owners.account_id = accounts.account_id
 left join repaying
-    on repaying.source = accounts.source and repaying.account_id = accounts.account_id
+    on repaying.source = coalesce(accounts.source, owners.source)
+    and repaying.account_id = coalesce(accounts.account_id, owners.account_id)
 left join {{ ref('int_profiles_keyed') }} profiles
     on profiles.source = owners.person.from_source and profiles.source_key = owners.person.from_key
