@@ -18,7 +18,7 @@ from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
-from tags.compile.entry_texts import Keys, names_in, texts_of
+from tags.compile.entry_texts import THRESHOLDS, Keys, names_in, texts_of
 from tags.compile.lineage import Lineage
 from tags.compile.plan import ScanPlan
 from tags.compile.relations import SiteColumns, TagSource
@@ -45,6 +45,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
             tree = _parse(registry, entry, text, keys)
             _check_params(registry, entry, tree, keys)
             if over_rows:
+                _check_threshold(registry, entry, tree, keys)
                 _check_columns(registry, entry, tree, relations[entry.code], keys)
                 _check_allowed(registry, entry, tree, relations[entry.code], keys)
             else:
@@ -69,6 +70,15 @@ def _check_params(registry: Registry, entry: Entry, tree: exp.Expression, keys: 
         if placeholder.name not in names:
             hint = did_you_mean(placeholder.name, sorted(names))
             raise registry.fault(entry.code, f"unknown parameter ':{placeholder.name}'{hint}", *keys)
+
+
+def _check_threshold(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
+    """Refuse a threshold that reads a row: it is one value for everybody."""
+    names = names_in(tree) if keys[-1] in THRESHOLDS else []
+    if names:
+        raise registry.fault(
+            entry.code, f"'{keys[-1]}' reads the column '{names[0]}'; write a number or a parameter", *keys
+        )
 
 
 def _check_columns(
@@ -173,7 +183,15 @@ def _check_results(registry: Registry, entry: Entry) -> None:
             _check_value(registry, entry, value, ("default",))
     form = entry.compute.aggregate or entry.compute.latest
     texts: list[tuple[Keys, str | None]] = [(("compute", "expression"), entry.compute.expression)]
-    if form and getattr(form, "measure", "latest") in ("latest", "first", "last", "min", "max", "set"):
+    if form and getattr(form, "measure", "latest") in (
+        "latest",
+        "first",
+        "last",
+        "min",
+        "max",
+        "set",
+        "mode",
+    ):
         texts.append((("compute", entry.compute.kind, "of"), form.of))
     for at, case in enumerate(entry.compute.cases or []):
         texts += [(("compute", "cases", at), text) for text in (case.then, case.otherwise)]
@@ -312,7 +330,7 @@ def _check_window(registry: Registry, entry: Entry, relation: TagSource) -> None
     if not isinstance(form, Aggregate) or not relation.name.startswith("trusted."):
         return
     retention_days = contract(relation.name).retention_days
-    window_days = form.window_days or 31 * ((form.months or 0) + 1)
+    window_days = (form.window_days or 0) * form.windows or 31 * ((form.months or 0) * form.windows + 1)
     if retention_days and (form.window_days or form.months) and window_days > retention_days:
         raise registry.fault(
             entry.code,
@@ -330,7 +348,10 @@ def _check_duplicates(registry: Registry, plan: ScanPlan) -> None:
         assert entry.compute is not None
         form = entry.compute.aggregate or entry.compute.latest or entry.compute.column
         rows = (
-            form.model_dump(exclude_none=True, include={"from_", "measure", "window_days", "months", "via"})
+            form.model_dump(
+                exclude_none=True,
+                include={"from_", "measure", "window_days", "months", "via", "quantile", "trend_of"},
+            )
             if form
             else {}
         )

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 Keys = tuple[str | int, ...]
+THRESHOLDS = ("at_least", "rows_at_least", "base_at_least")
+"""What a measure is held against: a value of the night, so that it reads no row."""
 
 
 def texts_of(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
@@ -20,7 +22,7 @@ def texts_of(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
     assert compute is not None
     form = compute.aggregate or compute.latest or compute.column
     if form:
-        for name in ("of", "where", "per", "at_least"):
+        for name in ("of", "where", "per", "of_weight", *THRESHOLDS):
             if text := getattr(form, name, None):
                 yield ("compute", compute.kind, name), text, True
         for text in getattr(form, "order_by", None) or []:
