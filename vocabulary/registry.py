@@ -63,6 +63,15 @@ class Value(_Strict):
     unit: str | None = None
     cardinality: Literal["single", "set"] = "single"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_have_a_range(cls, tree: Any) -> Any:
+        if isinstance(tree, dict) and tree.get("type") in ("int", "decimal", "ratio") and tree.get("domain"):
+            raise ValueError(
+                f"a value of type {tree['type']} has no 'domain', which lists texts; write 'min' and 'max', or 'type: string'"
+            )
+        return tree
+
     @property
     def spark_type(self) -> str:
         """The column's Spark SQL type."""

@@ -44,6 +44,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
         for keys, text, over_rows in texts_of(entry):
             tree = _parse(registry, entry, text, keys)
             _check_params(registry, entry, tree, keys)
+            _check_divisors(registry, entry, tree, keys)
             if over_rows:
                 _check_threshold(registry, entry, tree, keys)
                 _check_columns(registry, entry, tree, relations[entry.code], keys)
@@ -70,6 +71,20 @@ def _check_params(registry: Registry, entry: Entry, tree: exp.Expression, keys: 
         if placeholder.name not in names:
             hint = did_you_mean(placeholder.name, sorted(names))
             raise registry.fault(entry.code, f"unknown parameter ':{placeholder.name}'{hint}", *keys)
+
+
+def _check_divisors(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
+    """Refuse a division by a number or a parameter that is 0: it gives null to everybody."""
+    for node in tree.find_all(exp.Div, exp.Mod):
+        divisor = node.expression.unnest()
+        if isinstance(divisor, exp.Literal) and not divisor.is_string and Decimal(divisor.name) == 0:
+            raise registry.fault(entry.code, "divides by 0, which is null for everybody", *keys)
+        for param in entry.params if isinstance(divisor, exp.Placeholder) else ():
+            value = param.value
+            if param.name == divisor.name and isinstance(value, int | Decimal) and value == 0:
+                raise registry.fault(
+                    entry.code, f"divides by ':{param.name}', which is 0 since {param.since}", *keys
+                )
 
 
 def _check_threshold(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
@@ -141,7 +156,7 @@ def _way(relation: TagSource) -> str:
 
 def _check_compared(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
     """Refuse to compare a tag with a value that it can never have: a typing mistake."""
-    for name, value in _comparisons(tree):
+    for name, value in comparisons(tree):
         domain = registry[name].value.domain if name in registry.entries else None
         if domain and value not in domain:
             raise registry.fault(
@@ -153,7 +168,7 @@ def _check_allowed(
     registry: Registry, entry: Entry, tree: exp.Expression, relation: TagSource, keys: Keys
 ) -> None:
     """Refuse to compare a column of a trusted table with a value that its contract does not allow."""
-    for name, value in _comparisons(tree):
+    for name, value in comparisons(tree):
         origin, column = relation.column(name) or (name, None)
         values = list(column.allowed) if column else []
         if values and value not in values:
@@ -162,8 +177,8 @@ def _check_allowed(
             )
 
 
-def _comparisons(tree: exp.Expression) -> Iterator[tuple[str, str]]:
-    """Give the columns that are compared with texts, each with its text."""
+def comparisons(tree: exp.Expression) -> Iterator[tuple[str, str]]:
+    """Give the columns that an expression compares with texts, each with its text."""
     for node in tree.find_all(exp.EQ, exp.NEQ, exp.In):
         column = node.this if isinstance(node.this, exp.Column) else None
         if column is None:
