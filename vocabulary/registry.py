@@ -79,13 +79,46 @@ class Value(_Strict):
         return f"array<{scalar}>" if self.cardinality == "set" else scalar
 
 
+class CutPoints(_Strict):
+    """Quantiles of a published tag over a population, computed on the first night of a period and kept until the next.
+
+    Of *n* people with a value the cut point of a quantile *q* is the value of the one at place *q* times *n*, rounded up.
+    """
+
+    of: str
+    quantiles: Annotated[
+        list[Annotated[Decimal, Field(gt=0, lt=1, decimal_places=4)]], Field(min_length=1, max_length=100)
+    ]
+    population: str | None = None
+    frozen: Literal["month", "quarter", "year"]
+
+
 class Param(_Strict):
-    """A threshold with the day it takes effect; several of one name follow one another."""
+    """A threshold with the day it takes effect; several of one name follow one another.
+
+    With ``cut_points`` it is a list of numbers, and ``value`` what counts while there is nothing to compute them from.
+    """
 
     name: str
-    value: Scalar | list[str]
+    value: Scalar | list[Decimal] | list[str]
     since: dt.date = dt.date(1900, 1, 1)
     why: str | None = None
+    cut_points: CutPoints | None = None
+
+    @model_validator(mode="after")
+    def _number_for_each_quantile(self) -> Param:
+        spec = self.cut_points
+        if spec is None:
+            return self
+        for name, entries in (("quantiles", spec.quantiles), ("value", self.value)):
+            numbers = [n for n in entries if isinstance(n, Decimal)] if isinstance(entries, list) else []
+            if not numbers or numbers != entries or numbers != sorted(numbers):
+                raise ValueError(f"'{name}' of cut points is a list of numbers that do not fall")
+        if len(self.value) != len(spec.quantiles):  # type: ignore[arg-type]
+            raise ValueError(
+                "'value' of cut points has a number for each quantile: what counts before the first night"
+            )
+        return self
 
 
 class Declassified(_Strict):
@@ -257,7 +290,7 @@ class Compute(_Strict):
 
     @property
     def kind(self) -> str:
-        """The name of the form that was given."""
+        """The name of the form that was entries."""
         return next(name for name in type(self).model_fields if getattr(self, name) is not None)
 
     @property
@@ -386,7 +419,7 @@ def load_registry(workspace: Path | None = None, *, shipped: Path) -> Registry:
     """Read the registry in the folder ``shipped`` and, over it, the workspace's ``tags/*.yml``.
 
     A workspace entry whose code is shipped replaces the keys it names and keeps the others; one with a new code
-    stands by itself. Anything missing, unknown or given twice raises ``SettingsInvalid`` with file and line.
+    stands by itself. Anything missing, unknown or entries twice raises ``SettingsInvalid`` with file and line.
     """
     raw: dict[str, dict[str, Any]] = {}
     places: dict[str, Place] = {}

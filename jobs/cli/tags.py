@@ -171,8 +171,8 @@ def compile_(into: Path | None, check: bool, form: str, workspace: Path | None) 
     if check:
         doubts = _doubts(settings, compilation)
         summary["findings"] = len(doubts)
-        said = f"nothing is wrong, {len(doubts)} findings" if doubts else "nothing is wrong"
-        print_document(summary, [f"{outcome}; {said}"], form)
+        verdict = f"nothing is wrong, {len(doubts)} findings" if doubts else "nothing is wrong"
+        print_document(summary, [f"{outcome}; {verdict}"], form)
         return
     if into is None:
         folder = user_folder(settings)

@@ -18,7 +18,7 @@ from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
-from tags.compile.entry_texts import THRESHOLDS, Keys, names_in, texts_of
+from tags.compile.entry_texts import THRESHOLDS, Keys, names_in, populations_of, texts_of
 from tags.compile.lineage import Lineage
 from tags.compile.plan import ScanPlan
 from tags.compile.relations import SiteColumns, TagSource
@@ -41,6 +41,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
             _check_person(registry, entry, relation)
         _check_level(registry, entry, _sources(registry, entry, relation, lineage), site)
         _check_purposes(registry, entry)
+        _check_cut_points(registry, entry)
         for keys, text, over_rows in texts_of(entry):
             tree = _parse(registry, entry, text, keys)
             _check_params(registry, entry, tree, keys)
@@ -338,6 +339,55 @@ def _check_purposes(registry: Registry, entry: Entry) -> None:
             raise registry.fault(
                 entry.code, f"purpose '{wider[0]}' is wider than those of '{code}'", "purposes"
             )
+
+
+def _check_cut_points(registry: Registry, entry: Entry) -> None:
+    """Refuse cut points of what is no computed number, of people nobody can name, and of tags more personal than this one."""
+    for at, spec in populations_of(entry):
+        place: Keys = ("params", at, "cut_points")
+        names = {spec.of: (*place, "of")}
+        if spec.population:
+            tree = _parse(registry, entry, spec.population, (*place, "population"))
+            others = {p.name for p in entry.params if p.cut_points is None} | {"business_date"}
+            for placeholder in tree.find_all(exp.Placeholder):
+                if placeholder.name not in others:
+                    hint = did_you_mean(placeholder.name, sorted(others))
+                    raise registry.fault(
+                        entry.code, f"unknown parameter ':{placeholder.name}'{hint}", *place, "population"
+                    )
+            if tree.find(exp.Anonymous) is not None:
+                raise registry.fault(
+                    entry.code,
+                    "a population is a condition over tags, without bucket()",
+                    *place,
+                    "population",
+                )
+            _check_compared(registry, entry, tree, (*place, "population"))
+            names |= dict.fromkeys(names_in(tree), (*place, "population"))
+        for name, keys in names.items():
+            _check_cut_tag(registry, entry, name, keys)
+        value = registry[spec.of].value
+        if value.type not in ("int", "decimal", "ratio") or value.cardinality == "set":
+            raise registry.fault(
+                entry.code, f"'{spec.of}' is no number, so it has no quantiles", *place, "of"
+            )
+
+
+def _check_cut_tag(registry: Registry, entry: Entry, name: str, keys: Keys) -> None:
+    if name not in registry.entries:
+        hint = did_you_mean(name, list(registry.entries))
+        raise registry.fault(entry.code, f"unknown tag '{name}'{hint}", *keys)
+    other = registry[name]
+    if other.status not in ("online", "deprecated"):
+        raise registry.fault(entry.code, f"reads the tag '{name}', which is {other.status}", *keys)
+    wider = [purpose for purpose in entry.purposes if purpose not in other.purposes]
+    if entry.declassified is None and (LEVELS.index(other.level) > LEVELS.index(entry.level) or wider):
+        raise registry.fault(
+            entry.code,
+            f"is cut by '{name}', whose level is {other.level} and whose purposes are {', '.join(other.purposes)}; "
+            "give this tag no lower level and no other purposes",
+            *keys,
+        )
 
 
 def _check_window(registry: Registry, entry: Entry, relation: TagSource) -> None:

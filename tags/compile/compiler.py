@@ -47,7 +47,7 @@ class Writer:
             return self.registry.fault(entry.code, f"unknown parameter ':{name}'{hint}", *keys)
 
         try:
-            return resolve(text, params, missing)
+            return resolve(text, params, missing, entry.code)
         except ExpressionInvalid as wrong:
             raise self.registry.fault(entry.code, f"'{short_text(text)}' {wrong}", *keys) from None
 
@@ -75,7 +75,7 @@ class Writer:
         per_row = _per_row(of, conditions)
         if form.measure == "any":
             return f"max({' and '.join([*conditions, of] if form.of else conditions) or 'true'})"
-        sql = self._measured(entry, form, of, conditions, relation)
+        sql = self._measure_of_rows(entry, form, of, conditions, relation)
         if form.rows_at_least:
             least = self.text(entry, form.rows_at_least, "compute", key, "rows_at_least")
             sql = f"case when count({per_row}) >= ({least}) then {sql} end"
@@ -83,7 +83,7 @@ class Writer:
             sql = f"{sql} >= {self.text(entry, form.at_least, 'compute', key, 'at_least')}"
         return sql
 
-    def _measured(
+    def _measure_of_rows(
         self, entry: Entry, form: Aggregate, of: str, conditions: list[str], relation: TagSource
     ) -> str:
         """Give the aggregate expression of a measure over the rows that its conditions let stand."""

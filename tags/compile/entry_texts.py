@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lakehouse.expressions.expression import syntax_tree
-from vocabulary.registry import Entry
+from vocabulary.registry import CutPoints, Entry
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -35,6 +35,13 @@ def texts_of(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
                 yield ("compute", "cases", at), text, False
     for at, exception in enumerate(entry.null_when):
         yield ("null_when", at, "when"), exception.when, False
+
+
+def populations_of(entry: Entry) -> Iterator[tuple[int, CutPoints]]:
+    """Give the cut points among the parameters of an entry, each with its place."""
+    for at, param in enumerate(entry.params):
+        if param.cut_points is not None:
+            yield at, param.cut_points
 
 
 def names_in(tree: exp.Expression) -> list[str]:

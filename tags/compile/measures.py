@@ -54,7 +54,7 @@ def quantile_sql(of: str, conditions: Sequence[str], share: Decimal) -> str:
     """
     rows = _rows(of, conditions, f"cast({of} as {NUMBER})")
     stands = " and ".join([*conditions, f"({of}) is not null", f"cast({of} as {NUMBER}) is null"])
-    lost = f"count(case when {stands} then 1 end)"
+    overflow = f"count(case when {stands} then 1 end)"
     steps = int(share * _PARTS)
     way = f"cast(size(numbers) - 1 as bigint) * {steps}"
     part = f"mod({way}, {_PARTS})"
@@ -65,7 +65,7 @@ def quantile_sql(of: str, conditions: Sequence[str], share: Decimal) -> str:
         f"({low} * cast({_PARTS} - {part} as decimal(5,0)) + {high} * cast({part} as decimal(5,0))) * 0.0001"
     )
     quantile = _with(f"numbers -> case when size(numbers) > 0 then {value} end", rows)
-    return f"case when {lost} > 0 then {_TOO_LARGE} else {quantile} end"
+    return f"case when {overflow} > 0 then {_TOO_LARGE} else {quantile} end"
 
 
 def _rows(of: str, conditions: Sequence[str], entry: str) -> str:
