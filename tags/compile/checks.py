@@ -56,6 +56,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
         _check_results(registry, entry)
         if entry.code in relations:
             _check_window(registry, entry, relations[entry.code])
+            _check_number(registry, entry, relations[entry.code])
     _check_duplicates(registry, plan)
 
 
@@ -339,6 +340,33 @@ def _check_purposes(registry: Registry, entry: Entry) -> None:
             raise registry.fault(
                 entry.code, f"purpose '{wider[0]}' is wider than those of '{code}'", "purposes"
             )
+
+
+def _check_number(registry: Registry, entry: Entry, relation: TagSource) -> None:
+    """Refuse a measure of numbers over a column that holds none, and one between two numbers whose tag holds whole ones."""
+    form = entry.compute.aggregate if entry.compute else None
+    if form is None or form.measure not in ("median", "quantile", "trend", "sum", "avg", "ratio"):
+        return
+    has_fraction = entry.value.type in ("decimal", "ratio") or form.at_least is not None
+    if form.measure in ("median", "quantile", "trend") and not has_fraction:
+        raise registry.fault(
+            entry.code,
+            f"a {form.measure} may lie between two whole numbers; write a value of type decimal or ratio",
+            "value",
+        )
+    if form.trend_of in ("count", "count_distinct") or form.of is None:
+        return
+    tree = _parse(registry, entry, form.of, ("compute", "aggregate", "of"))
+    place = relation.column(tree.parts[0].name) if isinstance(tree, exp.Column) else None
+    kind = place[1].type if place and place[1] else "bigint"
+    if not kind.startswith(("decimal", "int", "bigint")):
+        raise registry.fault(
+            entry.code,
+            f"measures the {form.measure} of {form.of}, which is a {kind} and no number",
+            "compute",
+            "aggregate",
+            "of",
+        )
 
 
 def _check_cut_points(registry: Registry, entry: Entry) -> None:

@@ -110,6 +110,22 @@ def test_the_shipped_tags_give_no_doubt_but_events_that_a_site_does_not_deliver(
 REFUSED = {
     "a range of texts": ({"value": "{type: int, domain: ['1', '2']}"}, "a value of type int has no 'domain', which lists texts; write 'min' and 'max'"),
     "a range of numbers in a list": ({"value": "{type: decimal, domain: [1, 2]}"}, "a value of type decimal has no 'domain'"),
+    "a median of words": (
+        {"value": "{type: decimal}", "compute": "aggregate: {from: trusted.events, measure: median, of: event_name, window_days: 3}"},
+        "measures the median of event_name, which is a string and no number",
+    ),
+    "a sum of days": (
+        {"compute": "aggregate: {from: trusted.events, measure: sum, of: occurred_on, window_days: 3}", "inputs": "trusted.events.occurred_on"},
+        "measures the sum of occurred_on, which is a date and no number",
+    ),
+    "a median among whole numbers": (
+        {"compute": "aggregate: {from: trusted.events, measure: median, of: length(event_name), window_days: 3}"},
+        "a median may lie between two whole numbers; write a value of type decimal or ratio",
+    ),
+    "a trend among whole numbers": (
+        {"compute": "aggregate: {from: trusted.events, measure: trend, trend_of: count, base_at_least: '1', window_days: 3}"},
+        "a trend may lie between two whole numbers",
+    ),
     "a division by nothing": ({"compute": "aggregate: {from: trusted.events, measure: sum, of: length(event_name) / 0, window_days: 3}"}, "divides by 0, which is null for everybody"),
     "a rest by nothing": ({"compute": "aggregate: {from: trusted.events, measure: sum, of: length(event_name) % (0.0), window_days: 3}"}, "divides by 0"),
     "a division by a parameter that is nothing": (
