@@ -63,6 +63,15 @@ class Value(_Strict):
     unit: str | None = None
     cardinality: Literal["single", "set"] = "single"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_have_a_range(cls, tree: Any) -> Any:
+        if isinstance(tree, dict) and tree.get("type") in ("int", "decimal", "ratio") and tree.get("domain"):
+            raise ValueError(
+                f"a value of type {tree['type']} has no 'domain', which lists texts; write 'min' and 'max', or 'type: string'"
+            )
+        return tree
+
     @property
     def spark_type(self) -> str:
         """The column's Spark SQL type."""
@@ -70,13 +79,46 @@ class Value(_Strict):
         return f"array<{scalar}>" if self.cardinality == "set" else scalar
 
 
+class CutPoints(_Strict):
+    """Quantiles of a published tag over a population, computed on the first night of a period and kept until the next.
+
+    Of *n* people with a value the cut point of a quantile *q* is the value of the one at place *q* times *n*, rounded up.
+    """
+
+    of: str
+    quantiles: Annotated[
+        list[Annotated[Decimal, Field(gt=0, lt=1, decimal_places=4)]], Field(min_length=1, max_length=100)
+    ]
+    population: str | None = None
+    frozen: Literal["month", "quarter", "year"]
+
+
 class Param(_Strict):
-    """A threshold with the day it takes effect; several of one name follow one another."""
+    """A threshold with the day it takes effect; several of one name follow one another.
+
+    With ``cut_points`` it is a list of numbers, and ``value`` what counts while there is nothing to compute them from.
+    """
 
     name: str
-    value: Scalar | list[str]
+    value: Scalar | list[Decimal] | list[str]
     since: dt.date = dt.date(1900, 1, 1)
     why: str | None = None
+    cut_points: CutPoints | None = None
+
+    @model_validator(mode="after")
+    def _number_for_each_quantile(self) -> Param:
+        spec = self.cut_points
+        if spec is None:
+            return self
+        for name, entries in (("quantiles", spec.quantiles), ("value", self.value)):
+            numbers = [n for n in entries if isinstance(n, Decimal)] if isinstance(entries, list) else []
+            if not numbers or numbers != entries or numbers != sorted(numbers):
+                raise ValueError(f"'{name}' of cut points is a list of numbers that do not fall")
+        if len(self.value) != len(spec.quantiles):  # type: ignore[arg-type]
+            raise ValueError(
+                "'value' of cut points has a number for each quantile: what counts before the first night"
+            )
+        return self
 
 
 class Declassified(_Strict):
@@ -106,11 +148,29 @@ class Aggregate(_Strict):
 
     ``per`` divides: ``avg`` by the number of its distinct values (an average per month), ``ratio`` by its sum.
     ``at_least`` turns the measure into a yes or no. ``via`` names the look-up whose row belongs to the person.
+    ``mode`` takes the value with the greatest sum of ``of_weight`` (without it: with most rows), of several the one with
+    more rows, then with the row that stands highest in ``order_by``, then the smallest. ``quantile`` is a share of the rows.
+    ``trend`` is what ``trend_of`` says of the window over what it says of the one before, minus 1. Null where fewer than
+    ``rows_at_least`` rows have a value, and where the earlier window has less than ``base_at_least``.
     """
 
     from_: str = Field(alias="from")
     measure: Literal[
-        "sum", "count", "count_distinct", "min", "max", "avg", "ratio", "any", "set", "first", "last"
+        "sum",
+        "count",
+        "count_distinct",
+        "min",
+        "max",
+        "avg",
+        "ratio",
+        "any",
+        "set",
+        "first",
+        "last",
+        "mode",
+        "median",
+        "quantile",
+        "trend",
     ]
     of: str | None = None
     where: str | None = None
@@ -120,18 +180,55 @@ class Aggregate(_Strict):
     at_least: str | None = None
     order_by: list[str] | None = None
     via: str | None = None
+    of_weight: str | None = None
+    quantile: Annotated[Decimal, Field(ge=0, le=1, decimal_places=4)] | None = None
+    trend_of: Literal["sum", "count", "count_distinct", "min", "max"] | None = None
+    base_at_least: str | None = None
+    rows_at_least: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Aggregate:
-        if self.measure not in ("count", "any") and not self.of:
-            raise ValueError(f"measure '{self.measure}' needs 'of'")
-        if self.measure == "ratio" and not self.per:
+        measure = self.measure
+        counts = "count" in (measure, self.trend_of)
+        if measure != "any" and not counts and not self.of:
+            raise ValueError(f"measure '{measure}' needs 'of'")
+        if measure == "ratio" and not self.per:
             raise ValueError("measure 'ratio' needs 'per', the sum it divides by")
         if self.window_days and self.months:
             raise ValueError("give either window_days or months")
-        if self.measure in ("first", "last") and not self.order_by:
-            raise ValueError(f"measure '{self.measure}' needs 'order_by'")
+        for key, wanting, meaning in _NEEDED:
+            if measure in wanting and getattr(self, key) is None:
+                raise ValueError(f"measure '{measure}' needs '{key}'{meaning}")
+        for key, measures in _KEYS_OF_MEASURES.items():
+            if getattr(self, key) is not None and measure not in measures:
+                raise ValueError(f"measure '{measure}' has no '{key}'; it belongs to {', '.join(measures)}")
+        if measure == "trend" and not (self.window_days or self.months):
+            raise ValueError("measure 'trend' needs window_days or months, the windows it compares")
         return self
+
+    @property
+    def windows(self) -> int:
+        """How many windows it looks back, one before the other."""
+        return 2 if self.measure == "trend" else 1
+
+
+_NEEDED = (
+    ("order_by", ("first", "last"), ""),
+    ("quantile", ("quantile",), ", a share such as 0.9"),
+    ("trend_of", ("trend",), ", what it compares: sum, count, count_distinct, min or max"),
+    ("base_at_least", ("trend",), ", the least that the earlier window must have to be divided by"),
+)
+_NUMBERS = ("sum", "count", "count_distinct", "min", "max", "avg", "ratio", "median", "quantile", "trend")
+_KEYS_OF_MEASURES = {
+    "per": ("avg", "ratio"),
+    "at_least": _NUMBERS,
+    "order_by": ("first", "last", "mode"),
+    "of_weight": ("mode",),
+    "quantile": ("quantile",),
+    "trend_of": ("trend",),
+    "base_at_least": ("trend",),
+    "rows_at_least": ("min", "max", "avg", "mode", "median", "quantile"),
+}
 
 
 class Latest(_Strict):
@@ -193,7 +290,7 @@ class Compute(_Strict):
 
     @property
     def kind(self) -> str:
-        """The name of the form that was given."""
+        """The name of the form that was entries."""
         return next(name for name in type(self).model_fields if getattr(self, name) is not None)
 
     @property
@@ -322,7 +419,7 @@ def load_registry(workspace: Path | None = None, *, shipped: Path) -> Registry:
     """Read the registry in the folder ``shipped`` and, over it, the workspace's ``tags/*.yml``.
 
     A workspace entry whose code is shipped replaces the keys it names and keeps the others; one with a new code
-    stands by itself. Anything missing, unknown or given twice raises ``SettingsInvalid`` with file and line.
+    stands by itself. Anything missing, unknown or entries twice raises ``SettingsInvalid`` with file and line.
     """
     raw: dict[str, dict[str, Any]] = {}
     places: dict[str, Place] = {}

@@ -6,11 +6,15 @@ None of these starts a JVM but dbt with the target spark.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from jobs.cli.options import complete_tags, format_option, workspace_option
+
+if TYPE_CHECKING:
+    from lakehouse.settings.settings import Settings
+    from tags.compile.compilation import Compilation
 
 
 @click.group("tags")
@@ -165,7 +169,10 @@ def compile_(into: Path | None, check: bool, form: str, workspace: Path | None) 
         "layers": len(plan.layers) - 1,
     }
     if check:
-        print_document(summary, [f"{outcome}; nothing is wrong"], form)
+        doubts = _doubts(settings, compilation)
+        summary["findings"] = len(doubts)
+        verdict = f"nothing is wrong, {len(doubts)} findings" if doubts else "nothing is wrong"
+        print_document(summary, [f"{outcome}; {verdict}"], form)
         return
     if into is None:
         folder = user_folder(settings)
@@ -176,6 +183,27 @@ def compile_(into: Path | None, check: bool, form: str, workspace: Path | None) 
             files = write_project(compilation, folder, settings)
     summary |= {"files": len(files), "folder": str(folder)}
     print_document(summary, [f"{outcome}; {len(files)} files in {folder}"], form)
+
+
+def _doubts(settings: Settings, compilation: Compilation) -> list[str]:
+    """Say on standard error what is doubtful about the tags, and give it."""
+    from lakehouse.query.published import newest_publication, open_publication
+    from tags.compile.findings import EVENTS, event_names_of, findings
+
+    names = None
+    publication = newest_publication(settings)
+    if publication is not None and EVENTS in publication.tables:
+        with open_publication(settings) as published:
+            names = {name for (name,) in published.rows(f"SELECT DISTINCT event_name FROM {EVENTS}")}
+    doubts = [str(finding) for finding in findings(compilation.registry, compilation.plan, names)]
+    if names is None and (unknown := event_names_of(compilation.plan)):
+        click.echo(
+            f"nothing was published yet: whether the events {', '.join(unknown)} are delivered is not known",
+            err=True,
+        )
+    for doubt in doubts:
+        click.echo(doubt, err=True)
+    return doubts
 
 
 @click.command(

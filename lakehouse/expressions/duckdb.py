@@ -30,7 +30,7 @@ _ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 # What both engines name and compute alike: names of sqlglot's classes.
 PLAIN = word_set(
     "Abs And Or Xor Array ArrayFilter Case Coalesce Count Greatest If Lag Lead Least Lower Max Min Nullif RowNumber Sum",
-    "Avg ArrayAgg TimestampTrunc Transform Upper StartsWith EndsWith Contains Replace Left Right",
+    "Avg TimestampTrunc Transform Upper StartsWith EndsWith Contains Replace Left Right",
 )
 # Whose value is a list, whatever they are given.
 LISTS = word_set(
@@ -235,6 +235,24 @@ def _order(generator: Any, node: Any) -> str:
 def _set(generator: Any, node: Any) -> str:
     value = generator.sql(node.this)
     return f"coalesce(array_agg(DISTINCT {value}) FILTER (WHERE ({value}) IS NOT NULL), [])"
+
+
+def _list(generator: Any, node: Any) -> str:
+    value = generator.sql(node.this)
+    return f"coalesce(array_agg({value}) FILTER (WHERE ({value}) IS NOT NULL), [])"
+
+
+def _numbers(generator: Any, node: Any) -> str:
+    if node.args.get("step") is not None:
+        raise Untranslatable("counts in other steps than one, which the engine duckdb does not have")
+    return _call_sql(generator, "generate_series", node.args["start"], node.args["end"])
+
+
+def _fold(generator: Any, node: Any) -> str:
+    """Fold a list of one type into a value of the same; that of Spark may have another."""
+    if node.args.get("finish") is not None:
+        raise Untranslatable("folds a list with a last step, which the engine duckdb does not have")
+    return _call_sql(generator, "list_reduce", node.this, node.args["merge"], node.args["initial"])
 
 
 def _size(generator: Any, node: Any) -> str:
@@ -741,6 +759,7 @@ def _rules() -> dict[Any, Callable[[Any, Any], str]]:
         exp.ArrayExcept: _both_lists("spark_array_except"),
         exp.ArrayIntersect: _both_lists("spark_array_intersect"),
         exp.ArraySize: _size,
+        exp.ArrayAgg: _list,
         exp.ArrayUniqueAgg: _set,
         exp.ArraySort: _sorting,
         exp.Cast: _cast,
@@ -751,6 +770,7 @@ def _rules() -> dict[Any, Callable[[Any, Any], str]]:
         exp.Exists: _exists,
         exp.Explode: _explode,
         exp.JSONExtractScalar: _json_value,
+        exp.GenerateSeries: _numbers,
         exp.FromTimeZone: lambda generator, node: _clock(generator, node, of_utc=False),
         exp.ILike: _like("ILIKE"),
         exp.Lambda: _lambda,
@@ -760,6 +780,7 @@ def _rules() -> dict[Any, Callable[[Any, Any], str]]:
         exp.Nvl2: _nvl2,
         exp.Overlay: _overlay,
         exp.Pad: _pad,
+        exp.Reduce: _fold,
         exp.RegexpCount: _count_of_matches,
         exp.RegexpExtract: _extracted,
         exp.RegexpLike: _matches,

@@ -25,6 +25,7 @@ from lakehouse.query.files import file_paths, parquet_sql
 from lakehouse.query.words import identifier, spark_literal
 from lakehouse.session.parquet import parquet_frame
 from tags.build.causes import cause_of
+from tags.build.cut_points import freeze_cut_points
 from tags.build.engine import Engine, engine_for
 from tags.build.manifest import manifest_of
 from tags.build.project import (
@@ -39,6 +40,7 @@ from tags.build.project import (
 )
 from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags
+from tags.compile.sql_text import CUT_POINTS
 from tags.quality import measure_tags
 
 if TYPE_CHECKING:
@@ -91,7 +93,8 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     compilation = compile_tags(lake.settings.workspace)
     check_lookups(lake, compilation, business_date)
     lake.contracts.add(*wide_contracts(compilation))
-    lake.create([CURRENT, DAILY, CATALOGUE, QUALITY])
+    lake.create([CURRENT, DAILY, CATALOGUE, QUALITY, CUT_POINTS])
+    freeze_cut_points(lake, compilation, business_date)
     project = lake.settings.generated / NIGHT
     write_project(compilation, project, lake.settings)
     sources = source_tables(compilation)

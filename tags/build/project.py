@@ -25,7 +25,7 @@ from tags.build.dialect import duckdb_model_of
 from tags.compile.compilation import Compilation, compile_tags
 from tags.compile.compiler import WIDE_MODEL
 from tags.compile.places import PROJECT
-from tags.compile.sql_text import note
+from tags.compile.sql_text import CUT_POINTS, note
 
 CURRENT = "tags.customer_tags"
 DAILY = "tags.customer_tags_daily"
@@ -33,7 +33,8 @@ COMPILED = PROJECT / "compiled"
 LINKED = "linked"
 # What the target of DuckDB builds: the same models in its words.
 DUCKDB = "duckdb"
-DATABASE = "tags.duckdb"
+# Named as no database of the lake is: DuckDB calls the file by it, beside the schemas inside.
+DATABASE = "models.duckdb"
 SCHEMA = "tags_work"
 TIME_ZONE = "Asia/Shanghai"
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -243,6 +244,9 @@ def _named_sources(compilation: Compilation) -> set[tuple[str, str]]:
             sources |= set(_SOURCE.findall(file.read_text(encoding="utf-8")))
     for text in compilation.shared.values():
         sources |= set(_SOURCE.findall(text))
+    if any(param.cut_points for entry in compilation.plan.entries for param in entry.params):
+        database, _, table = CUT_POINTS.partition(".")
+        sources.add((database, table))
     return sources
 
 

@@ -18,7 +18,7 @@ from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
-from tags.compile.entry_texts import Keys, names_in, texts_of
+from tags.compile.entry_texts import THRESHOLDS, Keys, names_in, populations_of, texts_of
 from tags.compile.lineage import Lineage
 from tags.compile.plan import ScanPlan
 from tags.compile.relations import SiteColumns, TagSource
@@ -41,10 +41,13 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
             _check_person(registry, entry, relation)
         _check_level(registry, entry, _sources(registry, entry, relation, lineage), site)
         _check_purposes(registry, entry)
+        _check_cut_points(registry, entry)
         for keys, text, over_rows in texts_of(entry):
             tree = _parse(registry, entry, text, keys)
             _check_params(registry, entry, tree, keys)
+            _check_divisors(registry, entry, tree, keys)
             if over_rows:
+                _check_threshold(registry, entry, tree, keys)
                 _check_columns(registry, entry, tree, relations[entry.code], keys)
                 _check_allowed(registry, entry, tree, relations[entry.code], keys)
             else:
@@ -53,6 +56,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
         _check_results(registry, entry)
         if entry.code in relations:
             _check_window(registry, entry, relations[entry.code])
+            _check_number(registry, entry, relations[entry.code])
     _check_duplicates(registry, plan)
 
 
@@ -69,6 +73,29 @@ def _check_params(registry: Registry, entry: Entry, tree: exp.Expression, keys: 
         if placeholder.name not in names:
             hint = did_you_mean(placeholder.name, sorted(names))
             raise registry.fault(entry.code, f"unknown parameter ':{placeholder.name}'{hint}", *keys)
+
+
+def _check_divisors(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
+    """Refuse a division by a number or a parameter that is 0: it gives null to everybody."""
+    for node in tree.find_all(exp.Div, exp.Mod):
+        divisor = node.expression.unnest()
+        if isinstance(divisor, exp.Literal) and not divisor.is_string and Decimal(divisor.name) == 0:
+            raise registry.fault(entry.code, "divides by 0, which is null for everybody", *keys)
+        for param in entry.params if isinstance(divisor, exp.Placeholder) else ():
+            value = param.value
+            if param.name == divisor.name and isinstance(value, int | Decimal) and value == 0:
+                raise registry.fault(
+                    entry.code, f"divides by ':{param.name}', which is 0 since {param.since}", *keys
+                )
+
+
+def _check_threshold(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
+    """Refuse a threshold that reads a row: it is one value for everybody."""
+    names = names_in(tree) if keys[-1] in THRESHOLDS else []
+    if names:
+        raise registry.fault(
+            entry.code, f"'{keys[-1]}' reads the column '{names[0]}'; write a number or a parameter", *keys
+        )
 
 
 def _check_columns(
@@ -131,7 +158,7 @@ def _way(relation: TagSource) -> str:
 
 def _check_compared(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
     """Refuse to compare a tag with a value that it can never have: a typing mistake."""
-    for name, value in _comparisons(tree):
+    for name, value in comparisons(tree):
         domain = registry[name].value.domain if name in registry.entries else None
         if domain and value not in domain:
             raise registry.fault(
@@ -143,7 +170,7 @@ def _check_allowed(
     registry: Registry, entry: Entry, tree: exp.Expression, relation: TagSource, keys: Keys
 ) -> None:
     """Refuse to compare a column of a trusted table with a value that its contract does not allow."""
-    for name, value in _comparisons(tree):
+    for name, value in comparisons(tree):
         origin, column = relation.column(name) or (name, None)
         values = list(column.allowed) if column else []
         if values and value not in values:
@@ -152,8 +179,8 @@ def _check_allowed(
             )
 
 
-def _comparisons(tree: exp.Expression) -> Iterator[tuple[str, str]]:
-    """Give the columns that are compared with texts, each with its text."""
+def comparisons(tree: exp.Expression) -> Iterator[tuple[str, str]]:
+    """Give the columns that an expression compares with texts, each with its text."""
     for node in tree.find_all(exp.EQ, exp.NEQ, exp.In):
         column = node.this if isinstance(node.this, exp.Column) else None
         if column is None:
@@ -173,7 +200,15 @@ def _check_results(registry: Registry, entry: Entry) -> None:
             _check_value(registry, entry, value, ("default",))
     form = entry.compute.aggregate or entry.compute.latest
     texts: list[tuple[Keys, str | None]] = [(("compute", "expression"), entry.compute.expression)]
-    if form and getattr(form, "measure", "latest") in ("latest", "first", "last", "min", "max", "set"):
+    if form and getattr(form, "measure", "latest") in (
+        "latest",
+        "first",
+        "last",
+        "min",
+        "max",
+        "set",
+        "mode",
+    ):
         texts.append((("compute", entry.compute.kind, "of"), form.of))
     for at, case in enumerate(entry.compute.cases or []):
         texts += [(("compute", "cases", at), text) for text in (case.then, case.otherwise)]
@@ -307,12 +342,88 @@ def _check_purposes(registry: Registry, entry: Entry) -> None:
             )
 
 
+def _check_number(registry: Registry, entry: Entry, relation: TagSource) -> None:
+    """Refuse a measure of numbers over a column that holds none, and one between two numbers whose tag holds whole ones."""
+    form = entry.compute.aggregate if entry.compute else None
+    if form is None or form.measure not in ("median", "quantile", "trend", "sum", "avg", "ratio"):
+        return
+    has_fraction = entry.value.type in ("decimal", "ratio") or form.at_least is not None
+    if form.measure in ("median", "quantile", "trend") and not has_fraction:
+        raise registry.fault(
+            entry.code,
+            f"a {form.measure} may lie between two whole numbers; write a value of type decimal or ratio",
+            "value",
+        )
+    if form.trend_of in ("count", "count_distinct") or form.of is None:
+        return
+    tree = _parse(registry, entry, form.of, ("compute", "aggregate", "of"))
+    place = relation.column(tree.parts[0].name) if isinstance(tree, exp.Column) else None
+    kind = place[1].type if place and place[1] else "bigint"
+    if not kind.startswith(("decimal", "int", "bigint")):
+        raise registry.fault(
+            entry.code,
+            f"measures the {form.measure} of {form.of}, which is a {kind} and no number",
+            "compute",
+            "aggregate",
+            "of",
+        )
+
+
+def _check_cut_points(registry: Registry, entry: Entry) -> None:
+    """Refuse cut points of what is no computed number, of people nobody can name, and of tags more personal than this one."""
+    for at, spec in populations_of(entry):
+        place: Keys = ("params", at, "cut_points")
+        names = {spec.of: (*place, "of")}
+        if spec.population:
+            tree = _parse(registry, entry, spec.population, (*place, "population"))
+            others = {p.name for p in entry.params if p.cut_points is None} | {"business_date"}
+            for placeholder in tree.find_all(exp.Placeholder):
+                if placeholder.name not in others:
+                    hint = did_you_mean(placeholder.name, sorted(others))
+                    raise registry.fault(
+                        entry.code, f"unknown parameter ':{placeholder.name}'{hint}", *place, "population"
+                    )
+            if tree.find(exp.Anonymous) is not None:
+                raise registry.fault(
+                    entry.code,
+                    "a population is a condition over tags, without bucket()",
+                    *place,
+                    "population",
+                )
+            _check_compared(registry, entry, tree, (*place, "population"))
+            names |= dict.fromkeys(names_in(tree), (*place, "population"))
+        for name, keys in names.items():
+            _check_cut_tag(registry, entry, name, keys)
+        value = registry[spec.of].value
+        if value.type not in ("int", "decimal", "ratio") or value.cardinality == "set":
+            raise registry.fault(
+                entry.code, f"'{spec.of}' is no number, so it has no quantiles", *place, "of"
+            )
+
+
+def _check_cut_tag(registry: Registry, entry: Entry, name: str, keys: Keys) -> None:
+    if name not in registry.entries:
+        hint = did_you_mean(name, list(registry.entries))
+        raise registry.fault(entry.code, f"unknown tag '{name}'{hint}", *keys)
+    other = registry[name]
+    if other.status not in ("online", "deprecated"):
+        raise registry.fault(entry.code, f"reads the tag '{name}', which is {other.status}", *keys)
+    wider = [purpose for purpose in entry.purposes if purpose not in other.purposes]
+    if entry.declassified is None and (LEVELS.index(other.level) > LEVELS.index(entry.level) or wider):
+        raise registry.fault(
+            entry.code,
+            f"is cut by '{name}', whose level is {other.level} and whose purposes are {', '.join(other.purposes)}; "
+            "give this tag no lower level and no other purposes",
+            *keys,
+        )
+
+
 def _check_window(registry: Registry, entry: Entry, relation: TagSource) -> None:
     form = entry.compute.aggregate if entry.compute else None
     if not isinstance(form, Aggregate) or not relation.name.startswith("trusted."):
         return
     retention_days = contract(relation.name).retention_days
-    window_days = form.window_days or 31 * ((form.months or 0) + 1)
+    window_days = (form.window_days or 0) * form.windows or 31 * ((form.months or 0) * form.windows + 1)
     if retention_days and (form.window_days or form.months) and window_days > retention_days:
         raise registry.fault(
             entry.code,
@@ -330,7 +441,10 @@ def _check_duplicates(registry: Registry, plan: ScanPlan) -> None:
         assert entry.compute is not None
         form = entry.compute.aggregate or entry.compute.latest or entry.compute.column
         rows = (
-            form.model_dump(exclude_none=True, include={"from_", "measure", "window_days", "months", "via"})
+            form.model_dump(
+                exclude_none=True,
+                include={"from_", "measure", "window_days", "months", "via", "quantile", "trend_of"},
+            )
             if form
             else {}
         )

@@ -8,10 +8,13 @@ wrong with an entry is found by ``tags.compile.checks``.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.entry_texts import names_over_rows
 from tags.compile.joins import attributed_rows, lookups_of
+from tags.compile.measures import mode_sql, quantile_sql
 from tags.compile.plan import Scan, ScanPlan
 from tags.compile.relations import TagSource
 from tags.compile.sql_text import BUSINESS_DATE, dbt_literal, note, resolve
@@ -44,7 +47,7 @@ class Writer:
             return self.registry.fault(entry.code, f"unknown parameter ':{name}'{hint}", *keys)
 
         try:
-            return resolve(text, params, missing)
+            return resolve(text, params, missing, entry.code)
         except ExpressionInvalid as wrong:
             raise self.registry.fault(entry.code, f"'{short_text(text)}' {wrong}", *keys) from None
 
@@ -63,14 +66,35 @@ class Writer:
         of = self.text(entry, form.of, "compute", key, "of") if form.of else "1"
         if isinstance(form, Latest):
             return self._pick("max_by", entry, of, form.order_by, conditions, relation)
+        if form.measure == "trend":
+            return self._trend(entry, form, of, conditions, relation)
         conditions += self._window(entry, form, relation)
         if form.measure in ("first", "last"):
             picker = "min_by" if form.measure == "first" else "max_by"
             return self._pick(picker, entry, of, form.order_by or [], conditions, relation)
-        per_row = f"case when {' and '.join(conditions)} then {of} end" if conditions else of
+        per_row = _per_row(of, conditions)
         if form.measure == "any":
             return f"max({' and '.join([*conditions, of] if form.of else conditions) or 'true'})"
-        sql = {
+        sql = self._measure_of_rows(entry, form, of, conditions, relation)
+        if form.rows_at_least:
+            least = self.text(entry, form.rows_at_least, "compute", key, "rows_at_least")
+            sql = f"case when count({per_row}) >= ({least}) then {sql} end"
+        if form.at_least:
+            sql = f"{sql} >= {self.text(entry, form.at_least, 'compute', key, 'at_least')}"
+        return sql
+
+    def _measure_of_rows(
+        self, entry: Entry, form: Aggregate, of: str, conditions: list[str], relation: TagSource
+    ) -> str:
+        """Give the aggregate expression of a measure over the rows that its conditions let stand."""
+        if form.measure == "mode":
+            order = [self.text(entry, part, "compute") for part in form.order_by or []]
+            weight = self.text(entry, form.of_weight, "compute") if form.of_weight else None
+            return mode_sql(of, conditions, order, weight)
+        if form.measure in ("median", "quantile"):
+            return quantile_sql(of, conditions, Decimal("0.5") if form.quantile is None else form.quantile)
+        per_row = _per_row(of, conditions)
+        return {
             "sum": f"sum({per_row})",
             "count": f"count({per_row})",
             # collect_set once per group: several COUNT(DISTINCT) make Spark copy every row once per tag.
@@ -81,18 +105,39 @@ class Writer:
             "ratio": f"sum({per_row}) / nullif({self._divisor(entry, form, conditions)}, 0)",
             "set": f"array_sort(collect_set({per_row}))",
         }[form.measure]
+
+    def _trend(
+        self, entry: Entry, form: Aggregate, of: str, conditions: list[str], relation: TagSource
+    ) -> str:
+        """Give what a measure says of the window over what it says of the one before, minus 1; null below the least base."""
+        values = []
+        for back in (0, 1):
+            per_row = _per_row(of, [*conditions, *self._window(entry, form, relation, back)])
+            sql = {
+                "sum": f"coalesce(sum({per_row}), 0)",
+                "count": f"count({per_row})",
+                "count_distinct": f"size(collect_set({per_row}))",
+                "min": f"min({per_row})",
+                "max": f"max({per_row})",
+            }[form.trend_of or "sum"]
+            # Of decimals of 26 digits Spark keeps twelve of a quotient, as many as DuckDB is given.
+            values.append(f"cast({sql} as decimal(26,6))")
+        now, base = values
+        least = self.text(entry, str(form.base_at_least), "compute", "aggregate", "base_at_least")
+        trend = f"case when {base} >= ({least}) and {base} > 0 then {now} / {base} - 1 end"
         if form.at_least:
-            sql = f"{sql} >= {self.text(entry, form.at_least, 'compute', key, 'at_least')}"
-        return sql
+            trend = f"{trend} >= {self.text(entry, form.at_least, 'compute', 'aggregate', 'at_least')}"
+        return trend
 
     def _divisor(self, entry: Entry, form: Aggregate, conditions: list[str]) -> str | None:
         if form.per is None:
             return None
         per = self.text(entry, form.per, "compute", "aggregate", "per")
-        per_row = f"case when {' and '.join(conditions)} then {per} end" if conditions else per
+        per_row = _per_row(per, conditions)
         return f"sum({per_row})" if form.measure == "ratio" else f"size(collect_set({per_row}))"
 
-    def _window(self, entry: Entry, form: Aggregate, relation: TagSource) -> list[str]:
+    def _window(self, entry: Entry, form: Aggregate, relation: TagSource, back: int = 0) -> list[str]:
+        """Give the conditions of the window, or of the one that lies ``back`` windows before it."""
         if not (form.window_days or form.months):
             return []
         if relation.event_date is None:
@@ -104,10 +149,21 @@ class Writer:
             )
         day = relation.event_date
         if form.window_days:
-            return [f"{day} > date_sub({BUSINESS_DATE}, {form.window_days})"]
+            begins = f"{day} > date_sub({BUSINESS_DATE}, {form.window_days * (back + 1)})"
+            return (
+                [begins, f"{day} <= date_sub({BUSINESS_DATE}, {form.window_days * back})"]
+                if back
+                else [begins]
+            )
+        months = form.months or 0
+        ends = (
+            f"add_months(trunc({BUSINESS_DATE}, 'MM'), -{months * back})"
+            if back
+            else f"trunc({BUSINESS_DATE}, 'MM')"
+        )
         return [
-            f"{day} >= add_months(trunc({BUSINESS_DATE}, 'MM'), -{form.months})",
-            f"{day} < trunc({BUSINESS_DATE}, 'MM')",
+            f"{day} >= add_months(trunc({BUSINESS_DATE}, 'MM'), -{months * (back + 1)})",
+            f"{day} < {ends}",
         ]
 
     def _pick(
@@ -170,8 +226,8 @@ class Writer:
         forms = [entry.compute.aggregate for entry in scan.entries if entry.compute]
         if not scan.relation.event_date or any(f is None or not (f.window_days or f.months) for f in forms):
             return None
-        days = max((f.window_days or 0) for f in forms if f)
-        months = max((f.months or 0) for f in forms if f)
+        days = max((f.window_days or 0) * f.windows for f in forms if f)
+        months = max((f.months or 0) * f.windows for f in forms if f)
         bounds = [f"date_sub({BUSINESS_DATE}, {days - 1})"] if days else []
         bounds += [f"add_months(trunc({BUSINESS_DATE}, 'MM'), -{months})"] if months else []
         earliest = bounds[0] if len(bounds) == 1 else f"least({', '.join(bounds)})"
@@ -342,6 +398,11 @@ class Writer:
             if entry in scan.entries:
                 return f"{entry.compute.column.of}\nfrom {scan.relation.name}"  # type: ignore[union-attr]
         return self.rule(entry)
+
+
+def _per_row(value: str, conditions: list[str]) -> str:
+    """Give a row's value where its conditions hold, else null."""
+    return f"case when {' and '.join(conditions)} then {value} end" if conditions else value
 
 
 def _alias(scan: Scan) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lakehouse.expressions.expression import syntax_tree
-from vocabulary.registry import Entry
+from vocabulary.registry import CutPoints, Entry
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
 Keys = tuple[str | int, ...]
+THRESHOLDS = ("at_least", "rows_at_least", "base_at_least")
+"""What a measure is held against: a value of the night, so that it reads no row."""
 
 
 def texts_of(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
@@ -20,7 +22,7 @@ def texts_of(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
     assert compute is not None
     form = compute.aggregate or compute.latest or compute.column
     if form:
-        for name in ("of", "where", "per", "at_least"):
+        for name in ("of", "where", "per", "of_weight", *THRESHOLDS):
             if text := getattr(form, name, None):
                 yield ("compute", compute.kind, name), text, True
         for text in getattr(form, "order_by", None) or []:
@@ -33,6 +35,13 @@ def texts_of(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
                 yield ("compute", "cases", at), text, False
     for at, exception in enumerate(entry.null_when):
         yield ("null_when", at, "when"), exception.when, False
+
+
+def populations_of(entry: Entry) -> Iterator[tuple[int, CutPoints]]:
+    """Give the cut points among the parameters of an entry, each with its place."""
+    for at, param in enumerate(entry.params):
+        if param.cut_points is not None:
+            yield at, param.cut_points
 
 
 def names_in(tree: exp.Expression) -> list[str]:

@@ -11,17 +11,21 @@ from lakehouse.query.words import spark_literal
 from vocabulary.registry import Param
 
 BUSINESS_DATE = "{{ business_date() }}"
+CUT_POINTS = "tags.cut_points"
+_CUTS = "array<decimal(24,6)>"
 _TEMPLATE = re.compile(r"\{(?=[{%#])")
 
 
-def resolve(text: str, params: dict[str, list[Param]], missing: Callable[[str], Exception]) -> str:
+def resolve(
+    text: str, params: dict[str, list[Param]], missing: Callable[[str], Exception], tag: str = ""
+) -> str:
     """Give an expression with ``:name`` replaced by its value on the business date and ``bucket()`` by its macro.
 
-    Only what the language admits is written: ``ExpressionInvalid`` otherwise, whether or not the registry was checked.
+    ``tag`` is the one whose cut points are meant. Only what the language admits is written: ``ExpressionInvalid`` otherwise, whether or not the registry was checked.
     """
     parse_expression(text)
     tokens = tokens_of(text)
-    return _sql_of(text, tokens, 0, len(tokens), params, missing)
+    return _sql_of(text, tokens, 0, len(tokens), params, missing, tag)
 
 
 def _sql_of(
@@ -31,6 +35,7 @@ def _sql_of(
     end: int,
     params: dict[str, list[Param]],
     missing: Callable[[str], Exception],
+    tag: str,
 ) -> str:
     parts: list[str] = []
     at = begin
@@ -39,11 +44,11 @@ def _sql_of(
         if at > begin and tokens[at - 1].end < token.start:
             parts.append(" ")
         if token.kind == "parameter":
-            parts.append(_parameter_sql(token.text[1:], params, missing))
+            parts.append(_parameter_sql(token.text[1:], params, missing, tag))
         elif token.kind == "word" and token.text == "bucket" and at + 1 < end and tokens[at + 1].text == "(":
             comma, close = _arguments(tokens, at + 1)
-            salt = _sql_of(text, tokens, at + 2, comma, params, missing)
-            person = _sql_of(text, tokens, comma + 1, close, params, missing)
+            salt = _sql_of(text, tokens, at + 2, comma, params, missing, tag)
+            person = _sql_of(text, tokens, comma + 1, close, params, missing, tag)
             parts.append(f'{{{{ bucket("{_macro_text(salt)}", "{_macro_text(person)}") }}}}')
             at = close
         else:
@@ -52,12 +57,14 @@ def _sql_of(
     return "".join(parts)
 
 
-def _parameter_sql(name: str, params: dict[str, list[Param]], missing: Callable[[str], Exception]) -> str:
+def _parameter_sql(
+    name: str, params: dict[str, list[Param]], missing: Callable[[str], Exception], tag: str
+) -> str:
     if name == "business_date":
         return BUSINESS_DATE
     if name not in params:
         raise missing(name)
-    return param_sql(params[name])
+    return param_sql(params[name], tag)
 
 
 def _arguments(tokens: tuple[Token, ...], opening: int) -> tuple[int, int]:
@@ -78,16 +85,33 @@ def _macro_text(sql: str) -> str:
     return '" ~ business_date() ~ "'.join(parts)
 
 
-def param_sql(history: list[Param]) -> str:
-    """Give the SQL of a parameter: its value, or a CASE over the days on which its values took effect."""
+def param_sql(history: list[Param], tag: str = "") -> str:
+    """Give the SQL of a parameter: its value, or a CASE over the days on which its values took effect.
+
+    Before the first of them that one counts, so that a night of the past has a value.
+    """
     newest_first = sorted(history, key=lambda param: param.since, reverse=True)
     if len(newest_first) == 1:
-        return dbt_literal(newest_first[0].value)
+        return _value_sql(newest_first[0], tag)
     whens = " ".join(
-        f"when {BUSINESS_DATE} >= {spark_literal(p.since)} then {dbt_literal(p.value)}"
+        f"when {BUSINESS_DATE} >= {spark_literal(p.since)} then {_value_sql(p, tag)}"
         for p in newest_first[:-1]
     )
-    return f"case {whens} else {dbt_literal(newest_first[-1].value)} end"
+    return f"case {whens} else {_value_sql(newest_first[-1], tag)} end"
+
+
+def _value_sql(param: Param, tag: str) -> str:
+    """Give the SQL of a value; of cut points what is kept for the business date, else what is declared."""
+    if param.cut_points is None:
+        return dbt_literal(param.value)
+    default = f"cast(array({', '.join(spark_literal(n) for n in param.value)}) as {_CUTS})"  # type: ignore[union-attr]
+    database, _, table = CUT_POINTS.partition(".")
+    row_of_day = (
+        f"select max(kept.cuts) from {{{{ source('{database}', '{table}') }}}} kept "
+        f"where kept.tag = {dbt_literal(tag)} and kept.parameter = {dbt_literal(param.name)} "
+        f"and kept.valid_from <= {BUSINESS_DATE} and (kept.valid_to is null or kept.valid_to > {BUSINESS_DATE})"
+    )
+    return f"coalesce(({row_of_day}), {default})"
 
 
 def dbt_literal(value: object) -> str:

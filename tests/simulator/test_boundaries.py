@@ -141,7 +141,7 @@ BOUNDARIES = [
 CANNOT = {
     "is_dormant.min_inactive_days": "365 days without a booking need more than six months of history; customers without any booking are there",
     "rfm_recency.score_2_within": "the savings accounts that sleep longest book every three months or never",
-    "special_groups.newcity_years": "no channel says since when somebody lives in a city",
+    "is_new_in_city.newcity_months": "no channel says since when somebody lives in a city",
     "is_payroll.min_amount": "salaries below 500 do not exist: the lowest is about 1,500",
     "channel_habit, fatigue, no_response_state, touch_count_7d, days_since_response": "receipts answer published audiences: they come by cdp demo",
     "is_global_control, has_global_control": "the platform draws it",
@@ -224,6 +224,8 @@ def test_every_tag_with_a_boundary_is_measured_or_named_with_its_reason():
     }
     # the same cuts under another name
     same = {
+        "payday",
+        "has_school_fee_365d",
         "aum_gap_to_next_tier",
         "rfm_group",
         "preferred_hour_band",

@@ -3,7 +3,7 @@
 {{ config(materialized='table') }}
 
 with read as (
-    select {{ sent_to_every_task(['people_described', 'customers', 'profiles_described', 'account_owners', 'managers_keyed', 'events', 'transactions_judged', 'wealth_funnel', 'wallets_keyed', 'cards_keyed', 'channels_reachable', 'people_refusing', 'contacts_keyed', 'global_controls', 'aum_by_month', 'balance_spans', 'assessments', 'holdings', 'identifier_observations', 'order_lines_keyed', 'orders_judged', 'credits_keyed', 'controls_keyed', 'fund_values']) }}
+    select {{ sent_to_every_task(['people_described', 'customers', 'profiles_described', 'account_owners', 'managers_keyed', 'events', 'transactions_judged', 'wealth_funnel', 'wallets_keyed', 'channel_responses', 'cards_keyed', 'referrals', 'activities', 'channels_reachable', 'people_refusing', 'contacts_keyed', 'global_controls', 'points_left', 'aum_by_month', 'balance_spans', 'assessments', 'holdings', 'identifier_observations', 'order_lines_keyed', 'parents', 'first_loans', 'credits_keyed', 'loans', 'leads', 'orders_judged', 'order_days', 'overdue_counts', 'controls_keyed', 'fund_values', 'payroll_days', 'payroll_retained', 'ledger_judged']) }}
         people.one_id,
         people.kind,
         cast(people_described.gender as string) as gender,
@@ -20,6 +20,8 @@ with read as (
         cast(customers.acquisition_campaign as string) as acquisition_campaign,
         cast(customers.id_document_valid_until as date) as id_document_valid_until,
         cast(coalesce(customers.is_deceased, false) as boolean) as is_deceased,
+        cast(coalesce(customers.is_merchant, false) as boolean) as is_merchant,
+        cast(coalesce(customers.is_new_in_city, false) as boolean) as is_new_in_city,
         cast(profiles_described.city_tier as string) as city_tier,
         cast(profiles_described.occupation_class as string) as occupation_class,
         cast(account_owners.tenure_days as int) as tenure_days,
@@ -31,22 +33,37 @@ with read as (
         cast(coalesce(events.login_days_30d, 0) as int) as login_days_30d__read,
         cast(events.days_since_login as int) as days_since_login,
         cast(coalesce(events.wealth_view_count_7d, 0) as int) as wealth_view_count_7d,
+        cast(events.top_interest_30d as string) as top_interest_30d,
+        cast(coalesce(events.content_view_count_30d, 0) as int) as content_view_count_30d,
+        cast(events.preferred_hour_band as string) as preferred_hour_band,
+        cast(events.preferred_device as string) as preferred_device,
+        cast(coalesce(array_sort(array_compact(events.search_topics_30d)), cast(array() as array<string>)) as array<string>) as search_topics_30d,
         cast(coalesce(events.wallet_bind_count_30d, 0) as int) as wallet_bind_count_30d,
+        cast(coalesce(events.has_activity_180d, false) as boolean) as has_activity_180d,
         cast(transactions_judged.days_since_active_txn as int) as days_since_active_txn,
         cast(coalesce(transactions_judged.active_txn_count_90d, 0) as int) as active_txn_count_90d,
         cast(coalesce(transactions_judged.active_txn_amount_90d, 0) as decimal(18,2)) as active_txn_amount_90d,
+        cast(transactions_judged.top_spend_category_90d as string) as top_spend_category_90d,
         cast(coalesce(transactions_judged.large_inflow_7d, false) as boolean) as large_inflow_7d,
         cast(coalesce(transactions_judged.large_outflow_7d, false) as boolean) as large_outflow_7d,
         cast(coalesce(transactions_judged.active_txn_days_180d, 0) as int) as active_txn_days_180d,
         cast(coalesce(transactions_judged.has_key_transaction_30d, false) as boolean) as has_key_transaction_30d,
+        cast(coalesce(transactions_judged.has_school_fee_365d, false) as boolean) as has_school_fee_365d,
+        cast(coalesce(transactions_judged.has_loan_prepaid_90d, false) as boolean) as has_loan_prepaid_90d,
+        cast(coalesce(transactions_judged.has_bill_paid_180d, false) as boolean) as has_bill_paid_180d,
         cast(coalesce(transactions_judged.is_payroll, false) as boolean) as is_payroll,
         cast(transactions_judged.payroll_avg_amount as decimal(18,2)) as payroll_avg_amount,
         cast(coalesce(transactions_judged.has_repeat_purchase_180d, false) as boolean) as has_repeat_purchase_180d,
         cast(coalesce(wealth_funnel.broken_at, 'NONE') as string) as wealth_funnel_break_7d,
         cast(coalesce(wallets_keyed.has_wallet_bound, false) as boolean) as has_wallet_bound,
         cast(wallets_keyed.days_since_wallet_bound as int) as days_since_wallet_bound,
+        cast(coalesce(channel_responses.channel_habit, 'NONE') as string) as channel_habit,
         cast(cards_keyed.card_lifecycle as string) as card_lifecycle,
         cast(coalesce(cards_keyed.has_active_card, false) as boolean) as has_active_card,
+        cast(coalesce(cards_keyed.active_credit_card_count, 0) as int) as active_credit_card_count,
+        cast(cards_keyed.active_credit_card_days as int) as active_credit_card_days,
+        cast(coalesce(referrals.referral_count_365d, 0) as int) as referral_count_365d,
+        cast(coalesce(activities.has_dropped_out_of_activity_7d, false) as boolean) as has_dropped_out_of_activity_7d,
         cast(coalesce(array_sort(array_compact(channels_reachable.reachable_channels)), cast(array() as array<string>)) as array<string>) as reachable_channels,
         cast(coalesce(people_refusing.is_do_not_disturb, false) as boolean) as is_do_not_disturb,
         cast(coalesce(contacts_keyed.touch_count_7d, 0) as int) as touch_count_7d,
@@ -55,6 +72,8 @@ with read as (
         cast(coalesce(contacts_keyed.touch_channel_count_30d, 0) as int) as touch_channel_count_30d,
         cast(coalesce(global_controls.is_control, false) as boolean) as is_global_control,
         cast(global_controls.was_control as boolean) as assigned_global_control,
+        cast(coalesce(points_left.points_balance, 0) as int) as points_balance,
+        cast(coalesce(points_left.points_expiring_30d, 0) as int) as points_expiring_30d,
         cast(coalesce(aum_by_month.aum_avg_month_to_date, 0) as decimal(18,2)) as aum_avg_month_to_date,
         cast(coalesce(aum_by_month.aum_avg_lm_3, 0) as decimal(18,2)) as aum_avg_lm_3,
         cast(coalesce(aum_by_month.aum_max_monthly_avg_6m, 0) as decimal(18,2)) as aum_max_monthly_avg_6m,
@@ -67,6 +86,7 @@ with read as (
         cast(assessments.risk_assessed_until as date) as risk_assessed_until,
         cast(assessments.risk_capacity as string) as risk_capacity,
         cast(holdings.max_held_risk as string) as max_held_risk,
+        cast(coalesce(holdings.has_financial_product, false) as boolean) as has_financial_product,
         cast(holdings.days_to_next_maturity as int) as days_to_next_maturity,
         cast(coalesce(identifier_observations.is_app_registered, false) as boolean) as is_app_registered,
         cast(identifier_observations.app_registered_days as int) as app_registered_days,
@@ -74,17 +94,28 @@ with read as (
         cast(coalesce(order_lines_keyed.net_spend_365d, 0) as decimal(18,2)) as net_spend_365d,
         cast(order_lines_keyed.average_order_value as decimal(18,2)) as average_order_value,
         cast(order_lines_keyed.return_ratio_365d as decimal(18,6)) as return_ratio_365d,
+        cast(order_lines_keyed.top_category_365d as string) as top_category_365d,
         cast(coalesce(order_lines_keyed.distinct_product_count_365d, 0) as int) as distinct_product_count_365d,
-        cast(coalesce(orders_judged.order_count_365d, 0) as int) as order_count_365d,
-        cast(orders_judged.days_since_last_order as int) as days_since_last_order,
-        cast(orders_judged.first_order_on as date) as first_order_on,
+        cast(coalesce(parents.is_parent, false) as boolean) as is_parent,
+        cast(coalesce(first_loans.is_open, false) as boolean) as is_open_to_first_loan,
+        cast(coalesce(credits_keyed.has_running_loan, false) as boolean) as has_running_loan,
         cast(credits_keyed.card_utilisation_ratio as decimal(18,6)) as card_utilisation_ratio,
         cast(credits_keyed.days_past_due as int) as days_past_due,
         cast(credits_keyed.loan_class_worst as string) as loan_class_worst,
         cast(coalesce(credits_keyed.loan_balance, 0) as decimal(18,2)) as loan_balance,
+        cast(coalesce(loans.has_loan_paid_early_90d, false) as boolean) as has_loan_paid_early_90d,
+        cast(coalesce(leads.has_scene_lead_180d, false) as boolean) as has_scene_lead_180d,
+        cast(coalesce(orders_judged.order_count_365d, 0) as int) as order_count_365d,
+        cast(orders_judged.days_since_last_order as int) as days_since_last_order,
+        cast(orders_judged.first_order_on as date) as first_order_on,
+        cast(order_days.purchase_interval_days as decimal(18,2)) as purchase_interval_days,
+        cast(overdue_counts.overdue_count_12m as int) as overdue_count_12m,
         cast(controls_keyed.aml_grade as string) as aml_grade,
         cast(coalesce(controls_keyed.is_account_controlled, false) as boolean) as is_account_controlled,
         cast(coalesce(fund_values.fund_balance, 0) as decimal(18,2)) as fund_balance,
+        cast(payroll_days.payday as int) as payday,
+        cast(payroll_retained.retained_ratio as decimal(18,6)) as payroll_retention_ratio_7d,
+        cast(ledger_judged.contribution_12m as decimal(18,2)) as contribution_12m,
         array_compact(array(
             case when people_described.one_id is not null then 'people_described' end,
             case when customers.one_id is not null then 'customers' end,
@@ -95,21 +126,34 @@ with read as (
             case when transactions_judged.one_id is not null then 'transactions_judged' end,
             case when wealth_funnel.one_id is not null then 'wealth_funnel' end,
             case when wallets_keyed.one_id is not null then 'wallets_keyed' end,
+            case when channel_responses.one_id is not null then 'channel_responses' end,
             case when cards_keyed.one_id is not null then 'cards_keyed' end,
+            case when referrals.one_id is not null then 'referrals' end,
+            case when activities.one_id is not null then 'activities' end,
             case when channels_reachable.one_id is not null then 'channels_reachable' end,
             case when people_refusing.one_id is not null then 'people_refusing' end,
             case when contacts_keyed.one_id is not null then 'contacts_keyed' end,
             case when global_controls.one_id is not null then 'global_controls' end,
+            case when points_left.one_id is not null then 'points_left' end,
             case when aum_by_month.one_id is not null then 'aum_by_month' end,
             case when balance_spans.one_id is not null then 'balance_spans' end,
             case when assessments.one_id is not null then 'assessments' end,
             case when holdings.one_id is not null then 'holdings' end,
             case when identifier_observations.one_id is not null then 'identifier_observations' end,
             case when order_lines_keyed.one_id is not null then 'order_lines_keyed' end,
-            case when orders_judged.one_id is not null then 'orders_judged' end,
+            case when parents.one_id is not null then 'parents' end,
+            case when first_loans.one_id is not null then 'first_loans' end,
             case when credits_keyed.one_id is not null then 'credits_keyed' end,
+            case when loans.one_id is not null then 'loans' end,
+            case when leads.one_id is not null then 'leads' end,
+            case when orders_judged.one_id is not null then 'orders_judged' end,
+            case when order_days.one_id is not null then 'order_days' end,
+            case when overdue_counts.one_id is not null then 'overdue_counts' end,
             case when controls_keyed.one_id is not null then 'controls_keyed' end,
-            case when fund_values.one_id is not null then 'fund_values' end
+            case when fund_values.one_id is not null then 'fund_values' end,
+            case when payroll_days.one_id is not null then 'payroll_days' end,
+            case when payroll_retained.one_id is not null then 'payroll_retained' end,
+            case when ledger_judged.one_id is not null then 'ledger_judged' end
         )) as read_sources,
         array_compact(array(
             case when customers.age is not null and cast(customers.age as int) is null then 'age' end,
@@ -119,6 +163,7 @@ with read as (
             case when transactions_judged.days_since_active_txn is not null and cast(transactions_judged.days_since_active_txn as int) is null then 'days_since_active_txn' end,
             case when transactions_judged.payroll_avg_amount is not null and cast(transactions_judged.payroll_avg_amount as decimal(18,2)) is null then 'payroll_avg_amount' end,
             case when wallets_keyed.days_since_wallet_bound is not null and cast(wallets_keyed.days_since_wallet_bound as int) is null then 'days_since_wallet_bound' end,
+            case when cards_keyed.active_credit_card_days is not null and cast(cards_keyed.active_credit_card_days as int) is null then 'active_credit_card_days' end,
             case when contacts_keyed.days_since_response is not null and cast(contacts_keyed.days_since_response as int) is null then 'days_since_response' end,
             case when global_controls.was_control is not null and cast(global_controls.was_control as boolean) is null then 'assigned_global_control' end,
             case when assessments.risk_assessed_until is not null and cast(assessments.risk_assessed_until as date) is null then 'risk_assessed_until' end,
@@ -127,10 +172,15 @@ with read as (
             case when order_lines_keyed.large_line_ratio_365d is not null and cast(order_lines_keyed.large_line_ratio_365d as decimal(18,6)) is null then 'large_line_ratio_365d' end,
             case when order_lines_keyed.average_order_value is not null and cast(order_lines_keyed.average_order_value as decimal(18,2)) is null then 'average_order_value' end,
             case when order_lines_keyed.return_ratio_365d is not null and cast(order_lines_keyed.return_ratio_365d as decimal(18,6)) is null then 'return_ratio_365d' end,
+            case when credits_keyed.card_utilisation_ratio is not null and cast(credits_keyed.card_utilisation_ratio as decimal(18,6)) is null then 'card_utilisation_ratio' end,
+            case when credits_keyed.days_past_due is not null and cast(credits_keyed.days_past_due as int) is null then 'days_past_due' end,
             case when orders_judged.days_since_last_order is not null and cast(orders_judged.days_since_last_order as int) is null then 'days_since_last_order' end,
             case when orders_judged.first_order_on is not null and cast(orders_judged.first_order_on as date) is null then 'first_order_on' end,
-            case when credits_keyed.card_utilisation_ratio is not null and cast(credits_keyed.card_utilisation_ratio as decimal(18,6)) is null then 'card_utilisation_ratio' end,
-            case when credits_keyed.days_past_due is not null and cast(credits_keyed.days_past_due as int) is null then 'days_past_due' end
+            case when order_days.purchase_interval_days is not null and cast(order_days.purchase_interval_days as decimal(18,2)) is null then 'purchase_interval_days' end,
+            case when overdue_counts.overdue_count_12m is not null and cast(overdue_counts.overdue_count_12m as int) is null then 'overdue_count_12m' end,
+            case when payroll_days.payday is not null and cast(payroll_days.payday as int) is null then 'payday' end,
+            case when payroll_retained.retained_ratio is not null and cast(payroll_retained.retained_ratio as decimal(18,6)) is null then 'payroll_retention_ratio_7d' end,
+            case when ledger_judged.contribution_12m is not null and cast(ledger_judged.contribution_12m as decimal(18,2)) is null then 'contribution_12m' end
         )) as lost_answers
     from {{ ref('int_people') }} people
     left join {{ ref('int_people_described') }} people_described
@@ -151,8 +201,14 @@ with read as (
         on wealth_funnel.one_id = people.one_id
     left join {{ ref('tag_customer__wallets_keyed') }} wallets_keyed
         on wallets_keyed.one_id = people.one_id
+    left join {{ ref('tag_customer__channel_responses') }} channel_responses
+        on channel_responses.one_id = people.one_id
     left join {{ ref('tag_customer__cards_keyed') }} cards_keyed
         on cards_keyed.one_id = people.one_id
+    left join {{ ref('tag_customer__referrals') }} referrals
+        on referrals.one_id = people.one_id
+    left join {{ ref('tag_customer__activities') }} activities
+        on activities.one_id = people.one_id
     left join {{ ref('tag_customer__channels_reachable') }} channels_reachable
         on channels_reachable.one_id = people.one_id
     left join {{ ref('tag_customer__people_refusing') }} people_refusing
@@ -161,6 +217,8 @@ with read as (
         on contacts_keyed.one_id = people.one_id
     left join {{ ref('int_global_controls') }} global_controls
         on global_controls.one_id = people.one_id
+    left join {{ ref('tag_customer__points_left') }} points_left
+        on points_left.one_id = people.one_id
     left join {{ ref('tag_customer__aum_by_month') }} aum_by_month
         on aum_by_month.one_id = people.one_id
     left join {{ ref('tag_customer__balance_spans') }} balance_spans
@@ -173,14 +231,32 @@ with read as (
         on identifier_observations.one_id = people.one_id
     left join {{ ref('tag_customer__order_lines_keyed') }} order_lines_keyed
         on order_lines_keyed.one_id = people.one_id
-    left join {{ ref('tag_customer__orders_judged') }} orders_judged
-        on orders_judged.one_id = people.one_id
+    left join {{ ref('tag_customer__parents') }} parents
+        on parents.one_id = people.one_id
+    left join {{ ref('int_first_loans') }} first_loans
+        on first_loans.one_id = people.one_id
     left join {{ ref('tag_customer__credits_keyed') }} credits_keyed
         on credits_keyed.one_id = people.one_id
+    left join {{ ref('tag_customer__loans') }} loans
+        on loans.one_id = people.one_id
+    left join {{ ref('tag_customer__leads') }} leads
+        on leads.one_id = people.one_id
+    left join {{ ref('tag_customer__orders_judged') }} orders_judged
+        on orders_judged.one_id = people.one_id
+    left join {{ ref('tag_customer__order_days') }} order_days
+        on order_days.one_id = people.one_id
+    left join {{ ref('tag_customer__overdue_counts') }} overdue_counts
+        on overdue_counts.one_id = people.one_id
     left join {{ ref('tag_customer__controls_keyed') }} controls_keyed
         on controls_keyed.one_id = people.one_id
     left join {{ ref('tag_customer__fund_values') }} fund_values
         on fund_values.one_id = people.one_id
+    left join {{ ref('tag_customer__payroll_days') }} payroll_days
+        on payroll_days.one_id = people.one_id
+    left join {{ ref('int_payroll_retained') }} payroll_retained
+        on payroll_retained.one_id = people.one_id
+    left join {{ ref('tag_customer__ledger_judged') }} ledger_judged
+        on ledger_judged.one_id = people.one_id
 ),
 
 layer_1 as (
@@ -201,6 +277,8 @@ layer_1 as (
             when id_document_valid_until <= date_add({{ business_date() }}, 90) then 'EXP90'
             when id_document_valid_until is not null then 'VALID'
         end as string) as id_document_state,
+        -- special_groups: 特色客群 · Special groups (tags/registry/basic.yml)
+        cast(coalesce(array_sort(array_compact(array( case when age >= 60 then 'SILVER' end, case when is_payroll then 'PAYROLL' end, case when is_parent or has_school_fee_365d then 'PARENT' end, case when is_merchant then 'SHOP' end, case when is_new_in_city then 'NEWCITY' end))), cast(array() as array<string>)) as array<string>) as special_groups,
         -- is_mau: 当月活跃 · Active this month (tags/registry/behaviour.yml)
         case when not is_app_registered then null else is_mau__read end as is_mau,
         -- is_dau: 当日活跃 · Active today (tags/registry/behaviour.yml)
@@ -209,12 +287,21 @@ layer_1 as (
         case when not is_app_registered then null else login_days_30d__read end as login_days_30d,
         -- has_key_action_30d: 近30天重点行为 · Key business action, 30 days (tags/registry/behaviour.yml)
         cast(coalesce(has_key_transaction_30d or coalesce(days_since_wallet_bound < 30, false) or wallet_bind_count_30d > 0, false) as boolean) as has_key_action_30d,
+        -- is_second_card_candidate: 二卡潜客 · Second-card candidate (tags/registry/behaviour.yml)
+        cast(coalesce(active_credit_card_count = 1 and active_credit_card_days >= 180 and card_utilisation_ratio < 0.8 and days_past_due = 0, false) as boolean) as is_second_card_candidate,
         -- new_customer_day: 新客第几天 · New-customer day (tags/registry/lifecycle.yml)
         case when tenure_days > 100 then null else cast(case
             when tenure_days <= 100 then tenure_days
         end as int) end as new_customer_day,
         -- is_dormant: 睡眠户 · Dormant (tags/registry/lifecycle.yml)
         cast(coalesce(tenure_days is not null and coalesce(days_since_active_txn >= 365, true) and aum_eod <= 10 and loan_balance = 0 and wealth_balance = 0 and fund_balance = 0 and not array_contains(product_classes_held, 'custody') and not has_repayment_contract and exists(account_types_held, t -> t not in ('social_security', 'housing_fund')), false) as boolean) as is_dormant,
+        -- scenario_ladder: 场景阶梯 · Scenario ladder (tags/registry/lifecycle.yml)
+        case when not (has_financial_product or has_running_loan or has_bill_paid_180d or has_scene_lead_180d or has_activity_180d or coalesce(days_since_wallet_bound < 180, false) or active_txn_days_180d > 0) then null else cast(case
+            when has_financial_product or has_running_loan then 'FINANCIAL'
+            when has_bill_paid_180d or days_since_wallet_bound < 180 then 'QUASI_FINANCIAL'
+            when has_scene_lead_180d or has_activity_180d then 'NON_FINANCIAL'
+            when active_txn_days_180d > 0 then 'CASH_FLOW'
+        end as string) end as scenario_ladder,
         -- fatigue: 触达疲劳 · Fatigue (tags/registry/marketing.yml)
         cast(coalesce(case
             when days_since_response < 30 then 'LOW'
@@ -265,6 +352,8 @@ layer_1 as (
             when days_past_due <= 90 then 'M3'
             when days_past_due > 90 then 'M4P'
         end as string) as overdue_bucket,
+        -- has_early_repayment_90d: 近90天提前还款 · Early repayment, 90 days (tags/registry/risk.yml)
+        cast(coalesce(has_loan_paid_early_90d or has_loan_prepaid_90d, false) as boolean) as has_early_repayment_90d,
         -- aum_avg_last_month: 上月日均AUM · Average AUM, last month (tags/registry/value.yml)
         case when tenure_days < day({{ business_date() }}) then null else aum_avg_last_month__read end as aum_avg_last_month,
         -- product_class_count: 持有产品大类数 · Product classes held (tags/registry/value.yml)
@@ -285,7 +374,9 @@ layer_1 as (
             when active_txn_days_180d >= 8 then 3
             when active_txn_days_180d >= 3 then 2
             else 1
-        end as int) as rfm_frequency
+        end as int) as rfm_frequency,
+        -- is_first_loan_eligible: 首贷潜客 · First-loan eligible (tags/registry/value.yml)
+        cast(coalesce(is_open_to_first_loan and (income_band is not null or is_payroll), false) as boolean) as is_first_loan_eligible
     from read
 ),
 
@@ -388,6 +479,7 @@ select
     id_document_state,
     has_relationship_manager,
     is_staff,
+    special_groups,
     has_medical_insurance,
     education,
     income_band,
@@ -403,16 +495,27 @@ select
     has_key_action_30d,
     wealth_view_count_7d,
     wealth_funnel_break_7d,
+    top_spend_category_90d,
     has_wallet_bound,
+    channel_habit,
     large_inflow_7d,
     large_outflow_7d,
     card_lifecycle,
+    is_second_card_candidate,
     has_transaction_alerts,
+    referral_count_365d,
+    has_dropped_out_of_activity_7d,
+    top_interest_30d,
+    content_view_count_30d,
+    preferred_hour_band,
+    preferred_device,
+    search_topics_30d,
     lifecycle_mau,
     lifecycle_aum,
     new_customer_day,
     is_dormant,
     is_downgrade_risk,
+    scenario_ladder,
     reachable_channels,
     is_do_not_disturb,
     touch_count_7d,
@@ -420,6 +523,8 @@ select
     fatigue,
     is_global_control,
     no_response_state,
+    points_balance,
+    points_expiring_30d,
     acquisition_channel,
     acquisition_campaign,
     id_document_valid_until,
@@ -443,13 +548,29 @@ select
     touch_channel_count_30d,
     assigned_global_control,
     large_line_ratio_365d,
+    is_parent,
+    has_school_fee_365d,
+    is_merchant,
+    is_new_in_city,
+    is_open_to_first_loan,
+    has_running_loan,
+    has_loan_paid_early_90d,
+    has_loan_prepaid_90d,
+    has_financial_product,
+    has_bill_paid_180d,
+    has_scene_lead_180d,
+    has_activity_180d,
+    active_credit_card_count,
+    active_credit_card_days,
     order_count_365d,
     net_spend_365d,
     average_order_value,
     return_ratio_365d,
     days_since_last_order,
     first_order_on,
+    top_category_365d,
     distinct_product_count_365d,
+    purchase_interval_days,
     shop_rfm_group,
     is_wholesale,
     lifecycle_shop,
@@ -461,8 +582,10 @@ select
     days_past_due,
     overdue_bucket,
     loan_class_worst,
+    overdue_count_12m,
     aml_grade,
     is_account_controlled,
+    has_early_repayment_90d,
     aum_eod,
     aum_avg_last_month,
     aum_tier,
@@ -477,10 +600,14 @@ select
     days_to_next_maturity,
     is_payroll,
     payroll_avg_amount,
+    payday,
+    payroll_retention_ratio_7d,
     rfm_recency,
     rfm_frequency,
     rfm_monetary,
     rfm_group,
+    contribution_12m,
+    is_first_loan_eligible,
     has_repeat_purchase_180d,
     cast(array_compact(array(
         case when aum_avg_last_month is null and (tenure_days < day({{ business_date() }}))
@@ -502,6 +629,8 @@ select
             then 'lifecycle_aum' end,
         case when new_customer_day is null and tenure_days is not null and not coalesce(tenure_days > 100, false)
             then 'new_customer_day' end,
+        case when scenario_ladder is null and has_financial_product is not null and has_running_loan is not null and has_bill_paid_180d is not null and days_since_wallet_bound is not null and has_scene_lead_180d is not null and has_activity_180d is not null and active_txn_days_180d is not null and not coalesce(not (has_financial_product or has_running_loan or has_bill_paid_180d or has_scene_lead_180d or has_activity_180d or coalesce(days_since_wallet_bound < 180, false) or active_txn_days_180d > 0), false)
+            then 'scenario_ladder' end,
         case when shop_rfm_group is null and days_since_last_order is not null and order_count_365d is not null and net_spend_365d is not null
             then 'shop_rfm_group' end,
         case when lifecycle_shop is null and first_order_on is not null and days_since_last_order is not null

@@ -9,6 +9,8 @@ with attributed as (
 
 select
     one_id,
+    -- has_running_loan: 存续贷款 · Running loan (tags/registry/measures.yml)
+    max((credit_kind = 'loan')) as has_running_loan,
     -- card_utilisation_ratio: 信用卡额度使用率 · Card utilisation (tags/registry/risk.yml)
     sum(case when (credit_kind = 'card' and credit_limit is not null) then coalesce(outstanding, 0) end) / nullif(sum(case when (credit_kind = 'card' and credit_limit is not null) then credit_limit end), 0) as card_utilisation_ratio,
     -- days_past_due: 当前逾期天数 · Days past due (tags/registry/risk.yml)

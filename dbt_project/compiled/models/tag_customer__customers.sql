@@ -36,6 +36,10 @@ select
     -- id_document_valid_until: 证件到期日 · ID valid until (tags/registry/measures.yml)
     max(document_expires_on) as id_document_valid_until,
     -- is_deceased: 已故 · Deceased (tags/registry/measures.yml)
-    max((deceased_on <= {{ business_date() }})) as is_deceased
+    max((deceased_on <= {{ business_date() }})) as is_deceased,
+    -- is_merchant: 收单商户 · Acquired merchant (tags/registry/measures.yml)
+    max(is_merchant) as is_merchant,
+    -- is_new_in_city: 新市民 · New in the city (tags/registry/measures.yml)
+    max((residence_city <> registered_city and residence_since > add_months({{ business_date() }}, -36) and residence_since <= {{ business_date() }})) as is_new_in_city
 from attributed
 group by one_id

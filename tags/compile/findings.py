@@ -1,0 +1,113 @@
+"""What is doubtful about a registry entry and stops nothing: said by ``cdp tags compile --check`` with file and line.
+
+What is wrong for sure is refused by ``tags.compile.checks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.contracts.reading import contract
+from lakehouse.expressions.expression import syntax_tree
+from lakehouse.settings.yaml_files import did_you_mean
+from tags.compile.checks import comparisons
+from tags.compile.entry_texts import Keys, texts_of
+from tags.compile.plan import ScanPlan
+from tags.compile.relations import TagSource
+from vocabulary.registry import Entry, Registry, plain_text
+
+EVENTS = "trusted.events"
+EVENT_NAME = "event_name"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One doubt: the tag, its place, and a sentence that says what to write."""
+
+    code: str
+    file: Path
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        """Give it as an error is given: file, line, sentence."""
+        return f"{self.file}:{self.line}: {self.code} {self.message}"
+
+
+def findings(registry: Registry, plan: ScanPlan, event_names: Collection[str] | None) -> list[Finding]:
+    """Give what is doubtful about the computed tags, in registry order.
+
+    ``event_names`` are those of the published events; None where nothing was published, and then no name is doubted.
+    """
+    relations = {entry.code: scan.relation for scan in plan.scans for entry in scan.entries}
+    doubts: list[Finding] = []
+    for entry in plan.entries:
+        relation = relations.get(entry.code)
+        for keys, message in _doubts(entry, relation, event_names):
+            place = registry.places[entry.code]
+            doubts.append(Finding(entry.code, place.file, place.line(*keys), message))
+    return [*doubts, *_name_twins(registry)]
+
+
+def event_names_of(plan: ScanPlan) -> list[str]:
+    """Give the event names that the computed tags name, in alphabetical order."""
+    return sorted(
+        {
+            value
+            for scan in plan.scans
+            if scan.relation.name == EVENTS
+            for entry in scan.entries
+            for _, value in _event_names(entry)
+        }
+    )
+
+
+def _doubts(
+    entry: Entry, relation: TagSource | None, event_names: Collection[str] | None
+) -> Iterator[tuple[Keys, str]]:
+    form = entry.compute.aggregate if entry.compute else None
+    if relation is None:
+        return
+    if (
+        form is not None
+        and relation.is_trusted
+        and relation.event_date
+        and not (form.window_days or form.months)
+    ):
+        days = contract(relation.name).retention_days
+        if days:
+            yield (
+                ("compute", "aggregate", "from"),
+                f"has no window, and {relation.name} is kept for {days} days: what it says falls when rows are deleted; "
+                f"write `window_days: {days}` or less",
+            )
+    if relation.name == EVENTS and event_names is not None:
+        for keys, value in _event_names(entry):
+            if value not in event_names:
+                hint = did_you_mean(value, sorted(event_names))
+                yield keys, f"names the event '{value}', which was never delivered{hint}"
+
+
+def _event_names(entry: Entry) -> Iterator[tuple[Keys, str]]:
+    for keys, text, over_rows in texts_of(entry):
+        if over_rows:
+            for column, value in comparisons(syntax_tree(text)):
+                if column == EVENT_NAME:
+                    yield keys, value
+
+
+def _name_twins(registry: Registry) -> Iterator[Finding]:
+    """Give the tags that are called as another is: who asks by name is asked back which one."""
+    codes: dict[str, str] = {}
+    for entry in registry.entries.values():
+        if entry.status == "offline":
+            continue
+        for language, name in (("zh", entry.name.zh), ("en", entry.name.en)):
+            other = codes.setdefault(plain_text(name).strip(), entry.code)
+            if other != entry.code:
+                place = registry.places[entry.code]
+                message = f"is called '{name}', as the tag '{other}' is; give one of them a name of its own"
+                yield Finding(entry.code, place.file, place.line("name", language), message)
+                break
