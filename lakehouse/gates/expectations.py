@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -183,9 +183,9 @@ def _suite(file: Path, own: dict[str, Contract]) -> Suite:
 
 
 def _plain(value: Any) -> Any:
-    """Give a value of YAML as one of Great Expectations; a day is a text, as the column's days are."""
-    if isinstance(value, date):
-        return value.isoformat()
+    """Give a value of YAML as one of Great Expectations; a day is its first instant, as the column's days are."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day)
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
@@ -289,7 +289,7 @@ def _spark_batch(lake: Lake, suite: Suite, kinds: dict[str, str], where: str) ->
 
 
 def _readable(column: str, kind: str) -> str:
-    """Give SQL of a column as both engines compare it: days and instants are texts, amounts are doubles."""
+    """Give SQL of a column as both engines compare it: days and instants are instants of the lake's zone, amounts doubles."""
     if kind in ("date", "timestamp"):
-        return f"CAST({column} AS {'VARCHAR' if column.startswith(chr(34)) else 'STRING'})"
+        return f"CAST({column} AS TIMESTAMP)"
     return f"CAST({column} AS DOUBLE)" if kind.startswith("decimal") else column
