@@ -261,7 +261,7 @@ def _coverage_bars(
 
 def _drift_bars(rows: list[dict[str, Any]], catalogue: dict[str, dict[str, Any]], language: str) -> Bars:
     """Give the stability index of the tags that moved most; a bar is full where a night would stop."""
-    measured = [row for row in rows if row["psi"] is not None][:MOST_DRIFT]
+    rows_of_picture = [row for row in rows if row["psi"] is not None][:MOST_DRIFT]
     return [
         (
             _tag_name(row["tag"], catalogue, language),
@@ -273,7 +273,7 @@ def _drift_bars(rows: list[dict[str, Any]], catalogue: dict[str, dict[str, Any]]
                 )
             ],
         )
-        for row in measured
+        for row in rows_of_picture
     ]
 
 
@@ -281,7 +281,7 @@ def _distributions(
     rows: list[dict[str, Any]], catalogue: dict[str, dict[str, Any]], language: str
 ) -> list[tuple[str, Bars]]:
     """Give a picture for each tag that is to be looked at: the share of its people in each bin, now and the night before."""
-    moved = [
+    rows_of_picture = [
         row
         for row in rows
         if (row["psi"] or 0) > PSI_LOOK
@@ -292,7 +292,7 @@ def _distributions(
     ]
     return [
         (_tag_name(row["tag"], catalogue, language), _bin_bars(row, catalogue.get(row["tag"], {})))
-        for row in moved[:MOST_DISTRIBUTIONS]
+        for row in rows_of_picture[:MOST_DISTRIBUTIONS]
     ]
 
 

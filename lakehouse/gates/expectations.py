@@ -87,7 +87,7 @@ class SiteExpectation:
         names = [self.words[key] for key in _COLUMNS if key in self.words]
         return [*names, *(name for key in _COLUMN_LISTS for name in self.words.get(key, ()))]
 
-    def built(self, number: int = 0) -> Any:
+    def expectation(self, number: int = 0) -> Any:
         """Give the expectation as Great Expectations takes it; words that it does not take raise ``SettingsInvalid``.
 
         Its result carries the ``number``.
@@ -102,10 +102,10 @@ class SiteExpectation:
         if self.name not in kinds:
             raise self._fault(f"there is no expectation '{self.name}'{did_you_mean(self.name, list(kinds))}")
         kind = kinds[self.name]
-        allowed = sorted(set(kind.__fields__) - _NO_WORDS)
+        words = sorted(set(kind.__fields__) - _NO_WORDS)
         for word, value in self.words.items():
-            if word not in allowed:
-                raise self._fault(f"'{self.name}' takes no '{word}'{did_you_mean(word, allowed)}")
+            if word not in words:
+                raise self._fault(f"'{self.name}' takes no '{word}'{did_you_mean(word, words)}")
             if isinstance(value, dict):
                 raise self._fault(f"'{word}' of '{self.name}' is a value or a list")
         try:
@@ -154,7 +154,7 @@ def _suite(file: Path, own: dict[str, Contract]) -> Suite:
             file=file,
             line=1,
         )
-    described = own.get(table) or contract(table)
+    contract_of_table = own.get(table) or contract(table)
     tree = load_yaml(file)
     if not isinstance(tree, dict):
         raise SettingsInvalid(
@@ -167,9 +167,9 @@ def _suite(file: Path, own: dict[str, Contract]) -> Suite:
         line = line_of(tree, "expectations", at)
         one = SiteExpectation(entry.type, words, entry.why, entry.severity, file, line)
         for column in one.columns:
-            kind = described.columns[column].type if column in described.columns else None
+            kind = contract_of_table.columns[column].type if column in contract_of_table.columns else None
             if kind is None:
-                hint = did_you_mean(column, list(described.columns))
+                hint = did_you_mean(column, list(contract_of_table.columns))
                 raise SettingsInvalid(f"{table} has no column '{column}'{hint}", file=file, line=line)
             if kind.startswith(("array", "struct")):
                 raise SettingsInvalid(
@@ -177,7 +177,7 @@ def _suite(file: Path, own: dict[str, Contract]) -> Suite:
                     file=file,
                     line=line,
                 )
-        one.built()
+        one.expectation()
         expectations.append(one)
     return Suite(table, content.over, tuple(expectations))
 
@@ -209,8 +209,10 @@ def _measures(lake: Lake, suite: Suite, business_date: date) -> list[Measure]:
     import great_expectations as gx
 
     batch = _batch(lake, suite, business_date)
-    built = [one.built(number) for number, one in enumerate(suite.expectations)]
-    result = batch.validate(gx.ExpectationSuite(name=suite.table, expectations=built), result_format="BASIC")
+    expectations_of_suite = [one.expectation(number) for number, one in enumerate(suite.expectations)]
+    result = batch.validate(
+        gx.ExpectationSuite(name=suite.table, expectations=expectations_of_suite), result_format="BASIC"
+    )
     # Great Expectations answers in an order of its own.
     answers = {answer.expectation_config.meta[NUMBER]: answer for answer in result.results}
     measures: list[Measure] = []
@@ -255,12 +257,12 @@ def _figures(name: str, is_met: bool, result: dict[str, Any]) -> tuple[float, st
 
 
 def _batch(lake: Lake, suite: Suite, business_date: date) -> Any:
-    described = lake.contracts.get(suite.table)
+    contract_of_table = lake.contracts.get(suite.table)
     columns = list(dict.fromkeys(column for one in suite.expectations for column in one.columns))
-    columns = columns or list(described.key)[:1]
-    kinds = {name: described.columns[name].type for name in columns}
-    where = arrived_condition(described, business_date) if suite.over == "arrived" else "true"
-    if described.shape == "state" and suite.over == "all":
+    columns = columns or list(contract_of_table.key)[:1]
+    kinds = {name: contract_of_table.columns[name].type for name in columns}
+    where = arrived_condition(contract_of_table, business_date) if suite.over == "arrived" else "true"
+    if contract_of_table.shape == "state" and suite.over == "all":
         where = "valid_to IS NULL"
     is_large = lake.row_count(suite.table) > IN_PROCESS_ROWS
     if lake.is_for_spark(is_large=is_large):

@@ -29,7 +29,7 @@ MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class NightBefore:
+class TagsBefore:
     """The rows of the newest night before, its date, and of each tag the version and the day of which its values tell."""
 
     rows: Relation
@@ -48,7 +48,7 @@ class LateTag:
     value_on: dt.date
 
 
-def night_before(desk: Desk, business_date: dt.date) -> NightBefore | None:
+def night_before(desk: Desk, business_date: dt.date) -> TagsBefore | None:
     """Give the newest night before a business date; None before the second night."""
     as_of = desk.value(f"SELECT max(as_of) FROM {DAILY} WHERE as_of < {literal(business_date)}")
     if as_of is None:
@@ -57,7 +57,7 @@ def night_before(desk: Desk, business_date: dt.date) -> NightBefore | None:
     of_tags = desk.rows(
         f"SELECT tag, version, value_on FROM quality.tag_quality WHERE as_of = {literal(as_of)}"
     )
-    return NightBefore(
+    return TagsBefore(
         rows,
         as_of,
         {tag: version for tag, version, _ in of_tags if version is not None},
@@ -69,7 +69,7 @@ def late_tags(
     registry: Registry,
     entries: Sequence[Entry],
     sources: Sources,
-    before: NightBefore | None,
+    before: TagsBefore | None,
     business_date: dt.date,
 ) -> list[LateTag]:
     """Give the tags that a late source does not let compute.
@@ -105,14 +105,14 @@ def carry_values(
     wide: Relation,
     entries: Sequence[Entry],
     late: Sequence[LateTag],
-    before: NightBefore | None,
+    before: TagsBefore | None,
 ) -> bool:
     """Write the files of the wide rows anew with values that are held, and nulls that are late or expired; tell whether it did.
 
     Somebody whom the night before did not know has no value to hold: null, because of a late source.
     """
     codes = {one.code for one in late}
-    held = [one.code for one in late if one.action == "held"]
+    held_codes = [one.code for one in late if one.action == "held"]
     expired = [
         entry.code
         for entry in entries
@@ -124,17 +124,18 @@ def carry_values(
         return False
     was = before.rows if before is not None else f"(SELECT * FROM {wide} LIMIT 0)"
     values = [
-        f"CASE WHEN was.one_id IS NOT NULL THEN was.{name} END AS {name}" for name in map(identifier, held)
+        f"CASE WHEN was.one_id IS NOT NULL THEN was.{name} END AS {name}"
+        for name in map(identifier, held_codes)
     ]
     values += [
         f"CAST(NULL AS {kind}) AS {identifier(name)}"
         for name, kind, *_ in desk.rows(f"DESCRIBE SELECT * FROM {wide}")
-        if name in codes and name not in held
+        if name in codes and name not in held_codes
     ]
-    changed = sorted({*codes, *expired})
+    other_codes = sorted({*codes, *expired})
     reasons = [
-        f"list_filter(now.null_exceptions, lambda x: x.tag NOT IN ({literals(changed)}))",
-        *(_held_reasons(held) if held else ()),
+        f"list_filter(now.null_exceptions, lambda x: x.tag NOT IN ({literals(other_codes)}))",
+        *(_held_reasons(held_codes) if held_codes else ()),
         *(_reason(one.code, "late", "true") for one in late if one.action == "null"),
         *(_reason(code, "expired", _has_ended(code)) for code in expired),
         *(
@@ -145,8 +146,8 @@ def carry_values(
     ]
     values.append(f"list_sort(flatten([{', '.join(reasons)}])) AS null_exceptions")
     if codes:
-        kept = f"list_filter(now.{UNEXPLAINED}, lambda x: x NOT IN ({literals(sorted(codes))}))"
-        values.append(f"{kept} AS {UNEXPLAINED}")
+        reasons_left = f"list_filter(now.{UNEXPLAINED}, lambda x: x NOT IN ({literals(sorted(codes))}))"
+        values.append(f"{reasons_left} AS {UNEXPLAINED}")
     part = folder.with_name(f"{folder.name}.held")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
@@ -172,12 +173,12 @@ def _has_ended(code: str) -> str:
     return f"was.{identifier(code)} IS NOT NULL OR coalesce({was_expired}, false)"
 
 
-def _held_reasons(held: Sequence[str]) -> list[str]:
+def _held_reasons(codes: Sequence[str]) -> list[str]:
     """DuckDB SQL of the reasons of held nulls, and of those of whom nothing could be held."""
-    strangers = ", ".join(f"{{'tag': {literal(code)}, 'reason': 'late'}}" for code in sorted(held))
+    strangers = ", ".join(f"{{'tag': {literal(code)}, 'reason': 'late'}}" for code in sorted(codes))
     return [
         f"CASE WHEN was.one_id IS NULL THEN [{strangers}]"
-        f" ELSE list_filter(was.null_exceptions, lambda x: x.tag IN ({literals(sorted(held))})) END"
+        f" ELSE list_filter(was.null_exceptions, lambda x: x.tag IN ({literals(sorted(codes))})) END"
     ]
 
 
@@ -193,13 +194,13 @@ def tell_late(late: Sequence[LateTag], sources: Sources, tables: Mapping[str, Co
     for one in late:
         groups.setdefault((one.action, one.late, one.value_on), []).append(one.code)
     for (action, lateness, value_on), codes in sorted(groups.items(), key=lambda item: item[1]):
-        read = {
+        tables_late = {
             table for code in codes for table in tables[code] if sources.late_tables.get(table) == lateness
         }
         what = f"keep the values of {value_on}" if action == "held" else "are null for it (late)"
         log.warning(
             "%s %s late by %d days, delivered up to %s: %d tags %s: %s%s",
-            ", ".join(sorted(read)), "is" if len(read) == 1 else "are", lateness.days, lateness.delivered_on,
+            ", ".join(sorted(tables_late)), "is" if len(tables_late) == 1 else "are", lateness.days, lateness.delivered_on,
             len(codes), what, ", ".join(sorted(codes)[:MOST_SHOWN]),
             f" and {len(codes) - MOST_SHOWN} more" if len(codes) > MOST_SHOWN else "",
         )  # fmt: skip

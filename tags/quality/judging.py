@@ -37,17 +37,17 @@ TIMES = 3
 
 
 @dataclass(frozen=True)
-class Limits:
+class TagLimits:
     """From where on a measure is looked at, and from where on it stops a night."""
 
     look: float
     stop: float
 
 
-LOST = Limits(0.2, 0.5)
-PSI = Limits(0.1, 0.25)
-CHANGED = Limits(0.2, 0.5)
-AMOUNT = Limits(1.3, 1.6)
+LOST = TagLimits(0.2, 0.5)
+PSI = TagLimits(0.1, 0.25)
+CHANGED = TagLimits(0.2, 0.5)
+AMOUNT = TagLimits(1.3, 1.6)
 
 
 def add_stability(
@@ -78,7 +78,7 @@ def tag_measures(
         past = history.get((entry.code, entry.version))
         if past is None or past.nights < KNOWN_NIGHTS or row.get("value_on") not in (None, row["as_of"]):
             continue
-        of_tag = [_lost(row, past), _amount(entry, row, past), _psi(row, past), _changed(row, past)]
+        of_tag = [_loss(row, past), _amount(entry, row, past), _psi(row, past), _change(row, past)]
         measures += [_with_own_bound(settings, entry, one) for one in of_tag if one is not None]
     return measures
 
@@ -93,7 +93,7 @@ def source_measures(
         most = min(entry.max_staleness_days for entry in readers)
         codes = sorted(entry.code for entry in readers if entry.max_staleness_days < days)
         why = (
-            f"it is delivered and nothing new has happened in it for longer than is usual; it is read by {_listed(codes)}"
+            f"it is delivered and nothing new has happened in it for longer than is usual; it is read by {_listing(codes)}"
             if codes
             else "what is delivered every night has something new"
         )
@@ -114,11 +114,11 @@ def judge_history(lake: Lake, measures: Sequence[Measure], business_date: dt.dat
             for one in measures
             if one.bound.severity == "stop" and one.value is not None and one.value > (one.bound.max or 0)
         ]
-        more = f" [all: {_listed(names, MOST_NAMED)}]" if len(names) > 1 else ""
+        more = f" [all: {_listing(names, MOST_NAMED)}]" if len(names) > 1 else ""
         raise GateStopped(f"{stopped.message}{more}") from None
 
 
-def _listed(codes: Sequence[str], most: int = 5) -> str:
+def _listing(codes: Sequence[str], most: int = 5) -> str:
     more = f" and {len(codes) - most} more" if len(codes) > most else ""
     return ", ".join(codes[:most]) + more
 
@@ -130,7 +130,7 @@ def _with_own_bound(settings: Settings, entry: Entry, one: Measure) -> Measure:
 
 
 def _measure(
-    code: str, name: str, value: float, limits: Limits, why: str, *, may_stop: bool = True
+    code: str, name: str, value: float, limits: TagLimits, why: str, *, may_stop: bool = True
 ) -> Measure:
     is_look = value > limits.look and not (may_stop and value > limits.stop)
     bound = Bound(
@@ -143,17 +143,17 @@ def _measure(
     return Measure(TABLE, bound, value)
 
 
-def _lost(row: Mapping[str, Any], past: TagHistory) -> Measure | None:
+def _loss(row: Mapping[str, Any], past: TagHistory) -> Measure | None:
     """Judge how many of the people who had an answer, or a value, have none any more."""
     pairs = [(past.filled, row["filled_count"]), (past.present, row["value_count"])]
     pairs = [(before, now) for before, now in pairs if before >= PEOPLE_ANSWERED]
     if not pairs:
         return None
     before, now = max(pairs, key=lambda pair: 1 - pair[1] / pair[0])
-    lost = max(0.0, 1 - now / before)
+    loss = max(0.0, 1 - now / before)
     why = f"{now:,.0f} people have an answer and {before:,.0f} had one {_nights(past)}"
     may_stop = not past.is_turn or now == 0
-    return _measure(row["tag"], "lost_ratio", lost, LOST, why, may_stop=may_stop)
+    return _measure(row["tag"], "lost_ratio", loss, LOST, why, may_stop=may_stop)
 
 
 def _amount(entry: Entry, row: Mapping[str, Any], past: TagHistory) -> Measure | None:
@@ -189,7 +189,7 @@ def _psi(row: Mapping[str, Any], past: TagHistory) -> Measure | None:
     return _measure(row["tag"], "psi", row["psi"], limits, why, may_stop=may_stop)
 
 
-def _changed(row: Mapping[str, Any], past: TagHistory) -> Measure | None:
+def _change(row: Mapping[str, Any], past: TagHistory) -> Measure | None:
     if row["changed_ratio"] is None or row["compared_count"] < PEOPLE or past.changed_before is None:
         return None
     limits, may_stop = _usual(CHANGED, past, past.changed_before)
@@ -201,10 +201,10 @@ def _changed(row: Mapping[str, Any], past: TagHistory) -> Measure | None:
     return _measure(row["tag"], "changed_ratio", float(row["changed_ratio"]), limits, why, may_stop=may_stop)
 
 
-def _usual(limits: Limits, past: TagHistory, before: float | None) -> tuple[Limits, bool]:
+def _usual(limits: TagLimits, past: TagHistory, before: float | None) -> tuple[TagLimits, bool]:
     """Give limits that let pass what is usual on nights of this kind, and whether enough of these are known to stop one."""
     usual = TIMES * (before or 0.0)
-    return Limits(max(limits.look, usual), max(limits.stop, usual)), not past.is_turn or before is not None
+    return TagLimits(max(limits.look, usual), max(limits.stop, usual)), not past.is_turn or before is not None
 
 
 def _nights(past: TagHistory) -> str:

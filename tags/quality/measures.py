@@ -71,7 +71,7 @@ def measure_tags(
             counts[entry.default_reason] += others - unexplained
         else:
             unexplained += others
-        compared, changed = changes.get(entry.code, (None, None))
+        people_of_both, changes_of_tag = changes.get(entry.code, (None, None))
         rows.append(
             {
                 "as_of": business_date,
@@ -89,9 +89,9 @@ def measure_tags(
                 "total": shape.total,
                 "quantiles": shape.quantiles,
                 "bins": bins.get(entry.code),
-                "compared_count": compared,
-                "changed_count": changed,
-                "changed_ratio": _ratio(changed, compared) if compared else None,
+                "compared_count": people_of_both,
+                "changed_count": changes_of_tag,
+                "changed_ratio": _ratio(changes_of_tag, people_of_both) if people_of_both else None,
             }
         )
     return rows
@@ -132,10 +132,10 @@ def _shapes(
             ]
         values = desk.rows(f"SELECT {', '.join(columns)} FROM {wide}")[0]
         for entry, each in zip(chunk, _chunks(values, 6), strict=True):
-            present, filled, outside, distinct, total, quantiles = each
+            present, answers, outside, distinct, total, quantiles = each
             is_shown = quantiles is not None and present >= LEAST_FOR_QUANTILES
             shapes[entry.code] = _Shape(
-                present, filled, outside, distinct, total, list(quantiles) if is_shown else None
+                present, answers, outside, distinct, total, list(quantiles) if is_shown else None
             )
     return shapes
 
@@ -146,8 +146,8 @@ def _changes(
     """Give by tag how many people both nights know, and how many of them have another value."""
     changes: dict[str, tuple[int, int]] = {}
     kinds, kinds_before = _kinds(desk, wide), _kinds(desk, before)
-    known = [entry for entry in entries if kinds[entry.code] == kinds_before.get(entry.code)]
-    for chunk in _chunks(known, size):
+    entries_before = [entry for entry in entries if kinds[entry.code] == kinds_before.get(entry.code)]
+    for chunk in _chunks(entries_before, size):
         names = [identifier(entry.code) for entry in chunk]
         differences = (f"count(CASE WHEN now.{n} IS DISTINCT FROM was.{n} THEN 1 END)" for n in names)
         people, *counts = desk.rows(
@@ -183,10 +183,10 @@ def _bins(
     for chunk in _chunks(binned, size):
         columns = ", ".join(f"histogram({_bin(entry, business_date)})" for entry in chunk)
         for entry, counts in zip(chunk, desk.rows(f"SELECT {columns} FROM {wide}")[0], strict=True):
-            told = {text: n for text, n in (counts or {}).items() if n >= LEAST_OF_BIN}
-            others = sum((counts or {}).values()) - sum(told.values())
-            order = sorted(told, key=lambda text: (-told[text], text))
-            bins[entry.code] = [{"bin": text, "people": told[text]} for text in order]
+            frequent = {text: n for text, n in (counts or {}).items() if n >= LEAST_OF_BIN}
+            others = sum((counts or {}).values()) - sum(frequent.values())
+            order = sorted(frequent, key=lambda text: (-frequent[text], text))
+            bins[entry.code] = [{"bin": text, "people": frequent[text]} for text in order]
             bins[entry.code] += [{"bin": OTHER, "people": others}] if others else []
     return bins
 

@@ -93,9 +93,9 @@ def read_sources(
         f" WHERE arrived_on <= {literal(business_date)}) WHERE age <= {GAPS} GROUP BY ALL HAVING sum(accepted) > 0"
     ):
         rows_by_table.setdefault(table, {})[feed] = count
-    wanted = set(tables)
+    names = set(tables)
     delivered_on, late_tables, frozen = {}, {}, {}
-    for table in sorted(wanted & set(rows_by_table)):
+    for table in sorted(names & set(rows_by_table)):
         weights = {feed: count for feed, count in rows_by_table[table].items() if feed in days}
         late = [feed for feed in weights if feed in late_feeds]
         if sum(weights[feed] for feed in late) >= MOST_ROWS * sum(weights.values()) and late:
@@ -130,10 +130,10 @@ def _days_still(desk: Desk, table: str, business_date: dt.date) -> int | None:
     Usual are the longest but one of the gaps between its days, and how far its nights have lain behind so far. None for
     tables that have no day of their own, or few rows.
     """
-    described = contract(table)
-    if described.shape != "fact" or described.event_date is None:
+    contract_of_table = contract(table)
+    if contract_of_table.shape != "fact" or contract_of_table.event_date is None:
         return None
-    day, first = identifier(described.event_date), business_date - dt.timedelta(days=DAYS)
+    day, first = identifier(contract_of_table.event_date), business_date - dt.timedelta(days=DAYS)
     within = f"{day} BETWEEN {literal(first)} AND {literal(business_date)} AND _arrived_on <= {literal(business_date)}"
     counts = desk.rows(f"SELECT {day}, count(*) FROM {table} WHERE {within} GROUP BY ALL ORDER BY ALL")
     if sum(count for _, count in counts) < LEAST_ROWS:

@@ -14,7 +14,7 @@ from lakehouse.query.desk import open_newest, open_scratch
 from lakehouse.query.files import parquet_sql
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import Lake
-from tags.build.lateness import LateTag, NightBefore, carry_values, late_tags
+from tags.build.lateness import LateTag, TagsBefore, carry_values, late_tags
 from tags.compile.compilation import compile_tags
 from tags.compile.plan import ScanPlan
 from tags.quality.judging import source_measures
@@ -153,11 +153,9 @@ def sources(table: str, late_days: int) -> Sources:
     return Sources({table: day(late_days)}, {"feed": lateness}, {table: lateness} if late_days else {}, {})
 
 
-def before_of(rows: pa.Table, desk, codes, value_days=None) -> NightBefore:
+def before_of(rows: pa.Table, desk, codes, value_days=None) -> TagsBefore:
     versions = {code: ENTRIES[code].version for code in codes}
-    return NightBefore(
-        desk.lend("before", rows), day(1), versions, value_days or dict.fromkeys(codes, day(1))
-    )
+    return TagsBefore(desk.lend("before", rows), day(1), versions, value_days or dict.fromkeys(codes, day(1)))
 
 
 CODES = ("age", "active_txn_count_90d", "aum_eod", "lifecycle_mau", "is_account_controlled")
