@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.night.churn import check_churn
 from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import CdpError, StepFailed
+from lakehouse.gates.expectations import check_expectations
 from lakehouse.gates.gates import check_tables
 from lakehouse.tables.lake import Lake
 
@@ -74,10 +75,13 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> dict[str,
 
 
 def build_tags(lake: Lake, business_date: date) -> dict[str, Any]:
-    """Compute every tag about every person."""
+    """Compute every tag about every person; a feed's own statement says how many days it may be late."""
+    import ingestion
     import tags
 
-    return tags.build_tags(lake, business_date).summary()
+    feeds = ingestion.load_feeds(lake.settings)
+    allowances = {feed.feed: feed.late_after_days for feed in feeds if feed.late_after_days is not None}
+    return tags.build_tags(lake, business_date, allowances).summary()
 
 
 def publish(lake: Lake, business_date: date) -> dict[str, Any]:
@@ -156,10 +160,11 @@ def message_of(counts: dict[str, Any]) -> str | None:
 def check_gate(lake: Lake, database: str, business_date: date) -> None:
     """Judge every table of a database against its contract's bounds, filled or not, so that reruns judge alike.
 
-    What was read into trusted tables is judged together with the books of it.
+    What was read into trusted tables is judged together with the books of it. Then the site's own expectations.
     """
     names = [*lake.contracts.names(database), *BOOKS_OF.get(database, ())]
     check_tables(lake, database, [name for name in names if lake.exists(name)], business_date)
+    check_expectations(lake, database, business_date)
 
 
 def run_step(name: str, lake: Lake, business_date: date, **options: Any) -> dict[str, Any]:

@@ -18,6 +18,12 @@ from lakehouse.texts import DEFAULT, reason_text, text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 COLOURS = {"ink": "#22303c", "accent": "#2f6f8f", "quiet": "#b8c7d1", "warn": "#c2553a"}
+# Tags that the picture of drift shows, those whose distributions are drawn, and the bins of each.
+MOST_DRIFT = 20
+MOST_DISTRIBUTIONS = 6
+MOST_BINS = 14
+PSI_LOOK, PSI_STOP = 0.1, 0.25
+NUMBER_TYPES = ("int", "decimal", "ratio", "date")
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,8 @@ class ReportFacts:
 
     ``refusals``: one row per feed, file and reason. ``refused_files``: one row per file refused as a whole. ``gates``: one row per bound. ``tag_names``: the catalogue's row
     by tag code. ``cluster_sizes``: one row per number of profiles of a person, 12 standing for 12 and more.
-    ``left_out``: one row per segment and reason of suppression.
+    ``left_out``: one row per segment and reason of suppression. ``drift``: one row per tag, what its values are like now and were
+    on the night before. ``expectations``: one row per expectation of the site.
     """
 
     refusals: list[dict[str, Any]]
@@ -35,6 +42,8 @@ class ReportFacts:
     cluster_sizes: list[dict[str, Any]]
     refused_files: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[dict[str, Any]] = field(default_factory=list)
+    drift: list[dict[str, Any]] = field(default_factory=list)
+    expectations: list[dict[str, Any]] = field(default_factory=list)
 
 
 def write_report(path: Path, settings: Settings, business_date: date, summary: dict[str, Any]) -> None:
@@ -56,6 +65,8 @@ def read_facts(published: Published, business_date: date) -> ReportFacts:
         tag_names=_tag_names(published),
         cluster_sizes=_cluster_sizes(published),
         left_out=_left_out(published, business_date),
+        drift=_drift(published, business_date),
+        expectations=_expectations(published, business_date),
     )
 
 
@@ -86,10 +97,14 @@ def render_report(
         "gates": facts.gates,
         "left_out": facts.left_out,
         "tag_names": facts.tag_names,
+        "late": [row for row in facts.drift if row["value_on"] and row["value_on"] < business_date],
+        "expectations": facts.expectations,
+        "distributions": _distributions(facts.drift, facts.tag_names, language),
         "pictures": {
             "feeds": _feed_bars(feeds),
             "clusters": _cluster_bars(facts.cluster_sizes),
             "coverage": _coverage_bars(summary["tags"], facts.tag_names, language),
+            "drift": _drift_bars(facts.drift, facts.tag_names, language),
             "segments": _segment_bars(summary["segments"]),
         },
     }
@@ -138,6 +153,29 @@ def _left_out(published: Published, business_date: date) -> list[dict[str, Any]]
     return _rows(
         published,
         f"SELECT code, reason, count(*) AS people FROM ({every}) WHERE as_of = ? GROUP BY ALL ORDER BY ALL",
+        business_date,
+    )
+
+
+def _drift(published: Published, business_date: date) -> list[dict[str, Any]]:
+    """Give of each tag its figures of this night and its distribution of the night before."""
+    table = contracted_sql(published, published, "quality.tag_quality")
+    return _rows(
+        published,
+        f"SELECT now.tag, now.psi, now.changed_ratio, now.late_days, now.value_on, now.source_on, now.quantiles, now.bins, "
+        f"was.bins AS bins_before, was.as_of AS before FROM ({table}) now LEFT JOIN ({table}) was ON was.tag = now.tag AND "
+        f"was.as_of = (SELECT max(as_of) FROM ({table}) WHERE as_of < ?) WHERE now.as_of = ? ORDER BY now.psi DESC NULLS LAST, 1",
+        business_date,
+        business_date,
+    )
+
+
+def _expectations(published: Published, business_date: date) -> list[dict[str, Any]]:
+    """Give the site's expectations that were judged this night, those that do not hold first."""
+    return _rows(
+        published,
+        "SELECT table_name, measure, is_passed, severity, why FROM quality.gate_results "
+        "WHERE business_date = ? AND gate LIKE '%\\_expectations' ESCAPE '\\' ORDER BY is_passed, table_name, measure",
         business_date,
     )
 
@@ -219,6 +257,81 @@ def _coverage_bars(
     names = {code: f"{code} {catalogue.get(code, {}).get(f'name_{language}') or ''}" for code in shares}
     codes = sorted(shares, key=lambda code: (-shares[code], code))
     return [(names[code].strip(), [Bar("accent", shares[code], f"{shares[code]:.1%}")]) for code in codes]
+
+
+def _drift_bars(rows: list[dict[str, Any]], catalogue: dict[str, dict[str, Any]], language: str) -> Bars:
+    """Give the stability index of the tags that moved most; a bar is full where a night would stop."""
+    rows_of_picture = [row for row in rows if row["psi"] is not None][:MOST_DRIFT]
+    return [
+        (
+            _tag_name(row["tag"], catalogue, language),
+            [
+                Bar(
+                    "warn" if row["psi"] > PSI_LOOK else "accent",
+                    min(1.0, row["psi"] / PSI_STOP),
+                    f"{row['psi']:.3f}",
+                )
+            ],
+        )
+        for row in rows_of_picture
+    ]
+
+
+def _distributions(
+    rows: list[dict[str, Any]], catalogue: dict[str, dict[str, Any]], language: str
+) -> list[tuple[str, Bars]]:
+    """Give a picture for each tag that is to be looked at: the share of its people in each bin, now and the night before."""
+    rows_of_picture = [
+        row
+        for row in rows
+        if (row["psi"] or 0) > PSI_LOOK
+        and row["bins"]
+        and row["bins_before"]
+        # What may only exclude is never shown.
+        and {"marketing", "service"} & set(catalogue.get(row["tag"], {}).get("purposes") or ())
+    ]
+    return [
+        (_tag_name(row["tag"], catalogue, language), _bin_bars(row, catalogue.get(row["tag"], {})))
+        for row in rows_of_picture[:MOST_DISTRIBUTIONS]
+    ]
+
+
+def _bin_bars(row: dict[str, Any], tag: dict[str, Any]) -> Bars:
+    now, before = (_shares(row[name]) for name in ("bins", "bins_before"))
+    names = sorted({*now, *before}, key=lambda name: (-max(now.get(name, 0), before.get(name, 0)), name))
+    names = names[:MOST_BINS]
+    kind = str(tag.get("value_type") or "")
+    if kind in NUMBER_TYPES:
+        names = sorted(names, key=lambda name: (name == "other", 0 if name == "other" else int(name)))
+    longest = max((share for each in (now, before) for share in each.values()), default=1.0)
+    return [
+        (
+            _bin_name(name, kind),
+            [
+                Bar(colour, shares.get(name, 0.0) / longest, f"{shares.get(name, 0.0):.1%}")
+                for shares, colour in ((before, "quiet"), (now, "accent"))
+            ],
+        )
+        for name in names
+    ]
+
+
+def _shares(bins: list[dict[str, Any]]) -> dict[str, float]:
+    people = sum(one["people"] for one in bins) or 1
+    return {one["bin"]: one["people"] / people for one in bins}
+
+
+def _bin_name(name: str, kind: str) -> str:
+    """Give what a bin is called; of a number the value it begins with, as ``tags.quality.measures`` cuts it."""
+    if kind not in NUMBER_TYPES or name == "other":
+        return name
+    least = 2 ** (abs(int(name)) / 8) - 1
+    least = least / 100 if kind == "ratio" else least
+    return f"{'-' if name.startswith('-') else ''}{least:,.4g} …"
+
+
+def _tag_name(code: str, catalogue: dict[str, dict[str, Any]], language: str) -> str:
+    return f"{code} {catalogue.get(code, {}).get(f'name_{language}') or ''}".strip()
 
 
 def _segment_bars(segments: dict[str, dict[str, int]]) -> Bars:

@@ -16,10 +16,11 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, roles, tags, attributes, lookups, consent, contact_policy, destinations."""
+    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, roles, tags, attributes, lookups, consent, contact_policy, destinations, expectations."""
     from delivery.destinations import DestinationsFile
     from identity.rules.rules import RulesFile
     from ingestion.feeds.feeds import Feed
+    from lakehouse.gates.expectations import ExpectationsFile
     from lakehouse.settings.settings import SettingsFile
     from segments.approving.roles import RolesFile
     from segments.language.contact import ContactPolicy
@@ -41,6 +42,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "consent": Policy,
         "contact_policy": ContactPolicy,
         "destinations": DestinationsFile,
+        "expectations": ExpectationsFile,
     }
     by_kind = {
         name: _with_texts(model.model_json_schema(by_alias=True), model.__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobs.workspace.surroundings import read_surroundings
 from lakehouse.contracts.contract import Contract
+from lakehouse.gates.expectations import check_suites
 from lakehouse.settings.settings import Settings
 
 
@@ -27,6 +28,7 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     check_disclosures(settings)
     identity.load_rules(settings)
     contracts += tags.tag_contracts(settings)
+    check_suites(settings, contracts)
     destinations = segments.check_specs(settings, read_surroundings(settings))
     for name in (SECRET, *map(secret_name, destinations), *map(verification_secret, destinations)):
         settings.require_secret(name)

@@ -53,6 +53,9 @@ class Bound:
     min: float | None = None
     max: float | None = None
     severity: Literal["stop", "warn"] = "stop"
+    shipped: Bound | None = None
+    set_by: str | None = None
+    """The bound that a workspace's own one stands in for, and who set that one."""
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,18 @@ from __future__ import annotations
 import logging
 import math
 import os
+import pwd
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.contract import Bound, Contract
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import GateStopped, StepFailed
+from lakehouse.settings.settings import FILE_NAME
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
@@ -39,12 +42,34 @@ class Verdict:
 
     def sentence(self) -> str:
         """Name table, rule, number and bound."""
-        low, high = self.bound.min, self.bound.max
-        limit = f"between {low:g} and {high:g}" if low is not None and high is not None else (
-            f"at least {low:g}" if low is not None else f"at most {high:g}"
-        )  # fmt: skip
-        number = "nothing" if self.value is None else f"{self.value:g}"
-        return f"{self.table}: {self.bound.name} is {number}, must be {limit} ({self.bound.why})"
+        return f"{self.table}: {self.bound.name} is {self._number()}, must be {_limit(self.bound)} ({self.bound.why})"
+
+    def exemption(self) -> str | None:
+        """Say that only the workspace's own bound lets the number pass, why, and who set it; None where it is not so."""
+        shipped = self.bound.shipped
+        if shipped is None or not self.is_passed or shipped.severity != "stop" or self.value is None:
+            return None
+        if (shipped.min is None or self.value >= shipped.min) and (
+            shipped.max is None or self.value <= shipped.max
+        ):
+            return None
+        return (
+            f"{self.table}: {self.bound.name} is {self._number()} and beyond the shipped bound ({_limit(shipped)}); "
+            f"{FILE_NAME} lets it pass: {_reason(self.bound)}"
+        )
+
+    def _number(self) -> str:
+        return "nothing" if self.value is None else f"{self.value:g}"
+
+
+def _reason(bound: Bound) -> str:
+    return bound.why if bound.set_by is None else f"{bound.why} (set by {bound.set_by})"
+
+
+def _limit(bound: Bound) -> str:
+    if bound.min is not None and bound.max is not None:
+        return f"between {bound.min:g} and {bound.max:g}"
+    return f"at least {bound.min:g}" if bound.min is not None else f"at most {bound.max:g}"
 
 
 @dataclass(frozen=True)
@@ -96,6 +121,8 @@ def judge_measures(
     for verdict in verdicts:
         if not verdict.is_passed and verdict.bound.severity == "warn":
             log.warning("%s", verdict.sentence())
+        if (exemption := verdict.exemption()) is not None:
+            log.warning("%s", exemption)
     breaches = [verdict for verdict in verdicts if not verdict.is_passed and verdict.bound.severity == "stop"]
     if breaches:
         more = f" (and {len(breaches) - 1} more, see quality.gate_results)" if len(breaches) > 1 else ""
@@ -124,7 +151,24 @@ def with_threshold(bound: Bound, settings: Settings, *keys: str) -> Bound:
     own = next((settings.thresholds[key] for key in keys if key in settings.thresholds), None)
     if own is None:
         return bound
-    return replace(bound, min=own.min, max=own.max, severity=own.severity or bound.severity, why=own.why)
+    return replace(
+        bound,
+        min=own.min,
+        max=own.max,
+        severity=own.severity or bound.severity,
+        why=own.why,
+        shipped=bound,
+        set_by=own.by or _owner(settings.workspace / FILE_NAME),
+    )
+
+
+def _owner(file: Path) -> str:
+    """Give whose file it is: the user of the operating system, or the number of one that it does not know."""
+    number = file.stat().st_uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def _duplicate_keys(contract: Contract) -> str:
@@ -168,7 +212,9 @@ def _selections(lake: Lake, bounds: dict[str, list[Bound]], business_date: date)
     for table, bounds_of_table in bounds.items():
         for over in ("all", "arrived"):
             same_rows = tuple(bound for bound in bounds_of_table if bound.over == over)
-            where = _arrived(lake.contracts.get(table), business_date) if over == "arrived" else "true"
+            where = (
+                arrived_condition(lake.contracts.get(table), business_date) if over == "arrived" else "true"
+            )
             if same_rows:
                 selections.append(_Selection(table, same_rows, where))
     return selections
@@ -220,7 +266,8 @@ def _measured_by_spark(lake: Lake, selections: list[_Selection]) -> dict[tuple[s
     return values
 
 
-def _arrived(contract: Contract, business_date: date) -> str:
+def arrived_condition(contract: Contract, business_date: date) -> str:
+    """Give SQL that is true of the rows of a table that came on a business date."""
     column = {"fact": "_arrived_on", "state": "valid_from", "log": "arrived_on"}.get(contract.shape)
     if column not in contract.columns:
         return "true"
@@ -274,6 +321,12 @@ def _judged_by_great_expectations(measures: list[tuple[str, Bound, float | None]
 @cache
 def _frames() -> Any:
     """Give what makes a frame a batch of Great Expectations; its context is made once in a process."""
+    asset = new_context().data_sources.add_pandas("measures").add_dataframe_asset("measures")
+    return asset.add_batch_definition_whole_dataframe("measures")
+
+
+def new_context() -> Any:
+    """Give a context of Great Expectations that keeps nothing, asks nobody and is silent."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -282,8 +335,7 @@ def _frames() -> Any:
     logging.getLogger("great_expectations").propagate = False
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("measures").add_dataframe_asset("measures")
-    return asset.add_batch_definition_whole_dataframe("measures")
+    return context
 
 
 def _keep(lake: Lake, gate: str, verdicts: list[Verdict], business_date: date) -> None:
@@ -293,7 +345,7 @@ def _keep(lake: Lake, gate: str, verdicts: list[Verdict], business_date: date) -
         {
             "business_date": business_date, "gate": gate, "table_name": v.table, "measure": v.bound.name,
             "value": v.value, "low": v.bound.min, "high": v.bound.max, "severity": v.bound.severity,
-            "is_passed": v.is_passed, "why": v.bound.why,
+            "is_passed": v.is_passed, "why": _reason(v.bound),
         }
         for v in verdicts
     ]  # fmt: skip

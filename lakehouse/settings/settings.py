@@ -89,12 +89,13 @@ class FileSettings(_Strict):
 
 
 class Threshold(_Strict):
-    """A workspace's own bound for a contract's measure, with the reason for the number."""
+    """A workspace's own bound for a measure, with the reason for the number and who set it (else whose file it is)."""
 
     min: float | None = None
     max: float | None = None
     severity: Literal["stop", "warn"] | None = None
     why: str
+    by: str | None = None
 
 
 class SettingsFile(_Strict):

@@ -27,7 +27,7 @@ from segments.choosing.contact_policy import decide_contacts
 from segments.choosing.contacts import worklist_of
 from segments.choosing.decide import SegmentDecision, SegmentPlaces, decide_segment, place_segment
 from segments.choosing.earlier import EarlierNights
-from segments.choosing.inputs import read_inputs, read_offers
+from segments.choosing.inputs import late_warnings, read_inputs, read_offers, stale_tags
 from segments.choosing.leaf_tables import Engine, make_leaf_table
 from segments.choosing.tables import (
     assignment_rows,
@@ -112,6 +112,10 @@ def evaluate(
         return SegmentsResult(business_date)
     authority = authority or read_authority(lake.settings)
     standing = standings(catalogue.segments, authority, business_date)
+    warnings, late = late_warnings(catalogue.segments, stale_tags(lake, business_date), business_date)
+    for warning in warnings:
+        log.warning("%s", warning)
+    standing |= {code: replace(standing[code], barrier=standing[code].barrier or late[code]) for code in late}
     with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
         decisions, earlier = _decide_all(
             lake, desk, catalogue, business_date, standing, surroundings.dry_destinations, engine

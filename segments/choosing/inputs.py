@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import StepFailed
+from segments.approving.standing import Barrier
 from segments.choosing.compile import (
     MEMBERSHIPS,
     PERSONS_SQL,
@@ -17,6 +18,7 @@ from segments.choosing.compile import (
     Leaves,
     compile_leaf_table,
     published_tags,
+    tag_uses,
 )
 from segments.choosing.earlier import EarlierNights, read_earlier_nights
 from segments.choosing.leaf_tables import duckdb_sql
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from lakehouse.query.desk import Desk, Relation
     from lakehouse.query.reader import TableReader
 
+QUALITY = "quality.tag_quality"
+MOST_SHOWN = 5
 # Makes the leaf table of a compiled query and of the lists that it reads.
 LeafMaker = Callable[[LeafTable, dict[str, StaticList]], Leaves]
 
@@ -136,3 +140,52 @@ def _refuse_missing_tags(reader: TableReader, segments: Sequence[Segment]) -> No
                     file=segment.file,
                     line=line,
                 )
+
+
+@dataclass(frozen=True)
+class StaleTag:
+    """A tag that a night could not compute because its source is late: of which day its values, if it has any, are."""
+
+    tag: str
+    late_days: int
+    value_on: date
+
+
+def stale_tags(reader: TableReader, business_date: date) -> dict[str, StaleTag]:
+    """Give the tags of a night whose values are held, or null, because a source is late."""
+    if not reader.exists(QUALITY):
+        return {}
+    present = {field.name for field in reader.delta(QUALITY).schema().fields}
+    if not {"late_days", "value_on"} <= present:
+        return {}
+    rows = reader.read_arrow(
+        QUALITY, columns=["tag", "late_days", "value_on"], filters=[("as_of", "=", business_date)]
+    ).to_pylist()
+    return {
+        row["tag"]: StaleTag(row["tag"], row["late_days"], row["value_on"])
+        for row in rows
+        if row["value_on"] is not None and row["value_on"] < business_date
+    }
+
+
+def late_warnings(
+    segments: Iterable[Segment], stale: Mapping[str, StaleTag], business_date: date
+) -> tuple[list[str], dict[str, Barrier]]:
+    """Give a sentence for each segment that goes on with tags that are late, and a barrier for each that does not want to."""
+    warnings: list[str] = []
+    barriers: dict[str, Barrier] = {}
+    for segment in segments if stale else ():
+        tags = sorted(set(tag_uses(segment)) & set(stale))
+        if not tags:
+            continue
+        oldest = min(stale[tag].value_on for tag in tags)
+        more = f" and {len(tags) - MOST_SHOWN} more" if len(tags) > MOST_SHOWN else ""
+        sentence = f"its tags {', '.join(tags[:MOST_SHOWN])}{more} are of {oldest}, since a source is late"
+        most = segment.spec.schedule.max_tag_staleness_days
+        if most is not None and (business_date - oldest).days > most:
+            barriers[segment.code] = Barrier(
+                segment, "late", f"{sentence}; schedule.max_tag_staleness_days is {most}"
+            )
+        else:
+            warnings.append(f"segment {segment.code} is decided by late tags: {sentence}")
+    return warnings, barriers

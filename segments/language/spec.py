@@ -52,7 +52,10 @@ class Name(_Strict):
 
 
 class Schedule(_Strict):
-    """When the audience must be there and how old a tag may be; recorded, judged by the operator."""
+    """When the audience must be there, which the operator judges, and how old a tag may be.
+
+    Without ``max_tag_staleness_days`` the night tells of tags that are late and goes on.
+    """
 
     ready_by: Annotated[str, Field(pattern=r"^\d{2}:\d{2}$")] | None = None
     max_tag_staleness_days: int | None = Field(default=None, ge=0)

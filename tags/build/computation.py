@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,6 +27,7 @@ from lakehouse.session.parquet import parquet_frame
 from tags.build.causes import cause_of
 from tags.build.cut_points import freeze_cut_points
 from tags.build.engine import Engine, engine_for
+from tags.build.lateness import add_sources, carry_values, late_tags, night_before, tell_late
 from tags.build.manifest import manifest_of
 from tags.build.project import (
     CURRENT,
@@ -41,11 +42,15 @@ from tags.build.project import (
 from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags
 from tags.compile.sql_text import CUT_POINTS
-from tags.quality import measure_tags
+from tags.quality.history import read_history
+from tags.quality.judging import add_stability, judge_history, source_measures, tag_measures
+from tags.quality.measures import measure_tags
+from tags.quality.sources import read_sources, tables_read
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from lakehouse.gates.gates import Measure
     from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.tags")
@@ -82,8 +87,10 @@ class TagsResult:
         }
 
 
-def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
+def build_tags(lake: Lake, business_date: dt.date, allowances: Mapping[str, int] | None = None) -> TagsResult:
     """Compute every online tag as of ``business_date`` and write the wide tables, the catalogue and quality.
+
+    ``allowances`` are the days that a feed may be late by its own statement.
 
     ``tags.customer_tags`` gets one row per OneID of kind customer or prospect, ``tags.customer_tags_daily`` the
     same under ``as_of``. A value outside its domain, a null nobody can explain, or money that does not reconcile
@@ -102,9 +109,12 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     nodes = run_dbt(lake, project, business_date, sources, engine)
     log.info("%d tags in %d dbt nodes by %s", len(compilation.plan.entries), nodes, engine)
 
-    quality = _quality_rows(lake, compilation, business_date)
-    money = reconcile(lake) if _has_assets(compilation) else {}
+    quality, measures = _quality_rows(lake, compilation, business_date, allowances or {})
+    # What is held is of an earlier day than the balances, and does not add up with them.
+    is_held = any(row["tag"] == "aum_eod" and row["value_on"] != business_date for row in quality)
+    money = reconcile(lake) if _has_assets(compilation) and not is_held else {}
     _judge(lake, quality, money, broken_keys(lake, compilation), business_date)
+    judge_history(lake, measures, business_date)
 
     frame = _work_rows(lake, engine)
     lake.overwrite(CURRENT, frame)
@@ -282,10 +292,29 @@ def _view_files(lake: Lake, child: SparkSession, sources: list[str]) -> None:
 # ---------------------------------------------------------------------------- judging
 
 
-def _quality_rows(lake: Lake, compilation: Compilation, business_date: dt.date) -> list[dict[str, Any]]:
-    with open_scratch(folders=[lake.settings.lake]) as desk:
+def _quality_rows(
+    lake: Lake, compilation: Compilation, business_date: dt.date, allowances: Mapping[str, int]
+) -> tuple[list[dict[str, Any]], list[Measure]]:
+    """Give the rows of ``quality.tag_quality`` of what dbt built, after values are held, and what is judged by history."""
+    entries, registry = compilation.plan.entries, compilation.registry
+    tables = {entry.code: tables_read(registry, entry) for entry in entries}
+    with open_newest(lake.settings) as desk:
+        sources = read_sources(desk, set().union(*tables.values()), business_date, allowances)
+        before = night_before(desk, business_date)
         wide = desk.define("wide", _work_sql(lake, WORK))
-        return measure_tags(desk, wide, compilation.plan, business_date)
+        late = late_tags(registry, entries, sources, before, business_date)
+        if carry_values(desk, Path(lake.path(WORK)), wide, entries, late, before):
+            wide = desk.define("wide", _work_sql(lake, WORK))
+        tell_late(late, sources, tables)
+        rows = measure_tags(desk, wide, compilation.plan, business_date, before.rows if before else None)
+        add_sources(rows, sources, late, tables, business_date)
+        history = read_history(desk, business_date)
+    add_stability(entries, rows, history)
+    measures = [
+        *tag_measures(lake.settings, entries, rows, history),
+        *source_measures(lake.settings, entries, sources, tables),
+    ]
+    return rows, measures
 
 
 def _work_sql(lake: Lake, table: str) -> str:

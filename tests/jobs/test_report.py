@@ -121,3 +121,52 @@ def test_precision_is_shown_only_where_the_truth_is_known():
 
 def test_a_workspace_without_segments_says_so():
     assert "No segment is defined in this workspace." in report(SUMMARY | {"segments": {}})
+
+
+DRIFT = {
+    "tag": "age", "psi": 0.2, "changed_ratio": 0.5, "late_days": 0, "value_on": date(2026, 1, 5), "source_on": date(2026, 1, 5),
+    "quantiles": None, "before": date(2026, 1, 4),
+    "bins": [{"bin": "35", "people": 75}, {"bin": "40", "people": 25}], "bins_before": [{"bin": "40", "people": 50}, {"bin": "35", "people": 50}],
+}  # fmt: skip
+AGE = {"code": "age", "name_zh": "年龄", "name_en": "Age", "value_type": "int", "purposes": ["marketing"]}
+
+
+def drift(**values):
+    tag = AGE | {key: values.pop(key) for key in ("purposes",) if key in values}
+    return report(facts=replace(FACTS, drift=[DRIFT | values], tag_names={"age": tag}))
+
+
+def test_tags_that_moved_are_drawn_with_their_distributions_now_and_the_night_before():
+    html = drift()
+    assert html.count('<table class="bars">') == 6
+    # 0.2 of the 0.25 at which a night stops
+    assert '<th>age Age</th><td><div><i style="width: 64.0%; background: #c2553a"></i>0.200<' in html
+    # A number's bin is called by the value it begins with: 2 ** (35 / 8) - 1.
+    assert (
+        '<th>19.75 …</th><td><div><i style="width: 53.3%; background: #b8c7d1"></i>50.0%</div><div><i style="width: 80.0%; background: #2f6f8f"></i>75.0%<'
+        in html
+    )
+    assert html.index("19.75 …") < html.index("31 …")
+
+
+def test_a_tag_that_hardly_moved_has_no_distribution_and_one_that_only_excludes_never_has():
+    assert drift(psi=0.05).count('<table class="bars">') == 5
+    assert drift(purposes=["risk_only"]).count('<table class="bars">') == 5
+    assert drift(psi=None).count('<table class="bars">') == 4
+
+
+def test_late_tags_and_the_sites_expectations_stand_in_the_report():
+    html = drift(late_days=2, value_on=date(2026, 1, 3), source_on=date(2026, 1, 2))
+    assert '<td>age</td><td class="n">2</td><td>2026-01-02</td><td>2026-01-03</td>' in html
+    assert "Tags whose source is late" not in drift()
+    row = {
+        "table_name": "trusted.customers",
+        "measure": "expect_x(name)",
+        "is_passed": False,
+        "severity": "warn",
+        "why": ATTACK,
+    }
+    html = report(facts=replace(FACTS, expectations=[row]))
+    assert "expect_x(name)" in html
+    assert "not met" in html
+    assert ATTACK not in html
