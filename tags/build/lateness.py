@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lakehouse.query.words import identifier, literal, literals
 from tags.compile.compiler import UNEXPLAINED
+from tags.quality.history import quality_rows
 from tags.quality.sources import Lateness, Sources, tables_read
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def night_before(desk: Desk, business_date: dt.date) -> TagsBefore | None:
         return None
     rows = desk.define("the night before", f"SELECT * FROM {DAILY} WHERE as_of = {literal(as_of)}")
     of_tags = desk.rows(
-        f"SELECT tag, version, value_on FROM quality.tag_quality WHERE as_of = {literal(as_of)}"
+        f"SELECT tag, version, value_on FROM {quality_rows(desk)} WHERE as_of = {literal(as_of)}"
     )
     return TagsBefore(
         rows,

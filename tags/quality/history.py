@@ -13,13 +13,15 @@ from math import log
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.contracts.reading import contract
 from lakehouse.query.words import literal
 from tags.quality.measures import OTHER
 
 if TYPE_CHECKING:
-    from lakehouse.query.desk import Desk
+    from lakehouse.query.desk import Desk, Relation
     from vocabulary.registry import Entry
 
+QUALITY = "quality.tag_quality"
 # Nights whose median is the baseline, and nights among which the highest figures are looked for.
 BASELINE_NIGHTS = 7
 KNOWN_NIGHTS = 31
@@ -33,7 +35,7 @@ _NIGHTS = """
 SELECT *, row_number() OVER (PARTITION BY tag, version, date_trunc('month', as_of) ORDER BY as_of) = 1 AS is_turn,
     row_number() OVER (PARTITION BY tag, version ORDER BY as_of DESC) AS age,
     date_trunc('month', as_of) = date_trunc('month', {day}) AS is_of_month
-FROM quality.tag_quality WHERE as_of < {day} AND version IS NOT NULL
+FROM {rows} WHERE as_of < {day} AND version IS NOT NULL
 """
 
 
@@ -53,9 +55,16 @@ class TagHistory:
     changed_before: float | None
 
 
+def quality_rows(desk: Desk) -> Relation:
+    """Give the rows of ``quality.tag_quality`` with all its columns: those that older nights did not write are null."""
+    empty = desk.lend("columns of tag quality", contract(QUALITY).arrow_schema().empty_table())
+    return desk.define("tag quality", f"SELECT * FROM {QUALITY} UNION ALL BY NAME SELECT * FROM {empty}")
+
+
 def read_history(desk: Desk, business_date: dt.date) -> dict[tuple[str, str], TagHistory]:
     """Give the history of each tag by code and version, from the newest ``quality.tag_quality``."""
-    nights = desk.define("nights of tags", _NIGHTS.format(day=literal(business_date)))
+    rows = quality_rows(desk)
+    nights = desk.define("nights of tags", _NIGHTS.format(rows=rows, day=literal(business_date)))
     highest = {
         (row["tag"], row["version"]): row
         for row in desk.records(
@@ -75,7 +84,7 @@ def read_history(desk: Desk, business_date: dt.date) -> dict[tuple[str, str], Ta
         f"""
         WITH nights AS (
             SELECT *, date_trunc('month', as_of) = date_trunc('month', {literal(business_date)}) AS is_of_month
-            FROM quality.tag_quality
+            FROM {rows}
             WHERE as_of >= {literal(first)} AND as_of < {literal(business_date)} AND version IS NOT NULL
         ), ranks AS (
             SELECT *, row_number() OVER (PARTITION BY tag, version ORDER BY is_of_month DESC, as_of DESC) AS rank,
@@ -87,7 +96,7 @@ def read_history(desk: Desk, business_date: dt.date) -> dict[tuple[str, str], Ta
         """
     ):
         baselines.setdefault((row["tag"], row["version"]), []).append(row)
-    return {key: _history(highest[key], rows) for key, rows in baselines.items()}
+    return {key: _history(highest[key], nights_of_tag) for key, nights_of_tag in baselines.items()}
 
 
 def _history(figures: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> TagHistory:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -14,19 +15,25 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import GateStopped
 from lakehouse.query.desk import open_newest, open_scratch
 from lakehouse.settings.settings import load_settings
+from lakehouse.tables.creation import create_table
 from lakehouse.tables.lake import Lake
 from tags.compile.compilation import compile_tags
 from tags.compile.plan import ScanPlan
-from tags.quality.history import read_history
+from tags.quality.history import quality_rows, read_history
 from tags.quality.judging import add_stability, judge_history, tag_measures
 from tags.quality.measures import measure_tags
 
 PEOPLE = 2_000
+NEWER = (
+    "version", "value_count", "total", "quantiles", "bins", "compared_count", "changed_count", "changed_ratio",
+    "baseline_nights", "psi", "source_on", "late_days", "value_on",
+)  # fmt: skip
 MONDAY = dt.date(2026, 3, 9)
 WHOLE = compile_tags(None).plan
 CODES = (
@@ -310,3 +317,20 @@ def test_no_single_person_is_told_by_the_measures(nights):
     with open_scratch() as desk:
         few = measure_tags(desk, desk.lend("wide", rows_of(people_of(D, 50))), PLAN, D)
     assert {row["quantiles"] is None for row in few} == {True}
+
+
+def test_a_lake_of_an_older_product_has_rows_and_no_history(tmp_path):
+    """Its data files lack the columns that came later, though the table has them."""
+    table = contract("quality.tag_quality")
+    older = {name: column for name, column in table.columns.items() if name not in NEWER}
+    (tmp_path / "cdp.yml").write_text("generate_secrets: true\n")
+    lake = Lake(load_settings(tmp_path))
+    create_table(replace(table, columns=older), Path(lake.path(table.name)))
+    row = dict.fromkeys(older, 0) | {"as_of": MONDAY, "tag": "age", "coverage_ratio": None}
+    rows = pa.Table.from_pylist([row], schema=pa.schema([table.arrow_schema().field(name) for name in older]))
+    write_deltalake(lake.path(table.name), rows, mode="append")
+    lake.create([table.name, "quality.measures", "quality.gate_results"])
+    with open_newest(lake.settings) as desk:
+        assert desk.rows(f"SELECT tag, version, value_on FROM {quality_rows(desk)}") == [("age", None, None)]
+        assert read_history(desk, D) == {}
+    Nights(lake).judge(D, people_of(D, 20))
