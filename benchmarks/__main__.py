@@ -28,6 +28,7 @@ BENCHMARKS = {
     "ingestion": "benchmarks.nights.ingestion",
     "contact_policy": "benchmarks.nights.contact_policy",
     "whole_nights": "benchmarks.nights.whole_nights",
+    "change_plan": "benchmarks.nights.change_plan",
     "driver_memory": "benchmarks.nights.driver_memory",
 }
 

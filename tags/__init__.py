@@ -8,6 +8,7 @@ from tags.compile.places import REGISTRY
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Collection
 
     from lakehouse.contracts.contract import Contract
     from lakehouse.settings.settings import Settings
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["REGISTRY", "build_tags", "tag_contracts"]
 
 
-def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
-    """Compute every online tag as of ``business_date`` (see ``tags.build.computation.build_tags``)."""
+def build_tags(lake: Lake, business_date: dt.date, only: Collection[str] | None = None) -> TagsResult:
+    """Compute every online tag as of ``business_date``, or ``only`` some (see ``tags.build.computation.build_tags``)."""
     from tags.build import computation
 
-    return computation.build_tags(lake, business_date)
+    return computation.build_tags(lake, business_date, only)
 
 
 def reason_for_spark(settings: Settings) -> str | None:

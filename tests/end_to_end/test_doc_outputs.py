@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,16 @@ def of_workspace(*names):
     ]
 
 
+def changed_workspace(folder, file, text):
+    """Write a file of a workspace beside another one, which has the same settings but for such files."""
+    other = (folder.parent / file.relative_to(folder / "..").parts[0]).resolve()
+    if not other.exists():
+        shutil.copytree(folder, other, ignore=shutil.ignore_patterns("secrets", "inbox", "schema"))
+    place = file.parent.resolve() / file.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text, encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def in_workspace(tmp_path_factory):
     """A function that makes a workspace of the pages once, with the keys of the pages, and moves into it."""
@@ -41,7 +52,9 @@ def in_workspace(tmp_path_factory):
             make(folders[name], name)
             for page in PAGES:
                 for file, text in files_of(page.read_text(encoding="utf-8")).items():
-                    if not (folders[name] / file).exists():
+                    if file.startswith("../"):
+                        changed_workspace(folders[name], folders[name] / file, text)
+                    elif not (folders[name] / file).exists():
                         (folders[name] / file).write_text(text, encoding="utf-8")
             if name == "bank":
                 demo = ["demo", "--people", "1000", "--nights", "2", "--history-months", "1"]
