@@ -68,7 +68,7 @@ def run(repeats: int) -> Outcome:
                 return Outcome(rows, [*notes, night["wrong"]])
             rows.append(_row("a night", "cdp nightly", [night]))
         for name in ("tag", "segment"):
-            _changed(workspace, Path(folder) / name, name)
+            _write_change(workspace, Path(folder) / name, name)
             answers = []
             for _ in range(min(repeats, 3)):
                 shutil.copyfile(Path(folder) / name / "where", workspace / "where")
@@ -87,7 +87,7 @@ def _row(case: str, way: str, answers: list[dict[str, Any]], note: str = "") -> 
     )  # fmt: skip
 
 
-def _changed(workspace: Path, folder: Path, name: str) -> None:
+def _write_change(workspace: Path, folder: Path, name: str) -> None:
     ignored = shutil.ignore_patterns(
         "lake", "inbox", "published", "reports", "secrets", "truth", ".cdp", "audit"
     )

@@ -17,8 +17,8 @@ from lakehouse.tables.lake import Lake
 FOLDER = "plan_"
 # Of processes that are gone, also those that older releases left.
 _FOLDERS = (FOLDER, "try_")
-# What is written without being published: attempts, and the publications themselves.
-_LEDGERS = ("ops.runs", "ops.publications")
+# What holds before it is published: attempts, publications, and what people decided, which the next night reads.
+_NEWEST = ("ops.runs", "ops.publications", "identity.decisions")
 
 
 @contextmanager
@@ -30,8 +30,8 @@ def plan_folder(settings: Settings) -> Iterator[Path]:
 
 
 def clone_published(settings: Settings, publication: Publication, target: Path) -> None:
-    """Make a lake of what is published, whatever a night writes meanwhile; of the ledger of attempts, what is there."""
-    clone_lake(settings, target, {**publication.tables, **dict.fromkeys(_LEDGERS)})
+    """Make a lake of what is published, whatever a night writes meanwhile; of the ledger and of decisions, what is there."""
+    clone_lake(settings, target, {**publication.tables, **dict.fromkeys(_NEWEST)})
 
 
 def _forget_killed(settings: Settings) -> None:

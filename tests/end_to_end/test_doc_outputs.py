@@ -50,12 +50,13 @@ def in_workspace(tmp_path_factory):
         if name not in folders:
             folders[name] = tmp_path_factory.mktemp("pages") / name
             make(folders[name], name)
-            for page in PAGES:
-                for file, text in files_of(page.read_text(encoding="utf-8")).items():
-                    if file.startswith("../"):
-                        changed_workspace(folders[name], folders[name] / file, text)
-                    elif not (folders[name] / file).exists():
-                        (folders[name] / file).write_text(text, encoding="utf-8")
+            files = [item for page in PAGES for item in files_of(page.read_text(encoding="utf-8")).items()]
+            # What is beside a workspace has its settings, so those are complete first.
+            for file, text in sorted(files, key=lambda item: item[0].startswith("../")):
+                if file.startswith("../"):
+                    changed_workspace(folders[name], folders[name] / file, text)
+                elif not (folders[name] / file).exists():
+                    (folders[name] / file).write_text(text, encoding="utf-8")
             if name == "bank":
                 demo = ["demo", "--people", "1000", "--nights", "2", "--history-months", "1"]
                 assert run([*demo, "--workspace", str(folders[name])]) == 0
