@@ -20,7 +20,7 @@ import tags
 from identity.measuring.difference import Difference, difference
 from identity.rules.rules import FILE_NAME as RULES
 from identity.rules.rules import read_rules
-from jobs.night.churn import check_churn
+from jobs.night.churn import check_audiences
 from jobs.night.steps import RECORDED_STEPS, check_gate, resolve
 from jobs.planning.audience_moves import (
     AudienceMove,
@@ -311,7 +311,7 @@ class _Run:
             self._compare(both, audiences, obstacles)
         check_gate(self.lake, "segments", day)
         if not are_people_reached:
-            check_churn(self.lake, day)
+            check_audiences(self.lake, day)
 
     @property
     def _day(self) -> date:
