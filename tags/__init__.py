@@ -8,7 +8,7 @@ from tags.compile.places import REGISTRY
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from lakehouse.contracts.contract import Contract
     from lakehouse.settings.settings import Settings
@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["REGISTRY", "build_tags", "tag_contracts"]
 
 
-def build_tags(lake: Lake, business_date: dt.date, allowances: Mapping[str, int] | None = None) -> TagsResult:
-    """Compute every online tag as of ``business_date`` (see ``tags.build.computation.build_tags``)."""
+def build_tags(
+    lake: Lake,
+    business_date: dt.date,
+    allowances: Mapping[str, int] | None = None,
+    *,
+    only: Collection[str] | None = None,
+) -> TagsResult:
+    """Compute every online tag as of ``business_date``, or ``only`` some (see ``tags.build.computation.build_tags``)."""
     from tags.build import computation
 
-    return computation.build_tags(lake, business_date, allowances)
+    return computation.build_tags(lake, business_date, allowances, only=only)
 
 
 def reason_for_spark(settings: Settings) -> str | None:

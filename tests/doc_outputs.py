@@ -1,7 +1,8 @@
 """Outputs that pages show: which command they are of, in which workspace, and whether they are still true.
 
 A fenced block that begins with ``$ cdp …`` stands below ``<!-- output in WORKSPACE -->``. In it ``…`` stands for any text,
-and alone on a line for any lines. A YAML block whose first line ends with ``# NAME.yml`` is that file.
+and alone on a line for any lines. A YAML block whose first line ends with ``# NAME.yml`` is that file; a block below
+``<!-- file PATH -->`` is the file at that path from the workspace, ``../NAME/…`` being another workspace with the same settings.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ KEYS = {
     )
 }
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+_FILE = re.compile(r"<!-- file (\S+) -->\s*\Z")
 _MARK = re.compile(r"<!-- output in (\w+) -->\s*\Z")
 
 
@@ -58,7 +60,10 @@ def outputs_of(text: str, page: str = "") -> list[Output]:
 
 def files_of(text: str) -> dict[str, str]:
     """Give the files that a page writes in full, by name."""
-    named = ((re.search(r"# (\w+\.yml)$", b[2].split("\n", 1)[0]), b[2]) for b in _FENCE.finditer(text))
+    named = (
+        (_FILE.search(text[: b.start()]) or re.search(r"# (\w+\.yml)$", b[2].split("\n", 1)[0]), b[2])
+        for b in _FENCE.finditer(text)
+    )
     return {name[1]: body for name, body in named if name}
 
 

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "build-tags": ("jobs.cli.night", "build_tags", "Run only the tag step of a night."),
     "publish": ("jobs.cli.night", "publish", "Run only the publishing step of a night."),
     "deliver": ("jobs.cli.night", "deliver", "Send audiences to destinations that were down."),
+    "plan": ("jobs.cli.workspace", "plan", "Show what a changed workspace would move, before it is in use."),
     "feeds": ("jobs.cli.feeds", "group", "Draft feeds from files, list them, check how a sample maps."),
     "identity": ("jobs.cli.identity", "group", "Resolve, show, decide, correct and evaluate OneIDs."),
     "tags": ("jobs.cli.tags", "group", "List, search, show and compile tags, and tell who uses them."),

@@ -135,14 +135,18 @@ def why_not(profile_a: str, profile_b: str, form: str, as_of: date | None, works
 @format_option
 @workspace_option
 def try_(rules: Path, only_identity: bool, form: str, workspace: Path | None) -> int:
-    """Show what other rules would have made of the newest night: people, tags, audiences. Changes nothing."""
+    """Show what other rules would make of the night after the newest published one: people, tags, audiences. Changes nothing.
+
+    It is `cdp plan` for one file; people are held against what the published rules make of the same night.
+    """
     from jobs.cli.printing import print_document
-    from jobs.night.try_rules import describe, try_rules
+    from jobs.planning.plan import plan_rules_change
+    from jobs.planning.wording import describe_rules
     from lakehouse.settings.settings import load_settings
 
-    trial = try_rules(load_settings(workspace), rules, only_identity=only_identity)
-    print_document(trial.summary(), describe(trial), form)
-    return 3 if trial.refusal else 0
+    plan = plan_rules_change(load_settings(workspace), rules, only_identity=only_identity)
+    print_document(plan.summary(), describe_rules(plan), form)
+    return 3 if plan.refusal else 0
 
 
 @group.command("evaluate")

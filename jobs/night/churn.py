@@ -29,6 +29,11 @@ def check_churn(lake: Lake, business_date: date) -> None:
     check_measures(lake, GATE, measures, business_date)
 
 
+def check_audiences(lake: Lake, business_date: date) -> None:
+    """Judge the audiences alone, as on a clone, which has no earlier versions; a breach raises ``GateStopped``."""
+    check_measures(lake, GATE, audience_measures(lake, business_date), business_date)
+
+
 def move_measures(lake: Lake, business_date: date, versions: dict[str, int]) -> list[Measure]:
     """Give the measure of profiles whose OneID differs from the published one without an event that says why."""
     from identity.measuring.moves import TABLE, unexplained_moves

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from jobs.workspace.surroundings import read_surroundings
 from lakehouse.contracts.contract import Contract
 from lakehouse.gates.expectations import check_suites
@@ -14,28 +16,41 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     Give the contracts that follow from it, which a lake has beside the written ones: of the landing tables of feeds, and of the wide tag tables.
     A workspace that is new has no feeds: with ``needs_feeds=False`` only its other files are read.
     """
+    from delivery.transmission.endpoints import require_endpoints
+
+    contracts, destinations = check_files(settings, needs_feeds=needs_feeds)
+    for name in secret_names(settings, destinations):
+        settings.require_secret(name)
+    require_endpoints(settings)
+    return contracts
+
+
+def check_files(settings: Settings, *, needs_feeds: bool = True) -> tuple[list[Contract], tuple[str, ...]]:
+    """Read every YAML file of the workspace and look for no secret; give the contracts, and the destinations of its segments."""
     import identity
     import ingestion
     import segments
     import tags
-    from delivery.signature import verification_secret
-    from delivery.staging import secret_name
-    from delivery.transmission.endpoints import require_endpoints
-    from identity.rules.workspace_key import SECRET
-    from segments.approving.decisions import SECRET as DECISIONS_SECRET
 
     contracts = ingestion.landing_contracts(settings) if needs_feeds else []
     check_disclosures(settings)
     identity.load_rules(settings)
     contracts += tags.tag_contracts(settings)
     check_suites(settings, contracts)
-    destinations = segments.check_specs(settings, read_surroundings(settings))
-    for name in (SECRET, *map(secret_name, destinations), *map(verification_secret, destinations)):
-        settings.require_secret(name)
-    if segments.needs_decisions_key(settings):
-        settings.require_secret(DECISIONS_SECRET)
-    require_endpoints(settings)
-    return contracts
+    return contracts, segments.check_specs(settings, read_surroundings(settings))
+
+
+def secret_names(settings: Settings, destinations: Iterable[str]) -> list[str]:
+    """Give the names of the secrets that a night of the workspace needs for these destinations and for itself."""
+    import segments
+    from delivery.signature import verification_secret
+    from delivery.staging import secret_name
+    from identity.rules.workspace_key import SECRET
+    from segments.approving.decisions import SECRET as DECISIONS_SECRET
+
+    places = tuple(destinations)
+    names = [SECRET, *map(secret_name, places), *map(verification_secret, places)]
+    return [*names, DECISIONS_SECRET] if segments.needs_decisions_key(settings) else names
 
 
 def check_disclosures(settings: Settings) -> None:

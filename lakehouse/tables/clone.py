@@ -20,19 +20,17 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"^(\d{20})\.")
 
 
-def clone_lake(
-    settings: Settings, target: Path, versions: Mapping[str, int], databases: tuple[str, ...]
-) -> None:
-    """Make a lake in the empty folder ``target`` from tables of these databases, on the same disk where links work.
+def clone_lake(settings: Settings, target: Path, versions: Mapping[str, int | None]) -> None:
+    """Make a lake in the empty folder ``target`` from these tables, on the same disk where links work.
 
-    Tables stand at the versions given, others at their newest one.
+    Tables stand at the versions given, or at their newest one where that is None; one that is not there is left out.
     """
-    for database in databases:
-        for source in sorted((settings.lake / database).glob("*/")):
-            if (source / "_delta_log").is_dir():
-                name = f"{database}.{source.name}"
-                table = open_delta(source, name, versions.get(name))
-                _clone(source, target / database / source.name, table.version(), file_paths(table))
+    for name, version in versions.items():
+        database, _, table_name = name.partition(".")
+        source = settings.lake / database / table_name
+        if (source / "_delta_log").is_dir():
+            table = open_delta(source, name, version)
+            _clone(source, target / database / table_name, table.version(), file_paths(table))
 
 
 def _clone(source: Path, target: Path, version: int, files: list[Path]) -> None:

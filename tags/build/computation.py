@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,7 +22,7 @@ from lakehouse.ledger.progress import show_progress
 from lakehouse.query.database import export_tables, write_database
 from lakehouse.query.desk import open_newest, open_scratch
 from lakehouse.query.files import file_paths, parquet_sql
-from lakehouse.query.words import identifier, spark_literal
+from lakehouse.query.words import identifier, literals, spark_literal
 from lakehouse.session.parquet import parquet_frame
 from tags.build.causes import cause_of
 from tags.build.cut_points import freeze_cut_points
@@ -40,7 +40,8 @@ from tags.build.project import (
     write_project,
 )
 from tags.catalogue import catalogue_rows
-from tags.compile.compilation import Compilation, compile_tags
+from tags.compile.compilation import Compilation, compile_tags, narrowed
+from tags.compile.compiler import WIDE_MODEL
 from tags.compile.sql_text import CUT_POINTS
 from tags.quality.history import read_history
 from tags.quality.judging import add_stability, judge_history, source_measures, tag_measures
@@ -48,6 +49,7 @@ from tags.quality.measures import measure_tags
 from tags.quality.sources import read_sources, tables_read
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import SparkSession
 
     from lakehouse.gates.gates import Measure
@@ -60,6 +62,8 @@ CATALOGUE = "tags.catalogue"
 QUALITY = "quality.tag_quality"
 # The project that a night runs, below the folder of generated files; people have one of their own.
 NIGHT = "night/dbt"
+# What the check of money reads beside the wide model.
+_OF_RECONCILE = ("int_account_owners",)
 # Up to this many OneIDs every tag's answers fit into memory several times over, and the wide model's joins send
 # them to every task. Above, Spark plans from what it measures while running.
 SMALL_PEOPLE = 200_000
@@ -87,7 +91,13 @@ class TagsResult:
         }
 
 
-def build_tags(lake: Lake, business_date: dt.date, allowances: Mapping[str, int] | None = None) -> TagsResult:
+def build_tags(
+    lake: Lake,
+    business_date: dt.date,
+    allowances: Mapping[str, int] | None = None,
+    *,
+    only: Collection[str] | None = None,
+) -> TagsResult:
     """Compute every online tag as of ``business_date`` and write the wide tables, the catalogue and quality.
 
     ``allowances`` are the days that a feed may be late by its own statement.
@@ -96,17 +106,21 @@ def build_tags(lake: Lake, business_date: dt.date, allowances: Mapping[str, int]
     same under ``as_of``. A value outside its domain, a null nobody can explain, or money that does not reconcile
     raises ``GateStopped`` before any of them is touched, and so does a look-up that finds two rows; a failing model raises
     ``StepFailed`` with its message.
+
+    With ``only`` these tags are computed, and the others keep the values that the tables have for the same date and people.
     """
-    compilation = compile_tags(lake.settings.workspace)
+    whole = compile_tags(lake.settings.workspace)
+    compilation = whole if only is None else narrowed(whole, lake.settings.workspace, only)
     check_lookups(lake, compilation, business_date)
-    lake.contracts.add(*wide_contracts(compilation))
+    lake.contracts.add(*wide_contracts(whole))
     lake.create([CURRENT, DAILY, CATALOGUE, QUALITY, CUT_POINTS])
-    freeze_cut_points(lake, compilation, business_date)
+    freeze_cut_points(lake, whole, business_date)
     project = lake.settings.generated / NIGHT
     write_project(compilation, project, lake.settings)
     sources = source_tables(compilation)
     engine = engine_for(lake, compilation, sources)
-    nodes = run_dbt(lake, project, business_date, sources, engine)
+    selection = () if only is None else _selection(compilation)
+    nodes = run_dbt(lake, project, business_date, sources, engine, selection=selection)
     log.info("%d tags in %d dbt nodes by %s", len(compilation.plan.entries), nodes, engine)
 
     quality, measures = _quality_rows(lake, compilation, business_date, allowances or {})
@@ -116,11 +130,11 @@ def build_tags(lake: Lake, business_date: dt.date, allowances: Mapping[str, int]
     _judge(lake, quality, money, broken_keys(lake, compilation), business_date)
     judge_history(lake, measures, business_date)
 
-    frame = _work_rows(lake, engine)
+    frame = _work_rows(lake, engine) if only is None else _merged_rows(lake, only)
     lake.overwrite(CURRENT, frame)
     lake.replace_partition(DAILY, frame, as_of=business_date)
-    _write_rows(lake, CATALOGUE, catalogue_rows(compilation))
-    _write_rows(lake, QUALITY, quality, as_of=business_date)
+    _write_rows(lake, CATALOGUE, catalogue_rows(whole))
+    _write_rows(lake, QUALITY, quality + _other_quality(lake, business_date, only), as_of=business_date)
     people = quality[0]["people_count"] if quality else 0
     return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, nodes, money)
 
@@ -144,6 +158,44 @@ def _work_rows(lake: Lake, engine: Engine) -> Any:
     if engine == "duckdb" or _is_small(lake):
         return pq.read_table(lake.path(WORK), columns=columns)
     return parquet_frame(lake.spark, lake.path(WORK)).select(*columns)
+
+
+def _selection(compilation: Compilation) -> tuple[str, ...]:
+    """Give the words by which dbt builds what the tags of a compilation need, and nothing else."""
+    names = (WIDE_MODEL, *(_OF_RECONCILE if _has_assets(compilation) else ()))
+    return ("--select", *(f"+{name}" for name in names))
+
+
+def _merged_rows(lake: Lake, codes: Collection[str]) -> pa.Table:
+    """Give the rows of the wide table with these tags as dbt computed them, and the others as they are."""
+    own = set(codes)
+    with open_newest(lake.settings, lake.settings.time_zone) as desk:
+        new = desk.define("new_rows", _work_sql(lake, WORK))
+        columns = [
+            f"{'n' if name in own else 'o'}.{identifier(name)}"
+            for name in lake.contracts.get(CURRENT).columns
+            if name != "null_exceptions"
+        ]
+        is_own = f"list_contains([{literals(sorted(own))}], e.tag)" if own else "false"
+        exceptions = (
+            f"list_sort(list_concat(list_filter(o.null_exceptions, lambda e: NOT {is_own}),\n"
+            f"  list_filter(n.null_exceptions, lambda e: {is_own}))) AS null_exceptions"
+        )
+        rows = desk.arrow(
+            f"SELECT {', '.join(columns)}, {exceptions} FROM {CURRENT} o JOIN {new} n USING (one_id)"
+        )
+    if rows.num_rows != lake.row_count(CURRENT):
+        raise StepFailed("the people of the tags that are there are others; compute all tags")
+    return rows.select(list(lake.contracts.get(CURRENT).columns))
+
+
+def _other_quality(lake: Lake, business_date: dt.date, only: Collection[str] | None) -> list[dict[str, Any]]:
+    """Give the measures of the tags that were not computed, as they are."""
+    if only is None:
+        return []
+    online = {entry.code for entry in compile_tags(lake.settings.workspace).plan.entries} - set(only)
+    rows = lake.read_arrow(QUALITY, filters=[("as_of", "=", business_date)]).to_pylist()
+    return [row for row in rows if row["tag"] in online]
 
 
 def _is_small(lake: Lake) -> bool:
@@ -179,6 +231,7 @@ def run_dbt(
     engine: Engine,
     *,
     command: tuple[str, ...] = (),
+    selection: tuple[str, ...] = (),
 ) -> int:
     """Run ``dbt build`` (or ``command``) inside this process and give the number of nodes; quiet but for its log file.
 
@@ -207,7 +260,7 @@ def run_dbt(
         ),
         *("--vars", json.dumps(variables)),
     ]
-    arguments = [*(command or ("build", "--exclude", "tag:deep", "test_type:unit")), *options]
+    arguments = [*(command or ("build", *selection, "--exclude", "tag:deep", "test_type:unit")), *options]
     if not command:
         shutil.rmtree(work, ignore_errors=True)
 

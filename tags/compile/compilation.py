@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -51,6 +51,24 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
         check(compilation.registry, compilation.plan, Lineage(folders, compilation.shared), site)
         _SOUND.add(state)
     return compilation
+
+
+def narrowed(compilation: Compilation, workspace: Path | None, codes: Collection[str]) -> Compilation:
+    """Give what computes these tags alone, and those that they read; the others are as if they were drafts."""
+    entries = compilation.registry.entries
+    needed_codes, waiting = set(codes), list(codes)
+    while waiting:
+        for code in entries[waiting.pop()].tag_inputs:
+            if code not in needed_codes:
+                needed_codes.add(code)
+                waiting.append(code)
+    narrow = {
+        code: entry if code in needed_codes else entry.model_copy(update={"status": "draft"})
+        for code, entry in entries.items()
+    }
+    registry = replace(compilation.registry, entries=narrow)
+    plan = plan_scans(registry, TagSources(list(compilation.model_folders), _site_columns(workspace)))
+    return replace(compilation, registry=registry, plan=plan, writer=Writer(registry, plan))
 
 
 # What was found sound in this process, wherever it lay: a night, its check and the doctor each compile the same texts.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,16 @@ def of_workspace(*names):
     ]
 
 
+def changed_workspace(folder, file, text):
+    """Write a file of a workspace beside another one, which has the same settings but for such files."""
+    other = (folder.parent / file.relative_to(folder / "..").parts[0]).resolve()
+    if not other.exists():
+        shutil.copytree(folder, other, ignore=shutil.ignore_patterns("secrets", "inbox", "schema"))
+    place = file.parent.resolve() / file.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text, encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def in_workspace(tmp_path_factory):
     """A function that makes a workspace of the pages once, with the keys of the pages, and moves into it."""
@@ -39,10 +50,13 @@ def in_workspace(tmp_path_factory):
         if name not in folders:
             folders[name] = tmp_path_factory.mktemp("pages") / name
             make(folders[name], name)
-            for page in PAGES:
-                for file, text in files_of(page.read_text(encoding="utf-8")).items():
-                    if not (folders[name] / file).exists():
-                        (folders[name] / file).write_text(text, encoding="utf-8")
+            files = [item for page in PAGES for item in files_of(page.read_text(encoding="utf-8")).items()]
+            # What is beside a workspace has its settings, so those are complete first.
+            for file, text in sorted(files, key=lambda item: item[0].startswith("../")):
+                if file.startswith("../"):
+                    changed_workspace(folders[name], folders[name] / file, text)
+                elif not (folders[name] / file).exists():
+                    (folders[name] / file).write_text(text, encoding="utf-8")
             if name == "bank":
                 demo = ["demo", "--people", "1000", "--nights", "2", "--history-months", "1"]
                 assert run([*demo, "--workspace", str(folders[name])]) == 0

@@ -173,28 +173,29 @@ def test_people_and_strangers_of_the_bank_are_explained_by_its_own_files(bank, f
 
 @pytest.mark.slow
 def test_other_rules_are_tried_on_a_clone_and_nothing_of_the_lake_changes(bank, first_night, tmp_path):
-    from jobs.night.try_rules import describe, try_rules
+    from jobs.planning.plan import plan_rules_change
+    from jobs.planning.wording import describe_rules
 
     before = contents(bank)
-    same = try_rules(bank, bank.workspace / "identity.yml", only_identity=True)
+    same = plan_rules_change(bank, bank.workspace / "identity.yml", only_identity=True)
     assert (same.people.merges, same.people.splits, same.people.moved_records) == (0, 0, 0)
     strict = tmp_path / "strict.yml"
     strict.write_text("namespaces: {phone: {kind: attribute}, email: {kind: attribute}}\n", encoding="utf-8")
-    tried = try_rules(bank, strict)
-    assert tried.people.splits > 20 and tried.people.merges == 0
-    assert tried.people.people_after - tried.people.people_before == tried.people.splits
-    assert tried.truth["recall"][1] < tried.truth["recall"][0]
-    held = {tag["tag"]: (tag["before"], tag["after"]) for tag in tried.tags}
-    assert held["aum_eod"][0] < held["aum_eod"][1]
-    sizes = {a["audience"]: a["before"] for a in tried.audiences}
+    trial = plan_rules_change(bank, strict)
+    assert trial.people.splits > 20 and trial.people.merges == 0
+    assert trial.people.people_after - trial.people.people_before == trial.people.splits
+    assert trial.truth["recall"][1] < trial.truth["recall"][0]
+    holders = {move.tag: (move.before, move.after) for move in trial.tags}
+    assert holders["aum_eod"][0] < holders["aum_eod"][1]
+    sizes = {move.audience: move.before for move in trial.audiences}
     assert sizes == {code: counts["published"] for code, counts in first_night.summary["segments"].items()}
-    assert all(a["after"] == a["before"] + a["enter"] - a["leave"] for a in tried.audiences)
-    assert f"{tried.people.splits:,}" in "\n".join(describe(tried))
+    assert all(move.after == move.before + move.enter - move.leave for move in trial.audiences)
+    assert f"{trial.people.splits:,}" in "\n".join(describe_rules(trial))
     loose = tmp_path / "loose.yml"
     loose.write_text(
         "extends: nothing\nnamespaces: {phone: {kind: person}}\nlargest_person: {cut_above: 2, stop_above: 3}\n"
     )
-    assert "one person would have" in try_rules(bank, loose).refusal
+    assert "one person would have" in plan_rules_change(bank, loose).refusal
     assert differing(before, contents(bank)) == []
     assert not list((bank.lake / "_exchange").iterdir())
 

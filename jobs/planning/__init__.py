@@ -1,0 +1,1 @@
+"""What a changed workspace would move: a plan, computed on a clone of the lake that is thrown away."""
