@@ -24,6 +24,8 @@ LEAST_DELIVERIES = 4
 MOST_ROWS = 0.5
 # A table that has fewer rows in these days has days without any for no reason.
 LEAST_ROWS = 1_000
+# A table in which things happen on fewer days of these, a ledger by months say, has no usual gap to be held against.
+LEAST_ACTIVE_DAYS = 10
 # A day counts as one on which things happened from this share of a usual day's rows on.
 LEAST_OF_DAY = 0.1
 
@@ -128,7 +130,7 @@ def _days_still(desk: Desk, table: str, business_date: dt.date) -> int | None:
     """Give for how many days nothing new has happened in a table of facts, beyond what is usual there.
 
     Usual are the longest but one of the gaps between its days, and how far its nights have lain behind so far. None for
-    tables that have no day of their own, or few rows.
+    tables that have no day of their own, few rows, or few days with any.
     """
     contract_of_table = contract(table)
     if contract_of_table.shape != "fact" or contract_of_table.event_date is None:
@@ -140,6 +142,8 @@ def _days_still(desk: Desk, table: str, business_date: dt.date) -> int | None:
         return None
     least = LEAST_OF_DAY * median(count for _, count in counts)
     active = [each for each, count in counts if count >= least]
+    if len(active) < LEAST_ACTIVE_DAYS:
+        return None
     gaps = sorted((later - earlier).days for earlier, later in pairwise(active))
     lags = [
         (arrived_on - newest).days

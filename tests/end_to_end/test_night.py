@@ -268,6 +268,7 @@ def test_a_gate_that_stops_brings_every_table_back_and_publishes_nothing(bank):
     assert newest_publication(bank).business_date == D2
 
 
+@pytest.mark.slow
 def test_an_older_night_and_a_second_writer_are_told_what_to_do(bank):
     from jobs.night.nightly import run_night
 

@@ -22,6 +22,7 @@ MEMBERS = "member_no,name,mobile,amount\n" + "".join(
 ROOTS = {
     "cdp": "SettingsFile", "feed": "Feed", "identity": "RulesFile", "segment": "SpecFile", "tags": "_File", "contact_policy": "ContactPolicy",
     "consent": "Policy", "destinations": "DestinationsFile", "roles": "RolesFile", "attributes": "AttributesFile", "lookups": "LookupsFile",
+    "expectations": "ExpectationsFile",
 }  # fmt: skip
 
 

@@ -141,6 +141,12 @@ def test_a_trickle_is_no_sign_of_life_and_days_that_are_always_quiet_are_none_of
     assert frozen(lake) == {TRANSACTIONS: 4}
 
 
+def test_a_table_in_which_things_happen_once_a_month_has_no_habit_to_be_held_against(lake):
+    deliver(lake, "core", TRANSACTIONS, list(range(9)))
+    happen(lake, {18: 900, 48: 900})
+    assert frozen(lake) == {}
+
+
 def test_weekends_and_rows_that_always_come_a_day_later_are_usual(lake):
     deliver(lake, "core", TRANSACTIONS, list(range(9)))
     days = [n for n in range(3, 40) if n % 7 not in (1, 2)]
