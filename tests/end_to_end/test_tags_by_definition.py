@@ -14,7 +14,7 @@ import pytest
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from tags.compile.compilation import compile_tags
-from tests.tags.evaluator.comparison import differences, policy_of, tables_of, unanswered
+from tests.tags.golden.evaluator.comparison import differences, policy_of, tables_of, unanswered
 
 BANK = Path(__file__).resolve().parents[2] / "examples" / "bank"
 PEOPLE = 400

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tags.compile.compilation import compile_tags
-from tests.tags import books
-from tests.tags.evaluator.comparison import differences, unanswered
-from tests.tags.evaluator.world import TABLES, World
-from tests.tags.golden_cases import FIRST_ONE_ID, Case, fill, fill_people
+from tests.tags.golden import books
+from tests.tags.golden.cases import FIRST_ONE_ID, Case, fill, fill_people
+from tests.tags.golden.evaluator.comparison import differences, unanswered
+from tests.tags.golden.evaluator.world import TABLES, World
 
 BOOKS = [
     importlib.import_module(f"{books.__name__}.{module.name}")
@@ -108,7 +108,7 @@ def test_the_evaluator_answers_every_case(drawn):
 def test_the_evaluator_knows_every_online_tag():
     missing = unanswered(compile_tags(None).registry.online())
     assert not missing, (
-        f"write what these tags are in plain Python, in tests/tags/evaluator: {', '.join(missing)}"
+        f"write what these tags are in plain Python, in tests/tags/golden/evaluator: {', '.join(missing)}"
     )
 
 

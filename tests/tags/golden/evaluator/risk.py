@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from tests.tags.evaluator.value import running_loans
-from tests.tags.evaluator.world import DAY, NOT_APPLICABLE, UNKNOWN, Person, Row, ratio, tag
+from tests.tags.golden.evaluator.value import running_loans
+from tests.tags.golden.evaluator.world import DAY, NOT_APPLICABLE, UNKNOWN, Person, Row, ratio, tag
 
 LIVE = ("ACTIVATED", "BOUND", "ACTIVE", "SLEEPING")
 

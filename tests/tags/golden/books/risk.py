@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.tags.golden_cases import cases_of, owned_accounts
+from tests.tags.golden.cases import cases_of, owned_accounts
 
 PEOPLE = (
     "a_valid", "a_30", "a_31", "a_today", "a_past", "a_stated", "a_two", "a_day", "a_later", "a_none", "x_more", "x_same", "x_redeemed",

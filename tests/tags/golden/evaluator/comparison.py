@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from tests.tags.evaluator import basic, behaviour, habits, marketing, retail, risk, value
-from tests.tags.evaluator.world import ANSWERS, TABLES, World
+from tests.tags.golden.evaluator import basic, behaviour, habits, marketing, retail, risk, value
+from tests.tags.golden.evaluator.world import ANSWERS, TABLES, World
 from vocabulary.registry import Entry
 
 MODULES = (basic, behaviour, habits, marketing, retail, risk, value)
