@@ -20,6 +20,7 @@ from vocabulary.registry import Entry
 # Kinds that a tag cannot have, each with the reason.
 EXEMPT = {
     ("is_global_control", "default"): "everybody has a bucket, so nothing is ever absent",
+    ("is_open_to_first_loan", "default"): "whoever has no record is open, so nobody has the value of absence",
 }
 
 

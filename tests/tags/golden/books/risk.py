@@ -176,7 +176,7 @@ CASES = cases_of(
     |                       | u_none   | null     | null not_applicable | no credit |
     | aml_grade             | aml      | positive | L          | today's, though an earlier one was higher |
     |                       | aml_held | boundary | MH         | last known on 3 October, 180 days ago |
-    |                       | aml_gone | boundary | null unknown | last known a day earlier |
+    |                       | aml_gone | boundary | null expired | last known a day earlier |
     |                       | aml_tie  | boundary | M          | of two that hold the higher grade |
     |                       | aml_tomorrow | boundary | null unknown | holds from tomorrow |
     |                       | aml_fraud | negative | null unknown | another control |
