@@ -34,6 +34,8 @@ _RECEIVED = "('DELIVERED', 'OPENED', 'CLICKED', 'REPLIED')"
 NEVER_MADE = ("CAPPED", "QUIET_DROPPED", "EXPIRED")
 NOT_A_TOUCH = (*NEVER_MADE, "QUIET_DEFERRED", "ASSIGNED")
 HABIT_DAYS = 180
+# Parameters of the tag ``channel_habit``; a test holds them against the registry.
+PRIOR_RESPONSES, PRIOR_DELIVERIES, WECHAT_AFTER_UNOPENED = 1, 20, 2
 
 
 @dataclass(frozen=True)
@@ -181,37 +183,52 @@ def receipts_sql(place: RulePlace) -> str:
     )
 
 
-def habits_sql(place: RulePlace) -> str:
-    """Give the channel each person answers to, as the tag ``channel_habit`` is defined: one_id, channel; who answers none has no row.
+def channel_responses_sql(place: RulePlace, *, receipts: str) -> str:
+    """Give how contacts of 180 days were answered, one row per person and channel, worklists left out.
 
-    Over the receipts of 180 days, of the channels with an open or click the one with the highest (opens + clicks + 1) /
-    (delivered + 20), a tie going to the latest answer and then to the channel's code. An open in WeChat after two or more
-    contacts elsewhere that were not opened decides for WeChat.
+    ``receipts`` is a relation of what ``receipts_sql`` gives. A contact is one message of a run to a recipient in a channel; it
+    was delivered if it was opened or clicked, whatever else was reported. ``unopened_before`` counts, of WECHAT, the contacts
+    delivered in other channels before its last answer and never answered themselves.
     """
-    opened = "status IN ('OPENED', 'CLICKED')"
-    no_touch = ", ".join(place.text(status) for status in NOT_A_TOUCH)
+    opened, clicked, wechat = map(place.text, ("OPENED", "CLICKED", "WECHAT"))
+    delivered = place.texts(("DELIVERED", "OPENED", "CLICKED", "REPLIED", "CONVERTED"))
+    contact = "one_id, channel, source, run_id, destination, recipient_key"
     return (
-        f"WITH answers AS (\n  {receipts_sql(place)}),\n"
-        f"recent AS (SELECT * FROM answers WHERE event_on > {place.day(-HABIT_DAYS)}),\n"
-        "by_channel AS (\n  SELECT one_id, channel,\n"
-        f"    sum(CASE WHEN {opened} THEN 1 ELSE 0 END) AS responses,\n"
-        "    sum(CASE WHEN status = 'DELIVERED' THEN 1 ELSE 0 END) AS deliveries,\n"
-        f"    max(CASE WHEN {opened} THEN event_at END) AS responded_at\n"
-        "  FROM recent GROUP BY one_id, channel),\n"
-        "ordered AS (\n  SELECT one_id, channel, row_number() OVER (PARTITION BY one_id\n"
-        "    ORDER BY (responses + 1.0) / (deliveries + 20.0) DESC, responded_at DESC, channel) AS place\n"
-        "  FROM by_channel WHERE responses > 0),\n"
-        "elsewhere AS (\n  SELECT one_id, source, run_id, destination, recipient_key, channel,\n"
-        f"    min(CASE WHEN status NOT IN ({no_touch}) THEN event_at END) AS touched_at\n"
-        "  FROM recent WHERE channel <> 'WECHAT'\n"
-        "  GROUP BY one_id, source, run_id, destination, recipient_key, channel\n"
-        f"  HAVING max(CASE WHEN {opened} THEN 1 ELSE 0 END) = 0),\n"
-        "wechat AS (\n  SELECT one_id, max(event_at) AS opened_at FROM recent\n"
-        "  WHERE channel = 'WECHAT' AND status = 'OPENED' GROUP BY one_id),\n"
-        "switched AS (\n  SELECT w.one_id FROM wechat w JOIN elsewhere e ON e.one_id = w.one_id AND e.touched_at < w.opened_at\n"
-        "  GROUP BY w.one_id HAVING count(*) >= 2)\n"
-        "SELECT o.one_id, CASE WHEN s.one_id IS NOT NULL THEN 'WECHAT' ELSE o.channel END AS channel\n"
-        "FROM ordered o LEFT JOIN switched s ON s.one_id = o.one_id WHERE o.place = 1"
+        f"WITH contacts AS (\n  SELECT {contact},\n"
+        f"    max(CASE WHEN status IN ({delivered}) THEN 1 ELSE 0 END) AS is_delivered,\n"
+        f"    max(CASE WHEN status = {opened} THEN 1 ELSE 0 END) AS is_opened,\n"
+        f"    max(CASE WHEN status = {clicked} THEN 1 ELSE 0 END) AS is_clicked,\n"
+        "    min(event_at) AS contacted_at,\n"
+        f"    max(CASE WHEN status IN ({opened}, {clicked}) THEN event_at END) AS responded_at\n"
+        f"  FROM {receipts} r\n"
+        f"  WHERE event_on > {place.day(-HABIT_DAYS)} AND channel <> {place.text('WORKLIST')}\n"
+        f"  GROUP BY {contact}),\n"
+        "followed AS (\n  SELECT *, max(CASE WHEN channel = "
+        f"{wechat} THEN responded_at END) OVER (PARTITION BY one_id) AS wechat_at FROM contacts),\n"
+        "unopened AS (\n  SELECT one_id, count(*) AS unopened_before FROM followed\n"
+        f"  WHERE channel <> {wechat} AND is_delivered = 1 AND responded_at IS NULL AND contacted_at < wechat_at\n"
+        "  GROUP BY one_id)\n"
+        "SELECT f.one_id, f.channel, sum(f.is_opened) + sum(f.is_clicked) AS response_count,\n"
+        "    sum(f.is_delivered) AS delivered_count, max(f.responded_at) AS responded_at,\n"
+        f"    CASE WHEN f.channel = {wechat} THEN coalesce(max(u.unopened_before), 0) ELSE 0 END AS unopened_before\n"
+        "FROM followed f LEFT JOIN unopened u ON u.one_id = f.one_id GROUP BY f.one_id, f.channel"
+    )
+
+
+def habits_sql(place: RulePlace) -> str:
+    """Give the channel each person answers to, as the tag ``channel_habit``: one_id, channel; who answers none has no row.
+
+    Of the channels with an open or click the one with the highest (opens + clicks + 1) / (delivered + 20), a tie going to the
+    latest answer and then to the channel's code. An answer in WeChat after two or more contacts elsewhere that were delivered
+    and not answered decides for WeChat.
+    """
+    responses = channel_responses_sql(place, receipts=f"(\n  {receipts_sql(place)})")
+    switches = f"CASE WHEN channel = {place.text('WECHAT')} AND unopened_before >= {WECHAT_AFTER_UNOPENED} THEN 0 ELSE 1 END"
+    share = f"(response_count + {PRIOR_RESPONSES}.0) / (delivered_count + {PRIOR_DELIVERIES}.0)"
+    return (
+        "SELECT one_id, channel FROM (\n  SELECT one_id, channel, row_number() OVER (PARTITION BY one_id\n"
+        f"    ORDER BY {switches}, {share} DESC, responded_at DESC, channel) AS place\n"
+        f"  FROM (\n  {responses}) a WHERE response_count > 0) o WHERE place = 1"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tags.compile.sql_text import BUSINESS_DATE, dbt_literal
 from vocabulary.contact_rules import (
     RulePlace,
+    channel_responses_sql,
     contact_facts_sql,
     controls_sql,
     global_controls_sql,
@@ -30,7 +31,9 @@ def shared_models(policy: Policy) -> dict[str, str]:
     parts, columns = ",\n".join(facts.parts), ",\n  ".join(["t.one_id", *facts.columns])
     joins = "\n".join(facts.joins)
     contact_facts = f"WITH {parts}\nSELECT\n  {columns}\nFROM {_PEOPLE} t\n{joins}"
+    responses = channel_responses_sql(place, receipts="{{ ref('int_receipts_keyed') }}")
     return {
+        "int_channel_responses": _model("ephemeral", responses),
         "int_contact_facts": _model("table", contact_facts),
         "int_controls_keyed": _model("ephemeral", controls_sql(place, persons=_PROFILES)),
         "int_global_controls": _model("ephemeral", global_controls_sql(policy, place, people=_PEOPLE)),

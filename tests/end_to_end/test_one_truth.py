@@ -13,6 +13,7 @@ import pytest
 from lakehouse.query.desk import open_alone
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
+from segments.choosing.contact_history import channel_habits
 from vocabulary.policy import CHANNELS, read_policy
 
 BANK = Path(__file__).resolve().parents[2] / "examples" / "bank"
@@ -62,7 +63,11 @@ def test_tags_and_suppression_say_the_same_after_each_of_the_last_nights(setting
     )
     assert not {"unknown_run", "unknown_recipient"} & set(reasons), "the engine answers what it was given"
     assert (
-        min(met[name] for name in ("reachable", "left alone", "controlled", "control", "touched", "sex")) > 5
+        min(
+            met[name]
+            for name in ("reachable", "left alone", "controlled", "control", "touched", "habit", "sex")
+        )
+        > 5
     )
 
 
@@ -75,6 +80,8 @@ def compare(settings, day: date) -> Counter[str]:
     wrong: Counter[str] = Counter()
     met: Counter[str] = Counter()
     touches = touches_of(lake, day)
+    with open_alone(settings.time_zone, folders=[settings.lake]) as desk:
+        habits = {row["one_id"]: row["channel"] for row in channel_habits(lake, desk, day).to_pylist()}
     golden = {
         row["one_id"]: row["gender"]
         for row in lake.read_arrow("identity.golden_records").to_pylist()
@@ -91,11 +98,12 @@ def compare(settings, day: date) -> Counter[str]:
         wrong["controlled"] += row["is_account_controlled"] and not fact["is_restricted"]
         wrong["control"] += row["is_global_control"] != fact["is_control"]
         wrong["touched"] += row["touch_count_7d"] != touches[one_id]
+        wrong["habit"] += row["channel_habit"] != habits.get(one_id, "NONE")
         wrong["sex"] += golden.get(one_id) is not None and row["gender"] != golden[one_id]
         met += Counter(
             {
                 "reachable": bool(channels), "left alone": left_alone, "controlled": fact["is_restricted"],
-                "control": fact["is_control"], "touched": touches[one_id] > 0, "sex": golden.get(one_id) is not None,
+                "control": fact["is_control"], "touched": touches[one_id] > 0, "habit": one_id in habits, "sex": golden.get(one_id) is not None,
             }
         )  # fmt: skip
     assert +wrong == Counter(), day

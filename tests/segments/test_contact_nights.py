@@ -392,14 +392,16 @@ def test_habits_follow_the_definition_of_their_tag(bank_with):
     lake = bank_with({"segments/a.yml": spec("a", RULE)})
     publish(lake, D)
     night(lake, NEXT)
-    # 1 opens SMS once of one delivered, clicks PUSH twice; 10 leaves two SMS unopened and then opens in WeChat.
+    # 1 opens SMS once of one delivered, clicks PUSH twice; 10 leaves an SMS and a PUSH unopened and then opens in WeChat.
     for number, (status, channel) in enumerate(
         [("DELIVERED", "SMS"), ("OPENED", "SMS"), ("CLICKED", "PUSH"), ("OPENED", "PUSH")]
     ):
         receipt(lake, "a", 1, status, NEXT, channel=channel, number=number)
     receipt(lake, "a", 10, "CLICKED", NEXT, channel="EMAIL")
-    receipt(lake, "a", 10, "SENT", NEXT, channel="SMS", number=2)
+    receipt(lake, "a", 10, "OPENED", NEXT, channel="EMAIL", number=7)
+    receipt(lake, "a", 10, "DELIVERED", NEXT, channel="SMS", number=2)
     receipt(lake, "a", 10, "SENT", NEXT, channel="PUSH", number=3)
+    receipt(lake, "a", 10, "SENT", NEXT, channel="CALL", number=6)
     later = NEXT + dt.timedelta(days=1)
 
     def habit(day):
@@ -408,6 +410,8 @@ def test_habits_follow_the_definition_of_their_tag(bank_with):
 
     assert habit(NEXT) == {1: "PUSH", 10: "EMAIL"}
     receipt(lake, "a", 10, "OPENED", later, channel="WECHAT", night=NEXT, number=4)
+    assert habit(later) == {1: "PUSH", 10: "EMAIL"}, "what was only sent was not left unopened"
+    receipt(lake, "a", 10, "DELIVERED", NEXT, channel="PUSH", number=5)
     assert habit(later) == {1: "PUSH", 10: "WECHAT"}
     assert habit(later + dt.timedelta(days=200)) == {}
 

@@ -21,12 +21,14 @@ from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from segments.choosing.assignment import control_sql
 from segments.choosing.compile import compile_leaf_table
+from segments.choosing.contact_history import channel_habits
 from segments.choosing.earlier import read_earlier_nights
 from segments.choosing.leaf_tables import make_leaf_table
 from segments.language.spec import read_segment
 from tags.build.project import project_files
 from tags.compile.compilation import compile_tags
 from tags.compile.places import PROJECT
+from vocabulary.contact_rules import PRIOR_DELIVERIES, PRIOR_RESPONSES, WECHAT_AFTER_UNOPENED
 from vocabulary.policy import CHANNELS, read_policy
 
 PEOPLE = 400
@@ -45,6 +47,7 @@ RUNS = {"m1": "marketing", "m2": "marketing", "s1": "service", "old": None}
 MODELS = (
     "tag_customer__channels_reachable", "tag_customer__people_refusing", "tag_customer__contacts_keyed",
     "tag_customer__controls_keyed", "int_controls_keyed", "int_global_controls", "int_people_described",
+    "tag_customer__channel_responses",
 )  # fmt: skip
 
 
@@ -281,6 +284,27 @@ def test_the_control_group_is_the_same_for_both(answers):
     tagged = {row["one_id"]: row["is_control"] for row in models["int_global_controls"]}
     assert tagged == {n: row["is_control"] for n, row in people.items()}
     assert 60 < sum(tagged.values()) < PEOPLE / 2
+
+
+def test_the_channel_a_person_answers_to_is_the_same_for_both(answers):
+    bank, _, models = answers
+    tagged = {
+        row["one_id"]: row["channel_habit"]
+        for row in models["tag_customer__channel_responses"]
+        if row["channel_habit"] is not None
+    }
+    with open_alone(bank.lake.settings.time_zone, folders=[bank.lake.settings.lake]) as desk:
+        habits = {row["one_id"]: row["channel"] for row in channel_habits(bank.lake, desk, D).to_pylist()}
+    assert habits == tagged and len(set(habits.values())) == 3 and len(habits) > 50
+
+
+def test_the_policy_weighs_answers_by_the_parameters_of_the_tag():
+    params = {param.name: param.value for param in compile_tags(None).registry["channel_habit"].params}
+    assert params == {
+        "prior_responses": PRIOR_RESPONSES,
+        "prior_deliveries": PRIOR_DELIVERIES,
+        "wechat_after_unopened": WECHAT_AFTER_UNOPENED,
+    }
 
 
 def test_the_sex_of_the_golden_record_is_the_tag(answers):

@@ -25,7 +25,7 @@ from tags.build.computation import run_dbt
 from tags.build.project import source_tables
 from tags.build.user_project import user_folder, write_user_project
 from tags.compile.compilation import compile_tags
-from tests.tags.test_golden import D, fill
+from tests.tags.golden.test_golden import D, fill
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ t || '-' || n | 'it\\'s' | 'a\\u007b% b' | '\\\\d' | t = "b" | isnull(d / n)
 """.replace("\n", " | ").split(" | ")
     if text.strip()
 ]
-# Spark has no bucket(): `tests/tags/test_golden.py` holds the macro, DuckDB and Python together.
+# Spark has no bucket(): `tests/tags/golden/test_golden.py` holds the macro, DuckDB and Python together.
 EXPRESSIONS += [
     f.example
     for f in language_functions()

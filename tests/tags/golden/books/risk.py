@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.tags.golden_cases import cases_of, owned_accounts
+from tests.tags.golden.cases import cases_of, owned_accounts
 
 PEOPLE = (
     "a_valid", "a_30", "a_31", "a_today", "a_past", "a_stated", "a_two", "a_day", "a_later", "a_none", "x_more", "x_same", "x_redeemed",
@@ -176,7 +176,7 @@ CASES = cases_of(
     |                       | u_none   | null     | null not_applicable | no credit |
     | aml_grade             | aml      | positive | L          | today's, though an earlier one was higher |
     |                       | aml_held | boundary | MH         | last known on 3 October, 180 days ago |
-    |                       | aml_gone | boundary | null unknown | last known a day earlier |
+    |                       | aml_gone | boundary | null expired | last known a day earlier |
     |                       | aml_tie  | boundary | M          | of two that hold the higher grade |
     |                       | aml_tomorrow | boundary | null unknown | holds from tomorrow |
     |                       | aml_fraud | negative | null unknown | another control |

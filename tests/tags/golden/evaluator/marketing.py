@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from tests.tags.evaluator.world import DAY, ENDLESS, NOT_APPLICABLE, Person, Row, World, tag
+from tests.tags.golden.evaluator.world import DAY, ENDLESS, NOT_APPLICABLE, Person, Row, World, tag
 
 CHANNELS: dict[str, dict[str, Any]] = {
     "BRANCH": {"everyone": True},

@@ -17,8 +17,8 @@ from lakehouse.contracts.reading import contract
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from tags.compile.compilation import compile_tags
-from tests.tags.evaluator.comparison import differences, tables_of
-from tests.tags.golden_cases import fill, fill_people
+from tests.tags.golden.cases import fill, fill_people
+from tests.tags.golden.evaluator.comparison import differences, tables_of
 
 PEOPLE = 150
 DAYS = (

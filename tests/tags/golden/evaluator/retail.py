@@ -6,8 +6,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from tests.tags.evaluator.value import cell
-from tests.tags.evaluator.world import NOT_APPLICABLE, Person, Row, money, ratio, tag
+from tests.tags.golden.evaluator.value import cell
+from tests.tags.golden.evaluator.world import NOT_APPLICABLE, Person, Row, money, ratio, tag
 
 
 def sales(person: Person) -> list[Row]:

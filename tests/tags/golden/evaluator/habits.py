@@ -11,12 +11,12 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.tags.evaluator.basic import parents, says
-from tests.tags.evaluator.behaviour import own_within
-from tests.tags.evaluator.marketing import receipts_of
-from tests.tags.evaluator.risk import credit_cards
-from tests.tags.evaluator.value import ASSETS, held, running_loans
-from tests.tags.evaluator.world import (
+from tests.tags.golden.evaluator.basic import parents, says
+from tests.tags.golden.evaluator.behaviour import own_within
+from tests.tags.golden.evaluator.marketing import receipts_of
+from tests.tags.golden.evaluator.risk import credit_cards
+from tests.tags.golden.evaluator.value import ASSETS, held, running_loans
+from tests.tags.golden.evaluator.world import (
     DAY,
     ENDLESS,
     NOT_APPLICABLE,

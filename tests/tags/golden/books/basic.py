@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from tests.tags.drawn import rows_of
-from tests.tags.golden_cases import cases_of
+from tests.tags.golden.cases import cases_of
 
 AGES = {
     "leap": "2004-02-29", "b17": "2006-04-01", "b18": "2006-03-31", "b24": "1999-04-01", "b25": "1999-03-31",

@@ -1,6 +1,6 @@
 """No tag is online without golden cases of every kind that applies to it.
 
-The cases are those of ``tests/tags/books``. A module of tests that draws a bank of its own (``test_golden*.py``) says what it holds by
+The cases are those of ``tests/tags/golden/books``. A module of tests that draws a bank of its own (``test_golden*.py``) says what it holds by
 ``GOLDEN``: by tag the kinds of its cases.
 """
 
@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from tags.compile.compilation import compile_tags
-from tests.tags.golden_cases import KINDS
-from tests.tags.test_golden_online import BOOKS, CASES
+from tests.tags.golden.cases import KINDS
+from tests.tags.golden.test_golden_online import BOOKS, CASES
 from vocabulary.registry import Entry
 
 # Kinds that a tag cannot have, each with the reason.
 EXEMPT = {
     ("is_global_control", "default"): "everybody has a bucket, so nothing is ever absent",
+    ("is_open_to_first_loan", "default"): "whoever has no record is open, so nobody has the value of absence",
 }
 
 
@@ -39,7 +40,7 @@ def kinds_of_cases() -> dict[str, set[str]]:
     for case in CASES:
         kinds[case.tag].add(case.kind)
     for file in sorted(Path(__file__).parent.glob("test_golden*.py")):
-        module = importlib.import_module(f"tests.tags.{file.stem}")
+        module = importlib.import_module(f"tests.tags.golden.{file.stem}")
         for code, own in getattr(module, "GOLDEN", {}).items():
             assert set(own) <= set(KINDS), f"{file.name}: {own} of {code} are no kinds of cases"
             kinds[code] |= set(own)
@@ -52,7 +53,7 @@ def missing_cases(entries: list[Entry], kinds: dict[str, set[str]]) -> list[str]
     for entry in entries:
         if missing := sorted(required_kinds(entry) - kinds.get(entry.code, set())):
             sentences.append(
-                f"{entry.code} has no golden case of the kind {', '.join(missing)}: add them to a book of tests/tags/books"
+                f"{entry.code} has no golden case of the kind {', '.join(missing)}: add them to a book of tests/tags/golden/books"
             )
     return sentences
 
@@ -82,7 +83,7 @@ def test_a_new_online_tag_is_missed(make_workspace):
     """
     registry = compile_tags(make_workspace({"tags/site.yml": tag})).registry
     assert missing_cases(registry.online(), kinds_of_cases()) == [
-        "site_orders has no golden case of the kind boundary, default, negative, positive: add them to a book of tests/tags/books"
+        "site_orders has no golden case of the kind boundary, default, negative, positive: add them to a book of tests/tags/golden/books"
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from tests.tags.evaluator.world import NOT_APPLICABLE, Person, Row, month_back, tag
+from tests.tags.golden.evaluator.world import NOT_APPLICABLE, Person, Row, month_back, tag
 
 
 def logins(person: Person) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from tests.tags.evaluator.world import ENDLESS, NEVER, NOT_APPLICABLE, UNKNOWN, Person, Row, World, tag
+from tests.tags.golden.evaluator.world import ENDLESS, NEVER, NOT_APPLICABLE, UNKNOWN, Person, Row, World, tag
 
 
 def latest(person: Person, column: str) -> Any:

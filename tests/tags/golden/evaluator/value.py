@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from tests.tags.evaluator.world import DAY, NOT_APPLICABLE, Person, Row, money, month_back, ratio, tag
+from tests.tags.golden.evaluator.world import DAY, NOT_APPLICABLE, Person, Row, money, month_back, ratio, tag
 
 ASSETS = ("demand", "time", "wealth", "fund", "insurance", "bond", "metal", "trust")
 

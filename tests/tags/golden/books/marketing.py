@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.tags.drawn import rows_of
-from tests.tags.golden_cases import cases_of
+from tests.tags.golden.cases import cases_of
 
 PEOPLE = (
     "ok_all", "ok_sms", "ok_none", "ok_ends", "ok_holds", "ok_refused", "ok_regrant", "ok_bounced", "ok_back", "ok_badphone", "ok_gone",

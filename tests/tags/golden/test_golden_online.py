@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tags.compile.compilation import compile_tags
-from tests.tags import books
-from tests.tags.evaluator.comparison import differences, unanswered
-from tests.tags.evaluator.world import TABLES, World
-from tests.tags.golden_cases import FIRST_ONE_ID, Case, fill, fill_people
+from tests.tags.golden import books
+from tests.tags.golden.cases import FIRST_ONE_ID, Case, D, fill, fill_people
+from tests.tags.golden.evaluator.comparison import differences, unanswered
+from tests.tags.golden.evaluator.world import TABLES, World
 
 BOOKS = [
     importlib.import_module(f"{books.__name__}.{module.name}")
@@ -96,7 +96,9 @@ class Drawing:
 
 
 def test_the_evaluator_answers_every_case(drawn):
-    people = {day: {person.one_id: person for person in World(drawn, day).people()} for day in DAYS}
+    people = {
+        day: {person.one_id: person for person in World(drawn, day, nights=DAYS).people()} for day in DAYS
+    }
     faults = []
     for case in CASES:
         person = people[case.on][one_ids()[case.person]]
@@ -108,20 +110,24 @@ def test_the_evaluator_answers_every_case(drawn):
 def test_the_evaluator_knows_every_online_tag():
     missing = unanswered(compile_tags(None).registry.online())
     assert not missing, (
-        f"write what these tags are in plain Python, in tests/tags/evaluator: {', '.join(missing)}"
+        f"write what these tags are in plain Python, in tests/tags/golden/evaluator: {', '.join(missing)}"
     )
 
 
 def test_the_build_says_of_everybody_in_the_books_what_the_evaluator_says(answers, drawn):
     entries = compile_tags(None).registry.online()
-    faults = [fault for day in DAYS for fault in differences(answers[day].values(), drawn, entries, day)]
+    faults = [
+        fault
+        for day in DAYS
+        for fault in differences(answers[day].values(), drawn, entries, day, nights=DAYS)
+    ]
     assert not faults, "\n".join(faults[:40])
 
 
 def test_a_wrong_value_a_wrong_reason_and_a_missing_person_are_each_told(drawn):
-    entries, day = compile_tags(None).registry.online(), DAYS[-1]
+    entries, day = compile_tags(None).registry.online(), D
     night = []
-    for person in World(drawn, day).people():
+    for person in World(drawn, day, nights=DAYS).people():
         reasons = [
             {"tag": entry.code, "reason": person.reason(entry.code)}
             for entry in entries
@@ -129,7 +135,7 @@ def test_a_wrong_value_a_wrong_reason_and_a_missing_person_are_each_told(drawn):
         ]
         answers = {entry.code: person[entry.code] for entry in entries}
         night.append({"one_id": person.one_id, "null_exceptions": reasons, **answers})
-    assert differences(night, drawn, entries, day) == []
+    assert differences(night, drawn, entries, day, nights=DAYS) == []
     numbers = one_ids()
     rows = {row["one_id"]: row for row in night}
     rows[numbers["r7"]]["rfm_recency"] = 4
@@ -137,7 +143,7 @@ def test_a_wrong_value_a_wrong_reason_and_a_missing_person_are_each_told(drawn):
         exception["reason"] = "unknown" if exception["tag"] == "aum_avg_last_month" else exception["reason"]
     rows[numbers["in0"]]["is_mau"] = 1
     del rows[numbers["t0"]]
-    assert sorted(differences(rows.values(), drawn, entries, day)) == [
+    assert sorted(differences(rows.values(), drawn, entries, day, nights=DAYS)) == [
         f"{numbers['t0']} is known and has no row",
         f"aum_avg_last_month of {numbers['march']} on {day} is null (unknown), by its definition (not_applicable)",
         f"is_mau of {numbers['in0']} on {day} is 1, by its definition True",

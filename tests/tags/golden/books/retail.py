@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 from tests.tags.drawn import rows_of
-from tests.tags.golden_cases import cases_of
+from tests.tags.golden.cases import cases_of
 
 # High or low in spend, recency and frequency: one person for each cell.
 CELLS = {f"shop{m}{r}{f}": (m, r, f) for m, r, f in product((0, 1), repeat=3)}

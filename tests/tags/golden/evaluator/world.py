@@ -38,7 +38,7 @@ class Nothing:
     reason: str
 
 
-UNKNOWN, NOT_APPLICABLE = Nothing("unknown"), Nothing("not_applicable")
+UNKNOWN, NOT_APPLICABLE, EXPIRED = Nothing("unknown"), Nothing("not_applicable"), Nothing("expired")
 Answer = Callable[["Person"], Any]
 ANSWERS: dict[str, Answer] = {}
 
@@ -76,7 +76,7 @@ def month_back(day: dt.date, months: int) -> dt.date:
 
 
 class World:
-    """The tables of a lake as of a day, their rows by person."""
+    """The tables of a lake as of a day, their rows by person; of ``nights`` those before the day were built too."""
 
     def __init__(
         self,
@@ -84,7 +84,9 @@ class World:
         day: dt.date,
         policy: Mapping[str, Any] | None = None,
         zone: str = "Asia/Shanghai",
+        nights: Iterable[dt.date] = (),
     ) -> None:
+        self.nights = sorted(night for night in nights if night < day)
         self.tables, self.day, self.policy, self.zone = tables, day, policy or {}, zone
         kinds = {row["one_id"]: row["kind"] for row in tables["identity.one_ids"]}
         members = [row for row in tables["identity.memberships"] if row.get("valid_to") is None]
@@ -95,6 +97,11 @@ class World:
             if kinds.get(one_id) in ("customer", "prospect")
         }
         self.redirects = {row["from_one_id"]: row["to_one_id"] for row in tables["identity.redirects"]}
+
+    @cached_property
+    def earlier(self) -> list[World]:
+        """What was known on each of the nights before."""
+        return [World(self.tables, night, self.policy, self.zone) for night in self.nights]
 
     def rows(self, name: str) -> list[Row]:
         """Give the rows of a trusted table: of facts what had arrived and happened, of states what was valid."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from tests.tags.evaluator import basic, behaviour, habits, marketing, retail, risk, value
-from tests.tags.evaluator.world import ANSWERS, TABLES, World
+from tests.tags.golden.evaluator import basic, behaviour, habits, marketing, retail, risk, value
+from tests.tags.golden.evaluator.world import ANSWERS, TABLES, World
 from vocabulary.registry import Entry
 
 MODULES = (basic, behaviour, habits, marketing, retail, risk, value)
@@ -41,10 +41,14 @@ def differences(
     entries: Iterable[Entry],
     day: dt.date,
     policy: Mapping[str, Any] | None = None,
+    nights: Iterable[dt.date] = (),
 ) -> list[str]:
-    """Give a sentence for every answer of a night, and every reason of a null, that the evaluator gives otherwise."""
+    """Give a sentence for every answer of a night, and every reason of a null, that the evaluator gives otherwise.
+
+    ``nights`` are those that were built: a value that an earlier one had may have expired since.
+    """
     rows = {row["one_id"]: row for row in night}
-    people = {person.one_id: person for person in World(tables, day, policy).people()}
+    people = {person.one_id: person for person in World(tables, day, policy, nights=nights).people()}
     faults = [f"{one_id} has a row and is not known" for one_id in rows.keys() - people.keys()]
     faults += [f"{one_id} is known and has no row" for one_id in people.keys() - rows.keys()]
     for one_id in sorted(rows.keys() & people.keys()):

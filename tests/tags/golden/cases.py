@@ -1,6 +1,6 @@
 """Golden cases: people drawn in books, what their tags must be by the definition, and why; nothing here is computed by the product.
 
-A book is a module of ``tests/tags/books`` with ``PEOPLE``, ``ROWS`` (table and drawn rows) and ``CASES``. A case says of one person and
+A book is a module of ``tests/tags/golden/books`` with ``PEOPLE``, ``ROWS`` (table and drawn rows) and ``CASES``. A case says of one person and
 tag on one day the answer that was worked out by hand, its kind and the reason. The kinds:
 
 - ``positive``: what counts is there, and the answer follows from it;

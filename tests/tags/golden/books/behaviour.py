@@ -6,7 +6,7 @@ Instants are written in UTC; the workspace's day begins at 16:00 UTC of the day 
 from __future__ import annotations
 
 from tests.tags.drawn import rows_of
-from tests.tags.golden_cases import cases_of, owned_accounts
+from tests.tags.golden.cases import cases_of, owned_accounts
 
 REGISTERED = {
     "app0": "2024-03-31", "app30": "2024-03-01", "app31": "2024-02-29", "in1": "2020-01-01", "in0": "2020-01-01", "yesterday": "2020-01-01",

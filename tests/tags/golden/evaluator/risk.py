@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from tests.tags.evaluator.value import running_loans
-from tests.tags.evaluator.world import DAY, NOT_APPLICABLE, UNKNOWN, Person, Row, ratio, tag
+from tests.tags.golden.evaluator.value import running_loans
+from tests.tags.golden.evaluator.world import DAY, EXPIRED, NOT_APPLICABLE, UNKNOWN, Person, Row, ratio, tag
 
 LIVE = ("ACTIVATED", "BOUND", "ACTIVE", "SLEEPING")
 
@@ -113,6 +113,14 @@ def loan_class_worst(person: Person) -> Any:
 
 @tag
 def aml_grade(person: Person) -> Any:
+    if grade := _held_grade(person):
+        return grade
+    was_known = any(_held_grade(Person(person.one_id, world)) for world in person.world.earlier)
+    return EXPIRED if was_known else UNKNOWN
+
+
+def _held_grade(person: Person) -> str | None:
+    """Give the grade that is stated, or was within 180 days."""
     rows = [
         row for row in person.rows("controls")
         if row["control_type"] == "AML_GRADE" and row["grade"] and (person.day - row["until"]).days < 180
@@ -121,7 +129,7 @@ def aml_grade(person: Person) -> Any:
     order = lambda row: (  # noqa: E731
         min(row["until"], person.day + DAY), grades.index(row["grade"]), row["started_on"], row["source"], row["control_id"],
     )  # fmt: skip
-    return max(rows, key=order)["grade"] if rows else UNKNOWN
+    return max(rows, key=order)["grade"] if rows else None
 
 
 @tag

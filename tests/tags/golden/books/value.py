@@ -9,7 +9,7 @@ import datetime as dt
 from itertools import product
 
 from tests.tags.drawn import rows_of
-from tests.tags.golden_cases import D, cases_of, owned_accounts
+from tests.tags.golden.cases import D, cases_of, owned_accounts
 
 # People with one balance since 2023, the same on every day.
 CONSTANT = {
