@@ -27,6 +27,7 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     check_disclosures(settings)
     identity.load_rules(settings)
     contracts += tags.tag_contracts(settings)
+    tags.check_versions(settings)
     destinations = segments.check_specs(settings, read_surroundings(settings))
     for name in (SECRET, *map(secret_name, destinations), *map(verification_secret, destinations)):
         settings.require_secret(name)

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -39,11 +39,14 @@ from tags.build.project import (
 )
 from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags
+from tags.definitions import TABLE as DEFINITIONS
+from tags.definitions import definition_rows, definitions_after, published_definitions, require_versions
 from tags.quality import measure_tags
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.tags")
@@ -89,9 +92,11 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     ``StepFailed`` with its message.
     """
     compilation = compile_tags(lake.settings.workspace)
+    definitions = published_definitions(lake.settings)
+    require_versions(compilation.registry, definitions)
     check_lookups(lake, compilation, business_date)
     lake.contracts.add(*wide_contracts(compilation))
-    lake.create([CURRENT, DAILY, CATALOGUE, QUALITY])
+    lake.create([CURRENT, DAILY, CATALOGUE, DEFINITIONS, QUALITY])
     project = lake.settings.generated / NIGHT
     write_project(compilation, project, lake.settings)
     sources = source_tables(compilation)
@@ -107,6 +112,9 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     lake.overwrite(CURRENT, frame)
     lake.replace_partition(DAILY, frame, as_of=business_date)
     _write_rows(lake, CATALOGUE, catalogue_rows(compilation))
+    # From what was published, and not from what a night that was never finished left.
+    definitions = definitions_after(definitions, compilation.registry, business_date)
+    _write_rows(lake, DEFINITIONS, definition_rows(definitions))
     _write_rows(lake, QUALITY, quality, as_of=business_date)
     people = quality[0]["people_count"] if quality else 0
     return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, nodes, money)
@@ -171,8 +179,7 @@ def run_dbt(
 
     A build starts from an empty ``tags_work``: what dbt leaves there is plain Parquet, read once and then copied.
     """
-    logs = lake.settings.generated / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    _log_folder(lake.settings).mkdir(parents=True, exist_ok=True)
     small = not command and _is_small(lake)
     work = lake.settings.lake / SCHEMA
     variables = {
@@ -180,20 +187,7 @@ def run_dbt(
         "work_root": without_templates(spark_literal(str(work))[1:-1]),
         "small": small,
     }
-    options = [
-        *("--target", engine, "--project-dir", str(project), "--profiles-dir", str(project)),
-        *("--target-path", str(project / "target"), "--log-path", str(logs)),
-        *(
-            "--log-level",
-            "none",
-            "--log-level-file",
-            "info",
-            "--no-use-colors",
-            "--no-version-check",
-            "--no-write-json",
-        ),
-        *("--vars", json.dumps(variables)),
-    ]
+    options = dbt_options(lake.settings, project, engine, variables)
     arguments = [*(command or ("build", "--exclude", "tag:deep", "test_type:unit")), *options]
     if not command:
         shutil.rmtree(work, ignore_errors=True)
@@ -208,33 +202,71 @@ def run_dbt(
         outcome = _run_in_process(lake, project, sources, run, is_build=not command)
     else:
         outcome = _run_on_spark(lake, sources, run, small=small, is_build=not command)
+    results = results_of(outcome, lake.settings)
+    if engine == "duckdb" and not command:
+        models = [r.node.name for r in results if r.node.resource_type == "model"]
+        export_tables(lake.settings, project / DATABASE, SCHEMA, models, work)
+    return len(results)
+
+
+def dbt_options(
+    settings: Settings, project: Path, engine: Engine, variables: Mapping[str, object]
+) -> list[str]:
+    """Give the options of every command of dbt in this process: quiet but for its log file, nothing outside the project."""
+    return [
+        *("--target", engine, "--project-dir", str(project), "--profiles-dir", str(project)),
+        *("--target-path", str(project / "target"), "--log-path", str(_log_folder(settings))),
+        *(
+            "--log-level",
+            "none",
+            "--log-level-file",
+            "info",
+            "--no-use-colors",
+            "--no-version-check",
+            "--no-write-json",
+        ),
+        *("--vars", json.dumps(variables)),
+    ]
+
+
+def results_of(outcome: Any, settings: Settings) -> list[Any]:
+    """Give the results of dbt's nodes; the first that failed, or a dbt that could not run, raises ``StepFailed`` with its cause."""
+    log_file = _log_folder(settings) / "dbt.log"
     results = list(getattr(outcome.result, "results", None) or [])
     for result in results:
         if str(result.status) in ("error", "fail", "runtime error"):
             raise memory_refusal(RuntimeError(result.message)) or StepFailed(
-                f"the dbt node '{result.node.name}' failed: {cause_of(result.message)}; see {logs / 'dbt.log'}"
+                f"the dbt node '{result.node.name}' failed: {cause_of(result.message)}; see {log_file}"
             )
-    if engine == "duckdb" and outcome.success and not command:
-        models = [r.node.name for r in results if r.node.resource_type == "model"]
-        export_tables(lake.settings, project / DATABASE, SCHEMA, models, work)
     if not outcome.success:
-        raise StepFailed(f"dbt could not run: {cause_of(str(outcome.exception))}; see {logs / 'dbt.log'}")
-    return len(results)
+        raise StepFailed(f"dbt could not run: {cause_of(str(outcome.exception))}; see {log_file}")
+    return results
+
+
+def _log_folder(settings: Settings) -> Path:
+    return settings.generated / "logs"
 
 
 def _run_in_process(
     lake: Lake, project: Path, sources: list[str], run: Callable[[], Any], *, is_build: bool
 ) -> Any:
     """Run dbt on DuckDB, over a database of views made for this night."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
     write_database(
         lake.settings, project / DATABASE, sources, function_statements(), schema=SCHEMA, anew=is_build
     )
-    folder = Path.cwd()
-    os.chdir(project)  # the profile names the database by where it lies
-    try:
+    with dbt_on_duckdb(project):
         return run()
+
+
+@contextmanager
+def dbt_on_duckdb(project: Path) -> Iterator[None]:
+    """Let dbt work in this process on the database of a project: the profile names it by where it lies."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    folder = Path.cwd()
+    os.chdir(project)
+    try:
+        yield
     finally:
         # It would keep the file open, and take the next workspace's for it.
         DuckDBConnectionManager.close_all_connections()

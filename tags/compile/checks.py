@@ -20,6 +20,7 @@ from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
 from tags.compile.entry_texts import Keys, names_in, texts_of
 from tags.compile.lineage import Lineage
+from tags.compile.normal_form import question_of
 from tags.compile.plan import ScanPlan
 from tags.compile.relations import SiteColumns, TagSource
 from vocabulary.attributes import ATTRIBUTES
@@ -324,26 +325,10 @@ def _check_window(registry: Registry, entry: Entry, relation: TagSource) -> None
 
 
 def _check_duplicates(registry: Registry, plan: ScanPlan) -> None:
-    """Two online tags with one normalised expression are one tag with two names."""
+    """Two online tags of one normal form are one tag with two names."""
     codes: dict[str, str] = {}
     for entry in plan.entries:
-        assert entry.compute is not None
-        form = entry.compute.aggregate or entry.compute.latest or entry.compute.column
-        rows = (
-            form.model_dump(exclude_none=True, include={"from_", "measure", "window_days", "months", "via"})
-            if form
-            else {}
-        )
-        texts = [
-            (
-                str(keys),
-                _parse(registry, entry, text, keys).sql(dialect="spark", normalize=True, comments=False),
-            )
-            for keys, text, _ in texts_of(entry)
-        ]
-        params = sorted((p.name, str(p.value), str(p.since)) for p in entry.params)
-        question = repr((entry.compute.kind, sorted(rows.items()), texts, params, entry.null_rule,
-                      entry.value.spark_type))  # fmt: skip
+        question = question_of(entry)
         if question in codes:
             raise registry.fault(
                 entry.code, f"asks the same as the tag '{codes[question]}'; use that one", "compute"

@@ -53,6 +53,18 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     return compilation
 
 
+def compile_registry(registry: Registry, workspace: Path | None, *, is_checked: bool = True) -> Compilation:
+    """Compile other entries than a workspace's own, such as an earlier version of a tag, over its models and columns."""
+    compilation = _compilation(registry, workspace)
+    if is_checked:
+        from tags.compile.checks import check
+        from tags.compile.lineage import Lineage
+
+        lineage = Lineage(_model_folders(workspace), compilation.shared)
+        check(registry, compilation.plan, lineage, _site_columns(workspace))
+    return compilation
+
+
 # What was found sound in this process, wherever it lay: a night, its check and the doctor each compile the same texts.
 _SOUND: set[bytes] = set()
 
@@ -60,7 +72,10 @@ _SOUND: set[bytes] = set()
 @lru_cache(maxsize=4)
 def _compile(workspace: Path | None, shipped: Path, files: tuple[Path, ...], state: bytes) -> Compilation:
     """Compile what lies in these files; ``state`` tells one content of them from another."""
-    registry = load_registry(workspace, shipped=shipped)
+    return _compilation(load_registry(workspace, shipped=shipped), workspace)
+
+
+def _compilation(registry: Registry, workspace: Path | None) -> Compilation:
     folders = _model_folders(workspace)
     sources = TagSources(folders, _site_columns(workspace))
     plan = plan_scans(registry, sources)

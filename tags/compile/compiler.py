@@ -321,7 +321,7 @@ class Writer:
             for at, exception in enumerate(entry.null_when):
                 tests.append(f"not coalesce({self.text(entry, exception.when, 'null_when', at)}, false)")
             cases.append(f"        case when {' and '.join(tests)}\n            then '{entry.code}' end")
-        return f"concat(lost_answers, {_texts(cases, '    ')})"
+        return f"concat(lost_answers, {_texts(cases, '    ')})" if cases else "lost_answers"
 
     def remark(self, entry: Entry) -> str:
         """Give what a comment says of an entry: code, names and file."""
