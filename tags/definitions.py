@@ -89,10 +89,10 @@ def published_definitions(settings: Settings) -> list[TagDefinition]:
 
 
 def definitions_after(
-    known: Iterable[TagDefinition], registry: Registry, business_date: dt.date
+    published: Iterable[TagDefinition], registry: Registry, business_date: dt.date
 ) -> list[TagDefinition]:
     """Give the definitions that a night leaves: those that were known, and those it is the first to compute by."""
-    definitions = {(one.code, one.version): one for one in known}
+    definitions = {(one.code, one.version): one for one in published}
     for entry in registry.online():
         definitions.setdefault(
             (entry.code, entry.version), replace(definition_of(entry), published_on=business_date)
@@ -156,13 +156,13 @@ def definition_rows(definitions: Iterable[TagDefinition]) -> list[dict[str, Any]
     return sorted(rows, key=lambda row: (row["code"], numbers_of(row["version"])))
 
 
-def require_versions(registry: Registry, known: Iterable[TagDefinition]) -> None:
+def require_versions(registry: Registry, published: Iterable[TagDefinition]) -> None:
     """Raise ``SettingsInvalid`` at the version of the first computed tag that was edited without the step its edit asks for.
 
-    ``known`` are the definitions that were published; a tag that goes back to one of them as it was may do so.
+    ``published`` are the definitions that were published; a tag that goes back to one of them as it was may do so.
     """
     versions_of: dict[str, dict[str, TagDefinition]] = {}
-    for one in known:
+    for one in published:
         versions_of.setdefault(one.code, {})[one.version] = one
     for entry in registry.online():
         if (versions := versions_of.get(entry.code)) and (fault := _version_fault(registry, entry, versions)):

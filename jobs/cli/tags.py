@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -15,6 +15,7 @@ from jobs.cli.options import complete_tags, format_option, newest_date_option, w
 
 if TYPE_CHECKING:
     from tags.build.versions import DefinitionChange
+    from vocabulary.registry import Entry
 
 
 @click.group("tags")
@@ -25,10 +26,18 @@ def group() -> None:
 @group.command("list")
 @click.option("--family", default=None, help="Only this family, such as basic, value or risk.")
 @click.option("--status", default=None, help="Only this status, such as online or draft.")
+@click.option(
+    "--cost", "with_cost", is_flag=True, help="What computing and keeping each costs, the dearest first."
+)
 @format_option
 @workspace_option
-def list_tags(family: str | None, status: str | None, form: str, workspace: Path | None) -> None:
-    """List every registered tag: code, family, kind, status, values, null rule, level and names."""
+def list_tags(
+    family: str | None, status: str | None, with_cost: bool, form: str, workspace: Path | None
+) -> None:
+    """List every registered tag: code, family, kind, status, values, null rule, level and names.
+
+    With --cost: seconds of the newest published night and bytes of the column, by the rule of docs/tags.md.
+    """
     from jobs.cli.printing import print_rows
     from lakehouse.errors import UsageError
     from lakehouse.settings.yaml_files import did_you_mean
@@ -56,12 +65,36 @@ def list_tags(family: str | None, status: str | None, form: str, workspace: Path
             entry.name.en, entry.name.zh,
         ))  # fmt: skip
     columns = ("code", "family", "kind", "status", "values", "null", "level", "name_en", "name_zh")
-    print_rows(columns, rows, form)
+    if with_cost:
+        print_rows(*_cost_rows(entries, workspace), form)
+    else:
+        print_rows(columns, rows, form)
     if form != "table":
         return
     online = sum(entry.status in ("online", "deprecated") for entry in entries)
     note = "; * added or changed by the workspace" if registry.site else ""
     click.echo(f"{len(entries)} tags, {online} online{note}", err=True)
+
+
+def _cost_rows(entries: list[Entry], workspace: Path | None) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    from lakehouse.settings.settings import load_settings
+    from tags.costs import newest_costs
+
+    costs = newest_costs(load_settings(workspace))
+    rows = [
+        (
+            e.code,
+            e.family,
+            e.status,
+            round(costs[e.code].seconds, 3),
+            costs[e.code].bytes,
+            e.name.en,
+            e.name.zh,
+        )
+        for e in sorted(entries, key=lambda e: -costs[e.code].seconds if e.code in costs else 0.0)
+        if e.code in costs
+    ]
+    return ("code", "family", "status", "seconds", "bytes", "name_en", "name_zh"), rows
 
 
 @group.command("search")
@@ -127,17 +160,29 @@ def impact(name: str, form: str, workspace: Path | None) -> None:
 @format_option
 @workspace_option
 def unused(form: str, workspace: Path | None) -> None:
-    """List the computed tags that no segment, no published column and no other computed tag of the workspace uses."""
+    """List the computed tags that no segment, no published column and no other computed tag of the workspace uses, and what to do.
+
+    Idle since the last use that nights and counted statements know of: 90 days ask the owner, 120 propose to deprecate it, 180 to take
+    it offline. Nothing is changed by this command. seconds and bytes are what it cost on the newest published date.
+    """
     from jobs.cli.printing import print_rows
-    from jobs.report.tag_usage import BLIND_SPOTS, unused_tags
+    from jobs.report.idle_tags import idle_tags
+    from jobs.report.tag_usage import BLIND_SPOTS
     from lakehouse.settings.settings import load_settings
     from tags.catalogue import owners
 
     rows = [
-        (entry.code, entry.family, entry.status, owners(entry)[0], entry.name.en, entry.name.zh)
-        for entry in unused_tags(load_settings(workspace))
-    ]
-    print_rows(("code", "family", "status", "owner", "name_en", "name_zh"), rows, form)
+        (
+            t.entry.code, t.entry.family, t.entry.status, owners(t.entry)[0], t.last_used_on, t.idle_days, t.proposal,
+            None if t.cost is None else round(t.cost.seconds, 3), None if t.cost is None else t.cost.bytes,
+            t.entry.name.en, t.entry.name.zh,
+        )
+        for t in idle_tags(load_settings(workspace))
+    ]  # fmt: skip
+    names = (
+        "code", "family", "status", "owner", "last_used_on", "idle_days", "proposal", "seconds", "bytes", "name_en", "name_zh",
+    )  # fmt: skip
+    print_rows(names, rows, form)
     click.echo(BLIND_SPOTS, err=True)
 
 

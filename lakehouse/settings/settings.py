@@ -116,6 +116,7 @@ class SettingsFile(_Strict):
     components: ComponentSettings = Field(default_factory=ComponentSettings)
     files: FileSettings = Field(default_factory=FileSettings)
     export: str | None = None
+    count_queries: bool = False
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
 
     @field_validator("engine", mode="before")
@@ -160,6 +161,7 @@ class Settings(BaseModel):
     components: ComponentSettings = ComponentSettings()
     files: FileSettings = FileSettings()
     export: Path | None = None
+    count_queries: bool = False
     thresholds: dict[str, Threshold]
 
     @property
@@ -305,6 +307,7 @@ def load_settings(workspace: str | Path | None = None, *, engine: str | None = N
         "jars": optional(entries.jars),
     }
     names = (
+        "count_queries",
         "time_zone",
         "currency",
         "language",

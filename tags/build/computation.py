@@ -39,6 +39,8 @@ from tags.build.project import (
 )
 from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags
+from tags.costs import TABLE as COSTS
+from tags.costs import column_sizes, tag_costs
 from tags.definitions import TABLE as DEFINITIONS
 from tags.definitions import definition_rows, definitions_after, published_definitions, require_versions
 from tags.quality import measure_tags
@@ -96,13 +98,13 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     require_versions(compilation.registry, definitions)
     check_lookups(lake, compilation, business_date)
     lake.contracts.add(*wide_contracts(compilation))
-    lake.create([CURRENT, DAILY, CATALOGUE, DEFINITIONS, QUALITY])
+    lake.create([CURRENT, DAILY, CATALOGUE, DEFINITIONS, QUALITY, COSTS])
     project = lake.settings.generated / NIGHT
     write_project(compilation, project, lake.settings)
     sources = source_tables(compilation)
     engine = engine_for(lake, compilation, sources)
-    nodes = run_dbt(lake, project, business_date, sources, engine)
-    log.info("%d tags in %d dbt nodes by %s", len(compilation.plan.entries), nodes, engine)
+    seconds = run_dbt(lake, project, business_date, sources, engine)
+    log.info("%d tags in %d dbt nodes by %s", len(compilation.plan.entries), len(seconds), engine)
 
     quality = _quality_rows(lake, compilation, business_date)
     money = reconcile(lake) if _has_assets(compilation) else {}
@@ -117,7 +119,29 @@ def build_tags(lake: Lake, business_date: dt.date) -> TagsResult:
     _write_rows(lake, DEFINITIONS, definition_rows(definitions))
     _write_rows(lake, QUALITY, quality, as_of=business_date)
     people = quality[0]["people_count"] if quality else 0
-    return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, nodes, money)
+    _write_costs(lake, compilation, seconds, business_date)
+    return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, len(seconds), money)
+
+
+def _write_costs(
+    lake: Lake, compilation: Compilation, seconds: Mapping[str, float], business_date: dt.date
+) -> None:
+    """Keep what each tag cost; a diary like the ledger of attempts, which no publication names."""
+
+    def row_count(name: str) -> int:
+        if not name.startswith(f"{SCHEMA}."):
+            return lake.row_count(name)
+        import pyarrow.parquet as pq
+
+        return sum(pq.read_metadata(file).num_rows for file in Path(lake.path(name)).glob("*.parquet"))
+
+    sizes = column_sizes(file_paths(lake.delta(CURRENT)))
+    costs = tag_costs(compilation, seconds, row_count, sizes)
+    rows = [
+        {"as_of": business_date, "tag": code, "seconds": cost.seconds, "bytes": cost.bytes}
+        for code, cost in costs.items()
+    ]
+    _write_rows(lake, COSTS, rows, as_of=business_date)
 
 
 def check_lookups(lake: Lake, compilation: Compilation, business_date: dt.date) -> None:
@@ -174,10 +198,10 @@ def run_dbt(
     engine: Engine,
     *,
     command: tuple[str, ...] = (),
-) -> int:
-    """Run ``dbt build`` (or ``command``) inside this process and give the number of nodes; quiet but for its log file.
+) -> dict[str, float]:
+    """Run ``dbt build`` (or ``command``) inside this process and give the seconds of each node, of a model by its name.
 
-    A build starts from an empty ``tags_work``: what dbt leaves there is plain Parquet, read once and then copied.
+    It is quiet but for its log file. A build starts from an empty ``tags_work``: what dbt leaves there is plain Parquet, read once and then copied.
     """
     _log_folder(lake.settings).mkdir(parents=True, exist_ok=True)
     small = not command and _is_small(lake)
@@ -206,7 +230,10 @@ def run_dbt(
     if engine == "duckdb" and not command:
         models = [r.node.name for r in results if r.node.resource_type == "model"]
         export_tables(lake.settings, project / DATABASE, SCHEMA, models, work)
-    return len(results)
+    return {
+        (r.node.name if r.node.resource_type == "model" else r.node.unique_id): float(r.execution_time)
+        for r in results
+    }
 
 
 def dbt_options(

@@ -80,7 +80,7 @@ def compare_definitions(
     with computed_versions(settings, publication, first, second) as (desk, rows):
         entries = (_entry(first), _entry(second))
         texts = desk.define("version texts", _texts_sql(rows, *entries))
-        ((count, moved, null_before, null_after, distinct),) = desk.rows(
+        ((count, mover_count, null_before, null_after, distinct),) = desk.rows(
             f"SELECT count(*), count(*) FILTER (WHERE is_moved), count(*) - count(before), count(*) - count(after),"
             f" (SELECT count(DISTINCT v) FROM (SELECT before AS v FROM {texts} UNION ALL SELECT after FROM {texts}))"
             f" FROM {texts}"
@@ -95,7 +95,7 @@ def compare_definitions(
             business_date=publication.business_date,
             changes={str(part): keys for part, keys in changes_between(first, second).items()},
             people_count=count,
-            moved_count=moved,
+            moved_count=mover_count,
             first_null_count=null_before,
             second_null_count=null_after,
             is_by_value=is_by_value,

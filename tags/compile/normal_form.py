@@ -67,8 +67,8 @@ def _form(node: Any, values: Mapping[str, str]) -> Any:
         parts = {repr(one): one for one in (_form(one, values) for one in _chain(node))}
         forms = [_form(one, values) for one in _chain(node)]
         # A condition that is said twice is said once; a number that is added twice is not.
-        ordered = sorted(parts) if isinstance(node, exp.And | exp.Or) else sorted(map(repr, forms))
-        return (type(node).__name__, *ordered) if len(ordered) > 1 else parts[ordered[0]]
+        in_order = sorted(parts) if isinstance(node, exp.And | exp.Or) else sorted(map(repr, forms))
+        return (type(node).__name__, *in_order) if len(in_order) > 1 else parts[in_order[0]]
     if isinstance(node, _FREE_ORDER):
         return (
             type(node).__name__,
