@@ -34,7 +34,6 @@ class TagPage:
 
 def tag_page(workspace: Path | None, name: str) -> TagPage:
     """Give the page of a tag by its code or a name of it; without a workspace it is that of the shipped registry."""
-    from jobs.report.tag_usage import tag_users
     from lakehouse.settings.settings import load_settings
     from tags.catalogue import lineage, owners, readers
     from tags.compile.compilation import compile_tags
@@ -54,11 +53,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     sql = compilation.writer.tag_sql(entry) if entry in compilation.plan.entries else None
     coverage = _coverage(workspace, code)
     cost = newest_costs(load_settings(workspace)).get(code) if workspace is not None else None
-    users = (
-        [user for user in tag_users(load_settings(workspace)).get(code, ()) if user.startswith("segment ")]
-        if workspace
-        else []
-    )
+    users = _segments_with(workspace, code)
     names = (entry.name.en, entry.name.zh) if language == "en" else (entry.name.zh, entry.name.en)
     declassified = f" ({text('tag.declassified', why=entry.declassified.why)})" if entry.declassified else ""
     facts = [
@@ -85,7 +80,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     ends = [
         ("reads", ", ".join(entry.tag_inputs)),
         ("read_by", ", ".join(read_by)),
-        ("segments", ", ".join(user.removeprefix("segment ") for user in users)),
+        ("segments", ", ".join(users)),
         ("coverage", coverage),
         (
             "cost",
@@ -103,7 +98,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         "level": entry.level, "purposes": list(entry.purposes), "owner_business": business, "owner_tech": tech,
         "parameters": {p.name: p.value for p in entry.params}, "tie_rule": entry.tie_rule, "sql": sql,
         "comes_from": list(sources), "reads_tags": list(entry.tag_inputs), "read_by": list(read_by),
-        "segments": [user.removeprefix("segment ") for user in users], "coverage": coverage,
+        "segments": list(users), "coverage": coverage,
         "cost": None if cost is None else {"seconds": cost.seconds, "bytes": cost.bytes},
     }  # fmt: skip
     return TagPage(
@@ -112,6 +107,16 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         tuple((text(f"tag.{name}"), entries) for name, entries in lists),
         tuple((text(f"tag.{name}"), fact) for name, fact in ends if fact),
     )
+
+
+def _segments_with(workspace: Path | None, code: str) -> list[str]:
+    """Give the segments that use a tag; those that cannot be read are not among them."""
+    if workspace is None:
+        return []
+    from segments.choosing.compile import tag_uses
+    from segments.language.spec import read_every_segment
+
+    return [segment.code for segment in read_every_segment(workspace)[0] if code in tag_uses(segment)]
 
 
 def _nulls(entry: Entry) -> str:

@@ -36,6 +36,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
     """Raise ``SettingsInvalid`` for the first fault of any online tag."""
     relations = {entry.code: scan.relation for scan in plan.scans for entry in scan.entries}
     for entry in plan.entries:
+        _check_successor(registry, entry)
         _check_inputs(registry, entry, site)
         relation = relations.get(entry.code)
         if relation is not None:
@@ -55,6 +56,15 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
         if entry.code in relations:
             _check_window(registry, entry, relations[entry.code])
     _check_duplicates(registry, plan)
+
+
+def _check_successor(registry: Registry, entry: Entry) -> None:
+    """Refuse to replace a tag that is not there, or the tag itself."""
+    code = entry.replaces
+    if code is not None and (code == entry.code or code not in registry.entries):
+        hint = did_you_mean(code, [other for other in registry.entries if other != entry.code])
+        what = "itself" if code == entry.code else f"the unknown tag '{code}'{hint}"
+        raise registry.fault(entry.code, f"replaces {what}", "replaces")
 
 
 def _parse(registry: Registry, entry: Entry, text: str, keys: Keys) -> exp.Expression:

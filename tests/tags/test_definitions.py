@@ -252,3 +252,17 @@ def test_a_night_looks_at_what_was_published_and_not_at_what_one_left_that_never
         "tags/visits.yml": VISITS.replace("window_days: 30", "window_days: 29").replace("version: 1.2.3", "version: 2.0.0")
     })  # fmt: skip
     tags.check_versions(settings)
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("visit_cuont", "replaces the unknown tag 'visit_cuont'; did you mean 'visit_count'?"),
+        ("is_frequent", "replaces itself"),
+    ],
+)
+def test_what_a_tag_replaces_is_another_tag(make_workspace, capsys, code, sentence):
+    folder = make_workspace({"tags/visits.yml": VISITS + f"    replaces: {code}\n"})
+    assert run(["tags", "compile", "--check", "--workspace", str(folder)]) == 2
+    message = capsys.readouterr().err
+    assert sentence in message and "visits.yml:32" in message
