@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.workspace.surroundings import read_surroundings
+from jobs.workspace.tag_approvals import require_approved_tags
 from lakehouse.contracts.contract import Contract
 from lakehouse.settings.settings import Settings
 
@@ -33,6 +34,7 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
         settings.require_secret(name)
     if segments.needs_decisions_key(settings):
         settings.require_secret(DECISIONS_SECRET)
+    require_approved_tags(settings)
     require_endpoints(settings)
     return contracts
 
