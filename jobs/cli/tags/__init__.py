@@ -125,15 +125,38 @@ def search(words: tuple[str, ...], form: str, workspace: Path | None) -> None:
 
 @group.command("show")
 @click.argument("name", metavar="CODE|NAME", shell_complete=complete_tags)
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Also draw the distribution of its values and its coverage night by night as SVG here.",
+)
 @format_option
 @workspace_option
-def show(name: str, form: str, workspace: Path | None) -> None:
-    """Show a tag: definition, values, nulls, parameters, compiled SQL, lineage, readers and last coverage."""
+def show(name: str, picture: Path | None, form: str, workspace: Path | None) -> None:
+    """Show a tag: definition, values, nulls, parameters, compiled SQL, lineage, readers, segments, last coverage and cost."""
     from jobs.cli.printing import print_document
     from jobs.report.tag_page import tag_page
 
     page = tag_page(_folder(workspace), name)
+    if picture is not None:
+        _draw(page.summary["code"], picture, workspace)
     print_document(page.summary, page.lines(), form)
+
+
+def _draw(code: str, file: Path, workspace: Path | None) -> None:
+    from jobs.report.tag_picture import draw_picture, read_picture
+    from lakehouse.errors import UsageError
+    from lakehouse.settings.settings import load_settings
+    from tags import REGISTRY
+    from vocabulary.registry import load_registry
+
+    settings = load_settings(workspace)
+    drawing = read_picture(settings, load_registry(settings.workspace, shipped=REGISTRY)[code])
+    try:
+        draw_picture(drawing, file)
+    except OSError as wrong:
+        raise UsageError(f"the picture cannot be written: {wrong.strerror}", file=file) from None
 
 
 @group.command("impact")
