@@ -46,17 +46,17 @@ def tag_costs(
     or of a stored model as ``tags_work.<model>``. Seconds of models that no tag reads are nobody's.
     """
     reads = _readings(compilation)
-    stored = {name for name in seconds if name in reads}
+    stored_models = {name for name in seconds if name in reads}
     weights: dict[str, float] = {}
     costs = dict.fromkeys((entry.code for entry in compilation.plan.entries), 0.0)
     readers: dict[str, set[str]] = {}
     people = row_count("identity.one_ids")
     for scan in compilation.plan.scans:
         codes = [entry.code for entry in scan.entries]
-        rows = sum(row_count(name) for name in _inputs(scan.model, reads, stored))
+        rows = sum(row_count(name) for name in _inputs(scan.model, reads, stored_models))
         for code in codes:
             weights[code] = rows / len(codes)
-        for name in _models(scan.model, reads) & stored:
+        for name in _models(scan.model, reads) & stored_models:
             readers.setdefault(name, set()).update(codes)
     for code in costs:
         weights.setdefault(code, people)
@@ -129,15 +129,15 @@ def _models(model: str, reads: Mapping[str, set[str]]) -> set[str]:
     return models
 
 
-def _inputs(model: str, reads: Mapping[str, set[str]], stored: set[str]) -> set[str]:
+def _inputs(model: str, reads: Mapping[str, set[str]], stored_models: set[str]) -> set[str]:
     """Give what is read where a model is part of another statement: tables, and stored models as ``tags_work.<model>``."""
-    if model in stored:
+    if model in stored_models:
         return {f"tags_work.{model}"}
     inputs: set[str] = set()
     visits, waiting = {model}, [model]
     while waiting:
         for name in reads.get(waiting.pop(), ()):
-            if name in stored:
+            if name in stored_models:
                 inputs.add(f"tags_work.{name}")
             elif name not in reads:
                 inputs.add(name)

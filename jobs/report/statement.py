@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from jobs.report.queries import count_query
+from jobs.report.catalogue.queries import count_query
 from lakehouse.errors import UsageError
 from lakehouse.query.published import require_publication
 from lakehouse.query.question import parse_question

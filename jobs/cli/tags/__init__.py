@@ -145,7 +145,7 @@ def show(name: str, picture: Path | None, form: str, workspace: Path | None) -> 
 
 
 def _draw(code: str, file: Path, workspace: Path | None) -> None:
-    from jobs.report.tag_picture import draw_picture, read_picture
+    from jobs.report.catalogue.tag_picture import draw_picture, read_picture
     from lakehouse.errors import UsageError
     from lakehouse.settings.settings import load_settings
     from tags import REGISTRY
@@ -188,7 +188,7 @@ def unused(form: str, workspace: Path | None) -> None:
     it offline. Nothing is changed by this command. seconds and bytes are what it cost on the newest published date.
     """
     from jobs.cli.printing import print_rows
-    from jobs.report.idle_tags import idle_tags
+    from jobs.report.catalogue.idle_tags import idle_tags
     from jobs.report.tag_usage import BLIND_SPOTS
     from lakehouse.settings.settings import load_settings
     from tags.catalogue import owners

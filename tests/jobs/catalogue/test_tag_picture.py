@@ -10,7 +10,7 @@ import pytest
 
 import tags
 from jobs.cli import run
-from jobs.report.tag_picture import LEAST_PEOPLE, draw_picture, read_picture
+from jobs.report.catalogue.tag_picture import LEAST_PEOPLE, draw_picture, read_picture
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import Lake
 from vocabulary.registry import load_registry

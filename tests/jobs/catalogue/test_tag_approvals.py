@@ -10,7 +10,7 @@ from jobs.cli import run
 from jobs.workspace.tag_approvals import require_approved_tags
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import load_settings
-from tests.tags.test_definitions import VISITS
+from tests.tags.catalogue.test_definitions import VISITS
 
 ROLES = """\
 roles:

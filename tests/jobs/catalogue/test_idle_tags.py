@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobs.report.idle_tags import _segment_uses, idle_tags, proposal_of
-from jobs.report.queries import count_query, last_queries, names_in_statement
+from jobs.report.catalogue.idle_tags import _segment_uses, idle_tags, proposal_of
+from jobs.report.catalogue.queries import count_query, last_queries, names_in_statement
 from lakehouse.settings.settings import load_settings
-from tests.tags.test_definitions import VISITS, D, publish_definitions
+from tests.tags.catalogue.test_definitions import VISITS, D, publish_definitions
 from vocabulary.registry import load_registry
 
 TODAY = dt.date(2026, 11, 27)

@@ -36,7 +36,7 @@ class IdleTag:
 
 def idle_tags(settings: Settings) -> list[IdleTag]:
     """Give the computed tags that nothing uses, the longest idle first; before the first night nothing is known of their days."""
-    from jobs.report.queries import last_queries
+    from jobs.report.catalogue.queries import last_queries
     from jobs.report.tag_usage import unused_tags
     from lakehouse.query.published import Published, newest_publication
     from tags.costs import newest_costs
@@ -62,10 +62,10 @@ def idle_tags(settings: Settings) -> list[IdleTag]:
 
 def proposal_of(days: int | None, status: str) -> str | None:
     """Give what is proposed for a tag that is idle for so many days; a deprecated one is not deprecated again."""
-    reached = [word for limit, word in PROPOSALS if days is not None and days >= limit]
-    if not reached or (status == "deprecated" and reached[-1] == "deprecate"):
+    proposals = [word for limit, word in PROPOSALS if days is not None and days >= limit]
+    if not proposals or (status == "deprecated" and proposals[-1] == "deprecate"):
         return None
-    return reached[-1]
+    return proposals[-1]
 
 
 def _first_days(published: Published) -> dict[str, date]:
