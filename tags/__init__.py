@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
     from tags.build.computation import TagsResult
 
-__all__ = ["REGISTRY", "build_tags", "tag_contracts"]
+__all__ = ["REGISTRY", "build_tags", "check_versions", "tag_contracts"]
 
 
 def build_tags(
@@ -37,6 +37,14 @@ def reason_for_spark(settings: Settings) -> str | None:
     from tags.compile.compilation import compile_tags
 
     return project.reason_for_spark(compile_tags(settings.workspace))
+
+
+def check_versions(settings: Settings) -> None:
+    """Raise ``SettingsInvalid``, with file and line, for a computed tag that was edited without a new version since it was published."""
+    from tags.compile.compilation import compile_tags
+    from tags.definitions import published_definitions, require_versions
+
+    require_versions(compile_tags(settings.workspace).registry, published_definitions(settings))
 
 
 def tag_contracts(settings: Settings) -> list[Contract]:

@@ -6,7 +6,8 @@ Entries that lack what only their computation needs are facts all the same: chec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,8 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import load_plain_yaml
 from vocabulary.registry import registry_files
 
+# After so many days of warning a deprecated tag may be taken offline.
+DAYS_UNTIL_OFFLINE = 60
 ValueType = Literal["boolean", "number", "category", "date", "set"]
 _TYPES: dict[str, ValueType] = {
     "string": "category",
@@ -42,6 +45,18 @@ class TagFacts:
     is_nullable: bool = False
     level: str = "C1"
     purposes: tuple[str, ...] = ()
+    deprecated_on: date | None = None
+    successors: tuple[str, ...] = ()
+    """The computed tags that replace it."""
+
+    @property
+    def deprecation(self) -> str:
+        """Say since when it is deprecated, what to use, and from when it may be gone; as the end of a sentence about it."""
+        since = f" since {self.deprecated_on}" if self.deprecated_on else ""
+        until = self.deprecated_on and self.deprecated_on + timedelta(days=DAYS_UNTIL_OFFLINE)
+        successor = f"; use {' or '.join(repr(code) for code in self.successors)}" if self.successors else ""
+        end = f"; it may be gone from {until} on" if until else ""
+        return f"is deprecated{since}{successor}{end}"
 
     @property
     def is_restricted(self) -> bool:
@@ -56,7 +71,14 @@ def read_tag_facts(workspace: Path, *, shipped: Path) -> dict[str, TagFacts]:
         for entry in _entries(file):
             code = str(entry["code"])
             entries[code] = {**entries.get(code, {}), **entry}
-    return {code: tag_facts(entry) for code, entry in entries.items()}
+    successors: dict[str, list[str]] = {}
+    for code, entry in entries.items():
+        if entry.get("replaces") and entry.get("status") == "online":
+            successors.setdefault(str(entry["replaces"]), []).append(code)
+    return {
+        code: replace(tag_facts(entry), successors=tuple(sorted(successors.get(code, ()))))
+        for code, entry in entries.items()
+    }
 
 
 def tag_facts(entry: dict[str, Any]) -> TagFacts:
@@ -76,6 +98,7 @@ def tag_facts(entry: dict[str, Any]) -> TagFacts:
         is_nullable=rule not in ("Z", "NEVER") or bool(entry.get("null_when")),
         level=str(entry.get("level", "C2")),
         purposes=tuple(entry.get("purposes") or ()),
+        deprecated_on=_day(entry.get("deprecated_on")),
     )
 
 
@@ -87,6 +110,11 @@ def _entries(file: Path) -> Iterator[dict[str, Any]]:
             "a tag file holds 'tags:', a list of entries that each have a code", file=file, line=1
         )
     yield from entries
+
+
+def _day(value: Any) -> date | None:
+    """Give a day; what is none is for the registry to refuse."""
+    return value if isinstance(value, date) else None
 
 
 def _decimal(value: Any) -> Decimal | None:

@@ -33,7 +33,7 @@ ROOMS = (
 SETTINGS_SUFFIXES = (".yml", ".yaml", ".sql", ".csv")
 NOT_SETTINGS = {".cdp", "lake", "inbox", "published", "reports", "truth", "secrets"}
 # Keys of cdp.yml that say how a night runs: by which engine, with how much memory, where. No row depends on them.
-RUNNING = ("engine", "components", "jars", "lock_dir", "export")
+RUNNING = ("engine", "components", "jars", "lock_dir", "export", "count_queries")
 # Nor on what says how Spark runs, but for the settings of its SQL.
 _OF_SPARK_SQL = "spark.sql."
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from jobs.report.catalogue.queries import count_query
 from lakehouse.errors import UsageError
 from lakehouse.query.published import require_publication
 from lakehouse.query.question import parse_question
@@ -39,6 +40,7 @@ def rows_of(
         settings = load_settings(workspace)
         publication = require_publication(settings, as_of)
         check_tables(question, publication)
+        count_query(settings, statement, question)
         if reveal is None:
             return answer(question, settings, publication, ReaderMasks(settings))
         from jobs.report.reveals import record_reveal

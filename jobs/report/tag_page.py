@@ -37,6 +37,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     from lakehouse.settings.settings import load_settings
     from tags.catalogue import lineage, owners, readers
     from tags.compile.compilation import compile_tags
+    from tags.costs import newest_costs
 
     language = DEFAULT if workspace is None else load_settings(workspace).language
     compilation = compile_tags(workspace, is_checked=False)
@@ -51,6 +52,8 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     read_by = tuple(readers(registry).get(code) or ())
     sql = compilation.writer.tag_sql(entry) if entry in compilation.plan.entries else None
     coverage = _coverage(workspace, code)
+    cost = newest_costs(load_settings(workspace)).get(code) if workspace is not None else None
+    users = _segments_with(workspace, code)
     names = (entry.name.en, entry.name.zh) if language == "en" else (entry.name.zh, entry.name.en)
     declassified = f" ({text('tag.declassified', why=entry.declassified.why)})" if entry.declassified else ""
     facts = [
@@ -74,7 +77,18 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         facts.append(("ties", entry.tie_rule))
     lists = [("sql", tuple(sql.splitlines()))] if sql else []
     lists.append(("comes_from", sources))
-    ends = [("reads", ", ".join(entry.tag_inputs)), ("read_by", ", ".join(read_by)), ("coverage", coverage)]
+    ends = [
+        ("reads", ", ".join(entry.tag_inputs)),
+        ("read_by", ", ".join(read_by)),
+        ("segments", ", ".join(users)),
+        ("coverage", coverage),
+        (
+            "cost",
+            ""
+            if cost is None
+            else text("tag.cost_is", seconds=f"{cost.seconds:.3f}", bytes=f"{cost.bytes:,}"),
+        ),
+    ]
     summary = {
         "code": code, "name_en": entry.name.en, "name_zh": entry.name.zh,
         "definition_en": " ".join(entry.definition.en.split()), "definition_zh": " ".join(entry.definition.zh.split()),
@@ -84,7 +98,8 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         "level": entry.level, "purposes": list(entry.purposes), "owner_business": business, "owner_tech": tech,
         "parameters": {p.name: p.value for p in entry.params}, "tie_rule": entry.tie_rule, "sql": sql,
         "comes_from": list(sources), "reads_tags": list(entry.tag_inputs), "read_by": list(read_by),
-        "coverage": coverage,
+        "segments": list(users), "coverage": coverage,
+        "cost": None if cost is None else {"seconds": cost.seconds, "bytes": cost.bytes},
     }  # fmt: skip
     return TagPage(
         summary,
@@ -92,6 +107,16 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         tuple((text(f"tag.{name}"), entries) for name, entries in lists),
         tuple((text(f"tag.{name}"), fact) for name, fact in ends if fact),
     )
+
+
+def _segments_with(workspace: Path | None, code: str) -> list[str]:
+    """Give the segments that use a tag; those that cannot be read are not among them."""
+    if workspace is None:
+        return []
+    from segments.choosing.compile import tag_uses
+    from segments.language.spec import read_every_segment
+
+    return [segment.code for segment in read_every_segment(workspace)[0] if code in tag_uses(segment)]
 
 
 def _nulls(entry: Entry) -> str:

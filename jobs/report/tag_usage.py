@@ -47,17 +47,32 @@ def tag_impact(settings: Settings, name: str) -> list[AffectedThing]:
     return [*tags, *affected_segments, *_destinations_reached(segments, affected_segments, codes)]
 
 
-def unused_tags(settings: Settings) -> list[Entry]:
-    """Give the tags that are computed and that no segment, published column or other computed tag reads, in registry order."""
+def tag_users(settings: Settings) -> dict[str, list[str]]:
+    """Give by tag who uses it: computed tags that read it, and segments in whatever way, each with its kind, as ``segment vips``."""
     from segments.choosing.compile import tag_uses
     from segments.language.spec import read_segments
     from tags import REGISTRY
     from vocabulary.registry import load_registry
 
+    users: dict[str, list[str]] = {}
+    for entry in load_registry(settings.workspace, shipped=REGISTRY).online():
+        for code in dict.fromkeys(entry.tag_inputs):
+            if code != entry.code:
+                users.setdefault(code, []).append(f"tag {entry.code}")
+    for segment in read_segments(settings.workspace):
+        for code in tag_uses(segment):
+            users.setdefault(code, []).append(f"segment {segment.code}")
+    return users
+
+
+def unused_tags(settings: Settings) -> list[Entry]:
+    """Give the tags that are computed and that no segment, published column or other computed tag reads, in registry order."""
+    from tags import REGISTRY
+    from vocabulary.registry import load_registry
+
+    users = tag_users(settings)
     online = load_registry(settings.workspace, shipped=REGISTRY).online()
-    readings = {code for entry in online for code in entry.tag_inputs if code != entry.code}
-    readings |= {code for segment in read_segments(settings.workspace) for code in tag_uses(segment)}
-    return [entry for entry in online if entry.code not in readings]
+    return [entry for entry in online if entry.code not in users]
 
 
 def _tags_reached(registry: Registry, code: str) -> list[AffectedThing]:

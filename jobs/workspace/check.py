@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jobs.workspace.surroundings import read_surroundings
+from jobs.workspace.tag_approvals import require_approved_tags
 from lakehouse.contracts.contract import Contract
 from lakehouse.gates.expectations import check_suites
 from lakehouse.settings.settings import Settings
@@ -16,11 +17,14 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     Give the contracts that follow from it, which a lake has beside the written ones: of the landing tables of feeds, and of the wide tag tables.
     A workspace that is new has no feeds: with ``needs_feeds=False`` only its other files are read.
     """
+    import tags
     from delivery.transmission.endpoints import require_endpoints
 
     contracts, destinations = check_files(settings, needs_feeds=needs_feeds)
     for name in secret_names(settings, destinations):
         settings.require_secret(name)
+    tags.check_versions(settings)
+    require_approved_tags(settings)
     require_endpoints(settings)
     return contracts
 

@@ -118,7 +118,7 @@ def _offers(workspace: Path | None) -> Iterator[Requirement]:
     try:
         settings = load_settings(workspace)
         catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
-        findings = catalogue.findings()
+        findings = [finding for finding in catalogue.findings() if not finding.is_warning]
     except CdpError:
         return  # the workspace itself is not usable, which was said
     for finding in findings:

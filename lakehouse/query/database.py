@@ -36,7 +36,7 @@ def write_database(
         old.unlink(missing_ok=True)
     file.parent.mkdir(parents=True, exist_ok=True)
     names = sorted(tables)
-    with _open(settings, file) as desk, file_errors():
+    with open_database(settings, file) as desk, file_errors():
         for statement in functions:
             desk.connection.execute(statement)
         for database in sorted({name.partition(".")[0] for name in names} | {schema}):
@@ -67,7 +67,7 @@ def replacement(file: Path) -> Iterator[Path]:
 
 def export_tables(settings: Settings, file: Path, schema: str, names: Iterable[str], folder: Path) -> None:
     """Write tables of the file as Parquet into ``folder``, each into a folder of its name."""
-    with _open(settings, file) as desk, file_errors():
+    with open_database(settings, file) as desk, file_errors():
         for name in names:
             (folder / name).mkdir(parents=True, exist_ok=True)
             desk.connection.execute(
@@ -75,7 +75,8 @@ def export_tables(settings: Settings, file: Path, schema: str, names: Iterable[s
             )
 
 
-def _open(settings: Settings, file: Path) -> Desk:
+def open_database(settings: Settings, file: Path) -> Desk:
+    """Give a desk on such a file; it touches nothing beside it but the lake."""
     return Desk(new_connection(settings.time_zone, database=file, folders=[settings.lake]))
 
 

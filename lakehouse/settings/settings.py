@@ -117,6 +117,7 @@ class SettingsFile(_Strict):
     components: ComponentSettings = Field(default_factory=ComponentSettings)
     files: FileSettings = Field(default_factory=FileSettings)
     export: str | None = None
+    count_queries: bool = False
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
 
     @field_validator("engine", mode="before")
@@ -161,6 +162,7 @@ class Settings(BaseModel):
     components: ComponentSettings = ComponentSettings()
     files: FileSettings = FileSettings()
     export: Path | None = None
+    count_queries: bool = False
     thresholds: dict[str, Threshold]
 
     @property
@@ -306,6 +308,7 @@ def load_settings(workspace: str | Path | None = None, *, engine: str | None = N
         "jars": optional(entries.jars),
     }
     names = (
+        "count_queries",
         "time_zone",
         "currency",
         "language",

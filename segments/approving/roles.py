@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pwd
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lakehouse.errors import UsageError
 from lakehouse.settings.yaml_files import did_you_mean, load_yaml, parse_model
@@ -35,7 +36,15 @@ class RolesFile(BaseModel):
 
     roles: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Role] = {}
     every_segment: Approvals | None = None
+    every_tag: Approvals | None = None
     branch_tag: str = "home_branch"
+
+    @field_validator("every_tag")
+    @classmethod
+    def _of_roles(cls, value: Approvals | None) -> Approvals | None:
+        if value is not None and value.external:
+            raise ValueError("tags are approved by roles of this file; 'external' is for segments")
+        return value
 
 
 def read_roles(workspace: Path) -> RolesFile:
@@ -60,11 +69,16 @@ def require_right(roles: RolesFile, name: str, user: str, right: Right) -> Role:
 
 
 def authors_of(segment: Segment, roles: RolesFile) -> set[str]:
+    """Give the users who count as authors of a segment; see ``authors_of_file``."""
+    return authors_of_file(segment.file, (segment.spec.owner.business, segment.spec.owner.tech), roles)
+
+
+def authors_of_file(file: Path, owners: Iterable[str], roles: RolesFile) -> set[str]:
     """Give the users who count as authors: who owns the file, and whom ``owner`` names, by user or by role."""
     authors = set()
-    for name in (segment.spec.owner.business, segment.spec.owner.tech):
+    for name in owners:
         authors |= {name, *(roles.roles[name].users if name in roles.roles else ())}
-    number = segment.file.stat().st_uid
+    number = file.stat().st_uid
     try:
         authors.add(pwd.getpwuid(number).pw_name)
     except KeyError:

@@ -22,7 +22,7 @@ from segments.language.checks import SpecFinding, all_leaves
 from segments.language.conditions import ListLeaf, SegmentLeaf
 from segments.language.leaves.dates import DateLeaf
 from segments.language.lists import list_file
-from segments.language.spec import STAGES, Segment
+from segments.language.spec import STAGES, Approvals, Segment
 
 LACKING = "E15"
 # What ends each of them.
@@ -211,7 +211,8 @@ def _standing(
         *_of_record(segment, basis, decisions, business_date),
         *_external(segment, basis, authority, business_date),
     )
-    counting, missing = _counting(segment, approvals, authority.roles)
+    rules = (segment.spec.approvals, authority.roles.every_segment)
+    counting, missing = counting_approvals(rules, approvals, authority.roles)
     lacking = None
     if missing:
         lacking = Barrier(segment, LACKING, _lacking_sentence(segment, missing, approvals, authority.roles))
@@ -279,16 +280,16 @@ def _fault(
     return None
 
 
-def _counting(
-    segment: Segment, approvals: Sequence[Approval], roles: RolesFile
+def counting_approvals(
+    every_rule: Iterable[Approvals | None], approvals: Sequence[Approval], roles: RolesFile
 ) -> tuple[tuple[Approval, ...], list[str]]:
-    """Give the approvals that let a segment out, and what is missing; where a role says four eyes, each comes from another user."""
+    """Give the approvals that suffice for some rules, and what is missing; where a role says four eyes, each comes from another user."""
     valid: dict[str, list[Approval]] = {}
     for one in approvals:
         if one.fault is None:
             valid.setdefault(one.by, []).append(one)
     alternatives: list[list[str]] = []
-    for rules in (segment.spec.approvals, roles.every_segment):
+    for rules in every_rule:
         if rules is not None:
             alternatives += [[name] for name in rules.all_of]
             alternatives += [rules.any_of] if rules.any_of else []

@@ -182,7 +182,9 @@ def refuse_faults(catalogue: Catalogue, segments: Iterable[Segment]) -> list[Spe
     So does a fault of a segment they name whose file cannot be read, and one of the site's contact policy where it concerns them.
     """
     files = _files_of(segments, catalogue)
-    findings = [finding for finding in catalogue.findings() if finding.file in files]
+    findings = [
+        finding for finding in catalogue.findings() if finding.file in files and not finding.is_warning
+    ]
     refuse_findings(stopping(findings))
     return findings
 

@@ -124,6 +124,7 @@ def check_segments(
     for segment in segments:
         own = list(_check_one(segment, by_code, site))
         findings += own or _check_answers(segment, site)
+        findings += _deprecations(segment, site)
     findings += _list_faults(segments, site)
     findings += _cycles(segments)
     findings += _overlaps(segments)
@@ -242,7 +243,7 @@ def _check_tag(
         return
     yield from _check_wish(segment, f"tag '{leaf.tag}'", fact.version, leaf.version, leaf.line)
     if not _is_usable(fact, segment, site):
-        yield _finding(segment, "E05", f"tag '{leaf.tag}' is {fact.status}, not online", leaf.line)
+        yield _finding(segment, "E05", f"tag '{leaf.tag}' {_state(fact)}", leaf.line)
     if fact.level == "C3":
         yield _finding(segment, "E08", f"tag '{leaf.tag}' is C3; nothing of level C3 may be used", leaf.line)
     if fact.is_restricted and not excluding:
@@ -478,7 +479,7 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
                 segment, "E06", f"column '{column}' may not be published for {segment.spec.purpose}", line
             )
         elif not _is_usable(fact, segment, site):
-            yield _finding(segment, "E05", f"column '{column}' is {fact.status}, not online", line)
+            yield _finding(segment, "E05", f"column '{column}' {_state(fact)}", line)
         else:
             facts.append((fact, line))
     for position, column in enumerate(segment.spec.publish.ignore_changes_of):
@@ -660,6 +661,24 @@ def _is_usable(fact: TagFacts, segment: Segment, site: Site) -> bool:
     """Tell whether a segment may use a tag: a deprecated one only in a version that is in use already."""
     is_in_use = (segment.code, segment.version) in site.known_hashes
     return fact.status == "online" or (fact.status == "deprecated" and is_in_use)
+
+
+def _state(fact: TagFacts) -> str:
+    """Say why a segment may not use a tag, as the end of a sentence about it."""
+    return fact.deprecation if fact.status == "deprecated" else f"is {fact.status}, not online"
+
+
+def _deprecations(segment: Segment, site: Site) -> Iterator[SpecFinding]:
+    """Warn of each deprecated tag that a version of a segment uses as long as it may."""
+    uses = [(leaf.tag, leaf.line) for leaf in all_leaves(segment) if isinstance(leaf, TagLeaf)]
+    columns = segment.spec.publish.columns
+    uses += [(column, segment.line("publish", "columns", at)) for at, column in enumerate(columns)]
+    if segment.spec.contact.expected_value:
+        uses.append((segment.spec.contact.expected_value, segment.line("contact", "expected_value")))
+    for code, line in dict(reversed(uses)).items():
+        fact = site.tags.get(code)
+        if fact is not None and fact.status == "deprecated" and _is_usable(fact, segment, site):
+            yield _finding(segment, "W06", f"tag '{code}' {fact.deprecation}", line)
 
 
 def _outside(value: Any, fact: TagFacts) -> bool:

@@ -43,6 +43,10 @@ from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags, narrowed
 from tags.compile.compiler import WIDE_MODEL
 from tags.compile.sql_text import CUT_POINTS
+from tags.costs import TABLE as COSTS
+from tags.costs import column_sizes, tag_costs
+from tags.definitions import TABLE as DEFINITIONS
+from tags.definitions import definition_rows, definitions_after, published_definitions, require_versions
 from tags.quality.history import read_history
 from tags.quality.judging import add_stability, judge_history, source_measures, tag_measures
 from tags.quality.measures import measure_tags
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakehouse.gates.gates import Measure
+    from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.tags")
@@ -110,18 +115,20 @@ def build_tags(
     With ``only`` these tags are computed, and the others keep the values that the tables have for the same date and people.
     """
     whole = compile_tags(lake.settings.workspace)
+    definitions = published_definitions(lake.settings)
+    require_versions(whole.registry, definitions)
     compilation = whole if only is None else narrowed(whole, lake.settings.workspace, only)
     check_lookups(lake, compilation, business_date)
     lake.contracts.add(*wide_contracts(whole))
-    lake.create([CURRENT, DAILY, CATALOGUE, QUALITY, CUT_POINTS])
+    lake.create([CURRENT, DAILY, CATALOGUE, DEFINITIONS, QUALITY, COSTS, CUT_POINTS])
     freeze_cut_points(lake, whole, business_date)
     project = lake.settings.generated / NIGHT
     write_project(compilation, project, lake.settings)
     sources = source_tables(compilation)
     engine = engine_for(lake, compilation, sources)
     selection = () if only is None else _selection(compilation)
-    nodes = run_dbt(lake, project, business_date, sources, engine, selection=selection)
-    log.info("%d tags in %d dbt nodes by %s", len(compilation.plan.entries), nodes, engine)
+    seconds = run_dbt(lake, project, business_date, sources, engine, selection=selection)
+    log.info("%d tags in %d dbt nodes by %s", len(compilation.plan.entries), len(seconds), engine)
 
     quality, measures = _quality_rows(lake, compilation, business_date, allowances or {})
     # What is held is of an earlier day than the balances, and does not add up with them.
@@ -134,9 +141,34 @@ def build_tags(
     lake.overwrite(CURRENT, frame)
     lake.replace_partition(DAILY, frame, as_of=business_date)
     _write_rows(lake, CATALOGUE, catalogue_rows(whole))
+    # From what was published, and not from what a night that was never finished left.
+    definitions = definitions_after(definitions, whole.registry, business_date)
+    _write_rows(lake, DEFINITIONS, definition_rows(definitions))
     _write_rows(lake, QUALITY, quality + _other_quality(lake, business_date, only), as_of=business_date)
     people = quality[0]["people_count"] if quality else 0
-    return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, nodes, money)
+    _write_costs(lake, compilation, seconds, business_date)
+    return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, len(seconds), money)
+
+
+def _write_costs(
+    lake: Lake, compilation: Compilation, seconds: Mapping[str, float], business_date: dt.date
+) -> None:
+    """Keep what each tag cost; a diary like the ledger of attempts, which no publication names."""
+
+    def row_count(name: str) -> int:
+        if not name.startswith(f"{SCHEMA}."):
+            return lake.row_count(name)
+        import pyarrow.parquet as pq
+
+        return sum(pq.read_metadata(file).num_rows for file in Path(lake.path(name)).glob("*.parquet"))
+
+    sizes = column_sizes(file_paths(lake.delta(CURRENT)))
+    costs = tag_costs(compilation, seconds, row_count, sizes)
+    rows = [
+        {"as_of": business_date, "tag": code, "seconds": cost.seconds, "bytes": cost.bytes}
+        for code, cost in costs.items()
+    ]
+    _write_rows(lake, COSTS, rows, as_of=business_date)
 
 
 def check_lookups(lake: Lake, compilation: Compilation, business_date: dt.date) -> None:
@@ -232,13 +264,12 @@ def run_dbt(
     *,
     command: tuple[str, ...] = (),
     selection: tuple[str, ...] = (),
-) -> int:
-    """Run ``dbt build`` (or ``command``) inside this process and give the number of nodes; quiet but for its log file.
+) -> dict[str, float]:
+    """Run ``dbt build`` (or ``command``) inside this process and give the seconds of each node, of a model by its name.
 
-    A build starts from an empty ``tags_work``: what dbt leaves there is plain Parquet, read once and then copied.
+    It is quiet but for its log file. A build starts from an empty ``tags_work``: what dbt leaves there is plain Parquet, read once and then copied.
     """
-    logs = lake.settings.generated / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    _log_folder(lake.settings).mkdir(parents=True, exist_ok=True)
     small = not command and _is_small(lake)
     work = lake.settings.lake / SCHEMA
     variables = {
@@ -246,20 +277,7 @@ def run_dbt(
         "work_root": without_templates(spark_literal(str(work))[1:-1]),
         "small": small,
     }
-    options = [
-        *("--target", engine, "--project-dir", str(project), "--profiles-dir", str(project)),
-        *("--target-path", str(project / "target"), "--log-path", str(logs)),
-        *(
-            "--log-level",
-            "none",
-            "--log-level-file",
-            "info",
-            "--no-use-colors",
-            "--no-version-check",
-            "--no-write-json",
-        ),
-        *("--vars", json.dumps(variables)),
-    ]
+    options = dbt_options(lake.settings, project, engine, variables)
     arguments = [*(command or ("build", *selection, "--exclude", "tag:deep", "test_type:unit")), *options]
     if not command:
         shutil.rmtree(work, ignore_errors=True)
@@ -274,33 +292,74 @@ def run_dbt(
         outcome = _run_in_process(lake, project, sources, run, is_build=not command)
     else:
         outcome = _run_on_spark(lake, sources, run, small=small, is_build=not command)
+    results = results_of(outcome, lake.settings)
+    if engine == "duckdb" and not command:
+        models = [r.node.name for r in results if r.node.resource_type == "model"]
+        export_tables(lake.settings, project / DATABASE, SCHEMA, models, work)
+    return {
+        (r.node.name if r.node.resource_type == "model" else r.node.unique_id): float(r.execution_time)
+        for r in results
+    }
+
+
+def dbt_options(
+    settings: Settings, project: Path, engine: Engine, variables: Mapping[str, object]
+) -> list[str]:
+    """Give the options of every command of dbt in this process: quiet but for its log file, nothing outside the project."""
+    return [
+        *("--target", engine, "--project-dir", str(project), "--profiles-dir", str(project)),
+        *("--target-path", str(project / "target"), "--log-path", str(_log_folder(settings))),
+        *(
+            "--log-level",
+            "none",
+            "--log-level-file",
+            "info",
+            "--no-use-colors",
+            "--no-version-check",
+            "--no-write-json",
+        ),
+        *("--vars", json.dumps(variables)),
+    ]
+
+
+def results_of(outcome: Any, settings: Settings) -> list[Any]:
+    """Give the results of dbt's nodes; the first that failed, or a dbt that could not run, raises ``StepFailed`` with its cause."""
+    log_file = _log_folder(settings) / "dbt.log"
     results = list(getattr(outcome.result, "results", None) or [])
     for result in results:
         if str(result.status) in ("error", "fail", "runtime error"):
             raise memory_refusal(RuntimeError(result.message)) or StepFailed(
-                f"the dbt node '{result.node.name}' failed: {cause_of(result.message)}; see {logs / 'dbt.log'}"
+                f"the dbt node '{result.node.name}' failed: {cause_of(result.message)}; see {log_file}"
             )
-    if engine == "duckdb" and outcome.success and not command:
-        models = [r.node.name for r in results if r.node.resource_type == "model"]
-        export_tables(lake.settings, project / DATABASE, SCHEMA, models, work)
     if not outcome.success:
-        raise StepFailed(f"dbt could not run: {cause_of(str(outcome.exception))}; see {logs / 'dbt.log'}")
-    return len(results)
+        raise StepFailed(f"dbt could not run: {cause_of(str(outcome.exception))}; see {log_file}")
+    return results
+
+
+def _log_folder(settings: Settings) -> Path:
+    return settings.generated / "logs"
 
 
 def _run_in_process(
     lake: Lake, project: Path, sources: list[str], run: Callable[[], Any], *, is_build: bool
 ) -> Any:
     """Run dbt on DuckDB, over a database of views made for this night."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
     write_database(
         lake.settings, project / DATABASE, sources, function_statements(), schema=SCHEMA, anew=is_build
     )
-    folder = Path.cwd()
-    os.chdir(project)  # the profile names the database by where it lies
-    try:
+    with dbt_on_duckdb(project):
         return run()
+
+
+@contextmanager
+def dbt_on_duckdb(project: Path) -> Iterator[None]:
+    """Let dbt work in this process on the database of a project: the profile names it by where it lies."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    folder = Path.cwd()
+    os.chdir(project)
+    try:
+        yield
     finally:
         # It would keep the file open, and take the next workspace's for it.
         DuckDBConnectionManager.close_all_connections()

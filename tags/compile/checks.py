@@ -20,6 +20,7 @@ from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.compiler import PERSON_COLUMNS
 from tags.compile.entry_texts import THRESHOLDS, Keys, names_in, populations_of, texts_of
 from tags.compile.lineage import Lineage
+from tags.compile.normal_form import question_of
 from tags.compile.plan import ScanPlan
 from tags.compile.relations import SiteColumns, TagSource
 from vocabulary.attributes import ATTRIBUTES
@@ -35,6 +36,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
     """Raise ``SettingsInvalid`` for the first fault of any online tag."""
     relations = {entry.code: scan.relation for scan in plan.scans for entry in scan.entries}
     for entry in plan.entries:
+        _check_successor(registry, entry)
         _check_inputs(registry, entry, site)
         relation = relations.get(entry.code)
         if relation is not None:
@@ -58,6 +60,15 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
             _check_window(registry, entry, relations[entry.code])
             _check_number(registry, entry, relations[entry.code])
     _check_duplicates(registry, plan)
+
+
+def _check_successor(registry: Registry, entry: Entry) -> None:
+    """Refuse to replace a tag that is not there, or the tag itself."""
+    code = entry.replaces
+    if code is not None and (code == entry.code or code not in registry.entries):
+        hint = did_you_mean(code, [other for other in registry.entries if other != entry.code])
+        what = "itself" if code == entry.code else f"the unknown tag '{code}'{hint}"
+        raise registry.fault(entry.code, f"replaces {what}", "replaces")
 
 
 def _parse(registry: Registry, entry: Entry, text: str, keys: Keys) -> exp.Expression:
@@ -435,29 +446,10 @@ def _check_window(registry: Registry, entry: Entry, relation: TagSource) -> None
 
 
 def _check_duplicates(registry: Registry, plan: ScanPlan) -> None:
-    """Two online tags with one normalised expression are one tag with two names."""
+    """Two online tags of one normal form are one tag with two names."""
     codes: dict[str, str] = {}
     for entry in plan.entries:
-        assert entry.compute is not None
-        form = entry.compute.aggregate or entry.compute.latest or entry.compute.column
-        rows = (
-            form.model_dump(
-                exclude_none=True,
-                include={"from_", "measure", "window_days", "months", "via", "quantile", "trend_of"},
-            )
-            if form
-            else {}
-        )
-        texts = [
-            (
-                str(keys),
-                _parse(registry, entry, text, keys).sql(dialect="spark", normalize=True, comments=False),
-            )
-            for keys, text, _ in texts_of(entry)
-        ]
-        params = sorted((p.name, str(p.value), str(p.since)) for p in entry.params)
-        question = repr((entry.compute.kind, sorted(rows.items()), texts, params, entry.null_rule,
-                      entry.value.spark_type))  # fmt: skip
+        question = question_of(entry)
         if question in codes:
             raise registry.fault(
                 entry.code, f"asks the same as the tag '{codes[question]}'; use that one", "compute"

@@ -66,9 +66,19 @@ def narrowed(compilation: Compilation, workspace: Path | None, codes: Collection
         code: entry if code in needed_codes else entry.model_copy(update={"status": "draft"})
         for code, entry in entries.items()
     }
-    registry = replace(compilation.registry, entries=narrow)
-    plan = plan_scans(registry, TagSources(list(compilation.model_folders), _site_columns(workspace)))
-    return replace(compilation, registry=registry, plan=plan, writer=Writer(registry, plan))
+    return compile_registry(replace(compilation.registry, entries=narrow), workspace, is_checked=False)
+
+
+def compile_registry(registry: Registry, workspace: Path | None, *, is_checked: bool = True) -> Compilation:
+    """Compile other entries than a workspace's own, such as an earlier version of a tag, over its models and columns."""
+    compilation = _compilation(registry, workspace)
+    if is_checked:
+        from tags.compile.checks import check
+        from tags.compile.lineage import Lineage
+
+        lineage = Lineage(_model_folders(workspace), compilation.shared)
+        check(registry, compilation.plan, lineage, _site_columns(workspace))
+    return compilation
 
 
 # What was found sound in this process, wherever it lay: a night, its check and the doctor each compile the same texts.
@@ -78,7 +88,10 @@ _SOUND: set[bytes] = set()
 @lru_cache(maxsize=4)
 def _compile(workspace: Path | None, shipped: Path, files: tuple[Path, ...], state: bytes) -> Compilation:
     """Compile what lies in these files; ``state`` tells one content of them from another."""
-    registry = load_registry(workspace, shipped=shipped)
+    return _compilation(load_registry(workspace, shipped=shipped), workspace)
+
+
+def _compilation(registry: Registry, workspace: Path | None) -> Compilation:
     folders = _model_folders(workspace)
     sources = TagSources(folders, _site_columns(workspace))
     plan = plan_scans(registry, sources)

@@ -24,7 +24,7 @@ from vocabulary.tag_facts import read_tag_facts
 TAGS_YML = """\
 family: test
 tags:
-  - {code: tier, value: {type: string, domain: [T1, T2, T3]}, null_rule: NA, level: C1, purposes: [marketing, service], status: online, version: 1.2.0}
+  - {code: tier, value: {type: string, domain: [T1, T2, T3]}, null_rule: NA, level: C1, purposes: [marketing, service], status: online, version: 1.2.0, replaces: old_tier}
   - {code: balance, value: {type: decimal, min: 0, max: 1000000}, null_rule: Z, level: C2, purposes: [marketing, service], status: online, version: 1.0.0}
   - {code: days_left, value: {type: int, min: 0, max: 3650}, null_rule: NA, level: C1, purposes: [marketing], status: online, version: 1.0.0}
   - {code: interests, value: {type: string, domain: [FUND, GOLD, CARD], cardinality: set}, null_rule: Z, level: C1, purposes: [marketing], status: online, version: 1.0.0}
@@ -32,7 +32,7 @@ tags:
   - {code: opened_on, value: {type: date}, null_rule: U, level: C1, purposes: [marketing], status: online, version: 1.0.0}
   - {code: grade, value: {type: string, domain: [L, M, H]}, null_rule: U, level: C2, purposes: [risk_only], status: online, version: 1.0.0}
   - {code: sketch, value: {type: int}, null_rule: U, level: C1, purposes: [marketing], status: draft, version: 1.0.0}
-  - {code: old_tier, value: {type: int}, null_rule: Z, level: C1, purposes: [marketing], status: deprecated, version: 1.0.0}
+  - {code: old_tier, value: {type: int}, null_rule: Z, level: C1, purposes: [marketing], status: deprecated, version: 1.0.0, deprecated_on: 2026-01-01}
 """
 DESTINATIONS_YML = """\
 destinations:

@@ -327,7 +327,7 @@ def test_sites_rules_may_name_a_segment_whose_file_cannot_be_read(make_workspace
     assert [(f.file.name, f.code) for f in findings] == [("y.yml", "E00")]
 
 
-@pytest.mark.parametrize(("is_in_use", "codes"), [(False, ["E05"]), (True, [])])
+@pytest.mark.parametrize(("is_in_use", "codes"), [(False, ["E05"]), (True, ["W06"])])
 def test_contacts_may_be_ordered_by_a_deprecated_tag_in_a_version_that_is_in_use(
     make_workspace, is_in_use, codes
 ):

@@ -45,7 +45,7 @@ FAULTS = [
     ("where: {tag: grade, eq: H}", 9, "E06", "may only exclude"),
     ("where: {tag: tier, eq: T1}\nexclude:\n  - {not: {tag: grade, eq: H, include_unknown: true}}", 11, "E06", "may only exclude"),
     ("where: {event: {name: login, within_days: 4000}}", 9, "E09", "events are kept 1096 days"),
-    ("where: {tag: old_tier, eq: 1}", 9, "E05", "is deprecated, not online"),
+    ("where: {tag: old_tier, eq: 1}", 9, "E05", "is deprecated since 2026-01-01; use 'tier'; it may be gone from 2026-03-02 on"),
     ("where: {not: {tag: tier, eq: T1}}", 9, "E13", "can be null and is negated"),
     ("where: {tag: tier, ne: T1}", 9, "E13", "include_unknown"),
     ("where: {tag: tier, eq: T1}\nexclude: [{tag: days_left, lt: 3}]", 10, "E13", "'days_left' can be null"),
@@ -112,7 +112,10 @@ def test_a_deprecated_tag_may_go_on_in_a_version_that_is_in_use(findings_of, tmp
     file = tmp_path / "x.yml"
     file.write_text(text)
     published = {("x", "1.0.0"): read_segment(file).definition_hash}
-    assert findings_of({"x": text}, published) == []
+    warning = "tag 'old_tier' is deprecated since 2026-01-01; use 'tier'; it may be gone from 2026-03-02 on"
+    assert [(line, code, message) for line, code, message in findings_of({"x": text}, published)] == [
+        ("x:9", "W06", warning)
+    ]
     newer = text.replace("version: 1.0.0", "version: 1.1.0")
     assert [code for _, code, _ in findings_of({"x": newer}, published)] == ["E05"]
 

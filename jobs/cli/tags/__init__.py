@@ -6,15 +6,17 @@ None of these starts a JVM but dbt with the target spark.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from jobs.cli.options import complete_tags, format_option, workspace_option
+from jobs.cli.tags import comparing, deciding
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from tags.compile.compilation import Compilation
+    from vocabulary.registry import Entry
 
 
 @click.group("tags")
@@ -25,10 +27,18 @@ def group() -> None:
 @group.command("list")
 @click.option("--family", default=None, help="Only this family, such as basic, value or risk.")
 @click.option("--status", default=None, help="Only this status, such as online or draft.")
+@click.option(
+    "--cost", "with_cost", is_flag=True, help="What computing and keeping each costs, the dearest first."
+)
 @format_option
 @workspace_option
-def list_tags(family: str | None, status: str | None, form: str, workspace: Path | None) -> None:
-    """List every registered tag: code, family, kind, status, values, null rule, level and names."""
+def list_tags(
+    family: str | None, status: str | None, with_cost: bool, form: str, workspace: Path | None
+) -> None:
+    """List every registered tag: code, family, kind, status, values, null rule, level and names.
+
+    With --cost: seconds of the newest published night and bytes of the column, by the rule of docs/tags.md.
+    """
     from jobs.cli.printing import print_rows
     from lakehouse.errors import UsageError
     from lakehouse.settings.yaml_files import did_you_mean
@@ -56,12 +66,36 @@ def list_tags(family: str | None, status: str | None, form: str, workspace: Path
             entry.name.en, entry.name.zh,
         ))  # fmt: skip
     columns = ("code", "family", "kind", "status", "values", "null", "level", "name_en", "name_zh")
-    print_rows(columns, rows, form)
+    if with_cost:
+        print_rows(*_cost_rows(entries, workspace), form)
+    else:
+        print_rows(columns, rows, form)
     if form != "table":
         return
     online = sum(entry.status in ("online", "deprecated") for entry in entries)
     note = "; * added or changed by the workspace" if registry.site else ""
     click.echo(f"{len(entries)} tags, {online} online{note}", err=True)
+
+
+def _cost_rows(entries: list[Entry], workspace: Path | None) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    from lakehouse.settings.settings import load_settings
+    from tags.costs import newest_costs
+
+    costs = newest_costs(load_settings(workspace))
+    rows = [
+        (
+            e.code,
+            e.family,
+            e.status,
+            round(costs[e.code].seconds, 3),
+            costs[e.code].bytes,
+            e.name.en,
+            e.name.zh,
+        )
+        for e in sorted(entries, key=lambda e: -costs[e.code].seconds if e.code in costs else 0.0)
+        if e.code in costs
+    ]
+    return ("code", "family", "status", "seconds", "bytes", "name_en", "name_zh"), rows
 
 
 @group.command("search")
@@ -93,15 +127,38 @@ def search(words: tuple[str, ...], form: str, workspace: Path | None) -> None:
 
 @group.command("show")
 @click.argument("name", metavar="CODE|NAME", shell_complete=complete_tags)
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Also draw the distribution of its values and its coverage night by night as SVG here.",
+)
 @format_option
 @workspace_option
-def show(name: str, form: str, workspace: Path | None) -> None:
-    """Show a tag: definition, values, nulls, parameters, compiled SQL, lineage, readers and last coverage."""
+def show(name: str, picture: Path | None, form: str, workspace: Path | None) -> None:
+    """Show a tag: definition, values, nulls, parameters, compiled SQL, lineage, readers, segments, last coverage and cost."""
     from jobs.cli.printing import print_document
     from jobs.report.tag_page import tag_page
 
     page = tag_page(_folder(workspace), name)
+    if picture is not None:
+        _draw(page.summary["code"], picture, workspace)
     print_document(page.summary, page.lines(), form)
+
+
+def _draw(code: str, file: Path, workspace: Path | None) -> None:
+    from jobs.report.catalogue.tag_picture import draw_picture, read_picture
+    from lakehouse.errors import UsageError
+    from lakehouse.settings.settings import load_settings
+    from tags import REGISTRY
+    from vocabulary.registry import load_registry
+
+    settings = load_settings(workspace)
+    drawing = read_picture(settings, load_registry(settings.workspace, shipped=REGISTRY)[code])
+    try:
+        draw_picture(drawing, file)
+    except OSError as wrong:
+        raise UsageError(f"the picture cannot be written: {wrong.strerror}", file=file) from None
 
 
 @group.command("impact")
@@ -127,17 +184,29 @@ def impact(name: str, form: str, workspace: Path | None) -> None:
 @format_option
 @workspace_option
 def unused(form: str, workspace: Path | None) -> None:
-    """List the computed tags that no segment, no published column and no other computed tag of the workspace uses."""
+    """List the computed tags that no segment, no published column and no other computed tag of the workspace uses, and what to do.
+
+    Idle since the last use that nights and counted statements know of: 90 days ask the owner, 120 propose to deprecate it, 180 to take
+    it offline. Nothing is changed by this command. seconds and bytes are what it cost on the newest published date.
+    """
     from jobs.cli.printing import print_rows
-    from jobs.report.tag_usage import BLIND_SPOTS, unused_tags
+    from jobs.report.catalogue.idle_tags import idle_tags
+    from jobs.report.tag_usage import BLIND_SPOTS
     from lakehouse.settings.settings import load_settings
     from tags.catalogue import owners
 
     rows = [
-        (entry.code, entry.family, entry.status, owners(entry)[0], entry.name.en, entry.name.zh)
-        for entry in unused_tags(load_settings(workspace))
-    ]
-    print_rows(("code", "family", "status", "owner", "name_en", "name_zh"), rows, form)
+        (
+            t.entry.code, t.entry.family, t.entry.status, owners(t.entry)[0], t.last_used_on, t.idle_days, t.proposal,
+            None if t.cost is None else round(t.cost.seconds, 3), None if t.cost is None else t.cost.bytes,
+            t.entry.name.en, t.entry.name.zh,
+        )
+        for t in idle_tags(load_settings(workspace))
+    ]  # fmt: skip
+    names = (
+        "code", "family", "status", "owner", "last_used_on", "idle_days", "proposal", "seconds", "bytes", "name_en", "name_zh",
+    )  # fmt: skip
+    print_rows(names, rows, form)
     click.echo(BLIND_SPOTS, err=True)
 
 
@@ -153,12 +222,14 @@ def compile_(into: Path | None, check: bool, form: str, workspace: Path | None) 
     from lakehouse.query.published import newest_publication
     from lakehouse.settings.file_rights import closed_files
     from lakehouse.settings.settings import load_settings
+    from tags import check_versions
     from tags.build.project import write_project
     from tags.build.user_project import user_folder, write_user_project
     from tags.compile.compilation import compile_tags
 
     settings = load_settings(workspace)
     compilation = compile_tags(settings.workspace)
+    check_versions(settings)
     plan = compilation.plan
     outcome = (
         f"{len(plan.entries)} tags: {len(plan.scans)} relations read, {len(plan.layers) - 1} layers of rules"
@@ -237,3 +308,7 @@ def _folder(workspace: Path | None) -> Path | None:
             raise
         return None
     return load_settings(folder).workspace
+
+
+for command in (*comparing.COMMANDS, *deciding.COMMANDS):
+    group.add_command(command)

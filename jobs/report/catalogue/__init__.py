@@ -1,0 +1,1 @@
+"""What the catalogue of tags says beside their definitions: pictures, disuse, counts of statements."""

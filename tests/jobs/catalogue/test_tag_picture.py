@@ -1,0 +1,110 @@
+"""``cdp tags show --picture``: bars that tell of no single person, the trend, and what is never drawn. One small lake, no Spark."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+
+import pytest
+
+import tags
+from jobs.cli import run
+from jobs.report.catalogue.tag_picture import LEAST_PEOPLE, draw_picture, read_picture
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import Lake
+from vocabulary.registry import load_registry
+
+D = dt.date(2026, 3, 31)
+PEOPLE = 200
+QUALITY = ("people_count", "eligible_count", "filled_count", "unknown_count", "not_applicable_count", "late_count",
+           "expired_count", "unexplained_count", "outside_domain_count", "distinct_count")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("picture")
+    (folder / "cdp.yml").write_text("generate_secrets: true\n")
+    lake = Lake(load_settings(folder))
+    tables = ["tags.customer_tags", "quality.tag_quality", "ops.publications"]
+    lake.create(tables)
+    rows = [
+        {
+            "one_id": at, "kind": "customer", "as_of": D, "aum_eod": 100 * at if at else None,
+            "gender": None if at < 15 else "M" if at < 18 else "F", "age": 7 if at == 3 else 40,
+            "aml_grade": "H" if at % 2 else "L", "reachable_channels": ["SMS", "CALL"] if at % 2 else [],
+        }
+        for at in range(PEOPLE)
+    ]  # fmt: skip
+    lake.append_rows("tags.customer_tags", rows)
+    lake.append_rows("quality.tag_quality", [
+        {"as_of": D - dt.timedelta(days=at), "tag": "gender", "coverage_ratio": ratio and Decimal(ratio), **dict.fromkeys(QUALITY, 0)}
+        for at, ratio in ((0, "0.5"), (1, "0.9"), (2, None), (500, "0.7"))
+    ])  # fmt: skip
+    lake.append_rows("ops.publications", [
+        {"business_date": D, "run_id": "r", "seq": 1, "fingerprint": "f", "summary": "{}",
+         "published_at": dt.datetime(2026, 4, 1, tzinfo=dt.UTC),
+         "tables": [{"table": table, "version": lake.version(table)} for table in tables[:2]]}
+    ])  # fmt: skip
+    return folder
+
+
+def picture(folder, code):
+    return read_picture(load_settings(folder), load_registry(folder, shipped=tags.REGISTRY)[code])
+
+
+def test_values_of_few_people_are_one_bar_and_those_without_are_the_last(folder):
+    assert picture(folder, "gender").bars == (("F", 182), ("all others", 3), ("no value", 15))
+    assert picture(folder, "age").bars == (("40", 199), ("all others", 1), ("no value", 0))
+
+
+def test_numbers_are_ranges_of_equally_many(folder):
+    bars = picture(folder, "aum_eod").bars
+    assert len(bars) == 11 and bars[-1] == ("no value", 1)
+    assert (
+        sum(people for _, people in bars) == PEOPLE and min(people for _, people in bars[:-1]) >= LEAST_PEOPLE
+    )
+    assert bars[0][0] == "100.00 … 2000.00"
+
+
+def test_each_member_of_a_set_counts_and_an_empty_one_is_no_value(folder):
+    assert set(picture(folder, "reachable_channels").bars) == {("CALL", 100), ("SMS", 100), ("no value", 100)}
+
+
+def test_the_trend_is_of_the_last_nights_that_have_one(folder):
+    assert picture(folder, "gender").trend == ((D - dt.timedelta(days=1), 0.9), (D, 0.5))
+
+
+def test_the_same_picture_is_the_same_bytes_and_a_word_is_no_formula(folder, tmp_path):
+    one = picture(folder, "gender")
+    one = type(one)(one.code, one.business_date, (("$x_{1}$ <b>", 12), *one.bars), one.trend)
+    for name in ("a.svg", "b.svg"):
+        draw_picture(one, tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    svg = (tmp_path / "a.svg").read_text()
+    assert "$x_{1}$ &lt;b&gt;" in svg and "<b>" not in svg
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "sentence"),
+    [
+        ("aml_grade", "a.svg", "may only exclude and is never shown"),
+        ("p_churn_90d", "a.svg", "was not computed on 2026-03-31"),
+        ("gender", "no/such/a.svg", "the picture cannot be written: No such file or directory"),
+    ],
+)
+def test_what_is_not_drawn_is_one_sentence(folder, tmp_path, capsys, code, file, sentence):
+    arguments = ["tags", "show", code, "--picture", str(tmp_path / file), "--workspace", str(folder)]
+    assert run(arguments) == 2
+    printed = capsys.readouterr()
+    assert sentence in printed.err and printed.err.count("\n") == 1 and printed.out == ""
+    assert not (tmp_path / file).exists()
+
+
+def test_show_draws_and_prints(folder, tmp_path, capsys):
+    file = tmp_path / "gender.svg"
+    assert (
+        run(["tags", "show", "性别", "--picture", str(file), "--format", "json", "--workspace", str(folder)])
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["code"] == "gender" and file.read_text().startswith("<?xml")
