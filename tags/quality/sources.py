@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 # How far back deliveries and events are looked at, and how many deliveries tell how often a feed delivers.
 DAYS = 60
+DAYS_OF_SELDOM = 365
+# Fewer active days do not say what is usual: of less than two gaps there is no longest but one.
+LEAST_DAYS = 4
 GAPS = 20
 LEAST_DELIVERIES = 4
 # A table is late where the feeds that bring so much of its rows are.
 MOST_ROWS = 0.5
 # A table that has fewer rows in these days has days without any for no reason.
 LEAST_ROWS = 1_000
-# A table in which things happen on fewer days of these, a ledger by months say, has no usual gap to be held against.
-LEAST_ACTIVE_DAYS = 10
 # A day counts as one on which things happened from this share of a usual day's rows on.
 LEAST_OF_DAY = 0.1
 
@@ -129,22 +130,27 @@ def _usual_days(deliveries: list[dt.date], allowance: int | None) -> int:
 def _days_still(desk: Desk, table: str, business_date: dt.date) -> int | None:
     """Give for how many days nothing new has happened in a table of facts, beyond what is usual there.
 
-    Usual are the longest but one of the gaps between its days, and how far its nights have lain behind so far. None for
-    tables that have no day of their own, few rows, or few days with any.
+    Usual are the longest but one of the gaps between its days, and how far its nights have lain behind so far. What happens
+    seldom, like what is booked by the month, is looked at over a year. None for tables that have no day of their own, few rows
+    or too few days to say what is usual.
     """
     contract_of_table = contract(table)
     if contract_of_table.shape != "fact" or contract_of_table.event_date is None:
         return None
-    day, first = identifier(contract_of_table.event_date), business_date - dt.timedelta(days=DAYS)
-    within = f"{day} BETWEEN {literal(first)} AND {literal(business_date)} AND _arrived_on <= {literal(business_date)}"
-    counts = desk.rows(f"SELECT {day}, count(*) FROM {table} WHERE {within} GROUP BY ALL ORDER BY ALL")
+    day = identifier(contract_of_table.event_date)
+    for days in (DAYS, DAYS_OF_SELDOM):
+        first = business_date - dt.timedelta(days=days)
+        within = f"{day} BETWEEN {literal(first)} AND {literal(business_date)} AND _arrived_on <= {literal(business_date)}"
+        counts = desk.rows(f"SELECT {day}, count(*) FROM {table} WHERE {within} GROUP BY ALL ORDER BY ALL")
+        least = LEAST_OF_DAY * median([count for _, count in counts] or [0])
+        active = [each for each, count in counts if count >= least]
+        if len(active) >= LEAST_DAYS:
+            break
     if sum(count for _, count in counts) < LEAST_ROWS:
         return None
-    least = LEAST_OF_DAY * median(count for _, count in counts)
-    active = [each for each, count in counts if count >= least]
-    if len(active) < LEAST_ACTIVE_DAYS:
-        return None
     gaps = sorted((later - earlier).days for earlier, later in pairwise(active))
+    if len(gaps) < 2:
+        return None
     lags = [
         (arrived_on - newest).days
         for arrived_on, newest in desk.rows(
@@ -152,5 +158,5 @@ def _days_still(desk: Desk, table: str, business_date: dt.date) -> int | None:
             " GROUP BY ALL ORDER BY 1 DESC LIMIT 14"
         )
     ]
-    usual = (gaps[-2] - 1 if len(gaps) > 1 else 0) + max(0, int(median(lags)) if lags else 0)
+    usual = gaps[-2] - 1 + max(0, int(median(lags)) if lags else 0)
     return max(0, (business_date - active[-1]).days - usual)

@@ -141,10 +141,15 @@ def test_a_trickle_is_no_sign_of_life_and_days_that_are_always_quiet_are_none_of
     assert frozen(lake) == {TRANSACTIONS: 4}
 
 
-def test_a_table_in_which_things_happen_once_a_month_has_no_habit_to_be_held_against(lake):
+@pytest.mark.parametrize(
+    "months, expected",
+    [([29, 60], None), ([29, 60, 90, 121, 151], 0), ([45, 76, 106, 137], 15)],
+    ids=["two months say nothing yet", "between two months", "the month did not come"],
+)
+def test_what_happens_once_a_month_stands_still_after_a_month_and_not_before(lake, months, expected):
     deliver(lake, "core", TRANSACTIONS, list(range(9)))
-    happen(lake, {18: 900, 48: 900})
-    assert frozen(lake) == {}
+    happen(lake, dict.fromkeys(months, 600))
+    assert frozen(lake).get(TRANSACTIONS) == expected
 
 
 def test_weekends_and_rows_that_always_come_a_day_later_are_usual(lake):
