@@ -190,16 +190,16 @@ def channel_responses_sql(place: RulePlace, *, receipts: str) -> str:
     was delivered if it was opened or clicked, whatever else was reported. ``unopened_before`` counts, of WECHAT, the contacts
     delivered in other channels before its last answer and never answered themselves.
     """
-    opened, clicked, wechat = map(place.text, ("OPENED", "CLICKED", "WECHAT"))
-    delivered = place.texts(("DELIVERED", "OPENED", "CLICKED", "REPLIED", "CONVERTED"))
+    open_status, click_status, wechat = map(place.text, ("OPENED", "CLICKED", "WECHAT"))
+    arrivals = place.texts(("DELIVERED", "OPENED", "CLICKED", "REPLIED", "CONVERTED"))
     contact = "one_id, channel, source, run_id, destination, recipient_key"
     return (
         f"WITH contacts AS (\n  SELECT {contact},\n"
-        f"    max(CASE WHEN status IN ({delivered}) THEN 1 ELSE 0 END) AS is_delivered,\n"
-        f"    max(CASE WHEN status = {opened} THEN 1 ELSE 0 END) AS is_opened,\n"
-        f"    max(CASE WHEN status = {clicked} THEN 1 ELSE 0 END) AS is_clicked,\n"
+        f"    max(CASE WHEN status IN ({arrivals}) THEN 1 ELSE 0 END) AS is_delivered,\n"
+        f"    max(CASE WHEN status = {open_status} THEN 1 ELSE 0 END) AS is_opened,\n"
+        f"    max(CASE WHEN status = {click_status} THEN 1 ELSE 0 END) AS is_clicked,\n"
         "    min(event_at) AS contacted_at,\n"
-        f"    max(CASE WHEN status IN ({opened}, {clicked}) THEN event_at END) AS responded_at\n"
+        f"    max(CASE WHEN status IN ({open_status}, {click_status}) THEN event_at END) AS responded_at\n"
         f"  FROM {receipts} r\n"
         f"  WHERE event_on > {place.day(-HABIT_DAYS)} AND channel <> {place.text('WORKLIST')}\n"
         f"  GROUP BY {contact}),\n"
