@@ -77,6 +77,15 @@ def night(tmp_path_factory):
     return folder
 
 
+# A definition that was published changes with a new version alone.
+UPGRADE_FROM_30 = {
+    "tags/subscriber.yml": (
+        'data_gb_total > 40"}\n    owner: marketing\n    version: 1.0.0',
+        'data_gb_total > 30"}\n    owner: marketing\n    version: 2.0.0',
+    )
+}
+
+
 @pytest.fixture
 def other(night, tmp_path):
     """A function that copies the settings of the workspace, replaces texts in files (path → (old, new), or a text), and gives the folder."""
@@ -185,7 +194,7 @@ def test_the_people_that_are_shown_are_recorded_and_nobody_else_is_shown(plan, o
 
 
 def test_a_boundary_of_a_tag_moves_people_between_its_values_and_through_it_an_audience(plan, other):
-    lower = other({"tags/subscriber.yml": ("data_gb_total > 40", "data_gb_total > 30")})
+    lower = other(UPGRADE_FROM_30)
     code, answer = plan(lower, *JSON)
     assert (code, answer["computed"]) == (0, ["tags", "audiences"])
     (tag,) = answer["tags"]
@@ -219,6 +228,7 @@ def test_a_published_column_that_differs_is_an_update_and_numbers_of_level_c2_ar
         ("subscriber_plan = 'BASIC'", "subscriber_plan = 'basic'"),
         ("measure: sum, of: data_gb}", "measure: sum, of: data_gb * 2}"),
         ("data_gb_total > 40", "data_gb_total > 80"),
+        ("version: 1.0.0", "version: 2.0.0"),
     ):
         assert old in text
         text = text.replace(old, new)
@@ -528,7 +538,7 @@ def test_what_a_killed_plan_left_is_gone_with_the_next_one_and_what_a_living_one
 @pytest.mark.slow
 def test_a_plan_that_is_killed_leaves_everything_but_its_clone_as_it_was(other, night):
     before = state(night)
-    lower = other({"tags/subscriber.yml": ("data_gb_total > 40", "data_gb_total > 30")})
+    lower = other(UPGRADE_FROM_30)
     command = [sys.executable, "-m", "jobs.cli", "plan", str(lower), "--workspace", str(night)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     clone = night / "lake" / "_exchange" / f"plan_{process.pid}"
