@@ -64,6 +64,30 @@ def hold_lock(folder: Path, purpose: str) -> Iterator[Callable[[int | None], Non
         os.close(handle)
 
 
+def purpose_of_holder(folder: Path) -> str | None:
+    """Give what the process that holds the lock of ``folder`` is doing; None where no process of this machine holds it.
+
+    The lock is not touched: to try it would refuse a writer that begins at this moment.
+    """
+    file = folder / FILE_NAME
+    try:
+        handle = os.open(file, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        holder = _read(handle)
+    finally:
+        os.close(handle)
+    pid = holder.get("pid")
+    try:
+        is_held = isinstance(pid, int) and str(file.resolve()) in {
+            one.path for one in psutil.Process(pid).open_files()
+        }
+    except psutil.Error:
+        return None
+    return str(holder.get("purpose", "unknown")) if is_held else None
+
+
 def _wait_for_jvm(last: dict[str, object], file: Path) -> None:
     pid, start_time = last.get("jvm_pid"), last.get("jvm_started")
     if not isinstance(pid, int):

@@ -15,7 +15,7 @@ from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.entry_texts import names_over_rows
 from tags.compile.joins import attributed_rows, lookups_of
 from tags.compile.measures import mode_sql, quantile_sql
-from tags.compile.plan import Scan, ScanPlan
+from tags.compile.plan import Scan, ScanPlan, plan_of
 from tags.compile.relations import TagSource
 from tags.compile.sql_text import BUSINESS_DATE, dbt_literal, note, resolve
 from vocabulary.lookups import Lookup
@@ -205,9 +205,10 @@ class Writer:
         lines.append("group by one_id")
         return "\n".join(lines) + "\n"
 
-    def lookups(self) -> list[Lookup]:
-        """Give the look-ups by which tags are computed, each once."""
-        steps = [step for scan in self.plan.scans for step in lookups_of(scan.relation, self._names(scan))]
+    def lookups(self, code: str | None = None) -> list[Lookup]:
+        """Give the look-ups by which tags, or the tag of a code, are computed, each once."""
+        scans = self.plan.scans if code is None else plan_of(self.plan, [code]).scans
+        steps = [step for scan in scans for step in lookups_of(scan.relation, self._names(scan))]
         return [step for at, step in enumerate(steps) if step not in steps[:at]]
 
     def _names(self, scan: Scan) -> set[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.contracts.reading import contract, contract_names
+from lakehouse.errors import SettingsInvalid
 from tags.compile.places import PROJECT
 
 Sources = frozenset[str]
@@ -44,7 +45,7 @@ class Lineage:
     def _visit(self, name: str, path: tuple[str, ...]) -> None:
         if name in self._columns or name not in self._texts or name in path:
             return
-        tree = _tree(self._texts[name])
+        tree = _tree_of(name, self._texts[name])
         for other in tree.find_all(_exp().Table):
             if other.db == MODELS:
                 self._visit(other.name, (*path, name))
@@ -61,6 +62,17 @@ def _exp() -> Any:
 def _columns_known(texts: tuple[tuple[str, str], ...]) -> dict[str, dict[str, Sources]]:
     """Give where the columns of models of these texts come from, as far as somebody has asked."""
     return {}
+
+
+def _tree_of(name: str, text: str) -> Any:
+    import jinja2
+
+    try:
+        return _tree(text)
+    except jinja2.TemplateError as wrong:
+        raise SettingsInvalid(
+            f"the model '{name}' needs dbt itself, and its columns are followed without it ({wrong.message})"
+        ) from None
 
 
 @cache

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from lakehouse.errors import CdpError
 from lakehouse.settings.yaml_files import did_you_mean
@@ -67,6 +68,29 @@ def plan_scans(registry: Registry, relations: TagSources) -> ScanPlan:
             raise registry.fault(first.code, f"via '{via}': {wrong}", "compute", kind, "via") from None
         scans.append(Scan(relation, tuple(readings), aggregated))
     return ScanPlan(entries, tuple(scans), _layers(registry, entries))
+
+
+def plan_of(plan: ScanPlan, codes: Collection[str]) -> ScanPlan:
+    """Give the part of a plan that computes some tags, and the tags that they read."""
+    entries = {entry.code: entry for entry in plan.entries}
+    needed: set[str] = set()
+    waiting = list(codes)
+    while waiting:
+        code = waiting.pop()
+        if code not in needed:
+            needed.add(code)
+            waiting += entries[code].tag_inputs if _is_rule(entries[code]) else []
+
+    def part(entries_of_plan: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        return tuple(entry for entry in entries_of_plan if entry.code in needed)
+
+    scans = tuple(replace(scan, entries=part(scan.entries)) for scan in plan.scans)
+    layers = tuple(part(layer) for layer in plan.layers)
+    return ScanPlan(
+        part(plan.entries),
+        tuple(scan for scan in scans if scan.entries),
+        (*layers[:1], *(layer for layer in layers[1:] if layer)),
+    )
 
 
 def _layers(registry: Registry, entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], ...]:

@@ -214,11 +214,20 @@ def unused(form: str, workspace: Path | None) -> None:
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=None,
               help="Write the dbt project here (default: <workspace>/.cdp/dbt).")  # fmt: skip
 @click.option("--check", is_flag=True, help="Check only; write nothing.")
+@click.option("--sample", "size", is_flag=False, flag_value=5_000, default=None, type=click.IntRange(1, 1_000_000), metavar="[PEOPLE]",
+              help="With --check: compute the workspace's own tags for so many people of the newest publication (5000).")  # fmt: skip
+@click.option("--all", "every", is_flag=True, help="With --sample: compute the shipped tags too.")
 @format_option
 @workspace_option
-def compile_(into: Path | None, check: bool, form: str, workspace: Path | None) -> None:
-    """Check every tag and write the workspace's dbt project; the first fault is named with file and line."""
+def compile_(
+    into: Path | None, check: bool, size: int | None, every: bool, form: str, workspace: Path | None
+) -> None:
+    """Check every tag and write the workspace's dbt project; the first fault is named with file and line.
+
+    With --sample it ends with 3 where a night would refuse what a tag gives these people.
+    """
     from jobs.cli.printing import print_document
+    from lakehouse.errors import UsageError
     from lakehouse.query.published import newest_publication
     from lakehouse.settings.file_rights import closed_files
     from lakehouse.settings.settings import load_settings
@@ -227,9 +236,16 @@ def compile_(into: Path | None, check: bool, form: str, workspace: Path | None) 
     from tags.build.user_project import user_folder, write_user_project
     from tags.compile.compilation import compile_tags
 
+    if size is not None and not check:
+        raise UsageError("--sample computes and writes nothing; write --check --sample")
+    if every and size is None:
+        raise UsageError("--all says which tags --sample computes; write --check --sample --all")
     settings = load_settings(workspace)
     compilation = compile_tags(settings.workspace)
     check_versions(settings)
+    if size is not None:
+        _print_sample(settings, size, every, form)
+        return
     plan = compilation.plan
     outcome = (
         f"{len(plan.entries)} tags: {len(plan.scans)} relations read, {len(plan.layers) - 1} layers of rules"
@@ -254,6 +270,31 @@ def compile_(into: Path | None, check: bool, form: str, workspace: Path | None) 
             files = write_project(compilation, folder, settings)
     summary |= {"files": len(files), "folder": str(folder)}
     print_document(summary, [f"{outcome}; {len(files)} files in {folder}"], form)
+
+
+def _print_sample(settings: Settings, size: int, every: bool, form: str) -> None:
+    """Print what the tags come to for a sample of people; raise where a night would refuse it."""
+    from jobs.cli.printing import print_rows
+    from lakehouse.ledger.lock import purpose_of_holder
+    from tags.build.sample import sample_tags
+
+    sample = sample_tags(settings, size=size, every=every)
+    rows = [
+        (
+            tag.entry.code, tag.present, ", ".join(f"{reason} {count}" for reason, count in tag.nulls.items()),
+            tag.outside, tag.unexplained, tag.overflow, tag.values, "refused" if tag.faults else "well",
+        )
+        for tag in sample.tags
+    ]  # fmt: skip
+    columns = ("code", "values", "nulls", "outside", "unexplained", "overflow", "where_values_lie", "verdict")
+    print_rows(columns, rows, form)
+    click.echo(
+        f"{len(rows)} tags of {sample.people} people of the night of {sample.business_date}; nothing was written",
+        err=True,
+    )
+    if (purpose := purpose_of_holder(settings.lock_dir)) is not None:
+        click.echo(f"the lake is being written ({purpose}); what was read is what was published", err=True)
+    sample.judge()
 
 
 def _doubts(settings: Settings, compilation: Compilation) -> list[str]:
