@@ -25,6 +25,7 @@ from lakehouse.query.files import file_paths, parquet_sql
 from lakehouse.query.words import identifier, spark_literal
 from lakehouse.session.parquet import parquet_frame
 from tags.build.causes import cause_of
+from tags.build.changes import EVENTS, HISTORY, tag_changes, write_changes
 from tags.build.cut_points import freeze_cut_points
 from tags.build.engine import Engine, engine_for
 from tags.build.lateness import add_sources, carry_values, late_tags, night_before, tell_late
@@ -100,7 +101,7 @@ def build_tags(lake: Lake, business_date: dt.date, allowances: Mapping[str, int]
     compilation = compile_tags(lake.settings.workspace)
     check_lookups(lake, compilation, business_date)
     lake.contracts.add(*wide_contracts(compilation))
-    lake.create([CURRENT, DAILY, CATALOGUE, QUALITY, CUT_POINTS])
+    lake.create([CURRENT, DAILY, CATALOGUE, QUALITY, CUT_POINTS, HISTORY, EVENTS])
     freeze_cut_points(lake, compilation, business_date)
     project = lake.settings.generated / NIGHT
     write_project(compilation, project, lake.settings)
@@ -121,8 +122,20 @@ def build_tags(lake: Lake, business_date: dt.date, allowances: Mapping[str, int]
     lake.replace_partition(DAILY, frame, as_of=business_date)
     _write_rows(lake, CATALOGUE, catalogue_rows(compilation))
     _write_rows(lake, QUALITY, quality, as_of=business_date)
+    _keep_changes(lake, compilation, business_date)
     people = quality[0]["people_count"] if quality else 0
     return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, nodes, money)
+
+
+def _keep_changes(lake: Lake, compilation: Compilation, business_date: dt.date) -> None:
+    """Write what changed for whom since the night before."""
+    with open_newest(lake.settings) as desk:
+        rows = desk.define("wide", f"SELECT * FROM {CURRENT}")
+        before = night_before(desk, business_date)
+        changes = tag_changes(desk, rows, compilation.plan.entries, before, business_date)
+        count = write_changes(lake, desk, changes, business_date)
+    if before is not None:
+        log.info("%d values of tags changed since %s", count, before.as_of)
 
 
 def check_lookups(lake: Lake, compilation: Compilation, business_date: dt.date) -> None:
