@@ -40,6 +40,7 @@ from tags.build.project import (
     without_templates,
     write_project,
 )
+from tags.build.retention import delete_old_days
 from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags
 from tags.compile.sql_text import CUT_POINTS
@@ -123,6 +124,7 @@ def build_tags(lake: Lake, business_date: dt.date, allowances: Mapping[str, int]
     _write_rows(lake, CATALOGUE, catalogue_rows(compilation))
     _write_rows(lake, QUALITY, quality, as_of=business_date)
     _keep_changes(lake, compilation, business_date)
+    delete_old_days(lake, business_date)
     people = quality[0]["people_count"] if quality else 0
     return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, nodes, money)
 
