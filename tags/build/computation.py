@@ -194,6 +194,7 @@ def run_dbt(
     engine: Engine,
     *,
     command: tuple[str, ...] = (),
+    identity: str = "today",
 ) -> int:
     """Run ``dbt build`` (or ``command``) inside this process and give the number of nodes; quiet but for its log file.
 
@@ -207,6 +208,7 @@ def run_dbt(
         "business_date": business_date.isoformat(),
         "work_root": without_templates(spark_literal(str(work))[1:-1]),
         "small": small,
+        "identity": identity,
     }
     options = [
         *("--target", engine, "--project-dir", str(project), "--profiles-dir", str(project)),
