@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
     from tags.build.computation import TagsResult
 
-__all__ = ["REGISTRY", "build_tags", "check_versions", "tag_contracts"]
+__all__ = ["REGISTRY", "build_tags", "check_versions", "delete_old_files", "tag_contracts"]
 
 
 def build_tags(
@@ -29,6 +29,13 @@ def build_tags(
     from tags.build import computation
 
     return computation.build_tags(lake, business_date, allowances, only=only)
+
+
+def delete_old_files(lake: Lake, business_date: dt.date) -> dict[str, int]:
+    """Delete from disk the snapshots of tags that are kept no longer; see ``tags.build.retention.delete_old_files``."""
+    from tags.build import retention
+
+    return retention.delete_old_files(lake, business_date)
 
 
 def reason_for_spark(settings: Settings) -> str | None:

@@ -3,6 +3,11 @@
 date'{{ var('business_date') }}'
 {%- endmacro %}
 
+{#- The day whose map of OneIDs counts: without end for today's, D where `identity` is `as-of`. -#}
+{% macro map_day() -%}
+{% if var('identity', 'today') == 'as-of' %}{{ business_date() }}{% else %}date'9999-12-30'{% endif %}
+{%- endmacro %}
+
 {#- Rows of a fact table as of D: known by then, and not dated after it. -#}
 {% macro facts_as_of(table, event_date) -%}
 select *

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 from jobs.night.nightly import NightOutcome, run_attempt
 from jobs.night.steps import make_inputs
 from jobs.night.writing import LakeWriter, hold_lake
+from jobs.report.export import refresh_export
 from lakehouse.errors import UsageError
-from lakehouse.ledger.ledger import restore_versions
+from lakehouse.ledger.ledger import Ledger, publish, restore_published, restore_versions, unfinished_night
 from lakehouse.query.published import Publication
 from lakehouse.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from tags.build.past import Map, Recomputed
 
 log = logging.getLogger("cdp.backfill")
 
@@ -47,6 +52,50 @@ def run_backfill(settings: Settings, first: date, last: date | None = None) -> I
             if newest is None or day > newest:
                 make_inputs(writer.lake, day)
             yield run_attempt(writer, day, force=is_replay)
+
+
+def backfill_tags(settings: Settings, names: Sequence[str], months: int, identity: Map) -> dict[date, int]:
+    """Compute tags as of the last ``months`` month-ends and publish them in the snapshots; give the people by day.
+
+    All of it or nothing: whatever goes wrong, every table is back at what was published.
+    """
+    from tags.build.past import backfill_tags, entries_of, month_ends
+    from tags.compile.compilation import compile_tags
+
+    compilation = compile_tags(settings.workspace)
+    entries = entries_of(compilation, names)
+    with hold_lake(settings, f"tags backfill {','.join(entry.code for entry in entries)}") as writer:
+        nights = {entry.business_date for entry in writer.publications}
+        days = month_ends(nights, months, settings.retention.tag_month_ends)
+        lake, newest = writer.lake, writer.publications[-1]
+        if unfinished_night(lake) is not None:
+            restore_published(lake)
+            log.warning("an unfinished night was taken back; it begins anew")
+        writer.prepare_spark()
+        ledger = Ledger(lake, newest.business_date, newest.fingerprint)
+        try:
+            with ledger.step("tags backfill") as record:
+                people = backfill_tags(lake, compilation, entries, days, identity, newest.business_date)
+                publish(lake, newest.business_date, newest.fingerprint, newest.summary)
+                record.counts = {"days": len(days), "tags": len(entries)}
+        except BaseException:
+            restore_published(lake)
+            raise
+    refresh_export(settings)
+    return people
+
+
+def check_tags(settings: Settings, day: date) -> list[Recomputed]:
+    """Compute the tags of a published night again from what was known on it; give by tag what differs from its snapshot."""
+    from tags.build.past import recompute
+    from tags.compile.compilation import compile_tags
+
+    compilation = compile_tags(settings.workspace)
+    with hold_lake(settings, f"tags check {day}") as writer:
+        if day not in {entry.business_date for entry in writer.publications}:
+            raise UsageError(f"no night of {day} was published, so there is nothing to compare with")
+        writer.prepare_spark()
+        return recompute(writer.lake, compilation, day)
 
 
 def _rewind(writer: LakeWriter, first: date) -> None:

@@ -50,6 +50,7 @@ def run_night(settings: Settings, business_date: date, *, force: bool = False) -
 def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False) -> NightOutcome:
     """Run one night on a lake that is open for writing and whose inputs are complete."""
     import segments
+    import tags
 
     lake, settings = writer.lake, writer.lake.settings
     attempt = writer.attempt(business_date)
@@ -87,6 +88,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
         summary |= segments.decisions_read(settings)
         publish(lake, business_date, attempt.fingerprint, summary)
         night.counts = {"tables": len(records)}
+    summary["deleted"] = tags.delete_old_files(lake, business_date)
     transmissions = transmit_night(lake, business_date)
     if transmissions:
         summary["transmissions"] = [one.summary() for one in transmissions]

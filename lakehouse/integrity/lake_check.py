@@ -23,6 +23,7 @@ from lakehouse.integrity.digests import (
     size_fault,
 )
 from lakehouse.integrity.states import published_digests
+from lakehouse.query.deletions import deleted_paths
 from lakehouse.query.desk import Desk, newest_sql, open_alone, open_table, table_folder
 from lakehouse.query.published import Publication, publications
 from lakehouse.query.words import identifiers
@@ -111,7 +112,19 @@ def _check_files(
     *,
     deep: bool,
 ) -> None:
-    digests = [digest for of_table in digests_by_table.values() for digest in of_table.values()]
+    deleted = {name: deleted_paths(settings, name) for name in digests_by_table}
+    every = [digest for of_table in digests_by_table.values() for digest in of_table.values()]
+    # A file that may be gone but is still there has the bytes that were published, or is a fault.
+    digests = [
+        digest
+        for digest in every
+        if digest.path not in deleted[digest.table]
+        or (table_folder(settings, digest.table) / digest.path).is_file()
+    ]
+    if len(digests) < len(every):
+        findings.notes.append(
+            f"{len(every) - len(digests)} files of earlier publications were deleted because their rows are kept no longer (ops.file_deletions)"
+        )
     findings.counts["files"] = len(digests)
     if deep:
         faults = file_faults(settings, digests)

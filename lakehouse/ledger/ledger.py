@@ -22,7 +22,7 @@ from lakehouse.tables.lake import Lake
 
 RUNS = "ops.runs"
 # Steps that hold others and end in a publication, or take everything back.
-WHOLE_RUNS = ("nightly", "history", "recall")
+WHOLE_RUNS = ("nightly", "history", "recall", "tags backfill")
 # What people decided and what was measured is never taken back with a night.
 _WARNINGS = "_warnings"
 KEPT_ON_RESTORE = ("ops.", "quality.measures", "quality.gate_results", "identity.decisions")

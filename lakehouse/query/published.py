@@ -113,6 +113,9 @@ class Published(Desk):
 
     def relation(self, table: str, connection: object = None) -> str:
         """Give SQL that reads ``table`` at its published version; an unknown one raises with its nearest name."""
+        from lakehouse.query.deletions import require_rows
+
+        require_rows(self.settings, table, self.delta(table), str(self.publication.business_date))
         return newest_sql(self.settings, table, self.version(table))
 
     def version(self, table: str) -> int:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import UsageError
+from lakehouse.query.deletions import require_rows
 from lakehouse.query.desk import Desk, file_errors, new_connection, open_scratch, open_table
 from lakehouse.query.files import file_paths, table_sql
 from lakehouse.query.published import Publication
@@ -71,6 +72,8 @@ def answer(question: Question, settings: Settings, publication: Publication, mas
     check_tables(question, publication)
     names = publication.tables if question.reads_catalogue else question.tables
     tables = {name: published_table(settings, publication, name) for name in names}
+    for name in question.tables:
+        require_rows(settings, name, tables[name], str(publication.business_date))
     files = [file for name in question.tables for file in file_paths(tables[name])]
     masked: list[str] = []
     key = secrets.token_hex(32)

@@ -88,6 +88,17 @@ class FileSettings(_Strict):
     published_group: str | None = None
 
 
+class RetentionSettings(_Strict):
+    """How long snapshots of tags are kept: ``tag_days`` days, and beyond them the last night of ``tag_month_ends`` months.
+
+    What is not kept leaves the disk once no publication of the last ``reader_days`` days names it.
+    """
+
+    tag_days: int = Field(default=32, ge=2, le=1096)
+    tag_month_ends: int = Field(default=25, ge=0, le=120)
+    reader_days: int = Field(default=7, ge=1, le=1096)
+
+
 class Threshold(_Strict):
     """A workspace's own bound for a measure, with the reason for the number and who set it (else whose file it is)."""
 
@@ -118,6 +129,7 @@ class SettingsFile(_Strict):
     files: FileSettings = Field(default_factory=FileSettings)
     export: str | None = None
     count_queries: bool = False
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
 
     @field_validator("engine", mode="before")
@@ -163,6 +175,7 @@ class Settings(BaseModel):
     files: FileSettings = FileSettings()
     export: Path | None = None
     count_queries: bool = False
+    retention: RetentionSettings = RetentionSettings()
     thresholds: dict[str, Threshold]
 
     @property
@@ -317,6 +330,7 @@ def load_settings(workspace: str | Path | None = None, *, engine: str | None = N
         "spark",
         "components",
         "files",
+        "retention",
         "thresholds",
     )
     return Settings(**values, **{name: getattr(entries, name) for name in names})

@@ -5,16 +5,17 @@ Every commit names the run that makes it. What is Arrow is written without a JVM
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from lakehouse.contracts.contract import Contract
 from lakehouse.errors import ContractBroken
 from lakehouse.query.files import open_delta
-from lakehouse.query.words import literal
+from lakehouse.query.words import literal, literals
 from lakehouse.states.rule import Change
 from lakehouse.tables.frames import Frame, is_reader, with_lost_columns
 from lakehouse.tables.packing import write_packed, writer_properties
@@ -71,6 +72,10 @@ class Commits:
             self._take(self.newest(), files, in_place_of=old)
         else:
             self.replace(staged_rows(files, self.contract), condition(equals))
+
+    def delete(self, condition: str) -> None:
+        """Take out the rows for which the SQL ``condition`` holds; one over partitions alone writes no file."""
+        self.newest().delete(condition, commit_properties=self._properties())
 
     def merge(self, delta: DeltaTable, changes: pa.Table, change: Change) -> None:
         """Carry out the ``changes`` of a state, each row with its ``_action``."""
@@ -146,6 +151,16 @@ class Commits:
 def condition(equals: dict[str, Any]) -> str:
     """Give the SQL condition that columns equal values."""
     return " AND ".join(f"{column} = {literal(value)}" for column, value in equals.items())
+
+
+def partitions_of(paths: Iterable[str]) -> str:
+    """Give the SQL condition of the partitions in which files lie, by their paths below the folder of their table."""
+    parts = {part for path in paths for part in Path(path).parts[:-1]}
+    columns: dict[str, list[str]] = {}
+    for part in sorted(parts):
+        column, _, value = part.partition("=")
+        columns.setdefault(column, []).append(unquote(value))
+    return " AND ".join(f"{column} IN ({literals(values)})" for column, values in columns.items())
 
 
 @contextmanager

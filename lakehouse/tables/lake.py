@@ -21,11 +21,11 @@ from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import Contracts, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.query.desk import newest_sql
-from lakehouse.query.files import delta_for_readers, open_delta
+from lakehouse.query.files import delta_for_readers, file_paths, open_delta
 from lakehouse.query.words import spark_literal
 from lakehouse.settings.settings import Settings, is_cluster
 from lakehouse.states.rule import Change, Mode, Scope, StateCounts, check_state
-from lakehouse.tables.commits import Commits, condition, contract_errors
+from lakehouse.tables.commits import Commits, condition, contract_errors, partitions_of
 from lakehouse.tables.creation import create_table
 from lakehouse.tables.frames import Frame, fit, is_arrow, is_reader, rows_without_keys
 from lakehouse.tables.staged_files import StagedFile
@@ -360,10 +360,25 @@ class Lake:
         finally:
             changes.unpersist()
 
+    def delete_partitions(self, table: str, where: str) -> None:
+        """Take whole partitions out of a table, in one commit and without writing a file again."""
+        with self._locks[table]:
+            self._commits(table).delete(where)
+
     def restore(self, table: str, version: int) -> None:
-        """Bring a table back to an earlier version by a new commit, unless it is there already."""
-        if self.version(table) != version:
-            self._own_delta(table).restore(version)
+        """Bring a table back to an earlier version by a new commit, unless it is there already.
+
+        What left the disk since, because it was kept no longer, does not come back: its partitions are left out.
+        """
+        if self.version(table) == version:
+            return
+        from lakehouse.query.deletions import deleted_paths
+
+        paths = {str(f.relative_to(self.path(table))) for f in file_paths(self.delta(table, version))}
+        missing = paths & deleted_paths(self.settings, table)
+        self._own_delta(table).restore(version, ignore_missing_files=bool(missing))
+        if missing:
+            self.delete_partitions(table, partitions_of(missing))
 
     def _own_delta(self, table: str) -> DeltaTable:
         """Give the table as an object that nobody else holds, to be changed."""

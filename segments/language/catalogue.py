@@ -62,6 +62,7 @@ def read_catalogue(
         event_names=surroundings.event_names,
         contact=contact,
         worklists=surroundings.worklists,
+        tag_days=settings.retention.tag_days,
     )
     return Catalogue(segments, site, tuple(faults))
 

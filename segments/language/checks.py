@@ -55,7 +55,6 @@ COMPANIES = "companies"
 # The credit codes a person is contacted for: public numbers, but beside a person they say what the person owns.
 COMPANIES_LEVEL = "C2"
 OFFER_TAG = "max_sellable_risk"
-DAILY_DAYS_KEPT = 32
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,7 @@ class Site:
     event_names: frozenset[str] | None = None
     contact: ContactRules = field(default_factory=ContactRules)
     worklists: frozenset[str] = frozenset()
+    tag_days: int = 32
 
 
 def check_segments(
@@ -261,7 +261,7 @@ def _check_tag(
             leaf.line,
         )
     for test in leaf.tests:
-        yield from _check_test(segment, leaf, fact, test)
+        yield from _check_test(segment, leaf, fact, test, site.tag_days)
     negating = denied or any(OPERATORS[test.operator].denies for test in leaf.tests)
     asks_null = all(test.operator == "is_null" for test in leaf.tests)
     is_stated = segment.spec.unknown is not None or leaf.include_unknown is not None
@@ -275,7 +275,9 @@ def _check_tag(
         )
 
 
-def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> Iterator[SpecFinding]:
+def _check_test(
+    segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test, days: int
+) -> Iterator[SpecFinding]:
     line = leaf.line
     fault = type_fault(test.operator, fact.value_type, test.operand)
     if fault:
@@ -284,11 +286,11 @@ def _check_test(segment: Segment, leaf: TagLeaf, fact: TagFacts, test: Test) -> 
             segment, "E03", f"tag '{leaf.tag}': {fault}; operators for it: {', '.join(fitting)}", line
         )
         return
-    if test.operator == "changed_since" and test.operand > DAILY_DAYS_KEPT:
+    if test.operator == "changed_since" and test.operand > days:
         yield _finding(
             segment,
             "E09",
-            f"'changed_since: {test.operand}' looks back further than the {DAILY_DAYS_KEPT} days kept",
+            f"'changed_since: {test.operand}' looks back further than the {days} days that cdp.yml keeps of tags (retention.tag_days)",
             line,
         )
     for value in test.operands():

@@ -25,6 +25,7 @@ from lakehouse.query.files import file_paths, parquet_sql
 from lakehouse.query.words import identifier, literals, spark_literal
 from lakehouse.session.parquet import parquet_frame
 from tags.build.causes import cause_of
+from tags.build.changes import EVENTS, HISTORY, tag_changes, write_changes
 from tags.build.cut_points import freeze_cut_points
 from tags.build.engine import Engine, engine_for
 from tags.build.lateness import add_sources, carry_values, late_tags, night_before, tell_late
@@ -39,6 +40,7 @@ from tags.build.project import (
     without_templates,
     write_project,
 )
+from tags.build.retention import delete_old_days
 from tags.catalogue import catalogue_rows
 from tags.compile.compilation import Compilation, compile_tags, narrowed
 from tags.compile.compiler import WIDE_MODEL
@@ -120,7 +122,7 @@ def build_tags(
     compilation = whole if only is None else narrowed(whole, lake.settings.workspace, only)
     check_lookups(lake, compilation, business_date)
     lake.contracts.add(*wide_contracts(whole))
-    lake.create([CURRENT, DAILY, CATALOGUE, DEFINITIONS, QUALITY, COSTS, CUT_POINTS])
+    lake.create([CURRENT, DAILY, CATALOGUE, DEFINITIONS, QUALITY, COSTS, CUT_POINTS, HISTORY, EVENTS])
     freeze_cut_points(lake, whole, business_date)
     project = lake.settings.generated / NIGHT
     write_project(compilation, project, lake.settings)
@@ -145,6 +147,9 @@ def build_tags(
     definitions = definitions_after(definitions, whole.registry, business_date)
     _write_rows(lake, DEFINITIONS, definition_rows(definitions))
     _write_rows(lake, QUALITY, quality + _other_quality(lake, business_date, only), as_of=business_date)
+    if only is None:
+        _keep_changes(lake, compilation, business_date)
+        delete_old_days(lake, business_date)
     people = quality[0]["people_count"] if quality else 0
     _write_costs(lake, compilation, seconds, business_date)
     return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, len(seconds), money)
@@ -169,6 +174,17 @@ def _write_costs(
         for code, cost in costs.items()
     ]
     _write_rows(lake, COSTS, rows, as_of=business_date)
+
+
+def _keep_changes(lake: Lake, compilation: Compilation, business_date: dt.date) -> None:
+    """Write what changed for whom since the night before."""
+    with open_newest(lake.settings) as desk:
+        rows = desk.define("wide", f"SELECT * FROM {CURRENT}")
+        before = night_before(desk, business_date)
+        changes = tag_changes(desk, rows, compilation.plan.entries, before, business_date)
+        count = write_changes(lake, desk, changes, business_date)
+    if before is not None:
+        log.info("%d values of tags changed since %s", count, before.as_of)
 
 
 def check_lookups(lake: Lake, compilation: Compilation, business_date: dt.date) -> None:
@@ -264,6 +280,7 @@ def run_dbt(
     *,
     command: tuple[str, ...] = (),
     selection: tuple[str, ...] = (),
+    identity: str = "today",
 ) -> dict[str, float]:
     """Run ``dbt build`` (or ``command``) inside this process and give the seconds of each node, of a model by its name.
 
@@ -276,6 +293,7 @@ def run_dbt(
         "business_date": business_date.isoformat(),
         "work_root": without_templates(spark_literal(str(work))[1:-1]),
         "small": small,
+        "identity": identity,
     }
     options = dbt_options(lake.settings, project, engine, variables)
     arguments = [*(command or ("build", *selection, "--exclude", "tag:deep", "test_type:unit")), *options]

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from tests.tags.test_golden import D, fill
 
 from jobs.cli import run
 from lakehouse.expressions.duckdb import function_statements
@@ -19,7 +20,6 @@ from tags.build.model_relations import ModelRelations
 from tags.build.project import source_tables
 from tags.compile.compilation import compile_tags
 from tests.tags.drawn import draw
-from tests.tags.test_golden import D, fill
 
 HEAD = "family: site\ntags:\n"
 COMMAND = ("tags", "compile", "--check", "--sample")

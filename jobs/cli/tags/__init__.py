@@ -5,6 +5,7 @@ None of these starts a JVM but dbt with the target spark.
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -208,6 +209,51 @@ def unused(form: str, workspace: Path | None) -> None:
     )  # fmt: skip
     print_rows(names, rows, form)
     click.echo(BLIND_SPOTS, err=True)
+
+
+@group.command("backfill")
+@click.argument("names", metavar="CODE[,CODE]", shell_complete=complete_tags)
+@click.option(
+    "--months", type=int, required=True, help="How many month-ends before the month of the newest night."
+)
+@click.option("--identity", type=click.Choice(["today", "as-of"]), default="today", show_default=True,
+              help="By today's OneIDs, or by those of each day.")  # fmt: skip
+@format_option
+@workspace_option
+def backfill(names: str, months: int, identity: Any, form: str, workspace: Path | None) -> None:
+    """Compute tags as of the last month-ends from what was known then, and publish them in the daily snapshots.
+
+    A month-end is the last night of a month. Other values of these days stay as they are; tags.backfills says what was computed.
+    """
+    from jobs.cli.printing import print_rows
+    from jobs.night.backfill import backfill_tags
+    from lakehouse.settings.settings import load_settings
+
+    codes = [name.strip() for name in names.split(",") if name.strip()]
+    people = backfill_tags(load_settings(workspace), codes, months, identity)
+    print_rows(("as_of", "people"), [(str(day), count) for day, count in people.items()], form)
+
+
+@group.command("check")
+@click.option(
+    "--as-of", "day", type=click.DateTime(["%Y-%m-%d"]), required=True, help="A night that was published."
+)
+@format_option
+@workspace_option
+def check(day: datetime, form: str, workspace: Path | None) -> int:
+    """Compute the tags of a past night again from what was known on it, and say which differ from its snapshot (exit 3).
+
+    Left out are tags of another version, those whose values were held that night, and people who were erased since.
+    """
+    from jobs.cli.printing import print_rows
+    from jobs.night.backfill import check_tags
+    from lakehouse.settings.settings import load_settings
+
+    tags = check_tags(load_settings(workspace), day.date())
+    differing = [tag for tag in tags if tag.differing]
+    print_rows(("tag", "people", "differing"), [(t.tag, t.people, t.differing) for t in differing], form)
+    click.echo(f"{len(tags)} tags compared, {len(differing)} differ", err=True)
+    return 3 if differing else 0
 
 
 @group.command("compile")

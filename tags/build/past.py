@@ -1,0 +1,206 @@
+"""Tags as of a past day, from what was knowable on it: values for its snapshot, and whether they equal what its night stored.
+
+Facts count by the night they arrived in, states and parameters by the days they were valid; the map of OneIDs is today's, or that
+of the day.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lakehouse.contracts.reading import contract
+from lakehouse.errors import UsageError
+from lakehouse.query.desk import open_newest
+from lakehouse.query.files import parquet_sql
+from lakehouse.query.words import identifier, literal, literals
+from tags.build.computation import WORK, run_dbt
+from tags.build.engine import engine_for
+from tags.build.project import DAILY, source_tables, write_project
+from tags.quality.sources import tables_read
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakehouse.query.desk import Desk, Relation
+    from lakehouse.tables.lake import Lake
+    from tags.compile.compilation import Compilation
+    from vocabulary.registry import Entry
+
+BACKFILLS = "tags.backfills"
+PAST = "past/dbt"
+Map = Literal["today", "as-of"]
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """How a tag of a past day, computed again, differs from its snapshot: people with both, and those whose value differs."""
+
+    tag: str
+    people: int
+    differing: int
+
+
+def entries_of(compilation: Compilation, names: Sequence[str]) -> list[Entry]:
+    """Give the computed tags of codes or names, each once; one that is not computed raises ``UsageError``."""
+    online = {entry.code for entry in compilation.plan.entries}
+    entries: dict[str, Entry] = {}
+    for name in names:
+        entry = compilation.registry.entry_of(name)
+        if entry.code not in online:
+            raise UsageError(
+                f"the tag '{entry.code}' is {entry.status} and not computed, so it has no past values"
+            )
+        entries[entry.code] = entry
+    return list(entries.values())
+
+
+def month_ends(nights: Collection[dt.date], months: int, most: int) -> list[dt.date]:
+    """Give the last night of each of the complete months before the newest night, oldest first; ``UsageError`` where one has none."""
+    if not 1 <= months <= most:
+        raise UsageError(
+            f"--months {months} is not between 1 and {most}, the month-ends that cdp.yml keeps (retention.tag_month_ends)"
+        )
+    if not nights:
+        raise UsageError("no night was published yet, so there is no past to compute")
+    last_nights = {_month(day): day for day in sorted(nights)}
+    newest = _month(max(nights))
+    missing = [month for month in range(newest - months, newest) if month not in last_nights]
+    if missing:
+        year, month = divmod(missing[-1], 12)
+        count = newest - missing[-1] - 1
+        hint = (
+            f"say --months {count} at most"
+            if count
+            else "it can begin when a month has ended since the first"
+        )
+        raise UsageError(
+            f"no night of {year}-{month + 1:02d} was published (the first was {min(nights)}), so what was known then is not known; {hint}"
+        )
+    return [last_nights[month] for month in range(newest - months, newest)]
+
+
+def _month(day: dt.date) -> int:
+    return day.year * 12 + day.month - 1
+
+
+def require_facts(compilation: Compilation, entries: Sequence[Entry], day: dt.date, newest: dt.date) -> None:
+    """Raise ``UsageError`` for a day whose facts are kept no longer."""
+    for entry in entries:
+        for table in sorted(tables_read(compilation.registry, entry)):
+            kept_days = contract(table).retention_days
+            if kept_days is not None and day < newest - dt.timedelta(days=kept_days):
+                raise UsageError(
+                    f"'{entry.code}' cannot be computed as of {day}: {table} keeps its rows {kept_days} days, until {newest} those since "
+                    f"{newest - dt.timedelta(days=kept_days)}"
+                )
+
+
+def compute_past(lake: Lake, compilation: Compilation, day: dt.date, identity: Map) -> None:
+    """Let dbt compute every tag as of a day into ``tags_work``."""
+    project = lake.settings.generated / PAST
+    write_project(compilation, project, lake.settings)
+    sources = source_tables(compilation)
+    run_dbt(lake, project, day, sources, engine_for(lake, compilation, sources), identity=identity)
+
+
+def past_rows(lake: Lake, desk: Desk) -> Relation:
+    """Give the wide rows that ``compute_past`` left."""
+    return desk.define("past", parquet_sql(sorted(Path(lake.path(WORK)).glob("*.parquet"))))
+
+
+def snapshot_with(lake: Lake, desk: Desk, past: Relation, codes: Sequence[str], day: dt.date) -> pa.Table:
+    """Give the snapshot of a day with the values of ``codes`` from ``past``; whatever else it holds stays.
+
+    A person that the snapshot did not know has these values only.
+    """
+    wide = lake.contracts.get(DAILY)
+    empty = desk.lend("no rows", wide.arrow_schema().empty_table())
+    snapshot = desk.define(
+        "stored",
+        f"SELECT * FROM {empty} UNION ALL BY NAME SELECT * FROM {DAILY} WHERE as_of = {literal(day)}",
+    )
+    own = {
+        "one_id": "one_id",
+        "kind": "coalesce(stored.kind, past.kind)",
+        "as_of": literal(day),
+        "null_exceptions": f"""list_sort(list_concat(
+            list_filter(coalesce(stored.null_exceptions, []), lambda e: e.tag NOT IN ({literals(codes)})),
+            list_filter(coalesce(past.null_exceptions, []), lambda e: e.tag IN ({literals(codes)}))))""",
+    }
+    owners = {name: "past" if name in codes else "stored" for name in wide.columns}
+    columns = ", ".join(
+        f"{own.get(name) or f'{owners[name]}.{identifier(name)}'} AS {identifier(name)}"
+        for name in wide.columns
+    )
+    return desk.arrow(
+        f"SELECT {columns} FROM {snapshot} stored FULL JOIN {past} past USING (one_id) ORDER BY one_id"
+    )
+
+
+def backfill_tags(
+    lake: Lake,
+    compilation: Compilation,
+    entries: Sequence[Entry],
+    days: Sequence[dt.date],
+    identity: Map,
+    newest: dt.date,
+) -> dict[dt.date, int]:
+    """Write the values of tags into the snapshots of past days, and which version they are of; give the people by day."""
+    import pyarrow as pa
+
+    codes = [entry.code for entry in entries]
+    lake.create([BACKFILLS])
+    people = {}
+    for day in days:
+        require_facts(compilation, entries, day, newest)
+    for day in days:
+        compute_past(lake, compilation, day, identity)
+        with open_newest(lake.settings) as desk:
+            past = past_rows(lake, desk)
+            rows = snapshot_with(lake, desk, past, codes, day)
+            counts = desk.rows(
+                f"SELECT count(*), {', '.join(f'count({identifier(code)})' for code in codes)} FROM {past}"
+            )[0]
+        people[day] = counts[0]
+        lake.replace_partition(DAILY, rows, as_of=day)
+        for entry, count in zip(entries, counts[1:], strict=True):
+            row = {"as_of": day, "tag": entry.code, "version": entry.version, "identity": identity, "known_on": newest,
+                   "people_count": counts[0], "filled_count": count}  # fmt: skip
+            table = pa.Table.from_pylist([row], schema=lake.contracts.get(BACKFILLS).arrow_schema())
+            lake.replace_partition(BACKFILLS, table, as_of=day, tag=entry.code)
+    return people
+
+
+def recompute(lake: Lake, compilation: Compilation, day: dt.date) -> list[Recomputed]:
+    """Compute every tag as of a past day by the map of that day, and compare it with what its night stored.
+
+    Left out are tags of another version, those whose values were held then, and people who were erased since.
+    """
+    compute_past(lake, compilation, day, "as-of")
+    with open_newest(lake.settings) as desk:
+        versions = dict(
+            desk.rows(
+                f"SELECT tag, version FROM quality.tag_quality WHERE as_of = {literal(day)} AND coalesce(value_on, as_of) = as_of"
+            )
+        )
+        past = past_rows(lake, desk)
+        snapshot = desk.define("stored", f"SELECT * FROM {DAILY} WHERE as_of = {literal(day)}")
+        codes = [
+            entry.code
+            for entry in compilation.plan.entries
+            if versions.get(entry.code) == entry.version and entry.code in snapshot.columns
+        ]
+        if not codes:
+            return []
+        counts = ", ".join(
+            f"count(*) FILTER (past.{identifier(code)} IS DISTINCT FROM stored.{identifier(code)})"
+            for code in codes
+        )
+        people, *differing = desk.rows(
+            f"SELECT count(*), {counts} FROM {snapshot} stored JOIN {past} past USING (one_id)"
+        )[0]
+    return [Recomputed(code, people, count) for code, count in zip(codes, differing, strict=True)]

@@ -1,0 +1,84 @@
+"""How long the snapshots of tags are kept: the last days, and beyond them the last night of each month.
+
+A night takes the others out of the table; once it is published their files leave the disk, but for those that somebody
+may still read at the version of an earlier publication.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from lakehouse.integrity.digests import read_digests
+from lakehouse.query.desk import open_newest
+from lakehouse.query.published import publications
+from lakehouse.settings.settings import RetentionSettings
+from lakehouse.tables.deletion import DeletedFiles, delete_days, delete_files
+from tags.build.project import DAILY
+
+if TYPE_CHECKING:
+    from lakehouse.tables.lake import Lake
+
+log = logging.getLogger("cdp.tags")
+
+
+def days_over(
+    days: Collection[dt.date], business_date: dt.date, retention: RetentionSettings
+) -> list[dt.date]:
+    """Give the days that are kept no longer on a business date, sorted.
+
+    The last day that a month has is its month-end, though the night of the last calendar day was never run.
+    """
+    last_days = {max(day for day in days if _month(day) == month) for month in {_month(day) for day in days}}
+    first_day = business_date - dt.timedelta(days=retention.tag_days)
+    first_month = _month(business_date) - retention.tag_month_ends
+    return sorted(
+        day for day in days if day < first_day and not (day in last_days and _month(day) >= first_month)
+    )
+
+
+def _month(day: dt.date) -> int:
+    return day.year * 12 + day.month
+
+
+def delete_old_days(lake: Lake, business_date: dt.date) -> list[dt.date]:
+    """Take the snapshots out of ``tags.customer_tags_daily`` that are kept no longer; give their days."""
+    with open_newest(lake.settings) as desk:
+        days = [day for (day,) in desk.rows(f"SELECT DISTINCT as_of FROM {DAILY}")]
+    over = days_over(days, business_date, lake.settings.retention)
+    rows = delete_days(lake, DAILY, "as_of", over)
+    if over:
+        log.info(
+            "%d days of %s from %s to %s are kept no longer: %d rows", len(over), DAILY, over[0], over[-1], rows
+        )  # fmt: skip
+    return over
+
+
+def delete_old_files(lake: Lake, business_date: dt.date) -> dict[str, int]:
+    """Delete the files of snapshots that no publication of the last ``retention.reader_days`` days names; give files and bytes.
+
+    A disk that refuses does not undo a published night: the next one tries again.
+    """
+    settings = lake.settings
+    first = business_date - dt.timedelta(days=settings.retention.reader_days)
+    entries = [entry for entry in publications(settings) if DAILY in entry.tables]
+    versions = {
+        entry.tables[DAILY] for entry in entries if entry.business_date >= first or entry is entries[-1]
+    }
+    if not versions:
+        return {"files": 0, "bytes": 0}
+    paths = read_digests(settings, [DAILY]).get(DAILY, {}).keys()
+    try:
+        outcome = delete_files(lake, DAILY, versions, business_date, paths)
+    except OSError as wrong:
+        log.warning(
+            "files of %s that are kept no longer could not be deleted (%s); the next night tries again",
+            DAILY,
+            wrong.strerror,
+        )
+        outcome = DeletedFiles()
+    if outcome.files:
+        log.info("%d files of %s left the disk: %.1f MB", outcome.files, DAILY, outcome.bytes / 1e6)
+    return {"files": outcome.files, "bytes": outcome.bytes}
