@@ -88,7 +88,9 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
         summary |= segments.decisions_read(settings)
         publish(lake, business_date, attempt.fingerprint, summary)
         night.counts = {"tables": len(records)}
-    summary["deleted"] = tags.delete_old_files(lake, business_date)
+    deletion = tags.delete_old_files(lake, business_date)
+    if deletion["files"]:
+        summary["deleted"] = deletion
     transmissions = transmit_night(lake, business_date)
     if transmissions:
         summary["transmissions"] = [one.summary() for one in transmissions]

@@ -73,16 +73,16 @@ def plan_scans(registry: Registry, relations: TagSources) -> ScanPlan:
 def plan_of(plan: ScanPlan, codes: Collection[str]) -> ScanPlan:
     """Give the part of a plan that computes some tags, and the tags that they read."""
     entries = {entry.code: entry for entry in plan.entries}
-    needed: set[str] = set()
+    codes_read: set[str] = set()
     waiting = list(codes)
     while waiting:
         code = waiting.pop()
-        if code not in needed:
-            needed.add(code)
+        if code not in codes_read:
+            codes_read.add(code)
             waiting += entries[code].tag_inputs if _is_rule(entries[code]) else []
 
     def part(entries_of_plan: tuple[Entry, ...]) -> tuple[Entry, ...]:
-        return tuple(entry for entry in entries_of_plan if entry.code in needed)
+        return tuple(entry for entry in entries_of_plan if entry.code in codes_read)
 
     scans = tuple(replace(scan, entries=part(scan.entries)) for scan in plan.scans)
     layers = tuple(part(layer) for layer in plan.layers)

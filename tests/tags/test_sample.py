@@ -6,7 +6,6 @@ import json
 import shutil
 
 import pytest
-from tests.tags.test_golden import D, fill
 
 from jobs.cli import run
 from lakehouse.expressions.duckdb import function_statements
@@ -16,10 +15,11 @@ from lakehouse.query.hashing import table_hash
 from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
-from tags.build.model_relations import ModelRelations
 from tags.build.project import source_tables
 from tags.compile.compilation import compile_tags
+from tags.sample.model_relations import ModelRelations
 from tests.tags.drawn import draw
+from tests.tags.golden.test_golden import D, fill
 
 HEAD = "family: site\ntags:\n"
 COMMAND = ("tags", "compile", "--check", "--sample")

@@ -322,7 +322,7 @@ def _print_sample(settings: Settings, size: int, every: bool, form: str) -> None
     """Print what the tags come to for a sample of people; raise where a night would refuse it."""
     from jobs.cli.printing import print_rows
     from lakehouse.ledger.lock import purpose_of_holder
-    from tags.build.sample import sample_tags
+    from tags.sample.tag_sample import sample_tags
 
     sample = sample_tags(settings, size=size, every=every)
     rows = [

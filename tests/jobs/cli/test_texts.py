@@ -41,15 +41,17 @@ def test_a_chinese_text_is_chinese():
 def test_every_key_that_code_names_is_in_the_catalogue_and_every_key_is_named():
     template = (ROOT / "jobs/report/templates/report.html.j2").read_text(encoding="utf-8")
     words = set(re.findall(r'"([\w.]+)"', template))
-    for folder in ("jobs", "segments", "lakehouse"):
+    for folder in ("jobs", "segments", "tags", "lakehouse"):
         for file in (ROOT / folder).rglob("*.py"):
             nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
             words |= {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    words |= {word for text_of_code in words for word in re.findall(r"'(\w+)'", text_of_code)}  # of SQL
     keys = {
         word
         for word in words
         if re.fullmatch(
-            r"(hint|outcome|coverage|report|tag|preview|diff|profile|customer|explain)\.[a-zA-Z]\w*", word
+            r"(hint|outcome|coverage|report|tag|preview|diff|profile|customer|explain|tags_diff|picture)\.[a-zA-Z]\w*",
+            word,
         )
     }
     assert len(keys) > 50 and keys - set(catalogue()) == set()

@@ -14,11 +14,11 @@ from lakehouse.errors import CdpError, GateStopped, SettingsInvalid, UsageError
 from lakehouse.expressions.duckdb import duckdb_query, function_statements
 from lakehouse.query.published import open_publication
 from tags.build.causes import cause_of
-from tags.build.model_relations import ModelRelations, NotPublished
 from tags.compile.compilation import Compilation, compile_tags
 from tags.compile.compiler import WIDE_MODEL, Writer
 from tags.compile.plan import plan_of
 from tags.quality.measures import OTHER, measure_tags
+from tags.sample.model_relations import ModelRelations, NotPublished
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -48,7 +48,7 @@ class SampleTag:
 
 
 @dataclass(frozen=True)
-class Sample:
+class TagSample:
     """The tags of a sample of a night's people."""
 
     business_date: dt.date
@@ -70,7 +70,7 @@ class Sample:
         raise GateStopped(f"a night would refuse {len(bad)} tags: {'; '.join(sentences)}{more}")
 
 
-def sample_tags(settings: Settings, *, size: int = SIZE, every: bool = False) -> Sample:
+def sample_tags(settings: Settings, *, size: int = SIZE, every: bool = False) -> TagSample:
     """Compute the tags that the workspace adds or changes, or ``every`` computed one, for ``size`` people of the newest publication.
 
     ``UsageError`` before the first publication and where there are no such tags; ``SettingsInvalid`` with the tag's file and line where
@@ -104,7 +104,7 @@ def sample_tags(settings: Settings, *, size: int = SIZE, every: bool = False) ->
             raise UsageError(
                 f"the night of {desk.publication.business_date} knows no people to take a sample of"
             )
-        return Sample(desk.publication.business_date, people, tuple(tags), compilation)
+        return TagSample(desk.publication.business_date, people, tuple(tags), compilation)
 
 
 def _part(compilation: Compilation, codes: Collection[str]) -> Compilation:
