@@ -14,7 +14,7 @@ from jobs.night.nightly import run_night
 from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
 
-BANK = Path(__file__).resolve().parents[2] / "examples" / "bank"
+BANK = Path(__file__).resolve().parents[3] / "examples" / "bank"
 MONTH_END, NEXT = date(2026, 11, 30), date(2026, 12, 1)
 SNAPSHOT = f"SELECT * FROM tags.customer_tags_daily WHERE as_of = DATE '{MONTH_END}' ORDER BY one_id"
 
