@@ -118,9 +118,7 @@ def render_report(
 
 
 def _rows(published: Published, statement: str, *parameters: Any) -> list[dict[str, Any]]:
-    result = published.sql(statement, list(parameters))
-    names = [column[0] for column in result.description]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    return published.records(statement, list(parameters))
 
 
 def _refusals(published: Published, business_date: date) -> list[dict[str, Any]]:
