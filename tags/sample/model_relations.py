@@ -16,7 +16,7 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from lakehouse.contracts.reading import contract, contract_names
-from lakehouse.errors import CdpError, SettingsInvalid
+from lakehouse.errors import SettingsInvalid
 from lakehouse.query.words import literal
 from tags.build.dialect import duckdb_model_of
 from tags.compile.compiler import WIDE_MODEL
@@ -35,10 +35,8 @@ PEOPLE_MODEL = "int_people"
 _OF_DBT = ("source.sql", "tests.sql")
 
 
-class NotPublished(CdpError):
+class NotPublished(SettingsInvalid):
     """A model reads a table that the night did not publish."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)
