@@ -95,11 +95,15 @@ def _measure(people: int, folder: Path, repeats: int) -> Iterator[Row]:
         note=f"{bare.answer:,} candidates, {tables.answer.counts['published']:,} published",
     )  # fmt: skip
     yield _whole_process(case, "cdp segments preview by the tables, whole process", folder, repeats)
-    made = timed(lambda: index_newest(settings, surroundings), 1)
-    size = made.answer[0].bytes
+    making = timed(lambda: index_newest(settings, surroundings), 1)
+    size = making.answer[0].bytes
     note = f"{size / 1e6:.0f} MB"
     yield Row(
-        case, "cdp segments index, inside a process", made.seconds, cpu_seconds=made.cpu_seconds, note=note
+        case,
+        "cdp segments index, inside a process",
+        making.seconds,
+        cpu_seconds=making.cpu_seconds,
+        note=note,
     )
     count = timed(lambda: _count(settings, surroundings), 10)
     yield Row(
@@ -109,11 +113,11 @@ def _measure(people: int, folder: Path, repeats: int) -> Iterator[Row]:
     by_index = timed(lambda: preview(settings, surroundings, CODE), repeats)
     is_equal = replace(by_index.answer, notes=[]) == replace(tables.answer, notes=[])
     drafts = iter(list(_drafts(folder)))
-    shown = timed(lambda: preview(settings, surroundings, str(next(drafts))), DRAFTS, budget=60)
+    previews = timed(lambda: preview(settings, surroundings, str(next(drafts))), DRAFTS, budget=60)
     yield Row(
-        case, f"preview by the index, {DRAFTS} drafts inside a process", shown.seconds,
-        cpu_seconds=shown.cpu_seconds, is_equal=is_equal and not by_index.answer.notes,
-        note=f"95 % within {np.percentile(shown.seconds, 95):.3f} s",
+        case, f"preview by the index, {DRAFTS} drafts inside a process", previews.seconds,
+        cpu_seconds=previews.cpu_seconds, is_equal=is_equal and not by_index.answer.notes,
+        note=f"95 % within {np.percentile(previews.seconds, 95):.3f} s",
     )  # fmt: skip
     broad = timed(lambda: preview(settings, surroundings, str(_broad(folder))), 2)
     yield Row(
