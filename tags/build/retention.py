@@ -11,6 +11,7 @@ import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import disk_refusal
 from lakehouse.integrity.digests import read_digests
 from lakehouse.query.desk import open_newest
 from lakehouse.query.published import publications
@@ -72,11 +73,15 @@ def delete_old_files(lake: Lake, business_date: dt.date) -> dict[str, int]:
     paths = read_digests(settings, [DAILY]).get(DAILY, {}).keys()
     try:
         outcome = delete_files(lake, DAILY, versions, business_date, paths)
-    except OSError as wrong:
+    except Exception as wrong:
+        # A library says in words of its own that the disk is full.
+        refusal = wrong.strerror if isinstance(wrong, OSError) and wrong.strerror else disk_refusal(wrong)
+        if refusal is None:
+            raise
         log.warning(
             "files of %s that are kept no longer could not be deleted (%s); the next night tries again",
             DAILY,
-            wrong.strerror,
+            refusal,
         )
         outcome = DeletedFiles()
     if outcome.files:
