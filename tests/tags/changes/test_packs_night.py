@@ -14,7 +14,7 @@ from jobs.night.nightly import run_night
 from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
 
-MINIMAL = Path(__file__).resolve().parents[2] / "jobs" / "workspace" / "templates" / "minimal"
+MINIMAL = Path(__file__).resolve().parents[3] / "jobs" / "workspace" / "templates" / "minimal"
 FIRST, SECOND = date(2026, 1, 5), date(2026, 1, 6)
 ORDERS = """\
 feed: orders
