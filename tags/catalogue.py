@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lakehouse.query.published import Published, newest_publication
 from lakehouse.query.words import spark_literal
 from tags.compile.compilation import Compilation
 from vocabulary.registry import Entry, Owner, Registry
+
+if TYPE_CHECKING:
+    from lakehouse.settings.settings import Settings
+
+log = logging.getLogger("cdp.tags")
+
+CATALOGUE = "tags.catalogue"
+MOST_SHOWN = 5
 
 
 def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
@@ -26,6 +36,8 @@ def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
                 "entity": entry.entity,
                 "kind": entry.kind,
                 "status": entry.status,
+                "pack": entry.pack,
+                "off_because": absence.sentence if (absence := registry.absences.get(entry.code)) else None,
                 "version": entry.version,
                 "name_zh": entry.name.zh,
                 "name_en": entry.name.en,
@@ -54,6 +66,25 @@ def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def tell_switched_off(settings: Settings, registry: Registry) -> None:
+    """Log the tags that were computed when the workspace was last published and are off now, one line for each reason."""
+    publication = newest_publication(settings)
+    if publication is None or not registry.absences or CATALOGUE not in publication.tables:
+        return
+    with Published(settings, publication) as published:
+        rows = published.rows(f"SELECT code FROM {CATALOGUE} WHERE compiled_sql IS NOT NULL ORDER BY number")
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for (code,) in rows:
+        if absence := registry.absences.get(code):
+            reasons.setdefault((absence.sentence, absence.remedy), []).append(code)
+    for (sentence, remedy), codes in reasons.items():
+        more = f" and {len(codes) - MOST_SHOWN} more" if len(codes) > MOST_SHOWN else ""
+        log.warning(
+            "%d tags are off from this night on: %s; %s: %s%s; what was published of them stays in the daily snapshots",
+            len(codes), sentence, remedy, ", ".join(codes[:MOST_SHOWN]), more,
+        )  # fmt: skip
 
 
 def lineage(registry: Registry, code: str) -> list[str]:

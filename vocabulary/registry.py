@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.settings.yaml_files import (
@@ -26,11 +26,13 @@ from lakehouse.settings.yaml_files import (
     nearest,
     parse_model,
 )
+from vocabulary.packs import OFF, Absence, PackOff, PackTag, absences, grouped_needs, packs_off, require_need
 
 Status = Literal["draft", "review", "online", "deprecated", "offline"]
 Reason = Literal["unknown", "not_applicable", "late", "expired"]
 Scalar = bool | int | Decimal | dt.date | str
-
+COMPUTED_STATUSES = ("online", "deprecated")
+"""The statuses of entries that nights compute, where they are not off."""
 
 MOST_LETTERS = 200
 """Of a code, a name or words that are looked for."""
@@ -328,6 +330,30 @@ class Entry(_Strict):
     history: bool | None = None
     replaces: str | None = None
     deprecated_on: dt.date | None = None
+    pack: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] | None = None
+    needs: list[str | list[str]] | None = None
+
+    @field_validator("needs")
+    @classmethod
+    def _possible_needs(cls, value: list[str | list[str]] | None) -> list[str | list[str]] | None:
+        for group in grouped_needs(value) or ():
+            if not group:
+                raise ValueError("an empty list of needs says nothing; take it out")
+            for need in group:
+                require_need(need)
+        return value
+
+    @model_validator(mode="after")
+    def _needs_what_it_reads(self) -> Entry:
+        for need in (need for group in grouped_needs(self.needs) or () for need in group):
+            if need.startswith("tag:") and need not in self.inputs:
+                raise ValueError(f"'needs' names {need}, which 'inputs' does not list")
+        return self
+
+    @property
+    def of_pack(self) -> PackTag:
+        """What decides whether the tag is off in a workspace."""
+        return PackTag(self.code, self.pack, tuple(self.inputs), grouped_needs(self.needs))
 
     @property
     def default_reason(self) -> str | None:
@@ -364,6 +390,8 @@ class Registry:
     entries: dict[str, Entry]
     places: dict[str, Place]
     site: frozenset[str] = field(default_factory=frozenset)
+    absences: Mapping[str, Absence] = field(default_factory=dict)
+    """Why tags that are online are not computed in this workspace, by code."""
 
     def __getitem__(self, code: str) -> Entry:
         if code not in self.entries:
@@ -394,7 +422,16 @@ class Registry:
 
     def online(self) -> list[Entry]:
         """Give the entries that are computed, in registry order."""
-        return [entry for entry in self.entries.values() if entry.status in ("online", "deprecated")]
+        return [entry for entry in self.entries.values() if self.status_of(entry) in COMPUTED_STATUSES]
+
+    def packs_off(self) -> list[PackOff]:
+        """Give the packs of which tags are off in this workspace, with what they lack."""
+        pack_tags = [entry.of_pack for entry in self.entries.values() if entry.status in COMPUTED_STATUSES]
+        return packs_off(pack_tags, self.absences)
+
+    def status_of(self, entry: Entry) -> str:
+        """Give the status of an entry in this workspace: its own, or ``off``."""
+        return OFF if entry.code in self.absences else entry.status
 
     def fault(self, code: str, message: str, *keys: str | int) -> SettingsInvalid:
         """Give an error that names the file and line of a key of an entry."""
@@ -404,6 +441,7 @@ class Registry:
 
 class _File(_Strict):
     family: str
+    pack: str | None = None
     description: str | None = None
     tags: list[Entry]
 
@@ -437,7 +475,9 @@ def load_registry(workspace: Path | None = None, *, shipped: Path) -> Registry:
             places[code] = Place(file, index)
             if is_site:
                 site.add(code)
-    return Registry(_validated(raw, places), places, frozenset(site))
+    entries = _validated(raw, places)
+    pack_tags = [entry.of_pack for entry in entries.values() if entry.status in COMPUTED_STATUSES]
+    return Registry(entries, places, frozenset(site), absences(pack_tags, workspace))
 
 
 def _entries(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
@@ -452,7 +492,12 @@ def _entries(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
     for index, entry in enumerate(tree["tags"]):
         if not isinstance(entry, dict):
             raise SettingsInvalid("a tag is a mapping", file=file, line=Place(file, index).line())
-        yield index, {"family": tree["family"], **entry}
+        yield index, {"family": tree["family"], **_pack_of(tree), **entry}
+
+
+def _pack_of(tree: dict[str, Any]) -> dict[str, Any]:
+    """Give the pack that a file says for all of its entries."""
+    return {"pack": tree["pack"]} if tree.get("pack") else {}
 
 
 def _code(tree: dict[str, Any], file: Path, index: int) -> str:

@@ -557,7 +557,8 @@ def _check_version(segment: Segment, site: Site) -> Iterator[SpecFinding]:
 def _check_offer_tag(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     fact = site.tags.get(OFFER_TAG)
     if fact is None or not _is_usable(fact, segment, site):
-        text = f"an offer needs the tag '{OFFER_TAG}', which is not online"
+        reason = "is not online" if fact is None else _state(fact)
+        text = f"an offer needs the tag '{OFFER_TAG}', which {reason}"
         yield _finding(segment, "E05", text, segment.line("offer"))
 
 
@@ -667,7 +668,7 @@ def _is_usable(fact: TagFacts, segment: Segment, site: Site) -> bool:
 
 def _state(fact: TagFacts) -> str:
     """Say why a segment may not use a tag, as the end of a sentence about it."""
-    return fact.deprecation if fact.status == "deprecated" else f"is {fact.status}, not online"
+    return fact.deprecation if fact.status == "deprecated" else fact.unusable
 
 
 def _deprecations(segment: Segment, site: Site) -> Iterator[SpecFinding]:

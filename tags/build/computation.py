@@ -41,7 +41,7 @@ from tags.build.project import (
     write_project,
 )
 from tags.build.retention import delete_old_days
-from tags.catalogue import catalogue_rows
+from tags.catalogue import CATALOGUE, catalogue_rows, tell_switched_off
 from tags.compile.compilation import Compilation, compile_tags, narrowed
 from tags.compile.compiler import WIDE_MODEL
 from tags.compile.sql_text import CUT_POINTS
@@ -65,7 +65,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("cdp.tags")
 
 WORK = "tags_work.customer_tags"
-CATALOGUE = "tags.catalogue"
 QUALITY = "quality.tag_quality"
 # The project that a night runs, below the folder of generated files; people have one of their own.
 NIGHT = "night/dbt"
@@ -119,6 +118,7 @@ def build_tags(
     whole = compile_tags(lake.settings.workspace)
     definitions = published_definitions(lake.settings)
     require_versions(whole.registry, definitions)
+    tell_switched_off(lake.settings, whole.registry)
     compilation = whole if only is None else narrowed(whole, lake.settings.workspace, only)
     check_lookups(lake, compilation, business_date)
     lake.contracts.add(*wide_contracts(whole))

@@ -417,6 +417,10 @@ def _check_cut_tag(registry: Registry, entry: Entry, name: str, keys: Keys) -> N
         hint = did_you_mean(name, list(registry.entries))
         raise registry.fault(entry.code, f"unknown tag '{name}'{hint}", *keys)
     other = registry[name]
+    if absence := registry.absences.get(name):
+        raise registry.fault(
+            entry.code, f"reads the tag '{name}', which is off: {absence.sentence}; {absence.remedy}", *keys
+        )
     if other.status not in ("online", "deprecated"):
         raise registry.fault(entry.code, f"reads the tag '{name}', which is {other.status}", *keys)
     wider = [purpose for purpose in entry.purposes if purpose not in other.purposes]

@@ -16,6 +16,7 @@ from tags.compile.relations import SiteColumns, TagSource, TagSources
 from tags.compile.shared_models import shared_models
 from vocabulary.attributes import read_attributes
 from vocabulary.lookups import read_lookups
+from vocabulary.packs import deciding_files
 from vocabulary.policy import Policy, read_policy
 from vocabulary.registry import Registry, load_registry, registry_files
 
@@ -42,7 +43,8 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     models = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file())
     texts = tuple(file.read_bytes() for file in (*registries, *models))
     site = _site_columns(workspace)
-    state = sha256(pickle.dumps((texts, _policy(workspace), _facts_of(site)))).digest()
+    deciding = tuple(file.read_bytes() for file in deciding_files(workspace) if file.is_file())
+    state = sha256(pickle.dumps((texts, _policy(workspace), _facts_of(site), deciding))).digest()
     compilation = _compile(workspace, shipped, (*registries, *models), state)
     if is_checked and state not in _SOUND:
         from tags.compile.checks import check

@@ -261,6 +261,10 @@ class Writer:
             sql = f"coalesce({sql}, {default})"
         return f"cast({sql} as {entry.value.spark_type})"
 
+    def absent(self, entry: Entry) -> str:
+        """Give what a tag that is off is to those that read it: the value that stands for absence, else null."""
+        return f"cast({self.default(entry) or 'null'} as {entry.value.spark_type})"
+
     def rule(self, entry: Entry) -> str:
         """Give the expression of a rule over the layer below it."""
         compute = entry.compute
@@ -301,6 +305,7 @@ class Writer:
             for entry in scan.entries:
                 name = f"{entry.code}__read" if entry.null_when else entry.code
                 columns.append(f"{self.typed(entry, _answer(scan, entry))} as {name}")
+        columns += [f"{self.absent(entry)} as {entry.code}" for entry in plan.absent]
         columns += [f"{self.read_sources()} as {SOURCES}", f"{self.lost_answers()} as lost_answers"]
         lines += [f"        {column}," for column in columns[:-1]] + [f"        {columns[-1]}"]
         lines.append("    from {{ ref('int_people') }} people")

@@ -33,6 +33,8 @@ class ScanPlan:
     entries: tuple[Entry, ...]
     scans: tuple[Scan, ...]
     layers: tuple[tuple[Entry, ...], ...]
+    absent: tuple[Entry, ...] = ()
+    """Tags that are off and that computed ones read all the same: to these nobody has them."""
 
 
 def plan_scans(registry: Registry, relations: TagSources) -> ScanPlan:
@@ -67,7 +69,15 @@ def plan_scans(registry: Registry, relations: TagSources) -> ScanPlan:
         except LookupInvalid as wrong:
             raise registry.fault(first.code, f"via '{via}': {wrong}", "compute", kind, "via") from None
         scans.append(Scan(relation, tuple(readings), aggregated))
-    return ScanPlan(entries, tuple(scans), _layers(registry, entries))
+    layers = _layers(registry, entries)
+    return ScanPlan(entries, tuple(scans), layers, _absent(registry, entries))
+
+
+def _absent(registry: Registry, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    codes = {code for entry in entries if _is_rule(entry) for code in entry.tag_inputs}
+    return tuple(
+        entry for code, entry in registry.entries.items() if code in codes & registry.absences.keys()
+    )
 
 
 def plan_of(plan: ScanPlan, codes: Collection[str]) -> ScanPlan:
@@ -77,7 +87,7 @@ def plan_of(plan: ScanPlan, codes: Collection[str]) -> ScanPlan:
     waiting = list(codes)
     while waiting:
         code = waiting.pop()
-        if code not in codes_read:
+        if code not in codes_read and code in entries:
             codes_read.add(code)
             waiting += entries[code].tag_inputs if _is_rule(entries[code]) else []
 
@@ -90,6 +100,7 @@ def plan_of(plan: ScanPlan, codes: Collection[str]) -> ScanPlan:
         part(plan.entries),
         tuple(scan for scan in scans if scan.entries),
         (*layers[:1], *(layer for layer in layers[1:] if layer)),
+        plan.absent,
     )
 
 
@@ -105,6 +116,9 @@ def _layers(registry: Registry, entries: tuple[Entry, ...]) -> tuple[tuple[Entry
         if code not in depth:
             entry = online[code]
             inputs = entry.tag_inputs if _is_rule(entry) else []
+            if entry.pack is not None or entry.needs is not None:
+                # It is computed all the same, by what it needs or by the settings.
+                inputs = [other for other in inputs if other not in registry.absences]
             for other in inputs:
                 if other not in online:
                     raise _unread(registry, entry, other)
@@ -122,6 +136,12 @@ def _layers(registry: Registry, entries: tuple[Entry, ...]) -> tuple[tuple[Entry
 
 
 def _unread(registry: Registry, entry: Entry, other: str) -> Exception:
+    if absence := registry.absences.get(other):
+        return registry.fault(
+            entry.code,
+            f"'{entry.code}' reads the tag '{other}', which is off: {absence.sentence}; {absence.remedy}",
+            "inputs",
+        )
     if other in registry.entries:
         state = registry.entries[other].status
         return registry.fault(

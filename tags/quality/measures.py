@@ -237,7 +237,9 @@ def _answer_conditions(plan: ScanPlan) -> dict[str, str]:
         elif _reads_person(entry):
             conditions[entry.code] = column
         else:
-            inputs = " OR ".join(conditions[code] for code in entry.tag_inputs) or "true"
+            # What is off says nothing of anybody.
+            conditions_of_inputs = [conditions[code] for code in entry.tag_inputs if code in conditions]
+            inputs = " OR ".join(conditions_of_inputs) or ("false" if entry.tag_inputs else "true")
             conditions[entry.code] = f"({column} AND ({inputs}))"
     return conditions
 

@@ -36,7 +36,9 @@ def group() -> None:
 def list_tags(
     family: str | None, status: str | None, with_cost: bool, form: str, workspace: Path | None
 ) -> None:
-    """List every registered tag: code, family, kind, status, values, null rule, level and names.
+    """List every registered tag: code, pack, family, kind, status, values, null rule, level and names.
+
+    A tag of the status off is online in the registry and not computed here: --status off says why.
 
     With --cost: seconds of the newest published night and bytes of the column, by the rule of docs/tags.md.
     """
@@ -44,37 +46,48 @@ def list_tags(
     from lakehouse.errors import UsageError
     from lakehouse.settings.yaml_files import did_you_mean
     from tags import REGISTRY
-    from vocabulary.registry import Status, load_registry
+    from vocabulary.packs import OFF
+    from vocabulary.registry import COMPUTED_STATUSES, Status, load_registry
 
     registry = load_registry(_folder(workspace), shipped=REGISTRY)
     families = list(dict.fromkeys(entry.family for entry in registry.entries.values()))
     if family is not None and family not in families:
         raise UsageError(f"there is no family '{family}'{did_you_mean(family, families)}")
-    statuses = get_args(Status)
+    statuses = (*get_args(Status), OFF)
     if status is not None and status not in statuses:
         raise UsageError(f"there is no status '{status}'{did_you_mean(status, list(statuses))}")
     entries = [
         entry
         for entry in registry.entries.values()
-        if (family is None or entry.family == family) and (status is None or entry.status == status)
+        if (family is None or entry.family == family)
+        and (status is None or registry.status_of(entry) == status)
     ]
     rows = []
     for entry in entries:
         site = " *" if form == "table" and entry.code in registry.site else ""
         values = f"set of {entry.value.type}" if entry.value.cardinality == "set" else entry.value.type
         rows.append((
-            entry.code + site, entry.family, entry.kind, entry.status, values, entry.null_rule, entry.level,
+            entry.code + site, entry.pack, entry.family, entry.kind, registry.status_of(entry), values, entry.null_rule, entry.level,
             entry.name.en, entry.name.zh,
         ))  # fmt: skip
-    columns = ("code", "family", "kind", "status", "values", "null", "level", "name_en", "name_zh")
-    if with_cost:
+    columns = ("code", "pack", "family", "kind", "status", "values", "null", "level", "name_en", "name_zh")
+    if status == OFF:
+        reasons = {entry.code: registry.absences[entry.code].sentence for entry in entries}
+        print_rows(
+            ("code", "pack", "family", "off_because", "name_en", "name_zh"),
+            [(e.code, e.pack, e.family, reasons[e.code], e.name.en, e.name.zh) for e in entries],
+            form,
+        )
+    elif with_cost:
         print_rows(*_cost_rows(entries, workspace), form)
     else:
         print_rows(columns, rows, form)
     if form != "table":
         return
-    online = sum(entry.status in ("online", "deprecated") for entry in entries)
-    note = "; * added or changed by the workspace" if registry.site else ""
+    online = sum(registry.status_of(entry) in COMPUTED_STATUSES for entry in entries)
+    off = sum(entry.code in registry.absences for entry in entries)
+    note = f", {off} off (cdp tags list --status off says why)" if off and status != OFF else ""
+    note += "; * added or changed by the workspace" if registry.site else ""
     click.echo(f"{len(entries)} tags, {online} online{note}", err=True)
 
 
@@ -120,10 +133,10 @@ def search(words: tuple[str, ...], form: str, workspace: Path | None) -> None:
         if settings.generated.is_dir() or not (settings.files.group or settings.files.published_group):
             index = settings.generated / "tag_search.json"
     rows = [
-        (tag.code, tag.family, tag.status, tag.owner_business, tag.name_en, tag.name_zh)
+        (tag.code, tag.pack, tag.family, tag.status, tag.owner_business, tag.name_en, tag.name_zh)
         for tag in search_tags(searchable_tags(folder, index), " ".join(words))
     ]
-    print_rows(("code", "family", "status", "owner", "name_en", "name_zh"), rows, form)
+    print_rows(("code", "pack", "family", "status", "owner", "name_en", "name_zh"), rows, form)
 
 
 @group.command("show")
@@ -292,14 +305,16 @@ def compile_(
     if size is not None:
         _print_sample(settings, size, every, form)
         return
-    plan = compilation.plan
+    plan, off = compilation.plan, len(compilation.registry.absences)
     outcome = (
-        f"{len(plan.entries)} tags: {len(plan.scans)} relations read, {len(plan.layers) - 1} layers of rules"
+        f"{len(plan.entries)} tags{f' and {off} off' if off else ''}: "
+        f"{len(plan.scans)} relations read, {len(plan.layers) - 1} layers of rules"
     )
     summary: dict[str, object] = {
         "tags": len(plan.entries),
         "relations": len(plan.scans),
         "layers": len(plan.layers) - 1,
+        "off": off,
     }
     if check:
         doubts = _doubts(settings, compilation)
