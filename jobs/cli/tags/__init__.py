@@ -36,7 +36,7 @@ def group() -> None:
 def list_tags(
     family: str | None, status: str | None, with_cost: bool, form: str, workspace: Path | None
 ) -> None:
-    """List every registered tag: code, family, kind, status, values, null rule, level and names.
+    """List every registered tag: code, family, entity, kind, status, values, null rule, level and names.
 
     With --cost: seconds of the newest published night and bytes of the column, by the rule of docs/tags.md.
     """
@@ -63,19 +63,31 @@ def list_tags(
         site = " *" if form == "table" and entry.code in registry.site else ""
         values = f"set of {entry.value.type}" if entry.value.cardinality == "set" else entry.value.type
         rows.append((
-            entry.code + site, entry.family, entry.kind, entry.status, values, entry.null_rule, entry.level,
+            entry.code + site, entry.family, entry.entity, entry.kind, entry.status, values, entry.null_rule, entry.level,
             entry.name.en, entry.name.zh,
         ))  # fmt: skip
-    columns = ("code", "family", "kind", "status", "values", "null", "level", "name_en", "name_zh")
+    columns = ("code", "family", "entity", "kind", "status", "values", "null", "level", "name_en", "name_zh")
     if with_cost:
         print_rows(*_cost_rows(entries, workspace), form)
     else:
         print_rows(columns, rows, form)
     if form != "table":
         return
-    online = sum(entry.status in ("online", "deprecated") for entry in entries)
     note = "; * added or changed by the workspace" if registry.site else ""
-    click.echo(f"{len(entries)} tags, {online} online{note}", err=True)
+    click.echo(f"{_counts(entries)}{note}", err=True)
+
+
+def _counts(entries: list[Entry]) -> str:
+    """Say how many tags there are and are computed; helpers, of which others are made, are counted apart."""
+    asked = [entry for entry in entries if not entry.is_helper]
+    numbers = {
+        status: sum(entry.status == status for entry in asked)
+        for status in ("deprecated", "review", "draft", "offline")
+    }
+    online = sum(entry.status in ("online", "deprecated") for entry in asked)
+    parts = [f"{online} online", *(f"{count} {status}" for status, count in numbers.items() if count)]
+    helpers = len(entries) - len(asked)
+    return f"{len(asked)} tags: {', '.join(parts)}" + (f"; {helpers} helpers" if helpers else "")
 
 
 def _cost_rows(entries: list[Entry], workspace: Path | None) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -353,8 +365,8 @@ def _doubts(settings: Settings, compilation: Compilation) -> list[str]:
     if publication is not None and EVENTS in publication.tables:
         with open_publication(settings) as published:
             names = {name for (name,) in published.rows(f"SELECT DISTINCT event_name FROM {EVENTS}")}
-    doubts = [str(finding) for finding in findings(compilation.registry, compilation.plan, names)]
-    if names is None and (unknown := event_names_of(compilation.plan)):
+    doubts = [str(finding) for finding in findings(compilation.registry, compilation.plans, names)]
+    if names is None and (unknown := event_names_of(compilation.plans)):
         click.echo(
             f"nothing was published yet: whether the events {', '.join(unknown)} are delivered is not known",
             err=True,
