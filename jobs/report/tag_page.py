@@ -50,7 +50,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     place = registry.places[code]
     sources = tuple(str(column) for column in lineage(registry, code))
     read_by = tuple(readers(registry).get(code) or ())
-    sql = compilation.writer.tag_sql(entry) if entry in compilation.plan.entries else None
+    sql = compilation.writer_of(entry).tag_sql(entry) if entry in compilation.entries else None
     coverage = _coverage(workspace, code)
     cost = newest_costs(load_settings(workspace)).get(code) if workspace is not None else None
     users = _segments_with(workspace, code)
@@ -63,6 +63,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
             "family",
             f"{entry.family}, {entry.kind}, {entry.status}, {text('tag.version', version=entry.version)}",
         ),
+        ("entity", entry.entity),
         ("values", " ".join(filter(None, [value.spark_type, value.unit and f"({value.unit})", values]))),
         ("nulls", _nulls(entry)),
         ("level", entry.level + declassified),
@@ -92,7 +93,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     summary = {
         "code": code, "name_en": entry.name.en, "name_zh": entry.name.zh,
         "definition_en": " ".join(entry.definition.en.split()), "definition_zh": " ".join(entry.definition.zh.split()),
-        "family": entry.family, "kind": entry.kind, "status": entry.status, "version": entry.version,
+        "family": entry.family, "entity": entry.entity, "kind": entry.kind, "status": entry.status, "version": entry.version,
         "type": value.spark_type, "unit": value.unit, "domain": value.domain, "min": value.min, "max": value.max,
         "null_rule": entry.null_rule, "null_when": [{"reason": n.reason, "when": n.when} for n in entry.null_when],
         "level": entry.level, "purposes": list(entry.purposes), "owner_business": business, "owner_tech": tech,

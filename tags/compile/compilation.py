@@ -61,14 +61,14 @@ class Compilation:
     def part(self, codes: Collection[str]) -> Compilation:
         """Give what computes some tags of any entity, and the tags that they read."""
         by_code = {entry.code: entry for entry in self.entries}
-        needed, waiting = set(codes), list(codes)
+        part_codes, waiting = set(codes), list(codes)
         while waiting:
             for code in by_code[waiting.pop()].tag_inputs:
-                if code in by_code and code not in needed:
-                    needed.add(code)
+                if code in by_code and code not in part_codes:
+                    part_codes.add(code)
                     waiting.append(code)
         plans = [
-            plan_of(writer.plan, needed & {entry.code for entry in writer.plan.entries})
+            plan_of(writer.plan, part_codes & {entry.code for entry in writer.plan.entries})
             for writer in self.writers
         ]
         writers = [Writer(self.registry, plan) for plan in plans]

@@ -79,15 +79,15 @@ def list_tags(
 
 def _counts(entries: list[Entry]) -> str:
     """Say how many tags there are and are computed; helpers, of which others are made, are counted apart."""
-    asked = [entry for entry in entries if not entry.is_helper]
+    own_tags = [entry for entry in entries if not entry.is_helper]
     numbers = {
-        status: sum(entry.status == status for entry in asked)
+        status: sum(entry.status == status for entry in own_tags)
         for status in ("deprecated", "review", "draft", "offline")
     }
-    online = sum(entry.status in ("online", "deprecated") for entry in asked)
+    online = sum(entry.status in ("online", "deprecated") for entry in own_tags)
     parts = [f"{online} online", *(f"{count} {status}" for status, count in numbers.items() if count)]
-    helpers = len(entries) - len(asked)
-    return f"{len(asked)} tags: {', '.join(parts)}" + (f"; {helpers} helpers" if helpers else "")
+    helpers = len(entries) - len(own_tags)
+    return f"{len(own_tags)} tags: {', '.join(parts)}" + (f"; {helpers} helpers" if helpers else "")
 
 
 def _cost_rows(entries: list[Entry], workspace: Path | None) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -304,14 +304,13 @@ def compile_(
     if size is not None:
         _print_sample(settings, size, every, form)
         return
-    plan = compilation.plan
-    outcome = (
-        f"{len(plan.entries)} tags: {len(plan.scans)} relations read, {len(plan.layers) - 1} layers of rules"
-    )
+    relations = sum(len(plan.scans) for plan in compilation.plans)
+    layers = max(len(plan.layers) for plan in compilation.plans) - 1
+    outcome = f"{len(compilation.entries)} tags: {relations} relations read, {layers} layers of rules"
     summary: dict[str, object] = {
-        "tags": len(plan.entries),
-        "relations": len(plan.scans),
-        "layers": len(plan.layers) - 1,
+        "tags": len(compilation.entries),
+        "relations": relations,
+        "layers": layers,
     }
     if check:
         doubts = _doubts(settings, compilation)
