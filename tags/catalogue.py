@@ -23,7 +23,7 @@ MOST_SHOWN = 5
 def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
     """Give the rows of ``tags.catalogue``, in registry order."""
     registry = compilation.registry
-    online = {entry.code for entry in compilation.plan.entries}
+    online = {entry.code for entry in compilation.entries}
     read_by = readers(registry)
     rows = []
     for number, entry in enumerate(registry.entries.values(), start=1):
@@ -56,7 +56,7 @@ def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
                 "parameters": [f"{p.name}={spark_literal(p.value)} since {p.since}" for p in entry.params],
                 "compute_kind": entry.compute.kind if entry.compute else None,
                 "relation": entry.compute.relation if entry.compute else None,
-                "compiled_sql": compilation.writer.tag_sql(entry) if entry.code in online else None,
+                "compiled_sql": compilation.writer_of(entry).tag_sql(entry) if entry.code in online else None,
                 "inputs": entry.inputs,
                 "columns_read": lineage(registry, entry.code),
                 "read_by": read_by.get(entry.code, []),

@@ -26,6 +26,7 @@ from lakehouse.settings.yaml_files import (
     nearest,
     parse_model,
 )
+from vocabulary.entities import TAG_ENTITIES, Entity, fault_of_entity
 from vocabulary.packs import OFF, Absence, PackOff, PackTag, absences, grouped_needs, packs_off, require_need
 
 Status = Literal["draft", "review", "online", "deprecated", "offline"]
@@ -34,6 +35,8 @@ Scalar = bool | int | Decimal | dt.date | str
 COMPUTED_STATUSES = ("online", "deprecated")
 """The statuses of entries that nights compute, where they are not off."""
 
+HELPERS = "measure"
+"""The family of the tags that others are made of."""
 MOST_LETTERS = 200
 """Of a code, a name or words that are looked for."""
 
@@ -146,10 +149,11 @@ class Owner(_Strict):
 
 
 class Aggregate(_Strict):
-    """A measure over the rows of one relation, grouped by person.
+    """A measure over the rows of one relation, grouped by person, or by the product, branch or employee that a tag is about.
 
     ``per`` divides: ``avg`` by the number of its distinct values (an average per month), ``ratio`` by its sum.
     ``at_least`` turns the measure into a yes or no. ``via`` names the look-up whose row belongs to the person.
+    Over ``customer_tags`` it names the model that says which people belong to a product, branch or employee.
     ``mode`` takes the value with the greatest sum of ``of_weight`` (without it: with most rows), of several the one with
     more rows, then with the row that stands highest in ``order_by``, then the smallest. ``quantile`` is a share of the rows.
     ``trend`` is what ``trend_of`` says of the window over what it says of the one before, minus 1. Null where fewer than
@@ -355,6 +359,23 @@ class Entry(_Strict):
         """What decides whether the tag is off in a workspace."""
         return PackTag(self.code, self.pack, tuple(self.inputs), grouped_needs(self.needs))
 
+    @field_validator("entity")
+    @classmethod
+    def _is_an_entity(cls, value: str) -> str:
+        if fault := fault_of_entity(value):
+            raise ValueError(fault)
+        return value
+
+    @property
+    def about(self) -> Entity:
+        """The entity that it is about."""
+        return TAG_ENTITIES[self.entity]
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether it is a building block of shipped tags, and none of the tags that were asked for."""
+        return self.family == HELPERS
+
     @property
     def default_reason(self) -> str | None:
         """The reason a null has when nothing else is recorded; None where a null is an exception."""
@@ -420,9 +441,13 @@ class Registry:
         hint = did_you_mean(text, names) if nearest(text, names) else did_you_mean(text, list(self.entries))
         raise UsageError(f"there is no tag '{text}'{hint}")
 
-    def online(self) -> list[Entry]:
-        """Give the entries that are computed, in registry order."""
-        return [entry for entry in self.entries.values() if self.status_of(entry) in COMPUTED_STATUSES]
+    def online(self, about: Entity | None = None) -> list[Entry]:
+        """Give the entries that are computed, of all entities or of one, in registry order."""
+        return [
+            entry
+            for entry in self.entries.values()
+            if self.status_of(entry) in COMPUTED_STATUSES and about in (None, entry.about)
+        ]
 
     def packs_off(self) -> list[PackOff]:
         """Give the packs of which tags are off in this workspace, with what they lack."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import load_plain_yaml
+from vocabulary.entities import PERSON
 from vocabulary.packs import OFF, Absence, PackTag, absences, grouped_needs
 from vocabulary.registry import registry_files
 
@@ -51,6 +52,8 @@ class TagFacts:
     """The computed tags that replace it."""
     absence: Absence | None = None
     """Why it is off in the workspace, though it is online in the registry; its status is ``off`` then."""
+    entity: str = PERSON.code
+    """What it is about."""
 
     @property
     def unusable(self) -> str:
@@ -67,6 +70,11 @@ class TagFacts:
         successor = f"; use {' or '.join(repr(code) for code in self.successors)}" if self.successors else ""
         end = f"; it may be gone from {until} on" if until else ""
         return f"is deprecated{since}{successor}{end}"
+
+    @property
+    def is_of_people(self) -> bool:
+        """Whether it is about persons, as segments choose them."""
+        return self.entity == PERSON.code
 
     @property
     def is_restricted(self) -> bool:
@@ -129,6 +137,7 @@ def tag_facts(entry: dict[str, Any]) -> TagFacts:
         level=str(entry.get("level", "C2")),
         purposes=tuple(entry.get("purposes") or ()),
         deprecated_on=_day(entry.get("deprecated_on")),
+        entity=str(entry.get("entity", PERSON.code)),
     )
 
 

@@ -209,7 +209,7 @@ def _tags_to_compute(compilation: Compilation, changes: set[str]) -> set[str]:
             if code not in codes:
                 codes.add(code)
                 waiting.append(code)
-    return codes & {entry.code for entry in compilation.plan.entries}
+    return codes & {entry.code for entry in compilation.entries}
 
 
 def _published_definitions(published: Published) -> _Meanings:

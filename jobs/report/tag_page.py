@@ -50,7 +50,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     place = registry.places[code]
     sources = tuple(str(column) for column in lineage(registry, code))
     read_by = tuple(readers(registry).get(code) or ())
-    sql = compilation.writer.tag_sql(entry) if entry in compilation.plan.entries else None
+    sql = compilation.writer_of(entry).tag_sql(entry) if entry in compilation.entries else None
     coverage = _coverage(workspace, code)
     cost = newest_costs(load_settings(workspace)).get(code) if workspace is not None else None
     users = _segments_with(workspace, code)
@@ -64,6 +64,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
             f"{entry.family}, {entry.kind}, {registry.status_of(entry)}, {text('tag.version', version=entry.version)}",
         ),
         ("pack", _pack(registry, entry)),
+        ("entity", entry.entity),
         ("values", " ".join(filter(None, [value.spark_type, value.unit and f"({value.unit})", values]))),
         ("nulls", _nulls(entry)),
         ("level", entry.level + declassified),
@@ -93,7 +94,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     summary = {
         "code": code, "name_en": entry.name.en, "name_zh": entry.name.zh,
         "definition_en": " ".join(entry.definition.en.split()), "definition_zh": " ".join(entry.definition.zh.split()),
-        "family": entry.family, "pack": entry.pack, "kind": entry.kind, "status": registry.status_of(entry),
+        "family": entry.family, "entity": entry.entity, "pack": entry.pack, "kind": entry.kind, "status": registry.status_of(entry),
         "off_because": absence.sentence if (absence := registry.absences.get(code)) else None, "version": entry.version,
         "type": value.spark_type, "unit": value.unit, "domain": value.domain, "min": value.min, "max": value.max,
         "null_rule": entry.null_rule, "null_when": [{"reason": n.reason, "when": n.when} for n in entry.null_when],

@@ -1,7 +1,7 @@
 """Checks of specifications before any data is read: every finding names code, file, line and a hint.
 
 E00 a file that cannot be read · E01 unknown tag, list, segment, offer, event or version · E02 value outside the domain ·
-E03 operator or type mismatch · E04 cycle · E05 tag not online · E06 purpose not allowed · E07 level above the destination's
+E03 operator or type mismatch · E04 cycle · E05 tag not online or not of people · E06 purpose not allowed · E07 level above the destination's
 ceiling · E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer · E12 rules of contact that
 contradict · E13 negation of a nullable tag without a stated policy · E14 a condition that is never or always true · E16 changed
 definition under an old version. Codes that begin with W are warnings: they stop nothing.
@@ -661,13 +661,17 @@ def _chosen_parts(segment: Segment) -> list[Node]:
 
 
 def _is_usable(fact: TagFacts, segment: Segment, site: Site) -> bool:
-    """Tell whether a segment may use a tag: a deprecated one only in a version that is in use already."""
+    """Tell whether a segment may use a tag: one of people, and a deprecated one only in a version that is in use already."""
+    if not fact.is_of_people:
+        return False
     is_in_use = (segment.code, segment.version) in site.known_hashes
     return fact.status == "online" or (fact.status == "deprecated" and is_in_use)
 
 
 def _state(fact: TagFacts) -> str:
     """Say why a segment may not use a tag, as the end of a sentence about it."""
+    if not fact.is_of_people:
+        return f"is about a {fact.entity}, and a segment chooses people by their own tags"
     return fact.deprecation if fact.status == "deprecated" else fact.unusable
 
 

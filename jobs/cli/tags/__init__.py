@@ -17,7 +17,7 @@ from jobs.cli.tags import comparing, deciding
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from tags.compile.compilation import Compilation
-    from vocabulary.registry import Entry
+    from vocabulary.registry import Entry, Registry
 
 
 @click.group("tags")
@@ -36,7 +36,7 @@ def group() -> None:
 def list_tags(
     family: str | None, status: str | None, with_cost: bool, form: str, workspace: Path | None
 ) -> None:
-    """List every registered tag: code, pack, family, kind, status, values, null rule, level and names.
+    """List every registered tag: code, pack, family, entity, kind, status, values, null rule, level and names.
 
     A tag of the status off is online in the registry and not computed here: --status off says why.
 
@@ -47,7 +47,7 @@ def list_tags(
     from lakehouse.settings.yaml_files import did_you_mean
     from tags import REGISTRY
     from vocabulary.packs import OFF
-    from vocabulary.registry import COMPUTED_STATUSES, Status, load_registry
+    from vocabulary.registry import Status, load_registry
 
     registry = load_registry(_folder(workspace), shipped=REGISTRY)
     families = list(dict.fromkeys(entry.family for entry in registry.entries.values()))
@@ -67,10 +67,22 @@ def list_tags(
         site = " *" if form == "table" and entry.code in registry.site else ""
         values = f"set of {entry.value.type}" if entry.value.cardinality == "set" else entry.value.type
         rows.append((
-            entry.code + site, entry.pack, entry.family, entry.kind, registry.status_of(entry), values, entry.null_rule, entry.level,
-            entry.name.en, entry.name.zh,
+            entry.code + site, entry.pack, entry.family, entry.entity, entry.kind, registry.status_of(entry), values, entry.null_rule,
+            entry.level, entry.name.en, entry.name.zh,
         ))  # fmt: skip
-    columns = ("code", "pack", "family", "kind", "status", "values", "null", "level", "name_en", "name_zh")
+    columns = (
+        "code",
+        "pack",
+        "family",
+        "entity",
+        "kind",
+        "status",
+        "values",
+        "null",
+        "level",
+        "name_en",
+        "name_zh",
+    )
     if status == OFF:
         reasons = {entry.code: registry.absences[entry.code].sentence for entry in entries}
         print_rows(
@@ -84,11 +96,25 @@ def list_tags(
         print_rows(columns, rows, form)
     if form != "table":
         return
-    online = sum(registry.status_of(entry) in COMPUTED_STATUSES for entry in entries)
-    off = sum(entry.code in registry.absences for entry in entries)
-    note = f", {off} off (cdp tags list --status off says why)" if off and status != OFF else ""
+    note = " (cdp tags list --status off says why)" if registry.absences and status != OFF else ""
     note += "; * added or changed by the workspace" if registry.site else ""
-    click.echo(f"{len(entries)} tags, {online} online{note}", err=True)
+    click.echo(f"{_counts(registry, entries)}{note}", err=True)
+
+
+def _counts(registry: Registry, entries: list[Entry]) -> str:
+    """Say how many tags there are and are computed; helpers, of which others are made, are counted apart."""
+    from vocabulary.packs import OFF
+    from vocabulary.registry import COMPUTED_STATUSES
+
+    own_tags = [entry for entry in entries if not entry.is_helper]
+    numbers = {
+        status: sum(registry.status_of(entry) == status for entry in own_tags)
+        for status in ("deprecated", "review", "draft", "offline", OFF)
+    }
+    online = sum(registry.status_of(entry) in COMPUTED_STATUSES for entry in own_tags)
+    parts = [f"{online} online", *(f"{count} {status}" for status, count in numbers.items() if count)]
+    helpers = len(entries) - len(own_tags)
+    return f"{len(own_tags)} tags: {', '.join(parts)}" + (f"; {helpers} helpers" if helpers else "")
 
 
 def _cost_rows(entries: list[Entry], workspace: Path | None) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -305,15 +331,14 @@ def compile_(
     if size is not None:
         _print_sample(settings, size, every, form)
         return
-    plan, off = compilation.plan, len(compilation.registry.absences)
-    outcome = (
-        f"{len(plan.entries)} tags{f' and {off} off' if off else ''}: "
-        f"{len(plan.scans)} relations read, {len(plan.layers) - 1} layers of rules"
-    )
+    relations = sum(len(plan.scans) for plan in compilation.plans)
+    layers = max(len(plan.layers) for plan in compilation.plans) - 1
+    off = len(compilation.registry.absences)
+    outcome = f"{len(compilation.entries)} tags{f' and {off} off' if off else ''}: {relations} relations read, {layers} layers of rules"
     summary: dict[str, object] = {
-        "tags": len(plan.entries),
-        "relations": len(plan.scans),
-        "layers": len(plan.layers) - 1,
+        "tags": len(compilation.entries),
+        "relations": relations,
+        "layers": layers,
         "off": off,
     }
     if check:
@@ -368,8 +393,8 @@ def _doubts(settings: Settings, compilation: Compilation) -> list[str]:
     if publication is not None and EVENTS in publication.tables:
         with open_publication(settings) as published:
             names = {name for (name,) in published.rows(f"SELECT DISTINCT event_name FROM {EVENTS}")}
-    doubts = [str(finding) for finding in findings(compilation.registry, compilation.plan, names)]
-    if names is None and (unknown := event_names_of(compilation.plan)):
+    doubts = [str(finding) for finding in findings(compilation.registry, compilation.plans, names)]
+    if names is None and (unknown := event_names_of(compilation.plans)):
         click.echo(
             f"nothing was published yet: whether the events {', '.join(unknown)} are delivered is not known",
             err=True,
