@@ -42,6 +42,8 @@ class PackTag:
     pack: str | None
     inputs: tuple[str, ...]
     needs: Groups | None = None
+    counts_people: bool = False
+    """Whether it counts people by their tags, so that no setting does without these."""
 
     @property
     def groups(self) -> Groups:
@@ -221,11 +223,14 @@ class _Judgement:
         return self.reasons[code]
 
     def _judge(self, tag: PackTag) -> Absence | None:
+        groups = tag.groups
         if tag.pack is not None and tag.pack in self.switches:
-            return None if self.switches[tag.pack] else Absence(packs=(tag.pack,))
-        if tag.pack is None and tag.needs is None:
+            if not self.switches[tag.pack]:
+                return Absence(packs=(tag.pack,))
+            groups = tuple(group for group in groups if tag.counts_people and group[0].startswith(_TAG))
+        elif tag.pack is None and tag.needs is None:
             return None
-        lacks = [lack for group in tag.groups if (lack := self._lack_of_group(group)) is not None]
+        lacks = [lack for group in groups if (lack := self._lack_of_group(group)) is not None]
         unfilled = tuple(dict.fromkeys(group for lack in lacks for group in lack.unfilled))
         packs = tuple(sorted({pack for lack in lacks for pack in lack.packs}))
         return Absence(unfilled, packs) if lacks else None

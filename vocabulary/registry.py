@@ -26,7 +26,7 @@ from lakehouse.settings.yaml_files import (
     nearest,
     parse_model,
 )
-from vocabulary.entities import TAG_ENTITIES, Entity, fault_of_entity
+from vocabulary.entities import PERSON, TAG_ENTITIES, Entity, fault_of_entity
 from vocabulary.packs import OFF, Absence, PackOff, PackTag, absences, grouped_needs, packs_off, require_need
 
 Status = Literal["draft", "review", "online", "deprecated", "offline"]
@@ -357,7 +357,8 @@ class Entry(_Strict):
     @property
     def of_pack(self) -> PackTag:
         """What decides whether the tag is off in a workspace."""
-        return PackTag(self.code, self.pack, tuple(self.inputs), grouped_needs(self.needs))
+        over_people = self.compute is not None and self.compute.relation == PERSON.wide_model
+        return PackTag(self.code, self.pack, tuple(self.inputs), grouped_needs(self.needs), over_people)
 
     @field_validator("entity")
     @classmethod

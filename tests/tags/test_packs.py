@@ -236,7 +236,7 @@ def test_commands_say_what_is_off_and_why(make_workspace, capsys):
         return capsys.readouterr()
 
     listing = answer("list", "--family", "risk")
-    assert "risk_capacity" in listing.out and "12 tags, 0 online, 12 off" in listing.err
+    assert "risk_capacity" in listing.out and "12 tags: 0 online, 12 off" in listing.err
     assert "no feed fills trusted.assessments" in answer("list", "--status", "off").out
     assert '"status": "off"' in answer("search", "risk capacity", "--format", "json").out
     page = answer("show", "risk_capacity").out
