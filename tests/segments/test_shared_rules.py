@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 
+import duckdb
 import jinja2
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import sqlglot
 from segment_bank import D, rows_of, spec, tag_contracts, write_tags
 from sqlglot import exp
 
+from lakehouse.expressions.duckdb import duckdb_query, function_statements
 from lakehouse.query.desk import open_alone
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
@@ -28,7 +30,13 @@ from segments.language.spec import read_segment
 from tags.build.project import project_files
 from tags.compile.compilation import compile_tags
 from tags.compile.places import PROJECT
-from vocabulary.contact_rules import PRIOR_DELIVERIES, PRIOR_RESPONSES, WECHAT_AFTER_UNOPENED
+from vocabulary.contact_rules import (
+    PRIOR_DELIVERIES,
+    PRIOR_RESPONSES,
+    WECHAT_AFTER_UNOPENED,
+    habits_sql,
+    lake_place,
+)
 from vocabulary.policy import CHANNELS, read_policy
 
 PEOPLE = 400
@@ -296,6 +304,29 @@ def test_the_channel_a_person_answers_to_is_the_same_for_both(answers):
     with open_alone(bank.lake.settings.time_zone, folders=[bank.lake.settings.lake]) as desk:
         habits = {row["one_id"]: row["channel"] for row in channel_habits(bank.lake, desk, D).to_pylist()}
     assert habits == tagged and len(set(habits.values())) == 3 and len(habits) > 50
+
+
+@pytest.mark.parametrize(("unopened", "habit"), [(1, "PUSH"), (2, "WECHAT")])
+def test_an_answer_in_wechat_decides_from_the_second_contact_that_was_not_opened_elsewhere(unopened, habit):
+    contacts = [(f"p{n}", "PUSH", status, n) for n in range(5) for status in ("DELIVERED", "OPENED")]
+    contacts += [(f"s{n}", "SMS", "DELIVERED", n) for n in range(unopened)]
+    contacts += [("w", "WECHAT", "DELIVERED", 20), ("w", "WECHAT", "OPENED", 21)]
+    rows = ", ".join(
+        f"('crm', '{run}{status}', '{run}', 'd', 'k', NULL, '{channel}', '{status}', TIMESTAMP '{D} 00:00:00' + INTERVAL {minute} MINUTE, DATE '{D}', DATE '{D}')"
+        for run, channel, status, minute in contacts
+    )
+    columns = "source, receipt_id, run_id, destination, recipient_key, purpose, channel, status, event_at, event_on, _arrived_on"
+    with duckdb.connect() as db:
+        for statement in (
+            "CREATE SCHEMA trusted", "CREATE SCHEMA segments", "CREATE SCHEMA identity",
+            f"CREATE TABLE trusted.receipts AS SELECT * FROM (VALUES {rows}) AS r({columns})",
+            "CREATE TABLE segments.recipients AS SELECT 'd' AS destination, 'k' AS recipient_key, 1 AS one_id",
+            "CREATE TABLE segments.deliveries (destination TEXT, run_id TEXT, purpose TEXT)",
+            "CREATE TABLE identity.redirects (from_one_id BIGINT, to_one_id BIGINT)",
+            *function_statements(),
+        ):  # fmt: skip
+            db.execute(statement)
+        assert db.execute(duckdb_query(habits_sql(lake_place(D)))).fetchall() == [(1, habit)]
 
 
 def test_the_policy_weighs_answers_by_the_parameters_of_the_tag():

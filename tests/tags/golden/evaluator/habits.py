@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from tests.tags.golden.evaluator.basic import parents, says
 from tests.tags.golden.evaluator.behaviour import own_within
 from tests.tags.golden.evaluator.marketing import receipts_of
+from tests.tags.golden.evaluator.retail import sales
 from tests.tags.golden.evaluator.risk import credit_cards
 from tests.tags.golden.evaluator.value import ASSETS, held, running_loans
 from tests.tags.golden.evaluator.world import (
@@ -201,12 +202,7 @@ def top_category_365d(person: Person) -> Any:
 
 @tag
 def purchase_interval_days(person: Person) -> Any:
-    orders = [
-        row
-        for row in person.rows("orders")
-        if not row["is_return"] and row["status"] not in ("cancelled", "returned")
-    ]
-    days = sorted({row["ordered_on"] for row in orders})
+    days = sorted({row["ordered_on"] for row in sales(person)})
     gaps = sorted((later - day).days for day, later in pairwise(days))
     if not gaps:
         return NOT_APPLICABLE
