@@ -272,9 +272,9 @@ def _only_maker(settings: Settings) -> Iterator[Path]:
 
 
 def _indexes(settings: Settings, *, keep: Publication | None = None) -> list[Path]:
-    kept = {LOCK_FILE} if keep is None else {LOCK_FILE, index_folder(settings, keep).name}
+    staying = {LOCK_FILE} if keep is None else {LOCK_FILE, index_folder(settings, keep).name}
     root = _root(settings)
-    return [] if root.is_symlink() else [path for path in root.glob("*") if path.name not in kept]
+    return [] if root.is_symlink() else [path for path in root.glob("*") if path.name not in staying]
 
 
 def _remove(paths: Iterable[Path]) -> int:
