@@ -48,7 +48,7 @@ def delete_old_indexes(settings: Settings) -> int:
     from lakehouse.query.published import newest_publication
     from segments.indexing import files
 
-    return files.remove_indexes(settings, keep=newest_publication(settings))
+    return files.remove_old_indexes(settings, newest_publication(settings))
 
 
 def read_authority(settings: Settings) -> Authority:

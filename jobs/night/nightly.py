@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from jobs.night.fingerprint import workspace_hash
 from jobs.night.libraries import import_early
 from jobs.night.offers import require_offers
 from jobs.night.steps import RECORDED_STEPS, make_inputs, message_of, run_step
@@ -19,6 +20,7 @@ from jobs.report.export import refresh_export
 from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import NOTHING_TO_DO, CdpError, GateStopped
 from lakehouse.ledger.ledger import StepRecord, publish, restore_published
+from lakehouse.query.hashing import text_hash
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
 
@@ -54,6 +56,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
     import tags
 
     lake, settings = writer.lake, writer.lake.settings
+    settings_at_start = workspace_hash(settings)
     attempt = writer.attempt(business_date)
     before = newest_publication(settings)
     is_same = before and (before.business_date, before.fingerprint) == (business_date, attempt.fingerprint)
@@ -86,9 +89,18 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
             tables = restore_published(lake)
             log.warning("the night was refused; %d tables are back at what is published", len(tables))
             raise
-        summary = summary_of(settings, business_date, records, first_warnings)
+        fingerprint = attempt.fingerprint
+        if workspace_hash(settings) != settings_at_start:
+            # Steps read the workspace one after the other: this night is of no one state of it, and no later one is the same.
+            fingerprint = text_hash("changed meanwhile", fingerprint)
+            log.warning(
+                "files of the workspace changed while the night of %s ran, and each step took what was there when it began; "
+                "the same command again makes the night by what is there now",
+                business_date,
+            )
+        summary = summary_of(settings, business_date, records, [*first_warnings, *writer.warnings.take()])
         summary |= segments.decisions_read(settings)
-        publish(lake, business_date, attempt.fingerprint, summary)
+        publish(lake, business_date, fingerprint, summary)
         night.counts = {"tables": len(records)}
     deletion = tags.delete_old_files(lake, business_date)
     if deletion["files"]:

@@ -24,10 +24,12 @@ JVM_PATIENCE_SECONDS = 60
 
 
 @contextmanager
-def hold_lock(folder: Path, purpose: str) -> Iterator[Callable[[int | None], None]]:
+def hold_lock(
+    folder: Path, purpose: str, *, what: str = "this lake"
+) -> Iterator[Callable[[int | None], None]]:
     """Hold the writer's lock of ``folder``; gives a function that notes the JVM's process id.
 
-    A lock held by another process raises ``LockHeld``, which names that process, its purpose and its start.
+    ``what`` is the thing that one process at a time writes to. A lock held by another process raises ``LockHeld``, which names that process, its purpose and its start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE_NAME
@@ -38,7 +40,7 @@ def hold_lock(folder: Path, purpose: str) -> Iterator[Callable[[int | None], Non
         except BlockingIOError:
             holder = _read(handle)
             raise LockHeld(
-                f"another writer holds this lake: {holder.get('purpose', 'unknown')}, process {holder.get('pid', '?')}, "
+                f"another writer holds {what}: {holder.get('purpose', 'unknown')}, process {holder.get('pid', '?')}, "
                 f"since {holder.get('since', '?')}, JVM {holder.get('jvm_pid') or 'none yet'}; "
                 "wait for it to end or stop it, then run again",
                 file=file,

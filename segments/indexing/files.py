@@ -3,16 +3,21 @@
 A file is read whole and held against its digest before a bit of it counts. The manifest is bound to the publication by its hash in the
 chain, and sealed: by the secret ``preview_index`` where the workspace has one, else by its digest alone, which shows damage but not the
 hand of somebody who may write the lake. What is damaged, foreign or old raises ``StepFailed`` and is nobody's answer.
+
+One index is made at a time. Nothing is read, written or deleted through a link.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
+import logging
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -20,8 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakehouse.errors import StepFailed
+from lakehouse.errors import LockHeld, StepFailed
 from lakehouse.integrity.chain import publication_hash
+from lakehouse.ledger.lock import FILE_NAME as LOCK_FILE
+from lakehouse.ledger.lock import hold_lock
+from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import find_secret
 from segments.indexing.bits import words_for
 from segments.indexing.coding import CodedColumn
@@ -38,6 +46,8 @@ FORMAT = 1
 SECRET = "preview_index"
 _UNFINISHED = ".unfinished-"
 _MAKE_AGAIN = "make it again with `cdp segments index`"
+
+log = logging.getLogger("cdp.segments")
 
 
 @dataclass(frozen=True)
@@ -58,16 +68,19 @@ class PeopleIndex:
         """Give a column; one that is not as the manifest says raises ``StepFailed``."""
         if name not in self._columns:
             entry = self.entries[name]
-            content = self._content(entry, "bits")
-            if len(content) != entry["slices"] * words_for(self.people) * 8:
-                raise self._damage(entry, "bits")
+            size = entry["slices"] * words_for(self.people) * 8
+            content = self._content(entry, "bits", size)
             slices = np.frombuffer(content, dtype="<u8").reshape(entry["slices"], words_for(self.people))
             self._columns[name] = CodedColumn(slices, _values(self._content(entry, "values")), self.people)
         return self._columns[name]
 
-    def _content(self, entry: Mapping[str, Any], kind: str) -> bytes:
+    def _content(self, entry: Mapping[str, Any], kind: str, size: int | None = None) -> bytes:
         file = self.folder / f"{entry['file']}.{kind}"
         try:
+            status = file.lstat()
+            # A pipe or a device would never end.
+            if not stat.S_ISREG(status.st_mode) or size not in (None, status.st_size):
+                raise self._damage(entry, kind)
             content = file.read_bytes()
         except OSError as wrong:
             raise StepFailed(
@@ -90,12 +103,18 @@ def index_folder(settings: Settings, publication: Publication) -> Path:
 def open_index(settings: Settings, publication: Publication) -> PeopleIndex | None:
     """Give the index of a publication, None where none was made.
 
-    A manifest that cannot be read, is of another publication or another format, or whose seal is not right raises ``StepFailed``.
+    A manifest that cannot be read, is of another publication or another format, or whose seal is not right raises ``StepFailed``; so
+    does a link in its place or on the way to it.
     """
     file = index_folder(settings, publication) / MANIFEST
-    if not file.is_file():
-        return None
     try:
+        for place in (file.parent.parent, file.parent, file):
+            if place.is_symlink():
+                raise StepFailed(
+                    f"a link stands where the index belongs; delete it and {_MAKE_AGAIN}", file=place
+                )
+        if not stat.S_ISREG(file.lstat().st_mode):
+            raise ValueError
         manifest = json.loads(file.read_bytes())
         seal = str(manifest.pop("seal"))
         if not hmac.compare_digest(seal, _seal(settings, manifest)):
@@ -111,6 +130,8 @@ def open_index(settings: Settings, publication: Publication) -> PeopleIndex | No
             uses,
             manifest["columns"],
         )
+    except FileNotFoundError:
+        return None
     except OSError as wrong:
         raise StepFailed(f"the index cannot be read ({wrong.strerror}); {_MAKE_AGAIN}", file=file) from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -120,23 +141,31 @@ def open_index(settings: Settings, publication: Publication) -> PeopleIndex | No
 
 
 class IndexWriter:
-    """Writes an index into a folder of its own, which becomes visible whole by ``finish``. Use it in a ``with`` block."""
+    """Writes an index into a folder of its own, which becomes visible whole by ``finish``. Use it in a ``with`` block.
+
+    Whoever begins while another index of the lake is being made gets ``LockHeld``.
+    """
 
     def __init__(self, settings: Settings, publication: Publication) -> None:
         self.settings, self.publication = settings, publication
-        root = settings.lake / FOLDER
-        root.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=root))
+        self.folder = Path()
         self.entries: dict[str, dict[str, Any]] = {}
         self.bytes = 0
+        self._until_exit = ExitStack()
 
     def __enter__(self) -> IndexWriter:
         """Give the writer itself."""
+        with ExitStack() as stack:
+            root = stack.enter_context(_only_maker(self.settings))
+            _remove(path for path in root.glob(f"{_UNFINISHED}*"))
+            self.folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=root))
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self._until_exit = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave nothing unfinished behind."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._until_exit.close()
 
     def add(self, name: str, column: CodedColumn) -> None:
         """Write a column."""
@@ -168,22 +197,96 @@ class IndexWriter:
             os.fsync(out.fileno())
         self.folder.chmod(self.folder.parent.stat().st_mode & 0o777)
         place = index_folder(self.settings, self.publication)
-        shutil.rmtree(place, ignore_errors=True)
+        _remove([place])
         self.folder.rename(place)
-        remove_indexes(self.settings, keep=self.publication)
+        # Only now: a night that publishes after this look deletes what it finds here.
+        newest = newest_publication(self.settings)
+        _remove(_indexes(self.settings, keep=newest))
+        if newest is None or index_folder(self.settings, newest) != place:
+            raise StepFailed(
+                f"a night was published while the index of {self.publication.business_date} was made, which is of no use any more; "
+                f"{_MAKE_AGAIN}"
+            )
         return place
 
 
-def remove_indexes(settings: Settings, *, keep: Publication | None = None) -> int:
-    """Delete the indexes of a lake but for that of one publication; give how many there were.
+def remove_indexes(settings: Settings) -> int:
+    """Delete all indexes of a lake; give how many there were.
 
-    An index holds what is known of people, so it is kept no longer than it is of use. One that cannot be deleted stays for the next time.
+    One that is being made raises ``LockHeld``, one that cannot be deleted ``StepFailed``.
     """
-    newest = index_folder(settings, keep).name if keep is not None else None
-    folders = [one for one in (settings.lake / FOLDER).glob("*") if one.name != newest]
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-    return sum(not folder.exists() for folder in folders)
+    if not os.path.lexists(_root(settings)):
+        return 0
+    with _only_maker(settings):
+        folders = _indexes(settings)
+        deleted = _remove(folders)
+        if deleted < len(folders):
+            rest = next(folder for folder in folders if os.path.lexists(folder))
+            raise StepFailed(
+                "the index cannot be deleted; give this user the right to write there, or mount it for writing, then "
+                "run the same command again",
+                file=rest,
+            )
+    return deleted
+
+
+def remove_old_indexes(settings: Settings, newest: Publication | None) -> int:
+    """Delete the indexes of a lake but for that of the newest publication; give how many there were.
+
+    An index holds what is known of people, so it is kept no longer than it is of use. What is being made is left to whoever makes it.
+    One that cannot be deleted is a warning and stays for the next time: a night does not fail by it.
+    """
+    root = _root(settings)
+    if not os.path.lexists(root):
+        return 0
+    folders = _indexes(settings, keep=newest)
+    try:
+        with _only_maker(settings):
+            deleted = _remove(folders)
+    except LockHeld:
+        folders = [folder for folder in folders if not folder.name.startswith(_UNFINISHED)]
+        deleted = _remove(folders)
+    except (StepFailed, OSError) as wrong:
+        log.warning("old indexes of people are not deleted: %s", wrong)
+        return 0
+    if deleted < len(folders):
+        log.warning("old indexes of people are not deleted: %s cannot be written to", root)
+    return deleted
+
+
+def _root(settings: Settings) -> Path:
+    return settings.lake / FOLDER
+
+
+@contextmanager
+def _only_maker(settings: Settings) -> Iterator[Path]:
+    """Give the folder of all indexes to one process at a time; a link in its place raises ``StepFailed``."""
+    root = _root(settings)
+    if root.is_symlink() or (root.exists() and not root.is_dir()):
+        raise StepFailed(
+            "the indexes of people belong here, in a folder; move away what stands here", file=root
+        )
+    root.mkdir(mode=0o750, parents=True, exist_ok=True)
+    with hold_lock(settings.lock_dir / FOLDER, "segments index", what="the index of people"):
+        yield root
+
+
+def _indexes(settings: Settings, *, keep: Publication | None = None) -> list[Path]:
+    staying = {LOCK_FILE} if keep is None else {LOCK_FILE, index_folder(settings, keep).name}
+    root = _root(settings)
+    return [] if root.is_symlink() else [path for path in root.glob("*") if path.name not in staying]
+
+
+def _remove(paths: Iterable[Path]) -> int:
+    """Delete folders, files and links, not what links lead to; give how many are gone."""
+    every = list(paths)
+    for path in every:
+        if path.is_symlink() or not path.is_dir():
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+    return sum(not os.path.lexists(path) for path in every)
 
 
 def _seal(settings: Settings, manifest: Mapping[str, Any]) -> str:

@@ -12,16 +12,13 @@ from hashlib import sha256
 import numpy as np
 import pyarrow as pa
 import pytest
-from segment_bank import DESTINATIONS_YML, TAGS_YML, D, fill, publish, spec, surroundings, tag_contracts
+from index_bank import DRAFT, index, show
+from segment_bank import D
 
 from jobs.cli import run
 from lakehouse.ledger.ledger import publish as make_visible
-from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from segments import delete_old_indexes
 from segments.explaining import snapshot
-from segments.explaining.indexed import index_newest
-from segments.explaining.preview import preview
 from segments.indexing.bits import AnswerBits, decide_all, positions_of, words_of
 from segments.indexing.coding import slices_of
 from segments.language.conditions import All, Any_, Not, TagLeaf, decide
@@ -73,61 +70,6 @@ def test_a_tree_over_bits_answers_as_for_one_person():
             assert positions_of(answers.yes).tolist() == [n for n, a in enumerate(alone) if a is True]
             assert positions_of(answers.no).tolist() == [n for n, a in enumerate(alone) if a is False]
             assert answers.counts() == (alone.count(True), alone.count(None))
-
-
-RICH = spec(
-    "rich",
-    """
-unknown: include
-base: {tag: tier, in: [T2, T3]}
-where: {all: [{tag: balance, gte: 150}, {any: [{tag: is_active, eq: true}, {tag: days_left, lt: 20}]}]}
-include: [{list: friends@1}]
-exclude: [{tag: grade, eq: M, include_unknown: false}]
-holdout: {global: GCG-2026H2, local_percent: 30}
-""",
-    columns="variant, channel, tier, balance",
-)
-LOOKERS = spec(
-    "lookers",
-    """
-unknown: exclude
-base: {tag: tier, in: [T1, T2, T3]}
-where:
-  any:
-    - {event: {name: wealth_view, count: {gte: 2}, within_days: 7}}
-    - {all: [{segment: rich, version: ">=1 <2"}, {not: {tag: interests, contains_any: [FUND]}}]}
-    - {all: [{tag: balance, top_n: 5, within: base}, {sample: {percent: 60, salt: looks}}]}
-    - {tag: balance, changed_since: 1}
-""",
-)
-DRAFT = RICH.replace("gte: 150", "gte: 600").replace("version: 1.0.0", "version: 1.1.0")
-POLICY = "caps: [{scope: all_channels, max: 1, days: 7}]\ncapacities: [{scope: SMS, max: 1, per: branch}]\n"
-
-
-@pytest.fixture
-def bank(make_workspace):
-    """The lake of a bank with one published night."""
-    folder = make_workspace({
-        "tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML,
-        "lists/friends@1.csv": "source,source_key\ncore,c3\ncore,c4\ncore,nobody\n",
-        "segments/rich.yml": RICH, "segments/lookers.yml": LOOKERS,
-    })  # fmt: skip
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
-    fill(lake)
-    publish(lake, D)
-    make_visible(lake, D, "first", {})
-    return lake
-
-
-def show(lake, name):
-    return preview(lake.settings, surroundings(lake.settings), name, people=100)
-
-
-def index(lake):
-    size, faulty = index_newest(lake.settings, surroundings(lake.settings))
-    assert (size.people, faulty) == (12, [])
-    (folder,) = (lake.settings.lake / "_preview").iterdir()
-    return folder
 
 
 @pytest.fixture
@@ -210,7 +152,7 @@ def test_a_damaged_index_is_said_and_changes_no_figure(bank):
         assert [note.split(":")[0] for note in figures.notes] == ["the index of people is not used"], name
         assert (
             figures.notes[0].endswith("make it again with `cdp segments index`")
-            and "c3" not in figures.notes[0]
+            and "core" not in figures.notes[0]
         )
         figures.notes.clear()
         assert figures == expected, name

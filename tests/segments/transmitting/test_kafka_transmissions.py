@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import json
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from kafka_broker import PASSWORD, held, records_of
-from segment_bank import publish, read_tags, tag_contracts, write_tags
+from segment_bank import D, publish, read_tags, tag_contracts, write_tags
 from transmitting_bank import NEXT, destinations_json, prepare, rejects, released, send, withdraw
 
 from delivery.endpoints import kafka as endpoints
 from delivery.transmission.books import Books
+from jobs.cli import run
+from jobs.night import recall as recall_job
 from jobs.night import transmitting
+from jobs.night.writing import LakeWriter
+from lakehouse.ledger.ledger import publish as make_visible
+from lakehouse.query.published import publications
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 
 pytestmark = pytest.mark.slow
+CONSUMER = Path(__file__).resolve().parents[3] / "examples" / "consumers" / "python" / "consume_topic.py"
 ON_THE_DAY = dt.datetime(2026, 11, 19, tzinfo=dt.UTC)
 
 
 @pytest.fixture
 def prefix(request) -> str:
     """A prefix of topics that no other test has."""
-    return f"{request.node.name[5:90]}."
+    return re.sub("[^A-Za-z0-9]+", "-", request.node.name[5:90]) + "."
 
 
 @pytest.fixture
@@ -117,3 +129,65 @@ def test_five_nights_of_trouble_end_in_the_standing_run(bank, consumed, monkeypa
     monkeypatch.setattr(transmitting, "now", lambda: dt.datetime(2026, 11, 21, 1, tzinfo=dt.UTC))
     (three,) = send(bank, fourth)
     assert three.status == "SENT" and consumed() == released(bank) and key not in released(bank)
+
+
+@pytest.mark.parametrize("when", ["at once", "the next night"])
+def test_a_recall_reaches_the_topic_and_the_consumer_holds_nobody_any_more(
+    bank, kafka_broker, prefix, tmp_path, monkeypatch, when
+):
+    key_file, memory = tmp_path / "key", tmp_path / "memory.json"
+    key_file.write_bytes(bank.settings.secret("verification_key_engine"))
+
+    def consume():
+        words = [f"{prefix}rich", "--brokers", kafka_broker.open_address(), "--key-file", key_file, "--memory", memory,
+                 "--at", ON_THE_DAY.isoformat()]  # fmt: skip
+        process = subprocess.run(
+            [sys.executable, CONSUMER, *map(str, words)], capture_output=True, text=True, check=False
+        )
+        parts = json.loads(memory.read_text())["state"].values()
+        return (
+            process.returncode,
+            json.loads(process.stdout),
+            {person for part in parts for person in part["rows"]},
+        )
+
+    @contextlib.contextmanager
+    def hold_lake(settings, purpose):
+        yield LakeWriter(bank, tuple(publications(settings)), lambda pid: None)
+
+    make_visible(bank, D, "first", {})
+    assert send(bank)[0].status == "SENT"
+    people = set(released(bank))
+    code, answer, kept = consume()
+    assert (code, answer["people"], kept) == (0, 3, people)
+
+    (bank.settings.workspace / "roles.yml").write_text("roles: {lead: {users: [wang], may: [recall]}}\n")
+    monkeypatch.setattr("jobs.report.reveals.operating_user", lambda: "wang")
+    monkeypatch.setattr(recall_job, "hold_lake", hold_lake)
+    words = [
+        "segments",
+        "recall",
+        "rich",
+        "--role",
+        "lead",
+        "--reason",
+        "wrong rate",
+        "--workspace",
+        str(bank.settings.workspace),
+    ]
+    assert run([*words, "--now"] if when == "at once" else words) == 0
+    if when == "the next night":
+        assert consume()[2] == people, "nothing is sent before the night"
+        write_tags(bank, read_tags(), NEXT)
+        publish(bank, NEXT)
+        (sending,) = send(bank, NEXT)
+        assert (sending.status, sending.accepted) == ("SENT", 3), sending.message
+    code, answer, kept = consume()
+    assert (code, answer["outcome"], answer["people"], kept) == (0, "whole", 0, set())
+    exits = [
+        r
+        for r in records_of(kafka_broker, f"{prefix}rich")
+        if r.key != b"_run" and dict(r.headers)["op"] == b"EXIT"
+    ]
+    assert {r.key.decode() for r in exits} == people and all(r.value is None for r in exits)
+    assert send(bank, NEXT if when == "the next night" else D) == (), "it is recalled once"
