@@ -32,6 +32,7 @@ from identity.nights.plan import NightPlan, plan_night
 from identity.nights.stability import compare_with_before
 from identity.nights.write import (
     scope_of,
+    steps_of_numbers,
     write_derived,
     write_dictionaries,
     write_lineage,
@@ -133,7 +134,8 @@ def resolve(
         if night.before is not None:
             desk.let(before=night.before.business_date)
         living = people_by_size(desk)
-        redirects = write_redirects(lake, living["one_id"].to_numpy())
+        steps = steps_of_numbers(desk)
+        redirects = write_redirects(lake, steps, set(living["one_id"].to_pylist()) if steps else set())
         kinds = kinds_of_profiles(lake, desk, night, plan, outcome, numbering.assignment)
         write_one_ids(lake, night, numbering.one_ids, redirects, living, kinds)
         write_golden_records(lake, desk, night, is_full=plan.is_full)
