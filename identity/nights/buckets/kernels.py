@@ -226,15 +226,21 @@ class NumbersKernel:
             held_elsewhere(holdings.filter(pc.invert(is_decided))),
         )
         people, one_ids = memory.people, memory.one_ids
-        changes = changes_of_numbers(memory)
-        columns = [[change[place] for change in changes] for place in range(4)]
-        columns[2] = people.anchors[columns[2]] if changes else []
+        events = [
+            {
+                "event": event,
+                "from_one_id": one_id,
+                "anchor": int(people.anchors[person]),
+                "profile_count": count,
+            }
+            for event, one_id, person, count in changes_of_numbers(memory)
+        ]
         return {
             "people": pa.table(
                 [people.anchors, pa.array(one_ids, mask=one_ids == NONE), people.has_id_before],
                 schema=self.gives["people"],
             ),
-            "events": pa.table(columns, schema=self.gives["events"]),
+            "events": pa.Table.from_pylist(events, schema=self.gives["events"]),
         }
 
 

@@ -201,7 +201,9 @@ def check_history(history, folder):
         result = resolve(lake, day)
         partial += result.mode == "changes"
         assert resolve(beside, day).summary() == result.summary()
-        assert whole_content(beside) == whole_content(lake), "what is reached, bucket by bucket"
+        # After an attempt that was cut off, one may decide everybody where the other decides what is reached.
+        compared = whole_content if night["attempt"] is None or night["cut_off"] is None else content
+        assert compared(beside) == compared(lake), "what is reached, bucket by bucket"
         resolve(whole, day, full=True)
         assert content(lake) == content(whole)
         resolve(whole_in_buckets, day, full=True)
