@@ -91,7 +91,7 @@ def define_holdings(engine: Engine, published: PublishedNight | None) -> Rows:
         f"({is_last})",
         "false",
     )
-    seen = rows_of_map(
+    rows_of_day = rows_of_map(
         str(of_night), "$day AS until_on, CAST($seq + 1 AS BIGINT) AS until_seq", "false", "true"
     )
     return engine.define(
@@ -105,6 +105,6 @@ def define_holdings(engine: Engine, published: PublishedNight | None) -> Rows:
                CAST(publication_seq + 1 AS BIGINT), false, false, happened_on = $day
         FROM {corrections}
         UNION ALL
-        {seen} WHERE m.valid_from = $day
+        {rows_of_day} WHERE m.valid_from = $day
         """,
     )

@@ -40,7 +40,7 @@ def causes_of_numbers(
     plan: NightPlan,
     decided_rows: Mapping[str, Rows],
     numbers: Numbers,
-    reached: Rows,
+    reached_rows: Rows,
 ) -> Rows:
     """Give ``one_id, cause``: of the numbers of tonight's people, now and before, the first cause that reached a member's component."""
     maps = engine.define(
@@ -60,7 +60,7 @@ def causes_of_numbers(
         SELECT m.one_id, min(k.cause) AS cause
         FROM {maps} m JOIN ({components}) c ON c.node_id = m.profile_id
         JOIN (
-          SELECT c.raw_component_id, min(r.cause) AS cause FROM {reached} r JOIN ({components}) c ON c.node_id = r.node_id
+          SELECT c.raw_component_id, min(r.cause) AS cause FROM {reached_rows} r JOIN ({components}) c ON c.node_id = r.node_id
           GROUP BY c.raw_component_id) k ON k.raw_component_id = c.raw_component_id
         GROUP BY m.one_id
         """,
@@ -90,12 +90,12 @@ def lineage_of_night(
 
 
 def moves_of_night(
-    engine: Engine, plan: NightPlan, profiles: Rows, numbers: Numbers, causes: Rows, reached: Rows
+    engine: Engine, plan: NightPlan, profiles: Rows, numbers: Numbers, causes: Rows, reached_rows: Rows
 ) -> Moves:
     """Count the profiles whose OneID is another one than on the night before."""
     if not engine.records(f"SELECT count(*) AS n FROM {numbers.before}")[0]["n"]:
         return Moves()
-    moved = engine.keep(
+    moved_rows = engine.keep(
         "moved_profiles",
         f"""
         SELECT p.profile_id, b.one_id AS old_one_id, n.one_id AS new_one_id
@@ -106,20 +106,22 @@ def moves_of_night(
     counts = engine.records(
         f"""
         SELECT cause, count(*) AS n FROM (
-          SELECT {_first_cause("a.cause", "b.cause")} AS cause FROM {moved} m
+          SELECT {_first_cause("a.cause", "b.cause")} AS cause FROM {moved_rows} m
           LEFT JOIN {causes} a ON a.one_id = m.new_one_id LEFT JOIN {causes} b ON b.one_id = m.old_one_id) AS r
         GROUP BY cause
         """
     )
     quietly = untouched = 0
     if plan.causes is not None and plan.profile_ids is not None and not plan.is_for_rules:
-        loud = f"SELECT DISTINCT one_id AS old_one_id FROM {numbers.before} b JOIN {reached} r ON r.node_id = b.profile_id"
-        touched = engine.take("touched_profiles", pa.table({"profile_id": plan.profile_ids}))
+        loud = f"SELECT DISTINCT one_id AS old_one_id FROM {numbers.before} b JOIN {reached_rows} r ON r.node_id = b.profile_id"
+        profiles_in_reach = engine.take("touched_profiles", pa.table({"profile_id": plan.profile_ids}))
         quietly, untouched = (
-            engine.records(f"SELECT count(*) AS n FROM {moved} m ANTI JOIN ({rows}) r USING ({key})")[0]["n"]
+            engine.records(f"SELECT count(*) AS n FROM {moved_rows} m ANTI JOIN ({rows}) r USING ({key})")[0][
+                "n"
+            ]
             for rows, key in (
                 (loud, "old_one_id"),
-                (f"SELECT DISTINCT profile_id FROM {touched}", "profile_id"),
+                (f"SELECT DISTINCT profile_id FROM {profiles_in_reach}", "profile_id"),
             )
         )
     growth = engine.records(

@@ -139,9 +139,9 @@ class _Steps:
             engine, night, decided_rows["profiles"], self.reach, buckets=buckets,
             folder=self.folder / "numbers", settings=self.lake.settings.components, spark=self._spark,
         )  # fmt: skip
-        reached = reached_profiles(engine, plan)
-        causes = causes_of_numbers(engine, plan, decided_rows, numbers, reached)
-        moves = moves_of_night(engine, plan, decided_rows["profiles"], numbers, causes, reached)
+        reached_rows = reached_profiles(engine, plan)
+        causes = causes_of_numbers(engine, plan, decided_rows, numbers, reached_rows)
+        moves = moves_of_night(engine, plan, decided_rows["profiles"], numbers, causes, reached_rows)
         minted = self._count(str(numbers.minted))
         self.lap("mint")
         # 4. Write dictionaries first, then components and states.

@@ -60,20 +60,20 @@ def number_people_in_buckets(
     places = _places_of_numbers(engine, profiles, holdings, buckets, folder, settings, spark)
     inputs = _inputs(engine, profiles, holdings, places)
     answers = engine.run(NumbersKernel(night.business_date), inputs, by="bucket", buckets=buckets)
-    served = _serve(engine, people, answers["people"], holdings)
+    people_served = _serve(engine, people, answers["people"], holdings)
     highest = engine.records(
         f"SELECT greatest(coalesce(max(one_id), 0), {FIRST_ONE_ID - 1}) AS n FROM identity.one_ids"
     )
     minted = engine.number(
         "minted",
-        f"SELECT anchor FROM {served} WHERE one_id IS NULL",
+        f"SELECT anchor FROM {people_served} WHERE one_id IS NULL",
         order=("anchor",), name="one_id", after=highest[0]["n"],
     )  # fmt: skip
     numbered = engine.keep(
         "numbered_people",
         f"""
         SELECT p.anchor, p.profiles, p.kind, coalesce(p.one_id, m.one_id) AS one_id, p.has_id_before
-        FROM {served} p LEFT JOIN {minted} m ON m.anchor = p.anchor
+        FROM {people_served} p LEFT JOIN {minted} m ON m.anchor = p.anchor
         """,
     )
     counts = engine.records(
@@ -85,7 +85,7 @@ def number_people_in_buckets(
         "map_before", f"SELECT profile_id, one_id FROM {holdings} WHERE is_last AND is_decided"
     )
     events = _events(engine, numbered, profiles, holdings, before, answers["events"])
-    engine.drop(holdings, served)
+    engine.drop(holdings, people_served)
     return Numbers(numbered, minted, before, events)
 
 
