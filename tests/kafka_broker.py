@@ -17,6 +17,7 @@ import platformdirs
 VERSION = "4.3.1"
 PASSWORD = "a password for tests only"
 USERS = ("writer", "CN=writer")
+SECONDS_TO_COMMIT = 3
 RIGHTS = ("READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE")
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>tests</groupId><artifactId>broker</artifactId><version>1</version><dependencies>
@@ -257,28 +258,37 @@ class KafkaBroker:
 
 
 def records_of(broker: KafkaBroker, topic: str) -> list:
-    """Give the committed records of a topic, partition by partition."""
+    """Give the committed records of a topic, partition by partition.
+
+    A commit is answered before its marks are in the partitions, and until then the ends of what is committed lie before it: they are
+    waited for up to the ends of all that was written. What an open transaction holds back is left out after some seconds.
+    """
     from kafka import KafkaConsumer, TopicPartition
 
-    consumer = KafkaConsumer(
-        bootstrap_servers=broker.open_address(), isolation_level="read_committed", group_id=None, enable_auto_commit=False,
-        allow_auto_create_topics=False,
+    consumer, everything = (
+        KafkaConsumer(
+            bootstrap_servers=broker.open_address(), isolation_level=level, group_id=None, enable_auto_commit=False,
+            allow_auto_create_topics=False,
+        )
+        for level in ("read_committed", "read_uncommitted")
     )  # fmt: skip
     try:
         places = [
             TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())
         ]
         consumer.assign(places)
-        begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        begins, ends = consumer.beginning_offsets(places), everything.end_offsets(places)
         for place in places:
             consumer.seek(place, begins[place])
         records = []
-        while any(consumer.position(place) < ends[place] for place in places):
+        latest = time.monotonic() + SECONDS_TO_COMMIT
+        while any(consumer.position(place) < ends[place] for place in places) and time.monotonic() < latest:
             for some in consumer.poll(timeout_ms=500).values():
                 records += some
         return sorted(records, key=lambda record: (record.partition, record.offset))
     finally:
         consumer.close()
+        everything.close()
 
 
 def held(broker: KafkaBroker, topic: str, key: bytes, at) -> dict[str, dict]:

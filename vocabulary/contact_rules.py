@@ -86,19 +86,20 @@ def usable_column(channel: str) -> str:
     return f"usable_{channel.lower()}"
 
 
-def contact_facts_sql(uses: Iterable[tuple[str, str, int]], policy: Policy, place: RulePlace) -> ContactFacts:
+def contact_facts_sql(
+    uses: Iterable[tuple[str, str, int]], policy: Policy, place: RulePlace, *, persons: str | None = None
+) -> ContactFacts:
     """Give consent, reachability, complaints and controls for uses: purpose, channel and days of use.
 
-    The joins are to ``t.one_id``. The first part, ``persons``, maps profiles to OneIDs.
+    The joins are to ``t.one_id``. The first part, ``persons``, maps profiles to OneIDs: a relation of source, source_key and
+    one_id, or else today's map.
     """
+    map_of_today = f"{place.table('identity.memberships')} WHERE valid_to IS NULL"
     every_use = sorted(set(uses))
     purposes = sorted({purpose for purpose, _, _ in every_use})
     channels = sorted({channel for _, channel, _ in every_use})
     parts = (
-        _part(
-            "persons",
-            f"SELECT one_id, source, source_key FROM {place.table('identity.memberships')} WHERE valid_to IS NULL",
-        ),
+        _part("persons", f"SELECT one_id, source, source_key FROM {persons or map_of_today}"),
         _part("controls", controls_sql(place, persons="persons")),
         _part("control_facts", _control_facts(policy, place)),
         _part("answers", receipts_sql(place)),

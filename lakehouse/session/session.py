@@ -238,6 +238,9 @@ def _conf_of_lake(settings: Settings) -> dict[str, str]:
         # A night's tags generate some 450 classes; with the default of 100 kept, the next night of the
         # same process compiles all of them again.
         "spark.sql.codegen.cache.maxEntries": "2000",
+        # The small side of a join holds whole pages of memory that no limit counts, and the default takes 64 MB for ten rows:
+        # the tags' many small joins together filled the heap.
+        "spark.buffer.pageSize": "2m",
         # A join's smaller side is waited for as long as it takes: on a busy machine the default of 300 seconds ended
         # whole nights, although the same statement comes to an end.
         "spark.sql.broadcastTimeout": "-1",

@@ -20,6 +20,7 @@ from vocabulary.policy import CHANNELS, Policy
 GENERATED = "-- Written by `cdp tags compile` from vocabulary/contact_rules.py and consent.yml. Edit those, not this file.\n"
 _PEOPLE = "{{ ref('int_people') }}"
 _PROFILES = "{{ ref('int_profiles_keyed') }}"
+_REDIRECTS = "{{ ref('int_redirects') }}"
 # An audience is used on the day after the business date at the earliest.
 DAYS_OF_USE = 1
 
@@ -27,7 +28,8 @@ DAYS_OF_USE = 1
 def shared_models(policy: Policy) -> dict[str, str]:
     """Give the text of every shared model by its name."""
     place = RulePlace(_source, _day, dbt_literal)
-    facts = contact_facts_sql([("marketing", channel, DAYS_OF_USE) for channel in CHANNELS], policy, place)
+    uses = [("marketing", channel, DAYS_OF_USE) for channel in CHANNELS]
+    facts = contact_facts_sql(uses, policy, place, persons=_PROFILES)
     parts, columns = ",\n".join(facts.parts), ",\n  ".join(["t.one_id", *facts.columns])
     joins = "\n".join(facts.joins)
     contact_facts = f"WITH {parts}\nSELECT\n  {columns}\nFROM {_PEOPLE} t\n{joins}"
@@ -42,6 +44,8 @@ def shared_models(policy: Policy) -> dict[str, str]:
 
 
 def _source(table: str) -> str:
+    if table == "identity.redirects":
+        return _REDIRECTS
     database, _, name = table.partition(".")
     return f"{{{{ source('{database}', '{name}') }}}}"
 

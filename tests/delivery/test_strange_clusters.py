@@ -93,6 +93,7 @@ STRANGE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handle", STRANGE.values(), ids=STRANGE)
 def test_what_is_no_broker_costs_a_bound_of_time_and_is_one_sentence(make_server, handle):
     began = time.monotonic()

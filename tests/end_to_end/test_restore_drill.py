@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def test_the_restore_drill_of_the_docs_ends_well(tmp_path):
     backups.mkdir()
     programs.mkdir()
     cdp = programs / "cdp"
-    cdp.write_text(f'#!/bin/sh\nexec {sys.executable} -m jobs.cli "$@"\n')
+    cdp.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m jobs.cli "$@"\n')
     cdp.chmod(0o755)
     environment = os.environ | {
         "W": str(workspace), "B": str(backups), "D": str(NEXT), "PYTHONPATH": str(ROOT),

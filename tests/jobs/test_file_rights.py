@@ -137,6 +137,7 @@ def test_doctor_looks_at_destinations_outside_the_workspace(shop, tmp_path, caps
     assert f"others can read {outside}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_spark_writes_has_the_same_rights(spark, tmp_path):
     spark.range(3).write.format("delta").save(str(tmp_path / "table"))
     files = [path for path in (tmp_path / "table").rglob("*") if path.is_file()]

@@ -253,6 +253,7 @@ def test_an_earlier_audience_and_a_file_of_no_publication_are_said_and_no_faults
     assert "identity.memberships/part-99999-orphan.parquet" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_each_damage_is_named_by_the_deep_check(shop, capsys, damage):
     do_damage, words = DAMAGES[damage]

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
@@ -163,42 +164,48 @@ def survivors(mutants: list[Mutant], *, workers: int = 2) -> list[Mutant]:
     )
     if process.returncode:
         raise RuntimeError(process.stderr[-2000:])
-    answers = {int(at): is_seen for at, is_seen in json.loads(process.stdout).items()}
-    failing = [m.module for at, m in enumerate(unchanged) if answers.pop(at, False)]
-    if failing:
-        raise RuntimeError(f"the tests of {failing[0]} fail although nothing is changed")
-    return [mutants[at - len(unchanged)] for at, is_seen in answers.items() if not is_seen]
+    answers = {int(at): words for at, words in json.loads(process.stdout).items()}
+    for at, one in enumerate(unchanged):
+        if words := answers.pop(at):
+            raise RuntimeError(f"the tests of {one.module} fail although nothing is changed:\n{words}")
+    return [mutants[at - len(unchanged)] for at, words in answers.items() if not words]
 
 
-def _serve(orders: list[dict], workers: int) -> dict[int, bool]:
+def _serve(orders: list[dict], workers: int) -> dict[int, str]:
+    """Give by order the last words of its tests where one failed; nothing where all passed."""
     for name in HEAVY:
         importlib.import_module(name)
     waiting = list(enumerate(orders))
     running: dict[int, int] = {}
-    answers: dict[int, bool] = {}
-    while waiting or running:
-        while waiting and len(running) < workers:
-            at, order = waiting.pop(0)
-            running[_fork(order)] = at
-        pid, status = os.wait()
-        answers[running.pop(pid)] = status != 0
+    answers: dict[int, str] = {}
+    with TemporaryDirectory() as folder:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                at, order = waiting.pop(0)
+                running[_fork(order, Path(folder) / str(at))] = at
+            pid, status = os.wait()
+            at = running.pop(pid)
+            words = (Path(folder) / f"{at}.txt").read_text(encoding="utf-8", errors="replace")
+            answers[at] = f"{words[-2000:]}\nended with {status}" if status else ""
     return answers
 
 
-def _fork(order: dict) -> int:
+def _fork(order: dict, place: Path) -> int:
+    """Start the tests of an order: their files go below ``place``, where no other's tests are, their words to ``place``.txt."""
+    words = os.open(place.with_suffix(".txt"), os.O_WRONLY | os.O_CREAT)
     pid = os.fork()
     if pid:
+        os.close(words)
         return pid
     signal.alarm(SECONDS)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
+    os.dup2(words, 1)
+    os.dup2(words, 2)
     code = 1
     try:
         sys.meta_path.insert(0, _Changed(order["module"], order["text"]))
         import pytest
 
-        code = int(pytest.main(["-x", "-q", *order["tests"]]))
+        code = int(pytest.main(["-x", "-q", "--basetemp", str(place), *order["tests"]]))
     finally:
         os._exit(code)
 

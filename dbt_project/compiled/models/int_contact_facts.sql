@@ -1,7 +1,7 @@
 -- Written by `cdp tags compile` from vocabulary/contact_rules.py and consent.yml. Edit those, not this file.
 {{ config(materialized='table') }}
 WITH persons AS (
-  SELECT one_id, source, source_key FROM {{ source('identity', 'memberships') }} WHERE valid_to IS NULL),
+  SELECT one_id, source, source_key FROM {{ ref('int_profiles_keyed') }}),
 controls AS (
   SELECT p.one_id, c.source, c.control_id, c.control_type, c.grade, c.started_on, c.ended_on, c.valid_from, c.valid_to,
     (c.valid_to IS NULL OR c.valid_to > {{ business_date() }}) AND (c.ended_on IS NULL OR c.ended_on > {{ business_date() }}) AS is_in_force,
@@ -29,7 +29,7 @@ answers AS (
   FROM {{ source('trusted', 'receipts') }} r
   JOIN {{ source('segments', 'recipients') }} k ON k.destination = r.destination AND k.recipient_key = r.recipient_key
   LEFT JOIN {{ source('segments', 'deliveries') }} v ON v.destination = r.destination AND v.run_id = r.run_id
-  LEFT JOIN {{ source('identity', 'redirects') }} d ON d.from_one_id = k.one_id
+  LEFT JOIN {{ ref('int_redirects') }} d ON d.from_one_id = k.one_id
   WHERE r._arrived_on <= {{ business_date() }} AND r.event_on <= {{ business_date() }}),
 receipt_facts AS (
   SELECT one_id,

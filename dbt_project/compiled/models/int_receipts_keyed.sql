@@ -6,5 +6,5 @@ SELECT coalesce(d.to_one_id, k.one_id) AS one_id, r.source, r.receipt_id, r.run_
   FROM {{ source('trusted', 'receipts') }} r
   JOIN {{ source('segments', 'recipients') }} k ON k.destination = r.destination AND k.recipient_key = r.recipient_key
   LEFT JOIN {{ source('segments', 'deliveries') }} v ON v.destination = r.destination AND v.run_id = r.run_id
-  LEFT JOIN {{ source('identity', 'redirects') }} d ON d.from_one_id = k.one_id
+  LEFT JOIN {{ ref('int_redirects') }} d ON d.from_one_id = k.one_id
   WHERE r._arrived_on <= {{ business_date() }} AND r.event_on <= {{ business_date() }}

@@ -79,6 +79,7 @@ def test_a_delta_table_is_read_once_a_night(make_lake, spark, tmp_path):
     assert booked(lake) == [("b1", Decimal("1.10"), D18, D18), ("b3", Decimal("3.00"), D19, D19)]
 
 
+@pytest.mark.slow
 def test_a_table_of_a_database_is_read_with_its_types(make_lake, spark, tmp_path):
     url = f"jdbc:derby:{tmp_path}/core;create=true"
     connect = spark._jvm.java.sql.DriverManager.getConnection(url)

@@ -193,6 +193,7 @@ def test_the_people_that_are_shown_are_recorded_and_nobody_else_is_shown(plan, o
     assert len((night / "audit" / "lookups.jsonl").read_text(encoding="utf-8").splitlines()) == lines
 
 
+@pytest.mark.slow
 def test_a_boundary_of_a_tag_moves_people_between_its_values_and_through_it_an_audience(plan, other):
     lower = other(UPGRADE_FROM_30)
     code, answer = plan(lower, *JSON)
@@ -313,6 +314,7 @@ def ask(folder, capsys, *words):
     return code, json.loads(printed.out) if printed.out.startswith("{") else printed.out or printed.err
 
 
+@pytest.mark.slow
 def test_what_is_not_committed_and_a_branch_are_plans_alike(repository, capsys):
     folder = repository.folder
     code, answer = ask(folder, capsys, *JSON)
@@ -499,6 +501,7 @@ def test_a_lake_without_a_publication_is_one_sentence(make_workspace, capsys, tm
     assert not (own / "lake").exists()
 
 
+@pytest.mark.slow
 def test_a_night_that_is_writing_is_neither_waited_for_nor_seen(plan, other, night):
     """The lock is held and tables have newer versions, as while a night writes; the plan is of what is published."""
     from lakehouse.tables.lake import open_lake

@@ -14,6 +14,7 @@ from lakehouse.tables.lake import Lake
 from tags.build.past import entries_of, month_ends, require_facts, snapshot_with
 from tags.build.project import DAILY, wide_contracts
 from tags.compile.compilation import compile_tags
+from tags.compile.places import PROJECT
 
 WHOLE = compile_tags(None)
 
@@ -102,3 +103,15 @@ def test_only_the_tags_that_are_asked_for_change_in_a_snapshot_with_their_reason
         (row["one_id"], row["gender"], row["age"], [e["tag"] for e in row["null_exceptions"]])
         for row in lake.read_arrow(DAILY).sort_by("one_id").to_pylist()
     ] == [(1, "F", None, ["age"]), (2, None, 30, []), (3, None, None, ["gender"])]
+
+
+def test_who_was_who_is_read_by_the_day_and_nowhere_else():
+    """Whatever reads today's map directly computes a past day for people who had not yet left or joined."""
+    models = [*PROJECT.glob("models/**/*.sql"), *PROJECT.glob("compiled/models/*.sql")]
+    readers = {
+        model.stem
+        for model in models
+        for table in ("memberships", "redirects")
+        if f"source('identity', '{table}')" in model.read_text(encoding="utf-8")
+    }
+    assert readers == {"int_profiles_keyed", "int_redirects"}
