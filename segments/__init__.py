@@ -43,6 +43,14 @@ def evaluate(
     return evaluation.evaluate(lake, business_date, surroundings, authority=authority)
 
 
+def delete_old_indexes(settings: Settings) -> int:
+    """Delete the indexes of publications that are not the newest any more; give how many there were."""
+    from lakehouse.query.published import newest_publication
+    from segments.indexing import files
+
+    return files.remove_indexes(settings, keep=newest_publication(settings))
+
+
 def read_authority(settings: Settings) -> Authority:
     """Give what was decided about the segments of a workspace until now; see ``segments.approving``."""
     from segments.approving import standing

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lakehouse.query.published import Published, newest_publication
 from lakehouse.query.words import spark_literal
 from tags.compile.compilation import Compilation
 from vocabulary.registry import Entry, Owner, Registry
+
+if TYPE_CHECKING:
+    from lakehouse.settings.settings import Settings
+
+log = logging.getLogger("cdp.tags")
+
+CATALOGUE = "tags.catalogue"
+MOST_SHOWN = 5
 
 
 def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
     """Give the rows of ``tags.catalogue``, in registry order."""
     registry = compilation.registry
-    online = {entry.code for entry in compilation.plan.entries}
+    online = {entry.code for entry in compilation.entries}
     read_by = readers(registry)
     rows = []
     for number, entry in enumerate(registry.entries.values(), start=1):
@@ -26,6 +36,8 @@ def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
                 "entity": entry.entity,
                 "kind": entry.kind,
                 "status": entry.status,
+                "pack": entry.pack,
+                "off_because": absence.sentence if (absence := registry.absences.get(entry.code)) else None,
                 "version": entry.version,
                 "name_zh": entry.name.zh,
                 "name_en": entry.name.en,
@@ -44,7 +56,7 @@ def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
                 "parameters": [f"{p.name}={spark_literal(p.value)} since {p.since}" for p in entry.params],
                 "compute_kind": entry.compute.kind if entry.compute else None,
                 "relation": entry.compute.relation if entry.compute else None,
-                "compiled_sql": compilation.writer.tag_sql(entry) if entry.code in online else None,
+                "compiled_sql": compilation.writer_of(entry).tag_sql(entry) if entry.code in online else None,
                 "inputs": entry.inputs,
                 "columns_read": lineage(registry, entry.code),
                 "read_by": read_by.get(entry.code, []),
@@ -54,6 +66,25 @@ def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def tell_switched_off(settings: Settings, registry: Registry) -> None:
+    """Log the tags that were computed when the workspace was last published and are off now, one line for each reason."""
+    publication = newest_publication(settings)
+    if publication is None or not registry.absences or CATALOGUE not in publication.tables:
+        return
+    with Published(settings, publication) as published:
+        rows = published.rows(f"SELECT code FROM {CATALOGUE} WHERE compiled_sql IS NOT NULL ORDER BY number")
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for (code,) in rows:
+        if absence := registry.absences.get(code):
+            reasons.setdefault((absence.sentence, absence.remedy), []).append(code)
+    for (sentence, remedy), codes in reasons.items():
+        more = f" and {len(codes) - MOST_SHOWN} more" if len(codes) > MOST_SHOWN else ""
+        log.warning(
+            "%d tags are off from this night on: %s; %s: %s%s; what was published of them stays in the daily snapshots",
+            len(codes), sentence, remedy, ", ".join(codes[:MOST_SHOWN]), more,
+        )  # fmt: skip
 
 
 def lineage(registry: Registry, code: str) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tags.compile.compiler import WIDE_MODEL
+from tags.compile.compiler import Writer
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
@@ -47,27 +47,43 @@ def tag_costs(
     """
     reads = _readings(compilation)
     stored_models = {name for name in seconds if name in reads}
-    weights: dict[str, float] = {}
-    costs = dict.fromkeys((entry.code for entry in compilation.plan.entries), 0.0)
+    costs = dict.fromkeys((entry.code for entry in compilation.entries), 0.0)
+    # What people's tags cost is theirs, also where a tag of a branch counts them.
+    wide_models = {writer.entity.wide_model for writer in compilation.writers}
+    models_read = {name: names for name, names in reads.items() if name not in wide_models}
     readers: dict[str, set[str]] = {}
-    people = row_count("identity.one_ids")
-    for scan in compilation.plan.scans:
-        codes = [entry.code for entry in scan.entries]
-        rows = sum(row_count(name) for name in _inputs(scan.model, reads, stored_models))
-        for code in codes:
-            weights[code] = rows / len(codes)
-        for name in _models(scan.model, reads) & stored_models:
-            readers.setdefault(name, set()).update(codes)
-    for code in costs:
-        weights.setdefault(code, people)
-    whole = sum(weights.values())
-    for code, weight in weights.items():
-        part = weight / whole if whole else 1 / len(weights)
-        costs[code] += part * seconds.get(WIDE_MODEL, 0.0)
+    for scan in (scan for plan in compilation.plans for scan in plan.scans):
+        for name in _models(scan.model, models_read) & stored_models - wide_models:
+            readers.setdefault(name, set()).update(entry.code for entry in scan.entries)
+    for writer in compilation.writers:
+        of_wide_model = seconds.get(writer.entity.wide_model, 0.0)
+        weights = _weights(writer, reads, stored_models, row_count)
+        whole = sum(weights.values())
+        for code, weight in weights.items():
+            costs[code] += of_wide_model * (weight / whole if whole else 1 / len(weights))
     for name, codes_of_model in readers.items():
         for code in codes_of_model:
             costs[code] += seconds[name] / len(codes_of_model)
     return {code: TagCost(cost, sizes.get(code, 0)) for code, cost in costs.items()}
+
+
+def _weights(
+    writer: Writer,
+    reads: Mapping[str, set[str]],
+    stored_models: set[str],
+    row_count: Callable[[str], int],
+) -> dict[str, float]:
+    """Give by tag of one entity its weight in the wide model."""
+    weights: dict[str, float] = {}
+    for scan in writer.plan.scans:
+        codes = [entry.code for entry in scan.entries]
+        rows = sum(row_count(name) for name in _inputs(scan.model, reads, stored_models))
+        for code in codes:
+            weights[code] = rows / len(codes)
+    rows_of_entity = row_count(writer.entity.table or "identity.one_ids")
+    for entry in writer.plan.entries:
+        weights.setdefault(entry.code, rows_of_entity)
+    return weights
 
 
 def column_sizes(files: Iterable[Path]) -> dict[str, int]:
@@ -102,9 +118,13 @@ def newest_costs(settings: Settings) -> dict[str, TagCost]:
 
 def _readings(compilation: Compilation) -> dict[str, set[str]]:
     """Give by model what it names: other models, and tables as ``database.table``."""
-    texts = {WIDE_MODEL: compilation.writer.wide_sql(), **compilation.shared}
+    texts = {writer.entity.wide_model: writer.wide_sql() for writer in compilation.writers}
+    texts |= compilation.shared
     texts |= {
-        scan.model: compilation.writer.scan_sql(scan) for scan in compilation.plan.scans if scan.aggregated
+        scan.model: writer.scan_sql(scan)
+        for writer in compilation.writers
+        for scan in writer.plan.scans
+        if scan.aggregated
     }
     for folder in compilation.model_folders:
         for file in sorted(folder.rglob("*.sql")):

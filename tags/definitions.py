@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 TABLE = "tags.definitions"
 Part = Literal["meaning", "thresholds", "texts"]
 PARTS: tuple[Part, ...] = ("meaning", "thresholds", "texts")
-LIFECYCLE = frozenset({"status", "deprecated_on", "replaces"})
+# Where a tag is computed is no part of what it means.
+LIFECYCLE = frozenset({"status", "deprecated_on", "replaces", "pack", "needs"})
 # A key that stands in neither set, as one that the registry learns later, is of the meaning.
 TEXTS = frozenset({"name", "definition", "family", "owner", "tie_rule", "why", "approver"})
 THRESHOLDS = frozenset(

@@ -16,10 +16,11 @@ from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.settings.yaml_limits import file_text
 from tags.catalogue import owners
 from tags.compile.places import REGISTRY
+from vocabulary.packs import deciding_files
 from vocabulary.registry import MOST_LETTERS, Entry, load_registry, plain_text, registry_files
 
 # Raised when the fields of ``SearchableTag`` or their order change: an index of another form is made anew.
-FORM = 1
+FORM = 2
 MOST_INDEX_BYTES = 100_000_000
 _WORD = re.compile(r"\w+")
 _CHINESE = re.compile(r"[\u3400-\u9fff]+")
@@ -31,6 +32,7 @@ class SearchableTag:
 
     code: str
     family: str
+    pack: str
     kind: str
     status: str
     name_en: str
@@ -52,8 +54,9 @@ class SearchableTag:
 
     @cached_property
     def places(self) -> tuple[str, ...]:
-        """Family and owners."""
-        return tuple(plain_text(text) for text in (self.family, self.owner_business, self.owner_tech))
+        """Family, pack and owners."""
+        texts = (self.family, self.pack, self.owner_business, self.owner_tech)
+        return tuple(plain_text(text) for text in texts)
 
     @cached_property
     def definitions(self) -> str:
@@ -91,8 +94,8 @@ def searchable_tags(workspace: Path | None, index: Path | None = None) -> list[S
     state = _state(workspace)
     tags = _indexed(index, state) if index is not None else None
     if tags is None:
-        entries = load_registry(workspace, shipped=REGISTRY).entries.values()
-        tags = [_searchable(entry) for entry in entries]
+        registry = load_registry(workspace, shipped=REGISTRY)
+        tags = [_searchable(entry, registry.status_of(entry)) for entry in registry.entries.values()]
         if index is not None:
             _write(index, state, tags)
     return tags
@@ -123,20 +126,23 @@ def _stands_in_order(letters: str, text: str) -> bool:
     return all(letter in rest for letter in letters)
 
 
-def _searchable(entry: Entry) -> SearchableTag:
+def _searchable(entry: Entry, status: str) -> SearchableTag:
     def line(text: str) -> str:
         return " ".join(text.split())
 
     return SearchableTag(
-        entry.code, entry.family, entry.kind, entry.status, entry.name.en, entry.name.zh,
+        entry.code, entry.family, entry.pack or "", entry.kind, status, entry.name.en, entry.name.zh,
         line(entry.definition.en), line(entry.definition.zh), *owners(entry),
     )  # fmt: skip
 
 
 def _state(workspace: Path | None) -> str:
-    """Give the hash of all texts of the registry; a file that cannot be read leaves it to the registry to say so."""
+    """Give the hash of all texts that decide what is said of tags; a file that cannot be read leaves it to the registry to say so."""
     digest = sha256(str(FORM).encode())
-    for file, is_site in registry_files(REGISTRY, workspace):
+    for file, is_site in (
+        *registry_files(REGISTRY, workspace),
+        *((f, True) for f in deciding_files(workspace)),
+    ):
         try:
             content = file.read_bytes() if file.is_file() else b""
         except OSError:

@@ -7,7 +7,7 @@ workspace. ``product.category`` is a path: look-ups from table to table, and at 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -162,6 +162,10 @@ class Lookups:
 
     def ways_to_a_person(self, table: str) -> list[str]:
         """Give the shortest paths from a table to one whose rows carry a person or an account, sorted."""
+        return self.ways(table, lambda columns: attribution_of(columns) is not None)
+
+    def ways(self, table: str, is_end: Callable[[Collection[str]], bool]) -> list[str]:
+        """Give the shortest paths from a table to one of whose columns ``is_end`` is true, sorted."""
         ways: list[tuple[str, str, tuple[str, ...]]] = [("", table, (table,))]
         for _ in range(MOST_STEPS):
             ways = [
@@ -170,7 +174,7 @@ class Lookups:
                 for code, step in self.of_table(end).items()
                 if step.to not in tables
             ]
-            ends = sorted(path for path, end, _ in ways if attribution_of(contract(end).columns) is not None)
+            ends = sorted(path for path, end, _ in ways if is_end(contract(end).columns))
             if ends:
                 return ends
         return []

@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.settings.yaml_files import (
@@ -26,12 +26,17 @@ from lakehouse.settings.yaml_files import (
     nearest,
     parse_model,
 )
+from vocabulary.entities import PERSON, TAG_ENTITIES, Entity, fault_of_entity
+from vocabulary.packs import OFF, Absence, PackOff, PackTag, absences, grouped_needs, packs_off, require_need
 
 Status = Literal["draft", "review", "online", "deprecated", "offline"]
 Reason = Literal["unknown", "not_applicable", "late", "expired"]
 Scalar = bool | int | Decimal | dt.date | str
+COMPUTED_STATUSES = ("online", "deprecated")
+"""The statuses of entries that nights compute, where they are not off."""
 
-
+HELPERS = "measure"
+"""The family of the tags that others are made of."""
 MOST_LETTERS = 200
 """Of a code, a name or words that are looked for."""
 
@@ -144,10 +149,11 @@ class Owner(_Strict):
 
 
 class Aggregate(_Strict):
-    """A measure over the rows of one relation, grouped by person.
+    """A measure over the rows of one relation, grouped by person, or by the product, branch or employee that a tag is about.
 
     ``per`` divides: ``avg`` by the number of its distinct values (an average per month), ``ratio`` by its sum.
     ``at_least`` turns the measure into a yes or no. ``via`` names the look-up whose row belongs to the person.
+    Over ``customer_tags`` it names the model that says which people belong to a product, branch or employee.
     ``mode`` takes the value with the greatest sum of ``of_weight`` (without it: with most rows), of several the one with
     more rows, then with the row that stands highest in ``order_by``, then the smallest. ``quantile`` is a share of the rows.
     ``trend`` is what ``trend_of`` says of the window over what it says of the one before, minus 1. Null where fewer than
@@ -328,6 +334,48 @@ class Entry(_Strict):
     history: bool | None = None
     replaces: str | None = None
     deprecated_on: dt.date | None = None
+    pack: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] | None = None
+    needs: list[str | list[str]] | None = None
+
+    @field_validator("needs")
+    @classmethod
+    def _possible_needs(cls, value: list[str | list[str]] | None) -> list[str | list[str]] | None:
+        for group in grouped_needs(value) or ():
+            if not group:
+                raise ValueError("an empty list of needs says nothing; take it out")
+            for need in group:
+                require_need(need)
+        return value
+
+    @model_validator(mode="after")
+    def _needs_what_it_reads(self) -> Entry:
+        for need in (need for group in grouped_needs(self.needs) or () for need in group):
+            if need.startswith("tag:") and need not in self.inputs:
+                raise ValueError(f"'needs' names {need}, which 'inputs' does not list")
+        return self
+
+    @property
+    def of_pack(self) -> PackTag:
+        """What decides whether the tag is off in a workspace."""
+        over_people = self.compute is not None and self.compute.relation == PERSON.wide_model
+        return PackTag(self.code, self.pack, tuple(self.inputs), grouped_needs(self.needs), over_people)
+
+    @field_validator("entity")
+    @classmethod
+    def _is_an_entity(cls, value: str) -> str:
+        if fault := fault_of_entity(value):
+            raise ValueError(fault)
+        return value
+
+    @property
+    def about(self) -> Entity:
+        """The entity that it is about."""
+        return TAG_ENTITIES[self.entity]
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether it is a building block of shipped tags, and none of the tags that were asked for."""
+        return self.family == HELPERS
 
     @property
     def default_reason(self) -> str | None:
@@ -364,6 +412,8 @@ class Registry:
     entries: dict[str, Entry]
     places: dict[str, Place]
     site: frozenset[str] = field(default_factory=frozenset)
+    absences: Mapping[str, Absence] = field(default_factory=dict)
+    """Why tags that are online are not computed in this workspace, by code."""
 
     def __getitem__(self, code: str) -> Entry:
         if code not in self.entries:
@@ -392,9 +442,22 @@ class Registry:
         hint = did_you_mean(text, names) if nearest(text, names) else did_you_mean(text, list(self.entries))
         raise UsageError(f"there is no tag '{text}'{hint}")
 
-    def online(self) -> list[Entry]:
-        """Give the entries that are computed, in registry order."""
-        return [entry for entry in self.entries.values() if entry.status in ("online", "deprecated")]
+    def online(self, about: Entity | None = None) -> list[Entry]:
+        """Give the entries that are computed, of all entities or of one, in registry order."""
+        return [
+            entry
+            for entry in self.entries.values()
+            if self.status_of(entry) in COMPUTED_STATUSES and about in (None, entry.about)
+        ]
+
+    def packs_off(self) -> list[PackOff]:
+        """Give the packs of which tags are off in this workspace, with what they lack."""
+        pack_tags = [entry.of_pack for entry in self.entries.values() if entry.status in COMPUTED_STATUSES]
+        return packs_off(pack_tags, self.absences)
+
+    def status_of(self, entry: Entry) -> str:
+        """Give the status of an entry in this workspace: its own, or ``off``."""
+        return OFF if entry.code in self.absences else entry.status
 
     def fault(self, code: str, message: str, *keys: str | int) -> SettingsInvalid:
         """Give an error that names the file and line of a key of an entry."""
@@ -404,6 +467,7 @@ class Registry:
 
 class _File(_Strict):
     family: str
+    pack: str | None = None
     description: str | None = None
     tags: list[Entry]
 
@@ -437,7 +501,9 @@ def load_registry(workspace: Path | None = None, *, shipped: Path) -> Registry:
             places[code] = Place(file, index)
             if is_site:
                 site.add(code)
-    return Registry(_validated(raw, places), places, frozenset(site))
+    entries = _validated(raw, places)
+    pack_tags = [entry.of_pack for entry in entries.values() if entry.status in COMPUTED_STATUSES]
+    return Registry(entries, places, frozenset(site), absences(pack_tags, workspace))
 
 
 def _entries(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
@@ -452,7 +518,12 @@ def _entries(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
     for index, entry in enumerate(tree["tags"]):
         if not isinstance(entry, dict):
             raise SettingsInvalid("a tag is a mapping", file=file, line=Place(file, index).line())
-        yield index, {"family": tree["family"], **entry}
+        yield index, {"family": tree["family"], **_pack_of(tree), **entry}
+
+
+def _pack_of(tree: dict[str, Any]) -> dict[str, Any]:
+    """Give the pack that a file says for all of its entries."""
+    return {"pack": tree["pack"]} if tree.get("pack") else {}
 
 
 def _code(tree: dict[str, Any], file: Path, index: int) -> str:

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import load_plain_yaml
+from vocabulary.entities import PERSON
+from vocabulary.packs import OFF, Absence, PackTag, absences, grouped_needs
 from vocabulary.registry import registry_files
 
 # After so many days of warning a deprecated tag may be taken offline.
@@ -48,6 +50,17 @@ class TagFacts:
     deprecated_on: date | None = None
     successors: tuple[str, ...] = ()
     """The computed tags that replace it."""
+    absence: Absence | None = None
+    """Why it is off in the workspace, though it is online in the registry; its status is ``off`` then."""
+    entity: str = PERSON.code
+    """What it is about."""
+
+    @property
+    def unusable(self) -> str:
+        """Say why no segment may use a tag that is neither online nor deprecated; as the end of a sentence about it."""
+        if self.absence is not None:
+            return f"is off: {self.absence.sentence}; {self.absence.remedy}"
+        return f"is {self.status}, not online"
 
     @property
     def deprecation(self) -> str:
@@ -57,6 +70,11 @@ class TagFacts:
         successor = f"; use {' or '.join(repr(code) for code in self.successors)}" if self.successors else ""
         end = f"; it may be gone from {until} on" if until else ""
         return f"is deprecated{since}{successor}{end}"
+
+    @property
+    def is_of_people(self) -> bool:
+        """Whether it is about persons, as segments choose them."""
+        return self.entity == PERSON.code
 
     @property
     def is_restricted(self) -> bool:
@@ -75,10 +93,30 @@ def read_tag_facts(workspace: Path, *, shipped: Path) -> dict[str, TagFacts]:
     for code, entry in entries.items():
         if entry.get("replaces") and entry.get("status") == "online":
             successors.setdefault(str(entry["replaces"]), []).append(code)
+    reasons = absences(map(_pack_tag, filter(_is_computed, entries.values())), workspace)
     return {
-        code: replace(tag_facts(entry), successors=tuple(sorted(successors.get(code, ()))))
+        code: _judged(replace(tag_facts(entry), successors=tuple(sorted(successors.get(code, ())))), reasons)
         for code, entry in entries.items()
     }
+
+
+def _is_computed(entry: dict[str, Any]) -> bool:
+    return entry.get("status") in ("online", "deprecated")
+
+
+def _pack_tag(entry: dict[str, Any]) -> PackTag:
+    inputs = entry.get("inputs")
+    return PackTag(
+        code=str(entry["code"]),
+        pack=entry.get("pack") if isinstance(entry.get("pack"), str) else None,
+        inputs=tuple(map(str, inputs)) if isinstance(inputs, list) else (),
+        needs=grouped_needs(entry.get("needs")),
+    )
+
+
+def _judged(facts: TagFacts, reasons: dict[str, Absence]) -> TagFacts:
+    absence = reasons.get(facts.code)
+    return facts if absence is None else replace(facts, status=OFF, absence=absence)
 
 
 def tag_facts(entry: dict[str, Any]) -> TagFacts:
@@ -99,6 +137,7 @@ def tag_facts(entry: dict[str, Any]) -> TagFacts:
         level=str(entry.get("level", "C2")),
         purposes=tuple(entry.get("purposes") or ()),
         deprecated_on=_day(entry.get("deprecated_on")),
+        entity=str(entry.get("entity", PERSON.code)),
     )
 
 
@@ -109,7 +148,8 @@ def _entries(file: Path) -> Iterator[dict[str, Any]]:
         raise SettingsInvalid(
             "a tag file holds 'tags:', a list of entries that each have a code", file=file, line=1
         )
-    yield from entries
+    for entry in entries:
+        yield {"pack": tree["pack"], **entry} if tree.get("pack") else entry
 
 
 def _day(value: Any) -> date | None:

@@ -136,7 +136,7 @@ def _candidates(settings: Settings, segments: list[Segment]) -> list[int]:
         site = catalogue_on(published, read_surroundings(settings)).site
         inputs = read_inputs(
             published, published, segments, site, DAY,
-            lambda leaf_table, lists: leaves_by_duckdb(published, published, leaf_table, lists, DAY),
+            lambda leaf_table, lists, _: leaves_by_duckdb(published, published, leaf_table, lists, DAY),
         )  # fmt: skip
         places = Snapshot(published, site, inputs, inputs.leaves.rows).place_all(segments)
         return [int(published.value(f"SELECT count(*) FROM {places[s.code].candidates}")) for s in segments]

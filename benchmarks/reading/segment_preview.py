@@ -1,8 +1,10 @@
-"""A preview of a segment on generated tables of one million people, and of ten million where memory allows.
+"""A preview of a segment on generated tables of one, three and ten million people: by the tables, and by the index of people.
 
 Everybody has a row of tags, one record, a phone, a birth date and a consent; the tags the segment asks for are drawn, the others are null.
 ``CDP_PREVIEW_PEOPLE`` names other sizes, with commas between them. The bare pass is what an analyst would write: the rule alone as one query of
 DuckDB over the same files; it knows nothing of law, policy, arms and overlap, and its count must equal the candidates of the preview.
+By the index twenty drafts are shown that nobody asked before, each with another bound, so that the slowest of them is the 95th percentile
+or more; and one broad draft, whose candidates are a sixth of all people.
 """
 
 from __future__ import annotations
@@ -26,9 +28,12 @@ from benchmarks.processes import ROOT
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
+    from segments.language.checks import Surroundings
 
 QUESTION = "How long does it take to see what a segment would publish, on the tables of a whole bank?"
-SIZES = (1_000_000, 10_000_000)
+SIZES = (1_000_000, 3_000_000, 10_000_000)
+DRAFTS = 20
+BOUND = "between: [0, 14]"
 BYTES_PER_PERSON = 700
 DAY = dt.date(2026, 11, 18)
 CODE = "wealth_maturity_rollover"
@@ -42,7 +47,7 @@ RULE = (
 
 
 def run(repeats: int) -> Outcome:
-    """Measure the preview inside a process and as a whole command, beside the bare pass."""
+    """Measure the preview inside a process and as a whole command, by the tables and by the index, beside the bare pass."""
     import psutil
 
     wish = os.environ.get("CDP_PREVIEW_PEOPLE")
@@ -68,8 +73,11 @@ def run(repeats: int) -> Outcome:
 
 
 def _measure(people: int, folder: Path, repeats: int) -> Iterator[Row]:
+    from dataclasses import replace
+
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.query.published import open_publication
+    from segments.explaining.indexed import index_newest
     from segments.explaining.preview import preview
 
     settings = generate(folder, people)
@@ -79,26 +87,94 @@ def _measure(people: int, folder: Path, repeats: int) -> Iterator[Row]:
         bare = timed(
             lambda: published.value(f"SELECT count(*) FROM tags.customer_tags WHERE {RULE}"), max(repeats, 5)
         )
-    figures = timed(lambda: preview(settings, surroundings, CODE), repeats)
-    is_equal = figures.answer.counts["candidates"] == bare.answer
     yield Row(case, "the rule alone, one DuckDB query", bare.seconds, cpu_seconds=bare.cpu_seconds)
-    published_people = figures.answer.counts["published"]
+    tables = timed(lambda: preview(settings, surroundings, CODE), repeats, budget=20)
     yield Row(
-        case, "preview, inside a process", figures.seconds, cpu_seconds=figures.cpu_seconds, is_equal=is_equal,
-        note=f"{bare.answer:,} candidates, {published_people:,} published",
+        case, "preview by the tables, inside a process", tables.seconds, cpu_seconds=tables.cpu_seconds,
+        is_equal=tables.answer.counts["candidates"] == bare.answer,
+        note=f"{bare.answer:,} candidates, {tables.answer.counts['published']:,} published",
     )  # fmt: skip
-    command = [sys.executable, "-m", "jobs.cli", "segments", "preview", CODE, "--workspace", str(folder)]
-    whole = timed(
-        lambda: subprocess.run(command, cwd=ROOT, check=True, capture_output=True), repeats, cpu=_children
-    )
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    yield _whole_process(case, "cdp segments preview by the tables, whole process", folder, repeats)
+    making = timed(lambda: index_newest(settings, surroundings), 1)
+    size = making.answer[0].bytes
+    note = f"{size / 1e6:.0f} MB"
     yield Row(
         case,
-        "cdp segments preview, whole process",
-        whole.seconds,
-        cpu_seconds=whole.cpu_seconds,
-        peak_mb=peak,
+        "cdp segments index, inside a process",
+        making.seconds,
+        cpu_seconds=making.cpu_seconds,
+        note=note,
     )
+    count = timed(lambda: _count(settings, surroundings), 10)
+    yield Row(
+        case, "the rule alone, counted by the index", count.seconds, cpu_seconds=count.cpu_seconds,
+        is_equal=count.answer == bare.answer, note="its files read and held against their digests",
+    )  # fmt: skip
+    by_index = timed(lambda: preview(settings, surroundings, CODE), repeats)
+    is_equal = replace(by_index.answer, notes=[]) == replace(tables.answer, notes=[])
+    drafts = iter(list(_drafts(folder)))
+    previews = timed(lambda: preview(settings, surroundings, str(next(drafts))), DRAFTS, budget=60)
+    yield Row(
+        case, f"preview by the index, {DRAFTS} drafts inside a process", previews.seconds,
+        cpu_seconds=previews.cpu_seconds, is_equal=is_equal and not by_index.answer.notes,
+        note=f"95 % within {np.percentile(previews.seconds, 95):.3f} s",
+    )  # fmt: skip
+    broad = timed(lambda: preview(settings, surroundings, str(_broad(folder))), 2)
+    yield Row(
+        case, "preview by the index of a broad draft", broad.seconds, cpu_seconds=broad.cpu_seconds,
+        note=f"{broad.answer.counts['candidates']:,} candidates",
+    )  # fmt: skip
+    yield _whole_process(case, "cdp segments preview by the index, whole process", folder, max(repeats, 5))
+
+
+def _whole_process(case: str, way: str, folder: Path, repeats: int) -> Row:
+    command = [sys.executable, "-m", "jobs.cli", "segments", "preview", CODE, "--workspace", str(folder)]
+    whole = timed(
+        lambda: subprocess.run(command, cwd=ROOT, check=True, capture_output=True),
+        repeats,
+        budget=20,
+        cpu=_children,
+    )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return Row(case, way, whole.seconds, cpu_seconds=whole.cpu_seconds, peak_mb=peak)
+
+
+def _count(settings: Settings, surroundings: Surroundings) -> int:
+    """Count the candidates of the rule by the bits of an index that is opened anew."""
+    from lakehouse.query.published import open_publication
+    from segments.explaining.snapshot import catalogue_on
+    from segments.indexing.answering import IndexedPeople
+    from segments.indexing.files import open_index
+
+    with open_publication(settings) as published:
+        segment = catalogue_on(published, surroundings).segment(CODE)
+        index = open_index(settings, published.publication)
+        assert index is not None
+        people = IndexedPeople(published, [segment], index, {})
+        ((yes, _),) = people.count(segment, [segment.rule], {})
+        return yes
+
+
+def _drafts(folder: Path) -> Iterator[Path]:
+    """Write the segment with another bound for each draft."""
+    text = (folder / "segments" / f"{CODE}.yml").read_text(encoding="utf-8")
+    for number in range(DRAFTS):
+        draft = folder / f"draft_{number}.yml"
+        draft.write_text(text.replace(BOUND, f"between: [0, {number + 2}]"), encoding="utf-8")
+        yield draft
+
+
+def _broad(folder: Path) -> Path:
+    """Write the segment without its narrowest condition."""
+    text = (folder / "segments" / f"{CODE}.yml").read_text(encoding="utf-8")
+    draft = folder / "broad.yml"
+    draft.write_text(
+        text.replace(f"    - {{tag: days_to_next_maturity, {BOUND}}}\n", "").replace(
+            "max: 300000", "max: 9000000"
+        ),
+        encoding="utf-8",
+    )
+    return draft
 
 
 def _children() -> float:

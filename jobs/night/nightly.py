@@ -93,6 +93,7 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
     deletion = tags.delete_old_files(lake, business_date)
     if deletion["files"]:
         summary["deleted"] = deletion
+    segments.delete_old_indexes(settings)
     transmissions = transmit_night(lake, business_date)
     if transmissions:
         summary["transmissions"] = [one.summary() for one in transmissions]

@@ -97,9 +97,16 @@ def read_extent(
         tag_codes=_tags_to_compute(compilation, changed_tags) or None if is_part else None,
         are_audiences_reached=bool(_differing(published_segments, segments))
         or are_audiences_reached(changes),
-        notes=_unpublished(
-            before, rules.version, published_rules[0], (published_tags, tags), (published_segments, segments)
-        ),
+        notes=[
+            *_unpublished(
+                before,
+                rules.version,
+                published_rules[0],
+                (published_tags, tags),
+                (published_segments, segments),
+            ),
+            *_switched(before, compilation, published_tags),
+        ],
         gaps=gaps,
     )
 
@@ -139,6 +146,24 @@ def _unpublished(
     return [
         f"not changed here, and not published yet: {', '.join(names)}; their effect is in these numbers, too"
     ]
+
+
+def _switched(before: Path, compilation: Compilation, published_tags: _Meanings) -> list[str]:
+    """Say which tags are off that are published, and which are computed that were off before, by reason."""
+    from tags.compile.compilation import compile_tags
+
+    reasons: dict[str, list[str]] = {}
+    for code, absence in compilation.registry.absences.items():
+        if code in published_tags:
+            reasons.setdefault(f"off from this change on, as {absence.sentence}", []).append(code)
+    try:
+        absences = compile_tags(before, is_checked=False).registry.absences
+    except SettingsInvalid:
+        absences = {}  # what is in use, or was committed, is at fault; the change may mend it
+    for entry in compilation.plan.entries:
+        if entry.code in absences:
+            reasons.setdefault("no longer off", []).append(entry.code)
+    return [f"{len(codes)} tags are {reason}: {', '.join(codes)}" for reason, codes in reasons.items()]
 
 
 def published_rules_of(published: Published) -> tuple[str, Rules]:
@@ -184,7 +209,7 @@ def _tags_to_compute(compilation: Compilation, changes: set[str]) -> set[str]:
             if code not in codes:
                 codes.add(code)
                 waiting.append(code)
-    return codes & {entry.code for entry in compilation.plan.entries}
+    return codes & {entry.code for entry in compilation.entries}
 
 
 def _published_definitions(published: Published) -> _Meanings:

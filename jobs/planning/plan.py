@@ -100,7 +100,7 @@ class ChangePlan:
         parts = [
             part for example in (*people.merge_examples, *people.split_examples) for part in example["parts"]
         ] if people else []  # fmt: skip
-        return sorted({row["one_id"] for row in (*rows, *parts)})
+        return sorted({row["one_id"] for row in (*rows, *parts) if "one_id" in row})
 
     def summary(self) -> dict[str, Any]:
         """Give all of it as plain values, for JSON."""

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.contracts.reading import contract
 from lakehouse.query.words import identifier
 from vocabulary.buckets import bucket_duckdb_sql
+from vocabulary.entities import PERSON, TAG_ENTITIES, Entity
 
 if TYPE_CHECKING:
     from jobs.planning.both_lakes import BothLakes
     from vocabulary.tag_facts import TagFacts
 
-TAGS = "tags.customer_tags"
 # Ways from one value to another, the most frequent ones.
 _MOST_WAYS = 100
 _QUARTERS = "[0.25, 0.5, 0.75]"
@@ -23,6 +24,8 @@ _ORDERED = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "DATE")
 @dataclass(frozen=True)
 class TagMove:
     """One tag before and after: people who have it (a boolean tag counts who is), and those whose value is another.
+
+    Of a tag of a product, branch or employee it is these that are counted.
 
     ``values`` counts people by value, those that differ; a tag whose values nobody needs to see is counted under ``""``.
     ``ways`` are ``(before, after, people)``. ``quarters`` are the three quartiles of numbers and days, before and after.
@@ -50,12 +53,24 @@ def are_values_shown(facts: TagFacts | None) -> bool:
 
 
 def tag_moves(both: BothLakes, facts: Mapping[str, TagFacts], *, people: int) -> list[TagMove]:
-    """Compare every tag of the published wide table and of the clone's, person by person; those that are alike are left out.
+    """Compare every tag of the published wide tables and of the clone's, row by row; those that are alike are left out.
 
-    Of each so many ``people`` are given at most. A person without a row on one side has no value there.
+    Of each so many ``people`` are given at most; a product, branch or employee by its source and key. A row that is missing on one side
+    has no value there.
     """
+    moves: list[TagMove] = []
+    for entity in TAG_ENTITIES.values():
+        # Of a publication from before an entity had tags, nothing can be compared.
+        if entity == PERSON or (both.published.exists(entity.current) and both.clone.exists(entity.current)):
+            moves += _moves_of(both, entity, facts, people=people if _is_named_freely(entity) else 0)
+    return moves
+
+
+def _moves_of(
+    both: BothLakes, entity: Entity, facts: Mapping[str, TagFacts], *, people: int
+) -> list[TagMove]:
     desk = both.desk
-    before_sql, after_sql = both.pair_as_is(TAGS)
+    before_sql, after_sql = both.pair_as_is(entity.current)
     kinds = [
         {name: kind for name, kind, *_ in desk.rows(f"DESCRIBE SELECT * FROM {sql}") if name in facts}
         for sql in (before_sql, after_sql)
@@ -73,8 +88,8 @@ def tag_moves(both: BothLakes, facts: Mapping[str, TagFacts], *, people: int) ->
         columns += [f"{was} AS {identifier(f'was {tag}')}", f"{becomes} AS {identifier(f'becomes {tag}')}"]
     pairs = desk.define(
         "tag_pairs",
-        f"SELECT coalesce(b.one_id, a.one_id) AS one_id, {', '.join(columns)}\n"
-        f"FROM {before_sql} b FULL JOIN {after_sql} a ON a.one_id = b.one_id",
+        f"SELECT {_key_sql(entity)} AS one_id, {', '.join(columns)}\n"
+        f"FROM {before_sql} b FULL JOIN {after_sql} a ON {' AND '.join(f'a.{name} = b.{name}' for name in entity.key)}",
     )
     counts = []
     for tag in tags:
@@ -91,6 +106,8 @@ def tag_moves(both: BothLakes, facts: Mapping[str, TagFacts], *, people: int) ->
         if moved_people or (tag in kinds[0]) != (tag in kinds[1]):
             kind = kinds[1].get(tag) or kinds[0][tag]
             details = _details(both, str(pairs), tag, kind, facts.get(tag), people)
+            if entity != PERSON and "people" in details:
+                details["people"] = [{"key": row.pop("one_id"), **row} for row in details["people"]]
             move = TagMove(tag, before, after, moved_people, **details)
             moves.append(
                 move
@@ -105,6 +122,18 @@ def tag_moves(both: BothLakes, facts: Mapping[str, TagFacts], *, people: int) ->
                 )
             )
     return moves
+
+
+def _is_named_freely(entity: Entity) -> bool:
+    """Tell whether examples may name rows of an entity: an employee's number is personal."""
+    columns = contract(entity.table).columns if entity.table else {}
+    return all(columns[name].level == "C1" for name in entity.key if name in columns)
+
+
+def _key_sql(entity: Entity) -> str:
+    """Give SQL of what names a row among ``b`` and ``a``: the OneID, else source and key as one text."""
+    names = [f"coalesce(b.{name}, a.{name})" for name in entity.key]
+    return names[0] if entity == PERSON else f"concat_ws('/', {', '.join(names)})"
 
 
 def _pair_of(tag: str) -> tuple[str, str]:

@@ -130,9 +130,10 @@ def _quarters(values: Sequence[str]) -> str:
 
 
 def _person(person: dict[str, Any]) -> str:
+    name = person.get("one_id") or person["key"]
     if "before" not in person:
-        return str(person["one_id"])
-    return f"{person['one_id']}: {_way(person['before'])} → {_way(person['after'])}"
+        return str(name)
+    return f"{name}: {_way(person['before'])} → {_way(person['after'])}"
 
 
 def audience_lines(moves: Sequence[AudienceMove]) -> list[str]:

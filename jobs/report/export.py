@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,7 +13,7 @@ from jobs.report.statement import ReaderMasks
 from lakehouse.contracts.contract import Contract
 from lakehouse.errors import CdpError, UsageError
 from lakehouse.query.export import Texts, export_place, write_export
-from lakehouse.query.published import require_publication
+from lakehouse.query.published import newest_publication, require_publication
 from lakehouse.settings.settings import Settings
 
 log = logging.getLogger("cdp.sql")
@@ -38,7 +39,7 @@ def export_lake(
     if reveal is not None and not reveal.strip():
         raise UsageError("--reveal has to say why the values are needed")
     publication = require_publication(settings, as_of)
-    place = export_place(settings, publication, file)
+    place = export_place(settings, publication.tables, file)
     contracts = contracts_of(settings)
     texts = {name: _texts(contract_or_none(contracts, name)) for name in publication.tables}
     masks = ReaderMasks(settings)
@@ -52,6 +53,18 @@ def export_lake(
         log.warning("%s reveals values of all tables in %s: %s", entry["user"], place, entry["reason"])
         masked = write_export(settings, publication, place, texts, lambda table, columns: frozenset())
     return Export(place, publication.business_date, len(texts), masked)
+
+
+def export_fault(settings: Settings) -> str | None:
+    """Give why no night can write the file that the workspace names; None where it can, or where none is named."""
+    if settings.export is None:
+        return None
+    newest = newest_publication(settings)
+    try:
+        place = export_place(settings, newest.tables if newest else (), settings.export)
+    except (OSError, UsageError) as wrong:
+        return f"{settings.export}: {wrong.strerror}" if isinstance(wrong, OSError) else str(wrong)
+    return None if os.access(place.parent, os.W_OK | os.X_OK) else f"{place.parent} may not be written to"
 
 
 def refresh_export(settings: Settings) -> None:

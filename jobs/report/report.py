@@ -97,6 +97,7 @@ def render_report(
         "gates": facts.gates,
         "left_out": facts.left_out,
         "tag_names": facts.tag_names,
+        "off": _tags_off(facts.tag_names),
         "late": [row for row in facts.drift if row["value_on"] and row["value_on"] < business_date],
         "expectations": facts.expectations,
         "distributions": _distributions(facts.drift, facts.tag_names, language),
@@ -326,6 +327,15 @@ def _bin_name(name: str, kind: str) -> str:
     least = 2 ** (abs(int(name)) / 8) - 1
     least = least / 100 if kind == "ratio" else least
     return f"{'-' if name.startswith('-') else ''}{least:,.4g} …"
+
+
+def _tags_off(catalogue: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Give the reasons for which tags are off, each with the codes, the one with most first."""
+    reasons: dict[str, list[str]] = {}
+    for code, row in catalogue.items():
+        if row.get("off_because"):
+            reasons.setdefault(str(row["off_because"]), []).append(code)
+    return sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
 
 
 def _tag_name(code: str, catalogue: dict[str, dict[str, Any]], language: str) -> str:

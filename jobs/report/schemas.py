@@ -26,6 +26,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from segments.language.contact import ContactPolicy
     from segments.language.spec import SpecFile
     from vocabulary.attributes import ENTITIES, AttributesFile
+    from vocabulary.entities import TAG_ENTITIES
     from vocabulary.lookups import LookupsFile
     from vocabulary.policy import Policy
     from vocabulary.registry import _File
@@ -54,6 +55,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     by_kind["attributes"]["definitions"]["Attribute"]["properties"]["entity"]["enum"] = list(ENTITIES)
     # A site's entry may name only what differs from the shipped tag.
     by_kind["tags"]["definitions"]["Entry"]["required"] = ["code"]
+    by_kind["tags"]["definitions"]["Entry"]["properties"]["entity"]["enum"] = list(TAG_ENTITIES)
     roles = by_kind["roles"]
     roles["properties"]["every_segment"] = _approvals(roles, texts()["RolesFile.every_segment"])
     return by_kind
@@ -193,9 +195,11 @@ def _approvals(schema: dict[str, Any], description: str) -> dict[str, Any]:
 def _complete_segment(schema: dict[str, Any]) -> None:
     """Say what a condition is, and offer the shipped tags where one is named."""
     from tags import REGISTRY
+    from vocabulary.entities import PERSON
     from vocabulary.registry import load_registry
 
-    tag_codes = sorted(load_registry(shipped=REGISTRY).entries)
+    entries = load_registry(shipped=REGISTRY).entries.values()
+    tag_codes = sorted(entry.code for entry in entries if entry.about == PERSON)
     condition = {"$ref": "#/definitions/Condition"}
     several = {"type": "array", "items": condition}
     schema["definitions"]["Condition"] = {

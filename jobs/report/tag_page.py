@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.texts import DEFAULT, reason_text, text
 
 if TYPE_CHECKING:
-    from vocabulary.registry import Entry
+    from vocabulary.registry import Entry, Registry
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     place = registry.places[code]
     sources = tuple(str(column) for column in lineage(registry, code))
     read_by = tuple(readers(registry).get(code) or ())
-    sql = compilation.writer.tag_sql(entry) if entry in compilation.plan.entries else None
+    sql = compilation.writer_of(entry).tag_sql(entry) if entry in compilation.entries else None
     coverage = _coverage(workspace, code)
     cost = newest_costs(load_settings(workspace)).get(code) if workspace is not None else None
     users = _segments_with(workspace, code)
@@ -61,8 +61,10 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         ("meaning", " ".join(getattr(entry.definition, language).split())),
         (
             "family",
-            f"{entry.family}, {entry.kind}, {entry.status}, {text('tag.version', version=entry.version)}",
+            f"{entry.family}, {entry.kind}, {registry.status_of(entry)}, {text('tag.version', version=entry.version)}",
         ),
+        ("pack", _pack(registry, entry)),
+        ("entity", entry.entity),
         ("values", " ".join(filter(None, [value.spark_type, value.unit and f"({value.unit})", values]))),
         ("nulls", _nulls(entry)),
         ("level", entry.level + declassified),
@@ -92,7 +94,8 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     summary = {
         "code": code, "name_en": entry.name.en, "name_zh": entry.name.zh,
         "definition_en": " ".join(entry.definition.en.split()), "definition_zh": " ".join(entry.definition.zh.split()),
-        "family": entry.family, "kind": entry.kind, "status": entry.status, "version": entry.version,
+        "family": entry.family, "entity": entry.entity, "pack": entry.pack, "kind": entry.kind, "status": registry.status_of(entry),
+        "off_because": absence.sentence if (absence := registry.absences.get(code)) else None, "version": entry.version,
         "type": value.spark_type, "unit": value.unit, "domain": value.domain, "min": value.min, "max": value.max,
         "null_rule": entry.null_rule, "null_when": [{"reason": n.reason, "when": n.when} for n in entry.null_when],
         "level": entry.level, "purposes": list(entry.purposes), "owner_business": business, "owner_tech": tech,
@@ -103,7 +106,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     }  # fmt: skip
     return TagPage(
         summary,
-        tuple((text(f"tag.{name}"), fact) for name, fact in facts),
+        tuple((text(f"tag.{name}"), fact) for name, fact in facts if fact),
         tuple((text(f"tag.{name}"), entries) for name, entries in lists),
         tuple((text(f"tag.{name}"), fact) for name, fact in ends if fact),
     )
@@ -117,6 +120,12 @@ def _segments_with(workspace: Path | None, code: str) -> list[str]:
     from segments.language.spec import read_every_segment
 
     return [segment.code for segment in read_every_segment(workspace)[0] if code in tag_uses(segment)]
+
+
+def _pack(registry: Registry, entry: Entry) -> str:
+    absence = registry.absences.get(entry.code)
+    reason = text("tag.off", reason=absence.sentence, remedy=absence.remedy) if absence else ""
+    return ", ".join(filter(None, [entry.pack, reason]))
 
 
 def _nulls(entry: Entry) -> str:

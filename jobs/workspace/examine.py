@@ -31,9 +31,11 @@ def examine(workspace: Path | None) -> Iterator[Requirement]:
     yield _memory()
     yield _jars(workspace, reason)
     yield examine_workspace(workspace)
+    yield from examine_tags(workspace)
     yield from _offers(workspace)
     yield from _places(workspace)
     yield from _files(workspace)
+    yield from examine_export(workspace)
     yield from examine_lake(workspace)
 
 
@@ -182,6 +184,40 @@ def examine_workspace(workspace: Path | None) -> Requirement:
             "workspace", True, f"{settings.workspace}, without feeds yet: cdp feeds draft FILE --write"
         )
     return Requirement("workspace", True, str(settings.workspace))
+
+
+def examine_tags(workspace: Path | None) -> Iterator[Requirement]:
+    """Say how many tags nights compute, and which packs are off and why; none of that needs a repair."""
+    from lakehouse.errors import CdpError
+    from lakehouse.settings.settings import load_settings
+    from tags import REGISTRY
+    from vocabulary.registry import load_registry
+
+    try:
+        registry = load_registry(load_settings(workspace).workspace, shipped=REGISTRY)
+    except CdpError:
+        return  # the workspace itself is not usable, which was said
+    off = "; ".join(one.sentence for one in registry.packs_off())
+    state = f"{len(registry.online())} computed{f'; off: {off}' if off else ''}"
+    yield Requirement("tags", True, state)
+
+
+def examine_export(workspace: Path | None) -> Iterator[Requirement]:
+    """Judge the file that every night replaces for other tools, where the workspace names one."""
+    from jobs.report.export import export_fault
+    from lakehouse.errors import CdpError
+    from lakehouse.settings.settings import load_settings
+
+    try:
+        settings = load_settings(workspace)
+        fault = export_fault(settings)
+    except CdpError:
+        return  # the workspace itself is not usable, which was said
+    if settings.export is not None:
+        yield Requirement(
+            "export", fault is None, fault or f"{settings.export} is replaced by every night that is published",
+            "name a file that nights may write by export: in cdp.yml, or repair what is said of it",
+        )  # fmt: skip
 
 
 def examine_lake(workspace: Path | None) -> Iterator[Requirement]:

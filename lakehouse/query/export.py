@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,8 +45,8 @@ class Texts:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
-def export_place(settings: Settings, publication: Publication, file: Path) -> Path:
-    """Give the path of an export; ``UsageError`` where no export may be written there.
+def export_place(settings: Settings, tables: Collection[str], file: Path) -> Path:
+    """Give the path of an export of published ``tables``; ``UsageError`` where no export may be written there.
 
     A file is replaced only if it is an export of this lake to which nobody added a table.
     """
@@ -57,7 +57,7 @@ def export_place(settings: Settings, publication: Publication, file: Path) -> Pa
         raise UsageError(
             "DuckDB takes what follows a '?' in a path for options; name a place without one", file=place
         )
-    databases = {name.partition(".")[0] for name in publication.tables}
+    databases = {name.partition(".")[0] for name in tables}
     if place.stem.lower() in {DATABASE, *databases, *_OF_DUCKDB}:
         raise UsageError(
             f"'{place.stem}' is the name of a database, and DuckDB calls a file by its name, too; take another one",

@@ -130,6 +130,7 @@ class SettingsFile(_Strict):
     export: str | None = None
     count_queries: bool = False
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    packs: dict[str, bool] = Field(default_factory=dict)
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
 
     @field_validator("engine", mode="before")

@@ -6,7 +6,7 @@ The wide tag table is read once, each event relation once. Logic runs on the lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -108,17 +108,31 @@ def compile_leaf_table(
     """
     every = list(segments)
     leaves: dict[str, Leaf] = {leaf.column: leaf for s in every for leaf in read_leaves(s)}
+    values = sorted({tag for s in every for tag in value_tags(s)})
+    facts = (
+        person_facts_sql(every, policy=policy, business_date=business_date) if policy is not None else None
+    )
+    title = ", ".join(s.code + " " + s.version for s in every)
+    return compile_leaves(leaves, values, facts, business_date, title)
+
+
+def compile_leaves(
+    leaves: Mapping[str, Leaf],
+    values: Sequence[str],
+    facts: PersonFactsSql | None,
+    business_date: date,
+    title: str,
+) -> LeafTable:
+    """Give the Spark SQL of a leaf table of these leaves, by their columns, and of the values of these tags.
+
+    Without ``facts`` those of suppression are left out; ``title`` is named in the first line.
+    """
     tag_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, TagLeaf)}
     event_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, EventLeaf)}
     list_leaves = {c: leaf for c, leaf in leaves.items() if isinstance(leaf, ListLeaf)}
     more = leaf_parts(leaves.values(), business_date)
-    values = sorted({tag for s in every for tag in value_tags(s)})
     today = spark_literal(business_date)
-    facts = (
-        person_facts_sql(every, policy=policy, business_date=business_date)
-        if policy is not None
-        else _persons_alone(more, business_date)
-    )
+    facts = facts or _persons_alone(more, business_date)
     parts = [*facts.parts, *more.parts]
     joins, tables = [*facts.joins, *more.joins], [*facts.tables, *more.columns_of]
     columns_of = {
@@ -143,13 +157,13 @@ def compile_leaf_table(
     columns = [
         "t.one_id",
         *facts.columns,
-        *(f"{_tag_sql(leaf, today)} AS {column}" for column, leaf in sorted(tag_leaves.items())),
+        *(f"{tag_leaf_sql(leaf, today)} AS {column}" for column, leaf in sorted(tag_leaves.items())),
         *(f"{_event_sql(column, leaf)} AS {column}" for column, leaf in sorted(event_leaves.items())),
         *(f"coalesce(list_members.{column}, false) AS {column}" for column in sorted(list_leaves)),
         *(f"{leaf_sql.answer} AS {column}" for column, leaf_sql in sorted(more.answers.items())),
         *(f"t.`{tag}` AS {value_column(tag)}" for tag in values),
     ]
-    head = f"-- Leaf table of {', '.join(s.code + ' ' + s.version for s in every)} as of {business_date}\n"
+    head = f"-- Leaf table of {title} as of {business_date}\n"
     text = (
         f"{head}WITH "
         + ",\n".join(parts)
@@ -171,7 +185,8 @@ def _persons_alone(more: LeafParts, business_date: date) -> PersonFactsSql:
     return PersonFactsSql(tuple(parts), (), (), tuple(tables), {})
 
 
-def _tag_sql(leaf: TagLeaf, today: str) -> str:
+def tag_leaf_sql(leaf: TagLeaf, today: str) -> str:
+    """Give the Spark SQL of the answer of a leaf about the tag's column of ``t``; ``today`` is a Spark SQL date."""
     column = f"t.`{leaf.tag}`"
     tests = []
     for test in leaf.tests:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from segments.language.spec import Segment
 
 log = logging.getLogger("cdp.segments")
+# Gives one_id, branch and employee of some people (a relation of one_id) on a business date.
+GroupReader = Callable[["TableReader", "Desk", date, "Relation"], "pa.Table"]
 TREATED = "place = 'TREATED'"
 
 
@@ -46,10 +48,12 @@ def decide_contacts(
     *,
     is_logged: bool = False,
     name: str = "",
+    groups: GroupReader = branches_and_employees,
 ) -> dict[str, DecidedContacts]:
     """Decide the contacts of all segments of a night that a rule of contact concerns, by their codes.
 
-    ``name`` is part of the names of the relations, where a desk decides more than once.
+    ``name`` is part of the names of the relations, where a desk decides more than once. ``groups`` gives people's branches and
+    employees.
     """
     concerned = [
         places
@@ -63,7 +67,7 @@ def decide_contacts(
         f"{name}contacted",
         " UNION ".join(f"SELECT one_id FROM {places.candidates} WHERE {TREATED}" for places in concerned),
     )
-    arbitration = arbitrate(contact_problem(reader, desk, offers, rules, business_date, people))
+    arbitration = arbitrate(contact_problem(reader, desk, offers, rules, business_date, people, groups))
     desk.drop(people)
     if is_logged:
         _tell(arbitration)
@@ -90,6 +94,7 @@ def contact_problem(
     rules: ContactRules,
     business_date: date,
     people: Relation,
+    groups: GroupReader = branches_and_employees,
 ) -> ContactProblem:
     """Give a night's question about offers to these people (one_id); what no rule asks for is not read."""
     policy = rules.policy
@@ -103,9 +108,7 @@ def contact_problem(
         offers,
         contact_history(reader, desk, business_date, max(looked_back)) if looked_back else _nothing(_HISTORY),
         channel_habits(reader, desk, business_date) if has_habits else _nothing(("channel",)),
-        branches_and_employees(reader, desk, business_date, people)
-        if has_groups
-        else _nothing(("branch", "employee")),
+        groups(reader, desk, business_date, people) if has_groups else _nothing(("branch", "employee")),
         apart,
         capacities,
     )

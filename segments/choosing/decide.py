@@ -127,14 +127,16 @@ def place_segment(
     offer_risk: str | None,
     everybody: Relation | None = None,
     belonging: Relation | None = None,
+    unknown: int | None = None,
 ) -> SegmentPlaces:
     """Place the candidates of one segment by the leaf table and the arms of earlier nights (salt, one_id, arm, arms).
 
     ``members`` holds the members (one_id) of every segment this one names. ``leaves`` may hold only those who may be chosen where
     ``everybody`` holds the answers of all people; a segment that ranks people, or one of companies or households, needs all of them in
-    ``leaves``. ``belonging`` has entity_key and one_id of the people of these.
+    ``leaves``, or its ranks as columns of ``leaves``. ``belonging`` has entity_key and one_id of the people of these. ``unknown`` is how
+    many people have an unknown answer, where that was counted already.
     """
-    choice = _choose(desk, segment, offer_risk, leaves, everybody or leaves, members, belonging)
+    choice = _choose(desk, segment, offer_risk, leaves, everybody or leaves, members, belonging, unknown)
     parts = (
         control_sql(segment.spec.holdout.global_group, policy, arms),
         control_sql(segment, policy, arms),
@@ -295,11 +297,12 @@ def _choose(
     everybody: Relation,
     members: Mapping[str, Relation],
     belonging: Relation | None = None,
+    unknown: int | None = None,
 ) -> _Choice:
     """Give the candidates, the answers of everybody, how many of them are unknown, and where ranks were cut."""
     column_of = answer_columns(members)
     answer = logic_sql(segment.rule, column_of)
-    ranks = rank_leaves(segment)
+    ranks = [leaf for leaf in rank_leaves(segment) if leaf.column not in leaves.columns]
     cuts: dict[str, dict[str, Any]] = {}
     if ranks:
         sql = rank_sql(ranks, segment.base, str(everybody), column_of, hash_duckdb_sql)
@@ -326,7 +329,8 @@ def _choose(
         f"  {channel_sql(segment)} AS channel, {ways_sql(segment)} AS ways{values}{companies}{whitelist_sql(segment)}\n"
         f"FROM {rows}",
     )
-    unknown = int(desk.value(f"SELECT count(*) FROM {everybody} WHERE ({answer}) IS NULL"))
+    if unknown is None or segment.is_collective:
+        unknown = int(desk.value(f"SELECT count(*) FROM {everybody} WHERE ({answer}) IS NULL"))
     return _Choice(people, everybody, unknown, cuts, addressees)
 
 

@@ -152,7 +152,7 @@ def _decide_all(
     _tell_unknown_age(policy, segments)
     _tell_parameters(segments)
 
-    def make_leaves(leaf_table: LeafTable, lists: dict[str, StaticList]) -> Leaves:
+    def make_leaves(leaf_table: LeafTable, lists: dict[str, StaticList], _: Mapping[str, Relation]) -> Leaves:
         return make_leaf_table(lake, desk, leaf_table, lists, business_date, engine=engine)
 
     inputs = read_inputs(lake, desk, segments, catalogue.site, business_date, make_leaves)

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 QUALITY = "quality.tag_quality"
 MOST_SHOWN = 5
-# Makes the leaf table of a compiled query and of the lists that it reads.
-LeafMaker = Callable[[LeafTable, dict[str, StaticList]], Leaves]
+# Makes the leaf table of a compiled query, of the lists that it reads and of the people of companies and households.
+LeafMaker = Callable[[LeafTable, dict[str, StaticList], Mapping[str, "Relation"]], Leaves]
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,20 @@ def read_inputs(
     An offer that is not open raises ``SettingsInvalid``; a tag that was never built ``StepFailed``.
     """
     _refuse_missing_tags(reader, segments)
-    lists = _read_lists(site.workspace, segments)
+    lists = read_lists(site.workspace, segments)
     offers = read_offers(reader)
     refuse_findings(
         SpecFinding("E01", fault, segment.file, segment.line("offer"))
         for segment, fault in offer_faults(segments, offers)
     )
     leaf_table = compile_leaf_table(segments, business_date=business_date, policy=site.policy)
+    people_of = _people_of(reader, desk, segments, business_date)
     return NightInputs(
-        make_leaves(leaf_table, lists),
+        make_leaves(leaf_table, lists, people_of),
         read_earlier_nights(reader, desk, business_date),
         {ref: (entry.holding(business_date).num_rows, entry.sha256) for ref, entry in lists.items()},
         offers,
-        _people_of(reader, desk, segments, business_date),
+        people_of,
     )
 
 
@@ -118,7 +119,8 @@ def read_offers(reader: TableReader) -> Offers:
     return open_offers(reader.read_arrow(OFFERS_TABLE, columns=OFFER_COLUMNS).to_pylist())
 
 
-def _read_lists(workspace: Path, segments: Sequence[Segment]) -> dict[str, StaticList]:
+def read_lists(workspace: Path, segments: Sequence[Segment]) -> dict[str, StaticList]:
+    """Give the lists that segments name, by their references."""
     leaves = {x.reference: x for s in segments for x in read_leaves(s) if isinstance(x, ListLeaf)}
     return {reference: read_list(workspace, leaf) for reference, leaf in sorted(leaves.items())}
 

@@ -6,7 +6,7 @@ The default exclusions cannot be removed by a specification. What consent, addre
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -38,6 +38,8 @@ REASONS = (
 )
 RISK_ORDER = ("R1", "R2", "R3", "R4", "R5")
 TABLES = (*CONTACT_TABLES, "identity.one_ids", "trusted.customers")
+# A purpose, a channel, and on how many days after the business date.
+Use = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,18 @@ class PersonFactsSql:
 
 def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_date: date) -> PersonFactsSql:
     """Give the facts for the purposes and channels that the segments use; one row per OneID in each part."""
-    uses = sorted(
+    return facts_of_uses(uses_of(segments), policy=policy, business_date=business_date)
+
+
+def uses_of(segments: Iterable[Segment]) -> list[Use]:
+    """Give what the segments ask consent for, sorted."""
+    return sorted(
         {(s.spec.purpose, channel, s.days_of_use) for s in segments for channel in s.spec.contact.channels}
     )
+
+
+def facts_of_uses(uses: Sequence[Use], *, policy: Policy, business_date: date) -> PersonFactsSql:
+    """Give the facts for sorted uses; one row per OneID in each part."""
     purposes = sorted({purpose for purpose, _, _ in uses})
     channels = sorted({channel for _, channel, _ in uses})
     place = lake_place(business_date)
@@ -85,6 +96,24 @@ def person_facts_sql(segments: Iterable[Segment], *, policy: Policy, business_da
         "trusted.receipts": ("has_complained", *(usable_column(c) for c in channels)),
     }
     return PersonFactsSql(parts, joins, columns, TABLES, columns_of)
+
+
+def fact_columns(uses: Iterable[Use]) -> list[str]:
+    """Give the columns of the facts for these uses, each once."""
+    every = list(uses)
+    columns = [
+        "kind",
+        "is_deceased",
+        "is_minor",
+        "is_age_unknown",
+        "is_staff",
+        "is_restricted",
+        "has_complained",
+    ]
+    columns += [opt_out_column(purpose) for purpose, _, _ in every]
+    columns += [allowed_column(*use) for use in every]
+    columns += [usable_column(channel) for _, channel, _ in every]
+    return list(dict.fromkeys(columns))
 
 
 def reason_sql(segment: Segment, *, offer_risk: str | None = None) -> str:

@@ -7,7 +7,7 @@ written to the lake.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -31,13 +31,14 @@ from segments.explaining.live import LiveRun, live_audiences, live_runs
 from segments.explaining.snapshot import (
     catalogue_on,
     named_by,
-    read_snapshot,
+    read_indexed_snapshot,
     refuse_faults,
     rivals_of,
     segment_of,
     with_draft,
     without_faults,
 )
+from segments.indexing.answering import IndexedPeople
 from segments.language.catalogue import Catalogue
 from segments.language.checks import COMPANIES, WINDOW_COLUMNS, Surroundings, given_columns, rule_leaves
 from segments.language.conditions import All, Any_, Node, Not, conjuncts, logic_sql
@@ -152,13 +153,17 @@ def preview(
         others, faulty = without_faults([*waiting, *rivals], catalogue)
         notes += [text("preview.faulty", code=code) for code in faulty]
         scope = named_by([segment, *others], catalogue)
-        snapshot = read_snapshot(published, catalogue.site, scope)
+        snapshot = read_indexed_snapshot(published, catalogue.site, scope)
+        notes += snapshot.notes
         places = snapshot.place_all(scope)
         outcomes = snapshot.outcomes({code: one for code, one in places.items() if code not in silent})
         outcome = outcomes[segment.code]
         refusal = gate_refusal(segment, outcome.counts)
-        funnel, leaves = _funnel(
-            published, places[segment.code], {code: p.members for code, p in places.items()}
+        members = {code: p.members for code, p in places.items()}
+        funnel, leaves = (
+            _funnel(published, places[segment.code], members)
+            if snapshot.indexed is None or segment.is_collective
+            else _counted_funnel(snapshot.indexed, segment, members)
         )
         notes += _addressed(published, places[segment.code], funnel)
         audience = f"(SELECT * FROM {outcome.candidates} WHERE place = 'TREATED')"
@@ -255,6 +260,25 @@ def _funnel(
         yes, unknown = next(numbers), next(numbers)
         answers.append(LeafAnswers(leaf_text(leaf), yes, everybody - yes - unknown, unknown))
     return funnel, answers
+
+
+def _counted_funnel(
+    indexed: IndexedPeople, segment: Segment, members: Mapping[str, Relation]
+) -> tuple[list[FunnelStep], list[LeafAnswers]]:
+    """Count all steps and leaves as ``_funnel`` does, by the bits of an index."""
+    steps = list(rule_steps(segment))
+    leaves = {leaf.column: replace(leaf, include_unknown=None) for leaf in rule_leaves(segment)}
+    leaf_of = {leaf.column: leaf for leaf in rule_leaves(segment)}
+    everybody = indexed.index.people
+    counts = indexed.count(segment, [node for _, node in steps], members)
+    funnel = [FunnelStep(text(EVERYBODY[segment.spec.entity]), everybody, 0)]
+    for (condition, _), (yes, unknown) in zip(steps, counts, strict=True):
+        funnel.append(FunnelStep(condition, yes + unknown if segment.unknown == "include" else yes, unknown))
+    answers = indexed.count(segment, leaves.values(), members)
+    return funnel, [
+        LeafAnswers(leaf_text(leaf_of[column]), yes, everybody - yes - unknown, unknown)
+        for column, (yes, unknown) in zip(leaves, answers, strict=True)
+    ]
 
 
 def rule_steps(segment: Segment) -> Iterator[tuple[str, Node]]:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import StepFailed
 from lakehouse.settings.yaml_limits import yaml_text
+from lakehouse.texts import text
 from segments.choosing.compile import LeafTable, Leaves, compile_leaf_table
+from segments.choosing.contact_history import branches_and_employees
 from segments.choosing.contact_policy import decide_contacts, is_concerned
 from segments.choosing.decide import (
     SegmentOutcome,
@@ -20,6 +23,7 @@ from segments.choosing.decide import (
 )
 from segments.choosing.inputs import NightInputs, read_inputs, read_offers
 from segments.choosing.leaf_tables import leaves_by_duckdb
+from segments.indexing.answering import IndexedPeople, indexed_people
 from segments.language.catalogue import Catalogue, read_catalogue
 from segments.language.checks import SpecFinding, all_leaves, levels_of, refuse_findings
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
@@ -53,20 +57,30 @@ class Snapshot:
     inputs: NightInputs
     """Its leaf table may hold only those who may be chosen."""
     answers: Relation
-    """The leaves of everybody who has tags."""
+    """The leaves of everybody who has tags; with an index those of the rows of ``inputs``."""
+    indexed: IndexedPeople | None = None
+    """The answers of everybody, where an index holds them."""
+    notes: tuple[str, ...] = ()
+    """What was wrong with an index that is not used."""
 
     def place(self, segment: Segment, members: Mapping[str, Relation]) -> SegmentPlaces:
         """Choose and place the candidates of one segment; ``members`` holds those of the segments it names."""
+        leaves, unknown = self.inputs.leaves.rows, None
+        if self.indexed is not None:
+            leaves = self.indexed.with_ranks(segment, leaves)
+            if not segment.is_collective:
+                ((_, unknown),) = self.indexed.count(segment, [segment.rule], members)
         return place_segment(
             self.published,
             segment,
             policy=self.site.policy,
-            leaves=self.inputs.leaves.rows,
+            leaves=leaves,
             arms=self.inputs.earlier.arms,
             members=members,
             offer_risk=self.inputs.offer_risk(segment),
             everybody=self.answers,
             belonging=self.inputs.belonging(segment),
+            unknown=unknown,
         )
 
     def place_all(
@@ -84,8 +98,9 @@ class Snapshot:
     def outcomes(self, places: Mapping[str, SegmentPlaces]) -> dict[str, SegmentOutcome]:
         """Decide the contacts of several segments together, as a night does, and give what becomes of their candidates."""
         day = self.published.publication.business_date
+        groups = branches_and_employees if self.indexed is None else self.indexed.groups
         contacts = decide_contacts(
-            self.published, self.published, list(places.values()), self.site.contact, day
+            self.published, self.published, list(places.values()), self.site.contact, day, groups=groups
         )
         return {
             code: segment_outcome(self.published, one, self.site.policy, contacts.get(code))
@@ -100,6 +115,38 @@ def read_snapshot(published: Published, site: Site, segments: Sequence[Segment])
     return Snapshot(published, site, inputs, maker.answers or inputs.leaves.rows)
 
 
+def read_indexed_snapshot(published: Published, site: Site, segments: Sequence[Segment]) -> Snapshot:
+    """Give what ``read_snapshot`` gives, from the index of the publication where there is one that holds all that is asked.
+
+    An index that is damaged, foreign or old is left aside with a note: it never changes an answer.
+    """
+    maker = _LeavesByIndex(published, site, segments)
+    inputs = read_inputs(published, published, segments, site, maker.steps.day, maker)
+    answers = maker.steps.answers or inputs.leaves.rows
+    return Snapshot(published, site, inputs, answers, maker.indexed, tuple(maker.notes))
+
+
+class _LeavesByIndex:
+    """Makes the leaf table from an index, else in steps."""
+
+    def __init__(self, published: Published, site: Site, segments: Sequence[Segment]) -> None:
+        self.published, self.site, self.segments = published, site, segments
+        self.steps = _LeavesInSteps(published, site, segments)
+        self.indexed: IndexedPeople | None = None
+        self.notes: list[str] = []
+
+    def __call__(
+        self, leaf_table: LeafTable, lists: dict[str, StaticList], people_of: Mapping[str, Relation]
+    ) -> Leaves:
+        try:
+            self.indexed = indexed_people(self.published, self.site, self.segments, lists)
+        except StepFailed as fault:
+            self.notes.append(text("preview.index", fault=str(fault)))
+        if self.indexed is None:
+            return self.steps(leaf_table, lists, people_of)
+        return self.indexed.rows(people_of)
+
+
 class _LeavesInSteps:
     """Makes the leaf table in two steps: the answers of everybody, then what suppression asks of those who may be chosen.
 
@@ -112,7 +159,9 @@ class _LeavesInSteps:
         self.day = published.publication.business_date
         self.answers: Relation | None = None
 
-    def __call__(self, leaf_table: LeafTable, lists: dict[str, StaticList]) -> Leaves:
+    def __call__(
+        self, leaf_table: LeafTable, lists: dict[str, StaticList], people_of: Mapping[str, Relation]
+    ) -> Leaves:
         leaves = {leaf.column: leaf for segment in self.segments for leaf in all_leaves(segment)}
         rests_on_others = any(segment.is_collective for segment in self.segments)
         if rests_on_others or not all(type(leaf) in _OF_ONE_PERSON for leaf in leaves.values()):

@@ -1,7 +1,7 @@
 """Checks of specifications before any data is read: every finding names code, file, line and a hint.
 
 E00 a file that cannot be read · E01 unknown tag, list, segment, offer, event or version · E02 value outside the domain ·
-E03 operator or type mismatch · E04 cycle · E05 tag not online · E06 purpose not allowed · E07 level above the destination's
+E03 operator or type mismatch · E04 cycle · E05 tag not online or not of people · E06 purpose not allowed · E07 level above the destination's
 ceiling · E08 C3 anywhere · E09 window longer than kept data · E11 overlapping ranges in one layer · E12 rules of contact that
 contradict · E13 negation of a nullable tag without a stated policy · E14 a condition that is never or always true · E16 changed
 definition under an old version. Codes that begin with W are warnings: they stop nothing.
@@ -557,7 +557,8 @@ def _check_version(segment: Segment, site: Site) -> Iterator[SpecFinding]:
 def _check_offer_tag(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     fact = site.tags.get(OFFER_TAG)
     if fact is None or not _is_usable(fact, segment, site):
-        text = f"an offer needs the tag '{OFFER_TAG}', which is not online"
+        reason = "is not online" if fact is None else _state(fact)
+        text = f"an offer needs the tag '{OFFER_TAG}', which {reason}"
         yield _finding(segment, "E05", text, segment.line("offer"))
 
 
@@ -660,14 +661,18 @@ def _chosen_parts(segment: Segment) -> list[Node]:
 
 
 def _is_usable(fact: TagFacts, segment: Segment, site: Site) -> bool:
-    """Tell whether a segment may use a tag: a deprecated one only in a version that is in use already."""
+    """Tell whether a segment may use a tag: one of people, and a deprecated one only in a version that is in use already."""
+    if not fact.is_of_people:
+        return False
     is_in_use = (segment.code, segment.version) in site.known_hashes
     return fact.status == "online" or (fact.status == "deprecated" and is_in_use)
 
 
 def _state(fact: TagFacts) -> str:
     """Say why a segment may not use a tag, as the end of a sentence about it."""
-    return fact.deprecation if fact.status == "deprecated" else f"is {fact.status}, not online"
+    if not fact.is_of_people:
+        return f"is about a {fact.entity}, and a segment chooses people by their own tags"
+    return fact.deprecation if fact.status == "deprecated" else fact.unusable
 
 
 def _deprecations(segment: Segment, site: Site) -> Iterator[SpecFinding]:

@@ -198,10 +198,16 @@ def _value_faults(
     fact = tags.get(code)
     if fact is None:
         fault = ("E01", f"there is no tag '{code}'{did_you_mean(code, list(tags))}")
+    elif not fact.is_of_people:
+        fault = (
+            "E05",
+            f"tag '{code}' is about a {fact.entity}, and people are put in order by their own tags",
+        )
     elif fact.value_type != "number":
         fault = ("E03", f"the expected value is a number, and tag '{code}' is a {fact.value_type}")
     elif not is_usable(fact, segment):
-        fault = ("E05", f"tag '{code}' is {fact.status}, not online")
+        state = fact.deprecation if fact.status == "deprecated" else fact.unusable
+        fault = ("E05", f"tag '{code}' {state}")
     elif fact.is_restricted or (fact.purposes and segment.spec.purpose not in fact.purposes):
         fault = ("E06", f"tag '{code}' may not be used for {segment.spec.purpose}")
     elif fact.level == "C3":

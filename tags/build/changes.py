@@ -1,5 +1,7 @@
 """What changed in people's tags since the night before (``tags.tag_history``), and the same as events (``tags.tag_events``).
 
+What changed in those of products, branches and employees is in ``tags.entity_tag_history``; it triggers nothing, so it is no event.
+
 Both nights are joined once, by DuckDB, whatever the number of tags. The cause of a change is that of the person first: who
 was merged or split has other facts, whatever else changed.
 """
@@ -11,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lakehouse.query.words import identifier, literal, literals
+from tags.build.lateness import night_before
 from tags.compile.sql_text import CUT_POINTS
 
 if TYPE_CHECKING:
@@ -19,9 +22,11 @@ if TYPE_CHECKING:
     from lakehouse.query.desk import Desk, Relation
     from lakehouse.tables.lake import Lake
     from tags.build.lateness import TagsBefore
+    from vocabulary.entities import Entity
     from vocabulary.registry import Entry
 
 HISTORY = "tags.tag_history"
+ENTITY_HISTORY = "tags.entity_tag_history"
 EVENTS = "tags.tag_events"
 RESTRICTED = "risk_only"
 # What gives a person other facts: profiles came or went.
@@ -44,21 +49,10 @@ def tag_changes(
     """
     if before is None:
         return None
-    common = [
-        entry
-        for entry in entries
-        if has_history(entry)
-        and entry.code in before.versions
-        and {entry.code} <= {*rows.columns} & {*before.rows.columns}
-    ]
+    common = _comparable_entries(rows, entries, before)
     if not common:
         return None
-    changes = ",\n".join(
-        f"CASE WHEN {now} IS DISTINCT FROM {old} THEN {{'tag': {literal(entry.code)}, "
-        f"'from_value': {_text(entry, old)}, 'to_value': {_text(entry, now)}}} END"
-        for entry in common
-        for old, now in [(_comparable(entry, "old"), _comparable(entry, "now"))]
-    )
+    changes = _changes_sql(common)
     redefined = _redefined_tags(desk, common, before, business_date)
     since = f"> {literal(before.as_of)} AND {{}} <= {literal(business_date)}"
     return desk.arrow(
@@ -77,6 +71,52 @@ def tag_changes(
                     WHEN change.tag IN ({literals(["", *redefined])}) THEN 'definition' ELSE 'value' END AS cause
         FROM changes ORDER BY tag, one_id
         """
+    )
+
+
+def entity_changes(
+    desk: Desk, entity: Entity, entries: Sequence[Entry], business_date: dt.date
+) -> pa.Table | None:
+    """Give the rows of ``tags.entity_tag_history`` of a night of one entity; None where there is nothing to compare."""
+    rows = desk.define(f"wide rows of {entity.plural}", f"SELECT * FROM {entity.current}")
+    before = night_before(desk, business_date, entity)
+    common = [] if before is None else _comparable_entries(rows, entries, before)
+    if before is None or not common:
+        return None
+    redefined = _redefined_tags(desk, common, before, business_date)
+    source, key = entity.key
+    return desk.arrow(
+        f"""
+        WITH changes AS (
+            SELECT now.{source}, now.{key}, unnest(list_filter([{_changes_sql(common)}], lambda change: change IS NOT NULL)) AS change
+            FROM {rows} now JOIN {before.rows} old USING ({source}, {key})
+        )
+        SELECT {literal(business_date)} AS as_of, {literal(entity.code)} AS entity, {source} AS source, {key} AS entity_key,
+               change.tag AS tag, change.from_value AS from_value, change.to_value AS to_value, {literal(before.as_of)} AS before_on,
+               CASE WHEN change.tag IN ({literals(["", *redefined])}) THEN 'definition' ELSE 'value' END AS cause
+        FROM changes ORDER BY tag, source, entity_key
+        """
+    )
+
+
+def _comparable_entries(rows: Relation, entries: Sequence[Entry], before: TagsBefore) -> list[Entry]:
+    """Give the tags whose changes are kept and that both nights have."""
+    return [
+        entry
+        for entry in entries
+        if has_history(entry)
+        and entry.code in before.versions
+        and {entry.code} <= {*rows.columns} & {*before.rows.columns}
+    ]
+
+
+def _changes_sql(entries: Sequence[Entry]) -> str:
+    """Give SQL of one value for each tag: what changed from ``old`` to ``now``, null where nothing did."""
+    return ",\n".join(
+        f"CASE WHEN {now} IS DISTINCT FROM {old} THEN {{'tag': {literal(entry.code)}, "
+        f"'from_value': {_text(entry, old)}, 'to_value': {_text(entry, now)}}} END"
+        for entry in entries
+        for old, now in [(_comparable(entry, "old"), _comparable(entry, "now"))]
     )
 
 

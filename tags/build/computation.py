@@ -25,25 +25,24 @@ from lakehouse.query.files import file_paths, parquet_sql
 from lakehouse.query.words import identifier, literals, spark_literal
 from lakehouse.session.parquet import parquet_frame
 from tags.build.causes import cause_of
-from tags.build.changes import EVENTS, HISTORY, tag_changes, write_changes
+from tags.build.changes import ENTITY_HISTORY, EVENTS, HISTORY, entity_changes, tag_changes, write_changes
 from tags.build.cut_points import freeze_cut_points
 from tags.build.engine import Engine, engine_for
-from tags.build.lateness import add_sources, carry_values, late_tags, night_before, tell_late
+from tags.build.lateness import LateTag, add_sources, carry_values, late_tags, night_before, tell_late
 from tags.build.manifest import manifest_of
 from tags.build.project import (
     CURRENT,
-    DAILY,
     DATABASE,
     SCHEMA,
+    WIDE_TABLES,
     source_tables,
     wide_contracts,
     without_templates,
     write_project,
 )
 from tags.build.retention import delete_old_days
-from tags.catalogue import catalogue_rows
+from tags.catalogue import CATALOGUE, catalogue_rows, tell_switched_off
 from tags.compile.compilation import Compilation, compile_tags, narrowed
-from tags.compile.compiler import WIDE_MODEL
 from tags.compile.sql_text import CUT_POINTS
 from tags.costs import TABLE as COSTS
 from tags.costs import column_sizes, tag_costs
@@ -53,6 +52,7 @@ from tags.quality.history import read_history
 from tags.quality.judging import add_stability, judge_history, source_measures, tag_measures
 from tags.quality.measures import measure_tags
 from tags.quality.sources import read_sources, tables_read
+from vocabulary.entities import OTHER_ENTITIES, PERSON, Entity
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,8 +64,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cdp.tags")
 
-WORK = "tags_work.customer_tags"
-CATALOGUE = "tags.catalogue"
+WORK = PERSON.work
 QUALITY = "quality.tag_quality"
 # The project that a night runs, below the folder of generated files; people have one of their own.
 NIGHT = "night/dbt"
@@ -110,7 +109,7 @@ def build_tags(
     ``allowances`` are the days that a feed may be late by its own statement.
 
     ``tags.customer_tags`` gets one row per OneID of kind customer or prospect, ``tags.customer_tags_daily`` the
-    same under ``as_of``. A value outside its domain, a null nobody can explain, or money that does not reconcile
+    same under ``as_of``; products, branches and employees have such tables where they have tags. A value outside its domain, a null nobody can explain, or money that does not reconcile
     raises ``GateStopped`` before any of them is touched, and so does a look-up that finds two rows; a failing model raises
     ``StepFailed`` with its message.
 
@@ -119,10 +118,13 @@ def build_tags(
     whole = compile_tags(lake.settings.workspace)
     definitions = published_definitions(lake.settings)
     require_versions(whole.registry, definitions)
+    tell_switched_off(lake.settings, whole.registry)
     compilation = whole if only is None else narrowed(whole, lake.settings.workspace, only)
     check_lookups(lake, compilation, business_date)
     lake.contracts.add(*wide_contracts(whole))
-    lake.create([CURRENT, DAILY, CATALOGUE, DEFINITIONS, QUALITY, COSTS, CUT_POINTS, HISTORY, EVENTS])
+    lake.create(
+        [*WIDE_TABLES, CATALOGUE, DEFINITIONS, QUALITY, COSTS, CUT_POINTS, HISTORY, EVENTS, ENTITY_HISTORY]
+    )
     freeze_cut_points(lake, whole, business_date)
     project = lake.settings.generated / NIGHT
     write_project(compilation, project, lake.settings)
@@ -130,18 +132,21 @@ def build_tags(
     engine = engine_for(lake, compilation, sources)
     selection = () if only is None else _selection(compilation)
     seconds = run_dbt(lake, project, business_date, sources, engine, selection=selection)
-    log.info("%d tags in %d dbt nodes by %s", len(compilation.plan.entries), len(seconds), engine)
+    log.info("%d tags in %d dbt nodes by %s", len(compilation.entries), len(seconds), engine)
 
     quality, measures = _quality_rows(lake, compilation, business_date, allowances or {})
     # What is held is of an earlier day than the balances, and does not add up with them.
     is_held = any(row["tag"] == "aum_eod" and row["value_on"] != business_date for row in quality)
     money = reconcile(lake) if _has_assets(compilation) and not is_held else {}
-    _judge(lake, quality, money, broken_keys(lake, compilation), business_date)
+    _judge(lake, quality, money, broken_keys(lake, compilation), business_date, _tables_of(compilation))
     judge_history(lake, measures, business_date)
 
-    frame = _work_rows(lake, engine) if only is None else _merged_rows(lake, only)
-    lake.overwrite(CURRENT, frame)
-    lake.replace_partition(DAILY, frame, as_of=business_date)
+    for entity in (writer.entity for writer in compilation.writers if only is None or writer.plan.entries):
+        frame = _work_rows(lake, engine, entity) if only is None else _merged_rows(lake, only, entity)
+        lake.overwrite(entity.current, frame)
+        lake.replace_partition(entity.daily, frame, as_of=business_date)
+    if only is None:
+        _empty_idle_tables(lake, whole)
     _write_rows(lake, CATALOGUE, catalogue_rows(whole))
     # From what was published, and not from what a night that was never finished left.
     definitions = definitions_after(definitions, whole.registry, business_date)
@@ -150,7 +155,7 @@ def build_tags(
     if only is None:
         _keep_changes(lake, compilation, business_date)
         delete_old_days(lake, business_date)
-    people = quality[0]["people_count"] if quality else 0
+    people = quality[0]["people_count"] if quality and compilation.plan.entries else 0
     _write_costs(lake, compilation, seconds, business_date)
     return TagsResult(people, {row["tag"]: row["coverage_ratio"] for row in quality}, len(seconds), money)
 
@@ -167,7 +172,10 @@ def _write_costs(
 
         return sum(pq.read_metadata(file).num_rows for file in Path(lake.path(name)).glob("*.parquet"))
 
-    sizes = column_sizes(file_paths(lake.delta(CURRENT)))
+    sizes: dict[str, int] = {}
+    for writer in compilation.writers:
+        columns = column_sizes(file_paths(lake.delta(writer.entity.current)))
+        sizes |= {entry.code: columns.get(entry.code, 0) for entry in writer.plan.entries}
     costs = tag_costs(compilation, seconds, row_count, sizes)
     rows = [
         {"as_of": business_date, "tag": code, "seconds": cost.seconds, "bytes": cost.bytes}
@@ -183,8 +191,23 @@ def _keep_changes(lake: Lake, compilation: Compilation, business_date: dt.date) 
         before = night_before(desk, business_date)
         changes = tag_changes(desk, rows, compilation.plan.entries, before, business_date)
         count = write_changes(lake, desk, changes, business_date)
+        tables = [
+            entity_changes(desk, writer.entity, writer.plan.entries, business_date)
+            for writer in compilation.others
+        ]
+        rows_of_entities = [row for table in tables if table is not None for row in table.to_pylist()]
+        if rows_of_entities or lake.row_count(ENTITY_HISTORY):
+            _write_rows(lake, ENTITY_HISTORY, rows_of_entities, as_of=business_date)
     if before is not None:
         log.info("%d values of tags changed since %s", count, before.as_of)
+
+
+def _empty_idle_tables(lake: Lake, compilation: Compilation) -> None:
+    """Leave no row in the newest table of an entity that has no computed tag any more."""
+    entities = [writer.entity for writer in compilation.writers]
+    for entity in OTHER_ENTITIES:
+        if entity not in entities and lake.row_count(entity.current):
+            lake.overwrite(entity.current, lake.contracts.get(entity.current).arrow_schema().empty_table())
 
 
 def check_lookups(lake: Lake, compilation: Compilation, business_date: dt.date) -> None:
@@ -192,36 +215,38 @@ def check_lookups(lake: Lake, compilation: Compilation, business_date: dt.date) 
     from lakehouse.gates.gates import judge_measures, measure
 
     bounds: dict[str, list[Bound]] = {}
-    for step in compilation.writer.lookups():
-        bounds.setdefault(step.to, []).append(step.bound)
+    for step in (step for writer in compilation.writers for step in writer.lookups()):
+        if step.bound not in bounds.setdefault(step.to, []):
+            bounds[step.to].append(step.bound)
     if bounds:
         judge_measures(lake, "look_ups", bounds, measure(lake, bounds, business_date), business_date)
 
 
-def _work_rows(lake: Lake, engine: Engine) -> Any:
+def _work_rows(lake: Lake, engine: Engine, entity: Entity = PERSON) -> Any:
     """Give what dbt computed: in memory where it fits, which spares two Spark jobs, else as Spark's frame."""
     import pyarrow.parquet as pq
 
-    columns = list(lake.contracts.get(CURRENT).columns)
+    columns = list(lake.contracts.get(entity.current).columns)
     if engine == "duckdb" or _is_small(lake):
-        return pq.read_table(lake.path(WORK), columns=columns)
-    return parquet_frame(lake.spark, lake.path(WORK)).select(*columns)
+        return pq.read_table(lake.path(entity.work), columns=columns)
+    return parquet_frame(lake.spark, lake.path(entity.work)).select(*columns)
 
 
 def _selection(compilation: Compilation) -> tuple[str, ...]:
     """Give the words by which dbt builds what the tags of a compilation need, and nothing else."""
-    names = (WIDE_MODEL, *(_OF_RECONCILE if _has_assets(compilation) else ()))
+    wide_models = [writer.entity.wide_model for writer in compilation.writers if writer.plan.entries]
+    names = (*wide_models, *(_OF_RECONCILE if _has_assets(compilation) else ()))
     return ("--select", *(f"+{name}" for name in names))
 
 
-def _merged_rows(lake: Lake, codes: Collection[str]) -> pa.Table:
+def _merged_rows(lake: Lake, codes: Collection[str], entity: Entity = PERSON) -> pa.Table:
     """Give the rows of the wide table with these tags as dbt computed them, and the others as they are."""
     own = set(codes)
     with open_newest(lake.settings, lake.settings.time_zone) as desk:
-        new = desk.define("new_rows", _work_sql(lake, WORK))
+        new = desk.define("new_rows", _work_sql(lake, entity.work))
         columns = [
             f"{'n' if name in own else 'o'}.{identifier(name)}"
-            for name in lake.contracts.get(CURRENT).columns
+            for name in lake.contracts.get(entity.current).columns
             if name != "null_exceptions"
         ]
         is_own = f"list_contains([{literals(sorted(own))}], e.tag)" if own else "false"
@@ -230,18 +255,18 @@ def _merged_rows(lake: Lake, codes: Collection[str]) -> pa.Table:
             f"  list_filter(n.null_exceptions, lambda e: {is_own}))) AS null_exceptions"
         )
         rows = desk.arrow(
-            f"SELECT {', '.join(columns)}, {exceptions} FROM {CURRENT} o JOIN {new} n USING (one_id)"
+            f"SELECT {', '.join(columns)}, {exceptions} FROM {entity.current} o JOIN {new} n USING ({', '.join(entity.key)})"
         )
-    if rows.num_rows != lake.row_count(CURRENT):
-        raise StepFailed("the people of the tags that are there are others; compute all tags")
-    return rows.select(list(lake.contracts.get(CURRENT).columns))
+    if rows.num_rows != lake.row_count(entity.current):
+        raise StepFailed(f"the {entity.plural} of the tags that are there are others; compute all tags")
+    return rows.select(list(lake.contracts.get(entity.current).columns))
 
 
 def _other_quality(lake: Lake, business_date: dt.date, only: Collection[str] | None) -> list[dict[str, Any]]:
     """Give the measures of the tags that were not computed, as they are."""
     if only is None:
         return []
-    online = {entry.code for entry in compile_tags(lake.settings.workspace).plan.entries} - set(only)
+    online = {entry.code for entry in compile_tags(lake.settings.workspace).entries} - set(only)
     rows = lake.read_arrow(QUALITY, filters=[("as_of", "=", business_date)]).to_pylist()
     return [row for row in rows if row["tag"] in online]
 
@@ -426,17 +451,22 @@ def _quality_rows(
     lake: Lake, compilation: Compilation, business_date: dt.date, allowances: Mapping[str, int]
 ) -> tuple[list[dict[str, Any]], list[Measure]]:
     """Give the rows of ``quality.tag_quality`` of what dbt built, after values are held, and what is judged by history."""
-    entries, registry = compilation.plan.entries, compilation.registry
+    entries, registry = compilation.entries, compilation.registry
     tables = {entry.code: tables_read(registry, entry) for entry in entries}
+    rows: list[dict[str, Any]] = []
+    late: list[LateTag] = []
     with open_newest(lake.settings) as desk:
         sources = read_sources(desk, set().union(*tables.values()), business_date, allowances)
-        before = night_before(desk, business_date)
-        wide = desk.define("wide", _work_sql(lake, WORK))
-        late = late_tags(registry, entries, sources, before, business_date)
-        if carry_values(desk, Path(lake.path(WORK)), wide, entries, late, before):
-            wide = desk.define("wide", _work_sql(lake, WORK))
+        for plan in compilation.plans:
+            entity, work = plan.entity, plan.entity.work
+            before = night_before(desk, business_date, entity)
+            wide = desk.define(f"wide rows of {entity.plural}", _work_sql(lake, work))
+            late_of_entity = late_tags(registry, plan.entries, sources, before, business_date)
+            if carry_values(desk, Path(lake.path(work)), wide, plan.entries, late_of_entity, before, entity):
+                wide = desk.define(f"wide rows of {entity.plural}", _work_sql(lake, work))
+            rows += measure_tags(desk, wide, plan, business_date, before.rows if before else None)
+            late += late_of_entity
         tell_late(late, sources, tables)
-        rows = measure_tags(desk, wide, compilation.plan, business_date, before.rows if before else None)
         add_sources(rows, sources, late, tables, business_date)
         history = read_history(desk, business_date)
     add_stability(entries, rows, history)
@@ -517,8 +547,12 @@ def _judge(
     money: dict[str, Decimal],
     keys: dict[str, int],
     business_date: dt.date,
+    tables: Mapping[str, str] | None = None,
 ) -> None:
-    """Stop the night on values nobody defined or money that does not add up, and keep the numbers either way."""
+    """Stop the night on values nobody defined or money that does not add up, and keep the numbers either way.
+
+    ``tables`` are the wide tables of the tags by code; a tag without one is of people.
+    """
     from lakehouse.gates.gates import judge_measures
 
     outside = [row["tag"] for row in quality if row["outside_domain_count"]]
@@ -539,11 +573,12 @@ def _judge(
         ),
         Bound("broken_keys", "tags.computation.broken_keys", "a row of a model is one of its key", max=0),
     ]
-    measures: dict[tuple[str, str], float | None] = {
-        (CURRENT, "outside_domain"): float(sum(row["outside_domain_count"] for row in quality)),
-        (CURRENT, "unexplained_nulls"): float(sum(row["unexplained_count"] for row in quality)),
-        (CURRENT, "broken_keys"): float(sum(keys.values())),
-    }
+    bounds_of = dict.fromkeys(sorted({*(tables or {}).values()} - {CURRENT}), bounds[:2]) | {CURRENT: bounds}
+    measures: dict[tuple[str, str], float | None] = {(CURRENT, "broken_keys"): float(sum(keys.values()))}
+    for table in bounds_of:
+        rows = [row for row in quality if (tables or {}).get(row["tag"], CURRENT) == table]
+        measures[table, "outside_domain"] = float(sum(row["outside_domain_count"] for row in rows))
+        measures[table, "unexplained_nulls"] = float(sum(row["unexplained_count"] for row in rows))
     if money:
         bounds.append(
             Bound(
@@ -563,7 +598,7 @@ def _judge(
         whole = money["balances"]
         measures[CURRENT, "aum_unassigned_ratio"] = float(money["unassigned"] / whole) if whole else 0.0
     try:
-        judge_measures(lake, "tag_values", {CURRENT: bounds}, measures, business_date)
+        judge_measures(lake, "tag_values", bounds_of, measures, business_date)
     except GateStopped as stopped:
         where = "; ".join(
             f"{what}: {', '.join(codes[:5])}"
@@ -571,6 +606,11 @@ def _judge(
             if codes
         )
         raise GateStopped(f"{stopped.message}{f' [{where}]' if where else ''}") from None
+
+
+def _tables_of(compilation: Compilation) -> dict[str, str]:
+    """Give by code the wide table of every computed tag."""
+    return {entry.code: entry.about.current for entry in compilation.entries}
 
 
 def _write_rows(lake: Lake, table: str, rows: list[dict[str, Any]], **equals: Any) -> None:

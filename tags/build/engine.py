@@ -63,10 +63,10 @@ def require_engine(settings: Settings, compilation: Compilation) -> None:
 
 def _fault_of_entry(compilation: Compilation, instead: str) -> SettingsInvalid | None:
     """Give the fault of the first expression of a tag that only Spark can say, with its file and line."""
-    for entry in compilation.plan.entries:
+    for entry in compilation.entries:
         for keys, text, _ in texts_of(entry):
             try:
-                duckdb_model(f"select {compilation.writer.text(entry, text, *keys)} as v")
+                duckdb_model(f"select {compilation.writer_of(entry).text(entry, text, *keys)} as v")
             except Untranslatable as wrong:
                 return compilation.registry.fault(
                     entry.code,

@@ -18,14 +18,15 @@ from lakehouse.query.words import identifier, literal, literals
 from tags.compile.compiler import UNEXPLAINED
 from tags.quality.history import quality_rows
 from tags.quality.sources import Lateness, Sources, tables_read
+from vocabulary.entities import PERSON
 
 if TYPE_CHECKING:
     from lakehouse.query.desk import Desk, Relation
+    from vocabulary.entities import Entity
     from vocabulary.registry import Entry, Registry
 
 log = logging.getLogger("cdp.tags")
 
-DAILY = "tags.customer_tags_daily"
 MOST_SHOWN = 5
 
 
@@ -49,12 +50,15 @@ class LateTag:
     value_on: dt.date
 
 
-def night_before(desk: Desk, business_date: dt.date) -> TagsBefore | None:
-    """Give the newest night before a business date; None before the second night."""
-    as_of = desk.value(f"SELECT max(as_of) FROM {DAILY} WHERE as_of < {literal(business_date)}")
+def night_before(desk: Desk, business_date: dt.date, entity: Entity = PERSON) -> TagsBefore | None:
+    """Give the newest night of an entity's tags before a business date; None before the second night."""
+    daily = entity.daily
+    as_of = desk.value(f"SELECT max(as_of) FROM {daily} WHERE as_of < {literal(business_date)}")
     if as_of is None:
         return None
-    rows = desk.define("the night before", f"SELECT * FROM {DAILY} WHERE as_of = {literal(as_of)}")
+    rows = desk.define(
+        f"the night before of {entity.plural}", f"SELECT * FROM {daily} WHERE as_of = {literal(as_of)}"
+    )
     of_tags = desk.rows(
         f"SELECT tag, version, value_on FROM {quality_rows(desk)} WHERE as_of = {literal(as_of)}"
     )
@@ -107,6 +111,7 @@ def carry_values(
     entries: Sequence[Entry],
     late: Sequence[LateTag],
     before: TagsBefore | None,
+    entity: Entity = PERSON,
 ) -> bool:
     """Write the files of the wide rows anew with values that are held, and nulls that are late or expired; tell whether it did.
 
@@ -120,12 +125,14 @@ def carry_values(
         if before is not None and entry.null_rule.startswith("H(") and entry.code in before.rows.columns
         and entry.code not in codes and before.versions.get(entry.code) == entry.version
     ]  # fmt: skip
-    expired = [code for code in expired if before is not None and _ends(desk, wide, before.rows, code)]
+    expired = [
+        code for code in expired if before is not None and _ends(desk, wide, before.rows, code, entity)
+    ]
     if not late and not expired:
         return False
     was = before.rows if before is not None else f"(SELECT * FROM {wide} LIMIT 0)"
     values = [
-        f"CASE WHEN was.one_id IS NOT NULL THEN was.{name} END AS {name}"
+        f"CASE WHEN {_was_known(entity)} THEN was.{name} END AS {name}"
         for name in map(identifier, held_codes)
     ]
     values += [
@@ -136,7 +143,7 @@ def carry_values(
     other_codes = sorted({*codes, *expired})
     reasons = [
         f"list_filter(now.null_exceptions, lambda x: x.tag NOT IN ({literals(other_codes)}))",
-        *(_held_reasons(held_codes) if held_codes else ()),
+        *(_held_reasons(held_codes, entity) if held_codes else ()),
         *(_reason(one.code, "late", "true") for one in late if one.action == "null"),
         *(_reason(code, "expired", _has_ended(code)) for code in expired),
         *(
@@ -152,8 +159,9 @@ def carry_values(
     part = folder.with_name(f"{folder.name}.held")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
+    same = " AND ".join(f"was.{name} = now.{name}" for name in entity.key)
     desk.run(
-        f"COPY (SELECT now.* REPLACE ({', '.join(values)}) FROM {wide} now LEFT JOIN {was} was ON was.one_id = now.one_id)"
+        f"COPY (SELECT now.* REPLACE ({', '.join(values)}) FROM {wide} now LEFT JOIN {was} was ON {same})"
         f" TO {literal(part / 'part-0.parquet')} (FORMAT parquet, COMPRESSION zstd)"
     )
     shutil.rmtree(folder)
@@ -161,10 +169,14 @@ def carry_values(
     return True
 
 
-def _ends(desk: Desk, wide: Relation, was: Relation, code: str) -> bool:
-    sql = (
-        f"SELECT count(*) FROM {wide} now JOIN {was} was USING (one_id) WHERE now.{identifier(code)} IS NULL"
-    )
+def _was_known(entity: Entity) -> str:
+    """DuckDB SQL that is true of whom the night before knows."""
+    return f"was.{entity.key[-1]} IS NOT NULL"
+
+
+def _ends(desk: Desk, wide: Relation, was: Relation, code: str, entity: Entity) -> bool:
+    key = ", ".join(entity.key)
+    sql = f"SELECT count(*) FROM {wide} now JOIN {was} was USING ({key}) WHERE now.{identifier(code)} IS NULL"
     return bool(desk.value(f"{sql} AND ({_has_ended(code)})"))
 
 
@@ -174,11 +186,11 @@ def _has_ended(code: str) -> str:
     return f"was.{identifier(code)} IS NOT NULL OR coalesce({was_expired}, false)"
 
 
-def _held_reasons(codes: Sequence[str]) -> list[str]:
+def _held_reasons(codes: Sequence[str], entity: Entity) -> list[str]:
     """DuckDB SQL of the reasons of held nulls, and of those of whom nothing could be held."""
     strangers = ", ".join(f"{{'tag': {literal(code)}, 'reason': 'late'}}" for code in sorted(codes))
     return [
-        f"CASE WHEN was.one_id IS NULL THEN [{strangers}]"
+        f"CASE WHEN NOT ({_was_known(entity)}) THEN [{strangers}]"
         f" ELSE list_filter(was.null_exceptions, lambda x: x.tag IN ({literals(sorted(codes))})) END"
     ]
 

@@ -7,7 +7,7 @@ of the day.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,10 +17,11 @@ from lakehouse.errors import UsageError
 from lakehouse.query.desk import open_newest
 from lakehouse.query.files import parquet_sql
 from lakehouse.query.words import identifier, literal, literals
-from tags.build.computation import WORK, run_dbt
+from tags.build.computation import run_dbt
 from tags.build.engine import engine_for
-from tags.build.project import DAILY, source_tables, write_project
+from tags.build.project import source_tables, write_project
 from tags.quality.sources import tables_read
+from vocabulary.entities import PERSON, Entity
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lakehouse.query.desk import Desk, Relation
     from lakehouse.tables.lake import Lake
     from tags.compile.compilation import Compilation
+    from tags.compile.plan import ScanPlan
     from vocabulary.registry import Entry
 
 BACKFILLS = "tags.backfills"
@@ -46,7 +48,7 @@ class Recomputed:
 
 def entries_of(compilation: Compilation, names: Sequence[str]) -> list[Entry]:
     """Give the computed tags of codes or names, each once; one that is not computed raises ``UsageError``."""
-    online = {entry.code for entry in compilation.plan.entries}
+    online = {entry.code for entry in compilation.entries}
     entries: dict[str, Entry] = {}
     for name in names:
         entry = compilation.registry.entry_of(name)
@@ -107,25 +109,29 @@ def compute_past(lake: Lake, compilation: Compilation, day: dt.date, identity: M
     run_dbt(lake, project, day, sources, engine_for(lake, compilation, sources), identity=identity)
 
 
-def past_rows(lake: Lake, desk: Desk) -> Relation:
-    """Give the wide rows that ``compute_past`` left."""
-    return desk.define("past", parquet_sql(sorted(Path(lake.path(WORK)).glob("*.parquet"))))
+def past_rows(lake: Lake, desk: Desk, entity: Entity = PERSON) -> Relation:
+    """Give the wide rows of an entity that ``compute_past`` left."""
+    files = sorted(Path(lake.path(entity.work)).glob("*.parquet"))
+    return desk.define(f"past {entity.plural}", parquet_sql(files))
 
 
-def snapshot_with(lake: Lake, desk: Desk, past: Relation, codes: Sequence[str], day: dt.date) -> pa.Table:
+def snapshot_with(
+    lake: Lake, desk: Desk, past: Relation, codes: Sequence[str], day: dt.date, entity: Entity = PERSON
+) -> pa.Table:
     """Give the snapshot of a day with the values of ``codes`` from ``past``; whatever else it holds stays.
 
-    A person that the snapshot did not know has these values only.
+    A person, or another entity, that the snapshot did not know has these values only.
     """
-    wide = lake.contracts.get(DAILY)
+    wide = lake.contracts.get(entity.daily)
     empty = desk.lend("no rows", wide.arrow_schema().empty_table())
     snapshot = desk.define(
         "stored",
-        f"SELECT * FROM {empty} UNION ALL BY NAME SELECT * FROM {DAILY} WHERE as_of = {literal(day)}",
+        f"SELECT * FROM {empty} UNION ALL BY NAME SELECT * FROM {entity.daily} WHERE as_of = {literal(day)}",
     )
+    key = ", ".join(entity.key)
     own = {
-        "one_id": "one_id",
-        "kind": "coalesce(stored.kind, past.kind)",
+        **{name: name for name in entity.key},
+        **{name: f"coalesce(stored.{name}, past.{name})" for name in entity.about},
         "as_of": literal(day),
         "null_exceptions": f"""list_sort(list_concat(
             list_filter(coalesce(stored.null_exceptions, []), lambda e: e.tag NOT IN ({literals(codes)})),
@@ -137,7 +143,7 @@ def snapshot_with(lake: Lake, desk: Desk, past: Relation, codes: Sequence[str], 
         for name in wide.columns
     )
     return desk.arrow(
-        f"SELECT {columns} FROM {snapshot} stored FULL JOIN {past} past USING (one_id) ORDER BY one_id"
+        f"SELECT {columns} FROM {snapshot} stored FULL JOIN {past} past USING ({key}) ORDER BY {key}"
     )
 
 
@@ -152,26 +158,30 @@ def backfill_tags(
     """Write the values of tags into the snapshots of past days, and which version they are of; give the people by day."""
     import pyarrow as pa
 
-    codes = [entry.code for entry in entries]
+    by_entity: dict[Entity, list[Entry]] = {}
+    for entry in entries:
+        by_entity.setdefault(entry.about, []).append(entry)
     lake.create([BACKFILLS])
-    people = {}
+    people: dict[dt.date, int] = {}
     for day in days:
         require_facts(compilation, entries, day, newest)
     for day in days:
         compute_past(lake, compilation, day, identity)
-        with open_newest(lake.settings) as desk:
-            past = past_rows(lake, desk)
-            rows = snapshot_with(lake, desk, past, codes, day)
-            counts = desk.rows(
-                f"SELECT count(*), {', '.join(f'count({identifier(code)})' for code in codes)} FROM {past}"
-            )[0]
-        people[day] = counts[0]
-        lake.replace_partition(DAILY, rows, as_of=day)
-        for entry, count in zip(entries, counts[1:], strict=True):
-            row = {"as_of": day, "tag": entry.code, "version": entry.version, "identity": identity, "known_on": newest,
-                   "people_count": counts[0], "filled_count": count}  # fmt: skip
-            table = pa.Table.from_pylist([row], schema=lake.contracts.get(BACKFILLS).arrow_schema())
-            lake.replace_partition(BACKFILLS, table, as_of=day, tag=entry.code)
+        for entity, of_entity in by_entity.items():
+            codes = [entry.code for entry in of_entity]
+            with open_newest(lake.settings) as desk:
+                past = past_rows(lake, desk, entity)
+                rows = snapshot_with(lake, desk, past, codes, day, entity)
+                counts = desk.rows(
+                    f"SELECT count(*), {', '.join(f'count({identifier(code)})' for code in codes)} FROM {past}"
+                )[0]
+            people[day] = people.get(day, 0) + counts[0]
+            lake.replace_partition(entity.daily, rows, as_of=day)
+            for entry, count in zip(of_entity, counts[1:], strict=True):
+                row = {"as_of": day, "tag": entry.code, "version": entry.version, "identity": identity, "known_on": newest,
+                       "people_count": counts[0], "filled_count": count}  # fmt: skip
+                table = pa.Table.from_pylist([row], schema=lake.contracts.get(BACKFILLS).arrow_schema())
+                lake.replace_partition(BACKFILLS, table, as_of=day, tag=entry.code)
     return people
 
 
@@ -187,20 +197,36 @@ def recompute(lake: Lake, compilation: Compilation, day: dt.date) -> list[Recomp
                 f"SELECT tag, version FROM quality.tag_quality WHERE as_of = {literal(day)} AND coalesce(value_on, as_of) = as_of"
             )
         )
-        past = past_rows(lake, desk)
-        snapshot = desk.define("stored", f"SELECT * FROM {DAILY} WHERE as_of = {literal(day)}")
-        codes = [
-            entry.code
-            for entry in compilation.plan.entries
-            if versions.get(entry.code) == entry.version and entry.code in snapshot.columns
+        outcomes = [
+            one
+            for plan in compilation.plans
+            if lake.exists(plan.entity.daily)
+            for one in _recomputed(lake, desk, plan, versions, day)
         ]
-        if not codes:
-            return []
-        counts = ", ".join(
-            f"count(*) FILTER (past.{identifier(code)} IS DISTINCT FROM stored.{identifier(code)})"
-            for code in codes
-        )
-        people, *differing = desk.rows(
-            f"SELECT count(*), {counts} FROM {snapshot} stored JOIN {past} past USING (one_id)"
-        )[0]
+    return outcomes
+
+
+def _recomputed(
+    lake: Lake, desk: Desk, plan: ScanPlan, versions: Mapping[str, str], day: dt.date
+) -> list[Recomputed]:
+    """Compare the tags of one entity with what the night of a day stored."""
+    entity = plan.entity
+    past = past_rows(lake, desk, entity)
+    snapshot = desk.define(
+        f"stored {entity.plural}", f"SELECT * FROM {entity.daily} WHERE as_of = {literal(day)}"
+    )
+    codes = [
+        entry.code
+        for entry in plan.entries
+        if versions.get(entry.code) == entry.version and entry.code in snapshot.columns
+    ]
+    if not codes:
+        return []
+    counts = ", ".join(
+        f"count(*) FILTER (past.{identifier(code)} IS DISTINCT FROM stored.{identifier(code)})"
+        for code in codes
+    )
+    people, *differing = desk.rows(
+        f"SELECT count(*), {counts} FROM {snapshot} stored JOIN {past} past USING ({', '.join(entity.key)})"
+    )[0]
     return [Recomputed(code, people, count) for code, count in zip(codes, differing, strict=True)]

@@ -23,12 +23,13 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import Settings
 from tags.build.dialect import duckdb_model_of
 from tags.compile.compilation import Compilation, compile_tags
-from tags.compile.compiler import WIDE_MODEL
+from tags.compile.compiler import ROWS_OF_WIDE, Writer, rows_of_scan
 from tags.compile.places import PROJECT
 from tags.compile.sql_text import CUT_POINTS, note
+from vocabulary.entities import PERSON, TAG_ENTITIES, Entity
 
-CURRENT = "tags.customer_tags"
-DAILY = "tags.customer_tags_daily"
+CURRENT = PERSON.current
+DAILY = PERSON.daily
 COMPILED = PROJECT / "compiled"
 LINKED = "linked"
 # What the target of DuckDB builds: the same models in its words.
@@ -94,12 +95,13 @@ def project_files(compilation: Compilation) -> Mapping[str, str]:
         "profiles.yml": yaml_text(profile(None)),
         "models/sources.yml": yaml_text(_sources(compilation)),
         "models/tags.yml": yaml_text(_documentation(compilation)),
-        f"models/{WIDE_MODEL}.sql": compilation.writer.wide_sql(),
     }
     files |= {f"models/{name}.sql": text for name, text in compilation.shared.items()}
-    for scan in compilation.plan.scans:
-        if scan.aggregated:
-            files[f"models/{scan.model}.sql"] = compilation.writer.scan_sql(scan)
+    for writer in compilation.writers:
+        files[f"models/{writer.entity.wide_model}.sql"] = writer.wide_sql()
+        for scan in writer.plan.scans:
+            if scan.aggregated:
+                files[f"models/{scan.model}.sql"] = writer.scan_sql(scan)
     return dict(sorted(files.items()))
 
 
@@ -244,7 +246,7 @@ def _named_sources(compilation: Compilation) -> set[tuple[str, str]]:
             sources |= set(_SOURCE.findall(file.read_text(encoding="utf-8")))
     for text in compilation.shared.values():
         sources |= set(_SOURCE.findall(text))
-    if any(param.cut_points for entry in compilation.plan.entries for param in entry.params):
+    if any(param.cut_points for entry in compilation.entries for param in entry.params):
         database, _, table = CUT_POINTS.partition(".")
         sources.add((database, table))
     return sources
@@ -258,48 +260,47 @@ def source_tables(compilation: Compilation) -> list[str]:
 
 
 def _documentation(compilation: Compilation) -> dict[str, Any]:
-    columns: list[dict[str, Any]] = [
-        {"name": "one_id", "description": "the person"},
-        {"name": "kind", "description": "customer or prospect"},
-    ]
-    columns += [
-        {"name": e.code, "description": note(f"{e.name.zh} · {e.name.en}")} for e in compilation.plan.entries
-    ]
-    models: list[dict[str, Any]] = [
-        {
-            "name": WIDE_MODEL,
-            "description": "One row per OneID of kind customer or prospect, with every online tag as of D.",
-            "config": {"meta": {"owner": "data_platform"}},
-            "columns": columns,
-            "data_tests": [{"one_row_per": {"arguments": {"columns": ["one_id"]}}}],
-        }
-    ]
+    models = [_documentation_of_wide(writer) for writer in compilation.writers]
     models += [
         {
             "name": scan.model,
-            "description": f"One row per OneID that has rows in {scan.relation.name}.",
+            "description": rows_of_scan(scan),
             "config": {"meta": {"owner": "data_platform"}},
         }
-        for scan in compilation.plan.scans
+        for plan in compilation.plans
+        for scan in plan.scans
         if scan.aggregated
     ]
     return {"version": 2, "models": models}
+
+
+def _documentation_of_wide(writer: Writer) -> dict[str, Any]:
+    entity = writer.entity
+    columns: list[dict[str, Any]] = [
+        {"name": name, "description": column["description"]} for name, column in _own_columns(entity).items()
+    ]
+    columns += [
+        {"name": e.code, "description": note(f"{e.name.zh} · {e.name.en}")} for e in writer.plan.entries
+    ]
+    return {
+        "name": entity.wide_model,
+        "description": f"{ROWS_OF_WIDE[entity.code].removesuffix(' on D.').removesuffix('.')}, with every online tag as of D.",
+        "config": {"meta": {"owner": "data_platform"}},
+        "columns": columns,
+        "data_tests": [{"one_row_per": {"arguments": {"columns": list(entity.key)}}}],
+    }
 
 
 # ---------------------------------------------------------------------------- contracts of the wide tables
 
 
 def wide_contract(compilation: Compilation, name: str) -> dict[str, Any]:
-    """Give the contract tree of ``tags.customer_tags`` or ``tags.customer_tags_daily`` as the registry implies it."""
-    daily = name == DAILY
-    columns: dict[str, dict[str, Any]] = {
-        "one_id": {"type": "bigint", "required": True, "level": "C1", "description": "the person"},
-        "kind": {
-            "type": "string", "required": True, "level": "C1",
-            "description": "customer (has or had a contract) or prospect",
-        },
-    }  # fmt: skip
-    for entry in compilation.plan.entries:
+    """Give the contract tree of a wide table, such as ``tags.customer_tags`` or ``tags.product_tags_daily``, as the registry implies it."""
+    entity = next(one for one in TAG_ENTITIES.values() if name in (one.current, one.daily))
+    entries = [entry for entry in compilation.entries if entry.about == entity]
+    daily = name == entity.daily
+    columns: dict[str, dict[str, Any]] = _own_columns(entity)
+    for entry in entries:
         columns[entry.code] = {
             "type": entry.value.spark_type,
             "level": entry.level,
@@ -311,29 +312,74 @@ def wide_contract(compilation: Compilation, name: str) -> dict[str, Any]:
         "description": "nulls whose reason is not the one of the tag's null rule, sorted by tag",
     }
     columns["as_of"] = {"type": "date", "required": True, "level": "C1", "description": "the business date"}
-    every = "day and OneID" if daily else "OneID"
+    whom, row, gaps = _WIDE_WORDS[entity.code]
     retention = {"days": 32, "why": "a month of daily snapshots; older days can be rebuilt from facts"}
     return {
         "table": name,
-        "description": "Every online tag of every known person"
+        "description": f"Every online tag of every {whom}"
         + (", by business date." if daily else " as of the last business date."),
-        "grain": f"one row per {every} of kind customer or prospect",
+        "grain": f"one row per {'day and ' if daily else ''}{row}",
         "shape": "log" if daily else "derived",
-        "key": ["as_of", "one_id"] if daily else ["one_id"],
+        "key": ["as_of", *entity.key] if daily else list(entity.key),
         "owner": "data_platform",
         "partition_by": ["as_of"] if daily else [],
         "checked": False,
         **({"retention": retention} if daily else {}),
-        "not_covered": ["anonymous devices and cookies", "tags that are not online"],
+        "not_covered": [*gaps, "tags that are not online"],
         "columns": columns,
     }
 
 
+# Of each entity what its wide table is about, what a row is, and what it leaves out.
+_WIDE_WORDS: dict[str, tuple[str, str, list[str]]] = {
+    "customer": ("known person", "OneID of kind customer or prospect", ["anonymous devices and cookies"]),
+    "product": (
+        "product (产品)",
+        "source and product_id of trusted.products",
+        ["products that only rows of other tables name"],
+    ),
+    "branch": (
+        "branch (机构)",
+        "source and branch_id of trusted.branches",
+        ["branches that only rows of other tables name"],
+    ),
+    "employee": (
+        "employee (员工)",
+        "source and employee_id of trusted.employees",
+        ["employees whom only rows of other tables name"],
+    ),
+}
+
+
+def _own_columns(entity: Entity) -> dict[str, dict[str, Any]]:
+    """Give the columns of a wide table that are no tags: those of its key, as their contract has them."""
+    if entity.table is None:
+        return {
+            "one_id": {"type": "bigint", "required": True, "level": "C1", "description": "the person"},
+            "kind": {
+                "type": "string", "required": True, "level": "C1",
+                "description": "customer (has or had a contract) or prospect",
+            },
+        }  # fmt: skip
+    columns = contract(entity.table).columns
+    return {
+        name: {
+            "type": columns[name].type,
+            "required": True,
+            "level": columns[name].level,
+            "description": columns[name].description,
+        }
+        for name in entity.key
+    }
+
+
+# The wide tables, of each entity the newest and the daily one; one whose entity has no tags is empty.
+WIDE_TABLES = tuple(name for entity in TAG_ENTITIES.values() for name in (entity.current, entity.daily))
+
+
 def wide_contracts(compilation: Compilation) -> list[Contract]:
-    """Give the contracts of both wide tables for a workspace's registry."""
-    return [
-        build_contract(wide_contract(compilation, name), file="tags/registry") for name in (CURRENT, DAILY)
-    ]
+    """Give the contracts of all wide tables for a workspace's registry."""
+    return [build_contract(wide_contract(compilation, name), file="tags/registry") for name in WIDE_TABLES]
 
 
 def product_files() -> dict[Path, str]:
@@ -341,7 +387,7 @@ def product_files() -> dict[Path, str]:
     compilation = compile_tags(PROJECT.parent / "examples" / "bank")
     files = {COMPILED / name: text for name, text in project_files(compilation).items()}
     files |= {PROJECT / name: text for name, text in _files_of_clone(compilation).items()}
-    for name in (CURRENT, DAILY):
+    for name in WIDE_TABLES:
         files[CONTRACTS / f"{name.replace('.', '/')}.yml"] = yaml_text(wide_contract(compilation, name))
     return files
 

@@ -11,12 +11,13 @@ import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import disk_refusal
 from lakehouse.integrity.digests import read_digests
 from lakehouse.query.desk import open_newest
 from lakehouse.query.published import publications
 from lakehouse.settings.settings import RetentionSettings
 from lakehouse.tables.deletion import DeletedFiles, delete_days, delete_files
-from tags.build.project import DAILY
+from vocabulary.entities import PERSON, TAG_ENTITIES
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -44,16 +45,24 @@ def _month(day: dt.date) -> int:
 
 
 def delete_old_days(lake: Lake, business_date: dt.date) -> list[dt.date]:
-    """Take the snapshots out of ``tags.customer_tags_daily`` that are kept no longer; give their days."""
+    """Take the snapshots out of the daily tables of tags that are kept no longer; give the days of people's."""
+    days_of_people: list[dt.date] = []
     with open_newest(lake.settings) as desk:
-        days = [day for (day,) in desk.rows(f"SELECT DISTINCT as_of FROM {DAILY}")]
-    over = days_over(days, business_date, lake.settings.retention)
-    rows = delete_days(lake, DAILY, "as_of", over)
-    if over:
-        log.info(
-            "%d days of %s from %s to %s are kept no longer: %d rows", len(over), DAILY, over[0], over[-1], rows
-        )  # fmt: skip
-    return over
+        days_of = {
+            entity: [day for (day,) in desk.rows(f"SELECT DISTINCT as_of FROM {entity.daily}")]
+            for entity in TAG_ENTITIES.values()
+            if lake.exists(entity.daily)
+        }
+    for entity, days in days_of.items():
+        over = days_over(days, business_date, lake.settings.retention)
+        rows = delete_days(lake, entity.daily, "as_of", over)
+        if over:
+            log.info(
+                "%d days of %s from %s to %s are kept no longer: %d rows", len(over), entity.daily, over[0], over[-1], rows
+            )  # fmt: skip
+        if entity == PERSON:
+            days_of_people = over
+    return days_of_people
 
 
 def delete_old_files(lake: Lake, business_date: dt.date) -> dict[str, int]:
@@ -61,24 +70,36 @@ def delete_old_files(lake: Lake, business_date: dt.date) -> dict[str, int]:
 
     A disk that refuses does not undo a published night: the next one tries again.
     """
+    counts = {"files": 0, "bytes": 0}
+    for entity in TAG_ENTITIES.values():
+        outcome = _delete_old_files(lake, entity.daily, business_date)
+        counts = {"files": counts["files"] + outcome.files, "bytes": counts["bytes"] + outcome.bytes}
+    return counts
+
+
+def _delete_old_files(lake: Lake, table: str, business_date: dt.date) -> DeletedFiles:
     settings = lake.settings
     first = business_date - dt.timedelta(days=settings.retention.reader_days)
-    entries = [entry for entry in publications(settings) if DAILY in entry.tables]
+    entries = [entry for entry in publications(settings) if table in entry.tables]
     versions = {
-        entry.tables[DAILY] for entry in entries if entry.business_date >= first or entry is entries[-1]
+        entry.tables[table] for entry in entries if entry.business_date >= first or entry is entries[-1]
     }
     if not versions:
-        return {"files": 0, "bytes": 0}
-    paths = read_digests(settings, [DAILY]).get(DAILY, {}).keys()
+        return DeletedFiles()
+    paths = read_digests(settings, [table]).get(table, {}).keys()
     try:
-        outcome = delete_files(lake, DAILY, versions, business_date, paths)
-    except OSError as wrong:
+        outcome = delete_files(lake, table, versions, business_date, paths)
+    except Exception as wrong:
+        # A library says in words of its own that the disk is full.
+        refusal = wrong.strerror if isinstance(wrong, OSError) and wrong.strerror else disk_refusal(wrong)
+        if refusal is None:
+            raise
         log.warning(
             "files of %s that are kept no longer could not be deleted (%s); the next night tries again",
-            DAILY,
-            wrong.strerror,
+            table,
+            refusal,
         )
         outcome = DeletedFiles()
     if outcome.files:
-        log.info("%d files of %s left the disk: %.1f MB", outcome.files, DAILY, outcome.bytes / 1e6)
-    return {"files": outcome.files, "bytes": outcome.bytes}
+        log.info("%d files of %s left the disk: %.1f MB", outcome.files, table, outcome.bytes / 1e6)
+    return outcome

@@ -19,7 +19,6 @@ from lakehouse.session.session import conf_for_reader
 from lakehouse.settings.file_rights import closed_files
 from lakehouse.settings.settings import Settings
 from tags.build.project import (
-    CURRENT,
     DATABASE,
     DUCKDB,
     SCHEMA,
@@ -32,7 +31,6 @@ from tags.build.project import (
     yaml_text,
 )
 from tags.compile.compilation import Compilation, compile_tags
-from tags.compile.compiler import WIDE_MODEL
 
 # Below the folder of generated files.
 USER = "dbt"
@@ -58,7 +56,7 @@ def write_user_project(
     with closed_files(settings):
         if publication is None:
             return write_project(compilation, folder, settings)
-        names = sorted({*source_tables(compilation), CURRENT})
+        names = sorted({*source_tables(compilation), *_results(compilation).values()})
         if unknown := next((name for name in names if name not in publication.tables), None):
             raise UsageError(
                 f"the night of {publication.business_date} published no table {unknown}, which the models read; "
@@ -67,7 +65,7 @@ def write_user_project(
         reason = reason_for_spark(compilation)
         database = f"{DATABASES}/{_database_name(settings, publication, names)}"
         if reason is None and not (folder / database).is_file():
-            _write_database(settings, folder / database, names, publication)
+            _write_database(settings, folder / database, names, publication, _results(compilation))
         texts = {
             "dbt_project.yml": yaml_text(_project_over(compilation, settings, publication)),
             "profiles.yml": yaml_text(
@@ -101,17 +99,28 @@ def _database_name(settings: Settings, publication: Publication, names: list[str
     return f"{publication.business_date}-{digest}.duckdb"
 
 
-def _write_database(settings: Settings, file: Path, names: list[str], publication: Publication) -> None:
+def _results(compilation: Compilation) -> dict[str, str]:
+    """Give by wide model the table that a night published of it."""
+    return {writer.entity.wide_model: writer.entity.current for writer in compilation.writers}
+
+
+def _write_database(
+    settings: Settings,
+    file: Path,
+    names: list[str],
+    publication: Publication,
+    results: dict[str, str],
+) -> None:
     with replacement(file) as part:
         write_database(
             settings,
             part,
-            [name for name in names if name != CURRENT],
+            [name for name in names if name not in results.values()],
             function_statements(),
             schema=SCHEMA,
             anew=True,
             versions=publication.tables,
-            results={WIDE_MODEL: CURRENT},
+            results=results,
         )
 
 

@@ -23,10 +23,10 @@ from lakehouse.settings.file_rights import closed_files
 from tags.build.computation import dbt_on_duckdb, dbt_options, results_of
 from tags.build.project import DATABASE, SCHEMA, reason_for_spark, source_tables, write_project
 from tags.compile.compilation import Compilation, compile_registry
-from tags.compile.compiler import WIDE_MODEL
 from tags.compile.places import REGISTRY
 from tags.definitions import DefinitionPlace, TagDefinition, changes_between
 from vocabulary.buckets import bucket_duckdb_sql
+from vocabulary.entities import EMPLOYEE, PERSON, Entity
 from vocabulary.registry import Entry, Registry, load_registry
 from vocabulary.tag_facts import tag_facts
 
@@ -86,6 +86,7 @@ def compare_definitions(
             f" FROM {texts}"
         )
         is_shown = not any(tag_facts(entry.model_dump(by_alias=True)).is_restricted for entry in entries)
+        is_named = entries[1].about != EMPLOYEE  # an employee's number is personal
         is_by_value = is_shown and distinct <= MOST_VALUES
         classes = ("before", "after") if is_by_value else _ways(is_ordered=_is_ordered(*entries))
         order = bucket_duckdb_sql(f"tags diff:{first.code}")
@@ -104,7 +105,7 @@ def compare_definitions(
                 f" GROUP BY ALL ORDER BY people DESC, before, after LIMIT {MOST_MOVES}"
             ),
             people=desk.records(
-                f"SELECT one_id, before, after FROM {texts} WHERE is_moved ORDER BY {order}, one_id LIMIT {people if is_shown else 0}"
+                f"SELECT one_id, before, after FROM {texts} WHERE is_moved ORDER BY {order}, one_id LIMIT {people if is_shown and is_named else 0}"
             ),
         )
 
@@ -113,7 +114,14 @@ def compare_definitions(
 def computed_versions(
     settings: Settings, publication: Publication, first: TagDefinition, second: TagDefinition
 ) -> Iterator[tuple[Desk, Relation]]:
-    """Give a desk with one row per person: one_id, and what each definition answers, ``first`` and ``second``."""
+    """Give a desk with one row per person: one_id, and what each definition answers, ``first`` and ``second``.
+
+    Of another entity ``one_id`` is its source and key as one text. Two definitions of two entities raise ``UsageError``.
+    """
+    if _entry(first).about != _entry(second).about:
+        raise UsageError(
+            f"{first.name} is a tag of the {_entry(first).entity} and {second.name} one of the {_entry(second).entity}, so nobody moves"
+        )
     compilation, codes = _compile(settings, first, second)
     settings.generated.mkdir(exist_ok=True)
     with (
@@ -123,8 +131,13 @@ def computed_versions(
         folder = Path(name).resolve()
         _build(settings, publication, compilation, folder)
         with open_database(settings, folder / DATABASE) as desk:
-            columns = f"one_id, {identifier(codes[0])} AS first, {identifier(codes[1])} AS second"
-            yield desk, desk.keep("versions", f"SELECT {columns} FROM {SCHEMA}.{WIDE_MODEL}")
+            entity = _entry(second).about
+            columns = f"{_key_sql(entity)} AS one_id, {identifier(codes[0])} AS first, {identifier(codes[1])} AS second"
+            yield desk, desk.keep("versions", f"SELECT {columns} FROM {SCHEMA}.{entity.wide_model}")
+
+
+def _key_sql(entity: Entity) -> str:
+    return "one_id" if entity == PERSON else f"concat_ws('/', {', '.join(entity.key)})"
 
 
 def _compile(
@@ -206,7 +219,8 @@ def _build(settings: Settings, publication: Publication, compilation: Compilatio
     variables = {"business_date": publication.business_date.isoformat()}
     options = dbt_options(settings, folder, "duckdb", variables)
     with dbt_on_duckdb(folder):
-        outcome = dbtRunner().invoke(["run", "--select", f"+{WIDE_MODEL}", *options])
+        models = [f"+{writer.entity.wide_model}" for writer in compilation.writers if writer.plan.entries]
+        outcome = dbtRunner().invoke(["run", "--select", *models, *options])
     results_of(outcome, settings)
 
 

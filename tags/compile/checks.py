@@ -17,13 +17,13 @@ from lakehouse.errors import ContractBroken
 from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
-from tags.compile.compiler import PERSON_COLUMNS
 from tags.compile.entry_texts import THRESHOLDS, Keys, names_in, populations_of, texts_of
 from tags.compile.lineage import Lineage
 from tags.compile.normal_form import question_of
 from tags.compile.plan import ScanPlan
 from tags.compile.relations import SiteColumns, TagSource
 from vocabulary.attributes import ATTRIBUTES
+from vocabulary.entities import PERSON
 from vocabulary.levels import LEVELS
 from vocabulary.lookups import LookupInvalid
 from vocabulary.registry import Aggregate, Entry, Registry
@@ -39,9 +39,12 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
         _check_successor(registry, entry)
         _check_inputs(registry, entry, site)
         relation = relations.get(entry.code)
-        if relation is not None:
+        if relation is not None and entry.about == PERSON:
             _check_person(registry, entry, relation)
+        elif relation is not None:
+            _check_entity(registry, entry, relation)
         _check_level(registry, entry, _sources(registry, entry, relation, lineage), site)
+        _check_level_of_key(registry, entry, site)
         _check_purposes(registry, entry)
         _check_cut_points(registry, entry)
         for keys, text, over_rows in texts_of(entry):
@@ -120,13 +123,15 @@ def _check_columns(
         if place is None:
             hint = did_you_mean(name, [*relation.columns, *relation.attributes])
             raise registry.fault(entry.code, f"{relation.name} has no column '{name}'{hint}", *keys)
+        if relation.bridge is not None and name not in (*PERSON.columns, *entry.tag_inputs):
+            raise registry.fault(entry.code, f"reads the tag '{name}', which 'inputs' does not list", *keys)
         if relation.is_trusted and name not in _PIPELINE and place[0] not in entry.inputs:
             raise registry.fault(entry.code, f"reads {place[0]}, which 'inputs' does not list", *keys)
 
 
 def _check_tags(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:
     for name in names_in(tree):
-        if name in PERSON_COLUMNS or name in entry.tag_inputs:
+        if name in entry.about.columns or name in entry.tag_inputs:
             continue
         if name in registry.entries:
             raise registry.fault(entry.code, f"reads the tag '{name}', which 'inputs' does not list", *keys)
@@ -151,6 +156,52 @@ def _check_person(registry: Registry, entry: Entry, relation: TagSource) -> None
             f"{relation.name} has no one_id; 'column' reads one row per person, 'latest' picks one",
             *keys,
         )
+
+
+def _check_entity(registry: Registry, entry: Entry, relation: TagSource) -> None:
+    """Refuse a relation whose rows name none of the entity; a ``column`` needs a row for each."""
+    assert entry.compute is not None
+    entity, keys = entry.about, ("compute", entry.compute.kind, "from")
+    if relation.attribution is None:
+        raise registry.fault(
+            entry.code,
+            f"the rows of {relation.name} name no {entity.code}: they have not the columns {' and '.join(entity.key)}; "
+            f"{_way_to_entity(relation, entry)}",
+            *keys,
+        )
+    if entry.compute.column and set(relation.key) != set(relation.names_of(entity)):
+        raise registry.fault(
+            entry.code,
+            f"{relation.name} has more rows than one of a {entity.code}; 'column' reads one row of each, 'latest' picks one",
+            *keys,
+        )
+
+
+def _way_to_entity(relation: TagSource, entry: Entry) -> str:
+    """Say how the rows of a relation can name the entity of a tag."""
+    entity = entry.about
+    ways = relation.site.lookups.ways(relation.name, entity.is_named_by) if relation.is_trusted else []
+    if ways:
+        return f"they do by a look-up: write `via: {ways[0]}`"
+    if not relation.is_trusted:
+        return "give the model these columns"
+    return f"declare a look-up from it to a table that has them in lookups.yml and name it by `via`, or count people: `from: {PERSON.wide_model}`"
+
+
+def _check_level_of_key(registry: Registry, entry: Entry, site: SiteColumns) -> None:
+    """Refuse a level below that of the key under which the values stand: an employee is a person."""
+    entity = entry.about
+    levels = {name: site.level(entity.table, name) for name in entity.key} if entity.table else {}
+    for name, level in levels.items():
+        if level is None or LEVELS.index(level) <= LEVELS.index(entry.level):  # type: ignore[arg-type]
+            continue
+        if entry.declassified is None or entry.declassified.to != entry.level:
+            raise registry.fault(
+                entry.code,
+                f"level {entry.level} is lower than that of {entity.table}.{name} ({level}), whose values say whom each answer is about; "
+                "raise it or state 'declassified'",
+                "level",
+            )
 
 
 def _way(relation: TagSource) -> str:
@@ -309,8 +360,8 @@ def _origins(relation: TagSource, name: str, lineage: Lineage) -> Iterable[str]:
         place = relation.column(name)
     except LookupInvalid:
         return ()
-    if place is None:
-        return ()
+    if place is None or relation.bridge is not None:
+        return ()  # people's tags stand among the inputs, each with its own level
     return [place[0]] if relation.is_trusted else lineage.sources(relation.name, name)
 
 
@@ -384,6 +435,12 @@ def _check_cut_points(registry: Registry, entry: Entry) -> None:
     """Refuse cut points of what is no computed number, of people nobody can name, and of tags more personal than this one."""
     for at, spec in populations_of(entry):
         place: Keys = ("params", at, "cut_points")
+        if entry.about != PERSON:
+            raise registry.fault(
+                entry.code,
+                f"cut points are computed over people, and this is a tag of the {entry.entity}",
+                *place,
+            )
         names = {spec.of: (*place, "of")}
         if spec.population:
             tree = _parse(registry, entry, spec.population, (*place, "population"))
@@ -417,6 +474,14 @@ def _check_cut_tag(registry: Registry, entry: Entry, name: str, keys: Keys) -> N
         hint = did_you_mean(name, list(registry.entries))
         raise registry.fault(entry.code, f"unknown tag '{name}'{hint}", *keys)
     other = registry[name]
+    if absence := registry.absences.get(name):
+        raise registry.fault(
+            entry.code, f"reads the tag '{name}', which is off: {absence.sentence}; {absence.remedy}", *keys
+        )
+    if other.about != PERSON:
+        raise registry.fault(
+            entry.code, f"'{name}' is a tag of the {other.entity}, and people are cut", *keys
+        )
     if other.status not in ("online", "deprecated"):
         raise registry.fault(entry.code, f"reads the tag '{name}', which is {other.status}", *keys)
     wider = [purpose for purpose in entry.purposes if purpose not in other.purposes]

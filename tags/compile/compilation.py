@@ -11,18 +11,23 @@ from pathlib import Path
 
 from tags.compile.compiler import Writer
 from tags.compile.places import PROJECT, REGISTRY
-from tags.compile.plan import ScanPlan, plan_scans
+from tags.compile.plan import ScanPlan, plan_of, plan_scans
 from tags.compile.relations import SiteColumns, TagSource, TagSources
 from tags.compile.shared_models import shared_models
 from vocabulary.attributes import read_attributes
+from vocabulary.entities import OTHER_ENTITIES
 from vocabulary.lookups import read_lookups
+from vocabulary.packs import deciding_files
 from vocabulary.policy import Policy, read_policy
-from vocabulary.registry import Registry, load_registry, registry_files
+from vocabulary.registry import Entry, Registry, load_registry, registry_files
 
 
 @dataclass(frozen=True, eq=False)
 class Compilation:
-    """What a workspace's tags compile to; the same texts give the same object for as long as it is kept."""
+    """What a workspace's tags compile to; the same texts give the same object for as long as it is kept.
+
+    ``plan`` and ``writer`` are those of people's tags, ``others`` the writers of the other entities that have computed tags.
+    """
 
     registry: Registry
     plan: ScanPlan
@@ -33,6 +38,43 @@ class Compilation:
     """The text of each model whose rules tags share with suppression, by name."""
     models: Mapping[str, TagSource]
     """The hand-written models whose YAML lists columns, by name."""
+    others: tuple[Writer, ...] = ()
+
+    @property
+    def writers(self) -> tuple[Writer, ...]:
+        """The writers of all entities, that of people first."""
+        return (self.writer, *self.others)
+
+    @property
+    def plans(self) -> tuple[ScanPlan, ...]:
+        """The plans of all entities, that of people first."""
+        return tuple(writer.plan for writer in self.writers)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The computed tags of all entities."""
+        return tuple(entry for writer in self.writers for entry in writer.plan.entries)
+
+    def writer_of(self, entry: Entry) -> Writer:
+        """Give the writer of the entity that a computed tag is about."""
+        return next(writer for writer in self.writers if writer.entity == entry.about)
+
+    def part(self, codes: Collection[str]) -> Compilation:
+        """Give what computes some tags of any entity, and the tags that they read."""
+        by_code = {entry.code: entry for entry in self.entries}
+        part_codes, waiting = set(codes), list(codes)
+        while waiting:
+            for code in by_code[waiting.pop()].tag_inputs:
+                if code in by_code and code not in part_codes:
+                    part_codes.add(code)
+                    waiting.append(code)
+        plans = [
+            plan_of(writer.plan, part_codes & {entry.code for entry in writer.plan.entries})
+            for writer in self.writers
+        ]
+        writers = [Writer(self.registry, plan) for plan in plans]
+        others = tuple(writer for writer in writers[1:] if writer.plan.entries)
+        return replace(self, plan=plans[0], writer=writers[0], others=others)
 
 
 def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked: bool = True) -> Compilation:
@@ -42,13 +84,16 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     models = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file())
     texts = tuple(file.read_bytes() for file in (*registries, *models))
     site = _site_columns(workspace)
-    state = sha256(pickle.dumps((texts, _policy(workspace), _facts_of(site)))).digest()
+    deciding = tuple(file.read_bytes() for file in deciding_files(workspace) if file.is_file())
+    state = sha256(pickle.dumps((texts, _policy(workspace), _facts_of(site), deciding))).digest()
     compilation = _compile(workspace, shipped, (*registries, *models), state)
     if is_checked and state not in _SOUND:
         from tags.compile.checks import check
         from tags.compile.lineage import Lineage
 
-        check(compilation.registry, compilation.plan, Lineage(folders, compilation.shared), site)
+        lineage = Lineage(folders, compilation.shared)
+        for writer in compilation.writers:
+            check(compilation.registry, writer.plan, lineage, site)
         _SOUND.add(state)
     return compilation
 
@@ -77,7 +122,8 @@ def compile_registry(registry: Registry, workspace: Path | None, *, is_checked: 
         from tags.compile.lineage import Lineage
 
         lineage = Lineage(_model_folders(workspace), compilation.shared)
-        check(registry, compilation.plan, lineage, _site_columns(workspace))
+        for writer in compilation.writers:
+            check(registry, writer.plan, lineage, _site_columns(workspace))
     return compilation
 
 
@@ -95,6 +141,7 @@ def _compilation(registry: Registry, workspace: Path | None) -> Compilation:
     folders = _model_folders(workspace)
     sources = TagSources(folders, _site_columns(workspace))
     plan = plan_scans(registry, sources)
+    others = [plan_scans(registry, sources, entity) for entity in OTHER_ENTITIES if registry.online(entity)]
     return Compilation(
         registry,
         plan,
@@ -102,6 +149,7 @@ def _compilation(registry: Registry, workspace: Path | None) -> Compilation:
         tuple(folders),
         shared_models(_policy(workspace)),
         sources.models,
+        tuple(Writer(registry, other) for other in others),
     )
 
 

@@ -13,18 +13,25 @@ from decimal import Decimal
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.entry_texts import names_over_rows
-from tags.compile.joins import attributed_rows, lookups_of
+from tags.compile.joins import attributed_rows, key_column, lookups_of
 from tags.compile.measures import mode_sql, quantile_sql
 from tags.compile.plan import Scan, ScanPlan, plan_of
 from tags.compile.relations import TagSource
 from tags.compile.sql_text import BUSINESS_DATE, dbt_literal, note, resolve
+from vocabulary.entities import PERSON
 from vocabulary.lookups import Lookup
 from vocabulary.registry import Aggregate, Entry, Latest, Param, Registry
 
-WIDE_MODEL = "customer_tags"
+WIDE_MODEL = PERSON.wide_model
 # What the wide model says of each person beside the tags, for the measures of quality; no reader sees it.
 SOURCES, UNEXPLAINED = "read_sources", "unexplained_nulls"
-PERSON_COLUMNS = ("one_id", "kind")
+# What the rows of each wide model are.
+ROWS_OF_WIDE = {
+    "customer": "One row per OneID of kind customer or prospect.",
+    "product": "One row per product that its source knows on D.",
+    "branch": "One row per branch that its source knows on D.",
+    "employee": "One row per employee whom a source knows on D.",
+}
 GENERATED = "-- Written by `cdp tags compile` from the registry. Edit the registry, not this file.\n"
 _ZERO = {"int": "0", "decimal": "0", "ratio": "0", "boolean": "false"}
 
@@ -35,6 +42,7 @@ class Writer:
     def __init__(self, registry: Registry, plan: ScanPlan) -> None:
         self.registry = registry
         self.plan = plan
+        self.entity = plan.entity
 
     def text(self, entry: Entry, text: str, *keys: str | int) -> str:
         """Give an entry's expression as SQL; a parameter it does not define raises with its line."""
@@ -187,13 +195,13 @@ class Writer:
         """Give the model that answers all tags over one relation in one pass."""
         relation = scan.relation
         lines = [
-            GENERATED + f"-- One row per OneID that has rows in {relation.name}.",
+            GENERATED + f"-- {rows_of_scan(scan)}",
             "{{ config(materialized='ephemeral') }}\n",
             "with attributed as (",
             *("    " + line for line in attributed_rows(relation, self._names(scan))),
             ")\n",
             "select",
-            "    one_id,",
+            *(f"    {source if source == name else f'{source} as {name}'}," for source, name in self._key()),
         ]
         for at, entry in enumerate(scan.entries):
             comma = "," if at + 1 < len(scan.entries) else ""
@@ -202,8 +210,14 @@ class Writer:
         lines.append("from attributed")
         if widest := self._widest(scan):
             lines.append(f"where {widest}")
-        lines.append("group by one_id")
+        lines.append(f"group by {', '.join(source for source, _ in self._key())}")
         return "\n".join(lines) + "\n"
+
+    def _key(self) -> list[tuple[str, str]]:
+        """Give the columns that rows are grouped by, each with its name in the answer."""
+        if self.entity == PERSON:
+            return [(name, name) for name in PERSON.key]
+        return [(key_column(name), name) for name in self.entity.key]
 
     def lookups(self, code: str | None = None) -> list[Lookup]:
         """Give the look-ups by which tags, or the tag of a code, are computed, each once."""
@@ -261,6 +275,10 @@ class Writer:
             sql = f"coalesce({sql}, {default})"
         return f"cast({sql} as {entry.value.spark_type})"
 
+    def absent(self, entry: Entry) -> str:
+        """Give what a tag that is off is to those that read it: the value that stands for absence, else null."""
+        return f"cast({self.default(entry) or 'null'} as {entry.value.spark_type})"
+
     def rule(self, entry: Entry) -> str:
         """Give the expression of a rule over the layer below it."""
         compute = entry.compute
@@ -291,22 +309,28 @@ class Writer:
         """Give the model that joins every scan on ``one_id`` once and adds the rules layer by layer."""
         plan = self.plan
         lines = [
-            GENERATED + "-- One row per OneID of kind customer or prospect.",
+            GENERATED + f"-- {ROWS_OF_WIDE[self.entity.code]}",
             "{{ config(materialized='table') }}\n",
             "with read as (",
             f"    select {{{{ sent_to_every_task({[_alias(scan) for scan in plan.scans]}) }}}}",
         ]
-        columns = ["people.one_id", "people.kind"]
+        base = "people" if self.entity == PERSON else "entities"
+        columns = [f"{base}.{name}" for name in self.entity.columns]
         for scan in plan.scans:
             for entry in scan.entries:
                 name = f"{entry.code}__read" if entry.null_when else entry.code
                 columns.append(f"{self.typed(entry, _answer(scan, entry))} as {name}")
+        columns += [f"{self.absent(entry)} as {entry.code}" for entry in plan.absent]
         columns += [f"{self.read_sources()} as {SOURCES}", f"{self.lost_answers()} as lost_answers"]
         lines += [f"        {column}," for column in columns[:-1]] + [f"        {columns[-1]}"]
-        lines.append("    from {{ ref('int_people') }} people")
+        lines += self._base_rows()
         for scan in plan.scans:
             lines.append(f"    left join {{{{ ref('{scan.model}') }}}} {_alias(scan)}")
-            lines.append(f"        on {_alias(scan)}.one_id = people.one_id")
+            names = [(name, name) for name in self.entity.key]
+            if not scan.aggregated and self.entity != PERSON:
+                names = list(zip(scan.relation.names_of(self.entity), self.entity.key, strict=True))
+            on = " and ".join(f"{_alias(scan)}.{name} = {base}.{column}" for name, column in names)
+            lines.append(f"        on {on}")
         lines.append(")")
         below = "read"
         for number, layer in enumerate(plan.layers[1:], start=1):
@@ -318,7 +342,7 @@ class Writer:
                 lines.append(f"        {self.rule(entry)} as {entry.code}{comma}")
             lines += [f"    from {below}", ")"]
             below = f"layer_{number}"
-        lines += ["", "select", "    one_id,", "    kind,"]
+        lines += ["", "select", *(f"    {name}," for name in self.entity.columns)]
         lines += [f"    {entry.code}," for entry in plan.entries]
         lines += [
             f"    {self.exceptions()} as null_exceptions,",
@@ -328,6 +352,18 @@ class Writer:
             f"from {below}",
         ]
         return "\n".join(lines) + "\n"
+
+    def _base_rows(self) -> list[str]:
+        """Give the lines that say which rows the wide model has: those of its entity, whatever is known of them."""
+        if self.entity == PERSON:
+            return ["    from {{ ref('int_people') }} people"]
+        staging = f"stg_{str(self.entity.table).replace('.', '__')}"
+        return [
+            "    from (",
+            f"        select distinct {', '.join(self.entity.key)}",
+            f"        from {{{{ ref('{staging}') }}}}",
+            "    ) entities",
+        ]
 
     def exceptions(self) -> str:
         """Give the array of nulls whose reason is not the null rule's own, sorted by tag."""
@@ -349,10 +385,15 @@ class Writer:
     def read_sources(self) -> str:
         """Give the array of scans that have rows of the person: absence is an answer only where something could be there."""
         cases = [
-            f"            case when {_alias(scan)}.one_id is not null then '{_alias(scan)}' end"
+            f"            case when {_alias(scan)}.{self._present(scan)} is not null then '{_alias(scan)}' end"
             for scan in self.plan.scans
         ]
         return _texts(cases, "        ")
+
+    def _present(self, scan: Scan) -> str:
+        """Give a column that is null only where a scan has no row."""
+        own = scan.relation.names_of(self.entity) if not scan.aggregated and self.entity != PERSON else ()
+        return (own or self.entity.key)[-1]
 
     def lost_answers(self) -> str:
         """Give the array of tags whose rows gave an answer that is no value of the tag's type, as a number too large for it."""
@@ -394,11 +435,22 @@ class Writer:
         for scan in self.plan.scans:
             if entry in scan.entries and scan.aggregated:
                 way = "".join(f" via {step.code}" for step in scan.relation.way)
-                sql = f"{self.measure(entry, scan.relation)}\nfrom {scan.relation.name}{way} group by one_id"
+                if scan.relation.bridge is not None:
+                    way = f" via {scan.relation.bridge.name}"
+                key = ", ".join(self.entity.key)
+                sql = f"{self.measure(entry, scan.relation)}\nfrom {scan.relation.name}{way} group by {key}"
                 return sql if not entry.null_when else f"{sql}\n-- then: {self.rule(entry)}"
             if entry in scan.entries:
                 return f"{entry.compute.column.of}\nfrom {scan.relation.name}"  # type: ignore[union-attr]
         return self.rule(entry)
+
+
+def rows_of_scan(scan: Scan) -> str:
+    """Say what the rows of a generated scan are, as one sentence."""
+    relation, entity = scan.relation, scan.relation.entity
+    if relation.bridge is not None:
+        return f"One row per {entity.code} that has people in {relation.bridge.name}."
+    return f"One row per {'OneID' if entity == PERSON else entity.code} that has rows in {relation.name}."
 
 
 def _per_row(value: str, conditions: list[str]) -> str:

@@ -5,7 +5,7 @@ What is wrong for sure is refused by ``tags.compile.checks``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +36,16 @@ class Finding:
         return f"{self.file}:{self.line}: {self.code} {self.message}"
 
 
-def findings(registry: Registry, plan: ScanPlan, event_names: Collection[str] | None) -> list[Finding]:
-    """Give what is doubtful about the computed tags, in registry order.
+def findings(
+    registry: Registry, plans: Sequence[ScanPlan], event_names: Collection[str] | None
+) -> list[Finding]:
+    """Give what is doubtful about the computed tags, in registry order by entity.
 
     ``event_names`` are those of the published events; None where nothing was published, and then no name is doubted.
     """
-    relations = {entry.code: scan.relation for scan in plan.scans for entry in scan.entries}
+    relations = {entry.code: scan.relation for plan in plans for scan in plan.scans for entry in scan.entries}
     doubts: list[Finding] = []
-    for entry in plan.entries:
+    for entry in (entry for plan in plans for entry in plan.entries):
         relation = relations.get(entry.code)
         for keys, message in _doubts(entry, relation, event_names):
             place = registry.places[entry.code]
@@ -51,11 +53,12 @@ def findings(registry: Registry, plan: ScanPlan, event_names: Collection[str] | 
     return [*doubts, *_name_twins(registry)]
 
 
-def event_names_of(plan: ScanPlan) -> list[str]:
+def event_names_of(plans: Sequence[ScanPlan]) -> list[str]:
     """Give the event names that the computed tags name, in alphabetical order."""
     return sorted(
         {
             value
+            for plan in plans
             for scan in plan.scans
             if scan.relation.name == EVENTS
             for entry in scan.entries

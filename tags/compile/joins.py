@@ -1,4 +1,4 @@
-"""What the rows of a relation are joined to: attributes of their entity, look-ups, and the person they belong to."""
+"""What the rows of a relation are joined to: attributes of their entity, look-ups, and the person or entity they belong to."""
 
 from __future__ import annotations
 
@@ -31,9 +31,12 @@ class _Parts:
 def attributed_rows(relation: TagSource, names: Iterable[str]) -> list[str]:
     """Give the lines of a select of the relation's rows: ``one_id``, its columns, and those of ``names`` that are joined.
 
-    A look-up finds at most one row, so the rows stay as many as they were.
+    Of another entity than the person the columns of its key are called as ``key_column`` says. A look-up finds at most one row, so the
+    rows stay as many as they were.
     """
     model = f"{{{{ ref('{relation.model}') }}}}"
+    if relation.bridge is not None:
+        return _rows_of_people(relation, model)
     if relation.attribution == "one_id":
         return ["select * from " + model, "where one_id is not null"]
     parts = _Parts()
@@ -41,7 +44,12 @@ def attributed_rows(relation: TagSource, names: Iterable[str]) -> list[str]:
         _add(parts, relation, name)
     owner = parts.add_path(relation.way) if relation.way else FACTS
     person = "people" if relation.attribution == "profile" else "owners"
-    lines = [f"select {', '.join([f'{person}.one_id', 'facts.*', *parts.columns])}", f"from {model} facts"]
+    owner_columns = [f"{person}.one_id"]
+    if relation.attribution == "key":
+        names = relation.entity.key if relation.way else relation.names_of(relation.entity)
+        pairs = list(zip(names, relation.entity.key, strict=True))
+        owner_columns = [f"{owner}.{name} as {key_column(column)}" for name, column in pairs]
+    lines = [f"select {', '.join([*owner_columns, 'facts.*', *parts.columns])}", f"from {model} facts"]
     for alias, path in parts.paths.items():
         step = path[-1]
         lines.append(f"left join {{{{ ref('{_model_of(step.to)}') }}}} {alias}")
@@ -53,6 +61,8 @@ def attributed_rows(relation: TagSource, names: Iterable[str]) -> list[str]:
         lines.append(
             f"    on {alias}_attributes.source = {alias}.source and {alias}_attributes.entity_key = {alias}.{key}"
         )
+    if relation.attribution == "key":
+        return [*lines, "where " + " and ".join(f"{owner}.{name} is not null" for name, _ in pairs)]
     if relation.attribution == "profile":
         return [
             *lines,
@@ -64,6 +74,30 @@ def attributed_rows(relation: TagSource, names: Iterable[str]) -> list[str]:
         "join {{ ref('int_account_owners') }} owners",
         f"    on owners.source = {owner}.source and owners.account_id = {owner}.account_id",
         "where owners.one_id is not null",
+    ]
+
+
+def key_column(column: str) -> str:
+    """Give what a column of the key of an entity is called among the columns of the rows."""
+    return f"key__{column}"
+
+
+def _rows_of_people(relation: TagSource, model: str) -> list[str]:
+    """Give the lines of a select of people with their tags, each person once for every one of the entity."""
+    assert relation.bridge is not None
+    names = relation.bridge.names_of(relation.entity)
+    columns = [
+        f"{name} as {key_column(column)}" for name, column in zip(names, relation.entity.key, strict=True)
+    ]
+    return [
+        f"select {', '.join(f'belonging.{key_column(column)}' for column in relation.entity.key)}, facts.*",
+        f"from {model} facts",
+        "join (",
+        f"    select distinct one_id, {', '.join(columns)}",
+        f"    from {{{{ ref('{relation.bridge.model}') }}}}",
+        f"    where {' and '.join(f'{name} is not null' for name in names)}",
+        ") belonging",
+        "    on belonging.one_id = facts.one_id",
     ]
 
 

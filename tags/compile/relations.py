@@ -1,53 +1,66 @@
 """Relations that tags may read: trusted tables (through their as-of staging models) and intermediate models.
 
 A relation is attributed to a person in one of three ways: it carries ``one_id`` itself, it carries the profile
-(``source``, ``source_key``), or it carries the account (``source``, ``account_id``), whose owner gets the row.
+(``source``, ``source_key``), or it carries the account (``source``, ``account_id``), whose owner gets the row. It is attributed to
+a product, branch or employee by the key that it carries; people's tags are by a model that says which people belong to one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from lakehouse.contracts.contract import Column
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, plain
 from vocabulary.attributes import Attribute, Attributes
+from vocabulary.entities import PERSON, Entity
 from vocabulary.lookups import Lookup, LookupColumn, LookupInvalid, Lookups
 from vocabulary.relations import Attribution, attribution_of
 
 
 @dataclass(frozen=True)
 class TagSource:
-    """A relation that tags may read: its dbt model, columns, key, event date and how a row finds its person.
+    """A relation that tags may read: its dbt model, columns, key, event date and how a row finds its person or entity.
 
     Of a trusted table also the attributes of its entity, which are columns of it, and the look-ups from it. ``way`` are those
-    that lead to the person of a row, where the row itself does not.
+    that lead to the person or entity of a row, where the row itself does not. ``names`` are the columns of a model that hold the
+    key of an entity where they are called otherwise, by its code. ``bridge`` is the model that says whose the people of the rows are.
     """
 
     name: str
     model: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
-    attribution: Attribution | None
+    attribution: Attribution | Literal["key"] | None
     event_date: str | None
     site: SiteColumns = field(default_factory=lambda: SiteColumns(), compare=False, repr=False)
     way: tuple[Lookup, ...] = ()
+    entity: Entity = PERSON
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    bridge: TagSource | None = None
 
     @property
     def noun(self) -> str:
         """The name without its layer, for the generated model that scans it."""
         noun = self.name.removeprefix("trusted.").removeprefix("int_").removeprefix("stg_trusted__")
-        return "__".join([noun, *(step.code for step in self.way)])
+        bridge = [self.bridge.noun] if self.bridge else []
+        return "__".join([noun, *(step.code for step in self.way), *bridge])
 
     @property
     def is_trusted(self) -> bool:
         """Whether it is a trusted table."""
         return self.name.startswith("trusted.")
+
+    def names_of(self, entity: Entity) -> tuple[str, ...]:
+        """Give its columns that hold the key of an entity; none where it has them not all."""
+        names = self.names.get(entity.code, entity.key)
+        return names if set(names) <= set(self.columns) else ()
 
     @property
     def attributes(self) -> Mapping[str, Attribute]:
@@ -107,7 +120,8 @@ def trusted_relation(name: str, site: SiteColumns | None = None) -> TagSource:
 def model_relations(folders: list[Path]) -> dict[str, TagSource]:
     """Give the relations of dbt models whose YAML lists columns, from folders of models.
 
-    A model's ``config.meta`` says ``key`` (list) and, if rows have one, ``event_date``.
+    A model's ``config.meta`` says ``key`` (list) and, if rows have one, ``event_date``; ``entities`` are by entity the columns that
+    hold its key, where they are not called as that is.
     """
     sources: dict[str, TagSource] = {}
     for folder in folders:
@@ -122,6 +136,9 @@ def model_relations(folders: list[Path]) -> dict[str, TagSource]:
                     key=tuple(meta.get("key") or ()),
                     attribution=attribution_of(columns),
                     event_date=meta.get("event_date"),
+                    names=MappingProxyType(
+                        {str(code): tuple(names) for code, names in (meta.get("entities") or {}).items()}
+                    ),
                 )
     return sources
 
@@ -160,6 +177,50 @@ class TagSources:
             return source if via is None else self._by_way(source, via)
         names = [*contract_names("trusted"), *(n for n in self.models if not n.startswith("stg_"))]
         raise SettingsInvalid(f"unknown relation '{name}'{did_you_mean(name, names)}")
+
+    def find_of(self, entity: Entity, name: str, via: str | None = None) -> TagSource:
+        """Give a relation by name, its rows attributed to an entity other than the person by the key that they carry.
+
+        With ``via`` it is the key that the row carries which they look up. What raises is as of ``find``; where rows carry no key they are
+        attributed to nothing.
+        """
+        source = replace(self.find(name), entity=entity)
+        if via is None:
+            return replace(source, attribution="key" if source.names_of(entity) else None)
+        if not source.is_trusted:
+            raise LookupInvalid(f"look-ups lead from trusted tables, and {name} is a model")
+        way = self.site.lookups.steps(name, via)
+        if source.names_of(entity):
+            raise LookupInvalid(f"the rows of {name} name the {entity.code} by themselves; take out 'via'")
+        if not entity.is_named_by(contract(way[-1].to).columns):
+            raise LookupInvalid(
+                f"the look-up '{via}' leads to {way[-1].to}, whose rows name no {entity.code}"
+            )
+        return replace(source, way=way, attribution="key")
+
+    def people_of(self, entity: Entity, via: str | None, codes: Sequence[str]) -> TagSource:
+        """Give people with their tags as rows, each once for every one of an entity that the model ``via`` says it belongs to."""
+        bridges = [
+            name
+            for name, model in self.models.items()
+            if "one_id" in model.columns and model.names_of(entity) and not name.startswith("stg_")
+        ]
+        if via is None:
+            raise LookupInvalid(
+                f"it names the model that says which people belong to a {entity.code}: {', '.join(sorted(bridges))}"
+            )
+        if via not in bridges:
+            hint = did_you_mean(via, sorted(bridges))
+            raise LookupInvalid(f"no model of this name has one_id and {', '.join(entity.key)}{hint}")
+        people = TagSource(
+            name=PERSON.wide_model,
+            model=PERSON.wide_model,
+            columns=(*PERSON.columns, *codes),
+            key=PERSON.key,
+            attribution="key",
+            event_date=None,
+        )
+        return replace(people, entity=entity, bridge=self.models[via])
 
     def _by_way(self, source: TagSource, via: str) -> TagSource:
         """Give a relation whose rows belong to the person of the row that they look up."""

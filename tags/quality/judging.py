@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from lakehouse.contracts.contract import Bound
 from lakehouse.errors import GateStopped
 from lakehouse.gates.gates import Measure, with_threshold
 from tags.quality.history import TagHistory, stability_index
+from vocabulary.entities import PERSON
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from tags.quality.sources import Sources
     from vocabulary.registry import Entry
 
-TABLE = "tags.customer_tags"
+TABLE = PERSON.current
 GATE = "tag_quality"
 KNOWN_NIGHTS = 3
 # So many people with a value make a share one that chance does not move, and so many an absence that is none of chance.
 PEOPLE = 1_000
 PEOPLE_ANSWERED = 100
+# Of another entity there are few in all, and chance takes none of them away.
+ENTITIES_ANSWERED = 10
 MOST_NAMED = 10
 # How many times the highest figure of the nights before of the same kind is usual.
 TIMES = 3
@@ -78,8 +81,17 @@ def tag_measures(
         past = history.get((entry.code, entry.version))
         if past is None or past.nights < KNOWN_NIGHTS or row.get("value_on") not in (None, row["as_of"]):
             continue
-        of_tag = [_loss(row, past), _amount(entry, row, past), _psi(row, past), _change(row, past)]
-        measures += [_with_own_bound(settings, entry, one) for one in of_tag if one is not None]
+        of_tag = [
+            _loss(entry, row, past),
+            _amount(entry, row, past),
+            _psi(row, past),
+            _change(entry, row, past),
+        ]
+        measures += [
+            _with_own_bound(settings, entry, replace(one, table=entry.about.current))
+            for one in of_tag
+            if one is not None
+        ]
     return measures
 
 
@@ -125,7 +137,7 @@ def _listing(codes: Sequence[str], most: int = 5) -> str:
 
 def _with_own_bound(settings: Settings, entry: Entry, one: Measure) -> Measure:
     name = one.bound.name.rpartition(".")[2]
-    keys = (f"{TABLE}.{entry.code}.{name}", f"{TABLE}.{name}")
+    keys = (f"{one.table}.{entry.code}.{name}", f"{one.table}.{name}")
     return Measure(one.table, with_threshold(one.bound, settings, *keys), one.value)
 
 
@@ -143,15 +155,16 @@ def _measure(
     return Measure(TABLE, bound, value)
 
 
-def _loss(row: Mapping[str, Any], past: TagHistory) -> Measure | None:
+def _loss(entry: Entry, row: Mapping[str, Any], past: TagHistory) -> Measure | None:
     """Judge how many of the people who had an answer, or a value, have none any more."""
+    least = PEOPLE_ANSWERED if entry.about == PERSON else ENTITIES_ANSWERED
     pairs = [(past.filled, row["filled_count"]), (past.present, row["value_count"])]
-    pairs = [(before, now) for before, now in pairs if before >= PEOPLE_ANSWERED]
+    pairs = [(before, now) for before, now in pairs if before >= least]
     if not pairs:
         return None
     before, now = max(pairs, key=lambda pair: 1 - pair[1] / pair[0])
     loss = max(0.0, 1 - now / before)
-    why = f"{now:,.0f} people have an answer and {before:,.0f} had one {_nights(past)}"
+    why = f"{now:,.0f} {entry.about.plural} have an answer and {before:,.0f} had one {_nights(past)}"
     may_stop = not past.is_turn or now == 0
     return _measure(row["tag"], "lost_ratio", loss, LOST, why, may_stop=may_stop)
 
@@ -189,15 +202,14 @@ def _psi(row: Mapping[str, Any], past: TagHistory) -> Measure | None:
     return _measure(row["tag"], "psi", row["psi"], limits, why, may_stop=may_stop)
 
 
-def _change(row: Mapping[str, Any], past: TagHistory) -> Measure | None:
+def _change(entry: Entry, row: Mapping[str, Any], past: TagHistory) -> Measure | None:
     if row["changed_ratio"] is None or row["compared_count"] < PEOPLE or past.changed_before is None:
         return None
     limits, may_stop = _usual(CHANGED, past, past.changed_before)
     if limits.look >= 1:
         return None
-    why = f"{row['changed_count']:,} of {row['compared_count']:,} people have another value" + _highest(
-        past.changed_before
-    )
+    why = f"{row['changed_count']:,} of {row['compared_count']:,} {entry.about.plural} have another value"
+    why += _highest(past.changed_before)
     return _measure(row["tag"], "changed_ratio", float(row["changed_ratio"]), limits, why, may_stop=may_stop)
 
 

@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from lakehouse.expressions.expression import syntax_tree
 from lakehouse.query.words import identifier, literal, literals
-from tags.compile.compiler import PERSON_COLUMNS, SOURCES, UNEXPLAINED
+from tags.compile.compiler import SOURCES, UNEXPLAINED
 from tags.compile.plan import ScanPlan
 from vocabulary.registry import Entry
 
@@ -37,7 +37,9 @@ REASONS = ("unknown", "not_applicable", "late", "expired")
 def measure_tags(
     desk: Desk, wide: Relation, plan: ScanPlan, business_date: dt.date, before: Relation | None = None
 ) -> list[dict[str, Any]]:
-    """Give the rows of ``quality.tag_quality`` for the rows of the wide table, without what their history adds.
+    """Give the rows of ``quality.tag_quality`` for the rows of one wide table, without what their history adds.
+
+    What is said of people here is said of the products, branches or employees of another entity's wide table.
 
     A value is filled where something says it: a default counts only for people of whom what the tag reads has rows.
     Eligible is everybody but those of whom ``null_exceptions`` says that the tag does not apply. A null counts under the
@@ -58,7 +60,7 @@ def measure_tags(
     conditions = _answer_conditions(plan)
     size = max(1, min(MOST_TAGS, MOST_VALUES // max(people, 1)))
     shapes = _shapes(desk, wide, plan.entries, conditions, business_date, size)
-    changes = _changes(desk, wide, before, plan.entries, size) if before is not None else {}
+    changes = _changes(desk, wide, before, plan, size) if before is not None else {}
     bins = _bins(desk, wide, plan.entries, shapes, business_date, size)
     rows = []
     for entry in plan.entries:
@@ -141,18 +143,19 @@ def _shapes(
 
 
 def _changes(
-    desk: Desk, wide: Relation, before: Relation, entries: Sequence[Entry], size: int
+    desk: Desk, wide: Relation, before: Relation, plan: ScanPlan, size: int
 ) -> dict[str, tuple[int, int]]:
     """Give by tag how many people both nights know, and how many of them have another value."""
     changes: dict[str, tuple[int, int]] = {}
+    entries, key = plan.entries, ", ".join(plan.entity.key)
     kinds, kinds_before = _kinds(desk, wide), _kinds(desk, before)
     entries_before = [entry for entry in entries if kinds[entry.code] == kinds_before.get(entry.code)]
     for chunk in _chunks(entries_before, size):
         names = [identifier(entry.code) for entry in chunk]
         differences = (f"count(CASE WHEN now.{n} IS DISTINCT FROM was.{n} THEN 1 END)" for n in names)
         people, *counts = desk.rows(
-            f"SELECT count(*), {', '.join(differences)} FROM (SELECT one_id, {', '.join(names)} FROM {wide}) now"
-            f" JOIN (SELECT one_id, {', '.join(names)} FROM {before}) was USING (one_id)"
+            f"SELECT count(*), {', '.join(differences)} FROM (SELECT {key}, {', '.join(names)} FROM {wide}) now"
+            f" JOIN (SELECT {key}, {', '.join(names)} FROM {before}) was USING ({key})"
         )[0]
         changes |= {entry.code: (people, count) for entry, count in zip(chunk, counts, strict=True)}
     return changes
@@ -237,17 +240,19 @@ def _answer_conditions(plan: ScanPlan) -> dict[str, str]:
         elif _reads_person(entry):
             conditions[entry.code] = column
         else:
-            inputs = " OR ".join(conditions[code] for code in entry.tag_inputs) or "true"
+            # What is off says nothing of anybody.
+            conditions_of_inputs = [conditions[code] for code in entry.tag_inputs if code in conditions]
+            inputs = " OR ".join(conditions_of_inputs) or ("false" if entry.tag_inputs else "true")
             conditions[entry.code] = f"({column} AND ({inputs}))"
     return conditions
 
 
 def _reads_person(entry: Entry) -> bool:
-    """Tell whether a rule reads the person itself, as a bucket does: everybody has an answer."""
+    """Tell whether a rule reads the row's own columns, as a bucket of a person does: everybody has an answer."""
     assert entry.compute is not None
     text = entry.compute.expression
     return text is not None and any(
-        column.name in PERSON_COLUMNS for column in syntax_tree(text).find_all(exp.Column)
+        column.name in entry.about.columns for column in syntax_tree(text).find_all(exp.Column)
     )
 
 

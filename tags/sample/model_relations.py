@@ -19,7 +19,6 @@ from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.query.words import literal
 from tags.build.dialect import duckdb_model_of
-from tags.compile.compiler import WIDE_MODEL
 from tags.compile.places import PROJECT
 from vocabulary.buckets import bucket_duckdb_sql
 from vocabulary.relations import RELATED, attribution_of
@@ -184,17 +183,18 @@ class ModelRelations:
 
 
 def _models(compilation: Compilation) -> dict[str, _Model]:
-    writer = compilation.writer
     models: dict[str, _Model] = {}
     for folder in compilation.model_folders:
         is_site = not folder.is_relative_to(PROJECT)
         for file in sorted(folder.rglob("*.sql")):
             models[file.stem] = _Model(str(file), _text(file), is_site=is_site)
     models |= {name: _Model(f"{name}.sql", text) for name, text in compilation.shared.items()}
-    for scan in writer.plan.scans:
-        if scan.aggregated:
-            models[scan.model] = _Model(f"{scan.model}.sql", writer.scan_sql(scan), is_generated=True)
-    models[WIDE_MODEL] = _Model(f"{WIDE_MODEL}.sql", writer.wide_sql(), is_generated=True)
+    for writer in compilation.writers:
+        wide_model = writer.entity.wide_model
+        for scan in writer.plan.scans:
+            if scan.aggregated:
+                models[scan.model] = _Model(f"{scan.model}.sql", writer.scan_sql(scan), is_generated=True)
+        models[wide_model] = _Model(f"{wide_model}.sql", writer.wide_sql(), is_generated=True)
     return models
 
 

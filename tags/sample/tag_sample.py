@@ -7,7 +7,7 @@ verdict on them: a value outside its domain, a null nobody can explain, a number
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import CdpError, GateStopped, SettingsInvalid, UsageError
@@ -15,8 +15,6 @@ from lakehouse.expressions.duckdb import duckdb_query, function_statements
 from lakehouse.query.published import open_publication
 from tags.build.causes import cause_of
 from tags.compile.compilation import Compilation, compile_tags
-from tags.compile.compiler import WIDE_MODEL, Writer
-from tags.compile.plan import plan_of
 from tags.quality.measures import OTHER, measure_tags
 from tags.sample.model_relations import ModelRelations, NotPublished
 
@@ -79,9 +77,7 @@ def sample_tags(settings: Settings, *, size: int = SIZE, every: bool = False) ->
     compilation = compile_tags(settings.workspace)
     with open_publication(settings) as desk:
         codes = [
-            entry.code
-            for entry in compilation.plan.entries
-            if every or entry.code in compilation.registry.site
+            entry.code for entry in compilation.entries if every or entry.code in compilation.registry.site
         ]
         if not codes:
             raise UsageError(
@@ -90,7 +86,7 @@ def sample_tags(settings: Settings, *, size: int = SIZE, every: bool = False) ->
         for statement in function_statements():
             desk.run(statement)
         try:
-            rows = _rows(desk, compilation, codes, size)
+            people, rows = _rows(desk, compilation, codes, size)
         except CdpError as wrong:
             raise _fault_of_tag(settings, compilation, codes, size) or wrong from None
         doubles = _doubles(desk, compilation, codes)
@@ -99,7 +95,6 @@ def sample_tags(settings: Settings, *, size: int = SIZE, every: bool = False) ->
             for row in rows
             if row["tag"] in set(codes)
         ]
-        people = rows[0]["people_count"]
         if not people:
             raise UsageError(
                 f"the night of {desk.publication.business_date} knows no people to take a sample of"
@@ -107,23 +102,28 @@ def sample_tags(settings: Settings, *, size: int = SIZE, every: bool = False) ->
         return TagSample(desk.publication.business_date, people, tuple(tags), compilation)
 
 
-def _part(compilation: Compilation, codes: Collection[str]) -> Compilation:
-    plan = plan_of(compilation.plan, codes)
-    return replace(compilation, plan=plan, writer=Writer(compilation.registry, plan))
-
-
 def _rows(
     desk: Published, compilation: Compilation, codes: Collection[str], size: int
-) -> list[dict[str, Any]]:
-    """Give the measures of some tags, and of those that they read."""
+) -> tuple[int, list[dict[str, Any]]]:
+    """Give how many people the sample has, and the measures of some tags and of those that they read.
+
+    Products, branches and employees are all there; what is counted for them is of the people of the sample.
+    """
     import duckdb
 
-    part = _part(compilation, codes)
-    try:
-        wide = ModelRelations(desk, part, size).relation(WIDE_MODEL)
-    except duckdb.Error as wrong:
-        raise SettingsInvalid(f"DuckDB cannot compute it: {cause_of(str(wrong))}") from None
-    return measure_tags(desk, wide, part.plan, desk.publication.business_date)
+    part = compilation.part(codes)
+    day = desk.publication.business_date
+    relations = ModelRelations(desk, part, size)
+    rows: list[dict[str, Any]] = []
+    for plan in part.plans:
+        if not plan.entries:
+            continue
+        try:
+            wide = relations.relation(plan.entity.wide_model)
+        except duckdb.Error as wrong:
+            raise SettingsInvalid(f"DuckDB cannot compute it: {cause_of(str(wrong))}") from None
+        rows += measure_tags(desk, wide, plan, day)
+    return desk.value(f"SELECT count(*) FROM {relations.people}"), rows
 
 
 def _fault_of_tag(
@@ -150,7 +150,8 @@ def _doubles(desk: Published, compilation: Compilation, codes: Collection[str]) 
     counts: dict[str, int] = {}
     faults: dict[str, list[str]] = {}
     for code in codes:
-        for step in compilation.writer.lookups(code):
+        writer = compilation.writer_of(compilation.registry.entries[code])
+        for step in writer.lookups(code):
             name = step.bound.name
             if name not in counts:
                 measure = duckdb_query(f"select {step.bound.measure} as doubles from measured_rows")

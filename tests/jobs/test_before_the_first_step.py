@@ -48,6 +48,9 @@ def shop(tmp_path):
         text = spec.read_text(encoding="utf-8")
         spec.write_text(text.replace("contact:", f"offer: {named}\ncontact:", 1), encoding="utf-8")
         (folder / "feeds" / "plans.yml").write_text(FEED, encoding="utf-8")
+        # No feed of it fills assessments, and an offer needs what may be sold to whom.
+        settings = (folder / "cdp.yml").read_text(encoding="utf-8")
+        (folder / "cdp.yml").write_text(settings.replace("packs: {}", "packs: {bank: on}"), encoding="utf-8")
         lake = Lake(load_settings(folder))
         lake.create(["trusted.offers", "ops.publications"])
         lake.append_rows("trusted.offers", list(offers))

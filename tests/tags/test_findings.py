@@ -45,7 +45,7 @@ def compiled(make_workspace, *tags):
 def doubts(compilation, event_names):
     return [
         (finding.code, finding.line, finding.message)
-        for finding in findings(compilation.registry, compilation.plan, event_names)
+        for finding in findings(compilation.registry, compilation.plans, event_names)
     ]
 
 
@@ -58,7 +58,7 @@ def test_an_event_that_was_never_delivered_is_named_with_its_line_and_the_neares
     assert doubts(compilation, {"login", "content_view"}) == [
         ("tag_0", 14, "names the event 'logn', which was never delivered; did you mean 'login'?")
     ]
-    assert event_names_of(compilation.plan) == ["content_view", "login", "logn"]
+    assert event_names_of(compilation.plans) == ["content_view", "login", "logn"]
 
 
 def test_nothing_is_said_of_events_where_none_are_known(make_workspace):
@@ -102,7 +102,7 @@ def test_two_tags_of_one_name_are_doubted_in_either_language_unless_one_is_offli
 
 def test_the_shipped_tags_give_no_doubt_but_events_that_a_site_does_not_deliver():
     compilation = compile_tags(None)
-    names = set(event_names_of(compilation.plan))
+    names = set(event_names_of(compilation.plans))
     assert {"login", "wealth_detail_view", "activity_join", "content_view"} <= names
     assert doubts(compilation, names) == []
 

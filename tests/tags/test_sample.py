@@ -257,3 +257,13 @@ def test_a_model_that_needs_dbt_itself_is_named(bank, site, capsys, model):
 def test_flags_that_belong_together(bank, capsys, words, sentence):
     assert run([*words, "--workspace", str(bank)]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_tag_of_a_branch_is_computed_over_the_rows_of_the_sample(site, capsys):
+    accounts = tag("branch_people_count", "{aggregate: {from: customer_tags, via: int_home_branches, measure: count, where: age >= 18}}",
+                   reads="tag:age", entity="branch")  # fmt: skip
+    assert site(accounts) == 0
+    out, err = capsys.readouterr()
+    assert "branch_people_count" in out and "1 tags of 7 people" in err
+    assert site(accounts.replace("age >= 18", "agee >= 18")) == 2
+    assert "customer_tags has no column 'agee'; did you mean 'age'?" in capsys.readouterr().err

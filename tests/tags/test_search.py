@@ -13,7 +13,9 @@ from tags.search import SearchableTag, search_tags, searchable_tags
 
 
 def tag(code, name_en, name_zh, *, family="value", status="online", definition="", owner="retail"):
-    return SearchableTag(code, family, "fact", status, name_en, name_zh, definition, "", owner, "data")
+    return SearchableTag(
+        code, family, "bank", "fact", status, name_en, name_zh, definition, "", owner, "data"
+    )
 
 
 TAGS = [

@@ -24,9 +24,10 @@ with read as (
         cast(coalesce(customers.is_new_in_city, false) as boolean) as is_new_in_city,
         cast(profiles_described.city_tier as string) as city_tier,
         cast(profiles_described.occupation_class as string) as occupation_class,
-        cast(account_owners.tenure_days as int) as tenure_days,
+        cast(account_owners.tenure_days as int) as tenure_days__read,
         cast(coalesce(array_sort(array_compact(account_owners.account_types_held)), cast(array() as array<string>)) as array<string>) as account_types_held,
         cast(coalesce(account_owners.has_repayment_contract, false) as boolean) as has_repayment_contract,
+        cast(account_owners.is_opening_day_known as boolean) as is_opening_day_known,
         cast(coalesce(managers_keyed.has_relationship_manager, false) as boolean) as has_relationship_manager,
         cast(coalesce(events.is_mau, false) as boolean) as is_mau__read,
         cast(coalesce(events.is_dau, false) as boolean) as is_dau__read,
@@ -99,8 +100,9 @@ with read as (
         cast(coalesce(parents.is_parent, false) as boolean) as is_parent,
         cast(coalesce(first_loans.is_open, false) as boolean) as is_open_to_first_loan,
         cast(coalesce(credits_keyed.has_running_loan, false) as boolean) as has_running_loan,
+        cast(credits_keyed.is_credit_delay_known as boolean) as is_credit_delay_known,
         cast(credits_keyed.card_utilisation_ratio as decimal(18,6)) as card_utilisation_ratio,
-        cast(credits_keyed.days_past_due as int) as days_past_due,
+        cast(credits_keyed.days_past_due as int) as days_past_due__read,
         cast(credits_keyed.loan_class_worst as string) as loan_class_worst,
         cast(coalesce(credits_keyed.loan_balance, 0) as decimal(18,2)) as loan_balance,
         cast(coalesce(loans.has_loan_paid_early_90d, false) as boolean) as has_loan_paid_early_90d,
@@ -159,6 +161,7 @@ with read as (
             case when customers.age is not null and cast(customers.age as int) is null then 'age' end,
             case when customers.id_document_valid_until is not null and cast(customers.id_document_valid_until as date) is null then 'id_document_valid_until' end,
             case when account_owners.tenure_days is not null and cast(account_owners.tenure_days as int) is null then 'tenure_days' end,
+            case when account_owners.is_opening_day_known is not null and cast(account_owners.is_opening_day_known as boolean) is null then 'is_opening_day_known' end,
             case when events.days_since_login is not null and cast(events.days_since_login as int) is null then 'days_since_login' end,
             case when transactions_judged.days_since_active_txn is not null and cast(transactions_judged.days_since_active_txn as int) is null then 'days_since_active_txn' end,
             case when transactions_judged.payroll_avg_amount is not null and cast(transactions_judged.payroll_avg_amount as decimal(18,2)) is null then 'payroll_avg_amount' end,
@@ -172,6 +175,7 @@ with read as (
             case when order_lines_keyed.large_line_ratio_365d is not null and cast(order_lines_keyed.large_line_ratio_365d as decimal(18,6)) is null then 'large_line_ratio_365d' end,
             case when order_lines_keyed.average_order_value is not null and cast(order_lines_keyed.average_order_value as decimal(18,2)) is null then 'average_order_value' end,
             case when order_lines_keyed.return_ratio_365d is not null and cast(order_lines_keyed.return_ratio_365d as decimal(18,6)) is null then 'return_ratio_365d' end,
+            case when credits_keyed.is_credit_delay_known is not null and cast(credits_keyed.is_credit_delay_known as boolean) is null then 'is_credit_delay_known' end,
             case when credits_keyed.card_utilisation_ratio is not null and cast(credits_keyed.card_utilisation_ratio as decimal(18,6)) is null then 'card_utilisation_ratio' end,
             case when credits_keyed.days_past_due is not null and cast(credits_keyed.days_past_due as int) is null then 'days_past_due' end,
             case when orders_judged.days_since_last_order is not null and cast(orders_judged.days_since_last_order as int) is null then 'days_since_last_order' end,
@@ -271,6 +275,8 @@ layer_1 as (
             when age < 60 then '45-59'
             when age >= 60 then '60P'
         end as string) as age_band,
+        -- tenure_days: 开户天数 · Tenure days (tags/registry/basic.yml)
+        case when not is_opening_day_known then null else tenure_days__read end as tenure_days,
         -- id_document_state: 证件有效状态 · ID validity (tags/registry/basic.yml)
         cast(case
             when id_document_valid_until < {{ business_date() }} then 'EXPIRED'
@@ -287,14 +293,6 @@ layer_1 as (
         case when not is_app_registered then null else login_days_30d__read end as login_days_30d,
         -- has_key_action_30d: 近30天重点行为 · Key business action, 30 days (tags/registry/behaviour.yml)
         cast(coalesce(has_key_transaction_30d or coalesce(days_since_wallet_bound < 30, false) or wallet_bind_count_30d > 0, false) as boolean) as has_key_action_30d,
-        -- is_second_card_candidate: 二卡潜客 · Second-card candidate (tags/registry/behaviour.yml)
-        cast(coalesce(active_credit_card_count = 1 and active_credit_card_days >= 180 and card_utilisation_ratio < 0.8 and days_past_due = 0, false) as boolean) as is_second_card_candidate,
-        -- new_customer_day: 新客第几天 · New-customer day (tags/registry/lifecycle.yml)
-        case when tenure_days > 100 then null else cast(case
-            when tenure_days <= 100 then tenure_days
-        end as int) end as new_customer_day,
-        -- is_dormant: 睡眠户 · Dormant (tags/registry/lifecycle.yml)
-        cast(coalesce(tenure_days is not null and coalesce(days_since_active_txn >= 365, true) and aum_eod <= 10 and loan_balance = 0 and wealth_balance = 0 and fund_balance = 0 and not array_contains(product_classes_held, 'custody') and not has_repayment_contract and exists(account_types_held, t -> t not in ('social_security', 'housing_fund')), false) as boolean) as is_dormant,
         -- scenario_ladder: 场景阶梯 · Scenario ladder (tags/registry/lifecycle.yml)
         case when not (has_financial_product or has_running_loan or has_bill_paid_180d or has_scene_lead_180d or has_activity_180d or coalesce(days_since_wallet_bound < 180, false) or active_txn_days_180d > 0) then null else cast(case
             when has_financial_product or has_running_loan then 'FINANCIAL'
@@ -344,18 +342,10 @@ layer_1 as (
             when risk_assessed_until <= date_add({{ business_date() }}, 30) then 'EXP30'
             else 'VALID'
         end, 'NONE') as string) as risk_assessment_state,
-        -- overdue_bucket: 逾期账龄 · Overdue bucket (tags/registry/risk.yml)
-        cast(case
-            when days_past_due = 0 then 'M0'
-            when days_past_due <= 30 then 'M1'
-            when days_past_due <= 60 then 'M2'
-            when days_past_due <= 90 then 'M3'
-            when days_past_due > 90 then 'M4P'
-        end as string) as overdue_bucket,
+        -- days_past_due: 当前逾期天数 · Days past due (tags/registry/risk.yml)
+        case when not is_credit_delay_known then null else days_past_due__read end as days_past_due,
         -- has_early_repayment_90d: 近90天提前还款 · Early repayment, 90 days (tags/registry/risk.yml)
         cast(coalesce(has_loan_paid_early_90d or has_loan_prepaid_90d, false) as boolean) as has_early_repayment_90d,
-        -- aum_avg_last_month: 上月日均AUM · Average AUM, last month (tags/registry/value.yml)
-        case when tenure_days < day({{ business_date() }}) then null else aum_avg_last_month__read end as aum_avg_last_month,
         -- product_class_count: 持有产品大类数 · Product classes held (tags/registry/value.yml)
         cast(coalesce(cast(demand_balance >= 100 as int) + cast(time_deposit_balance > 0 as int) + cast(wealth_balance > 0 as int) + cast(fund_balance > 0 as int) + cast(array_contains(product_classes_held, 'insurance') as int) + cast(array_contains(product_classes_held, 'metal') as int) + cast(has_active_card as int) + cast(loan_balance > 0 as int), 0) as int) as product_class_count,
         -- rfm_recency: RFM-R · Recency score (tags/registry/value.yml)
@@ -366,15 +356,6 @@ layer_1 as (
             when days_since_active_txn <= 180 then 2
             when days_since_active_txn is not null then 1
         end as int) as rfm_recency,
-        -- rfm_frequency: RFM-F · Frequency score (tags/registry/value.yml)
-        cast(case
-            when tenure_days is null then null
-            when active_txn_days_180d >= 36 then 5
-            when active_txn_days_180d >= 18 then 4
-            when active_txn_days_180d >= 8 then 3
-            when active_txn_days_180d >= 3 then 2
-            else 1
-        end as int) as rfm_frequency,
         -- is_first_loan_eligible: 首贷潜客 · First-loan eligible (tags/registry/value.yml)
         cast(coalesce(is_open_to_first_loan and (income_band is not null or is_payroll), false) as boolean) as is_first_loan_eligible
     from read
@@ -383,6 +364,8 @@ layer_1 as (
 layer_2 as (
     select
         *,
+        -- is_second_card_candidate: 二卡潜客 · Second-card candidate (tags/registry/behaviour.yml)
+        cast(coalesce(active_credit_card_count = 1 and active_credit_card_days >= 180 and card_utilisation_ratio < 0.8 and days_past_due = 0, false) as boolean) as is_second_card_candidate,
         -- lifecycle_mau: 生命周期·MAU轨 · Lifecycle, MAU track (tags/registry/lifecycle.yml)
         cast(case
             when not is_app_registered then 'POTENTIAL'
@@ -393,10 +376,45 @@ layer_2 as (
             when days_since_login <= 180 then 'LOST'
             else 'DORMANT'
         end as string) as lifecycle_mau,
+        -- new_customer_day: 新客第几天 · New-customer day (tags/registry/lifecycle.yml)
+        case when tenure_days > 100 then null else case when not is_opening_day_known then null else cast(case
+            when tenure_days <= 100 then tenure_days
+        end as int) end end as new_customer_day,
+        -- is_dormant: 睡眠户 · Dormant (tags/registry/lifecycle.yml)
+        cast(coalesce(tenure_days is not null and coalesce(days_since_active_txn >= 365, true) and aum_eod <= 10 and loan_balance = 0 and wealth_balance = 0 and fund_balance = 0 and not array_contains(product_classes_held, 'custody') and not has_repayment_contract and exists(account_types_held, t -> t not in ('social_security', 'housing_fund')), false) as boolean) as is_dormant,
         -- max_sellable_risk: 可售最高产品等级 · Highest sellable risk (tags/registry/risk.yml)
         case when risk_assessment_state not in ('VALID', 'EXP30') then null else cast(case
             when risk_assessment_state in ('VALID', 'EXP30') then concat('R', substr(risk_capacity, 2))
         end as string) end as max_sellable_risk,
+        -- overdue_bucket: 逾期账龄 · Overdue bucket (tags/registry/risk.yml)
+        case when not is_credit_delay_known then null else cast(case
+            when days_past_due = 0 then 'M0'
+            when days_past_due <= 30 then 'M1'
+            when days_past_due <= 60 then 'M2'
+            when days_past_due <= 90 then 'M3'
+            when days_past_due > 90 then 'M4P'
+        end as string) end as overdue_bucket,
+        -- aum_avg_last_month: 上月日均AUM · Average AUM, last month (tags/registry/value.yml)
+        case when tenure_days < day({{ business_date() }}) then null else aum_avg_last_month__read end as aum_avg_last_month,
+        -- rfm_frequency: RFM-F · Frequency score (tags/registry/value.yml)
+        cast(case
+            when tenure_days is null then null
+            when active_txn_days_180d >= 36 then 5
+            when active_txn_days_180d >= 18 then 4
+            when active_txn_days_180d >= 8 then 3
+            when active_txn_days_180d >= 3 then 2
+            else 1
+        end as int) as rfm_frequency
+    from layer_1
+),
+
+layer_3 as (
+    select
+        *,
+        -- has_suitability_mismatch: 持仓错配 · Suitability mismatch (tags/registry/risk.yml)
+        cast(case
+            when max_sellable_risk is not null then coalesce(max_held_risk > max_sellable_risk, false)
+        end as boolean) as has_suitability_mismatch,
         -- aum_tier: 资产层级 · AUM tier (tags/registry/value.yml)
         cast(case
             when tenure_days is null then null
@@ -418,14 +436,14 @@ layer_2 as (
             when aum_avg_last_month >= 1000 then 2
             when aum_avg_last_month is not null then 1
         end as int) as rfm_monetary
-    from layer_1
+    from layer_2
 ),
 
-layer_3 as (
+layer_4 as (
     select
         *,
         -- lifecycle_aum: 生命周期·AUM轨 · Lifecycle, AUM track (tags/registry/lifecycle.yml)
-        cast(case
+        case when not is_opening_day_known then null else cast(case
             when tenure_days is null then null
             when tenure_days <= 100 then 'NEW'
             when aum_max_monthly_avg_6m < 100 then 'ZERO'
@@ -433,17 +451,13 @@ layer_3 as (
             when aum_change_3m_ratio <= -0.2 then 'DOWN'
             when aum_change_3m_ratio >= 0.2 then 'UP'
             else 'STABLE'
-        end as string) as lifecycle_aum,
+        end as string) end as lifecycle_aum,
         -- is_downgrade_risk: 降级风险 · Downgrade risk (tags/registry/lifecycle.yml)
         cast(coalesce(case
             when aum_tier = 'T2' then aum_avg_month_to_date < 50000
             when aum_tier = 'T3' then aum_avg_month_to_date < 500000
             when aum_tier = 'T4' then aum_avg_month_to_date < 6000000
         end, false) as boolean) as is_downgrade_risk,
-        -- has_suitability_mismatch: 持仓错配 · Suitability mismatch (tags/registry/risk.yml)
-        cast(case
-            when max_sellable_risk is not null then coalesce(max_held_risk > max_sellable_risk, false)
-        end as boolean) as has_suitability_mismatch,
         -- aum_gap_to_next_tier: 距上层级差额 · Gap to next tier (tags/registry/value.yml)
         case when aum_tier = 'T4' then null else cast(case
             when aum_tier = 'T0' then 10000 - coalesce(aum_avg_last_month, aum_avg_month_to_date)
@@ -463,7 +477,7 @@ layer_3 as (
             when rfm_frequency >= 4 then 'GEN_KEEP'
             else 'GEN_WINBACK'
         end as string) as rfm_group
-    from layer_2
+    from layer_3
 )
 
 select
@@ -562,6 +576,8 @@ select
     has_activity_180d,
     active_credit_card_count,
     active_credit_card_days,
+    is_opening_day_known,
+    is_credit_delay_known,
     order_count_365d,
     net_spend_365d,
     average_order_value,
@@ -612,12 +628,22 @@ select
     cast(array_compact(array(
         case when aum_avg_last_month is null and (tenure_days < day({{ business_date() }}))
             then named_struct('tag', 'aum_avg_last_month', 'reason', 'not_applicable') end,
+        case when days_past_due is null and (not is_credit_delay_known)
+            then named_struct('tag', 'days_past_due', 'reason', 'unknown') end,
         case when is_dau is null and (not is_app_registered)
             then named_struct('tag', 'is_dau', 'reason', 'not_applicable') end,
         case when is_mau is null and (not is_app_registered)
             then named_struct('tag', 'is_mau', 'reason', 'not_applicable') end,
+        case when lifecycle_aum is null and (not is_opening_day_known)
+            then named_struct('tag', 'lifecycle_aum', 'reason', 'unknown') end,
         case when login_days_30d is null and (not is_app_registered)
-            then named_struct('tag', 'login_days_30d', 'reason', 'not_applicable') end
+            then named_struct('tag', 'login_days_30d', 'reason', 'not_applicable') end,
+        case when new_customer_day is null and (not is_opening_day_known)
+            then named_struct('tag', 'new_customer_day', 'reason', 'unknown') end,
+        case when overdue_bucket is null and (not is_credit_delay_known)
+            then named_struct('tag', 'overdue_bucket', 'reason', 'unknown') end,
+        case when tenure_days is null and (not is_opening_day_known)
+            then named_struct('tag', 'tenure_days', 'reason', 'unknown') end
     )) as array<struct<tag:string,reason:string>>) as null_exceptions,
     read_sources,
     concat(lost_answers, array_compact(array(
@@ -625,9 +651,9 @@ select
             then 'age_band' end,
         case when id_document_state is null and id_document_valid_until is not null
             then 'id_document_state' end,
-        case when lifecycle_aum is null and tenure_days is not null and aum_change_3m_ratio is not null and aum_max_monthly_avg_6m is not null
+        case when lifecycle_aum is null and tenure_days is not null and is_opening_day_known is not null and aum_change_3m_ratio is not null and aum_max_monthly_avg_6m is not null and not coalesce(not is_opening_day_known, false)
             then 'lifecycle_aum' end,
-        case when new_customer_day is null and tenure_days is not null and not coalesce(tenure_days > 100, false)
+        case when new_customer_day is null and tenure_days is not null and is_opening_day_known is not null and not coalesce(not is_opening_day_known, false) and not coalesce(tenure_days > 100, false)
             then 'new_customer_day' end,
         case when scenario_ladder is null and has_financial_product is not null and has_running_loan is not null and has_bill_paid_180d is not null and days_since_wallet_bound is not null and has_scene_lead_180d is not null and has_activity_180d is not null and active_txn_days_180d is not null and not coalesce(not (has_financial_product or has_running_loan or has_bill_paid_180d or has_scene_lead_180d or has_activity_180d or coalesce(days_since_wallet_bound < 180, false) or active_txn_days_180d > 0), false)
             then 'scenario_ladder' end,
@@ -639,7 +665,7 @@ select
             then 'max_sellable_risk' end,
         case when has_suitability_mismatch is null and max_sellable_risk is not null and max_held_risk is not null
             then 'has_suitability_mismatch' end,
-        case when overdue_bucket is null and days_past_due is not null
+        case when overdue_bucket is null and days_past_due is not null and is_credit_delay_known is not null and not coalesce(not is_credit_delay_known, false)
             then 'overdue_bucket' end,
         case when aum_tier is null and aum_avg_last_month is not null and aum_avg_month_to_date is not null and tenure_days is not null
             then 'aum_tier' end,
@@ -657,4 +683,4 @@ select
             then 'rfm_group' end
     ))) as unexplained_nulls,
     {{ business_date() }} as as_of
-from layer_3
+from layer_4

@@ -14,6 +14,8 @@ select
     -- account_types_held: 持有账户类型 · Account types held (tags/registry/measures.yml)
     array_sort(collect_set(case when (status <> 'closed') then account_type end)) as account_types_held,
     -- has_repayment_contract: 还款签约 · Repayment contract (tags/registry/measures.yml)
-    max(repays_loan) as has_repayment_contract
+    max(repays_loan) as has_repayment_contract,
+    -- is_opening_day_known: 开户日是否已知 · An opening day is known (tags/registry/measures.yml)
+    max(case when opened_on <= {{ business_date() }} then 1 when opened_on is null then 0 end) >= 1 as is_opening_day_known
 from attributed
 group by one_id

@@ -11,6 +11,8 @@ select
     one_id,
     -- has_running_loan: 存续贷款 · Running loan (tags/registry/measures.yml)
     max((credit_kind = 'loan')) as has_running_loan,
+    -- is_credit_delay_known: 逾期天数是否已知 · Days past due are known (tags/registry/measures.yml)
+    max(case when days_past_due is null then 0 else 1 end) >= 1 as is_credit_delay_known,
     -- card_utilisation_ratio: 信用卡额度使用率 · Card utilisation (tags/registry/risk.yml)
     sum(case when (credit_kind = 'card' and credit_limit is not null) then coalesce(outstanding, 0) end) / nullif(sum(case when (credit_kind = 'card' and credit_limit is not null) then credit_limit end), 0) as card_utilisation_ratio,
     -- days_past_due: 当前逾期天数 · Days past due (tags/registry/risk.yml)

@@ -17,7 +17,7 @@ from jobs.cli.tags import comparing, deciding
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from tags.compile.compilation import Compilation
-    from vocabulary.registry import Entry
+    from vocabulary.registry import Entry, Registry
 
 
 @click.group("tags")
@@ -36,7 +36,9 @@ def group() -> None:
 def list_tags(
     family: str | None, status: str | None, with_cost: bool, form: str, workspace: Path | None
 ) -> None:
-    """List every registered tag: code, family, kind, status, values, null rule, level and names.
+    """List every registered tag: code, pack, family, entity, kind, status, values, null rule, level and names.
+
+    A tag of the status off is online in the registry and not computed here: --status off says why.
 
     With --cost: seconds of the newest published night and bytes of the column, by the rule of docs/tags.md.
     """
@@ -44,38 +46,75 @@ def list_tags(
     from lakehouse.errors import UsageError
     from lakehouse.settings.yaml_files import did_you_mean
     from tags import REGISTRY
+    from vocabulary.packs import OFF
     from vocabulary.registry import Status, load_registry
 
     registry = load_registry(_folder(workspace), shipped=REGISTRY)
     families = list(dict.fromkeys(entry.family for entry in registry.entries.values()))
     if family is not None and family not in families:
         raise UsageError(f"there is no family '{family}'{did_you_mean(family, families)}")
-    statuses = get_args(Status)
+    statuses = (*get_args(Status), OFF)
     if status is not None and status not in statuses:
         raise UsageError(f"there is no status '{status}'{did_you_mean(status, list(statuses))}")
     entries = [
         entry
         for entry in registry.entries.values()
-        if (family is None or entry.family == family) and (status is None or entry.status == status)
+        if (family is None or entry.family == family)
+        and (status is None or registry.status_of(entry) == status)
     ]
     rows = []
     for entry in entries:
         site = " *" if form == "table" and entry.code in registry.site else ""
         values = f"set of {entry.value.type}" if entry.value.cardinality == "set" else entry.value.type
         rows.append((
-            entry.code + site, entry.family, entry.kind, entry.status, values, entry.null_rule, entry.level,
-            entry.name.en, entry.name.zh,
+            entry.code + site, entry.pack, entry.family, entry.entity, entry.kind, registry.status_of(entry), values, entry.null_rule,
+            entry.level, entry.name.en, entry.name.zh,
         ))  # fmt: skip
-    columns = ("code", "family", "kind", "status", "values", "null", "level", "name_en", "name_zh")
-    if with_cost:
+    columns = (
+        "code",
+        "pack",
+        "family",
+        "entity",
+        "kind",
+        "status",
+        "values",
+        "null",
+        "level",
+        "name_en",
+        "name_zh",
+    )
+    if status == OFF:
+        reasons = {entry.code: registry.absences[entry.code].sentence for entry in entries}
+        print_rows(
+            ("code", "pack", "family", "off_because", "name_en", "name_zh"),
+            [(e.code, e.pack, e.family, reasons[e.code], e.name.en, e.name.zh) for e in entries],
+            form,
+        )
+    elif with_cost:
         print_rows(*_cost_rows(entries, workspace), form)
     else:
         print_rows(columns, rows, form)
     if form != "table":
         return
-    online = sum(entry.status in ("online", "deprecated") for entry in entries)
-    note = "; * added or changed by the workspace" if registry.site else ""
-    click.echo(f"{len(entries)} tags, {online} online{note}", err=True)
+    note = " (cdp tags list --status off says why)" if registry.absences and status != OFF else ""
+    note += "; * added or changed by the workspace" if registry.site else ""
+    click.echo(f"{_counts(registry, entries)}{note}", err=True)
+
+
+def _counts(registry: Registry, entries: list[Entry]) -> str:
+    """Say how many tags there are and are computed; helpers, of which others are made, are counted apart."""
+    from vocabulary.packs import OFF
+    from vocabulary.registry import COMPUTED_STATUSES
+
+    own_tags = [entry for entry in entries if not entry.is_helper]
+    numbers = {
+        status: sum(registry.status_of(entry) == status for entry in own_tags)
+        for status in ("deprecated", "review", "draft", "offline", OFF)
+    }
+    online = sum(registry.status_of(entry) in COMPUTED_STATUSES for entry in own_tags)
+    parts = [f"{online} online", *(f"{count} {status}" for status, count in numbers.items() if count)]
+    helpers = len(entries) - len(own_tags)
+    return f"{len(own_tags)} tags: {', '.join(parts)}" + (f"; {helpers} helpers" if helpers else "")
 
 
 def _cost_rows(entries: list[Entry], workspace: Path | None) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -120,10 +159,10 @@ def search(words: tuple[str, ...], form: str, workspace: Path | None) -> None:
         if settings.generated.is_dir() or not (settings.files.group or settings.files.published_group):
             index = settings.generated / "tag_search.json"
     rows = [
-        (tag.code, tag.family, tag.status, tag.owner_business, tag.name_en, tag.name_zh)
+        (tag.code, tag.pack, tag.family, tag.status, tag.owner_business, tag.name_en, tag.name_zh)
         for tag in search_tags(searchable_tags(folder, index), " ".join(words))
     ]
-    print_rows(("code", "family", "status", "owner", "name_en", "name_zh"), rows, form)
+    print_rows(("code", "pack", "family", "status", "owner", "name_en", "name_zh"), rows, form)
 
 
 @group.command("show")
@@ -292,14 +331,15 @@ def compile_(
     if size is not None:
         _print_sample(settings, size, every, form)
         return
-    plan = compilation.plan
-    outcome = (
-        f"{len(plan.entries)} tags: {len(plan.scans)} relations read, {len(plan.layers) - 1} layers of rules"
-    )
+    relations = sum(len(plan.scans) for plan in compilation.plans)
+    layers = max(len(plan.layers) for plan in compilation.plans) - 1
+    off = len(compilation.registry.absences)
+    outcome = f"{len(compilation.entries)} tags{f' and {off} off' if off else ''}: {relations} relations read, {layers} layers of rules"
     summary: dict[str, object] = {
-        "tags": len(plan.entries),
-        "relations": len(plan.scans),
-        "layers": len(plan.layers) - 1,
+        "tags": len(compilation.entries),
+        "relations": relations,
+        "layers": layers,
+        "off": off,
     }
     if check:
         doubts = _doubts(settings, compilation)
@@ -353,8 +393,8 @@ def _doubts(settings: Settings, compilation: Compilation) -> list[str]:
     if publication is not None and EVENTS in publication.tables:
         with open_publication(settings) as published:
             names = {name for (name,) in published.rows(f"SELECT DISTINCT event_name FROM {EVENTS}")}
-    doubts = [str(finding) for finding in findings(compilation.registry, compilation.plan, names)]
-    if names is None and (unknown := event_names_of(compilation.plan)):
+    doubts = [str(finding) for finding in findings(compilation.registry, compilation.plans, names)]
+    if names is None and (unknown := event_names_of(compilation.plans)):
         click.echo(
             f"nothing was published yet: whether the events {', '.join(unknown)} are delivered is not known",
             err=True,

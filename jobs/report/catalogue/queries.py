@@ -15,6 +15,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from lakehouse.clock import now
+from vocabulary.entities import TAG_ENTITIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
 
 FOLDER = ("audit", "tag_queries")
-TABLES = frozenset({"tags.customer_tags", "tags.customer_tags_daily"})
+TABLES = frozenset(table for entity in TAG_ENTITIES.values() for table in (entity.current, entity.daily))
 MOST_BYTES = 1_000_000
 log = logging.getLogger("cdp.sql")
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from vocabulary.registry import Entry
 
-WIDE = "tags.customer_tags"
 QUALITY = "quality.tag_quality"
 MOST_BARS = 12
 # A bar of fewer people would tell of single ones.
@@ -51,8 +50,8 @@ def read_picture(settings: Settings, entry: Entry) -> TagPicture:
     with open_publication(settings) as published:
         day = published.publication.business_date
         columns = (
-            {field.name for field in published.delta(WIDE).schema().fields}
-            if published.exists(WIDE)
+            {field.name for field in published.delta(entry.about.current).schema().fields}
+            if published.exists(entry.about.current)
             else set()
         )
         if entry.code not in columns:
@@ -71,11 +70,11 @@ def read_picture(settings: Settings, entry: Entry) -> TagPicture:
 
 def _bars(published: Published, entry: Entry) -> list[tuple[str, int]]:
     """Give people by value, the most frequent first, or by range of values in their order; those without one are last."""
-    column = identifier(entry.code)
+    column, wide = identifier(entry.code), entry.about.current
     if entry.value.cardinality == "set":
-        values = f"SELECT unnest(CASE WHEN len({column}) > 0 THEN {column} ELSE [NULL] END) AS v FROM {WIDE}"
+        values = f"SELECT unnest(CASE WHEN len({column}) > 0 THEN {column} ELSE [NULL] END) AS v FROM {wide}"
     else:
-        values = f"SELECT {column} AS v FROM {WIDE}"
+        values = f"SELECT {column} AS v FROM {wide}"
     is_ordered = entry.value.cardinality == "single" and entry.value.type in (
         "int",
         "decimal",

@@ -18,6 +18,7 @@ from ingestion import landing_contracts
 from jobs.cli import run
 from jobs.night.fingerprint import workspace_hash
 from jobs.report.export import export_lake, refresh_export
+from jobs.workspace.examine import examine_export
 from lakehouse.errors import StepFailed
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import Lake
@@ -300,3 +301,36 @@ def test_a_link_that_the_workspace_names_is_not_followed(bank, caplog):
     refresh_export(load_settings(bank))
     assert "is a link" in caplog.text
     assert (bank / "target.duckdb").read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("lake.csv", "an export is called NAME.duckdb"),
+        ("nowhere/lake.duckdb", "the folder of the export does not exist; make it first"),
+        ("lake/own.duckdb", "is a folder of the product; name a file elsewhere"),
+        ("trusted.duckdb", "'trusted' is the name of a database"),
+        ("notes.duckdb", "is no export"),
+    ],
+)
+def test_the_doctor_judges_the_file_before_a_night_fails_to_write_it(name, sentence, bank):
+    (bank / "notes.duckdb").write_text("mine", encoding="utf-8")
+    (bank / "cdp.yml").write_text(f"generate_secrets: true\nexport: {name}\n", encoding="utf-8")
+    (requirement,) = examine_export(bank)
+    assert not requirement.is_good and sentence in requirement.state and requirement.repair
+
+
+def test_the_doctor_says_nothing_of_an_export_that_nobody_named_and_finds_a_good_one_good(bank, tmp_path):
+    assert list(examine_export(bank)) == []
+    (bank / "cdp.yml").write_text("generate_secrets: true\nexport: own.duckdb\n", encoding="utf-8")
+    (requirement,) = examine_export(bank)
+    assert requirement.is_good and requirement.state.endswith(
+        "own.duckdb is replaced by every night that is published"
+    )
+    export_lake(load_settings(bank), bank / "own.duckdb")
+    assert next(examine_export(bank)).is_good, "its own file is replaced"
+    # Before the first night there is nothing to compare its name with but the names of DuckDB.
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "cdp.yml").write_text("generate_secrets: true\nexport: main.duckdb\n", encoding="utf-8")
+    assert not next(examine_export(new)).is_good

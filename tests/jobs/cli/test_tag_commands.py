@@ -113,7 +113,7 @@ def codes(rows):
 def test_search_answers_in_both_languages_and_shows_owner_and_family(ask):
     code, rows, _ = ask("search", "到访次数")
     assert code == 0 and rows[0] == {
-        "code": "visit_count", "family": "visits", "status": "online", "owner": "branches",
+        "code": "visit_count", "pack": "", "family": "visits", "status": "online", "owner": "branches",
         "name_en": "Visits", "name_zh": "到访次数",
     }  # fmt: skip
     assert codes(ask("search", "visits", "all")[1]) == ["visit_sum"]

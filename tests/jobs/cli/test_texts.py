@@ -41,7 +41,7 @@ def test_a_chinese_text_is_chinese():
 def test_every_key_that_code_names_is_in_the_catalogue_and_every_key_is_named():
     template = (ROOT / "jobs/report/templates/report.html.j2").read_text(encoding="utf-8")
     words = set(re.findall(r'"([\w.]+)"', template))
-    for folder in ("jobs", "segments", "tags", "lakehouse"):
+    for folder in ("jobs", "segments", "tags", "vocabulary", "lakehouse"):
         for file in (ROOT / folder).rglob("*.py"):
             nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
             words |= {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
@@ -50,7 +50,7 @@ def test_every_key_that_code_names_is_in_the_catalogue_and_every_key_is_named():
         word
         for word in words
         if re.fullmatch(
-            r"(hint|outcome|coverage|report|tag|preview|diff|profile|customer|explain|tags_diff|picture)\.[a-zA-Z]\w*",
+            r"(hint|outcome|coverage|report|tag|preview|index|diff|profile|customer|explain|tags_diff|picture)\.[a-zA-Z]\w*",
             word,
         )
     }

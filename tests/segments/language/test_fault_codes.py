@@ -107,3 +107,17 @@ def test_a_trigger_whose_code_is_e10_is_refused_by_name(make_workspace):
         7,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["where: {tag: product_holder_count, gte: 1}", "where: {expr: 'branch_active_customer_count > balance'}", "where: {tag: product_holder_count, top_n: 3, within: all}"],
+)  # fmt: skip
+def test_a_segment_of_people_takes_no_tag_of_a_product_or_branch(make_workspace, where):
+    base = {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML}
+    findings = catalogue_of(load_settings(make_workspace({**base, **x(where)}))).findings()
+    assert {f.code for f in findings} == {"E05"}
+    (finding,) = findings
+    assert finding.file.name == "x.yml" and finding.line is not None
+    assert finding.message.split("' ")[1].startswith("is about a ")
+    assert finding.message.endswith(", and a segment chooses people by their own tags")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake.exceptions import DeltaError
 
 import tags
 from lakehouse.contracts.reading import Contracts, contract_names
@@ -166,6 +167,29 @@ def test_a_disk_that_refuses_leaves_the_night_published_and_the_next_one_tries_a
         patch.setattr(Path, "unlink", refuse)
         assert bank.nights(16, 1) == [0]
     assert "could not be deleted (Permission denied); the next night tries again" in caplog.text
+    assert bank.nights(17, 1) == [2]
+
+
+@pytest.mark.parametrize(
+    "full", [OSError(28, "No space left on device"), DeltaError("No space left on device (os error 28)")]
+)
+def test_a_full_disk_while_the_night_deletes_loses_nothing(bank, monkeypatch, caplog, full):
+    """What is deleted is entered first: where that cannot be written, by Python or by the library, no file goes."""
+    bank.nights(10, 6)
+    before = bank.on_disk()
+
+    def refuse(*_):
+        raise full
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "append_rows", refuse)
+        bank.write(dt.date(2026, 3, 16))
+        patch.undo()
+        publish(bank.lake, dt.date(2026, 3, 16), "f", {})
+        patch.setattr(Lake, "append_rows", refuse)
+        assert tags.delete_old_files(bank.lake, dt.date(2026, 3, 16)) == {"files": 0, "bytes": 0}
+    assert set(before) <= set(bank.on_disk()) and "the next night tries again" in caplog.text
+    assert bank.read(dt.date(2026, 3, 14)) == ["03-11", "03-12", "03-13", "03-14"]
     assert bank.nights(17, 1) == [2]
 
 

@@ -11,14 +11,17 @@ import pytest
 from tags.compile.compilation import compile_tags
 from tests.tags.golden import books
 from tests.tags.golden.cases import FIRST_ONE_ID, Case, D, fill, fill_people
-from tests.tags.golden.evaluator.comparison import differences, unanswered
+from tests.tags.golden.evaluator.comparison import differences, entity_differences, unanswered
+from tests.tags.golden.evaluator.entities import things
 from tests.tags.golden.evaluator.world import TABLES, World
+from vocabulary.entities import PERSON, TAG_ENTITIES
 
 BOOKS = [
     importlib.import_module(f"{books.__name__}.{module.name}")
     for module in pkgutil.iter_modules(books.__path__)
 ]
 CASES: list[Case] = [case for book in BOOKS for case in book.CASES]
+ENTITIES = [TAG_ENTITIES[code] for code in ("product", "branch")]
 DAYS = sorted({case.on for case in CASES})
 
 
@@ -32,7 +35,7 @@ def one_ids() -> dict[str, int]:
 
 @pytest.fixture(scope="module", params=["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
 def answers(request, tmp_path_factory):
-    """The answers of every day: by person the row of the wide table and, by tag, the reasons that are recorded."""
+    """The answers of every day: by person, product or branch the row of the wide table and, by tag, the reasons that are recorded."""
     import tags
     from lakehouse.settings.settings import load_settings
     from lakehouse.tables.lake import open_lake
@@ -47,6 +50,11 @@ def answers(request, tmp_path_factory):
     for day in DAYS:
         tags.build_tags(lake, day)
         rows[day] = {people[row["one_id"]]: row for row in lake.read_arrow("tags.customer_tags").to_pylist()}
+        rows[day] |= {
+            "/".join(row[name] for name in entity.key): row
+            for entity in ENTITIES
+            for row in lake.read_arrow(entity.current).to_pylist()
+        }
     return rows
 
 
@@ -99,9 +107,17 @@ def test_the_evaluator_answers_every_case(drawn):
     people = {
         day: {person.one_id: person for person in World(drawn, day, nights=DAYS).people()} for day in DAYS
     }
+    things_of = {
+        day: {"/".join(one.key): one for entity in ENTITIES for one in things(World(drawn, day), entity.code)}
+        for day in DAYS
+    }
     faults = []
     for case in CASES:
-        person = people[case.on][one_ids()[case.person]]
+        person = (
+            people[case.on][one_ids()[case.person]]
+            if case.person in one_ids()
+            else things_of[case.on][case.person]
+        )
         if fault := case.fault(person[case.tag], person.reason(case.tag)):
             faults.append(fault)
     assert not faults, "\n".join(faults)
@@ -119,13 +135,23 @@ def test_the_build_says_of_everybody_in_the_books_what_the_evaluator_says(answer
     faults = [
         fault
         for day in DAYS
-        for fault in differences(answers[day].values(), drawn, entries, day, nights=DAYS)
+        for fault in [
+            *differences(_rows_of(PERSON, answers[day]), drawn, entries, day, nights=DAYS),
+            *entity_differences(
+                {entity.code: _rows_of(entity, answers[day]) for entity in ENTITIES}, drawn, entries, day
+            ),
+        ]
     ]
     assert not faults, "\n".join(faults[:40])
 
 
+def _rows_of(entity, rows):
+    """The rows of one entity among those of all."""
+    return [row for row in rows.values() if set(entity.key) <= set(row)]
+
+
 def test_a_wrong_value_a_wrong_reason_and_a_missing_person_are_each_told(drawn):
-    entries, day = compile_tags(None).registry.online(), D
+    entries, day = compile_tags(None).registry.online(PERSON), D
     night = []
     for person in World(drawn, day, nights=DAYS).people():
         reasons = [

@@ -18,7 +18,7 @@ from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from tags.compile.compilation import compile_tags
 from tests.tags.golden.cases import fill, fill_people
-from tests.tags.golden.evaluator.comparison import differences, tables_of
+from tests.tags.golden.evaluator.comparison import differences, entity_differences, tables_of
 
 PEOPLE = 150
 DAYS = (
@@ -118,6 +118,8 @@ def draw_world(lake: Any, random: Any, day: dt.date) -> None:
             )
     for at in range(3):
         add("trusted.products", product_id=f"p{at}", valid_to=None)
+    for code in ("b1", "b2", "b3"):
+        add("trusted.branches", branch_id=code, valid_to=None)
     for name in names:
         _draw_person(drawer, add, name, people[name], has_app=(name, "app", name) in twice)
     for table, drawn in rows.items():
@@ -286,5 +288,8 @@ def test_the_build_says_of_random_people_what_the_evaluator_says(tmp_path_factor
     draw_world(lake, random, day)
     tags.build_tags(lake, day)
     entries = compile_tags(None).registry.online()
-    found = differences(lake.read_arrow("tags.customer_tags").to_pylist(), tables_of(lake), entries, day)
+    tables = tables_of(lake)
+    found = differences(lake.read_arrow("tags.customer_tags").to_pylist(), tables, entries, day)
+    rows_of = {code: lake.read_arrow(f"tags.{code}_tags").to_pylist() for code in ("product", "branch")}
+    found += entity_differences(rows_of, tables, entries, day)
     assert not found, f"{len(found)} differences\n" + "\n".join(found[:40])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from tests.tags.drawn import rows_of
-from tests.tags.golden.cases import cases_of
+from tests.tags.golden.cases import cases_of, owned_accounts
 
 AGES = {
     "leap": "2004-02-29", "b17": "2006-04-01", "b18": "2006-03-31", "b24": "1999-04-01", "b25": "1999-03-31",
@@ -14,7 +14,7 @@ AGES = {
     "eighteen": "2005-03-01", "monthend": "2005-03-31",
 }  # fmt: skip
 # `two` is known by the bank and, a day later, by the app; `tie` by both on one day; `undated` by the bank on an unknown day.
-PEOPLE = (*AGES, "plain", "two", "tie", "undated", "ended", "ending", "unmarked")
+PEOPLE = (*AGES, "plain", "two", "tie", "undated", "ended", "ending", "unmarked", "unopened")
 PROFILES = [("two", "app", "two"), ("tie", "app", "tie"), ("undated", "app", "undated")]
 
 DECLARED = """
@@ -123,6 +123,7 @@ ROWS = [
     ("trusted.relationships", MANAGERS),
     ("trusted.accounts", ACCOUNTS),
     ("trusted.relationships", OWNERS),
+    *owned_accounts("unopened", opened_on=None),
 ]
 CASES = [
     *cases_of(
@@ -250,6 +251,14 @@ CASES = [
     |                         | b45      | boundary | 1827         | the ownership ends tomorrow; five years with two leap days |
     |                         | b25      | negative | null not_applicable | a co-holder owns nothing |
     |                         | plain    | null     | null not_applicable | no account |
+    |                         | unopened | null     | null unknown | an account whose opening day nobody states |
+    | is_opening_day_known    | b24      | positive | true         | a closed account has its day, too |
+    |                         | b17      | boundary | true         | opened on the day |
+    |                         | b34      | boundary | null not_applicable | opened tomorrow |
+    |                         | unopened | negative | false        | an account without a day |
+    |                         | plain    | null     | null not_applicable | no account |
+    | new_customer_day        | unopened | null     | null unknown | nobody knows since when |
+    | lifecycle_aum           | unopened | null     | null unknown | nobody knows since when |
     | account_types_held      | b24      | positive | {savings}    | the closed one does not count |
     |                         | b17      | boundary | {time}       | a dormant account is not closed |
     |                         | b35      | boundary | {}           | the ownership ended on the day |

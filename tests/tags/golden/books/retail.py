@@ -11,7 +11,7 @@ from tests.tags.golden.cases import cases_of
 CELLS = {f"shop{m}{r}{f}": (m, r, f) for m, r, f in product((0, 1), repeat=3)}
 PEOPLE = (
     *CELLS, "s364", "s365", "sends_back", "returned", "cancels", "whole", "whole_two", "whole_less", "big_less", "s30", "s31", "s90", "s91", "s180", "s181",
-    "cheap", "lines", "s_foreign", "s_none", "only_returns",
+    "cheap", "lines", "s_foreign", "s_none", "only_returns", "sent_back",
 )  # fmt: skip
 PROFILES: list[tuple[str, str, str]] = []
 ORDERS = """
@@ -25,6 +25,8 @@ ORDERS = """
     | or2      | returned     | 2024-03-02 | completed | true      |
     | oo1      | only_returns | 2024-03-02 | completed | true      |
     | oc1      | cancels      | 2024-03-01 | cancelled | -         |
+    | os1      | sent_back    | 2024-03-01 | returned  | -         |
+    | os2      | sent_back    | 2024-03-05 | returned  | true      |
     | ow1      | whole        | 2024-01-01 | completed | -         |
     | ow2      | whole        | 2024-01-02 | completed | -         |
     | ow3      | whole        | 2024-01-03 | completed | -         |
@@ -57,6 +59,8 @@ LINES = """
     | ob3      | 1           | p1         | 1        | 50      | -           | 2024-03-06 |
     | ob3      | 2           | p9         | -1       | -10     | -           | 2024-03-06 |
     | or1      | 1           | p1         | 1        | 100     | -           | 2024-03-01 |
+    | os1      | 1           | p1         | 1        | 100     | -           | 2024-03-01 |
+    | os2      | 1           | p1         | -1       | -100    | -           | 2024-03-05 |
     | or2      | 1           | p1         | -2       | -150    | -           | 2024-03-02 |
     | oo1      | 1           | p1         | -1       | -20     | -           | 2024-03-02 |
     | oc1      | 1           | p1         | 99       | 900     | -           | 2024-03-01 |
@@ -105,6 +109,7 @@ CASES = cases_of(
     | order_count_365d   | sends_back   | positive | 2      | two orders and a return |
     |                    | s364         | boundary | 1      | the first day of 365 |
     |                    | s365         | boundary | 0      | a day earlier |
+    |                    | sent_back    | boundary | 1      | sent back later, and placed all the same; the return is none |
     |                    | cancels      | negative | 0      | cancelled |
     |                    | only_returns | negative | 0      | a return |
     |                    | s_none       | default  | 0      | no order |
@@ -116,18 +121,21 @@ CASES = cases_of(
     |                    | cancels      | negative | 0      | cancelled |
     |                    | s_none       | default  | 0      | no order |
     | average_order_value | sends_back  | boundary | 75.01  | 150.01 over two orders is 75.005, rounded away from 0 |
+    |                    | sent_back    | positive | 100    | of the one order that order_count_365d counts |
     |                    | lines        | positive | 30     | three lines of one order |
     |                    | s364         | boundary | 10.50  | the first day of 365 |
     |                    | s365         | boundary | null not_applicable | a day earlier |
     |                    | only_returns | negative | null not_applicable | a return |
     |                    | s_none       | null     | null not_applicable | no order |
     | return_ratio_365d  | sends_back   | positive | 0.399973 | 60 of 150.01 |
+    |                    | sent_back    | positive | 1      | all of it came back |
     |                    | returned     | boundary | 1.5    | more came back than was bought |
     |                    | lines        | positive | 0      | nothing came back |
     |                    | only_returns | negative | null not_applicable | nothing bought to divide by |
     |                    | s365         | boundary | null not_applicable | a day before the window |
     |                    | s_none       | null     | null not_applicable | no order |
     | days_since_last_order | sends_back | positive | 25    | the order of 6 March |
+    |                    | sent_back    | boundary | 30     | the order of 1 March, though it came back |
     |                    | lines        | boundary | 0      | today |
     |                    | s365         | boundary | 365    | no window |
     |                    | returned     | negative | 30     | the return a day later is no order |

@@ -157,8 +157,16 @@ CASES = cases_of(
     |                       | p0       | boundary | 0          | not late |
     |                       | p_paid   | negative | null not_applicable | paid off: no credit |
     |                       | p_applied | negative | null not_applicable | applied for: no credit yet |
+    |                       | u_two    | boundary | 0          | one of two cards says it |
+    |                       | u_zero   | null     | null unknown | a card that does not say how late it is |
     |                       | u_none   | null     | null not_applicable | no credit |
-    | overdue_bucket        | p_card   | positive | M1         | 5 days |
+    | is_credit_delay_known | p_card   | positive | true       | loan and card say it |
+    |                       | u_two    | boundary | true       | one of two cards says it |
+    |                       | u_zero   | negative | false      | the only card does not |
+    |                       | p_paid   | negative | null not_applicable | paid off: no credit |
+    |                       | u_none   | null     | null not_applicable | no credit |
+    | overdue_bucket        | u_zero   | null     | null unknown | the days are not stated |
+    |                       | p_card   | positive | M1         | 5 days |
     |                       | p0       | boundary | M0         | 0 days |
     |                       | p1       | boundary | M1         | 1 day |
     |                       | p30      | boundary | M1         | 30 days |

@@ -185,7 +185,18 @@ def tenure_days(person: Person) -> Any:
         for row in person.rows("accounts")
         if row["opened_on"] and row["opened_on"] <= person.day
     ]
-    return (person.day - min(opened)).days if opened else NOT_APPLICABLE
+    if opened:
+        return (person.day - min(opened)).days
+    return UNKNOWN if person["is_opening_day_known"] is False else NOT_APPLICABLE
+
+
+@tag
+def is_opening_day_known(person: Person) -> Any:
+    stated = {(row["source"], row["account_id"]): row["opened_on"] for row in person.rows("accounts")}
+    days = [stated.get(account) for account in person.world.accounts_of.get(person.one_id, ())]
+    if any(day is not None and day <= person.day for day in days):
+        return True
+    return False if None in days else NOT_APPLICABLE
 
 
 @tag

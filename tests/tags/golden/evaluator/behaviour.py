@@ -220,7 +220,7 @@ def lifecycle_aum(person: Person) -> Any:
         person["aum_max_monthly_avg_6m"],
     )
     if tenure is None:
-        return NOT_APPLICABLE
+        return person.answer("tenure_days")
     if tenure <= 100:
         return "NEW"
     if best < 100:
@@ -235,7 +235,9 @@ def lifecycle_aum(person: Person) -> Any:
 @tag
 def new_customer_day(person: Person) -> Any:
     tenure = person["tenure_days"]
-    return tenure if tenure is not None and tenure <= 100 else NOT_APPLICABLE
+    if tenure is None:
+        return person.answer("tenure_days")
+    return tenure if tenure <= 100 else NOT_APPLICABLE
 
 
 @tag

@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
-from tests.tags.golden.evaluator import basic, behaviour, habits, marketing, retail, risk, value
+from tests.tags.golden.evaluator import basic, behaviour, entities, habits, marketing, retail, risk, value
 from tests.tags.golden.evaluator.world import ANSWERS, TABLES, World
+from vocabulary.entities import PERSON, TAG_ENTITIES
 from vocabulary.registry import Entry
 
-MODULES = (basic, behaviour, habits, marketing, retail, risk, value)
+MODULES = (basic, behaviour, entities, habits, marketing, retail, risk, value)
 
 
 def unanswered(entries: Iterable[Entry]) -> list[str]:
@@ -43,10 +44,11 @@ def differences(
     policy: Mapping[str, Any] | None = None,
     nights: Iterable[dt.date] = (),
 ) -> list[str]:
-    """Give a sentence for every answer of a night, and every reason of a null, that the evaluator gives otherwise.
+    """Give a sentence for every answer of a night about a person, and every reason of a null, that the evaluator gives otherwise.
 
-    ``nights`` are those that were built: a value that an earlier one had may have expired since.
+    ``entries`` of other entities are left out (``entity_differences``). ``nights`` are those that were built: a value that an earlier one had may have expired since.
     """
+    entries = [entry for entry in entries if entry.about == PERSON]
     rows = {row["one_id"]: row for row in night}
     people = {person.one_id: person for person in World(tables, day, policy, nights=nights).people()}
     faults = [f"{one_id} has a row and is not known" for one_id in rows.keys() - people.keys()]
@@ -63,4 +65,29 @@ def differences(
                 faults.append(
                     f"{entry.code} of {one_id} on {day} is null ({reason}), by its definition ({person.reason(entry.code)})"
                 )
+    return faults
+
+
+def entity_differences(
+    rows_of: Mapping[str, Iterable[Mapping[str, Any]]],
+    tables: Mapping[str, list[dict[str, Any]]],
+    entries: Iterable[Entry],
+    day: dt.date,
+    policy: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Give the same of products, branches and employees: ``rows_of`` are the wide rows by entity."""
+    world, faults = World(tables, day, policy), []
+    entries = list(entries)
+    for code, night in rows_of.items():
+        rows = {tuple(row[name] for name in TAG_ENTITIES[code].key): row for row in night}
+        known = {thing.key: thing for thing in entities.things(world, code)}
+        faults += [f"{key} has a row and is not known" for key in rows.keys() - known.keys()]
+        faults += [f"{key} is known and has no row" for key in known.keys() - rows.keys()]
+        for key in sorted(rows.keys() & known.keys()):
+            for entry in (entry for entry in entries if entry.entity == code):
+                said, expected = rows[key][entry.code], known[key][entry.code]
+                if said != expected:
+                    faults.append(
+                        f"{entry.code} of {'/'.join(key)} on {day} is {said}, by its definition {expected}"
+                    )
     return faults

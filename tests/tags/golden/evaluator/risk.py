@@ -89,14 +89,21 @@ def card_utilisation_ratio(person: Person) -> Any:
 @tag
 def days_past_due(person: Person) -> Any:
     days = [row["days_past_due"] for row in (*running_loans(person), *credit_cards(person))]
-    return max((number for number in days if number is not None), default=NOT_APPLICABLE)
+    nothing = UNKNOWN if days else NOT_APPLICABLE
+    return max((number for number in days if number is not None), default=nothing)
+
+
+@tag
+def is_credit_delay_known(person: Person) -> Any:
+    days = [row["days_past_due"] for row in (*running_loans(person), *credit_cards(person))]
+    return any(number is not None for number in days) if days else NOT_APPLICABLE
 
 
 @tag
 def overdue_bucket(person: Person) -> Any:
     days = person["days_past_due"]
     if days is None:
-        return NOT_APPLICABLE
+        return person.answer("days_past_due")
     return ("M0", "M1", "M2", "M3", "M4P")[sum(days > end for end in (0, 30, 60, 90))]
 
 

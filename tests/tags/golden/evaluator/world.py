@@ -24,6 +24,7 @@ FACTS = {
 }  # fmt: skip
 STATES = (
     "customers", "identifier_observations", "accounts", "holdings", "loans", "cards", "consents", "relationships", "products", "reference_values",
+    "branches", "employees",
 )  # fmt: skip
 TABLES = (
     *(f"trusted.{name}" for name in (*FACTS, *STATES, "account_controls")), "identity.memberships", "identity.one_ids", "identity.redirects",
@@ -139,6 +140,15 @@ class World:
                     (row["started_on"] or ENDLESS, row["from_source"], row["from_key"])
                 )
         return {account: self.profiles.get(min(owners)[1:]) for account, owners in stated.items()}
+
+    @cached_property
+    def accounts_of(self) -> dict[int, list[tuple[str, str]]]:
+        """The accounts that a person owns, also those of which only the ownership is stated."""
+        accounts: dict[int, list[tuple[str, str]]] = defaultdict(list)
+        for account, one_id in self.owners.items():
+            if one_id is not None:
+                accounts[one_id].append(account)
+        return accounts
 
     def by_profile(self, name: str) -> dict[int, list[Row]]:
         """Give the rows of a table by the person of their profile."""

@@ -18,7 +18,7 @@ from jobs.night.twin import compare
 from lakehouse.session.session import java_version
 from lakehouse.settings.settings import load_settings
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 GENERATED = shutil.ignore_patterns("lake", "inbox", "truth", "reports", "published", "secrets", ".cdp")
 MESS_DAYS = (date(2028, 2, 28), date(2028, 2, 29), date(2028, 3, 1))
 

@@ -1,0 +1,1 @@
+"""An index of people for previews: answers as packed bits beside a publication. Derived data, never a source."""
