@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from identity.joining.check import count_violations
 from identity.joining.decide import ComponentOutcome
-from identity.nights.log import NightRow, rules_as_text
+from identity.nights.log import NightBefore, NightRow, rules_as_text
 from identity.nights.night import IdentityNight
 from identity.nights.plan import NightPlan
 from identity.nights.stability import Moves
@@ -63,12 +63,16 @@ def coverage_of(desk: Desk, night: IdentityNight, living: pa.Table) -> Coverage:
     )
     uncovered = desk.value(f"SELECT count(*) FROM {fresh} ANTI JOIN {in_map} USING (source, source_key)")
     sizes = living["n"].to_numpy()
-    joined_profiles, profiles, before = int(sizes[sizes > 1].sum()), int(sizes.sum()), night.before
-    share_lost = 0.0
-    if before is not None and before.profiles and profiles:
-        loss = before.joined_profiles / before.profiles - joined_profiles / profiles
-        share_lost = round(max(0.0, loss), 6)
-    return Coverage(uncovered, joined_profiles, share_lost)
+    joined_profiles, profiles = int(sizes[sizes > 1].sum()), int(sizes.sum())
+    return Coverage(uncovered, joined_profiles, share_of_joins_lost(night.before, joined_profiles, profiles))
+
+
+def share_of_joins_lost(before: NightBefore | None, joined_profiles: int, profiles: int) -> float:
+    """Give by how much the share of profiles that share their person fell since the night before."""
+    if before is None or not before.profiles or not profiles:
+        return 0.0
+    loss = before.joined_profiles / before.profiles - joined_profiles / profiles
+    return round(max(0.0, loss), 6)
 
 
 def night_row(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
 
 KINDS = ("anonymous", "prospect", "customer")
+# Who carries one of these, up to the app or account, has told who it is.
+SPEAKING_NAMESPACES = ("national_id", "passport", "phone", "email", "customer_no")
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,7 @@ def kind_ranks(observed: Observed) -> np.ndarray:
     graph = observed.graph
     ranks = np.select([observed.kinds == kind for kind in KINDS], range(len(KINDS)), default=0)
     is_unknown = pc.is_null(pa.array(observed.kinds)).to_numpy(zero_copy_only=False)
-    speaks = np.array(
-        [
-            n.split("@")[0] in ("national_id", "passport", "phone", "email", "customer_no")
-            for n in graph.namespaces
-        ]
-    )
+    speaks = np.array([n.split("@")[0] in SPEAKING_NAMESPACES for n in graph.namespaces])
     if len(speaks) and is_unknown.any():
         by = graph.links.profiles[speaks[graph.identifiers.namespaces[graph.links.identifiers]]]
         has_contact = np.zeros(len(ranks), dtype=bool)

@@ -3,8 +3,8 @@
 A night decides what something reaches since the night before (``identity.nights.plan``), or everything where there is no
 night to begin from, the rules reach everybody, or it is asked to; both give the same grouping. It is computed
 in this process with arrays and written without a JVM: dictionaries first (a number given is given for good), then change
-sets of the states, then the small derived tables, and last the row that says the night is whole. A first night by Spark, or
-of more records than one bucket holds, is decided bucket by bucket (``identity.nights.first``).
+sets of the states, then the small derived tables, and last the row that says the night is whole. What is more than one bucket
+holds is decided bucket by bucket (``identity.nights.buckets``), with the same rows.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 
 from identity.joining.check import refuse_large_people
 from identity.joining.decide import ComponentOutcome, decide_components
+from identity.nights.buckets.night import BucketNight, resolve_in_buckets
 from identity.nights.corrections import corrections_of, write_corrections
 from identity.nights.figures import count_profiles_before, night_row, people_by_size
-from identity.nights.first.night import FirstNight, resolve_first_night
 from identity.nights.golden import write_golden_records
 from identity.nights.input import read_components
 from identity.nights.kinds import kinds_of_profiles
@@ -32,6 +32,7 @@ from identity.nights.plan import NightPlan, plan_night
 from identity.nights.stability import compare_with_before
 from identity.nights.write import (
     scope_of,
+    steps_of_numbers,
     write_derived,
     write_dictionaries,
     write_lineage,
@@ -102,11 +103,11 @@ def resolve(
         # 2. Plan what it decides: everything, or what something reaches.
         plan = plan_night(desk, night, full=full)
         clock.lap("plan")
-        first = resolve_first_night(lake, night, plan.full_reason, lap=clock.lap)
-        if first is not None:
-            write_row(lake, first.row, business_date)
+        in_buckets = resolve_in_buckets(lake, desk, night, plan, lap=clock.lap)
+        if in_buckets is not None:
+            write_row(lake, in_buckets.row, business_date)
             clock.lap("write_derived")
-            return _result_of_first(night, first, clock.seconds)
+            return _result_of_buckets(night, in_buckets, clock.seconds)
         # 3. Observe the whole raw components of that.
         components = read_components(lake, desk, night, plan)
         clock.lap("observe")
@@ -133,7 +134,8 @@ def resolve(
         if night.before is not None:
             desk.let(before=night.before.business_date)
         living = people_by_size(desk)
-        redirects = write_redirects(lake, living["one_id"].to_numpy())
+        steps = steps_of_numbers(desk)
+        redirects = write_redirects(lake, steps, set(living["one_id"].to_pylist()) if steps else set())
         kinds = kinds_of_profiles(lake, desk, night, plan, outcome, numbering.assignment)
         write_one_ids(lake, night, numbering.one_ids, redirects, living, kinds)
         write_golden_records(lake, desk, night, is_full=plan.is_full)
@@ -146,24 +148,24 @@ def resolve(
     return _result(night, plan, row, outcome, numbering.assignment, clock.seconds)
 
 
-def _result_of_first(night: IdentityNight, first: FirstNight, seconds: dict[str, float]) -> IdentityResult:
-    row = first.row
-    log.info(
-        "identity: %d profiles are %d people, largest %d, rules %s (%s)",
-        row.profiles, row.one_ids, row.largest_person, night.rules.version, row.mode_reason,
-    )  # fmt: skip
-    return IdentityResult(
+def _result_of_buckets(
+    night: IdentityNight, in_buckets: BucketNight, seconds: dict[str, float]
+) -> IdentityResult:
+    row = in_buckets.row
+    result = IdentityResult(
         profiles=row.profiles,
         one_ids=row.one_ids,
         largest=row.largest_person,
-        minted=first.minted,
+        minted=in_buckets.minted,
         mode=row.mode,
         touched_profiles=row.touched_profiles,
-        events={"CREATE": row.one_ids} if row.one_ids else {},
-        refused_links=first.refused_links,
+        events=in_buckets.events,
+        refused_links=in_buckets.refused_links,
         rules_version=night.rules.version,
         seconds=seconds,
     )
+    _log(result, row.mode_reason)
+    return result
 
 
 def _result(
@@ -187,12 +189,16 @@ def _result(
         rules_version=night.rules.version,
         seconds=seconds,
     )
+    _log(result, plan.full_reason)
+    return result
+
+
+def _log(result: IdentityResult, full_reason: str) -> None:
     log.info(
         "identity: %d profiles are %d people, largest %d, %d minted, rules %s; %s: %d profiles decided%s",
         result.profiles, result.one_ids, result.largest, result.minted, result.rules_version, result.mode,
-        result.touched_profiles, f" ({plan.full_reason})" if plan.full_reason else "",
+        result.touched_profiles, f" ({full_reason})" if full_reason else "",
     )  # fmt: skip
-    return result
 
 
 # plan, observe, connect, mint, write_states, write_derived

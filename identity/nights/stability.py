@@ -16,6 +16,11 @@ CAUSES = ("rules", "decision", "links", "time")
 _CAUSE_OF = {"rules": "rules", "decision": "decision", "records": "links", "names": "links", "time": "time"}
 
 
+def cause_of_reach(cause: str) -> str | None:
+    """Give the cause that is named for what reached a profile; None where it changes nobody by itself."""
+    return _CAUSE_OF.get(cause)
+
+
 @dataclass(frozen=True)
 class Moves:
     """Profiles whose OneID is another one than on the night before; see the contract of ``identity.nights``."""

@@ -159,7 +159,7 @@ def write_lineage(
     events = assignment.events
     size = len(events)
     causes = [
-        comparison.first_cause(event.to_one_id, *([event.from_one_id] if event.from_one_id else []))
+        comparison.first_cause(*(one_id for one_id in (event.to_one_id, event.from_one_id) if one_id))
         for event in events
     ]
     rows = pa.table(
@@ -179,28 +179,20 @@ def write_lineage(
     lake.replace_partition("identity.lineage_events", rows, happened_on=night.business_date)
 
 
-def write_redirects(lake: Lake, living: np.ndarray) -> dict[int, int]:
-    """Write the redirects that follow from all lineage, and give them."""
-    events = lake.read_arrow(
-        "identity.lineage_events", columns=["happened_on", "event", "from_one_id", "to_one_id", "corrects"]
-    )
-    redirects_differ = pc.is_in(events["event"], value_set=pa.array(["MERGE", "RESURRECT"]))
+def steps_of_numbers(desk: Desk) -> list[tuple[str, int, int]]:
+    """Give event, number and successor of all numbers that ever merged or came back, in the order it happened."""
     # Nulls come last: what became of a number since the night before stands above a correction of the same night.
-    events = events.filter(redirects_differ).sort_by(
-        [
-            ("happened_on", "ascending"),
-            ("corrects", "ascending"),
-            ("event", "descending"),
-            ("from_one_id", "ascending"),
-        ]
+    return desk.rows(
+        """
+        SELECT event, from_one_id, to_one_id FROM identity.lineage_events WHERE event IN ('MERGE', 'RESURRECT')
+        ORDER BY happened_on, corrects NULLS LAST, event DESC, from_one_id NULLS LAST
+        """
     )
-    steps = zip(
-        events["event"].to_pylist(),
-        events["from_one_id"].to_pylist(),
-        events["to_one_id"].to_pylist(),
-        strict=True,
-    )
-    redirects = final_redirects(list(steps), set(living.tolist()) if events.num_rows else set())
+
+
+def write_redirects(lake: Lake, steps: list[tuple[str, int, int]], living: set[int]) -> pa.Table:
+    """Write the redirects that follow from all ``steps``, and give them; of ``living`` numbers those of the steps count."""
+    redirects = final_redirects(steps, living)
     table = pa.table(
         {
             "from_one_id": pa.array(list(redirects), pa.int64()),
@@ -208,14 +200,14 @@ def write_redirects(lake: Lake, living: np.ndarray) -> dict[int, int]:
         }
     )
     lake.overwrite("identity.redirects", table)
-    return redirects
+    return table
 
 
 def write_one_ids(
     lake: Lake,
     night: IdentityNight,
     one_ids: pa.Table,
-    redirects: dict[int, int],
+    redirects: pa.Table,
     living: pa.Table,
     kinds_by_profile: ProfileKinds,
 ) -> None:
@@ -240,9 +232,9 @@ def write_one_ids(
     kinds = pc.index_in(one_ids["kind"], value_set=pa.array(KINDS)).to_numpy().astype(np.int64)
     kinds[places] = 0
     np.maximum.at(kinds, places, kinds_by_profile.ranks)
-    merged_places = np.searchsorted(ids, np.fromiter(redirects, np.int64, count=len(redirects)))
+    merged_places = np.searchsorted(ids, redirects["from_one_id"].to_numpy())
     successors, has_none = np.zeros(len(ids), dtype=np.int64), np.ones(len(ids), dtype=bool)
-    successors[merged_places] = np.fromiter(redirects.values(), np.int64, count=len(redirects))
+    successors[merged_places] = redirects["to_one_id"].to_numpy()
     has_none[merged_places] = False
     status = np.where(lives, 0, np.where(has_none, 2, 1))
     after = pa.table(

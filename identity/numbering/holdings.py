@@ -10,11 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from identity.components.arrays import is_among
 
 NONE = 0
 OPEN = 2**40
+# A time is a day and, within it, the publication that a map was seen in.
+DAY = 2**20
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,18 @@ class History:
         nothing = np.zeros(0, dtype=np.int64)
         return cls(nothing, nothing, nothing, nothing, np.zeros(0, dtype=bool))
 
+    @classmethod
+    def of_rows(cls, rows: pa.Table) -> History:
+        """Give the history that ``rows`` tell (columns of ``identity.reading.holdings``)."""
+        until = _times(rows["until_on"], rows["until_seq"])
+        return cls(
+            rows["profile_id"].to_numpy(),
+            rows["one_id"].to_numpy(),
+            _times(rows["since_on"], rows["since_seq"]),
+            np.where(pc.is_null(rows["until_on"]).to_numpy(), OPEN, until),
+            rows["joins"].to_numpy(),
+        )
+
     def also(self, other: History) -> History:
         """Give these rows and the other ones."""
         return History(
@@ -75,6 +91,11 @@ class History:
         """Give the rows of these profiles, each profile's in the order of time."""
         at = np.flatnonzero(is_among(self.profiles, profiles))
         return self.at(at[np.lexsort((self.since[at], self.profiles[at]))])
+
+
+def _times(days: pa.ChunkedArray, places: pa.ChunkedArray) -> np.ndarray:
+    numbers = pc.fill_null(days.cast(pa.int32()), 0).to_numpy().astype(np.int64)
+    return np.asarray(numbers * DAY + places.to_numpy())
 
 
 @dataclass(frozen=True)

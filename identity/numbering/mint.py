@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from identity.components.arrays import distinct, is_among
 from identity.numbering.holdings import NONE, History, Holders, Lifetimes
@@ -88,17 +89,29 @@ class Assignment:
     events: list[Event]
 
 
-def assign_one_ids(
-    tonight: PeopleTonight,
-    before: MapBefore,
-    dictionary: OneIdDictionary,
-    elsewhere: HeldElsewhere | None = None,
-) -> Assignment:
-    """Give every person of tonight one OneID; ``elsewhere`` tells of profiles that are not decided tonight."""
+@dataclass(frozen=True)
+class RememberedNumbers:
+    """What the map says of the people of tonight: ``one_ids`` per person, ``NONE`` where it gives them no number.
+
+    It looks at nothing beyond persons that ever shared a number, and at whoever held those numbers.
+    """
+
+    people: PersonPlaces
+    one_ids: np.ndarray
+    parts: Parts
+    is_home: np.ndarray
+    lifetimes: Lifetimes
+    last_ids: np.ndarray
+    live: np.ndarray
+
+
+def remember_numbers(
+    tonight: PeopleTonight, before: MapBefore, elsewhere: HeldElsewhere | None = None
+) -> RememberedNumbers:
+    """Give people the numbers that their records held; ``elsewhere`` tells of profiles that are not decided tonight."""
     elsewhere = elsewhere or HeldElsewhere.nothing()
     people = people_of(tonight, before.last)
-    rows = before.history
-    histories = (rows, before.published)
+    histories = (before.history, before.published)
     lifetimes = Lifetimes.of(
         np.concatenate([*(r.one_ids for r in histories), elsewhere.lifetimes.one_ids]),
         np.concatenate([*(r.since for r in histories), elsewhere.lifetimes.firsts]),
@@ -122,18 +135,36 @@ def assign_one_ids(
     )
     is_home = keep_numbers(parts, one_ids)
     give_back(people, tonight, memory, lifetimes, live, one_ids)
-    _find_by_place(one_ids, people, dictionary, live, lifetimes)
+    return RememberedNumbers(people, one_ids, parts, is_home, lifetimes, last_ids, live)
+
+
+def assign_one_ids(
+    tonight: PeopleTonight,
+    before: MapBefore,
+    dictionary: OneIdDictionary,
+    elsewhere: HeldElsewhere | None = None,
+) -> Assignment:
+    """Give every person of tonight one OneID; ``elsewhere`` tells of profiles that are not decided tonight."""
+    elsewhere = elsewhere or HeldElsewhere.nothing()
+    memory = remember_numbers(tonight, before, elsewhere)
+    people, one_ids = memory.people, memory.one_ids
+    _find_by_place(one_ids, people, dictionary, memory.live, memory.lifetimes)
     unserved = np.flatnonzero(one_ids == NONE)
     start = max(FIRST_ONE_ID - 1, int(dictionary.one_ids.max(initial=0))) + 1
     minted_ids = start + np.arange(len(unserved), dtype=np.int64)
     one_ids[unserved] = minted_ids
     _assert_one_to_one(one_ids)
-    published_ids = np.union1d(rows.one_ids, elsewhere.lifetimes.one_ids)
-    if not len(published_ids):
-        published_ids = dictionary.one_ids[dictionary.places.is_earlier]
+    published_ids = (
+        np.union1d(before.history.one_ids, elsewhere.lifetimes.one_ids)
+        if before.has_nights
+        else dictionary.one_ids[dictionary.places.is_earlier]
+    )
     events = [
-        *_beginnings(people, one_ids, last_ids, published_ids),
-        *_changes(parts, is_home, one_ids),
+        *_beginnings(people, one_ids, memory.last_ids, published_ids),
+        *(
+            Event(event, one_id, int(one_ids[person]), count)
+            for event, one_id, person, count in changes_of_numbers(memory)
+        ),
         *_ends(people, before.last),
     ]
     events.sort(key=lambda e: (e.event, e.from_one_id, e.to_one_id))
@@ -147,6 +178,16 @@ def claimable(profile_ids: np.ndarray, dictionary: OneIdDictionary) -> np.ndarra
     """
     of_these = is_among(dictionary.anchors, profile_ids) | is_among(dictionary.places.profiles, profile_ids)
     return dictionary.one_ids[of_these]
+
+
+def held_elsewhere(rows: pa.Table) -> HeldElsewhere:
+    """Give what ``rows`` of profiles that are not decided tell (``identity.reading.holdings``, and ``is_stated``)."""
+    history = History.of_rows(rows)
+    return HeldElsewhere(
+        Lifetimes.of(history.one_ids, history.since, history.until),
+        distinct(rows.filter(rows["is_last"])["one_id"].to_numpy()),
+        history.at(rows["is_stated"].to_numpy()),
+    )
 
 
 def places_of(last_profiles: np.ndarray, last_days: np.ndarray, is_active: np.ndarray, *, day: int) -> Places:
@@ -210,20 +251,24 @@ def _beginnings(
     ]
 
 
-def _changes(parts: Parts, is_home: np.ndarray, one_ids: np.ndarray) -> list[Event]:
-    """Tell what became of each id that did not simply stay: one that nobody keeps is merged where most of its people went."""
-    ids = one_ids[parts.component]
+def changes_of_numbers(memory: RememberedNumbers) -> list[tuple[str, int, int, int]]:
+    """Tell what became of each number that did not simply stay: event, number, place of the person, records that went there.
+
+    One that nobody keeps is merged where most of its people went.
+    """
+    parts, one_ids = memory.parts, memory.one_ids
     is_alive = np.isin(parts.one_id, one_ids)
     has_home = np.zeros(len(one_ids), dtype=bool)
-    has_home[parts.component[is_home]] = True
-    events = []
-    for place in np.flatnonzero(ids != parts.one_id).tolist():
+    has_home[parts.component[memory.is_home]] = True
+    changes = []
+    for place in np.flatnonzero(one_ids[parts.component] != parts.one_id).tolist():
         if not is_alive[place] and parts.is_heaviest[place]:
             event = "MERGE"
         else:
             event = "MOVE" if has_home[parts.component[place]] else "SPLIT"
-        events.append(Event(event, int(parts.one_id[place]), int(ids[place]), int(parts.count[place])))
-    return events
+        person = int(parts.component[place])
+        changes.append((event, int(parts.one_id[place]), person, int(parts.count[place])))
+    return changes
 
 
 def _ends(people: PersonPlaces, last: Holders) -> list[Event]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from identity.numbering.holdings import NONE, OPEN, History, Holders
+from identity.numbering.holdings import DAY, NONE, OPEN, History, Holders
+from identity.reading.facts import days_of
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,27 @@ class PeopleTonight:
 class MapBefore:
     """The map of the night before D (``last``) and its ``history``, nights before D only.
 
-    ``published`` is what D itself has published already; D ``starts`` at a time.
+    ``published`` is what D itself has published already; D ``starts`` at a time. ``has_nights`` tells whether any night
+    before D left a map, of whomever: without one the dictionary alone knows which numbers were given before.
     """
 
     last: Holders
     history: History
     published: History = field(default_factory=History.empty)
     starts: int = OPEN - 1
+    has_nights: bool = True
+
+
+def map_before(rows: pa.Table, day: date, *, has_nights: bool) -> MapBefore:
+    """Give the map before ``day`` from ``rows`` of some profiles (columns of ``identity.reading.holdings``)."""
+    last = rows.filter(rows["is_last"])
+    return MapBefore(
+        Holders(last["profile_id"].to_numpy(), last["one_id"].to_numpy()),
+        History.of_rows(rows.filter(pc.invert(rows["is_published"]))),
+        History.of_rows(rows.filter(rows["is_published"])),
+        starts=days_of(day) * DAY,
+        has_nights=has_nights,
+    )
 
 
 @dataclass(frozen=True)

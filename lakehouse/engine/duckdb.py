@@ -95,6 +95,10 @@ class DuckDBEngine:
         """Give rows as an Arrow table."""
         return self.desk.arrow(f"SELECT * FROM {rows}")
 
+    def renew(self, *tables: str) -> None:
+        """Let later statements see tables of the lake as they are now."""
+        self.desk.renew(*tables)
+
     def drop(self, *rows: Rows) -> None:
         """Let rows go that nobody asks for any more."""
         for one in rows:

@@ -80,5 +80,8 @@ class Engine(Protocol):
     def table(self, rows: Rows) -> Frame:
         """Give rows as something that may be read more than once: a lake changes states by it, links of nodes are streamed from it."""
 
+    def renew(self, *tables: str) -> None:
+        """Let later statements see tables of the lake as they are now; rows that are defined by them change with them."""
+
     def drop(self, *rows: Rows) -> None:
         """Let rows go that nobody asks for any more."""

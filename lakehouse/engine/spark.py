@@ -161,6 +161,9 @@ class SparkEngine:
         """Give rows as a frame."""
         return _frame(rows)
 
+    def renew(self, *tables: str) -> None:
+        """Do nothing: a table that a statement names is read at its newest version."""
+
     def close(self) -> None:
         """Forget all views; their files go with the folder."""
         for name in self._names:

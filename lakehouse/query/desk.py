@@ -206,6 +206,10 @@ class Desk:
             self._tables.add(table)
         return table
 
+    def renew(self, *tables: str) -> None:
+        """Let statements that come see the newest versions of these tables; see ``view``."""
+        self._tables.difference_update(tables)
+
     def text(self, sql: str) -> str:
         """Give a statement ready to run: the tables it names are known, its variables are read.
 

@@ -30,14 +30,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from lakehouse.contracts.contract import Contract
 from lakehouse.errors import ContractBroken
 from lakehouse.query.words import literal
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Mode = Literal["snapshot", "delta"]
 # Columns that the change itself fills; a feed's rows have all the others.
@@ -55,10 +52,13 @@ class StateCounts:
 
 @dataclass(frozen=True)
 class Scope:
-    """The part of a table that a change may touch: rows whose ``column`` is among ``values``."""
+    """The part of a table that a change may touch: rows whose ``column`` is among ``values``.
+
+    Where Spark makes the change they may be a Spark frame of that one column.
+    """
 
     column: str
-    values: pa.Array
+    values: Any
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,14 @@ def changes_by_spark(change: Change, rows_of_table: DataFrame, incoming: DataFra
     names = list(change.contract.columns)
     rows = rows_of_table.where(F.col("_feed") == change.feed)
     if change.scope is not None:
-        rows = rows.where(F.col(change.scope.column).isin(change.scope.values.to_pylist()))
+        column, values = change.scope.column, change.scope.values
+        # Many values are a frame: as a list they would be a part of the statement.
+        is_list = hasattr(values, "to_pylist")
+        rows = (
+            rows.where(F.col(column).isin(values.to_pylist()))
+            if is_list
+            else rows.join(values.select(column).distinct(), on=column, how="left_semi")
+        )
     before = rows.where(f"valid_from < {change.day} AND (valid_to IS NULL OR valid_to = {change.day})")
     attempt = rows.where(f"valid_from = {change.day}")
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from identity.components.contract import stars_of_batches
-from identity.nights.first.kernels import GoldenKernel, PeopleKernel, ValuesKernel
+from identity.nights.buckets.kernels import GoldenKernel, PeopleKernel, ValuesKernel
 from identity.rules.rules import read_rules
 from ingestion.records.reading import _SparkReader
 from lakehouse.engine.spark import _Task

@@ -156,10 +156,17 @@ def numbers(lake):
 
 
 def copy_with_buckets(lake):
-    """A copy whose first night is decided in buckets of two observations."""
+    """A copy that decides in buckets of two observations."""
     other = MemoryLake(lake.settings.workspace, bucket_rows=2)
     other.rows = dict(lake.rows)
     return other
+
+
+def run_beside(lake, in_buckets, day, records, cut_off):
+    """Run an attempt of a night at once and in buckets, to the same end."""
+    for one in (lake, in_buckets):
+        deliver(one, day, records)
+        run_attempt(one, day, cut_off)
 
 
 def whole_content(lake):
@@ -175,8 +182,8 @@ def check_history(history, folder):
     state, later = dict(history[0]), history[1]
     (folder / "identity.yml").write_text("{}\n", encoding="utf-8")
     lake, day, minute, partial = MemoryLake(folder), FIRST, 0, 0
-    deliver(lake, day, delivered(state))
-    resolve(lake, day)
+    beside = MemoryLake(folder, bucket_rows=2)
+    run_beside(lake, beside, day, delivered(state), None)
     for night in later:
         day += timedelta(days=1 + night["skipped"])
         if night["rules"] is not None:
@@ -184,19 +191,26 @@ def check_history(history, folder):
         for kind, a, b in night["words"]:
             minute += 1
             say(lake, kind, a, b, minute)
+        beside.rows["identity.decisions"] = lake.read_arrow("identity.decisions")
         if night["attempt"] is not None:
-            deliver(lake, day, delivered({**state, **night["attempt"]}))
-            run_attempt(lake, day, night["cut_off"])
+            run_beside(lake, beside, day, delivered({**state, **night["attempt"]}), night["cut_off"])
         state = {**state, **night["changes"]}
-        deliver(lake, day, delivered(state))
-        whole = lake.copy()
+        for one in (lake, beside):
+            deliver(one, day, delivered(state))
+        whole, whole_in_buckets = lake.copy(), copy_with_buckets(lake)
         result = resolve(lake, day)
         partial += result.mode == "changes"
+        assert resolve(beside, day).summary() == result.summary()
+        assert whole_content(beside) == whole_content(lake), "what is reached, bucket by bucket"
         resolve(whole, day, full=True)
         assert content(lake) == content(whole)
+        resolve(whole_in_buckets, day, full=True)
+        assert whole_content(whole_in_buckets) == whole_content(whole), "everybody again, bucket by bucket"
         before = content(lake)
-        assert resolve(lake, day).minted == 0
+        # Of both: after a whole attempt the row of a rerun no longer says that one was cut off.
+        assert [resolve(one, day).minted for one in (lake, beside)] == [0, 0]
         assert content(lake) == before, "a rerun changes nothing"
+        assert whole_content(beside) == whole_content(lake), "a rerun, bucket by bucket"
         fresh = MemoryLake(folder)
         fresh.rows["identity.decisions"] = lake.read_arrow("identity.decisions")
         deliver(fresh, day, delivered(state)[::-1])

@@ -1,4 +1,4 @@
-"""The graph of a first night as rows of an engine: numbered records and values, who carries what, and raw components."""
+"""The graph of a night as rows of an engine: numbered records and values, who carries what, and raw components."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from identity.components import components
 from identity.joining.limits import carrier_limits
-from identity.nights.first.kernels import ValuesKernel
+from identity.nights.buckets.kernels import ValuesKernel
 from identity.reading import facts
 from identity.reading.records import COLUMNS
 from identity.reading.tables import OPEN
+from lakehouse.engine.duckdb import DuckDBEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,19 +23,30 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from identity.nights.night import IdentityNight
+    from identity.nights.plan import Reach
     from lakehouse.engine import Engine, Rows
+    from lakehouse.query.desk import Desk, Relation
     from lakehouse.settings.settings import ComponentSettings
 
 log = logging.getLogger("cdp.identity")
 
 
 @dataclass(frozen=True)
+class ReachRows:
+    """What a night decides that does not decide everybody, as rows of the engine; see ``identity.nights.plan.Reach``."""
+
+    profiles: Rows
+    raw_components: Rows
+    outside: Rows
+    common_names: pa.Table
+
+
+@dataclass(frozen=True)
 class DayRecords:
-    """Delivered rows that are open on the day, their number, and the names that are nobody's."""
+    """Delivered rows that are open on the day and decided, and the names that are nobody's."""
 
     customers: Rows
     observations: Rows
-    count: int
     common_names: pa.Table
 
 
@@ -60,16 +72,36 @@ class NumberedLinks:
     crowded: Rows
 
 
-def read_records(engine: Engine, night: IdentityNight) -> DayRecords:
-    """Read the records of the day."""
+def rows_of_reach(engine: Engine, desk: Desk, reach: Reach | None) -> ReachRows | None:
+    """Hand what the plan has found at its desk to the engine; what works at the same desk has it already."""
+    if reach is None:
+        return None
+
+    def at_engine(label: str, relation: Relation) -> Rows:
+        if isinstance(engine, DuckDBEngine) and engine.desk is desk:
+            return relation
+        return engine.take(label, desk.arrow(f"SELECT * FROM {relation}"))
+
+    return ReachRows(
+        at_engine("reached_profiles", reach.profiles),
+        at_engine("reached_components", reach.raw_components),
+        at_engine("carriers_outside", reach.outside),
+        desk.arrow(f"SELECT source, full_name FROM {reach.common_names}"),
+    )
+
+
+def read_records(engine: Engine, night: IdentityNight, reach: ReachRows | None) -> DayRecords:
+    """Read the records of the day, of everybody or of whom the night reaches."""
+    within = "" if reach is None else f"SEMI JOIN {reach.profiles} p USING (source, source_key)"
     customers, observations = (
-        engine.define(table.partition(".")[2], f"SELECT {', '.join(columns)} FROM {table} WHERE {OPEN}")
+        engine.define(
+            table.partition(".")[2],
+            f"SELECT {', '.join(columns)} FROM (SELECT {', '.join(columns)} FROM {table} WHERE {OPEN}) AS r {within}",
+        )
         for table, columns in COLUMNS.items()
     )
-    counts = [
-        engine.records(f"SELECT count(*) AS n FROM {rows}")[0]["n"] for rows in (customers, observations)
-    ]
-    return DayRecords(customers, observations, sum(counts), _common_names(engine, customers, night))
+    common = _common_names(engine, customers, night) if reach is None else reach.common_names
+    return DayRecords(customers, observations, common)
 
 
 def _common_names(engine: Engine, customers: Rows, night: IdentityNight) -> pa.Table:
@@ -150,9 +182,9 @@ def number_nodes(
 
 
 def link_profiles(
-    engine: Engine, nodes: Dictionary, carried_rows: Rows, night: IdentityNight
+    engine: Engine, nodes: Dictionary, carried_rows: Rows, night: IdentityNight, reach: ReachRows | None
 ) -> NumberedLinks:
-    """Put numbers in place of keys, and find the values that are on more records than their limit."""
+    """Put numbers in place of keys, and find the values that are on more records than their limit, decided or not."""
     rows = engine.keep(
         "links",
         f"""
@@ -172,12 +204,16 @@ def link_profiles(
             {"namespace": pa.array(list(most), pa.string()), "most": pa.array(most.values(), pa.int64())}
         ),
     )
+    n, others = "c.n", ""
+    if reach is not None:
+        n = "c.n + coalesce(o.n, 0)"
+        others = f"LEFT JOIN {reach.outside} o ON o.identifier_id = c.identifier_id"
     crowded = engine.keep(
         "crowded_values",
         f"""
-        SELECT c.identifier_id, c.n FROM (
+        SELECT c.identifier_id, {n} AS n FROM (
           SELECT identifier_id, namespace, count(*) AS n FROM {rows} GROUP BY identifier_id, namespace) c
-        JOIN {limits} m USING (namespace) WHERE c.n > m.most
+        JOIN {limits} m ON m.namespace = c.namespace {others} WHERE {n} > m.most
         """,
     )
     return NumberedLinks(rows, crowded)

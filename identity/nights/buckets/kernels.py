@@ -1,4 +1,4 @@
-"""The kernels of a first night: what values are identifiers, who is one person, which of their statements survive."""
+"""The kernels of a night: what values are identifiers, who is one person, which number it has, which statements survive."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from identity.joining.check import count_violations, large_person
 from identity.joining.decide import ComponentOutcome, RawComponents, decide_components
 from identity.nights.golden import golden_records
 from identity.nights.kinds import kind_ranks
+from identity.nights.number import weights_of
+from identity.numbering.holdings import NONE
+from identity.numbering.mint import changes_of_numbers, held_elsewhere, remember_numbers
+from identity.numbering.people import PeopleTonight, map_before
 from identity.reading.decisions import PairDecision
 from identity.reading.graph import ABSENT
+from identity.reading.holdings import SCHEMA as HOLDINGS
 from identity.reading.observe import NODE_SCHEMA
 from identity.reading.records import COLUMNS
 from identity.reading.values import distinct_records, judge_all
@@ -93,7 +98,8 @@ class ValuesKernel:
 def _decisions() -> dict[str, pa.Schema]:
     return {
         "profiles": pa.schema(
-            {"profile_id": pa.int64(), **dict.fromkeys(_KEYS, pa.string()), "person": pa.int64(), "kind": pa.int64()}
+            {"profile_id": pa.int64(), **dict.fromkeys(_KEYS, pa.string()), "person": pa.int64(), "kind": pa.int64(),
+             "weight": pa.int64()}
         ),
         "components": _columns_of("identity.components", "node_id", "raw_component_id", "is_profile"),
         "links": _columns_of(
@@ -160,7 +166,7 @@ class PeopleKernel:
         return {
             "profiles": pa.table(
                 [graph.profiles.node_ids, profiles["source"], profiles["source_key"], outcome.people,
-                 kind_ranks(outcome.observed)],
+                 kind_ranks(outcome.observed), weights_of(outcome, self.rules)],
                 schema=self.gives["profiles"],
             ),
             "components": outcome.raw_components(),
@@ -181,6 +187,60 @@ class PeopleKernel:
             "largest": 0 if largest is None else largest.profiles,
             "person": 0 if largest is None else largest.profile_id,
             "sentence": None if largest is None else largest.sentence,
+        }
+
+
+@dataclass(frozen=True)
+class NumbersKernel:
+    """Give people the numbers that their records held; a bucket has all persons that ever shared one.
+
+    ``holdings`` are all rows of the numbers that its records ever held, also those of other records: ``is_decided`` marks
+    records that the night decides, ``is_stated`` others that are in the map. Gives ``people`` (``one_id`` is null where
+    nothing is remembered) and the ``events`` of numbers that did not simply stay, which go to the person ``anchor``.
+    """
+
+    business_date: date
+
+    takes: ClassVar = {
+        "profiles": pa.schema(
+            {"profile_id": pa.int64(), "person": pa.int64(), "weight": pa.int64(), "is_known": pa.bool_()}
+        ),
+        "holdings": pa.schema([*HOLDINGS, ("is_decided", pa.bool_()), ("is_stated", pa.bool_())]),
+    }
+    gives: ClassVar = {
+        "people": pa.schema({"anchor": pa.int64(), "one_id": pa.int64(), "has_id_before": pa.bool_()}),
+        "events": pa.schema(
+            {"event": pa.string(), "from_one_id": pa.int64(), "anchor": pa.int64(), "profile_count": pa.int64()}
+        ),
+    }  # fmt: skip
+
+    def __call__(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
+        """Give the numbers of a bucket."""
+        profiles, holdings = tables["profiles"].sort_by("profile_id"), tables["holdings"]
+        tonight = PeopleTonight(*(profiles[name].to_numpy() for name in self.takes["profiles"].names))
+        is_decided = holdings["is_decided"]
+        memory = remember_numbers(
+            tonight,
+            # What the dictionary alone remembers is asked afterwards, and needs no bucket.
+            map_before(holdings.filter(is_decided), self.business_date, has_nights=True),
+            held_elsewhere(holdings.filter(pc.invert(is_decided))),
+        )
+        people, one_ids = memory.people, memory.one_ids
+        events = [
+            {
+                "event": event,
+                "from_one_id": one_id,
+                "anchor": int(people.anchors[person]),
+                "profile_count": count,
+            }
+            for event, one_id, person, count in changes_of_numbers(memory)
+        ]
+        return {
+            "people": pa.table(
+                [people.anchors, pa.array(one_ids, mask=one_ids == NONE), people.has_id_before],
+                schema=self.gives["people"],
+            ),
+            "events": pa.Table.from_pylist(events, schema=self.gives["events"]),
         }
 
 
