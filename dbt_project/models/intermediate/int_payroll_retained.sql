@@ -34,10 +34,11 @@ select
     payrolls.one_id,
     payrolls.paid_on,
     payrolls.amount_base,
-    cast(
-        greatest(0, least(1, coalesce(cast(changes.difference as decimal(26, 6)), 0) / nullif(cast(payrolls.amount_base as decimal(26, 6)), 0)))
+    -- `least` leaves out nulls: of wages of nothing it would say that all was kept
+    case when payrolls.amount_base <> 0 then cast(
+        greatest(0, least(1, coalesce(cast(changes.difference as decimal(26, 6)), 0) / cast(payrolls.amount_base as decimal(26, 6))))
         as decimal(18, 6)
-    ) as retained_ratio
+    ) end as retained_ratio
 from payrolls
 left join changes
     on changes.one_id = payrolls.one_id

@@ -129,6 +129,7 @@ def _money() -> Iterator[Rows]:
         ("a1", "2026-03-15 2026-02-15 2026-01-10 2025-12-10 2025-11-20 2025-10-10 2025-09-15 2025-08-15", 1000),
         ("b1", "2026-02-28 2026-01-31", 700), ("c1", "2026-02-05 2026-02-05", 50), ("c1", "2026-03-24", 600),
         ("c1", "2026-03-24", 400), ("e1", "2026-02-10", 800), ("f1", "2026-03-25", 800),
+        ("l1", "2026-03-20", 0),
     )  # fmt: skip
     payrolls = [
         (account, day, "credit", amount, "PAYROLL", "B", "-", "-", "-")
@@ -407,11 +408,13 @@ REASONED = cases_of(
     |                        | cat    | negative | 24     | two wages on a 5th are one payroll, another was taken back |
     |                        | eve    | positive | 10     | one is enough |
     |                        | fay    | positive | 25     | one six days ago |
+    |                        | lea    | boundary | 20     | wages of nothing were paid on a day all the same |
     | payroll_retention_ratio_7d | ann | positive | 0.4   | from 500 to 900 after wages of 1,000; custody is no asset, and 5,000 came on the eighth day |
     |                        | bob    | boundary | 1      | more than the wages is no more than all of them |
     |                        | cat    | boundary | 0      | paid seven days ago; less than before is nothing |
     |                        | eve    | negative | 0      | no balance |
     |                        | fay    | boundary | null not_applicable | paid six days ago |
+    |                        | lea    | boundary | null not_applicable | wages of nothing have no share |
     | top_spend_category_90d | ann    | positive | GROCERY | 100 as in DINING, in two rows |
     |                        | ann    | boundary | GROCERY | the first and the last day of 90 count, 900 the day before do not |
     |                        | bob    | boundary | DINING | 50 in each of three: the smaller code |
