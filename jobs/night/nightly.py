@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from jobs.night.fingerprint import workspace_hash
-from jobs.night.libraries import import_early
 from jobs.night.offers import require_offers
 from jobs.night.steps import RECORDED_STEPS, make_inputs, message_of, run_step
 from jobs.night.transmitting import transmit_night
@@ -68,7 +67,6 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
     segments.find_barriers(settings, read_surroundings(settings), business_date)
     require_offers(lake, business_date, is_ingested="ingest" in earlier)
     writer.prepare_spark()
-    import_early()
     first_warnings = writer.warnings.take()
     records: dict[str, StepRecord] = {}
     with attempt.ledger.step("nightly") as night:

@@ -327,20 +327,15 @@ def _frames() -> Any:
 
 def new_context() -> Any:
     """Give a context of Great Expectations that keeps nothing, asks nobody and is silent."""
-    quieten_great_expectations()
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
+    # Its modules set their own levels and would chat through the root logger.
+    logging.getLogger("great_expectations").propagate = False
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context
-
-
-def quieten_great_expectations() -> None:
-    """Let it ask nobody and say nothing; it has to be said before it is imported."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    # Its modules set their own levels and would chat through the root logger.
-    logging.getLogger("great_expectations").propagate = False
 
 
 def _keep(lake: Lake, gate: str, verdicts: list[Verdict], business_date: date) -> None:
