@@ -53,7 +53,7 @@ _TOGETHER = 8
 
 @dataclass(frozen=True)
 class IndexSize:
-    """What was made: business date, people, columns and bytes."""
+    """How large an index is: business date, people, columns and bytes."""
 
     business_date: date
     people: int

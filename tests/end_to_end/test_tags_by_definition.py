@@ -71,11 +71,11 @@ def test_every_tag_of_everybody_is_what_its_definition_says(bank):
     night = lake.read_arrow("tags.customer_tags").to_pylist()
     assert unanswered(entries) == [] and len(night) > PEOPLE / 2
     tables = tables_of(lake)
-    found = differences(night, tables, entries, day, policy_of(settings.workspace), nights)
+    faults = differences(night, tables, entries, day, policy_of(settings.workspace), nights)
     rows_of = {code: lake.read_arrow(f"tags.{code}_tags").to_pylist() for code in ("product", "branch")}
     assert all(rows_of.values())
-    found += entity_differences(rows_of, tables, entries, day)
-    assert not found, f"{len(found)} differences\n" + "\n".join(found[:40])
+    faults += entity_differences(rows_of, tables, entries, day)
+    assert not faults, f"{len(faults)} differences\n" + "\n".join(faults[:40])
     entries = [entry for entry in entries if entry.code in night[0]]
     constant = [entry.code for entry in entries if len({str(row[entry.code]) for row in night}) == 1]
     assert len(constant) < len(entries) / 5, f"tags that are alike for everybody show nothing: {constant}"

@@ -44,9 +44,9 @@ def test_slices_give_back_every_value_and_whoever_has_one_of_some(kind, size):
     everyone = np.arange(size, dtype=np.int64)
     assert column.values_at(everyone).to_pylist() == values
     for share in (0.0, 0.1, 0.9, 1.0):
-        wanted = random.random(len(column.values) + 1) < share
+        choice = random.random(len(column.values) + 1) < share
         numbers = column.numbers_at(everyone)
-        assert positions_of(column.people_with(wanted)).tolist() == np.flatnonzero(wanted[numbers]).tolist()
+        assert positions_of(column.people_with(choice)).tolist() == np.flatnonzero(choice[numbers]).tolist()
 
 
 def test_a_tree_over_bits_answers_as_for_one_person():

@@ -158,8 +158,8 @@ def test_a_recall_reaches_the_topic_and_the_consumer_holds_nobody_any_more(
     make_visible(bank, D, "first", {})
     assert send(bank)[0].status == "SENT"
     people = set(released(bank))
-    code, answer, kept = consume()
-    assert (code, answer["people"], kept) == (0, 3, people)
+    code, answer, held_people = consume()
+    assert (code, answer["people"], held_people) == (0, 3, people)
 
     (bank.settings.workspace / "roles.yml").write_text("roles: {lead: {users: [wang], may: [recall]}}\n")
     monkeypatch.setattr("jobs.report.reveals.operating_user", lambda: "wang")
@@ -182,8 +182,8 @@ def test_a_recall_reaches_the_topic_and_the_consumer_holds_nobody_any_more(
         publish(bank, NEXT)
         (sending,) = send(bank, NEXT)
         assert (sending.status, sending.accepted) == ("SENT", 3), sending.message
-    code, answer, kept = consume()
-    assert (code, answer["outcome"], answer["people"], kept) == (0, "whole", 0, set())
+    code, answer, held_people = consume()
+    assert (code, answer["outcome"], answer["people"], held_people) == (0, "whole", 0, set())
     exits = [
         r
         for r in records_of(kafka_broker, f"{prefix}rich")

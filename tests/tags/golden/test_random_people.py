@@ -289,7 +289,7 @@ def test_the_build_says_of_random_people_what_the_evaluator_says(tmp_path_factor
     tags.build_tags(lake, day)
     entries = compile_tags(None).registry.online()
     tables = tables_of(lake)
-    found = differences(lake.read_arrow("tags.customer_tags").to_pylist(), tables, entries, day)
+    faults = differences(lake.read_arrow("tags.customer_tags").to_pylist(), tables, entries, day)
     rows_of = {code: lake.read_arrow(f"tags.{code}_tags").to_pylist() for code in ("product", "branch")}
-    found += entity_differences(rows_of, tables, entries, day)
-    assert not found, f"{len(found)} differences\n" + "\n".join(found[:40])
+    faults += entity_differences(rows_of, tables, entries, day)
+    assert not faults, f"{len(faults)} differences\n" + "\n".join(faults[:40])

@@ -80,12 +80,12 @@ def entity_differences(
     entries = list(entries)
     for code, night in rows_of.items():
         rows = {tuple(row[name] for name in TAG_ENTITIES[code].key): row for row in night}
-        known = {thing.key: thing for thing in entities.things(world, code)}
-        faults += [f"{key} has a row and is not known" for key in rows.keys() - known.keys()]
-        faults += [f"{key} is known and has no row" for key in known.keys() - rows.keys()]
-        for key in sorted(rows.keys() & known.keys()):
+        things = {thing.key: thing for thing in entities.things(world, code)}
+        faults += [f"{key} has a row and is not known" for key in rows.keys() - things.keys()]
+        faults += [f"{key} is known and has no row" for key in things.keys() - rows.keys()]
+        for key in sorted(rows.keys() & things.keys()):
             for entry in (entry for entry in entries if entry.entity == code):
-                said, expected = rows[key][entry.code], known[key][entry.code]
+                said, expected = rows[key][entry.code], things[key][entry.code]
                 if said != expected:
                     faults.append(
                         f"{entry.code} of {'/'.join(key)} on {day} is {said}, by its definition {expected}"
