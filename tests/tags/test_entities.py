@@ -285,6 +285,7 @@ def test_a_value_outside_the_domain_of_an_employees_tag_stops_the_night_and_name
         _judge(bank, quality, {}, {}, D, {"employee_role": "tags.employee_tags"})
 
 
+@pytest.mark.slow
 def test_a_past_day_is_computed_again_for_every_entity(bank):
     from tags.build.past import backfill_tags, entries_of, recompute
 

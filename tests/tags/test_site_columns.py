@@ -177,7 +177,8 @@ def built(make, engine: str, spark=None):
     return lake
 
 
-@pytest.mark.parametrize("engine", ["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
 def test_attributes_and_look_ups_answer_as_columns_do_and_a_look_up_that_finds_two_rows_stops_the_night(
     engine, make_workspace, request
 ):

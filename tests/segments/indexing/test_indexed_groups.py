@@ -59,6 +59,7 @@ def write(bank, files):
         (bank.settings.workspace / name).write_text(text, encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_companies_and_households_by_the_index_are_those_of_the_tables(bank, same_by_both, tmp_path):
     rows = [{"relationship_type": kind, "from_source": "core", "from_key": person, "to_key": end, "role": role, "valid_from": SINCE,
              "to_source": "credit_code" if kind == "person_company" else "core"} for kind, person, end, role in TIES]  # fmt: skip
