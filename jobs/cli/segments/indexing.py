@@ -20,7 +20,7 @@ def index(drop: bool, form: str, workspace: Path | None) -> None:
     It holds for every person the tags, what law and policy say, and the answers to the conditions of the workspace's segments, as packed
     bits in `_preview` of the lake. A preview takes it where it holds all that is asked and is of the publication that is
     previewed; without it, or where a file of it is damaged, the preview reads the tables and says the same. Schedule it after
-    `nightly`. Needs no JVM and takes no lock.
+    `nightly`. Needs no JVM and waits for no night; of two at once the second ends with 4.
     """
     from jobs.cli.printing import print_document
     from jobs.workspace.surroundings import read_surroundings
