@@ -23,6 +23,7 @@ from lakehouse.contracts.reading import contract
 from lakehouse.query.desk import newest_sql
 from lakehouse.query.files import file_paths, parquet_call
 from lakehouse.query.words import literal
+from lakehouse.session.session import sibling_session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -190,9 +191,7 @@ def _quick_session(lake: Lake) -> SparkSession:
 
     Compiling code for each feed's own expressions would take longer than interpreting them, and one partition will do.
     """
-    spark = lake.spark
-    session = spark.newSession()
-    session.conf.set("spark.sql.session.timeZone", str(spark.conf.get("spark.sql.session.timeZone")))
+    session = sibling_session(lake.spark)
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     session.conf.set("spark.sql.shuffle.partitions", "1")

@@ -261,6 +261,14 @@ def _conf_of_lake(settings: Settings) -> dict[str, str]:
     }
 
 
+def sibling_session(spark: SparkSession) -> SparkSession:
+    """Give a new session of the same process in the time zone of this one: a new one begins with that of the first of all."""
+    zone = "spark.sql.session.timeZone"
+    session = spark.newSession()
+    session.conf.set(zone, str(spark.conf.get(zone)))
+    return session
+
+
 def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
     """Give the Spark session of this process, started on first use with Delta and the product's settings."""
     require_java()

@@ -24,6 +24,7 @@ from lakehouse.query.desk import open_newest, open_scratch
 from lakehouse.query.files import file_paths, parquet_sql
 from lakehouse.query.words import identifier, literals, spark_literal
 from lakehouse.session.parquet import parquet_frame
+from lakehouse.session.session import sibling_session
 from tags.build.causes import cause_of
 from tags.build.changes import ENTITY_HISTORY, EVENTS, HISTORY, entity_changes, tag_changes, write_changes
 from tags.build.cut_points import freeze_cut_points
@@ -283,7 +284,7 @@ def child_session(spark: SparkSession, conf: dict[str, str]) -> Iterator[SparkSe
     """Lend dbt a session of its own: it turns ANSI off and changes the overwrite mode of the one it uses."""
     from pyspark.sql import SparkSession
 
-    child = spark.newSession()
+    child = sibling_session(spark)
     for name, value in conf.items():
         child.conf.set(name, value)
     before = SparkSession._instantiatedSession

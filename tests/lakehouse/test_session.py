@@ -1,10 +1,12 @@
-"""What the Spark session does when a statement takes long."""
+"""What the Spark session does when a statement takes long, and whose time zone a new one has."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
+
+from lakehouse.session.session import sibling_session
 
 
 @pytest.fixture
@@ -33,3 +35,12 @@ def test_a_night_waits_for_the_smaller_side_of_a_join_however_long_it_takes(slow
         session.sql(statement).collect()
     session.conf.set("spark.sql.broadcastTimeout", "-1")
     assert session.sql(statement).first()[0] == 1
+
+
+def test_a_new_session_has_the_time_zone_of_the_workspace_whose_session_it_comes_from(spark):
+    """The process may have begun with a workspace in another time zone."""
+    zone = "spark.sql.session.timeZone"
+    parent = spark.newSession()
+    parent.conf.set(zone, "Europe/Prague")
+    assert spark.conf.get(zone) != "Europe/Prague"
+    assert sibling_session(parent).conf.get(zone) == "Europe/Prague"
