@@ -17,6 +17,9 @@ import pytest
 
 import tags
 from jobs.cli import run
+from jobs.planning import lake_clone
+from jobs.planning.lake_clone import plan_folder
+from lakehouse.errors import LockHeld
 from lakehouse.ledger.lock import hold_lock
 from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
@@ -528,14 +531,32 @@ def test_a_night_that_is_writing_is_neither_waited_for_nor_seen(plan, other, nig
 def test_what_a_killed_plan_left_is_gone_with_the_next_one_and_what_a_living_one_has_is_not(
     plan, other, night
 ):
-    gone, living = (night / "lake" / "_exchange" / name for name in ("try_999999999", f"plan_{os.getppid()}"))
-    for folder in (gone, living):
+    """A living one is known by its lock: the number of its process may be that of another one in another container."""
+    exchange = night / "lake" / "_exchange"
+    gone = [exchange / name for name in ("try_999999999", f"plan_{os.getppid()}", f"plan_{'0' * 16}")]
+    for folder in gone:
         folder.mkdir(parents=True)
-    try:
+    with plan_folder(load_settings(night)) as living:
+        assert not any(folder.exists() for folder in gone)
+        gone[0].mkdir()
         assert run(["plan", str(other()), "--workspace", str(night)]) == 0
-        assert living.exists() and not gone.exists()
-    finally:
-        shutil.rmtree(living)
+        assert living.exists() and not gone[0].exists()
+    assert not living.exists()
+
+
+def test_a_clone_that_another_plan_removed_before_it_was_held_is_made_again(night, monkeypatch):
+    first_lock, removed = lake_clone.hold_lock, []
+
+    def late_lock(folder, *words, **names):
+        if not removed:
+            removed.append(folder)
+            shutil.rmtree(folder)
+            raise LockHeld("another writer holds this clone")
+        return first_lock(folder, *words, **names)
+
+    monkeypatch.setattr(lake_clone, "hold_lock", late_lock)
+    with plan_folder(load_settings(night)) as folder:
+        assert folder.is_dir() and folder not in removed
 
 
 @pytest.mark.slow
@@ -544,19 +565,63 @@ def test_a_plan_that_is_killed_leaves_everything_but_its_clone_as_it_was(other, 
     lower = other(UPGRADE_FROM_30)
     command = [sys.executable, "-m", "jobs.cli", "plan", str(lower), "--workspace", str(night)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    clone = night / "lake" / "_exchange" / f"plan_{process.pid}"
     waiting = threading.Event()
     for _ in range(600):
-        if (clone / "lake" / "tags_work").is_dir():
+        if list((night / "lake" / "_exchange").glob("plan_*/**/lake/tags_work")):
             break
         waiting.wait(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert clone.exists()
-    left = {name: digest for name, digest in state(night).items() if f"plan_{process.pid}/" not in name}
+    (clone,) = (night / "lake" / "_exchange").glob("plan_*")
+    left = {name: digest for name, digest in state(night).items() if f"{clone.name}/" not in name}
     assert left == before
     assert run(["plan", str(lower), "--workspace", str(night)]) == 0
     assert not clone.exists() and state(night) == before
+
+
+@pytest.mark.slow
+def test_two_plans_at_once_answer_each_its_own_and_see_nothing_of_each_other(plan, other, night):
+    """Both change the same tag, each by another bound; a third one is killed among them, and the next clears what it left."""
+    folders = {}
+    for bound in (30, 45):
+        old, new = UPGRADE_FROM_30["tags/subscriber.yml"]
+        folders[bound] = other(
+            {"tags/subscriber.yml": (old, new.replace("> 30", f"> {bound}"))}, f"from_{bound}"
+        )
+    alone = {bound: plan(folder, *JSON) for bound, folder in folders.items()}
+    assert alone[30] != alone[45]
+    before, exchange = state(night), night / "lake" / "_exchange"
+
+    def start(folder):
+        command = [sys.executable, "-m", "jobs.cli", "plan", str(folder), "--workspace", str(night), *JSON]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def clones():
+        return set(exchange.glob("plan_*"))
+
+    waiting = threading.Event()
+
+    def started(folder):
+        earlier, process = clones(), start(folder)
+        for _ in range(1200):
+            if process.poll() is not None or (new := clones() - earlier):
+                break
+            waiting.wait(0.02)
+        return process, new.pop()
+
+    victim, left = started(folders[30])
+    processes = {bound: started(folder)[0] for bound, folder in folders.items()}
+    were_together = all(process.poll() is None for process in (victim, *processes.values()))
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert were_together
+    for bound, process in processes.items():
+        output, _ = process.communicate()
+        assert (process.returncode, json.loads(output)) == alone[bound], bound
+    assert clones() == {left}
+    assert {name: digest for name, digest in state(night).items() if f"{left.name}/" not in name} == before
+    assert run(["plan", str(folders[45]), "--workspace", str(night)]) == 0
+    assert not clones() and state(night) == before
 
 
 def test_a_trial_of_rules_names_the_published_ones(night, capsys, tmp_path):

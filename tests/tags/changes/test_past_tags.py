@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +17,8 @@ from jobs.night.nightly import run_night
 from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
 
-BANK = Path(__file__).resolve().parents[3] / "examples" / "bank"
+ROOT = Path(__file__).resolve().parents[3]
+BANK = ROOT / "examples" / "bank"
 MONTH_END, NEXT = date(2026, 11, 30), date(2026, 12, 1)
 SNAPSHOT = f"SELECT * FROM tags.customer_tags_daily WHERE as_of = DATE '{MONTH_END}' ORDER BY one_id"
 
@@ -71,3 +75,45 @@ def test_what_cannot_be_computed_is_one_sentence_and_changes_nothing(bank, capsy
         assert "Traceback" not in capsys.readouterr().err
     with open_publication(bank) as published:
         assert published.publication.seq == seq
+
+
+KILLED_MIDWAY = """\
+import os, signal, sys
+from jobs.cli import run
+from lakehouse.tables.lake import Lake
+replace = Lake.replace_partition
+def die(lake, table, rows, **keys):
+    replace(lake, table, rows, **keys)
+    if table == "tags.backfills":
+        os.kill(os.getpid(), signal.SIGKILL)
+Lake.replace_partition = die
+run(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_backfill_that_is_killed_midway_is_not_seen_and_the_next_one_is_as_if_it_had_never_been(
+    bank, tmp_path, capsys
+):
+    """Killed after the snapshot and the first of two tags are written, and before anything is published."""
+    whole, killed = (
+        load_settings(shutil.copytree(bank.workspace, tmp_path / name)) for name in ("whole", "killed")
+    )
+    words = ["backfill", "age,aum_tier", "--months", "1", "--identity", "today"]
+
+    def tables(settings):
+        names = ("tags.customer_tags", "tags.customer_tags_daily", "tags.backfills", "tags.tag_history")
+        with open_publication(settings) as published:
+            return {name: published.rows(f"SELECT * FROM {name} ORDER BY ALL") if name in published.publication.tables else []
+                    for name in names}  # fmt: skip
+
+    before = tables(killed)
+    command = [sys.executable, "-c", KILLED_MIDWAY, "tags", *words, "--workspace", str(killed.workspace)]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
+    assert tables(killed) == before, "a reader sees what is published"
+    for settings in (whole, killed):
+        assert cdp(settings, capsys, *words)[0] == 0
+    assert tables(killed) == tables(whole)
+    assert len(tables(whole)["tags.backfills"]) == 2
+    assert run(["fsck", "--workspace", str(killed.workspace)]) == 0, capsys.readouterr()
