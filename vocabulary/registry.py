@@ -97,6 +97,13 @@ class CutPoints(_Strict):
     population: str | None = None
     frozen: Literal["month", "quarter", "year"]
 
+    @property
+    def summary(self) -> str:
+        """What is measured, as ``tags.cut_points`` keeps it."""
+        quantiles = ", ".join(format(q, "f") for q in self.quantiles)
+        where = f" where {self.population}" if self.population else ""
+        return f"{self.of} at {quantiles} by {self.frozen}{where}"
+
 
 class Param(_Strict):
     """A threshold with the day it takes effect; several of one name follow one another.
@@ -109,6 +116,14 @@ class Param(_Strict):
     since: dt.date = dt.date(1900, 1, 1)
     why: str | None = None
     cut_points: CutPoints | None = None
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _one_kind(cls, value: object) -> object:
+        kinds = {isinstance(part, str) for part in value} if isinstance(value, list) else {True}
+        if len(kinds) != 1:
+            raise ValueError("a list is of numbers or of texts, and has one at least")
+        return value
 
     @model_validator(mode="after")
     def _number_for_each_quantile(self) -> Param:

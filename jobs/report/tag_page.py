@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.texts import DEFAULT, reason_text, text
 
 if TYPE_CHECKING:
-    from vocabulary.registry import Entry, Registry
+    from vocabulary.registry import Entry, Param, Registry
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         ("written_in", f"{place.file.name}:{place.line('code')}"),
     ]
     facts += [
-        ("parameter", text("tag.since", name=p.name, value=p.value, since=p.since)) for p in entry.params
+        ("parameter", text("tag.since", name=p.name, value=_value(p), since=p.since)) for p in entry.params
     ]
     if entry.tie_rule:
         facts.append(("ties", entry.tie_rule))
@@ -126,6 +126,13 @@ def _pack(registry: Registry, entry: Entry) -> str:
     absence = registry.absences.get(entry.code)
     reason = text("tag.off", reason=absence.sentence, remedy=absence.remedy) if absence else ""
     return ", ".join(filter(None, [entry.pack, reason]))
+
+
+def _value(param: Param) -> str:
+    """Give the value of a parameter; of cut points what counts until a day is published, and how they are computed."""
+    values = param.value if isinstance(param.value, list) else [param.value]
+    text_of_value = ", ".join(map(str, values))
+    return f"{text_of_value} ({param.cut_points.summary})" if param.cut_points else text_of_value
 
 
 def _nulls(entry: Entry) -> str:

@@ -40,7 +40,7 @@ def freeze_cut_points(lake: Lake, compilation: Compilation, business_date: dt.da
     for row in rows:
         key = (row["tag"], row["parameter"])
         if row["valid_to"] is None and (
-            key not in by_key or row["definition"] != _definition(by_key[key][1])
+            key not in by_key or row["definition"] != _spec(by_key[key][1]).summary
         ):
             row["valid_to"] = business_date
     current = {(row["tag"], row["parameter"]): row for row in rows if row["valid_to"] is None}
@@ -51,11 +51,15 @@ def freeze_cut_points(lake: Lake, compilation: Compilation, business_date: dt.da
     ]
     if due:
         with open_newest(lake.settings) as desk:
+            day = desk.value(f"SELECT max(as_of) FROM {DAILY} WHERE as_of < {literal(business_date)}")
+            if day is None:
+                log.info("No day was published before %s; the declared cut points count", business_date)
+                due = []
             for entry, param in due:
-                new = _new_row(desk, compilation, entry, param, business_date)
+                new = _new_row(desk, compilation, entry, param, day, business_date)
                 if new is None:
                     log.warning(
-                        "%s: nothing to compute the cut points ':%s' from before %s; %s",
+                        "%s: nobody to compute the cut points ':%s' from before %s; %s",
                         entry.code,
                         param.name,
                         business_date,
@@ -105,20 +109,15 @@ def _spec(param: Param) -> CutPoints:
     return param.cut_points
 
 
-def _definition(param: Param) -> str:
-    spec = _spec(param)
-    quantiles = ", ".join(format(q, "f") for q in spec.quantiles)
-    where = f" where {spec.population}" if spec.population else ""
-    return f"{spec.of} at {quantiles} by {spec.frozen}{where}"
-
-
 def _new_row(
-    desk: Desk, compilation: Compilation, entry: Entry, param: Param, business_date: dt.date
+    desk: Desk,
+    compilation: Compilation,
+    entry: Entry,
+    param: Param,
+    day: dt.date,
+    business_date: dt.date,
 ) -> dict[str, Any] | None:
     spec = _spec(param)
-    day = desk.value(f"SELECT max(as_of) FROM {DAILY} WHERE as_of < {literal(business_date)}")
-    if day is None:
-        return None
     condition = ""
     if spec.population:
         for statement in function_statements():
@@ -154,5 +153,5 @@ def _new_row(
         "measured_on": day,
         "people_count": count,
         "cuts": [Decimal(values[place]) for place in places],
-        "definition": _definition(param),
+        "definition": spec.summary,
     }

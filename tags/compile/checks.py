@@ -31,6 +31,9 @@ from vocabulary.relations import RELATED
 
 _PIPELINE = {"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "valid_to"}
 
+# Places where a parameter that is a list may stand.
+_USES_OF_LISTS = (exp.Bracket, exp.ArrayContains, exp.ArraySize)
+
 
 def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumns) -> None:
     """Raise ``SettingsInvalid`` for the first fault of any online tag."""
@@ -87,6 +90,28 @@ def _check_params(registry: Registry, entry: Entry, tree: exp.Expression, keys: 
         if placeholder.name not in names:
             hint = did_you_mean(placeholder.name, sorted(names))
             raise registry.fault(entry.code, f"unknown parameter ':{placeholder.name}'{hint}", *keys)
+        _check_list(registry, entry, placeholder, keys)
+
+
+def _check_list(registry: Registry, entry: Entry, placeholder: exp.Placeholder, keys: Keys) -> None:
+    """Refuse a list where one value is meant, one value where a list is, and a place that a list has not."""
+    name, use = placeholder.name, placeholder.parent
+    values = [param.value for param in entry.params if param.name == name]
+    lists = [value for value in values if isinstance(value, list)]
+    is_used_as_list = use is not None and use.this is placeholder and isinstance(use, _USES_OF_LISTS)
+    if len(lists) not in (0, len(values)):
+        raise registry.fault(entry.code, f"':{name}' is a list since one day and none since another", *keys)
+    if bool(lists) != is_used_as_list:
+        how = f"element_at(:{name}, 1), array_contains(:{name}, x) or size(:{name})"
+        what = f"is a list: read it as {how}" if lists and not is_used_as_list else "is no list"
+        raise registry.fault(entry.code, f"':{name}' {what}", *keys)
+    if lists and isinstance(use, exp.Bracket):
+        shortest = min(map(len, lists))
+        place = use.expressions[0]
+        if not place.is_int or place.sql() not in map(str, range(1, shortest + 1)):
+            raise registry.fault(
+                entry.code, f"':{name}' has the places 1 to {shortest}; write one of them as a number", *keys
+            )
 
 
 def _check_divisors(registry: Registry, entry: Entry, tree: exp.Expression, keys: Keys) -> None:

@@ -27,7 +27,7 @@ def question_of(entry: Entry) -> str:
     assert entry.compute is not None
     series: dict[str, list[tuple[str, str]]] = {}
     for param in entry.params:
-        series.setdefault(param.name, []).append((str(param.since), str(param.value)))
+        series.setdefault(param.name, []).append((str(param.since), f"{param.value} {param.cut_points}"))
     values = {name: repr(sorted(one)) for name, one in series.items()}
     compute = entry.compute.model_dump(by_alias=True, exclude_defaults=True)
     nulls = [one.model_dump() for one in entry.null_when]

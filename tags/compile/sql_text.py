@@ -101,10 +101,13 @@ def param_sql(history: list[Param], tag: str = "") -> str:
 
 
 def _value_sql(param: Param, tag: str) -> str:
-    """Give the SQL of a value; of cut points what is kept for the business date, else what is declared."""
-    if param.cut_points is None:
+    """Give the SQL of a value, a list as an array; of cut points what is kept for the business date, else what is declared."""
+    if not isinstance(param.value, list):
         return dbt_literal(param.value)
-    default = f"cast(array({', '.join(spark_literal(n) for n in param.value)}) as {_CUTS})"  # type: ignore[union-attr]
+    kind = "array<string>" if isinstance(param.value[0], str) else _CUTS
+    default = f"cast(array({', '.join(map(dbt_literal, param.value))}) as {kind})"
+    if param.cut_points is None:
+        return default
     database, _, table = CUT_POINTS.partition(".")
     row_of_day = (
         f"select max(kept.cuts) from {{{{ source('{database}', '{table}') }}}} kept "

@@ -112,11 +112,8 @@ BOUNDARIES = [
     ("is_downgrade_risk", None, "month to date against tier", [0]), ("product_class_count", "min_demand", "demand balance", None),
     ("is_dormant", "max_aum", "demand balance", None), ("is_dormant", None, "customers without active transaction", [1]),
     ("days_to_next_maturity", None, "days to maturity", [7, 30, 90]), ("is_payroll", "min_months", "payroll months of three", None),
-    ("rfm_recency", "score_5_within", "days since active transaction", None), ("rfm_recency", "score_4_within", "days since active transaction", None),
-    ("rfm_recency", "score_3_within", "days since active transaction", None), ("rfm_frequency", "score_5_from", "active days in 180", None),
-    ("rfm_frequency", "score_4_from", "active days in 180", None), ("rfm_frequency", "score_3_from", "active days in 180", None),
-    ("rfm_frequency", "score_2_from", "active days in 180", None), ("rfm_monetary", "score_5_from", "average aum of last month", None),
-    ("rfm_monetary", "score_2_from", "average aum of last month", None), ("large_inflow_7d", "min_amount", "inflow in 7 days", None),
+    ("rfm_recency", None, "days since active transaction", [7, 30, 90]), ("rfm_frequency", "cuts", "active days in 180", None),
+    ("rfm_monetary", "cuts", "average aum of last month", None), ("large_inflow_7d", "min_amount", "inflow in 7 days", None),
     ("large_outflow_7d", "min_amount", "outflow in 7 days", None), ("has_key_transaction_30d", "min_inflow", "inflow booking in 30 days", None),
     ("top_spend_category_90d", "min_transactions", "card spends in 90 days", None), ("has_repeat_purchase_180d", "min_days", "purchase days in 180", None),
     ("has_early_repayment_90d", None, "early repayments", [1]), ("risk_assessment_state", "expiring_within_days", "assessment days left", None),
@@ -140,7 +137,7 @@ BOUNDARIES = [
 # What the delivered files of six months cannot show, and why.
 CANNOT = {
     "is_dormant.min_inactive_days": "365 days without a booking need more than six months of history; customers without any booking are there",
-    "rfm_recency.score_2_within": "the savings accounts that sleep longest book every three months or never",
+    "rfm_recency.cuts of 180": "the savings accounts that sleep longest book every three months or never",
     "is_new_in_city.newcity_months": "no channel says since when somebody lives in a city",
     "is_payroll.min_amount": "salaries below 500 do not exist: the lowest is about 1,500",
     "channel_habit, fatigue, no_response_state, touch_count_7d, days_since_response": "receipts answer published audiences: they come by cdp demo",
@@ -150,11 +147,12 @@ CANNOT = {
 }
 
 
-def parameter(tag: str, name: str) -> float:
+def parameter(tag: str, name: str) -> list[float]:
     for path in REGISTRY.glob("*.yml"):
         for entry in load_yaml(path)["tags"]:
             if entry["code"] == tag:
-                return float(next(p["value"] for p in entry["params"] if p["name"] == name))
+                value = next(p["value"] for p in entry["params"] if p["name"] == name)
+                return [float(cut) for cut in (value if isinstance(value, list) else [value])]
     raise LookupError(tag)
 
 
@@ -204,7 +202,7 @@ def files(tmp_path_factory):
     ("tag", "name", "measure", "cuts"), BOUNDARIES, ids=lambda v: str(v) if isinstance(v, str) else ""
 )
 def test_people_stand_on_both_sides(files, tag, name, measure, cuts):
-    for cut in cuts or [parameter(tag, name)]:
+    for cut in cuts or parameter(tag, name):
         below, above = files.execute(
             f"SELECT count(*) FILTER (v < {cut}), count(*) FILTER (v >= {cut}) FROM ({MEASURES[measure]})"
         ).fetchone()

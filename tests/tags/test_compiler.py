@@ -175,7 +175,7 @@ def test_no_text_of_a_site_is_a_template_to_dbt(make_workspace):
     wide = files["models/customer_tags.sql"]
     tree = jinja2.Environment(autoescape=False).parse(wide)
     calls = {node.node.name for node in tree.find_all(jinja2.nodes.Call)}
-    assert calls == {"config", "ref", "business_date", "bucket", "sent_to_every_task"}
+    assert calls == {"config", "ref", "business_date", "bucket", "sent_to_every_task", "source"}
     assert "from x; { % set y %} -- { #" in wide and "\n\nfrom x" not in wide
 
 

@@ -121,9 +121,12 @@ def test_without_yesterday_or_people_nothing_is_kept_and_the_next_night_tries_ag
         publish(day("2026-04-01"), (17, 5), (30, None))
         freeze_cut_points(lake, compilation, day("2026-04-02"))
     assert kept(lake) == []
-    assert [r.getMessage().partition("; ")[2] for r in caplog.records if r.name == "cdp.tags"] == [
-        "the declared ones count"
-    ] * 2
+    said = {
+        r.getMessage() for r in caplog.records if r.name == "cdp.tags" and "spend_score" in r.getMessage()
+    }
+    assert said == {
+        "spend_score: nobody to compute the cut points ':cuts' from before 2026-04-02; the declared ones count"
+    }
     publish(day("2026-04-02"), (18, 5))
     freeze_cut_points(lake, compilation, day("2026-04-03"))
     assert kept(lake) == [("2026-04-03", None, "2026-04-02", 1, ["5.000000", "5.000000"])]
@@ -247,3 +250,61 @@ def test_a_night_scores_by_what_it_has_kept(engine, bank, make_workspace, reques
     scores = {row["one_id"]: row["spend_score"] for row in lake.read_arrow(CURRENT).to_pylist()}
     assert scores == {1: 1, 2: 2, 3: 3, 4: None}
     assert kept(lake) == [("2026-04-01", None, "2026-03-31", 10, ["5.000000", "9.000000"])]
+
+
+ONE, TWO = "{name: c, value: [1, 2]}", "{name: c, value: [1, 2], since: 2020-01-01}"
+PLACES = "':c' has the places 1 to %s; write one of them as a number"
+IS_LIST = "':c' is a list: read it as element_at(:c, 1), array_contains(:c, x) or size(:c)"
+LIST_FAULTS = [
+    (ONE, "age > :c", IS_LIST),
+    (ONE, "age > element_at(array(:c), 1)", IS_LIST),
+    (ONE, "age > element_at(:c, 3)", PLACES % 2),
+    (ONE, "age > element_at(:c, 0)", PLACES % 2),
+    (ONE, "age > element_at(:c, -1)", PLACES % 2),
+    (ONE, "age > element_at(:c, 1.5)", PLACES % 2),
+    (ONE, "age > element_at(:c, '1')", PLACES % 2),
+    (ONE, "age > element_at(:c, age)", PLACES % 2),
+    (TWO + ", {name: c, value: [3], since: 2021-01-01}", "age > element_at(:c, 2)", PLACES % 1),
+    (TWO + ", {name: c, value: 3, since: 2021-01-01}", "age > element_at(:c, 1)", "':c' is a list since one day and none since another"),
+    ("{name: c, value: 5}", "age > element_at(:c, 1)", "':c' is no list"),
+    ("{name: c, value: [a, 2]}", "age > 1", "a list is of numbers or of texts, and has one at least"),
+    ("{name: c, value: []}", "age > 1", "a list is of numbers or of texts, and has one at least"),
+]  # fmt: skip
+
+
+def of_list(params, condition):
+    text = TAG % {"spec": SPEC, "value": "[10, 20]", "purpose": "service"}
+    head, rest = text.split("      - name: cuts", 1)
+    tail = rest[rest.index("    inputs:") :].replace("tag:aum_eod", "tag:age, tag:aum_tier")
+    cases = tail[tail.index("      cases:") : tail.index("    null_when:")]
+    tail = tail.replace(
+        cases, f'      cases:\n        - {{when: "{condition}", then: "1"}}\n        - {{else: "2"}}\n'
+    )
+    tail = tail.replace("    null_when: [{when: tenure_days is null, reason: not_applicable}]\n", "")
+    return head.replace("    params:\n", f"    params: [{params}, {{name: adult, value: 18}}]\n").replace(
+        "      - name: adult\n        value: 18\n", ""
+    ) + tail  # fmt: skip
+
+
+@pytest.mark.parametrize(("params", "condition", "said"), LIST_FAULTS)
+def test_a_list_is_read_by_a_place_that_it_has(make_workspace, params, condition, said):
+    with pytest.raises(SettingsInvalid) as wrong:
+        compile_tags(make_workspace({"tags/site.yml": of_list(params, condition)}))
+    assert said in str(wrong.value)
+
+
+def test_a_list_of_fixed_values_is_an_array(make_workspace):
+    texts = {
+        of_list(params, condition)
+        for params, condition in (
+            (ONE, "age > element_at(:c, 2)"),
+            ("{name: c, value: [T1, T2]}", "array_contains(:c, aum_tier)"),
+        )
+    }
+    for text in texts:
+        compiled = compile_tags(make_workspace({"tags/site.yml": text}))
+        sql = compiled.writer.tag_sql(compiled.registry["spend_score"])
+        assert (
+            "array(1, 2) as array<decimal(24,6)>), 2)" in sql
+            or "cast(array('T1', 'T2') as array<string>), aum_tier)" in sql
+        )

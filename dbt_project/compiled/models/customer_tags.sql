@@ -350,10 +350,10 @@ layer_1 as (
         cast(coalesce(cast(demand_balance >= 100 as int) + cast(time_deposit_balance > 0 as int) + cast(wealth_balance > 0 as int) + cast(fund_balance > 0 as int) + cast(array_contains(product_classes_held, 'insurance') as int) + cast(array_contains(product_classes_held, 'metal') as int) + cast(has_active_card as int) + cast(loan_balance > 0 as int), 0) as int) as product_class_count,
         -- rfm_recency: RFM-R · Recency score (tags/registry/value.yml)
         cast(case
-            when days_since_active_txn <= 7 then 5
-            when days_since_active_txn <= 30 then 4
-            when days_since_active_txn <= 90 then 3
-            when days_since_active_txn <= 180 then 2
+            when days_since_active_txn <= element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_recency' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(7, 30, 90, 180) as array<decimal(24,6)>)), 1) then 5
+            when days_since_active_txn <= element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_recency' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(7, 30, 90, 180) as array<decimal(24,6)>)), 2) then 4
+            when days_since_active_txn <= element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_recency' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(7, 30, 90, 180) as array<decimal(24,6)>)), 3) then 3
+            when days_since_active_txn <= element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_recency' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(7, 30, 90, 180) as array<decimal(24,6)>)), 4) then 2
             when days_since_active_txn is not null then 1
         end as int) as rfm_recency,
         -- is_first_loan_eligible: 首贷潜客 · First-loan eligible (tags/registry/value.yml)
@@ -399,10 +399,10 @@ layer_2 as (
         -- rfm_frequency: RFM-F · Frequency score (tags/registry/value.yml)
         cast(case
             when tenure_days is null then null
-            when active_txn_days_180d >= 36 then 5
-            when active_txn_days_180d >= 18 then 4
-            when active_txn_days_180d >= 8 then 3
-            when active_txn_days_180d >= 3 then 2
+            when active_txn_days_180d > element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_frequency' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(2, 7, 17, 35) as array<decimal(24,6)>)), 4) then 5
+            when active_txn_days_180d > element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_frequency' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(2, 7, 17, 35) as array<decimal(24,6)>)), 3) then 4
+            when active_txn_days_180d > element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_frequency' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(2, 7, 17, 35) as array<decimal(24,6)>)), 2) then 3
+            when active_txn_days_180d > element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_frequency' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(2, 7, 17, 35) as array<decimal(24,6)>)), 1) then 2
             else 1
         end as int) as rfm_frequency
     from layer_1
@@ -430,10 +430,10 @@ layer_3 as (
         end as decimal(18,6)) end as aum_change_3m_ratio,
         -- rfm_monetary: RFM-M · Monetary score (tags/registry/value.yml)
         cast(case
-            when aum_avg_last_month >= 500000 then 5
-            when aum_avg_last_month >= 50000 then 4
-            when aum_avg_last_month >= 10000 then 3
-            when aum_avg_last_month >= 1000 then 2
+            when aum_avg_last_month > element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_monetary' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(1000, 10000, 50000, 500000) as array<decimal(24,6)>)), 4) then 5
+            when aum_avg_last_month > element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_monetary' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(1000, 10000, 50000, 500000) as array<decimal(24,6)>)), 3) then 4
+            when aum_avg_last_month > element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_monetary' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(1000, 10000, 50000, 500000) as array<decimal(24,6)>)), 2) then 3
+            when aum_avg_last_month > element_at(coalesce((select max(kept.cuts) from {{ source('tags', 'cut_points') }} kept where kept.tag = 'rfm_monetary' and kept.parameter = 'cuts' and kept.valid_from <= {{ business_date() }} and (kept.valid_to is null or kept.valid_to > {{ business_date() }})), cast(array(1000, 10000, 50000, 500000) as array<decimal(24,6)>)), 1) then 2
             when aum_avg_last_month is not null then 1
         end as int) as rfm_monetary
     from layer_2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import pkgutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tags.compile.compilation import compile_tags
@@ -13,7 +15,7 @@ from tests.tags.golden import books
 from tests.tags.golden.cases import FIRST_ONE_ID, Case, D, fill, fill_people
 from tests.tags.golden.evaluator.comparison import differences, entity_differences, unanswered
 from tests.tags.golden.evaluator.entities import things
-from tests.tags.golden.evaluator.world import TABLES, World
+from tests.tags.golden.evaluator.world import PUBLISHED, TABLES, World
 from vocabulary.entities import PERSON, TAG_ENTITIES
 
 BOOKS = [
@@ -23,6 +25,8 @@ BOOKS = [
 CASES: list[Case] = [case for book in BOOKS for case in book.CASES]
 ENTITIES = [TAG_ENTITIES[code] for code in ("product", "branch")]
 DAYS = sorted({case.on for case in CASES})
+AFTER = dt.date(2026, 4, 1)
+SCORED = ("days_since_active_txn", "active_txn_days_180d", "aum_avg_last_month")
 
 
 def one_ids() -> dict[str, int]:
@@ -35,7 +39,10 @@ def one_ids() -> dict[str, int]:
 
 @pytest.fixture(scope="module", params=["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
 def answers(request, tmp_path_factory):
-    """The answers of every day: by person, product or branch the row of the wide table and, by tag, the reasons that are recorded."""
+    """The answers of every day: by person, product or branch the row of the wide table and, by tag, the reasons that are recorded.
+
+    Of the days before nobody has a score, so that the declared cut points count; the day ``AFTER`` all has scores by the fifths of the last of them.
+    """
     import tags
     from lakehouse.settings.settings import load_settings
     from lakehouse.tables.lake import open_lake
@@ -47,7 +54,16 @@ def answers(request, tmp_path_factory):
     draw_books(lake)
     people = {one_id: name for name, one_id in one_ids().items()}
     rows = {}
-    for day in DAYS:
+    for day in (*DAYS, AFTER):
+        if day != AFTER and rows:
+            without = lake.read_arrow(PUBLISHED)
+            for code in SCORED:
+                without = without.set_column(
+                    without.schema.get_field_index(code),
+                    without.schema.field(code),
+                    pa.nulls(len(without), without.schema.field(code).type),
+                )
+            lake.overwrite(PUBLISHED, without)
         tags.build_tags(lake, day)
         rows[day] = {people[row["one_id"]]: row for row in lake.read_arrow("tags.customer_tags").to_pylist()}
         rows[day] |= {
@@ -55,6 +71,7 @@ def answers(request, tmp_path_factory):
             for entity in ENTITIES
             for row in lake.read_arrow(entity.current).to_pylist()
         }
+    rows[PUBLISHED] = lake.read_arrow(PUBLISHED).to_pylist()
     return rows
 
 
@@ -143,6 +160,15 @@ def test_the_build_says_of_everybody_in_the_books_what_the_evaluator_says(answer
         ]
     ]
     assert not faults, "\n".join(faults[:40])
+
+
+def test_a_quarter_is_scored_by_the_fifths_of_what_was_published_before_it(answers, drawn):
+    entries = [entry for entry in compile_tags(None).registry.online() if entry.code.startswith("rfm_")]
+    assert max(DAYS) < AFTER and len(entries) == 4
+    known = {**drawn, PUBLISHED: answers[PUBLISHED]}
+    night = _rows_of(PERSON, answers[AFTER])
+    assert differences(night, known, entries, AFTER, nights=DAYS) == []
+    assert differences(night, drawn, entries, AFTER, nights=DAYS) != []
 
 
 def _rows_of(entity, rows):

@@ -185,7 +185,7 @@ def _active_transactions() -> list[dict[str, str]]:
 
 
 def _constant_balances() -> list[dict[str, str]]:
-    amounts = {**CONSTANT, **{name: "50000" if cell[0] else "49999.99" for name, cell in CELLS.items()}}
+    amounts = {**CONSTANT, **{name: "50000.01" if cell[0] else "50000" for name, cell in CELLS.items()}}
     return [
         {"account_id": name, "balance_on": "2023-01-01", "balance": amount}
         for name, amount in amounts.items()
@@ -350,7 +350,7 @@ CASES = [
     |                         | r180     | boundary | 0            | 180 days ago is outside |
     |                         | bill     | negative | 0            | the bank started it |
     |                         | nobody   | default  | 0            | no account |
-    | rfm_frequency           | f2       | boundary | 1            | 2 days |
+    | rfm_frequency           | f2       | boundary | 1            | 2 days: not above the first cut point |
     |                         | f3       | boundary | 2            | 3 days |
     |                         | f7       | boundary | 2            | 7 days |
     |                         | f8       | boundary | 3            | 8 days |
@@ -360,21 +360,21 @@ CASES = [
     |                         | f36      | positive | 5            | 36 days |
     |                         | t0       | negative | 1            | an account without any |
     |                         | nobody   | null     | null not_applicable | no account |
-    | rfm_monetary            | m1       | boundary | 1            | 999.99 |
-    |                         | m2       | boundary | 2            | 1,000 |
+    | rfm_monetary            | m2       | boundary | 1            | 1,000: not above the first cut point |
     |                         | t0       | boundary | 2            | 9,999.99 |
-    |                         | t1       | boundary | 3            | 10,000 |
+    |                         | t1       | boundary | 2            | 10,000 |
     |                         | t1end    | boundary | 3            | 49,999.99 |
-    |                         | t2       | boundary | 4            | 50,000 |
-    |                         | t2end    | boundary | 4            | 499,999.99 |
-    |                         | t3       | positive | 5            | 500,000 |
+    |                         | t2       | boundary | 3            | 50,000 |
+    |                         | cell100  | boundary | 4            | 50,000.01 |
+    |                         | t3       | boundary | 4            | 500,000 |
+    |                         | t3end    | positive | 5            | 5,999,999.99 |
     |                         | owed     | negative | 1            | overdrawn |
     |                         | march    | null     | null not_applicable | opened after LM: the average does not apply |
     | rfm_group               | cell111  | positive | IMPORTANT_VALUE   | M 4, R 4, F 4 |
     |                         | cell110  | boundary | IMPORTANT_DEV     | low F |
     |                         | cell101  | boundary | IMPORTANT_KEEP    | low R |
     |                         | cell100  | boundary | IMPORTANT_WINBACK | low R and F |
-    |                         | cell011  | boundary | GEN_VALUE         | low M: a cent below 50,000 |
+    |                         | cell011  | boundary | GEN_VALUE         | low M: 50,000 is not above the third cut point |
     |                         | cell010  | boundary | GEN_DEV           | low M and F |
     |                         | cell001  | boundary | GEN_KEEP          | low M and R |
     |                         | cell000  | negative | GEN_WINBACK       | all low |

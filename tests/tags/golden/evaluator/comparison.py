@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from tests.tags.golden.evaluator import basic, behaviour, entities, habits, marketing, retail, risk, value
-from tests.tags.golden.evaluator.world import ANSWERS, TABLES, World
+from tests.tags.golden.evaluator.world import ANSWERS, PUBLISHED, TABLES, World
 from vocabulary.entities import PERSON, TAG_ENTITIES
 from vocabulary.registry import Entry
 
@@ -27,7 +27,7 @@ def unanswered(entries: Iterable[Entry]) -> list[str]:
 
 def tables_of(lake: Any) -> dict[str, list[dict[str, Any]]]:
     """Give the rows of every table that the evaluator reads."""
-    return {table: lake.read_arrow(table).to_pylist() for table in TABLES}
+    return {table: lake.read_arrow(table).to_pylist() for table in (*TABLES, PUBLISHED)}
 
 
 def policy_of(workspace: Path) -> dict[str, Any]:

@@ -9,7 +9,17 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from tests.tags.golden.evaluator.world import DAY, NOT_APPLICABLE, Person, Row, money, month_back, ratio, tag
+from tests.tags.golden.evaluator.world import (
+    DAY,
+    NOT_APPLICABLE,
+    Person,
+    Row,
+    World,
+    money,
+    month_back,
+    ratio,
+    tag,
+)
 
 ASSETS = ("demand", "time", "wealth", "fund", "insurance", "bond", "metal", "trust")
 
@@ -231,27 +241,57 @@ def payroll_avg_amount(person: Person) -> Any:
     )
 
 
+def fifths(person: Person, code: str, declared: tuple[int, ...], among: str | None = None) -> list[Any]:
+    """Give the four values that cut the people of the last day published before the quarter began in five, else the declared ones."""
+    world = person.world
+    if code not in world.fifths:
+        nights = sorted(night for night in {*world.published, world.day} if night <= world.day)
+        # Of a quarter the first night counts that had somebody to measure; an older quarter only while no night of a newer one had.
+        in_order = sorted(nights, key=lambda night: (_quarter(night), -night.toordinal()), reverse=True)
+        found = (values for night in in_order if (values := _measured(world, night, code, among)))
+        values = next(found, None)
+        world.fifths[code] = (
+            [values[-(-len(values) * fifth // 5) - 1] for fifth in (1, 2, 3, 4)] if values else list(declared)
+        )
+    return world.fifths[code]
+
+
+def _measured(world: World, night: dt.date, code: str, among: str | None) -> list[Any]:
+    newest = max((day for day in world.published if day < night), default=None)
+    return sorted(
+        row[code]
+        for row in (world.published[newest] if newest else ())
+        if row[code] is not None and (among is None or row[among] is not None)
+    )
+
+
+def _quarter(day: dt.date) -> tuple[int, int]:
+    return day.year, (day.month - 1) // 3
+
+
 @tag
 def rfm_recency(person: Person) -> Any:
     days = person["days_since_active_txn"]
-    return NOT_APPLICABLE if days is None else 5 - sum(days > end for end in (7, 30, 90, 180))
+    if days is None:
+        return NOT_APPLICABLE
+    return 5 - sum(days > end for end in fifths(person, "days_since_active_txn", (7, 30, 90, 180)))
 
 
 @tag
 def rfm_frequency(person: Person) -> Any:
     if person["tenure_days"] is None:
         return NOT_APPLICABLE
-    return 1 + sum(person["active_txn_days_180d"] >= start for start in (3, 8, 18, 36))
+    ends = fifths(person, "active_txn_days_180d", (2, 7, 17, 35), among="tenure_days")
+    return 1 + sum(person["active_txn_days_180d"] > end for end in ends)
 
 
 @tag
 def rfm_monetary(person: Person) -> Any:
     amount = person["aum_avg_last_month"]
-    return (
-        NOT_APPLICABLE
-        if amount is None
-        else 1 + sum(amount >= start for start in (1000, 10_000, 50_000, 500_000))
-    )
+    if amount is None:
+        return NOT_APPLICABLE
+    ends = fifths(person, "aum_avg_last_month", (1000, 10_000, 50_000, 500_000))
+    return 1 + sum(amount > end for end in ends)
 
 
 def cell(is_rich: bool, is_recent: bool, is_frequent: bool) -> str:

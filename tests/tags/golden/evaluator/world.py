@@ -31,6 +31,9 @@ TABLES = (
     "identity.golden_records", "segments.recipients", "segments.deliveries", "segments.assignments",
 )  # fmt: skip
 
+# The wide tags of the days published so far, where there are any.
+PUBLISHED = "tags.customer_tags_daily"
+
 
 @dataclass(frozen=True)
 class Nothing:
@@ -97,6 +100,10 @@ class World:
             for profile, one_id in self.persons.items()
             if kinds.get(one_id) in ("customer", "prospect")
         }
+        self.fifths: dict[str, list[Any]] = {}
+        self.published: dict[dt.date, list[Row]] = defaultdict(list)
+        for row in tables.get(PUBLISHED, ()):
+            self.published[row["as_of"]].append(row)
         self.redirects = {row["from_one_id"]: row["to_one_id"] for row in tables["identity.redirects"]}
 
     @cached_property
