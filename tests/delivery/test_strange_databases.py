@@ -93,7 +93,7 @@ STRANGE = {
 def test_what_is_no_database_costs_a_bound_of_time_and_is_one_sentence(make_server, handle, plain_connection):
     began = time.monotonic()
     outcome = send(make_server(handle), plain_connection=plain_connection)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert (outcome.answers, outcome.trials) == (0, 0) and outcome.is_down
     assert len(outcome.failure) < 110
     for word in (SECRET, "secret words", "Smith", "Bad Request"):
