@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "customer": ("jobs.cli.customer", "group", "Show all that is known of one person, masked."),
     "sql": ("jobs.cli.sql", "command", "Query published tables without a JVM."),
     "tables": ("jobs.cli.sql", "tables", "List published tables and their columns."),
+    "serve": ("jobs.cli.serve", "command", "Serve published tables to tools that speak JDBC, by Spark."),
     "runs": ("jobs.cli.night", "runs", "Show the ledger of attempts."),
 }
 

@@ -13,7 +13,7 @@ from jobs.report.statement import ReaderMasks
 from lakehouse.contracts.contract import Contract
 from lakehouse.errors import CdpError, UsageError
 from lakehouse.query.export import Texts, export_place, write_export
-from lakehouse.query.published import newest_publication, require_publication
+from lakehouse.query.published import Publication, newest_publication, require_publication
 from lakehouse.settings.settings import Settings
 
 log = logging.getLogger("cdp.sql")
@@ -40,8 +40,7 @@ def export_lake(
         raise UsageError("--reveal has to say why the values are needed")
     publication = require_publication(settings, as_of)
     place = export_place(settings, publication.tables, file)
-    contracts = contracts_of(settings)
-    texts = {name: _texts(contract_or_none(contracts, name)) for name in publication.tables}
+    texts = texts_of(settings, publication)
     masks = ReaderMasks(settings)
     if reveal is None:
         masked = write_export(settings, publication, place, texts, masks)
@@ -80,6 +79,12 @@ def refresh_export(settings: Settings) -> None:
             reason,
             settings.export,
         )
+
+
+def texts_of(settings: Settings, publication: Publication) -> dict[str, Texts]:
+    """Give what is said of every published table and its columns, by its name."""
+    contracts = contracts_of(settings)
+    return {name: _texts(contract_or_none(contracts, name)) for name in publication.tables}
 
 
 def _texts(contract: Contract | None) -> Texts:

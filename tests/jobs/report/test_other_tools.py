@@ -16,7 +16,7 @@ from tags.build.project import CURRENT, wide_contracts
 from tags.compile.compilation import compile_tags
 from tests.published_lake import FEED
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "ask-from-other-tools.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "ask-from-other-tools.md"
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 DAY = date(2026, 11, 18)
 

@@ -1,0 +1,178 @@
+"""``cdp serve`` asked by Hive's JDBC driver, which comes with Spark: published rows, names of tags, masks, the next night."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from jobs.cli import run
+from lakehouse.errors import UsageError
+from lakehouse.query.published import newest_publication
+from lakehouse.session.thrift import require_known_guests
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import Lake
+from tags.build.project import CURRENT, wide_contracts
+from tags.compile.compilation import compile_tags
+from tests.published_lake import FEED, NAMES, PHONES, publish
+
+ROOT = Path(__file__).resolve().parents[3]
+NAMES_AND_COMMENTS = {"one_id": "the person", "aum_tier": "AUM tier (资产层级)"}
+
+
+def test_only_this_machine_is_served_without_asking_who_it_is(tmp_path):
+    (tmp_path / "cdp.yml").write_text("{}\n", encoding="utf-8")
+    nobody_asks = load_settings(tmp_path)
+    for host in ("127.0.0.1", "::1", "localhost", "127.0.0.2"):
+        require_known_guests(nobody_asks, host)
+    strangers = ("0.0.0.0", "::", "10.0.0.7", "localhost.example", "")
+    for host in strangers:
+        with pytest.raises(UsageError, match="whoever reaches"):
+            require_known_guests(nobody_asks, host)
+    for way, is_good in (("LDAP", True), ("kerberos", True), ("NONE", False), ("NOSASL", False), ("", False)):
+        (tmp_path / "cdp.yml").write_text(
+            f"spark: {{conf: {{spark.hadoop.hive.server2.authentication: '{way}'}}}}\n", encoding="utf-8"
+        )
+        settings = load_settings(tmp_path)
+        if is_good:
+            require_known_guests(settings, "0.0.0.0")
+        else:
+            with pytest.raises(UsageError):
+                require_known_guests(settings, "0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--host", "0.0.0.0"], "whoever reaches 0.0.0.0"),
+        (["--port", "0"], "--port"),
+        (["--reveal", " "], "--reveal has to say why"),
+        ([], "nothing was published yet"),
+    ],
+)
+def test_what_cannot_be_served_is_one_sentence(tmp_path, capsys, words, said):
+    (tmp_path / "cdp.yml").write_text("{}\n", encoding="utf-8")
+    assert run(["serve", *words, "--workspace", str(tmp_path)]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and "Traceback" not in printed.err
+
+
+class Guest:
+    """A JDBC client in a process of its own: Hive's beeline."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        import pyspark
+
+        self.jars = Path(pyspark.__file__).parent / "jars"
+        self.port, self.folder = port, folder
+
+    def ask(self, statement: str) -> list[dict[str, str]]:
+        """Give the rows of an answer; what is refused raises ``AssertionError``."""
+        question = self.folder / "question.sql"
+        question.write_text(statement + ";\n", encoding="utf-8")
+        command = [
+            "java", "-Dfile.encoding=UTF-8", "-cp", f"{self.jars}/*", "org.apache.hive.beeline.BeeLine", "-u", f"jdbc:hive2://127.0.0.1:{self.port}/",
+            "-f", str(question), "--silent=true", "--outputformat=csv2",
+        ]  # fmt: skip
+        process = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            env={**os.environ, "HOME": str(self.folder)},
+        )
+        assert process.returncode == 0, process.stderr[-500:]
+        return list(csv.DictReader(line for line in process.stdout.splitlines() if line.strip()))
+
+
+@pytest.fixture
+def bank(tmp_path):
+    """A published lake in a folder with a space and a quote: one person with tags, two with identifiers."""
+    folder = tmp_path / "bank's 银行"
+    folder.mkdir()
+    (folder / "feeds").mkdir()
+    (folder / "cdp.yml").write_text("generate_secrets: true\npacks: {bank: on}\n", encoding="utf-8")
+    (folder / "feeds" / "members.yml").write_text(FEED, encoding="utf-8")
+    publish(folder)
+    return folder
+
+
+def append_person(lake, one_id):
+    row = {"one_id": one_id, "kind": "customer", "aum_tier": "T3", "null_exceptions": [], "as_of": date(2026, 11, 18)}  # fmt: skip
+    lake.append(CURRENT, pa.Table.from_pylist([row], schema=lake.contracts.get(CURRENT).arrow_schema()))
+
+
+def publish_tags(lake, folder, seq):
+    newest = newest_publication(load_settings(folder))
+    tables = {**newest.tables, CURRENT: lake.version(CURRENT)}
+    lake.append_rows(
+        "ops.publications",
+        [
+            {
+                "business_date": newest.business_date, "run_id": f"run-{seq}", "seq": seq, "fingerprint": "f", "summary": "{}",
+                "published_at": datetime(2026, 11, 19, tzinfo=UTC), "tables": [{"table": name, "version": version} for name, version in tables.items()],
+            }
+        ],
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_jdbc_client_sees_what_is_published_with_its_comments_and_masks_and_then_the_next_night(
+    bank, tmp_path
+):
+    lake = Lake(load_settings(bank))
+    lake.contracts.add(*wide_contracts(compile_tags(bank)))
+    lake.create([CURRENT])
+    append_person(lake, 1)
+    publish_tags(lake, bank, 90)
+    append_person(lake, 2)
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "jobs.cli", "serve", "--port", str(port), "--workspace", str(bank)]
+    with (
+        log.open("w", encoding="utf-8") as errors,
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8"
+        ) as server,
+    ):
+        try:
+            look_at(server, Guest(port, tmp_path), bank, lake)
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(timeout=120) == 0
+        finally:
+            server.kill()
+    said = log.read_text(encoding="utf-8")
+    assert NAMES[1][:4] not in said and "Traceback" not in said, "a log quotes no question"
+
+
+def look_at(server, guest, bank, lake):
+    """What a guest asks before and after a night was published."""
+    assert f"jdbc:hive2://127.0.0.1:{guest.port}/" in server.stdout.readline()
+    assert guest.ask("select one_id, aum_tier from tags.customer_tags") == [{"one_id": "1", "aum_tier": "T3"}]
+    comments = {row["col_name"]: row["comment"] for row in guest.ask("describe tags.customer_tags")}
+    assert NAMES_AND_COMMENTS.items() <= comments.items()
+    people = guest.ask("select source_key, full_name from trusted.customers order by 1")
+    assert [row["source_key"] for row in people] == ["1", "2"]
+    assert all(row["full_name"].startswith("masked:") for row in people)
+    assert len({row["full_name"] for row in people}) == 2
+    values = str([people, guest.ask("select * from trusted.identifier_observations")])
+    assert not [private for private in (*NAMES, *PHONES) if private in values]
+    with pytest.raises(AssertionError):
+        guest.ask(f"select no_such_column from trusted.customers where full_name = '{NAMES[1][:4]}'")
+    publish_tags(lake, bank, 91)
+    assert "tables as published" in server.stdout.readline()
+    assert [row["one_id"] for row in guest.ask("select one_id from tags.customer_tags order by 1")] == [
+        "1",
+        "2",
+    ]
