@@ -19,6 +19,9 @@ DuckDB spills what does not fit into memory,
 from __future__ import annotations
 
 import atexit
+import fcntl
+import logging
+import os
 import re
 import shutil
 import tempfile
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
+log = logging.getLogger("cdp.sql")
+
+_SPILL = "cdp-spill-"
 _TABLE = re.compile(r"\b(landing|trusted|identity|tags|segments|quality|ops)\.([a-z_][a-z_0-9]*)\b")
 _VARIABLE = re.compile(r"\$([a-z_]+)\b")
 _OF_PARQUET = re.compile(r"parquet|TProtocolException|[Ss]nappy|ZSTD|dictionary offset|page header", re.I)
@@ -405,10 +411,42 @@ def _listing(paths: Iterable[Path]) -> str:
 
 @cache
 def _spill_folders() -> Path:
-    """Make the folder for what this process's desks spill; nobody else may look into it, and it goes with the process."""
-    folder = Path(tempfile.mkdtemp(prefix="cdp-spill-", dir=_limits.get("spill")))
+    """Make the folder for what this process's desks spill; nobody else may look into it, and it goes with the process.
+
+    What a killed process left, rows of people among it, goes with the next one: a folder that nobody has locked is nobody's.
+    """
+    base = Path(_limits.get("spill") or tempfile.gettempdir())
+    for folder in base.glob(f"{_SPILL}*"):
+        if (handle := _locked(folder)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(handle)
+    for _ in range(10):
+        folder = Path(tempfile.mkdtemp(prefix=_SPILL, dir=base))
+        # Held until the process ends; where another one took it for forgotten in the moment before, a new one is made.
+        # A disk that cannot lock folders keeps what a killed process left.
+        _locked(folder)
+        if folder.is_dir():
+            break
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _locked(folder: Path) -> int | None:
+    """Give the handle of a folder that is now locked by this process; None where another one holds it, or may."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        if os.fstat(handle).st_uid == os.getuid():
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        reason = "it is somebody else's"
+    except OSError as wrong:
+        reason = str(wrong.strerror)
+    log.debug("%s stays: %s", folder, reason)
+    os.close(handle)
+    return None
 
 
 @lru_cache(maxsize=_MOST_SHARED)

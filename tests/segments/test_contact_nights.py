@@ -351,7 +351,7 @@ def test_the_expected_value_of_a_tag_decides_between_equal_priorities(bank_with)
     assert published(publish(lake, D)) == {"a": {}, "b": {1: "SMS", 10: "PUSH"}}
 
 
-@pytest.mark.parametrize("nights", [8, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nights", [4, pytest.param(30, marks=pytest.mark.slow)])
 def test_nights_of_chance_leave_nobody_above_a_cap(bank_with, nights):
     """Segments, candidates and receipts are drawn each night; nobody passes 2 in 7 days, 1 SMS a day or 3 pushes in 14."""
     rng = np.random.default_rng(18)

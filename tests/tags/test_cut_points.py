@@ -211,7 +211,8 @@ def test_cut_points_that_cannot_be_meant_are_refused_with_their_line(case, make_
     assert refusal.value.file.endswith("tags/site.yml") and refusal.value.line
 
 
-@pytest.mark.parametrize("engine", ["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
 def test_a_night_scores_by_what_it_has_kept(engine, bank, make_workspace, request):
     import tags
 

@@ -76,7 +76,7 @@ def site(bank):
     file.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("size", [3, 100])
+@pytest.mark.parametrize("size", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_every_shipped_tag_of_a_sample_is_what_the_night_published(bank, size):
     compilation = compile_tags(bank)
     with open_publication(load_settings(bank)) as desk:
@@ -114,6 +114,7 @@ def test_the_workspaces_own_tags_are_computed_and_nothing_is_written(bank, site,
     assert table_hash(settings, "tags.customer_tags") == hashed
 
 
+@pytest.mark.slow
 def test_all_computes_the_shipped_tags_too(site, capsys):
     assert site(COUNT, "--all") == 0
     out = capsys.readouterr().out

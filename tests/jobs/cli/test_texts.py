@@ -15,7 +15,7 @@ from jobs.report.report import ReportFacts, render_report
 from lakehouse import errors
 from lakehouse.texts import LANGUAGES, catalogue, reason_text, text
 from segments.choosing.suppression import REASONS as SUPPRESSIONS
-from tests.jobs.test_report import FACTS, SUMMARY
+from tests.jobs.report.test_report import FACTS, SUMMARY
 
 ROOT = Path(__file__).resolve().parents[3]
 CHINESE = re.compile(r"[\u4e00-\u9fff]")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -17,6 +20,8 @@ from lakehouse.query.published import open_publication
 from lakehouse.query.words import duck_type, identifier, literal, spark_identifier, spark_literal
 from lakehouse.settings.settings import load_settings
 from tests.published_lake import FEED, publish
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_desks_open_at_once_do_not_see_each_others_rows():
@@ -195,3 +200,35 @@ def test_what_stands_in_a_literal_is_a_value_and_names_no_table(make_workspace):
 def test_a_lake_that_delta_cannot_address_is_refused_with_one_sentence(make_workspace, name):
     with pytest.raises(SettingsInvalid, match="name another one with lake:"):
         load_settings(make_workspace({"cdp.yml": f"lake: '{name}'"}))
+
+
+KILLED = """
+import os, signal, sys
+from lakehouse.query import desk
+desk._limits["spill"] = sys.argv[1]
+folder = desk._spill_folders()
+(folder / "rows").write_text("somebody")
+print(folder.name, flush=True)
+if sys.argv[2] == "dies":
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_spilled_goes_with_the_next_one_and_what_a_living_one_has_stays(tmp_path):
+    def start(fate):
+        command = [sys.executable, "-c", KILLED, str(tmp_path), fate]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return process, process.stdout.readline().strip()
+
+    (living, its_own), (killed, left) = start("lives"), start("dies")
+    killed.communicate()
+    (tmp_path / "cdp-spill-link").symlink_to(tmp_path)
+    assert (tmp_path / left / "rows").is_file() and (tmp_path / its_own / "rows").is_file()
+    third, new = start("lives")
+    assert {path.name for path in tmp_path.iterdir()} == {its_own, new, "cdp-spill-link"}
+    for process in (living, third):
+        process.communicate("")
+    assert {path.name for path in tmp_path.iterdir()} == {"cdp-spill-link"}
