@@ -233,6 +233,7 @@ def test_a_commit_that_fails_leaves_no_file_behind(lake, monkeypatch):
     assert list(Path(lake.path("quality.scratch_facts")).rglob("*.parquet")) == []
 
 
+@pytest.mark.slow
 def test_a_table_of_many_commits_opens_from_a_checkpoint(lake, spark):
     table = "quality.scratch_facts"
     for at in range(12):

@@ -136,6 +136,7 @@ def replayed(lake):
     return modes
 
 
+@pytest.mark.slow
 def test_nights_of_a_published_lake_in_buckets_are_those_of_all_at_once(tmp_path):
     contents = []
     for bucket_rows in (1_000_000, 9):
