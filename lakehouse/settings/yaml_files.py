@@ -160,13 +160,9 @@ def parse_model(model: type[Model], tree: Any, *, file: str | Path) -> Model:
     try:
         return model.model_validate(plain(tree) if tree is not None else {})
     except ValidationError as wrong:
-        fault = next((e for e in wrong.errors() if e["type"] == "extra_forbidden"), wrong.errors()[0])
-        *above, last = fault["loc"] or ("",)
-        # A key that nobody knows may look like a tag of a union.
-        is_key = fault["type"] == "extra_forbidden" or not _is_union_tag(last)
-        where = [step for step in above if not _is_union_tag(step)] + (
-            [last] if is_key and last != "" else []
-        )
+        faults = wrong.errors()
+        fault = next((e for e in faults if e["type"] == "extra_forbidden"), faults[0])
+        where = _place(fault)
         line = line_of(tree, *where)
         dotted = ".".join(str(step) for step in where) or "file"
         if fault["type"] == "extra_forbidden":
@@ -176,8 +172,48 @@ def parse_model(model: type[Model], tree: Any, *, file: str | Path) -> Model:
             ) from None
         if fault["type"] == "missing":
             raise SettingsInvalid(f"key '{dotted}' is missing", file=file, line=line) from None
-        text = fault["msg"].removeprefix("Value error, ")
-        raise SettingsInvalid(f"'{dotted}': {text[0].lower()}{text[1:]}", file=file, line=line) from None
+        # A value that may be of several kinds has a fault for each.
+        here = [e for e in faults if _place(e) == where]
+        kinds = [_kind(e) for e in here]
+        if all(kinds):
+            alternatives = " or ".join(dict.fromkeys(str(kind) for kind in kinds))
+            raise SettingsInvalid(f"'{dotted}' has to be {alternatives}", file=file, line=line) from None
+        sentence = next(e["msg"] for e in here if _kind(e) is None).removeprefix("Value error, ")
+        raise SettingsInvalid(
+            f"'{dotted}': {sentence[0].lower()}{sentence[1:]}", file=file, line=line
+        ) from None
+
+
+# What a value should be, by the type of pydantic's fault.
+_KINDS = {
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "decimal_type", "decimal_parsing"), "a number"),
+    **dict.fromkeys(("string_type",), "a text"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), "a list"),
+    **dict.fromkeys(
+        ("dict_type", "mapping_type", "model_type", "model_attributes_type"), "a block of `key: value`"
+    ),
+    **dict.fromkeys(
+        ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
+        "a date such as 2026-01-31",
+    ),
+}
+
+
+def _kind(fault: Any) -> str | None:
+    """Give what the value should be; None where the fault is another one."""
+    if fault["type"] in ("literal_error", "enum"):
+        return str(fault["ctx"]["expected"])
+    return _KINDS.get(fault["type"])
+
+
+def _place(fault: Any) -> list[str | int]:
+    """Give the keys that lead to a fault, without the names of a union's members."""
+    *above, last = fault["loc"] or ("",)
+    # A key that nobody knows may look like a tag of a union.
+    is_key = fault["type"] == "extra_forbidden" or not _is_union_tag(last)
+    return [step for step in above if not _is_union_tag(step)] + ([last] if is_key and last != "" else [])
 
 
 def _is_union_tag(step: str | int) -> bool:

@@ -25,7 +25,7 @@ from lakehouse.settings.settings import is_cluster, load_settings, read_secret
             r"cdp.yml:2: unknown key 'driver_memmory'; did you mean 'driver_memory'\?",
         ),
         ("la[ke: a\n", r"cdp.yml:1: unknown key 'la\[ke'; did you mean 'lake'\?"),
-        ("engine: sparky\n", r"cdp.yml:1: 'engine.name': input should be 'auto', 'duckdb' or 'spark'"),
+        ("engine: sparky\n", r"cdp.yml:1: 'engine.name' has to be 'auto', 'duckdb' or 'spark'"),
         ("engine: {memory: much}\n", r"cdp.yml:1: 'engine.memory': write a size like 8GB or 1500MB"),
         ("time_zone: Mars/Olympus\n", r"cdp.yml:1: 'time_zone': unknown time zone 'Mars/Olympus'"),
         ("currency: yuan\n", r"cdp.yml:1: 'currency': "),

@@ -119,8 +119,8 @@ def test_a_cap_below_the_number_of_destinations_reaches_nobody(findings_of):
 
 UNREADABLE = [
     ("caps: [{scope: SMS, max: -1, days: 1}]", "greater than or equal to 0"),
-    ("caps: [{scope: SMS, max: 1.5, days: 1}]", "valid integer"),
-    ("caps: [{scope: SMS, max: true, days: 1}]", "valid integer"),
+    ("caps: [{scope: SMS, max: 1.5, days: 1}]", "has to be a whole number"),
+    ("caps: [{scope: SMS, max: true, days: 1}]", "has to be a whole number"),
     ("caps: [{scope: SMS, max: 1, days: 0}]", "greater than or equal to 1"),
     ("caps: [{scope: SMS, max: 1, days: 4000}]", "less than or equal to 366"),
     ("capacities: [{scope: SMS, max: -5}]", "greater than or equal to 0"),

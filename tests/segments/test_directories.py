@@ -306,7 +306,7 @@ REFUSED = {
     "no source": (destinations_yml({"content": "source_keys"}, approval=None), "source_keys needs sources"),
     "a channel without addresses": (
         destinations_yml({"content": "contacts", "channels": ["SMS", "BRANCH"]}, approval=None), "channel BRANCH has no address"),
-    "an unknown channel": (destinations_yml({"content": "contacts", "channels": ["FAX"]}, approval=None), "input should be"),
+    "an unknown channel": (destinations_yml({"content": "contacts", "channels": ["FAX"]}, approval=None), "has to be"),
 }  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def test_a_good_feed_is_read(feed_file):
     [
         ("separator", "seperator", 6, "unknown key 'seperator'; did you mean 'separator'?"),
         ("name, born", "_Problem, born", 7, "'_Problem' is the name of a pipeline column"),
-        ("mode: snapshot", "mode: whole", 4, "'mode': input should be 'snapshot', 'delta' or 'events'"),
+        ("mode: snapshot", "mode: whole", 4, "'mode' has to be 'snapshot', 'delta' or 'events'"),
         ("clients/{date}/", "clients/", 5, "needs 'business_date'"),
         ("{date}", "{day}", 5, "not {day}"),
         (

@@ -165,7 +165,7 @@ def test_two_records_of_one_key_refuse_one_another_as_in_any_table(tmp_path, sit
         ("code: fee,", "code: case,", "'case' is a word of the language of expressions"),
         ("code: fee,", "code: gender,", "trusted.customers has a column 'gender' already; map it there"),
         ("code: fee,", "code: entity_key,", "'entity_key' is a column of trusted.attributes itself"),
-        ("type: decimal", "type: money", "attributes.yml:3: 'attributes.1.type': input should be"),
+        ("type: decimal", "type: money", "attributes.yml:3: 'attributes.1.type' has to be"),
         ("type: decimal, level: C2", "type: decimal, level: C3", "an attribute cannot be of level C3; credentials and biometrics are never kept"),
         ("type: decimal, level: C2", "type: decimal", "attributes.yml:3: key 'attributes.1.level' is missing"),
         ("entity: customer, type: decimal", "entity: person, type: decimal", "there is no entity 'person'"),

@@ -40,10 +40,10 @@ def test_a_whole_file_gives_types_pipeline_columns_and_partitions(tmp_path):
     ("line", "written", "wrong", "sentence"),
     [
         (6, "owner: shops", "owners: shops", "unknown key 'owners'; did you mean 'owner'?"),
-        (4, "shape: fact", "shape: cube", "'shape': input should be 'fact', 'state', 'dictionary'"),
-        (9, "allowed: [", "level: C9, allowed: [", "'columns.kind.level': input should be 'C1', 'C2' or 'C3'"),
+        (4, "shape: fact", "shape: cube", "'shape' has to be 'fact', 'state', 'dictionary'"),
+        (9, "allowed: [", "level: C9, allowed: [", "'columns.kind.level' has to be 'C1', 'C2' or 'C3'"),
         (8, "required: true", "requires: true", "unknown key 'requires'; did you mean 'required'?"),
-        (11, "min: 1", "min: few", "'bounds.0.min': input should be a valid number"),
+        (11, "min: 1", "min: few", "'bounds.0.min' has to be a number"),
         (1, "key: [pet_id]", "key: [pet]", "'pet' is no column of the table"),
         (1, "owner: shops\n", "", "key 'owner' is missing"),
         (9, "allowed: [", "masked: true, allowed: [", "only a string of level C2 is masked"),

@@ -16,7 +16,7 @@ from lakehouse.tables.lake import open_lake
 from segments.choosing.contact_history import channel_habits
 from vocabulary.policy import CHANNELS, read_policy
 
-BANK = Path(__file__).resolve().parents[2] / "examples" / "bank"
+BANK = Path(__file__).resolve().parents[3] / "examples" / "bank"
 FIRST = date(2026, 11, 1)
 LAST = FIRST + timedelta(days=29)
 # The nights before are loaded in one pass; these are whole, each with the receipts of the audiences of the one before.
