@@ -67,6 +67,9 @@ def write_project(
     for name, source in _links(compilation).items():
         link = folder / LINKED / name
         if not link.is_symlink() or link.readlink() != source:
+            # A workspace that was copied may hold the files that a link led to.
+            if link.is_dir() and not link.is_symlink():
+                shutil.rmtree(link)
             link.unlink(missing_ok=True)
             link.symlink_to(source, target_is_directory=True)
     for generated in (folder / "models", folder / DUCKDB):

@@ -613,7 +613,7 @@ def test_two_plans_at_once_answer_each_its_own_and_see_nothing_of_each_other(pla
     processes = {bound: started(folder)[0] for bound, folder in folders.items()}
     were_together = all(process.poll() is None for process in (victim, *processes.values()))
     victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    victim.communicate()
     assert were_together
     for bound, process in processes.items():
         output, _ = process.communicate()

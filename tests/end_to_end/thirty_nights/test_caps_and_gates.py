@@ -1,0 +1,101 @@
+"""Thirty nights of the example bank, answered by its engine: no gate stops a good night, and nobody is contacted more often than the caps say.
+
+The contacts are counted from the published files alone, by the people that the recipients' keys stand for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter, defaultdict
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
+
+BANK = Path(__file__).resolve().parents[3] / "examples" / "bank"
+FIRST, NIGHTS = date(2026, 11, 12), 30
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """A bank after thirty whole nights; what the engine answered to one night is delivered to the next."""
+    from jobs.night.nightly import run_night
+    from simulator.engine import answer
+    from simulator.simulation import simulate
+    from simulator.world.bank import BankPlan
+
+    folder = tmp_path_factory.mktemp("thirty")
+    ignored = shutil.ignore_patterns("lake", "inbox", "truth", "reports", "published", "secrets", ".cdp")
+    shutil.copytree(BANK, folder, dirs_exist_ok=True, ignore=ignored)
+    simulate(BankPlan(people=300, nights=NIGHTS, seed=23, history_months=2, first=FIRST), folder)
+    settings = load_settings(folder)
+    for number in range(NIGHTS):
+        day = FIRST + timedelta(days=number)
+        outcome = run_night(settings, day)
+        assert outcome.exit_code == 0, f"{day}: {outcome.summary}"
+        answer(settings.published, settings.inbox, day)
+    return settings
+
+
+def contacts_of(settings) -> list[tuple[int, str, date]]:
+    """Give person, channel and night of every contact for marketing that was published."""
+    people = {
+        (row["destination"], row["recipient_key"]): row["one_id"]
+        for row in open_lake(settings).read_arrow("segments.recipients").to_pylist()
+    }
+    newest: dict[tuple[str, str, str], tuple[int, Path]] = {}
+    for file in settings.published.rglob("_manifest.json"):
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        if manifest.get("purpose") == "marketing":
+            key = (manifest["destination"], manifest["segment"], manifest["as_of"])
+            newest[key] = max(newest.get(key, (0, file)), (manifest["seq"], file))
+    contacts = []
+    for (destination, _, as_of), (_, file) in newest.items():
+        for part in (file.parent / "snapshot").glob("*.parquet"):
+            for row in pq.read_table(part).to_pylist():
+                contacts.append(
+                    (people[destination, row["recipient_key"]], row["channel"], date.fromisoformat(as_of))
+                )
+    return contacts
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_nobody_is_contacted_more_often_than_the_caps_say(settings):
+    policy = yaml.safe_load((BANK / "contact_policy.yml").read_text(encoding="utf-8"))
+    caps = policy["caps"]
+    assert {cap["scope"] for cap in caps} == {"global", "SMS"}
+    by_person = defaultdict(list)
+    for one_id, channel, day in contacts_of(settings):
+        by_person[one_id].append((channel, day))
+    most: Counter[str] = Counter()
+    for own in by_person.values():
+        for cap in caps:
+            for last in {day for _, day in own}:
+                count = sum(
+                    cap["scope"] in ("global", channel) and 0 <= (last - day).days < cap["days"]
+                    for channel, day in own
+                )
+                most[cap["scope"]] = max(most[cap["scope"]], count)
+    assert most == {cap["scope"]: cap["max"] for cap in caps}, "each cap is reached, and none is passed"
+    losses = Counter(open_lake(settings).read_arrow("segments.contact_losses")["rule"].to_pylist())
+    assert sum(losses.values()) > NIGHTS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_gates_knew_thirty_good_nights_and_stopped_none(settings):
+    lake = open_lake(settings)
+    quality = lake.read_arrow("quality.tag_quality").to_pylist()
+    days = {FIRST + timedelta(days=number) for number in range(NIGHTS)}
+    assert {row["as_of"] for row in quality} == days
+    assert max(row["baseline_nights"] for row in quality) == 7, "they judged by a history"
+    results = lake.read_arrow("quality.gate_results").to_pylist()
+    assert {row["business_date"] for row in results} == days
+    assert [row for row in results if row["severity"] == "stop" and not row["is_passed"]] == []
