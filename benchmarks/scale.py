@@ -50,8 +50,8 @@ TAIL = """\
 1. **Memory of one machine.** DuckDB stays within `engine.memory` and spills ([operations](operations.md#engines-and-memory)); what a night holds as arrays does not: a state
    table that is compared in this process (up to a million incoming rows), identity's later nights (what something reaches), the leaf table of all segments, the people of one audience. The
    column `peak_mb` above says when a machine is full.
-2. **The time until morning.** At the model's pace a night of some ten million people fills a working night on two cores. Ingestion and tags are the largest parts; both can be
-   given to a cluster ([cluster](cluster.md)), where what the driver still holds stands in a table of its own.
+2. **The time until morning.** At the model's pace a hundred million people take two cores most of a night, if a disk and spilling kept that pace, which nobody measured. Memory ends it before. Ingestion and tags are the
+   largest parts; both can be given to a cluster ([cluster](cluster.md)), where what the driver still holds stands in a table of its own.
 3. **The disk.** A first night writes every delivered row twice (landing and trusted) beside its temporary Parquet; `lake_mb` is after two nights, before `retention` deletes.
 4. **Single files.** An audience is written by one process, sorted by key; a hundred million recipients were not tried.
 """
