@@ -46,10 +46,7 @@ def serve_lake(
     require_known_guests(settings, host)
     publication = require_publication(settings)
     if reveal is not None:
-        from jobs.report.reveals import record_reveal
-
-        entry = record_reveal(settings, reveal.strip(), publication, sorted(publication.tables))
-        log.warning("%s reveals values of all tables to who connects: %s", entry["user"], entry["reason"])
+        _record(settings, publication, reveal)
     masks = ReaderMasks(settings) if reveal is None else lambda table, columns: frozenset[str]()
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -60,6 +57,8 @@ def serve_lake(
         while not end.is_set():
             newest = newest_publication(settings) or publication
             if newest.seq != seq:
+                if reveal is not None and newest.seq != publication.seq:
+                    _record(settings, newest, reveal)
                 server.show(newest, texts_of(settings, newest))
                 seq = newest.seq
                 ready(newest)
@@ -70,3 +69,11 @@ def serve_lake(
         # Who ends this process by its group has ended Spark as well.
         with suppress(Py4JError):
             stop_session()
+
+
+def _record(settings: Settings, publication: Publication, reveal: str) -> None:
+    """Record that the values of a publication are shown; a night may bring tables that the one before had not."""
+    from jobs.report.reveals import record_reveal
+
+    entry = record_reveal(settings, reveal.strip(), publication, sorted(publication.tables))
+    log.warning("%s reveals values of all tables to who connects: %s", entry["user"], entry["reason"])

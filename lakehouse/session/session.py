@@ -151,6 +151,11 @@ def _jar_conf(settings: Settings | None) -> dict[str, str]:
     return {"spark.jars.packages": DELTA_PACKAGE, "spark.jars.excludes": DELTA_EXCLUDES}
 
 
+def has_jars(settings: Settings) -> bool:
+    """Tell whether Delta's JARs are on this machine; without them Spark fetches them when a session starts."""
+    return "spark.jars.packages" not in _jar_conf(settings)
+
+
 def cache_folder() -> Path:
     """Give the folder of what may be lost and rebuilt (class data archives)."""
     from platformdirs import user_cache_path

@@ -7,7 +7,7 @@ So it listens on this machine alone unless Spark itself asks who is there, and i
 from __future__ import annotations
 
 import ipaddress
-import logging
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,17 +18,23 @@ from lakehouse.query.export import Texts
 from lakehouse.query.published import Publication
 from lakehouse.query.reading import MARK, Masks
 from lakehouse.query.words import spark_identifier, spark_literal
-from lakehouse.session.session import jars_folder, start_session
+from lakehouse.session.session import has_jars, jars_folder, start_session
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-log = logging.getLogger("cdp.spark")
-
 AUTHENTICATION = "hive.server2.authentication"
 # Those by which Spark knows who connects; with NONE and NOSASL anybody is believed.
 _KNOWS_WHO = ("KERBEROS", "LDAP", "PAM", "CUSTOM")
+_HADOOP = "spark.hadoop."
+_HOST, _PORT = "hive.server2.thrift.bind.host", "hive.server2.thrift.port"
+# Hive takes these of the environment before any setting.
+_ADDRESSES_OF_HIVE = (
+    "HIVE_SERVER2_THRIFT_BIND_HOST",
+    "HIVE_SERVER2_THRIFT_PORT",
+    "HIVE_SERVER2_THRIFT_HTTP_PORT",
+)
 _SERVER = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
 
 
@@ -95,6 +101,10 @@ def start_thrift_server(settings: Settings, masks: Masks, host: str, port: int) 
     and where the port cannot be listened on.
     """
     require_known_guests(settings, host)
+    if not has_jars(settings):
+        raise EnvironmentUnready("Delta's JARs are not here; run `cdp jars fetch` first")
+    for name in _ADDRESSES_OF_HIVE:
+        os.environ.pop(name, None)
     spark = start_session(_with_server(settings, host, port), name="cdp serve")
     try:
         _server_of(spark).startWithContext(spark._jsparkSession.sqlContext())  # type: ignore[attr-defined]
@@ -112,11 +122,10 @@ def start_thrift_server(settings: Settings, masks: Masks, host: str, port: int) 
 
 def require_known_guests(settings: Settings, host: str) -> None:
     """Raise ``UsageError`` where others than this machine could connect without saying who they are."""
-    conf = settings.spark.conf
-    way = next(
-        (conf[key] for key in (AUTHENTICATION, f"spark.hadoop.{AUTHENTICATION}") if key in conf), "NONE"
-    )
-    if way.upper() not in _KNOWS_WHO and not _is_this_machine(host):
+    # Which of two keys counts is Spark's affair, so both have to be good.
+    keys = (AUTHENTICATION, f"{_HADOOP}{AUTHENTICATION}")
+    ways = [settings.spark.conf[key].upper() for key in keys if key in settings.spark.conf] or ["NONE"]
+    if not set(ways) <= set(_KNOWS_WHO) and not _is_this_machine(host):
         raise UsageError(
             f"whoever reaches {host} could read and write all that this user may: listen on 127.0.0.1, or let Spark ask who connects "
             f"(spark.conf: spark.hadoop.{AUTHENTICATION}: LDAP or KERBEROS, in cdp.yml)"
@@ -138,9 +147,9 @@ def _with_server(settings: Settings, host: str, port: int) -> Settings:
         "spark.driver.extraClassPath": f"{folder}/*",
         "spark.sql.thriftServer.incrementalCollect": "true",
         "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
-        **settings.spark.conf,
-        "spark.hadoop.hive.server2.thrift.bind.host": host,
-        "spark.hadoop.hive.server2.thrift.port": str(port),
+        **{key: value for key, value in settings.spark.conf.items() if key not in (_HOST, _PORT)},
+        f"{_HADOOP}{_HOST}": host,
+        f"{_HADOOP}{_PORT}": str(port),
     }
     return settings.model_copy(update={"spark": settings.spark.model_copy(update={"conf": conf})})
 

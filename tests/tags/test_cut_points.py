@@ -121,10 +121,10 @@ def test_without_yesterday_or_people_nothing_is_kept_and_the_next_night_tries_ag
         publish(day("2026-04-01"), (17, 5), (30, None))
         freeze_cut_points(lake, compilation, day("2026-04-02"))
     assert kept(lake) == []
-    said = {
+    warnings = {
         r.getMessage() for r in caplog.records if r.name == "cdp.tags" and "spend_score" in r.getMessage()
     }
-    assert said == {
+    assert warnings == {
         "spend_score: nobody to compute the cut points ':cuts' from before 2026-04-02; the declared ones count"
     }
     publish(day("2026-04-02"), (18, 5))

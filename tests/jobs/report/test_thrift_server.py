@@ -11,6 +11,7 @@ import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pytest
 
@@ -44,6 +45,10 @@ def test_only_this_machine_is_served_without_asking_who_it_is(tmp_path):
         settings = load_settings(tmp_path)
         if is_good:
             require_known_guests(settings, "0.0.0.0")
+            conf = {**settings.spark.conf, "hive.server2.authentication": "NONE"}
+            spark = settings.spark.model_copy(update={"conf": conf})
+            with pytest.raises(UsageError):
+                require_known_guests(settings.model_copy(update={"spark": spark}), "0.0.0.0")
         else:
             with pytest.raises(UsageError):
                 require_known_guests(settings, "0.0.0.0")
@@ -139,11 +144,12 @@ def test_a_jdbc_client_sees_what_is_published_with_its_comments_and_masks_and_th
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
     log = tmp_path / "log"
+    misleading = {**os.environ, "HIVE_SERVER2_THRIFT_BIND_HOST": "0.0.0.0", "HIVE_SERVER2_THRIFT_PORT": "1"}
     command = [sys.executable, "-m", "jobs.cli", "serve", "--port", str(port), "--workspace", str(bank)]
     with (
         log.open("w", encoding="utf-8") as errors,
         subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8"
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", env=misleading
         ) as server,
     ):
         try:
@@ -152,13 +158,17 @@ def test_a_jdbc_client_sees_what_is_published_with_its_comments_and_masks_and_th
             assert server.wait(timeout=120) == 0
         finally:
             server.kill()
-    said = log.read_text(encoding="utf-8")
-    assert NAMES[1][:4] not in said and "Traceback" not in said, "a log quotes no question"
+    log_text = log.read_text(encoding="utf-8")
+    assert NAMES[1][:4] not in log_text and "Traceback" not in log_text, "a log quotes no question"
 
 
 def look_at(server, guest, bank, lake):
     """What a guest asks before and after a night was published."""
     assert f"jdbc:hive2://127.0.0.1:{guest.port}/" in server.stdout.readline()
+    places = {c.laddr.ip for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == guest.port}
+    assert places <= {"127.0.0.1", "::ffff:127.0.0.1"}, (
+        "what the environment says of the address does not count"
+    )
     assert guest.ask("select one_id, aum_tier from tags.customer_tags") == [{"one_id": "1", "aum_tier": "T3"}]
     comments = {row["col_name"]: row["comment"] for row in guest.ask("describe tags.customer_tags")}
     assert NAMES_AND_COMMENTS.items() <= comments.items()

@@ -165,9 +165,9 @@ def test_the_build_says_of_everybody_in_the_books_what_the_evaluator_says(answer
 def test_a_quarter_is_scored_by_the_fifths_of_what_was_published_before_it(answers, drawn):
     entries = [entry for entry in compile_tags(None).registry.online() if entry.code.startswith("rfm_")]
     assert max(DAYS) < AFTER and len(entries) == 4
-    known = {**drawn, PUBLISHED: answers[PUBLISHED]}
+    tables = {**drawn, PUBLISHED: answers[PUBLISHED]}
     night = _rows_of(PERSON, answers[AFTER])
-    assert differences(night, known, entries, AFTER, nights=DAYS) == []
+    assert differences(night, tables, entries, AFTER, nights=DAYS) == []
     assert differences(night, drawn, entries, AFTER, nights=DAYS) != []
 
 

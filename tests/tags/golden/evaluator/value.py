@@ -248,8 +248,8 @@ def fifths(person: Person, code: str, declared: tuple[int, ...], among: str | No
         nights = sorted(night for night in {*world.published, world.day} if night <= world.day)
         # Of a quarter the first night counts that had somebody to measure; an older quarter only while no night of a newer one had.
         in_order = sorted(nights, key=lambda night: (_quarter(night), -night.toordinal()), reverse=True)
-        found = (values for night in in_order if (values := _measured(world, night, code, among)))
-        values = next(found, None)
+        measures = (values for night in in_order if (values := _measured(world, night, code, among)))
+        values = next(measures, None)
         world.fifths[code] = (
             [values[-(-len(values) * fifth // 5) - 1] for fifth in (1, 2, 3, 4)] if values else list(declared)
         )
