@@ -33,7 +33,7 @@ from segments.language.checks import (
     given_columns,
     read_leaves,
 )
-from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, logic_sql
+from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, logic_sql, possible_sql
 from segments.language.leaves.people import SampleLeaf
 from segments.language.spec import Segment
 from vocabulary.audience import Audience
@@ -146,7 +146,7 @@ def place_segment(
     return SegmentPlaces(
         segment,
         candidates,
-        desk.keep(f"members_{segment.code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
+        desk.define(f"members_{segment.code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
         parts,
         choice.answers,
         choice.unknown,
@@ -281,8 +281,8 @@ def candidate_sql(segment: Segment, answer: str) -> str:
 class _Choice:
     """Whom a rule chooses."""
 
-    people: Relation
-    """One row per candidate: one_id, reason, channel, ways, whether whitelisted, and the values that are published."""
+    people: str
+    """SQL of one row per candidate: one_id, reason, channel, ways, whether whitelisted, and the values that are published."""
     answers: Relation
     unknown: int
     cuts: dict[str, dict[str, Any]]
@@ -308,9 +308,9 @@ def _choose(
         sql = rank_sql(ranks, segment.base, str(everybody), column_of, hash_duckdb_sql)
         leaves = everybody = desk.keep(f"ranked_{segment.code}", f"SELECT * FROM {sql}")
         cuts = rank_cuts(desk, everybody, ranks, hash_duckdb_sql)
-    candidate = candidate_sql(segment, "answer")
+    candidate = candidate_sql(segment, f"({answer})")
     reason = reason_sql(segment, offer_risk=offer_risk)
-    addressees, companies, rows = None, "", f"(SELECT *, {answer} AS answer FROM {leaves}) WHERE {candidate}"
+    addressees, companies, rows = None, "", f"{leaves} WHERE {candidate}"
     if segment.is_collective:
         assert belonging is not None
         queries = entity_sql(
@@ -318,19 +318,20 @@ def _choose(
         )
         people_rows = desk.keep(f"people_{segment.code}", queries.people)
         everybody = desk.keep(f"entities_{segment.code}", queries.answers(str(people_rows)))
-        choice = f"SELECT entity_key FROM (SELECT *, {answer} AS answer FROM {everybody}) WHERE {candidate}"
+        choice = f"SELECT entity_key FROM {everybody} WHERE {candidate}"
         addressees = desk.keep(f"addressees_{segment.code}", queries.addressees(str(people_rows), choice))
         keys = f"SELECT one_id, list(entity_key ORDER BY entity_key) AS {COMPANIES} FROM {addressees} GROUP BY one_id"
         companies, rows = f", {COMPANIES}", f"({keys}) JOIN {leaves} USING (one_id)"
     values = "".join(f", {value_column(tag)}" for tag in published_tags(segment))
-    people = desk.keep(
-        f"chosen_{segment.code}",
+    people = (
         f"SELECT one_id, {reason} AS reason,\n"
         f"  {channel_sql(segment)} AS channel, {ways_sql(segment)} AS ways{values}{companies}{whitelist_sql(segment)}\n"
-        f"FROM {rows}",
+        f"FROM {rows}"
     )
     if unknown is None or segment.is_collective:
-        unknown = int(desk.value(f"SELECT count(*) FROM {everybody} WHERE ({answer}) IS NULL"))
+        # What is possible is asked first, since DuckDB leaves out at each condition whoever cannot meet it.
+        possible = possible_sql(segment.rule, column_of)
+        unknown = int(desk.value(f"SELECT count(*) FROM {everybody} WHERE {possible} AND ({answer}) IS NULL"))
     return _Choice(people, everybody, unknown, cuts, addressees)
 
 
@@ -351,12 +352,12 @@ def _column_sql(column: str, segment: Segment) -> str:
 def _place(
     desk: Desk,
     segment: Segment,
-    people: Relation,
+    people: str,
     global_control: ArmSql,
     local_control: ArmSql,
     arms: ArmSql,
 ) -> Relation:
-    """Give every candidate with place and arm; see ``SegmentDecision.candidates``."""
+    """Give every candidate, of the SQL ``people``, with place and arm; see ``SegmentDecision.candidates``."""
     parts = (global_control, local_control, arms)
     joins = "\n".join(dict.fromkeys(part.join for part in parts if part.join))
     torn = " OR ".join(part.torn for part in parts if part.torn) or "false"
@@ -369,7 +370,7 @@ def _place(
         f"    WHEN {global_control.arm} = 'CONTROL' THEN 'GLOBAL'\n"
         f"    WHEN {local_control.arm} = 'CONTROL' THEN 'LOCAL'\n"
         f"    ELSE 'TREATED' END AS place,\n  {arms.arm} AS given_arm\n"
-        f"FROM {people} c\n{joins})",
+        f"FROM ({people}) c\n{joins})",
     )
 
 

@@ -204,6 +204,19 @@ def logic_sql(node: Node, column_of: Callable[[Leaf], str]) -> str:
     return f"coalesce({column}, {'true' if node.include_unknown else 'false'})"
 
 
+def possible_sql(node: Node, column_of: Callable[[Leaf], str], *, denied: bool = False) -> str:
+    """Give SQL that is true wherever the tree is true or unknown, and false elsewhere; ``denied``, where it is true and no more."""
+    if isinstance(node, (All, Any_)):
+        if not node.parts:
+            return "true" if isinstance(node, All) else "false"
+        sign = " AND " if isinstance(node, All) else " OR "
+        return "(" + sign.join(possible_sql(part, column_of, denied=denied) for part in node.parts) + ")"
+    if isinstance(node, Not):
+        return f"(NOT {possible_sql(node.part, column_of, denied=not denied)})"
+    unknown = (not denied) if node.include_unknown is None else node.include_unknown
+    return f"coalesce({column_of(node)}, {'true' if unknown else 'false'})"
+
+
 def conjuncts(node: Node | None) -> Iterator[Node]:
     """Give the conditions that must all hold, in the order of the file; None has none."""
     if isinstance(node, All):

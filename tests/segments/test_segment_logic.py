@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from decimal import Decimal
 
 import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from segment_bank import spec
 
 from lakehouse.query.words import spark_literal
 from segments.language import operators
-from segments.language.conditions import All, Any_, ListLeaf, Not, decide, logic_sql
+from segments.language.conditions import All, Any_, ListLeaf, Not, decide, logic_sql, possible_sql
 from segments.language.operators import Test, answer, operand_fault, type_fault
 from segments.language.spec import read_segment, version_matches
 from vocabulary.buckets import BUCKETS, bucket, bucket_duckdb_sql
@@ -41,6 +44,33 @@ def test_the_connectives_follow_kleene_in_python_and_in_sql(table):
         assert decide(node, lambda leaf: values[leaf.column]) is expected
         sql = logic_sql(node, lambda leaf: leaf.column)
         assert duckdb.connect().execute(f"SELECT {sql} FROM (SELECT {columns})").fetchone()[0] is expected
+
+
+KINDS = [ListLeaf(name, "1", include_unknown=unknown) for name in "ab" for unknown in (None, True, False)]
+TREES = st.recursive(
+    st.sampled_from(KINDS),
+    lambda parts: st.one_of(
+        st.builds(Not, parts),
+        st.builds(All, st.lists(parts, max_size=3).map(tuple)),
+        st.builds(Any_, st.lists(parts, max_size=3).map(tuple)),
+    ),
+    max_leaves=8,
+)
+
+
+@given(TREES)
+def test_what_is_possible_is_true_or_unknown(tree):
+    sql = possible_sql(tree, lambda leaf: leaf.column)
+    connection = duckdb.connect()
+    for a, b in itertools.product(WORDS.values(), repeat=2):
+        values = {leaf.column: a if leaf.name == "a" else b for leaf in KINDS}
+        columns = ", ".join(
+            f"{'NULL' if value is None else str(value).lower()}::BOOLEAN AS {name}"
+            for name, value in values.items()
+        )
+        possible = connection.execute(f"SELECT {sql} FROM (SELECT {columns})").fetchone()[0]
+        assert possible is (decide(tree, lambda leaf: values[leaf.column]) is not False)
+    connection.close()
 
 
 def test_include_unknown_overrides_one_leaf_only():
