@@ -29,6 +29,7 @@ BENCHMARKS = {
     "contact_policy": "benchmarks.nights.contact_policy",
     "audiences": "benchmarks.nights.audiences",
     "whole_nights": "benchmarks.nights.whole_nights",
+    "many_tags": "benchmarks.nights.many_tags",
     "change_plan": "benchmarks.nights.change_plan",
     "driver_memory": "benchmarks.nights.driver_memory",
 }
