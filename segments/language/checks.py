@@ -40,7 +40,7 @@ from segments.language.leaves.sequences import SequenceLeaf
 from segments.language.lists import known_lists, list_file, read_list
 from segments.language.offers import Offers, offer_fault
 from segments.language.operators import COMPARISONS, OPERATORS, Test, type_fault
-from segments.language.possible_answers import Dead, dead_conditions
+from segments.language.possible_answers import Dead, dead_conditions, keeps_out_the_worst
 from segments.language.spec import Segment, version_matches
 from vocabulary.audience import WORKLIST_COLUMNS
 from vocabulary.levels import LEVELS
@@ -221,6 +221,7 @@ def _check_one(segment: Segment, by_code: Mapping[str, Segment | None], site: Si
         yield from _check_measured_tag(segment, segment.addressee.tag, "the order of 'addressee'", line, site)
     yield from _check_columns(segment, site)
     yield from _check_worklist(segment, site)
+    yield from _check_global_group(segment, site)
     yield from _check_version(segment, site)
     if segment.spec.offer:
         yield from _check_offer_tag(segment, site)
@@ -253,6 +254,12 @@ def _check_tag(
             else "; move it to 'exclude'"
         )
         yield _finding(segment, "E06", f"tag '{leaf.tag}' may only exclude{advice}", leaf.line)
+    elif fact.is_restricted and leaf.tests and not keeps_out_the_worst(leaf, fact):
+        text = (
+            f"tag '{leaf.tag}' may only exclude, and this condition keeps in whom it is about; "
+            "exclude its worst values, and say so with eq, in, gt or gte"
+        )
+        yield _finding(segment, "E06", text, leaf.line)
     elif not fact.is_restricted and fact.purposes and segment.spec.purpose not in fact.purposes:
         yield _finding(
             segment,
@@ -381,6 +388,11 @@ def _check_further(
     """Check a leaf over rows, sequences, dates, people or an expression."""
     for tag in leaf.tags:
         version = leaf.version if isinstance(leaf, RankLeaf) else ANY_VERSION
+        fact = site.tags.get(tag)
+        if fact is not None and fact.is_restricted and excluding and not isinstance(leaf, RankLeaf):
+            text = f"tag '{tag}' may only exclude, by a condition of its own: write {{tag: {tag}, …}} below 'exclude'"
+            yield _finding(segment, "E06", text, leaf.line)
+            continue
         yield from _check_tag(segment, TagLeaf(tag, (), version, line=leaf.line), False, excluding, site)
     if isinstance(leaf, SequenceLeaf):
         yield from _check_event_names(segment, leaf.names, leaf.line, site)
@@ -453,6 +465,15 @@ def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[SpecFinding]:
     days = contract("trusted.events").retention_days
     if days is not None and leaf.within_days > days:
         yield _finding(segment, "E09", f"events are kept {days} days, not {leaf.within_days}", leaf.line)
+
+
+def _check_global_group(segment: Segment, site: Site) -> Iterator[SpecFinding]:
+    """Find a global control group that the policy does not name where it names others: its people would be others."""
+    group, known = segment.spec.holdout.global_group, site.policy.global_control
+    if group is not None and known and group not in known:
+        hint = did_you_mean(group, sorted(known))
+        text = f"consent.yml names no global control group '{group}'{hint}"
+        yield _finding(segment, "E01", text, segment.line("holdout", "global"))
 
 
 def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:

@@ -79,6 +79,29 @@ def dead_conditions(parts: Iterable[Node], rule: Node, facts: Mapping[str, TagFa
     return dead
 
 
+def keeps_out_the_worst(leaf: TagLeaf, fact: TagFacts) -> bool:
+    """Tell whether a condition of ``exclude`` about a tag that may only exclude keeps out whoever is worse than somebody it keeps out.
+
+    Else the people who remain would be those whom the tag is about. Of a category the domain stands from the best value to the worst, of a
+    boolean false is the better one, and of numbers and dates the greater are the worse; the unknown is the best of all.
+    """
+    if fact.value_type == "boolean" or (fact.value_type == "category" and fact.domain):
+        values: tuple[Any, ...] = (None, *((False, True) if fact.value_type == "boolean" else fact.domain))
+        if any(test.operator == "changed_since" for test in leaf.tests):
+            return False
+        verdicts = []
+        for value in values:
+            verdict = kleene_all([answer(test, value, business_date=_ANY_DAY) for test in leaf.tests])
+            verdicts.append(leaf.include_unknown is True if verdict is None else verdict)
+        return verdicts[-1] and verdicts[1:] == sorted(verdicts[1:])
+    upward = {"gt", "gte", "contains_any", "contains_all"} | (
+        {"eq", "in"} if fact.value_type == "category" else set()
+    )
+    return all(
+        test.operator in upward or (test.operator == "is_null" and not test.operand) for test in leaf.tests
+    )
+
+
 class _PossibleAnswers:
     """Asks the nodes of one rule which answers they can give."""
 

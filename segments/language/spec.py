@@ -197,6 +197,14 @@ class Publish(_Strict):
     valid_hours: int = Field(default=30, ge=1, le=24 * 31)
     deliver: Literal["live", "dry"] = "live"
 
+    @field_validator("destinations", "mode", "columns", "ignore_changes_of")
+    @classmethod
+    def _once(cls, value: list[str]) -> list[str]:
+        doubled = next((name for at, name in enumerate(value) if name in value[:at]), None)
+        if doubled is not None:
+            raise ValueError(f"'{doubled}' is named twice; leave one out")
+        return value
+
     @field_validator("mode")
     @classmethod
     def _with_snapshot(cls, value: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -44,6 +45,15 @@ FAULTS = [
     ("where: {tag: sketch, eq: 1}", 9, "E05", "is draft, not online"),
     ("where: {tag: grade, eq: H}", 9, "E06", "may only exclude"),
     ("where: {tag: tier, eq: T1}\nexclude:\n  - {not: {tag: grade, eq: H, include_unknown: true}}", 11, "E06", "may only exclude"),
+    ("where: {tag: tier, eq: T1}\nexclude: [{tag: grade, ne: H, include_unknown: true}]", 10, "E06", "keeps in whom it is about"),
+    ("where: {tag: tier, eq: T1}\nexclude: [{tag: grade, ne: H, include_unknown: false}]", 10, "E06", "keeps in whom it is about"),
+    ("where: {tag: tier, eq: T1}\nexclude: [{tag: grade, eq: L, include_unknown: true}]", 10, "E06", "keeps in whom it is about"),
+    ("where: {tag: tier, eq: T1}\nexclude: [{tag: grade, in: [L, M], include_unknown: false}]", 10, "E06", "keeps in whom it is about"),
+    ("where: {tag: tier, eq: T1}\nexclude: [{tag: grade, not_in: [M], include_unknown: true}]", 10, "E06", "keeps in whom it is about"),
+    ("where: {tag: tier, eq: T1}\nexclude: [{tag: grade, is_null: true}]", 10, "E06", "keeps in whom it is about"),
+    ("where: {tag: tier, eq: T1}\nexclude: [{any: [{tag: grade, eq: M, include_unknown: false}, {tag: days_left, lt: 3, include_unknown: false}]}]", 10, "E06", "keeps in whom it is about"),
+    ("where: {tag: tier, eq: T1}\nexclude: [{tag: grade, changed_since: 3, include_unknown: false}]", 10, "E06", "keeps in whom it is about"),
+    ("where: {tag: tier, eq: T1}\nexclude: [{expr: grade <> 'H', include_unknown: true}]", 10, "E06", "by a condition of its own"),
     ("where: {event: {name: login, within_days: 4000}}", 9, "E09", "events are kept 1096 days"),
     ("where: {tag: old_tier, eq: 1}", 9, "E05", "is deprecated since 2026-01-01; use 'tier'; it may be gone from 2026-03-02 on"),
     ("where: {not: {tag: tier, eq: T1}}", 9, "E13", "can be null and is negated"),
@@ -99,7 +109,9 @@ def test_a_fault_is_named_with_its_line(findings_of, body, line, code, words):
         "base: {tag: tier, eq: T1}\nwhere: {tag: balance, top_percent: 30}",
         "where: {expr: balance > 2 * days_left and size(interests) >= 1}",
         "where: {receipt: {status: OPENED, of: x}}",
-        "where: {tag: tier, eq: T1}\nexclude: [{expr: grade = 'H', include_unknown: true}]",
+        "where: {tag: tier, eq: T1}\nexclude: [{tag: grade, in: [M, H], include_unknown: false}]",
+        "where: {tag: tier, eq: T1}\nexclude: [{tag: grade, not_in: [L], include_unknown: true}]",
+        "where: {tag: tier, eq: T1}\nexclude: [{tag: grade, is_null: false}]",
         "where: {any: [{sample: {percent: 5}}, {date: {of: opened_on, every: year, days_ahead: {lte: 7}}}]}",
     ],
 )
@@ -333,6 +345,28 @@ def test_marketing_consent_and_grade_h_cannot_be_switched_off(findings_of):
     ):
         with pytest.raises(SettingsInvalid, match=words):
             findings_of({}, others={"consent.yml": text})
+
+
+def test_a_global_control_group_that_the_policy_does_not_name_is_no_other_group(findings_of):
+    body = "where: {tag: tier, eq: T1}\nholdout: {global: GCG-2026H1}"
+    policy = {"consent.yml": "global_control: {GCG-2026H2: 5}"}
+    ((place, code, words),) = findings_of({"x": spec("x", body)}, others=policy)
+    assert (place, code) == ("x:10", "E01") and "'GCG-2026H1'; did you mean 'GCG-2026H2'?" in words
+    assert findings_of({"x": spec("x", body.replace("H1", "H2"))}, others=policy) == []
+    assert findings_of({"x": spec("x", body)}, others={"consent.yml": "minimum_age: 18"}) == []
+
+
+def test_a_column_or_destination_that_is_published_twice_is_refused(findings_of):
+    for twice in ("columns: [tier, tier]", "destinations: [engine, engine]", "mode: [snapshot, snapshot]"):
+        text = spec("x", "where: {tag: tier, eq: T1}")
+        key = twice.split(":")[0]
+        text = (
+            re.sub(rf"{key}: \[[^]]*\]", twice, text)
+            if key in text
+            else text.replace("publish: {", f"publish: {{{twice}, ")
+        )
+        ((_, code, words),) = findings_of({"x": text})
+        assert code == "E00" and "is named twice" in words
 
 
 def test_a_bad_line_of_a_list_is_named_without_its_value(make_workspace):

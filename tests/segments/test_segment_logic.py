@@ -69,7 +69,7 @@ def test_what_is_possible_is_true_or_unknown(tree):
             for name, value in values.items()
         )
         possible = connection.execute(f"SELECT {sql} FROM (SELECT {columns})").fetchone()[0]
-        assert possible is (decide(tree, lambda leaf: values[leaf.column]) is not False)
+        assert possible is (decide(tree, lambda leaf, values=values: values[leaf.column]) is not False)
     connection.close()
 
 
