@@ -14,17 +14,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from lakehouse.contracts.contract import Column
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.expressions.expression import parse_expression
 from lakehouse.expressions.tokens import ExpressionInvalid
-from lakehouse.expressions.words import FUNCTIONS
 from lakehouse.query.words import spark_identifier
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml, parse_model
 from lakehouse.settings.yaml_limits import yaml_text
+from vocabulary.relations import RELATED
+from vocabulary.reserved_names import fault_of_name
 
 ATTRIBUTES = "trusted.attributes"
 FILE, FOLDER = "attributes.yml", "attributes"
@@ -73,9 +82,14 @@ class Attribute(_Strict):
 
     @field_validator("domain", mode="before")
     @classmethod
-    def _texts(cls, value: Any) -> Any:
+    def _texts(cls, value: Any, others: ValidationInfo) -> Any:
         if value is None:
             return None
+        kind = others.data.get("type", "string")
+        if kind != "string":
+            raise ValueError(
+                f"a domain is for the type string, not for {kind}; write 'type: string' and texts in quotes, such as ['1', '2'], or take the domain out"
+            )
         if not isinstance(value, list) or not value:
             raise ValueError("a domain is a list of values, such as [LOW, HIGH]")
         for member in value:
@@ -91,14 +105,17 @@ class Attribute(_Strict):
             raise ValueError(f"there is no entity '{self.entity}'{did_you_mean(self.entity, list(ENTITIES))}")
         if self.level == "C3":
             raise ValueError("an attribute cannot be of level C3; credentials and biometrics are never kept")
-        if self.domain and self.type != "string":
-            raise ValueError(f"a domain is for the type string, not for {self.type}")
-        if self.code in FUNCTIONS or not _is_name(self.code):
-            raise ValueError(f"'{self.code}' is a word of the language of expressions; choose another code")
         if self.code in contract(self.table).columns:
             raise ValueError(f"{self.table} has a column '{self.code}' already; map it there")
-        if self.code in ("entity", "entity_key", "attribute"):
-            raise ValueError(f"'{self.code}' is a column of {ATTRIBUTES} itself; choose another code")
+        for table in (ATTRIBUTES, RELATED):
+            if self.code in contract(table).columns:
+                raise ValueError(
+                    f"'{self.code}' is a column of {table} itself, whose rows are joined; choose another code"
+                )
+        if fault := fault_of_name(self.code):
+            raise ValueError(fault)
+        if not _is_name(self.code):
+            raise ValueError(f"'{self.code}' is a word of the language of expressions; choose another code")
         return self
 
     @property

@@ -28,6 +28,7 @@ from lakehouse.settings.yaml_files import (
 )
 from vocabulary.entities import PERSON, TAG_ENTITIES, Entity, fault_of_entity
 from vocabulary.packs import OFF, Absence, PackOff, PackTag, absences, grouped_needs, packs_off, require_need
+from vocabulary.reserved_names import fault_of_name
 
 Status = Literal["draft", "review", "online", "deprecated", "offline"]
 Reason = Literal["unknown", "not_applicable", "late", "expired"]
@@ -51,10 +52,39 @@ class _Strict(BaseModel):
 
 
 class Bilingual(_Strict):
-    """A text in Chinese and English."""
+    """A name in Chinese and English, one line each."""
 
     zh: str
     en: str
+
+    @field_validator("zh", "en")
+    @classmethod
+    def _says_something(cls, value: str) -> str:
+        return written_text(value)
+
+
+class Definition(Bilingual):
+    """What a tag means, in Chinese and English; it may have several lines."""
+
+    @field_validator("zh", "en")
+    @classmethod
+    def _says_something(cls, value: str) -> str:
+        written_text(value.replace("\n", " "))
+        return value
+
+
+def written_text(text: str) -> str:
+    """Give a text that people read as it is; ``ValueError`` for one that is empty or has signs that nobody sees."""
+    if not text.strip():
+        raise ValueError("is empty; write what people shall read")
+    for sign in text:
+        # Of format signs only those that turn the direction of what follows; others are part of words.
+        if unicodedata.category(sign) == "Cc" or sign in _DIRECTIONS:
+            raise ValueError(f"has the control character U+{ord(sign):04X}, which nobody sees; take it out")
+    return text
+
+
+_DIRECTIONS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029)))
 
 
 class Value(_Strict):
@@ -77,11 +107,49 @@ class Value(_Strict):
             )
         return tree
 
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Value:
+        kind, low, high = self.type, self.min, self.max
+        if kind not in _NUMBER_TYPES and (low is not None or high is not None):
+            raise ValueError(
+                f"a value of type {kind} has no 'min' and 'max', which are of numbers; take them out"
+            )
+        if self.domain is not None:
+            if kind != "string":
+                raise ValueError(f"a value of type {kind} has no 'domain', which lists texts; take it out")
+            if not self.domain:
+                raise ValueError("an empty 'domain' allows nothing; list its values or take it out")
+            if twice := next((v for at, v in enumerate(self.domain) if v in self.domain[:at]), None):
+                raise ValueError(f"'{twice}' stands twice in the 'domain'; write it once")
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"'min' {low} is above 'max' {high}; no value lies between them")
+        for name, bound in (("min", low), ("max", high)):
+            if kind == "int" and bound is not None and bound != bound.to_integral_value():
+                raise ValueError(f"'{name}' {bound} of a value of type int is no whole number")
+        if self.scale is not None and not 0 <= self.scale <= _SCALES.get(kind, -1):
+            digits = _SCALES.get(kind)
+            what = (
+                f"0 to {digits} digits"
+                if digits
+                else "no 'scale', which is of decimal and ratio; take it out"
+            )
+            raise ValueError(f"a value of type {kind} has {what}")
+        if kind == "boolean" and self.cardinality == "set":
+            raise ValueError(
+                "a set of yes and no says nothing; write 'cardinality: single' or 'type: string'"
+            )
+        return self
+
     @property
     def spark_type(self) -> str:
         """The column's Spark SQL type."""
         scalar = {"decimal": "decimal(18,2)", "ratio": "decimal(18,6)"}.get(self.type, self.type)
         return f"array<{scalar}>" if self.cardinality == "set" else scalar
+
+
+_NUMBER_TYPES = ("int", "decimal", "ratio")
+# The most digits after the point of the types that have some.
+_SCALES = {"decimal": 2, "ratio": 6}
 
 
 class CutPoints(_Strict):
@@ -326,12 +394,12 @@ class Entry(_Strict):
 
     code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     name: Bilingual
-    definition: Bilingual
+    definition: Definition
     family: str
     entity: str = "customer"
     kind: Literal["fact", "rule", "model"]
     value: Value
-    null_rule: Annotated[str, Field(pattern=r"^(Z|U|NA|H\(\d+\)|NEVER)$")]
+    null_rule: Annotated[str, Field(pattern=r"^(Z|U|NA|H\([1-9]\d*\)|NEVER)$")]
     null_when: list[NullWhen] = Field(default_factory=list)
     default: Scalar | list[str] | None = None
     tie_rule: str | None = None
@@ -341,8 +409,8 @@ class Entry(_Strict):
     params: list[Param] = Field(default_factory=list)
     inputs: list[str]
     compute: Compute | None = None
-    refresh: str = "nightly"
-    max_staleness_days: int = 2
+    refresh: Literal["nightly", "daily", "monthly"] = "nightly"
+    max_staleness_days: Annotated[int, Field(ge=0)] = 2
     owner: Owner | str
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     status: Status
@@ -351,6 +419,26 @@ class Entry(_Strict):
     deprecated_on: dt.date | None = None
     pack: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] | None = None
     needs: list[str | list[str]] | None = None
+
+    @field_validator("code")
+    @classmethod
+    def _is_a_column(cls, value: str) -> str:
+        if fault := fault_of_name(value):
+            raise ValueError(fault)
+        return value
+
+    @field_validator("params")
+    @classmethod
+    def _one_value_a_day(cls, value: list[Param]) -> list[Param]:
+        days: set[tuple[str, dt.date]] = set()
+        for param in value:
+            if (param.name, param.since) in days:
+                since = f"since {param.since}" if "since" in param.model_fields_set else "without 'since'"
+                raise ValueError(
+                    f"the parameter '{param.name}' stands twice {since}; write the day from which each value counts"
+                )
+            days.add((param.name, param.since))
+        return value
 
     @field_validator("needs")
     @classmethod

@@ -11,7 +11,7 @@ from lakehouse.expressions.tokens import short_text
 from lakehouse.session.session import fault_of_java
 from tags.build.dialect import duckdb_model
 from tags.build.project import reason_for_spark
-from tags.compile.checks import texts_of
+from tags.compile.entry_texts import texts_of
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lakehouse.query.words import identifier, literal, literals
-from tags.compile.compiler import UNEXPLAINED
 from tags.quality.history import quality_rows
 from tags.quality.sources import Lateness, Sources, tables_read
 from vocabulary.entities import PERSON
+from vocabulary.reserved_names import UNEXPLAINED
 
 if TYPE_CHECKING:
     from lakehouse.query.desk import Desk, Relation

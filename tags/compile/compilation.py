@@ -88,12 +88,7 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     state = sha256(pickle.dumps((texts, _policy(workspace), _facts_of(site), deciding))).digest()
     compilation = _compile(workspace, shipped, (*registries, *models), state)
     if is_checked and state not in _SOUND:
-        from tags.compile.checks import check
-        from tags.compile.lineage import Lineage
-
-        lineage = Lineage(folders, compilation.shared)
-        for writer in compilation.writers:
-            check(compilation.registry, writer.plan, lineage, site)
+        _require_sound(compilation, site)
         _SOUND.add(state)
     return compilation
 
@@ -118,13 +113,22 @@ def compile_registry(registry: Registry, workspace: Path | None, *, is_checked: 
     """Compile other entries than a workspace's own, such as an earlier version of a tag, over its models and columns."""
     compilation = _compilation(registry, workspace)
     if is_checked:
-        from tags.compile.checks import check
-        from tags.compile.lineage import Lineage
-
-        lineage = Lineage(_model_folders(workspace), compilation.shared)
-        for writer in compilation.writers:
-            check(registry, writer.plan, lineage, _site_columns(workspace))
+        _require_sound(compilation, _site_columns(workspace))
     return compilation
+
+
+def _require_sound(compilation: Compilation, site: SiteColumns) -> None:
+    """Raise ``SettingsInvalid`` for the first fault of a computed tag, be it one that shows only when its SQL is written."""
+    from tags.compile.checks.entries import check
+    from tags.compile.lineage import Lineage
+
+    lineage = Lineage(list(compilation.model_folders), compilation.shared)
+    for writer in compilation.writers:
+        check(compilation.registry, writer.plan, lineage, site)
+        writer.wide_sql()
+        for scan in writer.plan.scans:
+            if scan.aggregated:
+                writer.scan_sql(scan)
 
 
 # What was found sound in this process, wherever it lay: a night, its check and the doctor each compile the same texts.

@@ -21,10 +21,9 @@ from tags.compile.sql_text import BUSINESS_DATE, dbt_literal, note, resolve
 from vocabulary.entities import PERSON
 from vocabulary.lookups import Lookup
 from vocabulary.registry import Aggregate, Entry, Latest, Param, Registry
+from vocabulary.reserved_names import AS_OF, EXCEPTIONS, LOST, SOURCES, UNEXPLAINED
 
 WIDE_MODEL = PERSON.wide_model
-# What the wide model says of each person beside the tags, for the measures of quality; no reader sees it.
-SOURCES, UNEXPLAINED = "read_sources", "unexplained_nulls"
 # What the rows of each wide model are.
 ROWS_OF_WIDE = {
     "customer": "One row per OneID of kind customer or prospect.",
@@ -321,7 +320,7 @@ class Writer:
                 name = f"{entry.code}__read" if entry.null_when else entry.code
                 columns.append(f"{self.typed(entry, _answer(scan, entry))} as {name}")
         columns += [f"{self.absent(entry)} as {entry.code}" for entry in plan.absent]
-        columns += [f"{self.read_sources()} as {SOURCES}", f"{self.lost_answers()} as lost_answers"]
+        columns += [f"{self.read_sources()} as {SOURCES}", f"{self.lost_answers()} as {LOST}"]
         lines += [f"        {column}," for column in columns[:-1]] + [f"        {columns[-1]}"]
         lines += self._base_rows()
         for scan in plan.scans:
@@ -345,10 +344,10 @@ class Writer:
         lines += ["", "select", *(f"    {name}," for name in self.entity.columns)]
         lines += [f"    {entry.code}," for entry in plan.entries]
         lines += [
-            f"    {self.exceptions()} as null_exceptions,",
+            f"    {self.exceptions()} as {EXCEPTIONS},",
             f"    {SOURCES},",
             f"    {self.unexplained_nulls()} as {UNEXPLAINED},",
-            f"    {BUSINESS_DATE} as as_of",
+            f"    {BUSINESS_DATE} as {AS_OF}",
             f"from {below}",
         ]
         return "\n".join(lines) + "\n"
@@ -419,7 +418,7 @@ class Writer:
             for at, exception in enumerate(entry.null_when):
                 tests.append(f"not coalesce({self.text(entry, exception.when, 'null_when', at)}, false)")
             cases.append(f"        case when {' and '.join(tests)}\n            then '{entry.code}' end")
-        return f"concat(lost_answers, {_texts(cases, '    ')})" if cases else "lost_answers"
+        return f"concat({LOST}, {_texts(cases, '    ')})" if cases else LOST
 
     def remark(self, entry: Entry) -> str:
         """Give what a comment says of an entry: code, names and file."""

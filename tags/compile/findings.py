@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakehouse.contracts.reading import contract
-from lakehouse.expressions.expression import syntax_tree
+from lakehouse.expressions.expression import parse_expression, syntax_tree
 from lakehouse.settings.yaml_files import did_you_mean
-from tags.compile.checks import comparisons
-from tags.compile.entry_texts import Keys, texts_of
+from tags.compile.checks.entries import comparisons
+from tags.compile.entry_texts import Keys, populations_of, texts_of
 from tags.compile.plan import ScanPlan
 from tags.compile.relations import TagSource
 from vocabulary.registry import Entry, Registry, plain_text
@@ -70,6 +70,7 @@ def event_names_of(plans: Sequence[ScanPlan]) -> list[str]:
 def _doubts(
     entry: Entry, relation: TagSource | None, event_names: Collection[str] | None
 ) -> Iterator[tuple[Keys, str]]:
+    yield from _idle_params(entry)
     form = entry.compute.aggregate if entry.compute else None
     if relation is None:
         return
@@ -91,6 +92,19 @@ def _doubts(
             if value not in event_names:
                 hint = did_you_mean(value, sorted(event_names))
                 yield keys, f"names the event '{value}', which was never delivered{hint}"
+
+
+def _idle_params(entry: Entry) -> Iterator[tuple[Keys, str]]:
+    """Give the parameters that no expression of a tag names: a threshold that decides nothing."""
+    texts = [text for _, text, _ in texts_of(entry)]
+    texts += [spec.population for _, spec in populations_of(entry) if spec.population]
+    names = {name for text in texts for name in parse_expression(text).parameters}
+    for at, param in enumerate(entry.params):
+        if param.name not in names and param.name not in {one.name for one in entry.params[:at]}:
+            yield (
+                ("params", at),
+                f"has the parameter '{param.name}', which nothing reads; write :{param.name} or take it out",
+            )
 
 
 def _event_names(entry: Entry) -> Iterator[tuple[Keys, str]]:

@@ -15,9 +15,9 @@ from sqlglot import exp
 
 from lakehouse.expressions.expression import syntax_tree
 from lakehouse.query.words import identifier, literal, literals
-from tags.compile.compiler import SOURCES, UNEXPLAINED
 from tags.compile.plan import ScanPlan
 from vocabulary.registry import Entry
+from vocabulary.reserved_names import SOURCES, UNEXPLAINED
 
 if TYPE_CHECKING:
     from lakehouse.query.desk import Desk, Relation

@@ -167,7 +167,7 @@ def test_no_text_of_a_site_is_a_template_to_dbt(make_workspace):
         compute="expression: \"case when bucket(concat('\\\\' ~ \\\"', :business_date), one_id) < 9 then :word else 'x' end\"",
     ).replace("kind: fact", "kind: rule").replace(
         "    owner: data", "    default: \"{{ 1 + 1 }} it's {% raw %}\"\n    params: [{name: word, value: '{{ 2 + 2 }}'}]\n    owner: data"
-    ).replace("Site tag", "'{{ 3 + 3 }}\n\n      from x; {% set y %} -- {#'")  # fmt: skip
+    ).replace("Site tag", "'{{ 3 + 3 }}\n      from x; {% set y %} -- {#'")  # fmt: skip
     compilation = compile_tags(make_workspace({"tags/site.yml": text}))
     files = project_files(compilation)
     templates = {part for text in files.values() for part in re.findall(r"\{[{%#].*?[}%#]\}", text)}
@@ -176,7 +176,7 @@ def test_no_text_of_a_site_is_a_template_to_dbt(make_workspace):
     tree = jinja2.Environment(autoescape=False).parse(wide)
     calls = {node.node.name for node in tree.find_all(jinja2.nodes.Call)}
     assert calls == {"config", "ref", "business_date", "bucket", "sent_to_every_task", "source"}
-    assert "from x; { % set y %} -- { #" in wide and "\n\nfrom x" not in wide
+    assert "from x; { % set y %} -- { #" in wide and "\nfrom x" not in wide
 
 
 def test_a_bucket_is_a_macro_where_it_is_called_and_a_name_where_it_is_not():
@@ -304,7 +304,7 @@ REFUSED = {
     "a missing null rule": ({"null_rule": ""}, None, "null_rule"),
     "an unknown key": ({"compute": "aggregate: {from: trusted.transactions, mesure: sum}"}, 14, "unknown key 'mesure'; did you mean 'measure'"),
     "absence without a default": (
-        {"null_rule": "Z", "value": "{type: string}"}, 9, "null rule Z of a string needs a 'default'",
+        {"null_rule": "Z", "value": "{type: string}", "compute": "expression: gender", "inputs": "tag:gender"}, 9, "null rule Z of a string needs a 'default'",
     ),
 }  # fmt: skip
 
@@ -313,8 +313,7 @@ REFUSED = {
 def test_a_faulty_entry_is_refused_with_file_and_line(make_workspace, case):
     said, line, sentence = REFUSED[case]
     with pytest.raises(SettingsInvalid) as refused:
-        compiled = site(make_workspace, **said)
-        project_files(compiled)
+        site(make_workspace, **said)
     assert sentence in refused.value.message
     assert refused.value.file.endswith("tags/site.yml")
     if line:

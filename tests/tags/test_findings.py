@@ -17,7 +17,7 @@ TAG = """
     null_rule: U
     level: C2
     purposes: [service]
-    params: [{{name: zero, value: 0}}, {{name: two, value: 2}}]
+    params: [{params}]
     inputs: [{inputs}]
     compute:
       {compute}
@@ -31,7 +31,7 @@ EVENTS = 'aggregate: {{from: trusted.events, measure: count, where: "event_name 
 def compiled(make_workspace, *tags):
     """Compile a workspace with these tags and no shipped ones beside them."""
     said = {
-        "zh": "本行", "en": "Site", "value": "{type: int}", "inputs": "trusted.events.event_name", "status": "online",
+        "zh": "本行", "en": "Site", "value": "{type: int}", "inputs": "trusted.events.event_name", "status": "online", "params": "",
     }  # fmt: skip
     texts = [
         TAG.format(**({"code": f"tag_{at}", "en": f"Site {at}", "zh": f"本行{at}"} | said | tag))
@@ -100,6 +100,17 @@ def test_two_tags_of_one_name_are_doubted_in_either_language_unless_one_is_offli
     ]
 
 
+def test_a_parameter_that_nothing_reads_is_doubted_once_with_its_line(make_workspace):
+    compilation = compiled(
+        make_workspace,
+        {"params": "{name: two, value: 2}, {name: idle, value: 3}, {name: idle, value: 4, since: 2026-01-01}",
+         "compute": EVENTS.format("= 'login' and length(event_name) > :two", "window_days: 7")},
+    )  # fmt: skip
+    assert doubts(compilation, None) == [
+        ("tag_0", 11, "has the parameter 'idle', which nothing reads; write :idle or take it out")
+    ]
+
+
 def test_the_shipped_tags_give_no_doubt_but_events_that_a_site_does_not_deliver():
     compilation = compile_tags(None)
     names = set(event_names_of(compilation.plans))
@@ -129,7 +140,7 @@ REFUSED = {
     "a division by nothing": ({"compute": "aggregate: {from: trusted.events, measure: sum, of: length(event_name) / 0, window_days: 3}"}, "divides by 0, which is null for everybody"),
     "a rest by nothing": ({"compute": "aggregate: {from: trusted.events, measure: sum, of: length(event_name) % (0.0), window_days: 3}"}, "divides by 0"),
     "a division by a parameter that is nothing": (
-        {"compute": "aggregate: {from: trusted.events, measure: sum, of: 'length(event_name) / :zero', window_days: 3}"},
+        {"params": "{name: zero, value: 0}", "compute": "aggregate: {from: trusted.events, measure: sum, of: 'length(event_name) / :zero', window_days: 3}"},
         "divides by ':zero', which is 0 since 1900-01-01",
     ),
 }  # fmt: skip
@@ -147,5 +158,7 @@ def test_what_is_wrong_for_everybody_is_refused(case, make_workspace):
 def test_a_division_by_a_number_or_another_parameter_stands(make_workspace):
     form = "aggregate: {{from: trusted.events, measure: sum, of: 'length(event_name) / {}', window_days: 3}}"
     compiled(
-        make_workspace, {"compute": form.format("2")}, {"en": "B", "zh": "乙", "compute": form.format(":two")}
+        make_workspace,
+        {"compute": form.format("2")},
+        {"en": "B", "zh": "乙", "compute": form.format(":two"), "params": "{name: two, value: 2}"},
     )

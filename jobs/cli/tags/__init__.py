@@ -316,7 +316,7 @@ def compile_(
     from lakehouse.query.published import newest_publication
     from lakehouse.settings.file_rights import closed_files
     from lakehouse.settings.settings import load_settings
-    from tags import check_versions
+    from tags import check_versions, tag_contracts
     from tags.build.project import write_project
     from tags.build.user_project import user_folder, write_user_project
     from tags.compile.compilation import compile_tags
@@ -327,6 +327,7 @@ def compile_(
         raise UsageError("--all says which tags --sample computes; write --check --sample --all")
     settings = load_settings(workspace)
     compilation = compile_tags(settings.workspace)
+    tag_contracts(settings)
     check_versions(settings)
     if size is not None:
         _print_sample(settings, size, every, form)

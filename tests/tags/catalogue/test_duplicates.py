@@ -105,7 +105,7 @@ def test_a_draft_that_asks_the_same_is_listed(make_workspace):
 
 def entry(code, kind, **more):
     return Entry.model_validate({
-        "code": code, "name": {"zh": code, "en": code}, "definition": {"zh": "", "en": ""}, "family": "own", "kind": "fact",
+        "code": code, "name": {"zh": code, "en": code}, "definition": {"zh": code, "en": code}, "family": "own", "kind": "fact",
         "value": {"type": kind, "cardinality": more.pop("cardinality", "single")}, "null_rule": "U", "level": "C1",
         "purposes": ["marketing"], "inputs": [], "owner": "data", "version": "1.0.0", "status": "online", **more,
     })  # fmt: skip

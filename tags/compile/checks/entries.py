@@ -2,7 +2,7 @@
 
 Checked here: SQL that does not parse, columns and relations that are not there, tags read without being listed as
 inputs, values outside a domain, levels below those of the inputs, purposes wider than those of the inputs,
-windows longer than data is kept, and tags that ask the same question twice.
+windows longer than data is kept, answers of another type than the declared one, and tags that ask the same question twice.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from lakehouse.errors import ContractBroken
 from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
+from tags.compile.checks.value_types import check_types
 from tags.compile.entry_texts import THRESHOLDS, Keys, names_in, populations_of, texts_of
 from tags.compile.lineage import Lineage
 from tags.compile.normal_form import question_of
@@ -65,6 +66,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
         if entry.code in relations:
             _check_window(registry, entry, relations[entry.code])
             _check_number(registry, entry, relations[entry.code])
+        check_types(registry, entry, relation)
     _check_duplicates(registry, plan)
 
 
