@@ -72,7 +72,7 @@ def show(
     """
     from identity.explaining.show import describe, find_one_id, show_person
     from jobs.cli.printing import print_document
-    from jobs.report.reveals import record_reveal
+    from jobs.report.reveals import record_lookup, record_reveal
     from lakehouse.errors import UsageError
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
@@ -87,6 +87,9 @@ def show(
     if reveal is not None:
         record_reveal(published.settings, reveal, published.publication, ["identity.memberships"])
     person = show_person(published, one_id, is_revealed=reveal is not None)
+    record_lookup(
+        published.settings, "identity show", published.publication, [one_id], is_revealed=reveal is not None
+    )
     print_document(person.summary(), describe(person), form)
 
 
@@ -100,10 +103,13 @@ def why(profile_a: str, profile_b: str, form: str, as_of: date | None, workspace
     from identity.explaining.explain import describe_why
     from identity.explaining.explain import why as explain_why
     from jobs.cli.printing import print_document
+    from jobs.report.reveals import record_lookup
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
-    explanation = explain_why(open_publication(load_settings(workspace), as_of), profile_a, profile_b)
+    published = open_publication(load_settings(workspace), as_of)
+    explanation = explain_why(published, profile_a, profile_b)
+    record_lookup(published.settings, "identity why", published.publication, [explanation.one_id])
     print_document(explanation.summary(), describe_why(explanation), form)
 
 
@@ -117,10 +123,13 @@ def why_not(profile_a: str, profile_b: str, form: str, as_of: date | None, works
     from identity.explaining.explain import describe_why_not
     from identity.explaining.explain import why_not as explain_why_not
     from jobs.cli.printing import print_document
+    from jobs.report.reveals import record_lookup
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
-    explanation = explain_why_not(open_publication(load_settings(workspace), as_of), profile_a, profile_b)
+    published = open_publication(load_settings(workspace), as_of)
+    explanation = explain_why_not(published, profile_a, profile_b)
+    record_lookup(published.settings, "identity why-not", published.publication, explanation.one_ids)
     print_document(explanation.summary(), describe_why_not(explanation), form)
 
 

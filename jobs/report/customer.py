@@ -21,7 +21,7 @@ from vocabulary.contact_rules import lake_place, receipts_sql
 from vocabulary.tag_facts import TagFacts, read_tag_facts
 
 if TYPE_CHECKING:
-    from lakehouse.query.reading import Masks
+    from lakehouse.query.masks import Masks
 
 Rows = list[dict[str, Any]]
 RESTRICTED = "RESTRICTED"
@@ -68,7 +68,7 @@ def read_customer(published: Published, one_id: int, *, most: int, reveal: str |
     settings, publication = published.settings, published.publication
     is_revealed = reveal is not None
     person = show_person(published, one_id, is_revealed=is_revealed)
-    masks: Masks = (lambda table, columns: frozenset()) if is_revealed else ReaderMasks(settings)
+    masks: Masks = (lambda table, columns: {}) if is_revealed else ReaderMasks(settings)
     desk = _Sections(settings, publication, masks, person.one_id)
     record_lookup(settings, "customer show", publication, [person.one_id], is_revealed=is_revealed)
     if reveal is not None:

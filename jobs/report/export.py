@@ -50,7 +50,7 @@ def export_lake(
         tables = sorted(publication.tables)
         entry = record_reveal(settings, reveal.strip(), publication, tables)
         log.warning("%s reveals values of all tables in %s: %s", entry["user"], place, entry["reason"])
-        masked = write_export(settings, publication, place, texts, lambda table, columns: frozenset())
+        masked = write_export(settings, publication, place, texts, lambda table, columns: {})
     return Export(place, publication.business_date, len(texts), masked)
 
 

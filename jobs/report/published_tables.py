@@ -6,8 +6,9 @@ from typing import Any
 
 import ingestion
 import tags
+from jobs.report.statement import ReaderMasks
 from lakehouse.contracts.contract import Contract, highest_level
-from lakehouse.contracts.reading import Contracts, masked_columns
+from lakehouse.contracts.reading import Contracts
 from lakehouse.errors import ContractBroken, UsageError
 from lakehouse.query.published import Publication
 from lakehouse.query.reading import Answer, published_table, types_of, unknown_table
@@ -40,7 +41,7 @@ def columns_of(settings: Settings, publication: Publication, table: str) -> Answ
         raise UsageError(unknown_table(table, publication))
     contract = contract_or_none(contracts_of(settings), name)
     types = types_of(published_table(settings, publication, name))
-    masked = masked_columns(contract, types)
+    masked = ReaderMasks(settings)(name, types)
     rows: list[tuple[Any, ...]] = []
     for column, kind in types.items():
         entry = contract.columns.get(column) if contract else None

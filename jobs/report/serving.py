@@ -16,6 +16,7 @@ from lakehouse.query.published import newest_publication, require_publication
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from lakehouse.query.masks import Masks
     from lakehouse.query.published import Publication
 
 log = logging.getLogger("cdp.sql")
@@ -47,7 +48,7 @@ def serve_lake(
     publication = require_publication(settings)
     if reveal is not None:
         _record(settings, publication, reveal)
-    masks = ReaderMasks(settings) if reveal is None else lambda table, columns: frozenset[str]()
+    masks: Masks = ReaderMasks(settings) if reveal is None else lambda table, columns: {}
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import duckdb
 
 from jobs.report.catalogue.queries import count_query
 from lakehouse.errors import UsageError
+from lakehouse.query.masks import Mask
 from lakehouse.query.published import require_publication
 from lakehouse.query.question import parse_question
 from lakehouse.query.reading import Answer, answer, answer_alone, check_tables
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from lakehouse.contracts.contract import Contract
 
 log = logging.getLogger("cdp.sql")
+# Where rows name a tag, what they say of it.
+_VALUES = ("from_value", "to_value")
 
 
 def rows_of(
@@ -47,28 +51,47 @@ def rows_of(
 
         entry = record_reveal(settings, reveal.strip(), publication, question.tables)
         log.warning("%s reveals values of %s: %s", entry["user"], ", ".join(question.tables), entry["reason"])
-        return answer(question, settings, publication, lambda table, columns: frozenset())
+        return answer(question, settings, publication, lambda table, columns: {})
     except duckdb.Error as wrong:
         raise UsageError(f"the SQL failed: {str(wrong).splitlines()[0]}") from None
 
 
 class ReaderMasks:
-    """What readers see masked, by the written contracts and, for tags of a site's own, by those of its workspace."""
+    """How readers see columns, by the written contracts and, for tags of a site's own, by those of its workspace.
+
+    Tags that may only exclude are withheld wherever they stand: as columns, and as values of rows that name them.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def __call__(self, table: str, columns: Iterable[str]) -> frozenset[str]:
-        """Give which of the columns of a table are masked."""
+    def __call__(self, table: str, columns: Iterable[str]) -> dict[str, Mask]:
+        """Give how readers see the columns of a table that they do not see as they are."""
         # Here, since a statement without tables needs no contract.
         from lakehouse.contracts.reading import contract, contract_names, masked_columns
 
+        names = list(columns)
         if table not in contract_names():
-            return masked_columns(None, columns)
+            return masked_columns(None, names)
         contract_of_table = contract(table)
-        if contract_of_table.database == "tags" and not set(columns) <= set(contract_of_table.columns):
+        if contract_of_table.database != "tags":
+            return masked_columns(contract_of_table, names)
+        if not set(names) <= set(contract_of_table.columns):
             contract_of_table = self._of_workspace(contract_of_table)
-        return masked_columns(contract_of_table, columns)
+        masks = masked_columns(contract_of_table, names)
+        withheld = self._withheld_tags
+        masks |= {name: Mask(is_withheld=True) for name in names if name in withheld}
+        if "tag" in names and withheld:
+            masks |= {name: Mask(is_withheld=True, tags=withheld) for name in names if name in _VALUES}
+        return masks
+
+    @cached_property
+    def _withheld_tags(self) -> frozenset[str]:
+        from tags import REGISTRY
+        from vocabulary.tag_facts import read_tag_facts
+
+        facts = read_tag_facts(self.settings.workspace, shipped=REGISTRY)
+        return frozenset(code for code, fact in facts.items() if fact.is_restricted)
 
     def _of_workspace(self, contract_of_table: Contract) -> Contract:
         import tags

@@ -9,8 +9,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from lakehouse.contracts.contract import Bound, Column, Contract, Level, Reference, Shape, normalised_type
+from lakehouse.contracts.contract import (
+    Bound,
+    Column,
+    Contract,
+    Level,
+    Reference,
+    Shape,
+    normalised_type,
+)
 from lakehouse.errors import ContractBroken, SettingsInvalid
+from lakehouse.query.masks import Mask
 from lakehouse.settings.yaml_files import did_you_mean, load_plain_yaml, load_yaml, parse_model
 
 FOLDER = Path(__file__).parent
@@ -190,15 +199,17 @@ def contract(name: str) -> Contract:
     return result
 
 
-def masked_columns(contract: Contract | None, columns: Iterable[str]) -> frozenset[str]:
-    """Give which columns of a table readers see masked: those its contract marks, and each that it does not know.
+def masked_columns(contract: Contract | None, columns: Iterable[str]) -> dict[str, Mask]:
+    """Give how readers see columns of a table that they do not see as they are: those its contract marks, and each that it does not know.
 
     A table without a contract is one that a feed lands: of it only the columns that the pipeline adds are known.
     """
     columns_of_contract = contract.columns if contract else {column.name: column for column in _FACT}
-    return frozenset(
-        name for name in columns if name not in columns_of_contract or columns_of_contract[name].masked
-    )
+    return {
+        name: Mask()
+        for name in columns
+        if name not in columns_of_contract or columns_of_contract[name].masked
+    }
 
 
 def contract_names(database: str | None = None) -> list[str]:

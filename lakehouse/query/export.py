@@ -19,8 +19,9 @@ from lakehouse.errors import UsageError
 from lakehouse.query.database import replacement
 from lakehouse.query.desk import Desk, file_errors, new_connection
 from lakehouse.query.files import table_sql
+from lakehouse.query.masks import Mask, Masks, masked_sql
 from lakehouse.query.published import Publication
-from lakehouse.query.reading import Masks, masked_sql, published_table, types_of
+from lakehouse.query.reading import published_table, types_of
 from lakehouse.query.words import identifier, literal, literals
 from lakehouse.settings.file_rights import closed_files, give_to_group
 from lakehouse.settings.settings import Settings
@@ -94,11 +95,10 @@ def write_export(
             for name in sorted(publication.tables):
                 table = published_table(settings, publication, name)
                 fields = types_of(table)
-                columns = masks(name, fields)
-                masked += [f"{name}.{column}" for column in fields if column in columns]
-                kinds = {column: kind for column, kind in fields.items() if column in columns}
-                _write_view(desk, name, masked_sql(table_sql(table, name), kinds, key))
-                _write_comments(desk, name, texts[name], fields, columns)
+                column_masks = masks(name, fields)
+                masked += [f"{name}.{column}" for column in fields if column in column_masks]
+                _write_view(desk, name, masked_sql(table_sql(table, name), fields, column_masks, key))
+                _write_comments(desk, name, texts[name], fields, column_masks)
             _write_mark(desk, settings, publication, is_masked=bool(masked))
             connection.execute("COMMIT")
         give_to_group(settings, part)
@@ -112,7 +112,7 @@ def _write_view(desk: Desk, name: str, sql: str) -> None:
 
 
 def _write_comments(
-    desk: Desk, name: str, texts: Texts, columns: Mapping[str, object], masked: frozenset[str]
+    desk: Desk, name: str, texts: Texts, columns: Mapping[str, object], masked: Mapping[str, Mask]
 ) -> None:
     desk.connection.execute(f"COMMENT ON VIEW {_path(name)} IS {literal(texts.description)}")
     for column in columns:

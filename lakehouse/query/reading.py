@@ -7,13 +7,13 @@ Columns that are masked are pseudonyms already where the statement meets them, i
 does (``substr``, ``LIKE``, a join, a hash), it does to ``masked:`` and 16 hexadecimal digits. They come from a key that
 is drawn for this one answer and is gone with it. So equal values have equal pseudonyms within one statement, in all of
 its tables: they can be counted and joined. Two answers cannot be laid side by side, and no value can be tried out.
+Of what is withheld, tags that may only exclude, there is one word for all values, so that not even their numbers are told.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +21,15 @@ from lakehouse.errors import UsageError
 from lakehouse.query.deletions import require_rows
 from lakehouse.query.desk import Desk, file_errors, new_connection, open_scratch, open_table
 from lakehouse.query.files import file_paths, table_sql
+from lakehouse.query.masks import Masks, masked_sql
 from lakehouse.query.published import Publication
 from lakehouse.query.question import Question
-from lakehouse.query.words import duck_type, identifier, literal
+from lakehouse.query.words import duck_type, identifier
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
-
-# Gives which of the columns of a table, by its name, are masked.
-Masks = Callable[[str, Iterable[str]], frozenset[str]]
-
-MARK = "masked:"
 
 
 @dataclass(frozen=True)
@@ -81,12 +77,12 @@ def answer(question: Question, settings: Settings, publication: Publication, mas
         for name, table in tables.items():
             fields = types_of(table)
             if name in question.tables:
-                columns = masks(name, fields)
+                column_masks = masks(name, fields)
                 masked += [
                     f"{name}.{column}" for column in fields
-                    if column in columns and (question.has_star or column.lower() in question.columns)
+                    if column in column_masks and (question.has_star or column.lower() in question.columns)
                 ]  # fmt: skip
-                sql = masked_sql(table_sql(table, name), {c: fields[c] for c in fields if c in columns}, key)
+                sql = masked_sql(table_sql(table, name), fields, column_masks, key)
             else:
                 # Only to be listed: a question about its rows names it.
                 nulls = (f"CAST(NULL AS {duck_type(kind)}) AS {identifier(c)}" for c, kind in fields.items())
@@ -109,22 +105,3 @@ def _run(desk: Desk, question: Question) -> tuple[tuple[str, ...], list[tuple[An
     with file_errors():
         result = desk.connection.execute(question.text)
         return tuple(column[0] for column in result.description or ()), result.fetchall()
-
-
-def masked_sql(sql: str, columns: dict[str, Any], key: str) -> str:
-    """Give SQL that reads the rows of ``sql`` with pseudonyms by ``key`` in place of texts; of another type nothing is left.
-
-    ``columns`` are those that are masked, with their types.
-    """
-    if not columns:
-        return sql
-    replacements = ", ".join(
-        f"{_pseudonym(identifier(name), key) if kind == 'string' else f'CAST(NULL AS {duck_type(kind)})'} AS {identifier(name)}"
-        for name, kind in columns.items()
-    )
-    return f"SELECT * REPLACE ({replacements}) FROM ({sql})"
-
-
-def _pseudonym(column: str, key: str) -> str:
-    # A null stays one: || with null is null. The key stands on both sides, so that nothing can be appended to it.
-    return f"({literal(MARK)} || left(sha256({literal(key)} || {column} || {literal(key)}), 16))"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import EnvironmentUnready, UsageError
 from lakehouse.query.export import Texts
+from lakehouse.query.masks import MARK, WITHHELD, Mask, Masks
 from lakehouse.query.published import Publication
-from lakehouse.query.reading import MARK, Masks
-from lakehouse.query.words import spark_identifier, spark_literal
+from lakehouse.query.words import spark_identifier, spark_literal, spark_literals
 from lakehouse.session.session import has_jars, jars_folder, start_session
 from lakehouse.settings.settings import Settings
 
@@ -87,7 +87,8 @@ class ThriftServer:
             parts = [texts.columns.get(column, ""), "masked" if column in masked else ""]
             comment = spark_literal("; ".join(part for part in parts if part))
             columns.append(f"{quoted} COMMENT {comment}")
-            values.append(f"{_masked(quoted, kind, self.key)} AS {quoted}" if column in masked else quoted)
+            mask = masked.get(column)
+            values.append(quoted if mask is None else f"{_masked(quoted, kind, mask, self.key)} AS {quoted}")
         return (
             f"CREATE OR REPLACE VIEW {_path(name)} ({', '.join(columns)}) COMMENT {spark_literal(texts.description)} "
             f"AS SELECT {', '.join(values)} FROM {rows}"
@@ -161,12 +162,18 @@ def _server_of(spark: SparkSession) -> Any:
     return server
 
 
-def _masked(column: str, kind: Any, key: str) -> str:
-    """Give SQL for a pseudonym of a text by ``key``; of another type nothing is left."""
+def _masked(column: str, kind: Any, mask: Mask, key: str) -> str:
+    """Give SQL for what readers see of a column, as ``lakehouse.query.reading`` shows it."""
     if kind.typeName() != "string":
-        return f"CAST(NULL AS {kind.simpleString()})"
-    mark, secret = spark_literal(MARK), spark_literal(key)
-    return f"concat({mark}, left(sha2(concat({secret}, {column}, {secret}), 256), 16))"
+        shown = f"CAST(NULL AS {kind.simpleString()})"
+    elif mask.is_withheld:
+        shown = spark_literal(WITHHELD)
+    else:
+        mark, secret = spark_literal(MARK), spark_literal(key)
+        shown = f"concat({mark}, left(sha2(concat({secret}, {column}, {secret}), 256), 16))"
+    if mask.tags:
+        return f"CASE WHEN tag IN ({spark_literals(sorted(mask.tags))}) THEN {shown} ELSE {column} END"
+    return shown
 
 
 def _path(name: str) -> str:

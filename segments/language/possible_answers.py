@@ -79,11 +79,11 @@ def dead_conditions(parts: Iterable[Node], rule: Node, facts: Mapping[str, TagFa
     return dead
 
 
-def keeps_out_the_worst(leaf: TagLeaf, fact: TagFacts) -> bool:
-    """Tell whether a condition of ``exclude`` about a tag that may only exclude keeps out whoever is worse than somebody it keeps out.
+def keeps_in_the_best(leaf: TagLeaf, fact: TagFacts) -> bool:
+    """Tell whether a condition of ``exclude`` about a tag that may only exclude leaves those whom it says nothing bad about.
 
     Else the people who remain would be those whom the tag is about. Of a category the domain stands from the best value to the worst, of a
-    boolean false is the better one, and of numbers and dates the greater are the worse; the unknown is the best of all.
+    boolean false is the better one, and of numbers and dates the lower; who is unknown is kept out only together with the worst.
     """
     if fact.value_type == "boolean" or (fact.value_type == "category" and fact.domain):
         values: tuple[Any, ...] = (None, *((False, True) if fact.value_type == "boolean" else fact.domain))
@@ -93,7 +93,8 @@ def keeps_out_the_worst(leaf: TagLeaf, fact: TagFacts) -> bool:
         for value in values:
             verdict = kleene_all([answer(test, value, business_date=_ANY_DAY) for test in leaf.tests])
             verdicts.append(leaf.include_unknown is True if verdict is None else verdict)
-        return verdicts[-1] and verdicts[1:] == sorted(verdicts[1:])
+        unknown, best, worst = verdicts[0], verdicts[1], verdicts[-1]
+        return (all(verdicts[1:]) or not best) and (worst or not unknown)
     upward = {"gt", "gte", "contains_any", "contains_all"} | (
         {"eq", "in"} if fact.value_type == "category" else set()
     )

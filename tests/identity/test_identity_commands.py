@@ -47,6 +47,26 @@ def test_a_person_is_found_by_number_identifier_or_profile_and_shown_masked(publ
     assert "13812340001" not in "".join(shown) and "110105198503121015" not in "".join(shown)
 
 
+def test_whoever_looks_at_people_is_recorded_before_they_are_shown(published, capsys):
+    calls = {
+        "show": ["--profile", "core/1"],
+        "why": ["core/1", "app/9"],
+        "why-not": ["core/1", "crm/5"],
+    }
+    for command, arguments in calls.items():
+        assert run(["identity", command, *arguments]) == 0
+    record = published / "audit" / "lookups.jsonl"
+    entries = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    assert [(one["command"], len(one["one_ids"])) for one in entries] == [
+        ("identity show", 1), ("identity why", 1), ("identity why-not", 2),
+    ]  # fmt: skip
+    record.unlink()
+    record.symlink_to(published / "elsewhere")
+    capsys.readouterr()
+    for command, arguments in calls.items():
+        assert run(["identity", command, *arguments]) == 1 and capsys.readouterr().out == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "words"),
@@ -98,6 +118,7 @@ def test_a_key_that_is_an_identifier_is_masked_like_it_until_it_is_revealed(
         {"id": "web/13812340001", "phone": "13812340001"},
         {"id": "mini/o22IouDJqq", "openid@wx1": "o22IouDJqq", "phone": "13812340001"},
         {"id": "core/1004179190", "phone": "13812340001"},
+        {"id": "pos/7", "openid@wx1": "o22IouDJqq"},
     ]
     deliver(lake, NIGHT, records)
     resolve(lake, NIGHT)
@@ -107,8 +128,11 @@ def test_a_key_that_is_an_identifier_is_masked_like_it_until_it_is_revealed(
         assert run(["identity", "show", "--profile", "core/1004179190", "--format", form]) == 0
         shown = capsys.readouterr().out
         assert "13812340001" not in shown and "o22IouDJqq" not in shown and "1004179190" in shown
-    assert run(["identity", "why", "core/1004179190", "mini/o22IouDJqq"]) == 0
-    assert "13812340001" not in capsys.readouterr().out
+    # What leads from one to the other is stated by mini's record, whose key is the openid.
+    for form in ("table", "json"):
+        assert run(["identity", "why", "core/1004179190", "pos/7", "--format", form]) == 0
+        shown = capsys.readouterr().out
+        assert "mini/" in shown and "13812340001" not in shown and "o22IouDJqq" not in shown
     assert (
         run(["identity", "show", "--profile", "core/1004179190", "--reveal", "a call of the customer"]) == 0
     )

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from decimal import Decimal
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -16,6 +17,7 @@ from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from tests.identity.identity_records import deliver
+from tests.published_lake import FEED
 from tests.segments.segment_bank import (
     DESTINATIONS_YML,
     at,
@@ -93,6 +95,10 @@ def bank(make_workspace, monkeypatch):
             {"receipt_id": "1", "run_id": "r1", "destination": "engine", "recipient_key": "abc", "channel": "SMS", "status": "OPENED",
              "event_at": at("2026-11-18"), "event_on": D}
         ],
+        "tags.tag_history": [
+            {"as_of": D, "one_id": first, "tag": tag, "from_value": value, "to_value": value, "before_on": D, "cause": "value"}
+            for tag, value in (("aml_grade", "MH"), ("aum_tier", "T2"))
+        ],
         "trusted.products": [{"product_id": "W1", "name": "稳健一号", "product_class": "wealth", "status": "on_sale"}],
         "trusted.relationships": [
             {**account, "from_key": "1", "to_key": "a1", "role": "owner"},
@@ -141,6 +147,34 @@ def document(show, *arguments):
 
 def lines_of(file):
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_tag_that_may_only_exclude_is_withheld_from_statements_and_exports(bank, capsys, tmp_path):
+    """Not even how many people have which value is told, and a condition meets nothing."""
+
+    def ask(*arguments):
+        assert run(["sql", "--format", "json", *arguments]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    grades = "select aml_grade, is_account_controlled, count(*) as n from tags.customer_tags group by all"
+    assert ask(grades) == [{"aml_grade": "RESTRICTED", "is_account_controlled": None, "n": 2}]
+    assert ask(
+        "select count(*) as n from tags.customer_tags where aml_grade = 'H' or is_account_controlled"
+    ) == [{"n": 0}]
+    changes = "select tag, from_value, to_value from tags.tag_history order by tag"
+    shown = [
+        {"tag": "aml_grade", "from_value": "RESTRICTED", "to_value": "RESTRICTED"},
+        {"tag": "aum_tier", "from_value": "T2", "to_value": "T2"},
+    ]
+    assert ask(changes) == shown
+    assert [row["aml_grade"] for row in ask("--reveal", "a case", grades)] == ["H"]
+    place = tmp_path / "x.duckdb"
+    (bank[0] / "feeds").mkdir(exist_ok=True)
+    (bank[0] / "feeds" / "members.yml").write_text(FEED, encoding="utf-8")
+    assert run(["sql", "--export", str(place)]) == 0
+    with duckdb.connect(str(place), read_only=True) as export:
+        assert export.execute(grades).fetchall() == [("RESTRICTED", None, 2)]
+        assert export.execute(changes).fetchall() == [tuple(row.values()) for row in shown]
 
 
 def test_every_section_is_of_this_person_and_of_this_night(bank, show):

@@ -99,9 +99,10 @@ def test_a_published_person_is_explained_leaf_by_leaf(settings):
         ("      event wealth_view: count gte 2 within 7 days", True, "2"),
         ("    not", True, ""),
         ("      list friends@1", False, "not on the list"),
-        ("exclude", False, ""),
-        ("  tag grade: eq M (unknown counts as false)", False, "RESTRICTED"),
+        ("exclude", None, "RESTRICTED"),
+        ("  tag grade: eq M (unknown counts as false)", None, "RESTRICTED"),
     ]
+    assert [x.is_withheld for x in found.lines] == [False] * 8 + [True] * 2
     assert (found.answer, found.outcome, found.variant) == (True, "member, published", "A")
     assert found.deliveries == [{"destination": "engine", "run_id": "r1", "seq": 1, "recipient_key": "abc"}]
 
@@ -153,6 +154,9 @@ def test_the_commands_answer_without_spark(settings):
     explained = call("explain", "rich", "--one-id", "5")
     assert "outcome: chosen, but suppressed: RESTRICTED" in explained.output
     assert "RESTRICTED]" in explained.output and "[H]" not in explained.output
+    assert "-        exclude   [RESTRICTED]" in explained.output
+    (lookup,) = (settings.workspace / "audit" / "lookups.jsonl").read_text(encoding="utf-8").splitlines()
+    assert (json.loads(lookup)["command"], json.loads(lookup)["one_ids"]) == ("segments explain", [5])
     verified = call("verify", "--all")
     assert verified.return_value == 1 and "engine" in verified.stderr, "what was delivered is not there"
     (settings.workspace / "segments" / "rich.yml").write_text(RICH.replace("tag: tier", "tag: teir"))
@@ -176,7 +180,7 @@ where:
     - {expr: balance > 500}
     - {tag: balance, top_n: 3, include_unknown: false}
     - {sample: {percent: 50, salt: pilot}}
-exclude: [{expr: grade = 'H', include_unknown: false}]
+exclude: [{tag: grade, eq: H, include_unknown: false}]
 """,
 )
 
@@ -207,7 +211,11 @@ def test_every_other_leaf_is_explained_as_the_night_answered_it(settings):
         ("sample percent 50.0, salt pilot", True, "bucket 1105 of those below 5000"),
     ]  # fmt: skip
     assert [(x.answer, x.evidence) for x in found[2][1:-2]][:1] == [(None, "0 to 1")]
-    assert found[5][-1].evidence == "RESTRICTED" and found[5][-1].answer is True
+    assert (found[5][-1].evidence, found[5][-1].answer, found[5][-1].is_withheld) == (
+        "RESTRICTED",
+        None,
+        True,
+    )
     for one_id in range(1, 12):
         explanation = explain(settings, "rows", one_id)
         is_candidate = explanation.is_member or explanation.suppression is not None
