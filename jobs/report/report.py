@@ -98,7 +98,11 @@ def render_report(
         "left_out": facts.left_out,
         "tag_names": facts.tag_names,
         "off": _tags_off(facts.tag_names),
-        "late": [row for row in facts.drift if row["value_on"] and row["value_on"] < business_date],
+        "late": [
+            row
+            for row in facts.drift
+            if row["value_on"] and row["value_on"] < business_date and row["late_days"]
+        ],
         "expectations": facts.expectations,
         "distributions": _distributions(facts.drift, facts.tag_names, language),
         "pictures": {

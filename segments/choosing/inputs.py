@@ -146,7 +146,7 @@ def _refuse_missing_tags(reader: TableReader, segments: Sequence[Segment]) -> No
 
 @dataclass(frozen=True)
 class StaleTag:
-    """A tag that a night could not compute because its source is late: of which day its values, if it has any, are."""
+    """A tag that a night did not compute, since its source is late or it is a monthly one: of which day its values, if it has any, are."""
 
     tag: str
     late_days: int
@@ -154,7 +154,7 @@ class StaleTag:
 
 
 def stale_tags(reader: TableReader, business_date: date) -> dict[str, StaleTag]:
-    """Give the tags of a night whose values are held, or null, because a source is late."""
+    """Give the tags of a night whose values are held, or null, because a source is late or the month has its values already."""
     if not reader.exists(QUALITY):
         return {}
     present = {field.name for field in reader.delta(QUALITY).schema().fields}
@@ -182,12 +182,14 @@ def late_warnings(
             continue
         oldest = min(stale[tag].value_on for tag in tags)
         more = f" and {len(tags) - MOST_SHOWN} more" if len(tags) > MOST_SHOWN else ""
-        sentence = f"its tags {', '.join(tags[:MOST_SHOWN])}{more} are of {oldest}, since a source is late"
+        is_late = any(stale[tag].late_days for tag in tags)
+        cause = "since a source is late" if is_late else "since they are computed monthly"
+        sentence = f"its tags {', '.join(tags[:MOST_SHOWN])}{more} are of {oldest}, {cause}"
         most = segment.spec.schedule.max_tag_staleness_days
         if most is not None and (business_date - oldest).days > most:
             barriers[segment.code] = Barrier(
                 segment, "late", f"{sentence}; schedule.max_tag_staleness_days is {most}"
             )
-        else:
+        elif is_late:
             warnings.append(f"segment {segment.code} is decided by late tags: {sentence}")
     return warnings, barriers

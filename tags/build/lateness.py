@@ -1,6 +1,6 @@
-"""Tags whose source is late: they keep the values of the night before for some days, and then have none.
+"""Tags that keep the values of the night before: of a late source for some days, after which they have none, and monthly ones.
 
-Each tag goes by its own ``max_staleness_days``, and the others of the night are as of its date. Also the last value of a
+A tag with ``refresh: monthly`` is computed on the first night of a month and carried until the next. Each other tag goes by its own ``max_staleness_days``, and the others of the night are as of its date. Also the last value of a
 tag that holds values for a while (null rule H) is over here: its null says so.
 """
 
@@ -32,21 +32,28 @@ MOST_SHOWN = 5
 
 @dataclass(frozen=True)
 class TagsBefore:
-    """The rows of the newest night before, its date, and of each tag the version and the day of which its values tell."""
+    """The rows of the newest night before, its date, and of each tag the version and the day of which its values tell.
+
+    ``lost_codes`` are tags that a late source had left without any value.
+    """
 
     rows: Relation
     as_of: dt.date
     versions: Mapping[str, str]
     value_days: Mapping[str, dt.date]
+    lost_codes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class LateTag:
-    """A tag whose source is late: held with the values of a day, or null after the day of its last values."""
+    """A tag that a night does not compute: held with the values of a day, or null after the day of its last values.
+
+    ``monthly`` are those that are computed on the first night of a month; nothing about them is late.
+    """
 
     code: str
-    action: Literal["held", "null"]
-    late: Lateness
+    action: Literal["held", "null", "monthly"]
+    late: Lateness | None
     value_on: dt.date
 
 
@@ -60,13 +67,15 @@ def night_before(desk: Desk, business_date: dt.date, entity: Entity = PERSON) ->
         f"the night before of {entity.plural}", f"SELECT * FROM {daily} WHERE as_of = {literal(as_of)}"
     )
     of_tags = desk.rows(
-        f"SELECT tag, version, value_on FROM {quality_rows(desk)} WHERE as_of = {literal(as_of)}"
+        "SELECT tag, version, value_on, coalesce(late_count, 0) = people_count AND people_count > 0"
+        f" FROM {quality_rows(desk)} WHERE as_of = {literal(as_of)}"
     )
     return TagsBefore(
         rows,
         as_of,
-        {tag: version for tag, version, _ in of_tags if version is not None},
-        {tag: value_on or as_of for tag, _, value_on in of_tags},
+        {tag: version for tag, version, *_ in of_tags if version is not None},
+        {tag: value_on or as_of for tag, _, value_on, _ in of_tags},
+        frozenset(tag for tag, *_, is_lost in of_tags if is_lost),
     )
 
 
@@ -77,13 +86,17 @@ def late_tags(
     before: TagsBefore | None,
     business_date: dt.date,
 ) -> list[LateTag]:
-    """Give the tags that a late source does not let compute.
+    """Give the tags that keep the values of the night before, or have none: those of a late source, and monthly ones meanwhile.
 
-    Not among them are tags that are never null, and those that may only exclude: an exclusion does not end because nothing
+    Of late ones, not among them are tags that are never null, and those that may only exclude: an exclusion does not end because nothing
     was delivered. Within ``max_staleness_days`` and without a value of before, a tag is computed from what there is.
     """
     late = []
+    monthly_codes = _carried_until_next_month(entries, before, business_date)
     for entry in entries:
+        if before is not None and entry.code in monthly_codes:
+            late.append(LateTag(entry.code, "monthly", None, before.value_days[entry.code]))
+            continue
         _, lateness = sources.of_tag(tables_read(registry, entry))
         if (
             lateness is None
@@ -104,6 +117,29 @@ def late_tags(
     return late
 
 
+def _carried_until_next_month(
+    entries: Sequence[Entry], before: TagsBefore | None, business_date: dt.date
+) -> frozenset[str]:
+    """Give the monthly tags that have values of this month already; those that read one another are computed on one night."""
+    inputs = {entry.code: set(entry.tag_inputs) for entry in entries if entry.refresh == "monthly"}
+    if before is None:
+        return frozenset()
+    codes = {
+        entry.code
+        for entry in entries
+        if entry.code in inputs
+        and before.versions.get(entry.code) == entry.version
+        and entry.code not in before.lost_codes
+        and before.value_days[entry.code].replace(day=1) == business_date.replace(day=1)
+    }
+    while True:
+        due = inputs.keys() - codes
+        bound = {one for one in codes if inputs[one] & due or any(one in inputs[other] for other in due)}
+        if not bound:
+            return frozenset(codes)
+        codes -= bound
+
+
 def carry_values(
     desk: Desk,
     folder: Path,
@@ -115,9 +151,11 @@ def carry_values(
 ) -> bool:
     """Write the files of the wide rows anew with values that are held, and nulls that are late or expired; tell whether it did.
 
-    Somebody whom the night before did not know has no value to hold: null, because of a late source.
+    Somebody whom the night before did not know has no value to hold: null, because of a late source. A monthly tag is
+    computed for them.
     """
     codes = {one.code for one in late}
+    monthly_codes = [one.code for one in late if one.action == "monthly"]
     held_codes = [one.code for one in late if one.action == "held"]
     expired = [
         entry.code
@@ -136,14 +174,19 @@ def carry_values(
         for name in map(identifier, held_codes)
     ]
     values += [
+        f"CASE WHEN {_was_known(entity)} THEN was.{name} ELSE now.{name} END AS {name}"
+        for name in map(identifier, monthly_codes)
+    ]
+    values += [
         f"CAST(NULL AS {kind}) AS {identifier(name)}"
         for name, kind, *_ in desk.rows(f"DESCRIBE SELECT * FROM {wide}")
-        if name in codes and name not in held_codes
+        if name in codes and name not in (*held_codes, *monthly_codes)
     ]
     other_codes = sorted({*codes, *expired})
     reasons = [
         f"list_filter(now.null_exceptions, lambda x: x.tag NOT IN ({literals(other_codes)}))",
         *(_held_reasons(held_codes, entity) if held_codes else ()),
+        *(_held_reasons(monthly_codes, entity, has_new_values=True) if monthly_codes else ()),
         *(_reason(one.code, "late", "true") for one in late if one.action == "null"),
         *(_reason(code, "expired", _has_ended(code)) for code in expired),
         *(
@@ -186,12 +229,13 @@ def _has_ended(code: str) -> str:
     return f"was.{identifier(code)} IS NOT NULL OR coalesce({was_expired}, false)"
 
 
-def _held_reasons(codes: Sequence[str], entity: Entity) -> list[str]:
-    """DuckDB SQL of the reasons of held nulls, and of those of whom nothing could be held."""
-    strangers = ", ".join(f"{{'tag': {literal(code)}, 'reason': 'late'}}" for code in sorted(codes))
+def _held_reasons(codes: Sequence[str], entity: Entity, *, has_new_values: bool = False) -> list[str]:
+    """DuckDB SQL of the reasons of held nulls, and of those of whom nothing could be held, or what was computed."""
+    late = ", ".join(f"{{'tag': {literal(code)}, 'reason': 'late'}}" for code in sorted(codes))
+    own = f"lambda x: x.tag IN ({literals(sorted(codes))})"
+    strangers = f"list_filter(now.null_exceptions, {own})" if has_new_values else f"[{late}]"
     return [
-        f"CASE WHEN NOT ({_was_known(entity)}) THEN [{strangers}]"
-        f" ELSE list_filter(was.null_exceptions, lambda x: x.tag IN ({literals(sorted(codes))})) END"
+        f"CASE WHEN NOT ({_was_known(entity)}) THEN {strangers} ELSE list_filter(was.null_exceptions, {own}) END"
     ]
 
 
@@ -204,8 +248,12 @@ def _reason(code: str, reason: str, condition: str) -> str:
 def tell_late(late: Sequence[LateTag], sources: Sources, tables: Mapping[str, Collection[str]]) -> None:
     """Log what a late source does to the tags of a night, one line for all that have it in common."""
     groups: dict[tuple[str, Lateness, dt.date], list[str]] = {}
+    monthly_codes = [one.code for one in late if one.action == "monthly"]
+    if monthly_codes:
+        log.info("%d monthly tags keep their values of this month", len(monthly_codes))
     for one in late:
-        groups.setdefault((one.action, one.late, one.value_on), []).append(one.code)
+        if one.late is not None:
+            groups.setdefault((one.action, one.late, one.value_on), []).append(one.code)
     for (action, lateness, value_on), codes in sorted(groups.items(), key=lambda item: item[1]):
         tables_late = {
             table for code in codes for table in tables[code] if sources.late_tables.get(table) == lateness

@@ -27,7 +27,7 @@ from vocabulary.attributes import ATTRIBUTES
 from vocabulary.entities import PERSON
 from vocabulary.levels import LEVELS
 from vocabulary.lookups import LookupInvalid
-from vocabulary.registry import Aggregate, Entry, Registry
+from vocabulary.registry import COMPUTED_STATUSES, Aggregate, Entry, Registry
 from vocabulary.relations import RELATED
 
 _PIPELINE = {"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "valid_to"}
@@ -50,6 +50,7 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
         _check_level(registry, entry, _sources(registry, entry, relation, lineage), site)
         _check_level_of_key(registry, entry, site)
         _check_purposes(registry, entry)
+        _check_refresh(registry, entry)
         _check_cut_points(registry, entry)
         for keys, text, over_rows in texts_of(entry):
             tree = _parse(registry, entry, text, keys)
@@ -428,6 +429,17 @@ def _check_purposes(registry: Registry, entry: Entry) -> None:
         if wider and entry.declassified is None:
             raise registry.fault(
                 entry.code, f"purpose '{wider[0]}' is wider than those of '{code}'", "purposes"
+            )
+
+
+def _check_refresh(registry: Registry, entry: Entry) -> None:
+    """Refuse to compute every night from what is shown as of the first night of a month."""
+    for code in entry.tag_inputs if entry.refresh != "monthly" else ():
+        if registry[code].refresh == "monthly" and registry.status_of(registry[code]) in COMPUTED_STATUSES:
+            raise registry.fault(
+                entry.code,
+                f"reads the tag '{code}', which is computed monthly; write `refresh: monthly` here too, or `refresh: nightly` there",
+                "inputs",
             )
 
 

@@ -214,3 +214,12 @@ def test_what_only_the_writing_of_sql_finds_is_refused_by_every_check(make_works
         check_workspace(load_settings(folder), needs_feeds=False)
     requirement = examine_workspace(folder)
     assert not requirement.is_good and sentence in str(requirement)
+
+
+def test_what_is_computed_nightly_does_not_read_what_is_computed_monthly(make_workspace):
+    monthly = "family: site\ntags:\n  - {code: age, refresh: monthly, version: 2.0.0}\n"
+    with pytest.raises(
+        SettingsInvalid,
+        match="reads the tag 'age', which is computed monthly; write `refresh: monthly` here too",
+    ):
+        compile_tags(make_workspace({"tags/own.yml": monthly}))

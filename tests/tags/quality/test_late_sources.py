@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from lakehouse.query.desk import open_newest, open_scratch
 from lakehouse.query.files import parquet_sql
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import Lake
-from tags.build.lateness import LateTag, TagsBefore, carry_values, late_tags
+from tags.build.lateness import LateTag, TagsBefore, add_sources, carry_values, late_tags
 from tags.compile.compilation import compile_tags
 from tags.compile.plan import ScanPlan
 from tags.quality.judging import source_measures
@@ -292,3 +293,67 @@ def test_nothing_is_written_anew_where_nothing_is_late_and_nothing_ended(tmp_pat
     is_changed, _, quality = carried(tmp_path, now, now, [])
     assert not is_changed
     assert quality["aml_grade"]["unknown_count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("value_on", "changes", "action"),
+    [
+        (D.replace(day=1), {}, "monthly"),
+        (day(1), {}, "monthly"),
+        (D.replace(day=1) - dt.timedelta(days=1), {}, None),  # the first night of this month
+        (D.replace(day=1, year=D.year - 1), {}, None),
+        (day(1), {"version": "9.0.0"}, None),  # a new definition is computed at once
+        (day(1), {"refresh": "nightly"}, None),
+        (day(1), {"lost": True}, None),  # a late source had left it without values
+    ],
+)
+@pytest.mark.parametrize("late_days", [0, 9])
+def test_a_monthly_tag_is_carried_until_the_first_night_of_the_next_month(
+    value_on, changes, action, late_days
+):
+    lost = frozenset({"age"}) if changes.get("lost") else frozenset()
+    edit = {"refresh": "monthly"} | {key: value for key, value in changes.items() if key != "lost"}
+    entry = ENTRIES["age"].model_copy(update=edit)
+    with open_scratch() as desk:
+        of_before = before_of(pa.table({"one_id": [1]}), desk, ["age"], {"age": value_on})
+        before = replace(of_before, lost_codes=lost)
+        actions = late_tags(WHOLE.registry, [entry], sources("trusted.customers", late_days), before, D)
+    if action is None and late_days:
+        assert [one.action for one in actions] == ["null"]
+    else:
+        assert [(one.code, one.action, one.value_on) for one in actions] == [
+            ("age", action, value_on)
+        ] * bool(action)
+
+
+def test_monthly_tags_that_read_one_another_are_computed_on_one_night():
+    codes = ["age", "age_band", "gender"]
+    entries = [ENTRIES[code].model_copy(update={"refresh": "monthly"}) for code in codes]
+    for edited in codes:
+        with open_scratch() as desk:
+            before = before_of(pa.table({"one_id": [1]}), desk, codes)
+            before = replace(before, versions={**before.versions, edited: "0.0.1"})
+            carried_codes = {
+                one.code for one in late_tags(WHOLE.registry, entries, sources(TRANSACTIONS, 0), before, D)
+            }
+        assert carried_codes == ({"age", "age_band"} if edited == "gender" else {"gender"})
+
+
+def test_who_is_new_in_the_month_has_the_value_of_the_night_and_its_reason(tmp_path):
+    now = wide(
+        (1, 31, 5, True, "L", [], []),
+        (2, 41, 6, None, "M", [("is_mau", "not_applicable")], []),
+        (3, None, 7, None, "H", [("is_mau", "not_applicable")], []),
+    )
+    was = wide((1, 30, 4, None, "L", [("is_mau", "not_applicable")], []), (2, 40, 9, False, "M", [], []))
+    monthly = [LateTag(code, "monthly", None, day(9)) for code in ("age", "is_mau")]
+    _, rows, quality = carried(tmp_path, now, was, monthly)
+    assert [(row["age"], row["is_mau"], reasons_of(row)) for row in rows] == [
+        (30, None, [("is_mau", "not_applicable")]),
+        (40, False, []),
+        (None, None, [("is_mau", "not_applicable")]),
+    ]
+    assert (quality["age"]["late_count"], quality["is_mau"]["late_count"]) == (0, 0)
+    add_sources(list(quality.values()), sources(TRANSACTIONS, 0), monthly, dict.fromkeys(quality, ()), D)
+    assert (quality["age"]["value_on"], quality["age"]["late_days"]) == (day(9), 0)
+    assert quality["aml_grade"]["value_on"] == D
