@@ -31,7 +31,7 @@ _RECEIPT_TABLES = ("trusted.receipts", "segments.recipients", "segments.deliveri
 # How long a night may put a contact off, in days: a contact may lie so much later than its business date.
 MOST_DEFERRED_DAYS = 32
 # Runs are delivered under their own name, with more behind it on worklists and where they are handed over again.
-_RUN = f"left(split_part(run_id, '-', 1), {RUN_DIGITS})"
+RUN_OF_DELIVERY = f"left(split_part(run_id, '-', 1), {RUN_DIGITS})"
 
 
 def contact_history(reader: TableReader, desk: Desk, business_date: date, days: int) -> pa.Table:
@@ -55,10 +55,10 @@ def contact_history(reader: TableReader, desk: Desk, business_date: date, days: 
     return desk.arrow(
         f"""
         WITH runs AS (
-            SELECT DISTINCT {_RUN} AS run_id, destination, code, coalesce(purpose, 'marketing') AS purpose
+            SELECT DISTINCT {RUN_OF_DELIVERY} AS run_id, destination, code, coalesce(purpose, 'marketing') AS purpose
             FROM {tables["segments.deliveries"]} WHERE as_of < {literal(business_date)}
         ), answers AS (
-            SELECT r.one_id, {_RUN} AS run_id, r.run_id AS delivered_as, r.destination, r.channel, r.purpose,
+            SELECT r.one_id, {RUN_OF_DELIVERY} AS run_id, r.run_id AS delivered_as, r.destination, r.channel, r.purpose,
                 min(r.event_on) FILTER (r.status NOT IN ({literals(NOT_A_TOUCH)})) AS touched_on,
                 bool_or(r.status IN ({literals(NEVER_MADE)})) AS is_over
             FROM ({receipts}) r GROUP BY ALL

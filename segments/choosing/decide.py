@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import GateStopped
 from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.hashing import frame_hash, text_hash
 from lakehouse.query.words import identifier, literal
 from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql, whitelist_sql
 from segments.choosing.compile import Leaves, published_tags, rank_leaves, tag_uses, value_column, value_tags
 from segments.choosing.contacts import DecidedContacts
+from segments.choosing.guards.refusing import gate_refusal
+from segments.choosing.guards.yardsticks import Yardsticks
 from segments.choosing.leaves.members import entity_sql
 from segments.choosing.leaves.ranks import hash_duckdb_sql, rank_cuts, rank_sql
 from segments.choosing.suppression import REASONS, channel_sql, reason_sql, ways_sql
@@ -178,15 +179,16 @@ def decide_segment(
     approvals: Sequence[Mapping[str, Any]] = (),
     dry_destinations: frozenset[str] = frozenset(),
     hashes: dict[tuple[str, ...], dict[str, Any]] | None = None,
+    yardsticks: Yardsticks | None = None,
 ) -> SegmentDecision:
     """Conclude one segment after contact policy.
 
-    ``hashes`` keeps what was hashed of the leaf table from one segment of a night to the next. What ``gate_refusal`` names is
-    raised.
+    ``hashes`` keeps what was hashed of the leaf table from one segment of a night to the next. ``yardsticks`` is what its guards
+    compare with. What ``gate_refusal`` names is raised.
     """
     segment = places.segment
     outcome = segment_outcome(desk, places, policy, contacts)
-    refusal = gate_refusal(segment, outcome.counts)
+    refusal = gate_refusal(desk, segment, outcome.counts, outcome.candidates, yardsticks)
     if refusal is not None:
         raise refusal
     known_hashes = hashes if hashes is not None else {}
@@ -412,32 +414,6 @@ def _counts(
         "published": published,
         "consent": {"granted" if required else "not_refused": published},
     }
-
-
-def gate_refusal(segment: Segment, counts: Mapping[str, Any]) -> GateStopped | None:
-    """Give what stops a night with these counts of a segment, None where nothing does."""
-    code, unknown, published = segment.code, counts["unknown"], counts["published"]
-    noun = {"company": "companies", "household": "households"}.get(segment.spec.entity, "people")
-    if unknown and segment.unknown == "error":
-        return GateStopped(
-            f"segment {code}: {unknown} {noun} have an unknown answer and the bound is 0 (unknown: error); "
-            "nothing was published",
-            file=segment.file,
-            line=segment.line("unknown"),
-        )
-    size = segment.spec.guards.size
-    for bound, limit, is_outside in (
-        ("min", size.min, published < size.min),
-        ("max", size.max, size.max is not None and published > size.max),
-    ):
-        if is_outside:
-            return GateStopped(
-                f"segment {code}: the audience has {published} people and guards.size.{bound} is {limit}; "
-                "nothing was published",
-                file=segment.file,
-                line=segment.line("guards", "size", bound),
-            )
-    return None
 
 
 def _inputs(

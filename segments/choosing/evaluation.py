@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.ledger.progress import show_progress
@@ -27,6 +27,7 @@ from segments.choosing.contact_policy import decide_contacts
 from segments.choosing.contacts import worklist_of
 from segments.choosing.decide import SegmentDecision, SegmentPlaces, decide_segment, place_segment
 from segments.choosing.earlier import EarlierNights
+from segments.choosing.guards.yardsticks import read_yardsticks
 from segments.choosing.inputs import late_warnings, read_inputs, read_offers, stale_tags
 from segments.choosing.leaf_tables import Engine, make_leaf_table
 from segments.choosing.tables import (
@@ -181,6 +182,9 @@ def _decide_all(
     if len(live) < len(every):
         # What nobody receives takes no contact from another audience; its own numbers are those it would have had.
         contacts = decide_contacts(lake, desk, every, rules, business_date, name="dry") | contacts
+    yardsticks = read_yardsticks(
+        lake, desk, [p.segment for p in every], business_date, until=business_date - timedelta(days=1)
+    )
     hashes: dict[tuple[str, ...], dict[str, Any]] = {}
     decisions = []
     for places in sorted(every, key=lambda places: places.segment.code):
@@ -197,6 +201,7 @@ def _decide_all(
             approvals=[one.entry() for one in standing[places.segment.code].counting],
             dry_destinations=dry[places.segment.code],
             hashes=hashes,
+            yardsticks=yardsticks.get(places.segment.code),
         )
         if places.segment.spec.worklist is not None:
             groups = branches_and_employees(lake, desk, business_date, decision.candidates)

@@ -23,9 +23,10 @@ from segments.choosing.decide import (
     SegmentPlaces,
     answer_columns,
     candidate_sql,
-    gate_refusal,
 )
 from segments.choosing.evaluation import dry_destinations_of
+from segments.choosing.guards.refusing import gate_refusal
+from segments.choosing.guards.yardsticks import read_yardsticks
 from segments.explaining.explain import leaf_text
 from segments.explaining.live import LiveRun, live_audiences, live_runs
 from segments.explaining.snapshot import (
@@ -158,7 +159,10 @@ def preview(
         places = snapshot.place_all(scope)
         outcomes = snapshot.outcomes({code: one for code, one in places.items() if code not in silent})
         outcome = outcomes[segment.code]
-        refusal = gate_refusal(segment, outcome.counts)
+        day = published.publication.business_date
+        # As ``difference`` does: beside what the publication's own night published.
+        yardsticks = read_yardsticks(published, published, [segment], day, until=day).get(segment.code)
+        refusal = gate_refusal(published, segment, outcome.counts, outcome.candidates, yardsticks)
         members = {code: p.members for code, p in places.items()}
         funnel, leaves = (
             _funnel(published, places[segment.code], members)

@@ -30,7 +30,6 @@ from vocabulary.relations import ENTITY_TIES
 DEFAULT_ARM = "DEFAULT"
 LATER_KEYS: dict[str, tuple[str, ...]] = {
     "": ("goal", "content", "waves", "reentry"),
-    "guards": ("change_vs_previous", "tag_psi"),
     "schedule": ("cron", "every"),
 }
 STAGES = ("whitelist", "small", "full")
@@ -67,11 +66,36 @@ class Size(_Strict):
     min: int = Field(default=0, ge=0)
     max: int | None = Field(default=None, ge=0)
 
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Size:
+        if self.max is not None and self.min > self.max:
+            raise ValueError(f"no audience has at least {self.min} and at most {self.max} people")
+        return self
+
+
+class AudienceChange(_Strict):
+    """Bound of the share of people who entered the audience, or left it, since its run before."""
+
+    max_ratio: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+
+
+class TagStability(_Strict):
+    """Bound of the population stability index of every tag that the segment reads; from 0.25 on a distribution is another one."""
+
+    max: Annotated[float, Field(strict=True, gt=0, le=5, allow_inf_nan=False)]
+
 
 class Guards(_Strict):
     """Gates of one segment."""
 
     size: Size = Size()
+    change_vs_previous: AudienceChange | None = None
+    tag_psi: TagStability | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Whether one of them asks what was published before."""
+        return self.change_vs_previous is not None or self.tag_psi is not None
 
 
 class Rollout(_Strict):
@@ -402,6 +426,8 @@ class Segment:
         )
         # Where it is delivered is decided; whether this is for show is not, nor which stage of the roll-out is reached.
         del choices["publish"]["deliver"]
+        # Guards that a file does not have are left out, so that a new kind of guard changes no definition.
+        choices["guards"] = {name: one for name, one in choices["guards"].items() if one is not None}
         choices["rollout"] = self.spec.rollout.definition()
         if self.spec.approvals is not None:
             choices["approvals"] = self.spec.approvals.model_dump(mode="json")
