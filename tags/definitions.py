@@ -115,8 +115,12 @@ def find_definition(settings: Settings, registry: Registry, name: str) -> TagDef
 
     A name in either language does as well as a code. An unknown version raises ``UsageError`` with those there are.
     """
-    text, _, version = name.rpartition("@") if "@" in name else (name, "", "")
+    text, at, version = name.rpartition("@") if "@" in name else (name, "", "")
     entry = registry.entry_of(text)
+    if at and not version.strip():
+        raise UsageError(
+            f"'{name}' names no version; write {text}@1.0.0, or {text} for that of the workspace's file"
+        )
     own = [definition_of(entry)] if entry.compute is not None else []
     published = [one for one in published_definitions(settings) if one.code == entry.code]
     if not version:

@@ -75,7 +75,7 @@ def search_tags(tags: Iterable[SearchableTag], words: str) -> list[SearchableTag
     parts = [part for part in parts if part.strip("_")]
     if not parts:
         raise UsageError(
-            "there is no word to search for; write letters or digits, like: cdp tags search assets"
+            "there is no word to search for; write letters or digits, like: cdp tags search 资产"
         )
     ranks = []
     for tag in tags:

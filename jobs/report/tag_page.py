@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.texts import DEFAULT, reason_text, text
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from jobs.report.catalogue.tag_picture import TagPicture
+    from lakehouse.settings.settings import Settings
     from vocabulary.registry import Entry, Param, Registry
+
+NIGHTS_SHOWN = 7
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     from lakehouse.settings.settings import load_settings
     from tags.catalogue import lineage, owners, readers
     from tags.compile.compilation import compile_tags
+    from tags.compile.sql_text import readable_sql
     from tags.costs import newest_costs
 
     language = DEFAULT if workspace is None else load_settings(workspace).language
@@ -50,7 +57,11 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     place = registry.places[code]
     sources = tuple(str(column) for column in lineage(registry, code))
     read_by = tuple(readers(registry).get(code) or ())
-    sql = compilation.writer_of(entry).tag_sql(entry) if entry in compilation.entries else None
+    settings = None if workspace is None else load_settings(workspace)
+    picture = None if settings is None else _picture(settings, entry)
+    sql = None
+    if entry in compilation.entries:
+        sql = readable_sql(compilation.writer_of(entry).tag_sql(entry), _newest_day(settings))
     coverage = _coverage(workspace, code)
     cost = newest_costs(load_settings(workspace)).get(code) if workspace is not None else None
     users = _segments_with(workspace, code)
@@ -79,7 +90,13 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         facts.append(("ties", entry.tie_rule))
     lists = [("sql", tuple(sql.splitlines()))] if sql else []
     lists.append(("comes_from", sources))
+    if picture is not None:
+        lists.append(("distribution", tuple(f"{value}: {people:,}" for value, people in picture.bars)))
+        nights = picture.trend[-NIGHTS_SHOWN:]
+        lists.append(("trend", tuple(f"{day}: {100 * share:.1f} %" for day, share in nights)))
+    quantiles = picture.quantiles if picture is not None else None
     ends = [
+        ("quantiles", ", ".join(f"{share}: {value:,.2f}" for share, value in (quantiles or {}).items())),
         ("reads", ", ".join(entry.tag_inputs)),
         ("read_by", ", ".join(read_by)),
         ("segments", ", ".join(users)),
@@ -102,14 +119,39 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         "parameters": {p.name: p.value for p in entry.params}, "tie_rule": entry.tie_rule, "sql": sql,
         "comes_from": list(sources), "reads_tags": list(entry.tag_inputs), "read_by": list(read_by),
         "segments": list(users), "coverage": coverage,
+        "distribution": None if picture is None else [{"value": value, "people": people} for value, people in picture.bars],
+        "quantiles": None if picture is None else picture.quantiles,
+        "trend": None if picture is None else [{"as_of": str(day), "coverage_ratio": share} for day, share in picture.trend],
         "cost": None if cost is None else {"seconds": cost.seconds, "bytes": cost.bytes},
     }  # fmt: skip
     return TagPage(
         summary,
         tuple((text(f"tag.{name}"), fact) for name, fact in facts if fact),
-        tuple((text(f"tag.{name}"), entries) for name, entries in lists),
+        tuple((text(f"tag.{name}"), entries) for name, entries in lists if entries or name == "comes_from"),
         tuple((text(f"tag.{name}"), fact) for name, fact in ends if fact),
     )
+
+
+def _picture(settings: Settings, entry: Entry) -> TagPicture | None:
+    """Give how the values of the newest publication are distributed and filled; None where there are none, or nobody may see them."""
+    from jobs.report.catalogue.tag_picture import read_picture
+    from lakehouse.errors import UsageError
+    from lakehouse.query.published import newest_publication
+
+    publication = newest_publication(settings)
+    if publication is None or entry.about.current not in publication.tables:
+        return None
+    try:
+        return read_picture(settings, entry)
+    except UsageError:
+        return None
+
+
+def _newest_day(settings: Settings | None) -> date | None:
+    from lakehouse.query.published import newest_publication
+
+    publication = None if settings is None else newest_publication(settings)
+    return None if publication is None else publication.business_date
 
 
 def _segments_with(workspace: Path | None, code: str) -> list[str]:

@@ -28,10 +28,11 @@ STAGE = "full"
 
 @dataclass(frozen=True)
 class TagStanding:
-    """Where a tag of the site stands: its definition's hash, every approval given for it, and whose are missing."""
+    """Where a tag of the site stands: its definition's hash, its authors now, every approval given for it, and whose are missing."""
 
     entry: Entry
     definition_hash: str
+    authors: tuple[str, ...]
     approvals: tuple[Approval, ...]
     missing: tuple[str, ...]
 
@@ -87,8 +88,8 @@ def approve_tag(settings: Settings, name: str, decider: Decider, note: str | Non
         )
         raise UsageError(f"the tag '{entry.code}' {what}; nothing was recorded")
     _require_sound(settings, registry, entry)
-    is_author = decider.user in authors_of_file(registry.places[entry.code].file, owners(entry), roles)
-    if role.four_eyes and is_author:
+    authors = authors_of_file(registry.places[entry.code].file, owners(entry), roles)
+    if role.four_eyes and decider.user in authors:
         raise UsageError(
             f"the user '{decider.user}' is an author of '{entry.code}' (owner of the file, or named by owner), and the role "
             f"'{decider.role}' asks for four eyes; nothing was recorded"
@@ -110,6 +111,7 @@ def approve_tag(settings: Settings, name: str, decider: Decider, note: str | Non
     about = {
         "version": entry.version,
         "definition_hash": standing.definition_hash,
+        "authors": sorted(authors),
         "basis": standing.definition_hash,
     }
     return add_decision(settings, {**_entry(decider, "approve", entry.code, note), **about, "stage": STAGE})
@@ -154,7 +156,9 @@ def _registry(settings: Settings) -> Registry:
 
 def _standings(settings: Settings, registry: Registry, roles: RolesFile) -> list[TagStanding]:
     from segments.approving.decisions import of_segment, read_log
+    from segments.approving.roles import authors_of_file
     from segments.approving.standing import counting_approvals
+    from tags.catalogue import owners
     from tags.definitions import definition_of
 
     decisions = read_log(settings).decisions
@@ -165,7 +169,8 @@ def _standings(settings: Settings, registry: Registry, roles: RolesFile) -> list
         digest = definition_of(entry).definition_hash
         approvals = _approvals(of_segment(decisions, PREFIX + entry.code), digest)
         _, missing = counting_approvals([roles.every_tag], approvals, roles)
-        standings.append(TagStanding(entry, digest, approvals, tuple(missing)))
+        authors = sorted(authors_of_file(registry.places[entry.code].file, owners(entry), roles))
+        standings.append(TagStanding(entry, digest, tuple(authors), approvals, tuple(missing)))
     return standings
 
 

@@ -42,6 +42,8 @@ class Decision(BaseModel):
     code: str
     version: str | None = None
     definition_hash: str | None = None
+    authors: tuple[str, ...] | None = None
+    """Of a tag that is approved, who owns its file or is named by its owner."""
     basis: str | None = None
     stage: str | None = None
     until: date | None = None

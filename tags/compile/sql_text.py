@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable
 
@@ -13,6 +14,9 @@ from vocabulary.registry import Param
 BUSINESS_DATE = "{{ business_date() }}"
 CUT_POINTS = "tags.cut_points"
 _CUTS = "array<decimal(24,6)>"
+_MACRO_TEXT = r'"((?:[^"\\]|\\.|" ~ business_date\(\) ~ ")*)"'
+_BUCKET = re.compile(r"\{\{ bucket\(" + _MACRO_TEXT + ", " + _MACRO_TEXT + r"\) \}\}")
+_SOURCE = re.compile(r"\{\{ source\('(\w+)', '(\w+)'\) \}\}")
 _TEMPLATE = re.compile(r"\{(?=[{%#])")
 
 
@@ -115,6 +119,20 @@ def _value_sql(param: Param, tag: str) -> str:
         f"and kept.valid_from <= {BUSINESS_DATE} and (kept.valid_to is null or kept.valid_to > {BUSINESS_DATE})"
     )
     return f"coalesce(({row_of_day}), {default})"
+
+
+def readable_sql(sql: str, business_date: dt.date | None) -> str:
+    """Give SQL of a model as people read it: a day for the macro of the business date (``:business_date`` where none is known), no templates."""
+    day = ":business_date" if business_date is None else spark_literal(business_date)
+    sql = _BUCKET.sub(lambda call: f"bucket({_macro_sql(call[1])}, {_macro_sql(call[2])})", sql)
+    sql = _SOURCE.sub(r"\1.\2", sql)
+    return sql.replace(BUSINESS_DATE, day)
+
+
+def _macro_sql(text: str) -> str:
+    """Give back the SQL that ``_macro_text`` wrote."""
+    sql = text.replace('" ~ business_date() ~ "', BUSINESS_DATE)
+    return re.sub(r"\\(.)", r"\1", sql)
 
 
 def dbt_literal(value: object) -> str:

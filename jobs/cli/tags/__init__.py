@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from jobs.cli.options import complete_tags, format_option, workspace_option
-from jobs.cli.tags import comparing, deciding
+from jobs.cli.tags import comparing, deciding, earning
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from tags.compile.compilation import Compilation
     from vocabulary.registry import Entry, Registry
+
+HELPER = "helper"
 
 
 @click.group("tags")
@@ -27,7 +29,7 @@ def group() -> None:
 
 @group.command("list")
 @click.option("--family", default=None, help="Only this family, such as basic, value or risk.")
-@click.option("--status", default=None, help="Only this status, such as online or draft.")
+@click.option("--status", default=None, help="Only this status, such as online, draft or helper.")
 @click.option(
     "--cost", "with_cost", is_flag=True, help="What computing and keeping each costs, the dearest first."
 )
@@ -38,7 +40,8 @@ def list_tags(
 ) -> None:
     """List every registered tag: code, pack, family, entity, kind, status, values, null rule, level and names.
 
-    A tag of the status off is online in the registry and not computed here: --status off says why.
+    A tag of the status off is online in the registry and not computed here: --status off says why. A helper is computed, too: a
+    building block of which shipped tags are made.
 
     With --cost: seconds of the newest published night and bytes of the column, by the rule of docs/tags.md.
     """
@@ -53,21 +56,21 @@ def list_tags(
     families = list(dict.fromkeys(entry.family for entry in registry.entries.values()))
     if family is not None and family not in families:
         raise UsageError(f"there is no family '{family}'{did_you_mean(family, families)}")
-    statuses = (*get_args(Status), OFF)
+    statuses = (*get_args(Status), OFF, HELPER)
     if status is not None and status not in statuses:
         raise UsageError(f"there is no status '{status}'{did_you_mean(status, list(statuses))}")
     entries = [
         entry
         for entry in registry.entries.values()
         if (family is None or entry.family == family)
-        and (status is None or registry.status_of(entry) == status)
+        and (status is None or _status(registry, entry) == status)
     ]
     rows = []
     for entry in entries:
         site = " *" if form == "table" and entry.code in registry.site else ""
         values = f"set of {entry.value.type}" if entry.value.cardinality == "set" else entry.value.type
         rows.append((
-            entry.code + site, entry.pack, entry.family, entry.entity, entry.kind, registry.status_of(entry), values, entry.null_rule,
+            entry.code + site, entry.pack, entry.family, entry.entity, entry.kind, _status(registry, entry), values, entry.null_rule,
             entry.level, entry.name.en, entry.name.zh,
         ))  # fmt: skip
     columns = (
@@ -91,7 +94,7 @@ def list_tags(
             form,
         )
     elif with_cost:
-        print_rows(*_cost_rows(entries, workspace), form)
+        print_rows(*_cost_rows(registry, entries, workspace), form)
     else:
         print_rows(columns, rows, form)
     if form != "table":
@@ -99,6 +102,14 @@ def list_tags(
     note = " (cdp tags list --status off says why)" if registry.absences and status != OFF else ""
     note += "; * added or changed by the workspace" if registry.site else ""
     click.echo(f"{_counts(registry, entries)}{note}", err=True)
+
+
+def _status(registry: Registry, entry: Entry) -> str:
+    """Give the status of an entry as the list tells it: a helper that is computed is none of the tags that are online."""
+    from vocabulary.registry import COMPUTED_STATUSES
+
+    status = registry.status_of(entry)
+    return HELPER if entry.is_helper and status in COMPUTED_STATUSES else status
 
 
 def _counts(registry: Registry, entries: list[Entry]) -> str:
@@ -117,7 +128,9 @@ def _counts(registry: Registry, entries: list[Entry]) -> str:
     return f"{len(own_tags)} tags: {', '.join(parts)}" + (f"; {helpers} helpers" if helpers else "")
 
 
-def _cost_rows(entries: list[Entry], workspace: Path | None) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+def _cost_rows(
+    registry: Registry, entries: list[Entry], workspace: Path | None
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     from lakehouse.settings.settings import load_settings
     from tags.costs import newest_costs
 
@@ -126,7 +139,7 @@ def _cost_rows(entries: list[Entry], workspace: Path | None) -> tuple[tuple[str,
         (
             e.code,
             e.family,
-            e.status,
+            _status(registry, e),
             round(costs[e.code].seconds, 3),
             costs[e.code].bytes,
             e.name.en,
@@ -176,7 +189,7 @@ def search(words: tuple[str, ...], form: str, workspace: Path | None) -> None:
 @format_option
 @workspace_option
 def show(name: str, picture: Path | None, form: str, workspace: Path | None) -> None:
-    """Show a tag: definition, values, nulls, parameters, compiled SQL, lineage, readers, segments, last coverage and cost."""
+    """Show a tag: definition, values, nulls, parameters, compiled SQL, lineage, people by value, coverage, readers, segments and cost."""
     from jobs.cli.printing import print_document
     from jobs.report.tag_page import tag_page
 
@@ -438,5 +451,5 @@ def _folder(workspace: Path | None) -> Path | None:
     return load_settings(folder).workspace
 
 
-for command in (*comparing.COMMANDS, *deciding.COMMANDS):
+for command in (*comparing.COMMANDS, *deciding.COMMANDS, *earning.COMMANDS):
     group.add_command(command)

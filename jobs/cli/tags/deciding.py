@@ -66,12 +66,14 @@ def approvals(form: str, workspace: Path | None) -> None:
 
     rows = [
         (
-            s.entry.code, s.entry.version, s.entry.status, owners(s.entry)[0], s.definition_hash[:16],
+            s.entry.code, s.entry.version, s.entry.status, owners(s.entry)[0], ", ".join(s.authors), s.definition_hash[:16],
             ", ".join(f"{a.by} ({a.user})" for a in s.approvals if a.fault is None), ", ".join(s.missing),
         )
         for s in tag_standings(load_settings(workspace))
     ]  # fmt: skip
-    print_rows(("code", "version", "status", "owner", "definition", "approved_by", "missing"), rows, form)
+    print_rows(
+        ("code", "version", "status", "owner", "authors", "definition", "approved_by", "missing"), rows, form
+    )
 
 
 def _decider(role: str) -> Decider:

@@ -21,17 +21,23 @@ MOST_BARS = 12
 # A bar of fewer people would tell of single ones.
 LEAST_PEOPLE = 10
 NIGHTS = 400
+# Those of the quantiles of quality.tag_quality.
+SHARES = ("1 %", "5 %", "25 %", "50 %", "75 %", "95 %", "99 %")
 _ACCENT, _QUIET = "#4c78a8", "#bab0ac"
 
 
 @dataclass(frozen=True)
 class TagPicture:
-    """What is drawn: people by value or range of values, and by business date the share of people with a value."""
+    """What is drawn: people by value or range of values, and by business date the share of people with a value.
+
+    ``quantiles`` of a number are as ``quality.tag_quality`` has them, by share; None where it has none.
+    """
 
     code: str
     business_date: date
     bars: tuple[tuple[str, int], ...]
     trend: tuple[tuple[date, float], ...]
+    quantiles: dict[str, float] | None = None
 
 
 def read_picture(settings: Settings, entry: Entry) -> TagPicture:
@@ -58,14 +64,20 @@ def read_picture(settings: Settings, entry: Entry) -> TagPicture:
             raise UsageError(
                 f"the tag '{entry.code}' was not computed on {day}, so there is no picture of it"
             )
-        trend = []
+        trend, quantiles = [], None
         if published.exists(QUALITY):
+            is_number = entry.value.type in ("int", "decimal", "ratio")
+            of_day = published.rows(
+                f"SELECT quantiles FROM {QUALITY} WHERE tag = ? AND as_of = {literal(day)} AND quantiles IS NOT NULL",
+                [entry.code],
+            )
+            quantiles = dict(zip(SHARES, of_day[0][0], strict=True)) if of_day and is_number else None
             trend = published.rows(
                 f"SELECT as_of, coverage_ratio::DOUBLE FROM {QUALITY} WHERE tag = ? AND coverage_ratio IS NOT NULL "
                 f"AND as_of > {literal(day)} - INTERVAL {NIGHTS} DAY ORDER BY as_of",
                 [entry.code],
             )
-        return TagPicture(entry.code, day, tuple(_bars(published, entry)), tuple(trend))
+        return TagPicture(entry.code, day, tuple(_bars(published, entry)), tuple(trend), quantiles)
 
 
 def _bars(published: Published, entry: Entry) -> list[tuple[str, int]]:

@@ -177,6 +177,16 @@ def test_a_line_that_was_changed_by_hand_is_seen(site):
     assert code == 1 and "is not signed by this workspace's decisions_key" in said
 
 
+def test_an_approval_records_the_authors_beside_the_approver_and_the_hash(site):
+    site.approve("wang", "owner_of_meaning", "visit_count")
+    line = json.loads(site.lines()[0])
+    assert line["user"] == "wang" and len(line["definition_hash"]) == 64
+    assert {"branches", "branches_head"} < set(line["authors"]) and "wang" not in line["authors"]
+    _, printed = site.cdp("wang", "approvals", "--format", "json")
+    row = next(row for row in map(json.loads, printed.splitlines()) if row["code"] == "visit_count")
+    assert row["authors"] == ", ".join(line["authors"])
+
+
 def test_the_name_of_a_tag_in_the_record_is_that_of_no_segment(site):
     site.approve("wang", "owner_of_meaning", "visit_count")
     assert json.loads(site.lines()[0])["code"] == "tag:visit_count"

@@ -41,6 +41,9 @@ def folder(tmp_path_factory):
         {"as_of": D - dt.timedelta(days=at), "tag": "gender", "coverage_ratio": ratio and Decimal(ratio), **dict.fromkeys(QUALITY, 0)}
         for at, ratio in ((0, "0.5"), (1, "0.9"), (2, None), (500, "0.7"))
     ])  # fmt: skip
+    lake.append_rows("quality.tag_quality", [
+        {"as_of": D, "tag": "aum_eod", "quantiles": [1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 1234.5], **dict.fromkeys(QUALITY, 0)}
+    ])  # fmt: skip
     lake.append_rows("ops.publications", [
         {"business_date": D, "run_id": "r", "seq": 1, "fingerprint": "f", "summary": "{}",
          "published_at": dt.datetime(2026, 4, 1, tzinfo=dt.UTC),
@@ -108,3 +111,50 @@ def test_show_draws_and_prints(folder, tmp_path, capsys):
         == 0
     )
     assert json.loads(capsys.readouterr().out)["code"] == "gender" and file.read_text().startswith("<?xml")
+
+
+def shown(folder, capsys, code):
+    """The page of a tag as JSON and as text."""
+    assert run(["tags", "show", code, "--format", "json", "--workspace", str(folder)]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert run(["tags", "show", code, "--workspace", str(folder)]) == 0
+    return tree, capsys.readouterr().out
+
+
+def test_show_tells_values_and_nights_without_a_picture(folder, capsys):
+    tree, page = shown(folder, capsys, "gender")
+    assert tree["distribution"] == [
+        {"value": "F", "people": 182}, {"value": "all others", "people": 3}, {"value": "no value", "people": 15},
+    ]  # fmt: skip
+    assert tree["trend"] == [
+        {"as_of": "2026-03-30", "coverage_ratio": 0.9}, {"as_of": "2026-03-31", "coverage_ratio": 0.5},
+    ]  # fmt: skip
+    assert "people by value\n    F: 182\n    all others: 3\n" in page
+    assert "coverage by night\n    2026-03-30: 90.0 %\n    2026-03-31: 50.0 %\n" in page
+    tree, page = shown(folder, capsys, "aum_eod")
+    assert tree["quantiles"]["99 %"] == 1234.5 and "50 %: 50.00, 75 %: 75.00" in page
+
+
+def test_show_tells_no_values_of_what_may_only_exclude_or_was_not_computed(folder, capsys):
+    for code in ("aml_grade", "p_churn_90d"):
+        tree, page = shown(folder, capsys, code)
+        assert (tree["distribution"], tree["quantiles"], tree["trend"]) == (None, None, None)
+        assert "people by value" not in page
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("age", "DATE '2026-03-31'"), ("rfm_monetary", "from tags.cut_points")],
+)
+def test_show_gives_sql_with_the_day_and_without_templates(folder, capsys, code, words):
+    tree, page = shown(folder, capsys, code)
+    assert words in tree["sql"] and "{{" not in page + tree["sql"]
+
+
+def test_sql_as_people_read_it_has_the_call_that_its_author_wrote():
+    from tags.compile.sql_text import readable_sql, resolve
+
+    text = "bucket(concat('a\"b', :business_date), one_id) < 9 and age > 3"
+    sql = resolve(text, {}, ValueError)
+    assert readable_sql(sql, None) == text
+    assert readable_sql(sql, D) == text.replace(":business_date", "DATE '2026-03-31'")

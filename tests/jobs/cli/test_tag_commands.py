@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -225,3 +228,28 @@ def test_outside_a_workspace_the_shipped_tags_are_searched(tmp_path, monkeypatch
     assert json.loads(capsys.readouterr().out.splitlines()[0])["code"] == "aum_tier"
     assert list(tmp_path.iterdir()) == []
     assert run(["tags", "unused"]) == 2
+
+
+def test_a_script_counts_helpers_apart_from_the_tags_that_are_online(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CDP_WORKSPACE", raising=False)
+
+    def statuses(*words):
+        assert run(["tags", "list", *words, "--format", "json"]) == 0
+        return Counter(json.loads(line)["status"] for line in capsys.readouterr().out.splitlines())
+
+    assert statuses() == {"online": 108, "draft": 4, "helper": 37}
+    assert statuses("--status", "helper") == {"helper": 37} == statuses("--family", "measure")
+    assert statuses("--status", "online") == {"online": 108}
+    assert run(["tags", "list", "--status", "helpers"]) == 2
+    assert "there is no status 'helpers'; did you mean 'helper'?" in capsys.readouterr().err
+
+
+def test_the_words_that_pages_search_for_name_tags(ask):
+    page = (Path(__file__).parents[3] / "docs" / "tags.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^cdp tags search (.+?)(?:  +#.*)?$", page, re.MULTILINE)
+    words = [part.removeprefix("cdp tags search ").split() for one in examples for part in one.split(" | ")]
+    assert len(words) == 2
+    for one in [*words, ["资产"]]:
+        assert codes(ask("search", *one)[1]), one
+    assert "cdp tags search 资产" in ask("search", "，")[2]

@@ -181,6 +181,8 @@ def test_a_tag_that_is_never_shown_tells_no_value_and_nobody(diff):
         (["is_grown@9.9.9"], [], "the tag 'is_grown' has no version '9.9.9'; there are 1.0.0"),
         (["is_gron@1.0.0"], [], "there is no tag 'is_gron'; did you mean 'is_grown'?"),
         (["@"], [], "there is no tag ''"),
+        (["is_grown@"], [], "'is_grown@' names no version; write is_grown@1.0.0, or is_grown for that of the workspace's file"),
+        (["is_grown@1.0.0", "is_grown@ "], [], "'is_grown@ ' names no version"),
         (["is_grown", "--date", "2020-01-01"], [], "2020-01-01"),
         (["is_grown"], [("age >= :grown", "agee >= :grown")], "unknown tag 'agee'"),
         (["is_grown"], [("    compute:\n      expression: age >= :grown\n", ""), ("18}]", "18}]")], "has no 'compute'"),
