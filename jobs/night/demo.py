@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from ingestion import load_feeds
 from jobs.night.nightly import NightOutcome, run_night
 from lakehouse.errors import UsageError
+from lakehouse.ledger.progress import counts_text
 from lakehouse.query.published import open_publication, publications
 from lakehouse.settings.settings import Settings
 from simulator.engine import answer
@@ -47,7 +48,9 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
                 users=app_users_of_recipients(settings, day),
                 truth=truth,
             )
-            log.info("the simulated engine answered for %s: %s", day + timedelta(days=1), answers)
+            log.info(
+                "the simulated engine answered for %s: %s", day + timedelta(days=1), counts_text(answers)
+            )
     if night is None:
         raise UsageError("there was no night to run")
     return night
@@ -92,5 +95,5 @@ def _simulate_once(settings: Settings, plan: BankPlan) -> None:
             f"{settings.inbox} already holds files that the demo did not write; name another workspace"
         )
     counts = simulate(plan, settings.workspace)
-    log.info("simulated a bank of %s people: %s", plan.people, counts)
+    log.info("simulated a bank of %s people: %s", plan.people, counts_text(counts))
     file.write_text(json.dumps(numbers), encoding="utf-8")

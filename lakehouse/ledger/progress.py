@@ -7,9 +7,9 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -133,6 +133,16 @@ def set_up_logging(*, verbose: bool = False) -> None:
     log.handlers[:] = [handler]
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
     log.propagate = False
+
+
+def counts_text(counts: Mapping[str, Any]) -> str:
+    """Give counts as words of a line of the log, such as ``12 candidates, 9 members``; zeros and what is nested are left out."""
+    parts = [
+        f"{count:,} {name.replace('_', ' ')}"
+        for name, count in counts.items()
+        if isinstance(count, int) and not isinstance(count, bool) and count
+    ]
+    return ", ".join(parts) or "nothing"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.ledger.progress import show_progress
+from lakehouse.ledger.progress import counts_text, show_progress
 from lakehouse.query.desk import Desk, Relation, open_alone
 from segments.approving.standing import (
     Authority,
@@ -207,7 +207,7 @@ def _decide_all(
             groups = branches_and_employees(lake, desk, business_date, decision.candidates)
             worklist = worklist_of(desk, places.segment, decision.candidates, groups)
             decision = replace(decision, audience=replace(decision.audience, worklist=worklist))
-        log.info("segment %s: %s", places.segment.code, decision.audience.counts)
+        log.info("segment %s: %s", places.segment.code, counts_text(decision.audience.counts))
         decisions.append(decision)
     return decisions, inputs.earlier
 
