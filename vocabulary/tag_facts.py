@@ -5,7 +5,7 @@ Entries that lack what only their computation needs are facts all the same: chec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -82,11 +82,14 @@ class TagFacts:
         return bool(self.purposes) and not {"marketing", "service"} & set(self.purposes)
 
 
-def read_tag_facts(workspace: Path, *, shipped: Path) -> dict[str, TagFacts]:
-    """Give all registered tags by code: the shipped registry; keys the workspace's own entries name decide."""
+def read_tag_facts(workspace: Path, *, shipped: Path, without: Collection[Path] = ()) -> dict[str, TagFacts]:
+    """Give all registered tags by code: the shipped registry; keys the workspace's own entries name decide.
+
+    ``without`` are files that are left out, since they cannot be read.
+    """
     entries: dict[str, dict[str, Any]] = {}
     for file, _ in registry_files(shipped, workspace):
-        for entry in _entries(file):
+        for entry in _entries(file) if file not in without else ():
             code = str(entry["code"])
             entries[code] = {**entries.get(code, {}), **entry}
     successors: dict[str, list[str]] = {}

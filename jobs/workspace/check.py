@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from jobs.workspace.surroundings import read_surroundings
 from jobs.workspace.tag_approvals import require_approved_tags
 from lakehouse.contracts.contract import Contract
+from lakehouse.errors import SettingsInvalid
 from lakehouse.gates.expectations import check_suites
 from lakehouse.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from segments.language.catalogue import Catalogue
+    from segments.language.checks import SpecFinding
 
 
 def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Contract]:
@@ -55,6 +62,43 @@ def secret_names(settings: Settings, destinations: Iterable[str]) -> list[str]:
     places = tuple(destinations)
     names = [SECRET, *map(secret_name, places), *map(verification_secret, places)]
     return [*names, DECISIONS_SECRET] if segments.needs_decisions_key(settings) else names
+
+
+def checked_catalogue(settings: Settings) -> Catalogue:
+    """Give the segments of a workspace with the fault of every file that bears on them; what can be checked without such a file is."""
+    from segments.language.catalogue import read_catalogue
+
+    catalogue = read_catalogue(
+        settings, read_surroundings(settings, with_offers=True, is_check=True), is_check=True
+    )
+    if catalogue.site.unread.destinations:
+        return catalogue
+    try:
+        check_disclosures(settings)
+    except SettingsInvalid as fault:
+        if fault.file not in {other.file for other in catalogue.faults}:
+            return replace(catalogue, faults=(*catalogue.faults, fault))
+    return catalogue
+
+
+def segment_findings(settings: Settings, catalogue: Catalogue) -> list[SpecFinding]:
+    """Give every finding over the segments of ``checked_catalogue``: faults, warnings of the publication, missing approvals."""
+    from lakehouse.clock import now
+    from segments.approving.roles import ROLES_FILE
+    from segments.approving.standing import approval_findings, read_authority
+    from segments.explaining.publication_warnings import publication_warnings
+    from segments.language.complaints import with_consequence
+
+    today = now().astimezone(settings.zone).date()
+    lacking: list[SpecFinding] = []
+    try:
+        lacking = approval_findings(catalogue.segments, read_authority(settings), today)
+    except SettingsInvalid as fault:
+        if fault.file != str(settings.workspace / ROLES_FILE):
+            raise
+        roles = with_consequence(fault, "approvals are not checked")
+        catalogue = replace(catalogue, faults=(*catalogue.faults, roles))
+    return [*catalogue.findings(), *publication_warnings(settings, catalogue), *lacking]
 
 
 def check_disclosures(settings: Settings) -> None:

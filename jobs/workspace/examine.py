@@ -32,7 +32,7 @@ def examine(workspace: Path | None) -> Iterator[Requirement]:
     yield _jars(workspace, reason)
     yield examine_workspace(workspace)
     yield from examine_tags(workspace)
-    yield from _offers(workspace)
+    yield from _segments(workspace)
     yield from _places(workspace)
     yield from _files(workspace)
     yield from examine_export(workspace)
@@ -110,21 +110,19 @@ def _jars(workspace: Path | None, reason: str | None) -> Requirement:
     return Requirement("JARs", not wrong, state, "run `cdp jars fetch` once with a network")
 
 
-def _offers(workspace: Path | None) -> Iterator[Requirement]:
-    """Judge the offers of segments against those that are published; before the first night there are none."""
-    from jobs.workspace.surroundings import read_surroundings
+def _segments(workspace: Path | None) -> Iterator[Requirement]:
+    """Judge every segment and what it rests on, its offer against those that are published; before the first night there are none."""
+    from jobs.workspace.check import checked_catalogue
     from lakehouse.errors import CdpError
     from lakehouse.settings.settings import load_settings
-    from segments.language.catalogue import read_catalogue
 
     try:
-        settings = load_settings(workspace)
-        catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
+        catalogue = checked_catalogue(load_settings(workspace))
         findings = [finding for finding in catalogue.findings() if not finding.is_warning]
     except CdpError:
         return  # the workspace itself is not usable, which was said
     for finding in findings:
-        yield Requirement("segments", False, str(finding), "correct the specification")
+        yield Requirement("segments", False, str(finding), "correct the file")
 
 
 def _places(workspace: Path | None) -> Iterator[Requirement]:

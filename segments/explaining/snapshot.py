@@ -208,7 +208,8 @@ def with_draft(catalogue: Catalogue, segment: Segment) -> Catalogue:
     others = [other for other in catalogue.segments if other.code != segment.code]
     own = segment_file(catalogue.site.workspace, segment.code)
     faults = tuple(fault for fault in catalogue.faults if fault.file != str(own))
-    return Catalogue(sorted([*others, segment], key=lambda s: s.code), catalogue.site, faults)
+    unsettled = [other for other in catalogue.unsettled if other.code != segment.code]
+    return Catalogue(sorted([*others, segment], key=lambda s: s.code), catalogue.site, faults, unsettled)
 
 
 def named_by(segments: Iterable[Segment], catalogue: Catalogue) -> list[Segment]:

@@ -18,6 +18,7 @@ from typing import Any
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean
+from segments.language.complaints import Unread, unknown_event
 from segments.language.conditions import (
     ANY_VERSION,
     EventLeaf,
@@ -92,6 +93,10 @@ class Surroundings:
     """The destinations for which everything is done but the release."""
     worklists: frozenset[str] = frozenset()
     """The destinations at which employees take care of people."""
+    unread: Unread = field(default_factory=Unread)
+    """What is missing here, since its file cannot be read."""
+    faults: tuple[SettingsInvalid, ...] = ()
+    """The faults of those files."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ class Site:
     contact: ContactRules = field(default_factory=ContactRules)
     worklists: frozenset[str] = frozenset()
     tag_days: int = 32
+    unread: Unread = field(default_factory=Unread)
 
 
 def check_segments(
@@ -129,10 +135,11 @@ def check_segments(
     findings += _cycles(segments)
     findings += _overlaps(segments)
     of_contact = contact_faults(
-        by_code, site.contact, site.tags, lambda fact, segment: _is_usable(fact, segment, site)
+        by_code, site.contact, site.tags, lambda fact, segment: _is_usable(fact, segment, site), site.unread
     )
     findings += [SpecFinding(fault.code, fault.message, fault.file, fault.line) for fault in of_contact]
-    return sorted(findings, key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
+    # A leaf that becomes two, as an absence does, is blamed once.
+    return sorted(set(findings), key=lambda f: (str(f.file), f.line or 0, f.code, f.message))
 
 
 def refuse_findings(findings: Iterable[SpecFinding]) -> None:
@@ -234,6 +241,8 @@ def _check_tag(
     segment: Segment, leaf: TagLeaf, denied: bool, excluding: bool, site: Site
 ) -> Iterator[SpecFinding]:
     fact = site.tags.get(leaf.tag)
+    if fact is None and site.unread.has_tag(leaf.tag):
+        return
     if fact is None:
         yield _finding(
             segment,
@@ -457,8 +466,7 @@ def _check_event_names(
         return
     for name in names:
         if name not in site.event_names:
-            hint = did_you_mean(name, sorted(site.event_names))
-            yield _finding(segment, "E01", f"no event was ever called '{name}'{hint}", line)
+            yield _finding(segment, "E01", unknown_event(name, site.event_names), line)
 
 
 def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[SpecFinding]:
@@ -486,6 +494,8 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
                 facts.append((TagFacts(COMPANIES, "set", level=COMPANIES_LEVEL), line))
             continue
         fact = site.tags.get(column)
+        if fact is None and site.unread.has_tag(column):
+            continue
         if fact is None:
             names = given_columns(segment)
             hint = did_you_mean(column, [*names, *site.tags])
@@ -510,7 +520,7 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
             where = segment.line("publish", "ignore_changes_of", position)
             hint = did_you_mean(column, segment.spec.publish.columns)
             yield _finding(segment, "E01", f"'{column}' is not among the published columns{hint}", where)
-    for position, name in enumerate(segment.spec.publish.destinations):
+    for position, name in enumerate(() if site.unread.destinations else segment.spec.publish.destinations):
         place = segment.line("publish", "destinations", position)
         ceiling = site.ceilings.get(name)
         if ceiling is None:
@@ -527,6 +537,8 @@ def _check_columns(segment: Segment, site: Site) -> Iterator[SpecFinding]:
 
 def _check_worklist(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     """Check what a segment needs whose people are taken care of by employees (E18)."""
+    if site.unread.destinations:
+        return
     names = [name for name in segment.spec.publish.destinations if name in site.worklists]
     contact = segment.spec.contact
     if not names:
@@ -560,6 +572,8 @@ def _check_worklist(segment: Segment, site: Site) -> Iterator[SpecFinding]:
 
 def _has_employee_capacity(contact: Contact, channel: str, rules: ContactRules, purpose: str) -> bool:
     """Tell whether employees have a bound for the channel; service that the site does not limit needs none."""
+    if rules.is_unread:
+        return True
     if not rules.governs(purpose):
         return purpose == "service"
     scopes = {GLOBAL, channel, contact.placements.get(channel, channel)}
@@ -577,6 +591,8 @@ def _check_version(segment: Segment, site: Site) -> Iterator[SpecFinding]:
 
 def _check_offer_tag(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     fact = site.tags.get(OFFER_TAG)
+    if fact is None and site.unread.has_tag(OFFER_TAG):
+        return
     if fact is None or not _is_usable(fact, segment, site):
         reason = "is not online" if fact is None else _state(fact)
         text = f"an offer needs the tag '{OFFER_TAG}', which {reason}"

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of
 from vocabulary.attributes import Attributes, read_attributes
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What a check goes on without, since its file cannot be read: nothing is said of who names it."""
+
+    destinations: bool = False
+    tag_words: frozenset[str] = frozenset()
+    """The words of files of tags, among which the codes are that they define."""
+
+    def has_tag(self, code: str) -> bool:
+        """Tell whether a tag may stand in a file that cannot be read."""
+        return code in self.tag_words
+
+
+def unknown_event(name: str, names: Collection[str]) -> str:
+    """Say that no event has a name, and which of the names that there are comes near."""
+    return f"no event was ever called '{name}'{did_you_mean(name, sorted(names))}"
+
+
+def with_consequence(fault: SettingsInvalid, consequence: str) -> SettingsInvalid:
+    """Give the fault of a file that also says what cannot be checked without it."""
+    return SettingsInvalid(
+        f"{fault.message}; {consequence} until the file can be read", file=fault.file, line=fault.line
+    )
 
 
 class Complaints:
@@ -20,6 +47,18 @@ class Complaints:
     def attributes(self) -> Attributes:
         """The attributes that the workspace of the file declares."""
         return read_attributes(self.file.parent.parent)
+
+    @property
+    def readable_attributes(self) -> Attributes:
+        """The attributes, none where a file of them cannot be read: whoever misses one then calls ``require_attributes``."""
+        try:
+            return self.attributes
+        except SettingsInvalid:
+            return Attributes()
+
+    def require_attributes(self) -> None:
+        """Raise the fault of a file of attributes that cannot be read, before a column is said to be unknown."""
+        assert self.attributes is not None
 
     def fault(self, message: str, line: int | None) -> SettingsInvalid:
         """Give a fault on a line."""

@@ -156,12 +156,16 @@ class ContactPolicy(_Strict):
 
 @dataclass(frozen=True)
 class ContactRules:
-    """A site's policy with the file it was read from; ``is_stated`` is false where there is none."""
+    """A site's policy with the file it was read from; ``is_stated`` is false where there is none.
+
+    Of one that cannot be read nothing is known, and nobody is held to it.
+    """
 
     policy: ContactPolicy = field(default_factory=ContactPolicy)
     file: Path = Path(POLICY_FILE)
     tree: Any = field(default=None, repr=False, compare=False)
     is_stated: bool = False
+    is_unread: bool = False
 
     def line(self, *path: str | int) -> int | None:
         """Give the line on which a key of the file stands."""

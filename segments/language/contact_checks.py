@@ -27,6 +27,7 @@ from vocabulary.policy import CHANNELS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from segments.language.complaints import Unread
     from segments.language.spec import Segment
     from vocabulary.tag_facts import TagFacts
 
@@ -46,6 +47,7 @@ def contact_faults(
     rules: ContactRules,
     tags: Mapping[str, TagFacts],
     is_usable: Callable[[TagFacts, Segment], bool],
+    unread: Unread,
 ) -> Iterator[ContactFault]:
     """Give every fault of the site's contact policy and of the contact part of each segment.
 
@@ -55,7 +57,7 @@ def contact_faults(
     for segment in by_code.values():
         if segment is not None:
             yield from _segment_faults(segment, rules)
-            yield from _value_faults(segment, tags, is_usable)
+            yield from _value_faults(segment, tags, is_usable, unread)
 
 
 def _policy_faults(by_code: Mapping[str, Segment | None], rules: ContactRules) -> Iterator[ContactFault]:
@@ -108,6 +110,8 @@ def _segment_faults(segment: Segment, rules: ContactRules) -> Iterator[ContactFa
             yield fault(
                 "E12", f"a placement in {channel}, which is no channel of the segment", "placements", channel
             )
+        elif rules.is_unread:
+            continue
         elif place not in policy.placements:
             hint = did_you_mean(place, sorted(policy.placements))
             yield fault(
@@ -117,7 +121,7 @@ def _segment_faults(segment: Segment, rules: ContactRules) -> Iterator[ContactFa
             text = f"placement '{place}' is one of {policy.placements[place]}, not of {channel}"
             yield fault("E12", text, "placements", channel)
     for position, cap in enumerate(contact.caps):
-        if unknown := _scope_fault(cap.scope, policy):
+        if not rules.is_unread and (unknown := _scope_fault(cap.scope, policy)):
             yield fault("E01", unknown, "caps", position)
     for at, message in _cap_faults(contact.caps, policy):
         yield fault("E12", message, "caps", at)
@@ -189,10 +193,13 @@ def _scope_fault(scope: str, policy: ContactPolicy) -> str | None:
 
 
 def _value_faults(
-    segment: Segment, tags: Mapping[str, TagFacts], is_usable: Callable[[TagFacts, Segment], bool]
+    segment: Segment,
+    tags: Mapping[str, TagFacts],
+    is_usable: Callable[[TagFacts, Segment], bool],
+    unread: Unread,
 ) -> Iterator[ContactFault]:
     code = segment.spec.contact.expected_value
-    if code is None:
+    if code is None or unread.has_tag(code):
         return
     line = segment.line("contact", "expected_value")
     fact = tags.get(code)

@@ -17,7 +17,7 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_model, parse_yaml
 from lakehouse.settings.yaml_limits import yaml_text
 from segments.language.conditions import All, Any_, ListLeaf, Node, Not, definition_hash, normal
-from segments.language.contact import Contact
+from segments.language.contact import Clock, Contact
 from segments.language.parameters import FILE as PARAMETER_FILE
 from segments.language.parameters import Parameter, Scalar, named_segments, parameter_values, with_values
 from segments.language.parsing import ConditionReader
@@ -51,12 +51,12 @@ class Name(_Strict):
 
 
 class Schedule(_Strict):
-    """When the audience must be there, which the operator judges, and how old a tag may be.
+    """When the audience must be there on the day after the business date, or the night warns, and how old a tag may be.
 
     Without ``max_tag_staleness_days`` the night tells of tags that are late and goes on.
     """
 
-    ready_by: Annotated[str, Field(pattern=r"^\d{2}:\d{2}$")] | None = None
+    ready_by: Clock | None = None
     max_tag_staleness_days: int | None = Field(default=None, ge=0)
 
 
@@ -457,9 +457,12 @@ class Segment:
         return line_of(self.tree, *path)
 
 
-def read_segment(file: Path) -> Segment:
-    """Read one specification; the first fault raises ``SettingsInvalid`` with file and line."""
-    segment = parse_segment(yaml_text(file), file, file.parent.parent)
+def read_segment(file: Path, *, has_values: bool = True) -> Segment:
+    """Read one specification; the first fault raises ``SettingsInvalid`` with file and line.
+
+    Without ``has_values`` every parameter has its default, whatever the workspace's file says.
+    """
+    segment = parse_segment(yaml_text(file), file, file.parent.parent, has_values=has_values)
     if segment.code != file.stem:
         raise SettingsInvalid(
             f"the code is '{segment.code}' but the file is named '{file.stem}'; make them equal",
@@ -476,12 +479,18 @@ def read_version(text: str, file: Path, workspace: Path) -> Segment:
 
 
 def parse_segment(
-    text: str, file: Path, workspace: Path, *, template: str | None = None, is_in_use: bool = True
+    text: str,
+    file: Path,
+    workspace: Path,
+    *,
+    template: str | None = None,
+    is_in_use: bool = True,
+    has_values: bool = True,
 ) -> Segment:
     """Give the segment that a text specifies, whatever its file is called; ``file`` is the name errors carry.
 
     Templates and values of parameters are the workspace's; ``template`` is the text of another one, and values that do not fit a
-    version no longer in use are left out.
+    version no longer in use are left out; without ``has_values`` all are.
     """
     tree = parse_yaml(text, file=file)
     if not isinstance(tree, dict):
@@ -492,11 +501,9 @@ def parse_segment(
         text = joined_texts(text, str(tree["extends"]), template)
     _refuse_later(tree, file)
     spec = parse_model(SpecFile, tree, file=file)
-    values = (
-        parameter_values(spec.parameters, spec.code, workspace, is_in_use=is_in_use)
-        if spec.parameters
-        else {}
-    )
+    values: dict[str, Scalar] = {name: parameter.default for name, parameter in spec.parameters.items()}
+    if spec.parameters and has_values:
+        values = parameter_values(spec.parameters, spec.code, workspace, is_in_use=is_in_use)
     rule = _read_rule(tree, values, file)
     if rule.base is None and rule.where is None and not rule.include:
         raise SettingsInvalid("the segment chooses nobody; add base, where or include", file=file, line=1)

@@ -55,7 +55,7 @@ def merged_tree(tree: Any, file: Path, workspace: Path, template_text: str | Non
             line=line,
         )
     template_text = yaml_text(path) if template_text is None else template_text
-    template = _read_template(template_text, path)
+    template = read_template(template_text, path)
     overrides, allows = plain(template.get("overrides") or []), plain(template.get("allows_include") or [])
     for key in tree:
         if key in _OWN or key in _NARROWING or key in overrides or key == "include":
@@ -104,7 +104,8 @@ def _parts(tree: Any, key: str, file: Path) -> list[Any]:
     return list(parts or [])
 
 
-def _read_template(text: str, path: Path) -> Any:
+def read_template(text: str, path: Path) -> Any:
+    """Give the tree of a template; what no template may say raises ``SettingsInvalid`` with its line."""
     template = parse_yaml(text, file=path)
     if not isinstance(template, dict) or template.get("spec") != "segment_template/v1":
         raise SettingsInvalid(

@@ -61,25 +61,28 @@ def list_segments(form: str, workspace: Path | None) -> None:
 
 
 @group.command("check")
+@click.argument("names", metavar="[CODE|FILE]...", nargs=-1, shell_complete=complete_segments)
 @format_option
 @workspace_option
-def check(form: str, workspace: Path | None) -> int:
-    """Check every definition of the workspace: exit 2 with file, line, code and a hint for each fault."""
+def check(names: tuple[str, ...], form: str, workspace: Path | None) -> int:
+    """Check every definition of the workspace: exit 2 with file, line, code and a hint for each fault.
+
+    With CODE, a segment of the workspace, or FILE, any segment file, only what is found there and in what it rests on.
+    """
     from jobs.cli.printing import print_rows
-    from jobs.workspace.check import check_disclosures
-    from jobs.workspace.surroundings import read_surroundings
-    from lakehouse.clock import now
+    from jobs.workspace.check import checked_catalogue, segment_findings
     from lakehouse.settings.settings import load_settings
-    from segments.approving.standing import approval_findings, read_authority
-    from segments.explaining.publication_warnings import publication_warnings
-    from segments.language.catalogue import read_catalogue
+    from segments.explaining.check_scope import CheckScope, scope_of
 
     settings = load_settings(workspace)
-    catalogue = read_catalogue(settings, read_surroundings(settings, with_offers=True))
-    check_disclosures(settings)
-    findings = [*catalogue.findings(), *publication_warnings(settings, catalogue)]
-    today = now().astimezone(settings.zone).date()
-    findings += approval_findings(catalogue.segments, read_authority(settings), today)
+    catalogue = checked_catalogue(settings)
+    scope: CheckScope | None = None
+    if names:
+        scope = scope_of(catalogue, names)
+        catalogue = scope.catalogue
+    findings = segment_findings(settings, catalogue)
+    if scope is not None:
+        findings = [finding for finding in findings if scope.concerns(finding)]
     faulty_files = {finding.file for finding in findings if not finding.is_warning}
     if form != "table":
         print_rows(
@@ -88,8 +91,10 @@ def check(form: str, workspace: Path | None) -> int:
         return 2 if faulty_files else 0
     for finding in findings:
         click.echo(str(finding), err=True)
-    number = len(catalogue.segments) + len(catalogue.faults)
-    click.echo(f"{number} segments checked, {len(faulty_files)} with faults")
+    files = scope.own_files if scope is not None else set(catalogue.segment_files)
+    sentence = f"{len(files)} segments checked, {len(faulty_files & files)} with faults"
+    others = len(faulty_files - files)
+    click.echo(f"{sentence}, and {others} other files" if others else sentence)
     return 2 if faulty_files else 0
 
 

@@ -148,7 +148,7 @@ def _row_date(body: Any, file: Complaints) -> RowDate:
     rows = {key: body[key] for key in ("from", "match") if key in body}
     leaf: RowLeaf = read_detail({"detail": rows}, line_of(body, "from"), file)
     column = str(body["of"])
-    attributes = file.attributes.of_table(leaf.table)
+    attributes = file.readable_attributes.of_table(leaf.table)
     days = [code for code, one in attributes.items() if one.type == "date"]
     days += [
         name
@@ -156,6 +156,7 @@ def _row_date(body: Any, file: Complaints) -> RowDate:
         if value_kind(leaf.table, name) == "date" and not name.startswith(("_", "valid_"))
     ]
     if column not in days:
+        file.require_attributes()
         name = next(name for name, table in DETAIL_TABLES.items() if table == leaf.table)
         raise file.fault(
             f"E01 {name} has no date '{column}'{did_you_mean(column, days)}", line_of(body, "of")

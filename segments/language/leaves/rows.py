@@ -126,7 +126,7 @@ def read_detail(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
         reason = f": {NO_DETAIL[name]}" if name in NO_DETAIL else did_you_mean(name, sorted(DETAIL_TABLES))
         raise file.fault(f"E01 'detail.from' knows no rows '{name}'{reason}", line_of(body, "from"))
     table = DETAIL_TABLES[name]
-    attributes = file.attributes.of_table(table)
+    attributes = file.readable_attributes.of_table(table)
     days = file.days(body, "within_days", "detail") if "within_days" in body else None
     if days is not None and (contract(table).event_date is None or table == BALANCES):
         what = "the last known balance counts" if table == BALANCES else "they say what holds today"
