@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
-    from datetime import date
+    from datetime import date, time
 
     import pyarrow as pa
 
@@ -134,6 +134,23 @@ def offer_findings(lake: Lake, surroundings: Surroundings) -> list[SpecFinding]:
     from segments.choosing import evaluation
 
     return evaluation.offer_findings(lake, surroundings)
+
+
+def event_warnings(lake: Lake, surroundings: Surroundings) -> Iterator[str]:
+    """Give a sentence for each segment that asks for events of a name that the lake does not hold."""
+    from segments.explaining import event_names
+
+    return event_names.event_warnings(lake, surroundings)
+
+
+def ready_times(settings: Settings) -> dict[str, time]:
+    """Give when the audience of a segment must be there, for those that say so by ``schedule.ready_by``."""
+    from datetime import time
+
+    from segments.language.spec import read_segments
+
+    times = {one.code: one.spec.schedule.ready_by for one in read_segments(settings.workspace)}
+    return {code: time.fromisoformat(clock) for code, clock in times.items() if clock is not None}
 
 
 def refuse_findings(findings: list[SpecFinding]) -> None:

@@ -381,7 +381,8 @@ def leaf_text(leaf: Leaf) -> str:
         return f"tag {leaf.tag}: {tests}"
     if isinstance(leaf, EventLeaf):
         count = ", ".join(f"{sign} {bound}" for sign, bound in sorted(leaf.count.items()))
-        return f"event {' or '.join(leaf.names)}: count {count} within {leaf.within_days} days"
+        filters = "".join(f", {name} {_text(value)}" for name, value in leaf.filters)
+        return f"event {' or '.join(leaf.names)}{filters}: count {count} within {leaf.within_days} days"
     if isinstance(leaf, ListLeaf):
         return f"list {leaf.reference}"
     if isinstance(leaf, SegmentLeaf):

@@ -27,6 +27,7 @@ from segments.choosing.decide import (
 from segments.choosing.evaluation import dry_destinations_of
 from segments.choosing.guards.refusing import gate_refusal
 from segments.choosing.guards.yardsticks import read_yardsticks
+from segments.explaining.event_names import with_event_names
 from segments.explaining.explain import leaf_text
 from segments.explaining.live import LiveRun, live_audiences, live_runs
 from segments.explaining.snapshot import (
@@ -141,7 +142,8 @@ def preview(
         segment = segment_of(workspace, name)
         catalogue = with_draft(workspace, segment)
         scope = named_by([segment], catalogue)
-        notes = [str(finding) for finding in refuse_faults(catalogue, scope)]
+        with_names = with_event_names(published, catalogue, scope)
+        notes = [str(finding) for finding in refuse_faults(with_names, scope)]
         runs = live_runs(published)
         standing = standings(
             catalogue.segments, read_authority(settings), published.publication.business_date

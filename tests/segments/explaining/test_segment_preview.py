@@ -27,9 +27,11 @@ from segment_bank import (
 )
 
 from jobs.cli.segments import group
+from jobs.night.offers import require_offers
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.ledger.lock import hold_lock
+from lakehouse.ledger.progress import warnings_kept
 from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
@@ -326,6 +328,48 @@ def test_what_stops_a_night_is_said_and_the_figures_are_there(bank):
     assert "1 people have an unknown answer" in show(bank, "rich").refusal
 
 
+def test_two_conditions_on_one_event_are_told_apart_by_their_filters(bank, tmp_path):
+    event = "{{event: {{name: wealth_view, within_days: 7{}}}}}"
+    filters = ("", ", channel: APP", ", app_id: wx, item_class: fund", ", is_success: true")
+    file = tmp_path / "filters.yml"
+    file.write_text(spec("filters", f"where: {{any: [{', '.join(map(event.format, filters))}]}}"))
+    assert [leaf.leaf for leaf in show(bank, str(file)).leaves] == [
+        f"event wealth_view{text}: count gte 1 within 7 days"
+        for text in ("", ", channel APP", ", app_id wx, item_class fund", ", is_success true")
+    ]
+
+
+UNSEEN = """
+where:
+  any:
+    - {event: {name: [wealth_view, wealth_viw], within_days: 7}}
+    - {event: {name: byu, within_days: 7, sum: {of: amount, gte: 1}}}
+    - {sequence: {steps: [{name: wealth_view}, {name: klick}], within: 1d}}
+"""
+
+
+def test_an_event_that_nobody_sends_is_a_fault_of_a_preview_and_a_warning_of_a_night(bank, tmp_path):
+    file = tmp_path / "unseen.yml"
+    file.write_text(spec("unseen", UNSEEN))
+    sentence = "E01 no event was ever called 'wealth_viw'; did you mean 'wealth_view'"
+    with pytest.raises(SettingsInvalid, match=rf"unseen\.yml:11: {sentence}.* \(2 more; see"):
+        show(bank, str(file))
+    in_workspace = bank.settings.workspace / "segments" / "unseen.yml"
+    in_workspace.write_text(spec("unseen", UNSEEN))
+    with pytest.raises(SettingsInvalid, match=rf"unseen\.yml:11: {sentence}"):
+        show(bank, "unseen")
+    assert show(bank, "rich").notes == [], "a night decides it all the same, and so does a preview beside it"
+    with warnings_kept() as warnings:
+        require_offers(bank, D, is_ingested=False)
+        assert warnings.take() == []
+        require_offers(bank, D, is_ingested=True)
+    (warning,) = warnings.take()
+    assert warning == (
+        "segment unseen: no event was ever called 'byu'; known are: wealth_view; no event was ever called 'klick'; known are: wealth_view; "
+        "no event was ever called 'wealth_viw'; did you mean 'wealth_view'?"
+    )
+
+
 def test_a_faulty_file_is_refused_and_a_version_used_before_is_a_note(bank, tmp_path):
     file = tmp_path / "rich.yml"
     file.write_text(RICH.replace("tag: tier", "tag: teir"))
@@ -577,6 +621,9 @@ def test_every_condition_is_previewed_and_a_rank_takes_the_whole_table(bank):
     (folder / "top.yml").write_text(
         spec("top", "base: {tag: is_active, eq: true}\nwhere: {tag: balance, top_n: 4, within: base}")
     )
+    bank.append("trusted.events", rows_of("trusted.events", [
+        {"event_id": "bought", "source_key": "c1", "event_name": "wealth_buy", "channel": "APP",
+         "occurred_at": at("2026-11-19"), "occurred_on": NEXT}]))  # fmt: skip
     publish(bank, NEXT)
     make_visible(bank, NEXT, "second", {})
     hold_against_the_night(bank, NEXT)
