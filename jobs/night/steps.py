@@ -10,7 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobs.night.churn import check_churn
+from jobs.night.punctuality import warn_of_late_audiences
 from jobs.workspace.surroundings import read_surroundings
+from lakehouse.clock import now
 from lakehouse.errors import CdpError, StepFailed
 from lakehouse.gates.expectations import check_expectations
 from lakehouse.gates.gates import check_tables
@@ -112,6 +114,7 @@ def publish(lake: Lake, business_date: date) -> dict[str, Any]:
             with segments.authority_held(lake.settings) as authority_now:
                 if authority_now.state == authority.state:
                     delivery.release(lake, audiences)
+                    warn_of_late_audiences(lake.settings, business_date, audiences, now())
                     return result.summary()
         except CdpError:
             delivery.discard(audiences)
