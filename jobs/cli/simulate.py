@@ -132,8 +132,15 @@ def demo(
     """
     from jobs.night.demo import run_demo
     from jobs.night.nightly import summary_line
+    from lakehouse.errors import UsageError
     from lakehouse.settings.settings import load_settings
 
+    if workspace is not None and not workspace.exists():
+        place = shlex.quote(str(workspace))
+        raise UsageError(
+            f"the workspace folder {workspace} does not exist; make one with the simulated bank by "
+            f"`cdp init --example bank {place}`"
+        )
     settings = load_settings(workspace)
     night = run_demo(settings, people=people, nights=nights, seed=seed, history_months=history_months)
     click.echo(f"Look at {night.summary['report']}", err=True)

@@ -76,34 +76,47 @@ def revoke(code: str, role: str, approval_id: str | None, note: str | None, work
 @workspace_option
 def approvals(code: str | None, day: date | None, form: str, workspace: Path | None) -> None:
     """List where segments stand: version, stage, and what keeps them back; with CODE every approval and whether it counts."""
-    from jobs.cli.printing import print_rows
-    from segments.approving.standing import read_authority, standings
+    from jobs.cli.printing import print_document, print_rows
+    from segments.approving.standing import basis_of, read_authority, standings
 
     settings, catalogue = _read(workspace)
     every = standings(catalogue.segments, read_authority(settings), day or _today(settings))
     if code is None:
-        rows = [
+        lines = [
             (one, s.segment.version, s.segment.spec.rollout.effective_stage, s.barrier.kind if s.barrier else "free",
              s.barrier.sentence if s.barrier else None)
             for one, s in every.items()
         ]  # fmt: skip
-        print_rows(("code", "version", "stage", "state", "why"), rows, form)
+        print_rows(("code", "version", "stage", "state", "why"), lines, form)
         return
     standing = every[catalogue.segment(code).code]
-    if form == "table":
-        segment = standing.segment
-        click.echo(f"{code} {segment.version}, stage {segment.spec.rollout.effective_stage}")
-        click.echo(f"definition_hash  {segment.definition_hash}")
-        click.echo(f"basis            {standing.basis}")
-        _tell_standing(settings, catalogue, code, day)
-    print_rows(
-        ("approval", "by", "user", "stage", "version", "approved_at", "until", "state"),
-        [
-            (a.approval_id, a.by, a.user, a.stage, a.version, a.approved_at.isoformat(), a.until, a.state)
-            for a in standing.approvals
-        ],
-        form,
-    )
+    segment, barrier = standing.segment, standing.barrier
+    stage = segment.spec.rollout.effective_stage
+    # Asked for or not: another system has to name it before there is anything to decide.
+    basis = standing.basis or basis_of(segment, {s.code: s for s in catalogue.segments}, settings.workspace)
+    names = ("approval", "by", "user", "stage", "version", "approved_at", "until", "state")
+    rows = [
+        (a.approval_id, a.by, a.user, a.stage, a.version, a.approved_at.isoformat(), a.until, a.state)
+        for a in standing.approvals
+    ]
+    if form != "table":
+        document = {
+            "code": code,
+            "version": segment.version,
+            "stage": stage,
+            "definition_hash": segment.definition_hash,
+            "basis": basis,
+            "state": barrier.kind if barrier else "free",
+            "why": barrier.sentence if barrier else None,
+            "approvals": [dict(zip(names, row, strict=True)) for row in rows],
+        }
+        print_document(document, [], form)
+        return
+    click.echo(f"{code} {segment.version}, stage {stage}")
+    click.echo(f"definition_hash  {segment.definition_hash}")
+    click.echo(f"basis            {basis}")
+    _tell_standing(settings, catalogue, code, day)
+    print_rows(names, rows, form)
 
 
 @click.command("hold")

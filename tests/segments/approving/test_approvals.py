@@ -8,14 +8,14 @@ import shutil
 import threading
 
 import pytest
-from approval_bank import PARAMETERS, ROLES, RULE, Bank, files_of, rich
+from approval_bank import ASKED, PARAMETERS, ROLES, RULE, Bank, files_of, rich
 from segment_bank import D, catalogue_of, spec
 
 from lakehouse.clock import now
 from lakehouse.errors import SettingsInvalid, StepFailed
 from segments.approving.deciding import Decider, approve
 from segments.approving.decisions import read_log
-from segments.approving.standing import read_authority
+from segments.approving.standing import basis_of, read_authority
 from segments.language.spec import read_segment
 
 
@@ -487,8 +487,8 @@ def test_what_was_decided_is_listed(bank, capsys):
     bank.approve_all("whitelist")
     capsys.readouterr()
     assert bank.cdp("wang", "approvals", "rich", "--format", "json") == 0
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(row["by"], row["user"], row["stage"], row["state"]) for row in rows] == [
+    document = json.loads(capsys.readouterr().out)
+    assert [(one["by"], one["user"], one["stage"], one["state"]) for one in document["approvals"]] == [
         ("lead", "wang", "whitelist", "for whitelist only"), ("compliance", "zhao", "whitelist", "for whitelist only"),
     ]  # fmt: skip
     assert bank.cdp("wang", "approvals", "--format", "json") == 0
@@ -496,6 +496,23 @@ def test_what_was_decided_is_listed(bank, capsys):
     assert (row["code"], row["stage"], row["state"]) == ("rich", "small", "E15")
     assert bank.cdp("wang", "approvals", "rich") == 0
     assert bank.standing(D).basis in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("asked", [ASKED, ""])
+def test_what_another_system_has_to_name_is_there_before_anything_is_approved(bank, capsys, asked):
+    bank.write("segments/rich.yml", rich(asked=asked))
+    assert bank.cdp("wang", "approvals", "rich", "--format", "json") == 0
+    document = json.loads(capsys.readouterr().out)
+    segment = read_segment(bank.folder / "segments" / "rich.yml")
+    assert document == {
+        "code": "rich", "version": "1.0.0", "stage": "small", "definition_hash": segment.definition_hash,
+        "basis": basis_of(segment, {"rich": segment}, bank.folder), "state": "E15" if asked else "free",
+        "why": document["why"], "approvals": [],
+    }  # fmt: skip
+    assert bool(document["why"]) == bool(asked)
+    assert bank.cdp("wang", "approvals", "rich", "--format", "csv") == 0
+    rows = dict(line.split(",", 1) for line in capsys.readouterr().out.splitlines())
+    assert (rows["definition_hash"], rows["basis"]) == (document["definition_hash"], document["basis"])
 
 
 HASHES = {
