@@ -174,6 +174,67 @@ def test_the_same_audience_again_sends_nothing_and_an_unreadable_memory_nothing_
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"folder": None, "--key-file": None, "--at": None, "--memory": None}, 2, ""),
+        ({"--key-file": "absent.key"}, 2, "there is no key file absent.key"),
+        ({"--key-file": None}, 2, "--key-file"),
+        ({"--memory": None}, 2, "--memory"),
+        ({"--at": None}, 2, "--at"),
+        ({"--at": "2026-11-21T09:00:00"}, 2, "offset, such as 2026-11-21T09:00:00+08:00"),
+        ({"--wrong": "x"}, 2, "--wrong"),
+        ({"--memory": "broken.json"}, 1, "the memory broken.json cannot be read"),
+    ],
+)
+def test_a_command_that_cannot_be_meant_is_one_sentence(
+    programs, kit, tmp_path, language, change, code, words
+):
+    folder, expected = kit
+    night = expected["streams"][0]["nights"][0]
+    (tmp_path / "broken.json").write_text("{", encoding="utf-8")
+    options = {"folder": folder / night["folder"], "--key-file": folder / "verification.key", "--at": night["at"], "--memory": "m"}  # fmt: skip
+    given = {name: value for name, value in (options | change).items() if value is not None}
+    words_typed = [
+        word for name, value in given.items() for word in ([value] if name == "folder" else [name, value])
+    ]
+    answer = subprocess.run(
+        list(map(str, [*programs[language], *words_typed])),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (answer.returncode, answer.stdout) == (code, ""), answer.stderr
+    lines = answer.stderr.splitlines()
+    assert words in lines[-1] and "Traceback" not in answer.stderr and "    at " not in answer.stderr
+    assert len(lines) == 1 or (language == "python" and lines[0].startswith("usage: "))
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_parquet_without_its_library_says_what_to_install(programs, kit, tmp_path, language):
+    folder, expected = kit
+    night = next(s for s in expected["streams"] if s["format"] == "parquet")["nights"][0]
+    program = programs[language]
+    if language == "python":
+        # A module of the name that is not there, as where nothing was installed.
+        (tmp_path / "pyarrow.py").write_text("raise ModuleNotFoundError(name='pyarrow')", encoding="utf-8")
+    words = [*program, folder / night["folder"], "--key-file", folder / "verification.key", "--at", night["at"], "--memory", "m"]  # fmt: skip
+    answer = subprocess.run(
+        list(map(str, words)), capture_output=True, text=True, check=False, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin"}
+    )  # fmt: skip
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert (
+        answer.stderr
+        == {
+            "python": "pyarrow is missing: Parquet needs `pip install pyarrow`\n",
+            "node": "Parquet needs hyparquet and hyparquet-compressors: run `npm ci` beside consume.mjs\n",
+        }[language]
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_directory_is_no_audience_and_an_audience_no_directory(consume, kit, language, tmp_path):
     folder, expected = kit
     night = expected["streams"][1]["nights"][0]

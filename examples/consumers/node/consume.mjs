@@ -4,7 +4,7 @@
 //   node consume.mjs FOLDER/gold --key-file KEY --memory memory.json --receipts receipts.csv --at "$(date --iso-8601=seconds)"
 //
 // `--verify` only verifies folders, each a segment or one run. Exit code 0 with one JSON object, 1 where the audience must not
-// be used: then nothing changed.
+// be used: then nothing changed. 1 with a sentence where this machine lacks something, 2 where the command cannot be meant.
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
@@ -23,6 +23,14 @@ class Refusal extends Error {
   }
 }
 
+// What stands in the way before an audience is looked at, with the exit code.
+class Unready extends Error {
+  constructor(code, sentence) {
+    super(sentence);
+    this.code = code;
+  }
+}
+
 const STAGES = ["whitelist", "small", "full"];
 const APPROVAL_KEYS = ["stage", "definition_hash", "basis", "approval_id", "approved_at", "until"];
 
@@ -36,7 +44,11 @@ const sum = (counts) => Object.values(counts).reduce((total, count) => total + c
 // ---------------------------------------------------------------------------------- documents
 
 const schemas = path.join(path.dirname(fileURLToPath(import.meta.url)), "schemas");
-const schemaOf = (name) => JSON.parse(fs.readFileSync(path.join(schemas, `${name}.json`), "utf8"));
+function schemaOf(name) {
+  const file = path.join(schemas, `${name}.json`);
+  if (!isFile(file)) throw new Unready(1, `${file} is missing: put docs/reference/audience there, as the README says`);
+  return JSON.parse(fs.readFileSync(file, "utf8"));
+}
 
 const TYPES = {
   object: (value) => value !== null && typeof value === "object" && !Array.isArray(value),
@@ -198,7 +210,7 @@ async function readPart(file, format) {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     return format === "csv" ? csvTable(text) : jsonLines(text);
   } catch (wrong) {
-    if (wrong.code === "ERR_MODULE_NOT_FOUND") throw wrong;
+    if (wrong.code === "ERR_MODULE_NOT_FOUND") throw new Unready(1, "Parquet needs hyparquet and hyparquet-compressors: run `npm ci` beside consume.mjs");
     throw new Refusal("file_content", `${path.basename(file)} cannot be read as ${format}`);
   }
 }
@@ -387,8 +399,17 @@ async function verify(folder, key, at) {
   return { outcome: "good", recipients: manifest.counts.published };
 }
 
+function readMemory(file) {
+  if (!fs.existsSync(file)) return {};
+  try {
+    return JSON.parse(fs.readFileSync(file, "utf8"));
+  } catch {
+    throw new Unready(1, `the memory ${file} cannot be read; without it the next run loads the snapshot, so move it away`);
+  }
+}
+
 async function run(options, folder, key, at) {
-  const memory = isFile(options.memory) ? JSON.parse(fs.readFileSync(options.memory, "utf8")) : {};
+  const memory = readMemory(options.memory);
   const segment = path.basename(folder);
   if (options.directory) memory._directory = (await consume(path.resolve(options.directory), key, memory._directory ?? {}, at, "directory")).state;
   const { change, manifest, state } = await consume(folder, key, memory[segment] ?? {}, at);
@@ -405,21 +426,50 @@ async function run(options, folder, key, at) {
   return change;
 }
 
-const text = { type: "string" };
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { "key-file": text, memory: text, receipts: text, directory: text, at: text, verify: { type: "boolean" } },
-});
-const key = Buffer.from(fs.readFileSync(values["key-file"], "latin1").trim(), "latin1");
-if (!isInstant(values.at)) throw new Error("--at is an instant with its offset, such as 2026-11-21T09:00:00+08:00");
-for (const folder of positionals.map((name) => path.resolve(name))) {
-  let answer;
+const USAGE = "node consume.mjs FOLDER --key-file KEY --memory FILE --at INSTANT [--receipts FILE] [--directory FOLDER], or --verify FOLDER...";
+
+function usable(isGood, sentence) {
+  if (!isGood) throw new Unready(2, `${sentence}; ${USAGE}`);
+}
+
+function readArguments() {
+  const text = { type: "string" };
+  const options = { "key-file": text, memory: text, receipts: text, directory: text, at: text, verify: { type: "boolean" } };
+  let words;
   try {
-    answer = await (values.verify ? verify(folder, key, new Date(values.at)) : run(values, folder, key, new Date(values.at)));
+    words = parseArgs({ allowPositionals: true, options });
   } catch (wrong) {
-    if (!(wrong instanceof Refusal)) throw wrong;
-    answer = { outcome: "refused", kind: wrong.kind, sentence: wrong.message };
-    process.exitCode = 1;
+    usable(false, wrong.message.split("\n")[0].replace(/\.? To specify.*|\.$/, ""));
   }
-  process.stdout.write(`${JSON.stringify(answer)}\n`);
+  const { values, positionals } = words;
+  usable(positionals.length > 0, "name the folder of a segment");
+  usable(values["key-file"], "--key-file names the file of the verification key");
+  usable(values.verify || values.memory, "--memory names the file in which the consumer keeps what it holds");
+  usable(values.at && isInstant(values.at), "--at is an instant with its offset, such as 2026-11-21T09:00:00+08:00");
+  usable(isFile(values["key-file"]), `there is no key file ${values["key-file"]}`);
+  return { values, folders: positionals.map((name) => path.resolve(name)) };
+}
+
+async function main() {
+  const { values, folders } = readArguments();
+  const key = Buffer.from(fs.readFileSync(values["key-file"], "latin1").trim(), "latin1");
+  for (const folder of folders) {
+    let answer;
+    try {
+      answer = await (values.verify ? verify(folder, key, new Date(values.at)) : run(values, folder, key, new Date(values.at)));
+    } catch (wrong) {
+      if (!(wrong instanceof Refusal)) throw wrong;
+      answer = { outcome: "refused", kind: wrong.kind, sentence: wrong.message };
+      process.exitCode = 1;
+    }
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
+  }
+}
+
+try {
+  await main();
+} catch (wrong) {
+  if (!(wrong instanceof Unready)) throw wrong;
+  process.stderr.write(`${wrong.message}\n`);
+  process.exitCode = wrong.code;
 }

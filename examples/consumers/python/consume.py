@@ -5,7 +5,7 @@ Begin with this file and ``verify_audience.py`` beside it. ``send`` is where you
     python consume.py FOLDER/gold --key-file KEY --memory memory.json --receipts receipts.csv --at "$(date --iso-8601=seconds)"
 
 Exit code 0 with one JSON object about what changed, 1 where the audience must not be used: then nothing changed and nobody is sent
-anything.
+anything. 1 with a sentence where this machine lacks something, 2 where the command cannot be meant.
 """
 
 from __future__ import annotations
@@ -174,6 +174,23 @@ def _write_memory(file, memory):
     unfinished.replace(file)
 
 
+def instant(text):
+    """Give an instant with its offset."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise argparse.ArgumentTypeError("an instant needs its offset, such as 2026-11-21T09:00:00+08:00")
+    return at
+
+
+def _read_memory(file):
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except (OSError, ValueError):
+        sys.exit(
+            f"the memory {file} cannot be read; without it the next run loads the snapshot, so move it away"
+        )
+
+
 def main():
     """Consume one segment once; give the exit code."""
     parser = argparse.ArgumentParser(description="Consume the newest audience of a segment.")
@@ -184,10 +201,12 @@ def main():
     parser.add_argument(
         "--directory", type=Path, help="folder of the directory, to say who the recipients are"
     )
-    parser.add_argument("--at", type=datetime.fromisoformat, required=True)
+    parser.add_argument("--at", type=instant, required=True)
     options = parser.parse_args()
+    if not options.key_file.is_file():
+        parser.error(f"there is no key file {options.key_file}")
     key = options.key_file.read_bytes().strip()
-    memory = json.loads(options.memory.read_text(encoding="utf-8")) if options.memory.exists() else {}
+    memory = _read_memory(options.memory)
     try:
         if options.directory:
             _, manifest, directory = consume(
@@ -199,6 +218,8 @@ def main():
     except Refusal as wrong:
         print(json.dumps({"outcome": "refused", "kind": wrong.kind, "sentence": str(wrong)}))
         return 1
+    except ModuleNotFoundError as wrong:
+        sys.exit(f"{wrong.name} is missing: Parquet needs `pip install pyarrow`")
     if options.directory:
         addresses = resolve(state["rows"], memory["_directory"]["rows"])
         change["addresses"] = {key: row for key, row in addresses.items() if row}

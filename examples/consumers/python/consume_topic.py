@@ -123,7 +123,15 @@ def main():
     parser.add_argument("--memory", type=Path, required=True)
     parser.add_argument("--at", type=datetime.fromisoformat, required=True)
     options = parser.parse_args()
-    from kafka import KafkaConsumer
+    if options.at.tzinfo is None:
+        parser.error("--at is an instant with its offset, such as 2026-11-21T09:00:00+08:00")
+    for file in (options.key_file, options.client):
+        if file is not None and not file.is_file():
+            parser.error(f"there is no file {file}")
+    try:
+        from kafka import KafkaConsumer
+    except ModuleNotFoundError:
+        sys.exit("kafka is missing: run `pip install kafka-python`")
 
     key = options.key_file.read_bytes().strip()
     memory = json.loads(options.memory.read_text(encoding="utf-8")) if options.memory.exists() else {}
