@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -170,13 +171,17 @@ class KafkaBroker:
         admin.create_partitions({topic: partitions})
         admin.close()
 
-    def remake(self, topic: str) -> None:
-        """Delete a topic and make it again, as somebody does who wants it empty."""
+    def delete(self, topic: str) -> None:
+        """Delete a topic and wait until it is gone."""
         admin = self.admin()
         admin.delete_topics([topic])
         while topic in admin.list_topics():
             time.sleep(0.05)
         admin.close()
+
+    def remake(self, topic: str) -> None:
+        """Delete a topic and make it again, as somebody does who wants it empty."""
+        self.delete(topic)
         self.topic(topic)
 
     def delete_records(self, topic: str) -> None:
@@ -195,12 +200,19 @@ class KafkaBroker:
 
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": policy})])
 
-    def write(self, topic: str, key: bytes, value: bytes | None, partition: int | None = None) -> None:
+    def write(
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        partition: int | None = None,
+        headers: Sequence = (),
+    ) -> None:
         """Write a record as another hand would."""
         from kafka import KafkaProducer
 
         producer = KafkaProducer(bootstrap_servers=self.open_address())
-        producer.send(topic, value, key, partition=partition).get(timeout=60)
+        producer.send(topic, value, key, list(headers), partition=partition).get(timeout=60)
         producer.close()
 
     def _write_settings(self) -> None:

@@ -188,17 +188,19 @@ def test_a_signed_file_that_cannot_be_read_is_a_fault_and_no_traceback(sound, fo
     assert kinds(root) == ["file_content"]
 
 
-def test_a_delta_of_which_a_count_is_wrong_is_told_even_without_the_run_before(sound):
+@pytest.mark.parametrize("op", [b"EXIT", b"exit"])
+def test_a_delta_of_which_a_count_is_wrong_is_told_even_without_the_run_before(sound, op):
+    """A stranger leaves in the place of who enters, by an op that there is and by one that there is not."""
     root = sound()
     run = newest_run(root)
     path = "delta/part-00000.jsonl"
     lines = (run / path).read_bytes().splitlines(keepends=True)
-    exits = next(line for line in lines if b'"EXIT"' in line)
+    enters, exits = (next(line for line in lines if word in line) for word in (b'"ENTER"', b'"EXIT"'))
     for other in root.glob("v=*/as_of=*/run=*"):
         if other != run:
             shutil.rmtree(other)
-    stranger = exits.replace(json.loads(exits)["recipient_key"].encode(), b"f" * 32)
-    with_part(root, path, b"".join(lines[:-1]) + stranger.replace(b"EXIT", b"exit"))
+    stranger = exits.replace(json.loads(exits)["recipient_key"].encode(), b"f" * 32).replace(b"EXIT", op)
+    with_part(root, path, b"".join(stranger if line == enters else line for line in lines))
     assert set(kinds(root)) == {"delta"}
 
 

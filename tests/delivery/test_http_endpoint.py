@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pyarrow as pa
@@ -96,6 +97,25 @@ def test_a_name_of_a_segment_cannot_become_a_header(send, consumer, monkeypatch)
     monkeypatch.setitem(MANIFEST, "segment", "rich\r\nX-Evil: 1")
     assert send().failure is None
     assert all("X-Evil" not in request["headers"] for request in consumer.requests)
+
+
+def test_a_connection_is_made_to_the_address_that_was_judged(consumer, monkeypatch):
+    """A name that is asked for again may mean another address a moment later."""
+    resolve, names = socket.getaddrinfo, []
+
+    def note(host, *arguments, **options):
+        names.append(host)
+        return resolve("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", note)
+    settings = HttpSettings(
+        url=f"http://engine.example:{consumer.port}/a", plain_http=True, networks=("127.0.0.0/8",)
+    )
+    rows = pa.table({"op": ["ENTER"], "recipient_key": KEYS[:1]})
+    outcome = http.HttpEndpoint(settings, b"a key to sign with").send(
+        Shipment(MANIFEST, "hash", 1, rows), deadline=time.monotonic() + 10
+    )
+    assert outcome.failure is None and names == ["engine.example", "127.0.0.1"]
 
 
 def test_proxies_and_credentials_of_the_environment_are_not_used(send, consumer, monkeypatch):

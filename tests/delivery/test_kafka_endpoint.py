@@ -16,7 +16,7 @@ from kafka_broker import PASSWORD, held, records_of
 from delivery.endpoints import batches
 from delivery.endpoints import kafka as endpoints
 from delivery.endpoints.kafka_clients import ClusterAccess
-from delivery.endpoints.outcome import Shipment
+from delivery.endpoints.outcome import EndpointFailed, Shipment
 from delivery.endpoints.settings import KafkaSettings
 
 pytestmark = pytest.mark.slow
@@ -161,6 +161,26 @@ def test_a_topic_that_is_missing_is_one_sentence_and_is_not_made(place, prefix, 
     assert f"{prefix}rich" not in place.topics()
 
 
+def test_a_topic_that_is_deleted_while_it_is_looked_at_is_not_made_by_asking_for_it(
+    place, prefix, send, make_endpoint, monkeypatch
+):
+    """The broker makes a topic that a client asks for, unless the client says that it shall not."""
+    assert send(shipment()).failure is None
+    numbers_of, topics = endpoints._Topic._numbers, []
+
+    def delete_once(topic, clients):
+        numbers = numbers_of(topic, clients)
+        if not topics:
+            topics.append(topic.name)
+            place.delete(topic.name)
+        return numbers
+
+    monkeypatch.setattr(endpoints._Topic, "_numbers", delete_once)
+    with pytest.raises(EndpointFailed, match="it did not answer"):
+        make_endpoint(timeout_seconds=8).keeps(shipment().manifest)
+    assert topics == [f"{prefix}rich"] and topics[0] not in place.topics()
+
+
 def foreign_records(place, topic, send):
     place.topic(topic)
     place.write(topic, b"theirs", b"Ann")
@@ -214,7 +234,7 @@ def test_a_topic_that_is_not_as_we_left_it_is_left_alone(place, prefix, send, da
     damage(place, f"{prefix}rich", send)
     before = len(records_of(place, f"{prefix}rich"))
     outcome = send(shipment(attempt=2, held_keys=KEYS))
-    assert words in outcome.failure and not outcome.is_down and outcome.trials == 0
+    assert words in str(outcome.failure) and not outcome.is_down and outcome.trials == 0
     assert len(records_of(place, f"{prefix}rich")) == before
 
 
@@ -226,10 +246,14 @@ def test_what_was_lost_there_is_noticed(place, prefix, send, make_endpoint):
     place.delete_records(topic)
     assert not endpoint.keeps(manifest), "its beginning is gone"
     assert send(shipment(attempt=2, held_keys=KEYS)).failure is None and endpoint.keeps(manifest)
-    place.write(topic, b"_run", records_of(place, topic)[-1].value, partition=0)
+    records = records_of(place, topic)
+    place.write(topic, b"_run", records[-1].value, partition=0)
     assert not endpoint.keeps(manifest), "a mark that nobody signed"
     place.remake(topic)
     assert not endpoint.keeps(manifest), "it was made again"
+    for record in records:
+        place.write(topic, record.key, record.value, record.partition, record.headers)
+    assert not endpoint.keeps(manifest), "it was made again from a copy of its records"
 
 
 def test_a_topic_that_is_made_again_during_a_run_is_not_believed(

@@ -68,9 +68,9 @@ def make_server():
 
 
 def drip(connection: socket.socket) -> None:
-    # A notice of 100 bytes, one at a time: each of them comes before a read is over its time.
-    connection.sendall(b"N\0\0\0\x68")
-    for _ in range(100):
+    # A notice of 200 bytes, one at a time: each of them comes before a read is over its time.
+    connection.sendall(b"N\0\0\0\xcc")
+    for _ in range(200):
         connection.sendall(b"x")
         time.sleep(0.2)
 
@@ -93,7 +93,7 @@ STRANGE = {
 def test_what_is_no_database_costs_a_bound_of_time_and_is_one_sentence(make_server, handle, plain_connection):
     began = time.monotonic()
     outcome = send(make_server(handle), plain_connection=plain_connection)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 30
     assert (outcome.answers, outcome.trials) == (0, 0) and outcome.is_down
     assert len(outcome.failure) < 110
     for word in (SECRET, "secret words", "Smith", "Bad Request"):
@@ -115,3 +115,20 @@ def test_a_name_that_means_this_machine_gets_no_connection(monkeypatch):
     monkeypatch.setattr(networks.socket, "getaddrinfo", lambda *_, **__: addresses)
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a connection was made"))
     assert "nothing is sent there" in send(5432, host="db.example", networks=[]).failure
+
+
+def test_a_connection_is_made_to_the_address_that_was_judged(monkeypatch):
+    """A name that is asked for again may mean another address a moment later."""
+    from delivery.endpoints import networks
+
+    places = []
+
+    def refuse(place, **_):
+        places.append(place)
+        raise ConnectionRefusedError
+
+    address = [(0, 0, 0, "", ("93.184.216.34", 5432))]
+    monkeypatch.setattr(networks.socket, "getaddrinfo", lambda *_, **__: address)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert send(5432, host="db.example", networks=[]).is_down
+    assert set(places) == {("93.184.216.34", 5432)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+import shutil
 import stat
 from datetime import date
 
@@ -56,6 +57,16 @@ def test_a_lake_is_written_for_its_owner_only_and_the_process_is_as_before(shop)
         assert rights(shop / "lake") == ({0o700}, {0o600})
         assert rights(shop / "secrets") == ({0o700}, {0o600})
         assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+
+
+def test_a_key_is_made_for_its_owner_only_whatever_the_process_allows(shop):
+    before = os.umask(0)
+    try:
+        shutil.rmtree(shop / "secrets")
+        load_settings(shop).model_copy(update={"generate_secrets": True}).secret("decisions_key")
+        assert rights(shop / "secrets") == ({0o700}, {0o600})
     finally:
         os.umask(before)
 

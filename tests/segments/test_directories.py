@@ -216,7 +216,8 @@ def test_contacts_are_those_that_consent_covers_and_no_other_identifier_ever(ban
         {"content": "contacts", "channels": ["SMS", "PUSH"], "format": "json_lines"},
         **{"consent.yml": policy},
     )
-    observe(lake, {"source_key": "c1", "namespace": "national_id", "value": "110101199003070000", "verified": True},
+    observe(lake, {"source_key": "c1", "namespace": "national_id", "value": "110101199003070000", "verified": True,
+             "observed_on": D + dt.timedelta(days=1)},
             {"source_key": "c1", "namespace": "phone", "value": " 13911112222 ", "verified": True, "observed_on": D},
             {"source_key": "c1", "namespace": "phone", "value": "hashed elsewhere", "verified": True, "hash_method": "md5",
              "observed_on": D + dt.timedelta(days=1)})  # fmt: skip

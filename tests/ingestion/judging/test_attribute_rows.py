@@ -258,4 +258,4 @@ def test_a_declaration_that_is_no_file_of_yaml_is_refused_and_not_passed_over(si
         file.write_text("- plan\n")
     with pytest.raises(SettingsInvalid) as fault:
         load_feeds(workspace)
-    assert name in str(fault.value)
+    assert str(fault.value).startswith(str(file)), "no fault of a feed that misses what the file declares"

@@ -308,10 +308,15 @@ def test_a_reveal_without_a_reason_or_a_record_shows_nothing(bank, ask):
     statement = f"select value from {VALUES}"
     code, out, err = ask("--reveal", "  ", statement)
     assert (code, out, err) == (2, "", "cdp: --reveal has to say why the values are needed\n")
-    (bank / "audit").mkdir()
-    (bank / "audit" / "reveals.jsonl").symlink_to("/dev/null")
-    code, out, err = ask("--reveal", "case 1", statement)
-    assert (code, out) == (1, "") and "the reveal cannot be recorded, so nothing is shown" in err
+    record = bank / "audit" / "reveals.jsonl"
+    record.parent.mkdir()
+    (bank / "elsewhere").write_text("of somebody else")
+    for place in ("/dev/null", "../elsewhere"):
+        record.symlink_to(place)
+        code, out, err = ask("--reveal", "case 1", statement)
+        assert (code, out) == (1, "") and "the reveal cannot be recorded, so nothing is shown" in err
+        record.unlink()
+    assert (bank / "elsewhere").read_text() == "of somebody else"
 
 
 def test_lookups_of_many_commands_at_once_stay_whole_lines(bank):

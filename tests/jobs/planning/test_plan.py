@@ -18,6 +18,7 @@ import pytest
 import tags
 from jobs.cli import run
 from jobs.planning import lake_clone
+from jobs.planning.changes import settings_of_copy
 from jobs.planning.lake_clone import plan_folder
 from lakehouse.errors import LockHeld
 from lakehouse.ledger.lock import hold_lock
@@ -440,6 +441,9 @@ def test_where_things_lie_is_as_in_the_workspace_in_use(plan, other, night, tmp_
     text = (night / "cdp.yml").read_text(encoding="utf-8")
     own = f"lake: '{elsewhere}'\npublished: '{elsewhere}'\nlock_dir: /\nexport: '{tmp_path}/x.duckdb'\nengine: spark\n"
     folder = other({"cdp.yml": text.replace("generate_secrets: true", "generate_secrets: false") + own})
+    settings = load_settings(night)
+    tried, _ = settings_of_copy(settings, night, folder, {})
+    assert tried == settings.model_copy(update={"workspace": folder, "export": None})
     code, answer = plan(folder, *JSON)
     assert code == 0 and answer["notes"] == [
         "cdp.yml: engine, export, generate_secrets, lake, lock_dir, published as in the workspace in use"

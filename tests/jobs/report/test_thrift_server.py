@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import socket
@@ -16,7 +17,8 @@ import pyarrow as pa
 import pytest
 
 from jobs.cli import run
-from lakehouse.errors import UsageError
+from jobs.report import serving
+from lakehouse.errors import StepFailed, UsageError
 from lakehouse.query.published import newest_publication
 from lakehouse.session.thrift import require_known_guests
 from lakehouse.settings.settings import load_settings
@@ -70,6 +72,50 @@ def test_what_cannot_be_served_is_one_sentence(tmp_path, capsys, words, said):
     assert said in printed.err and "Traceback" not in printed.err
 
 
+def test_a_reveal_is_recorded_before_each_night_that_is_shown(bank, monkeypatch):
+    handlers, shows = [], []
+    record = bank / "audit" / "reveals.jsonl"
+
+    class Server:
+        def show(self, publication, texts):
+            lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+            shows.append((publication.seq, [json.loads(line)["reason"] for line in lines]))
+
+        def require_life(self):
+            """It lives."""
+
+    def start(settings, masks, host, port):
+        shows.append(sorted(masks("trusted.customers", ["kind", "full_name"])))
+        return Server()
+
+    def publish_or_end(publication):
+        if publication.seq == 1:
+            publish_tables(Lake(load_settings(bank)), publication, publication.tables, 2)
+        else:
+            handlers[-1]()
+
+    monkeypatch.setattr("lakehouse.session.thrift.start_thrift_server", start)
+    monkeypatch.setattr(signal, "signal", lambda _, handler: handlers.append(handler))
+    monkeypatch.setattr(serving, "LOOK_AGAIN_SECONDS", 0.01)
+    address = ("127.0.0.1", 10_000)
+    serving.serve_lake(load_settings(bank), *address, reveal=" case 1 ", ready=publish_or_end)
+    assert shows == [[], (1, ["case 1"]), (2, ["case 1", "case 1"])]
+    shows.clear()
+    serving.serve_lake(load_settings(bank), *address, ready=publish_or_end)
+    assert shows == [["full_name"], (2, ["case 1", "case 1"])], (
+        "without a reason nothing is revealed or recorded"
+    )
+
+
+def test_a_reveal_that_cannot_be_recorded_starts_no_server(bank, monkeypatch):
+    monkeypatch.setattr(
+        "lakehouse.session.thrift.start_thrift_server", lambda *_: pytest.fail("it is served")
+    )
+    (bank / "audit").write_text("a file where the folder belongs")
+    with pytest.raises(StepFailed, match="the reveal cannot be recorded, so nothing is shown"):
+        serving.serve_lake(load_settings(bank), "127.0.0.1", 10_000, reveal="case 1")
+
+
 class Guest:
     """A JDBC client in a process of its own: Hive's beeline."""
 
@@ -117,7 +163,10 @@ def append_person(lake, one_id):
 
 def publish_tags(lake, folder, seq):
     newest = newest_publication(load_settings(folder))
-    tables = {**newest.tables, CURRENT: lake.version(CURRENT)}
+    publish_tables(lake, newest, {**newest.tables, CURRENT: lake.version(CURRENT)}, seq)
+
+
+def publish_tables(lake, newest, tables, seq):
     lake.append_rows(
         "ops.publications",
         [

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.expressions.expression import parse_expression, unknown_column
-from lakehouse.expressions.tokens import ExpressionInvalid
+from lakehouse.expressions.tokens import ExpressionInvalid, tokens_of
 from lakehouse.expressions.words import FUNCTIONS, KEYWORDS, TYPES
 
 ADMITTED = [
@@ -46,6 +46,7 @@ REFUSED = {
     "a subquery": "(select max(value) from trusted.identifier_observations)",
     "a subquery in in": "a in (select value from trusted.identifier_observations)",
     "a subquery in exists": "exists (select 1 from trusted.customers)",
+    "a subquery of plain words": "a in (select b from c)",
     "a file as a table": "(select value from text.`/etc/hostname`)",
     "a table in two parts": "trusted.customers",
     "a field of a struct": "a.b",
@@ -56,6 +57,7 @@ REFUSED = {
     "a comment of a template": "'{# #}'",
     "a second statement": "1; drop table trusted.customers",
     "a comment to the end": "a -- is nothing",
+    "a comment of plain words": "a -- is null",
     "a comment inside": "a /* b */",
     "a hint": "/*+ broadcast(x) */ a",
     "an open comment": "a /* b",
@@ -152,6 +154,27 @@ def test_what_the_language_does_not_have_is_refused_at_once(text):
     with pytest.raises(ExpressionInvalid) as refusal:
         parse_expression(text)
     assert time.process_time() - began < 20 and len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a; b",
+        "a -- is null",
+        "a /* and */ b",
+        "/*+ and */ a",
+        "{a}",
+        "${a}",
+        "@a",
+        "a.b",
+        "'{{ a }}'",
+        "a:b.c",
+        "'a",
+    ],
+)
+def test_the_first_gate_refuses_a_sign_before_a_parser_reads_it(text):
+    with pytest.raises(ExpressionInvalid):
+        tokens_of(text)
 
 
 def test_a_refusal_names_the_nearest_word():

@@ -16,7 +16,9 @@ from deltalake import DeltaTable, write_deltalake
 from lakehouse.errors import SettingsInvalid
 from lakehouse.query.desk import open_alone, open_newest, open_scratch
 from lakehouse.query.files import file_paths, table_sql
-from lakehouse.query.published import open_publication
+from lakehouse.query.published import newest_publication, open_publication
+from lakehouse.query.question import Question
+from lakehouse.query.reading import answer
 from lakehouse.query.words import duck_type, identifier, literal, spark_identifier, spark_literal
 from lakehouse.settings.settings import load_settings
 from tests.published_lake import FEED, publish
@@ -140,6 +142,28 @@ def test_a_desk_over_a_publication_touches_only_the_tables_it_names(make_workspa
             assert place.is_file()
             with pytest.raises(duckdb.PermissionException):
                 published.rows(f"FROM read_text({literal(place)})")
+
+
+def test_the_reading_desk_opens_the_files_of_the_tables_that_are_named_and_writes_nothing(make_workspace):
+    """Whatever the list of statements lets through, the desk itself holds."""
+    folder = make_workspace({"feeds/members.yml": FEED, "secrets/identity.key": "a key of sixteen letters"})
+    settings = publish(folder)
+    publication = newest_publication(settings)
+
+    def ask(text):
+        question = Question(text, ("trusted.customers",), frozenset(), has_star=True, reads_catalogue=False)
+        return answer(question, settings, publication, lambda table, columns: {}).rows
+
+    def parquet(table):
+        return next(settings.lake.joinpath(*table.split(".")).rglob("*.parquet"))
+
+    assert ask(f"SELECT count(*) > 0 FROM read_blob({literal(parquet('trusted.customers'))})") == [(True,)]
+    for place in (folder / "secrets" / "identity.key", parquet("trusted.identifier_observations")):
+        with pytest.raises(duckdb.PermissionException):
+            ask(f"SELECT count(*) FROM read_blob({literal(place)})")
+    for text in ("CREATE TABLE t AS SELECT 1", "CREATE OR REPLACE VIEW trusted.customers AS SELECT 1"):
+        with pytest.raises(duckdb.TransactionException, match="read-only"):
+            ask(text)
 
 
 def test_literals_have_the_type_of_the_value():

@@ -127,11 +127,13 @@ def test_a_household_has_whoever_it_is_named_by_and_prefers_whom_the_rule_prefer
         {
             "home": of("household", "home", body, active),
             "two": of("household", "two", "where: {members: {where: {tag: tier, eq: T2}, count: {gte: 1}}}"),
+            "three": of("household", "three", "where: {members: {count: {gte: 3}}}"),
         }
     )
     # H1 has 1, 4 and the minor 6, who does not count; 8 is staff, so H2 counts one; 11 refused, so H3 counts one; 2 is married to
     # c5, who is restricted: one counts of the household that c5 names.
     assert contacted(audiences["home"]) == [4]
+    assert [audiences[code].counts["candidates"] for code in ("home", "three")] == [1, 0]
     assert audiences["two"].counts["candidates"] == 1 and contacted(audiences["two"]) == []
     assert audiences["two"].counts["suppressed_by_reason"] == {"RESTRICTED": 1}, (
         "5 would be asked first and is restricted, 2 has no phone"

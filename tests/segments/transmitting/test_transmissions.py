@@ -13,12 +13,14 @@ import pytest
 from segment_bank import D, publish, read_tags, tag_contracts, write_tags
 from transmitting_bank import NEXT, TOKEN, destinations_json, prepare, rejects, released, send, withdraw
 
+from delivery.contract.verify_audience import signature_of
 from delivery.transmission.books import Books
 from jobs.cli import run as run_command
 from jobs.night import transmitting
 from jobs.night.transmitting import transmit_night
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
+from tests.lake_damages import rewrite
 
 
 def destinations_yml(port: int, **changes) -> str:
@@ -197,6 +199,19 @@ def test_an_audience_that_expired_or_was_changed_is_not_sent(bank, consumer, mon
     part.write_bytes(content)
     monkeypatch.setattr(transmitting, "now", lambda: dt.datetime(2026, 11, 20, 20, tzinfo=dt.UTC))
     assert send(bank) == () and "expired before it was sent" in caplog.text
+    assert consumer.requests == []
+
+
+def test_an_audience_that_another_hand_wrote_is_not_sent_even_with_the_key(bank, consumer):
+    root = bank.settings.published / "engine" / "rich"
+    run = next(root.glob("v=*/as_of=*/run=*"))
+    rewrite(run, purpose="service")
+    (one,) = send(bank)
+    assert one.status == "FAILED" and "another hand wrote it" in one.message
+    body, key = (run / "_manifest.json").read_bytes(), bank.settings.secret("verification_key_engine")
+    (run / "_manifest.hmac").write_text(signature_of(body, key))
+    (two,) = send(bank)
+    assert two.status == "FAILED" and "is not the one that the lake delivered" in two.message
     assert consumer.requests == []
 
 
