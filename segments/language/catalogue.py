@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import SettingsInvalid, UsageError
-from lakehouse.query.desk import open_table
+from lakehouse.query.desk import open_scratch, open_table
+from lakehouse.query.files import table_sql
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean, line_of
@@ -200,5 +201,9 @@ def published_hashes(settings: Settings) -> dict[tuple[str, str], str]:
     if version is None:
         return {}
     table = open_table(settings, "segments.definitions", version)
-    rows = table.to_pyarrow_table(columns=["code", "version", "definition_hash"]).to_pylist()
-    return {(row["code"], row["version"]): row["definition_hash"] for row in rows}
+    # By DuckDB, which a command has loaded anyway: reading by pyarrow loads its datasets, which takes longer than the rest.
+    with open_scratch(folders=[settings.lake]) as desk:
+        rows = desk.rows(
+            f"SELECT code, version, definition_hash FROM ({table_sql(table, 'segments.definitions')})"
+        )
+    return {(code, number): definition_hash for code, number, definition_hash in rows}
