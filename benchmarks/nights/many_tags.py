@@ -51,7 +51,8 @@ PRODUCT, BARE, MODEL_PER_TAG = (
     "bare DuckDB, one query a relation",
     "dbt-spark, one model a tag",
 )
-SAMPLE = "cdp tags check --sample --all, inside a process"
+SAMPLE = "cdp tags compile --check --sample --all, inside a process"
+SEARCH, SEARCHED = "cdp tags search, inside a process", 3_000
 SETTINGS = "packs: {base: false, bank: false, retail: false, interest: false}\nspark: {driver_memory: 6g}\nengine: {memory: 8GB}\n"
 
 
@@ -139,6 +140,15 @@ def run(repeats: int) -> Outcome:
                     f"{count:,} tags", title, [answer["seconds"] * factor], cpu_seconds=[answer["cpu_seconds"] * factor],
                     peak_mb=answer["peak_mb"], is_equal=len(digests) == 1 if way == "product" else None, note=answer.get("note", ""),
                 ))  # fmt: skip
+        (folder / "count").write_text(str(SEARCHED))
+        answer = in_process(__name__, "search", folder, limit=LIMIT)
+        if "wrong" in answer:
+            notes.append(f"{SEARCH}: {answer['wrong']}")
+        else:
+            rows.append(Row(
+                f"{SEARCHED:,} tags", SEARCH, answer["all_seconds"], first_seconds=answer["first_seconds"],
+                peak_mb=answer["peak_mb"], note=answer["note"],
+            ))  # fmt: skip
     notes += [
         f"{PEOPLE:,} people, {ROWS:,} transactions and {ROWS:,} events in {HISTORY_DAYS} days. `{PRODUCT}` is a whole step of a night: "
         "it also tests keys, measures every tag, keeps history and writes four tables.",
@@ -220,6 +230,26 @@ def sample(folder: Path) -> dict[str, Any]:
     settings, _ = _site(folder)
     answer, times = _timed(lambda: sample_tags(settings, every=True))
     return {**times, "note": f"{answer.people:,} people"}
+
+
+def search(folder: Path) -> dict[str, Any]:
+    """Search a registry of thousands of tags; the first search after a change of it writes the list that the others read."""
+    from tags.search import search_tags, searchable_tags
+
+    settings, _ = _site(folder)
+    index = settings.generated / "tag_search.json"
+    index.unlink(missing_ok=True)
+    seconds = []
+    for words in ("标签 1", "tag_0042", "data_platform 99", "card spend", "About tag_2"):
+        tags, times = _timed(
+            lambda words=words: search_tags(searchable_tags(settings.workspace, index), words)
+        )  # type: ignore[misc]
+        seconds.append(times["seconds"])
+    return {
+        "first_seconds": seconds[0],
+        "all_seconds": seconds[1:],
+        "note": f"{len(tags):,} tags met the last words",
+    }
 
 
 def models(folder: Path) -> dict[str, Any]:
@@ -438,7 +468,10 @@ def main() -> None:
     """Answer one way in this process; see ``benchmarks.processes``."""
     folder = Path(sys.argv[2])
     write_answer(
-        folder, {"bare": bare, "product": product, "sample": sample, "models": models}[sys.argv[1]](folder)
+        folder,
+        {"bare": bare, "product": product, "sample": sample, "models": models, "search": search}[sys.argv[1]](
+            folder
+        ),
     )
 
 
