@@ -10,12 +10,15 @@ import json
 import os
 import pwd
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lakehouse.clock import now
-from lakehouse.errors import StepFailed
-from lakehouse.query.published import Publication
+from lakehouse.errors import StepFailed, UsageError
+from lakehouse.query.published import Publication, Published
 from lakehouse.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from segments.approving.branch_scopes import BranchScope
 
 FOLDER: Final = "audit"
 FILE: Final = "reveals.jsonl"
@@ -48,8 +51,12 @@ def record_lookup(
     one_ids: Sequence[int],
     *,
     is_revealed: bool = False,
+    refusal: str | None = None,
 ) -> dict[str, Any]:
-    """Add a look-up of people by a command and give its entry; ``StepFailed`` where it cannot be written."""
+    """Add a look-up of people by a command and give its entry; ``StepFailed`` where it cannot be written.
+
+    ``refusal`` is why the people were not shown; without it the entry has no such key.
+    """
     entry = {
         "looked_up_at": now().isoformat(timespec="seconds"),
         "user": operating_user(),
@@ -59,8 +66,26 @@ def record_lookup(
         "is_revealed": is_revealed,
         "one_ids": list(one_ids),
     }
+    if refusal is not None:
+        entry["refusal"] = refusal
     _add(settings, LOOKUPS, "look-up", entry)
     return entry
+
+
+def reader_scope(settings: Settings) -> BranchScope | None:
+    """Give the branches whose people the user of the operating system is shown; None where these are all."""
+    from segments.approving.branch_scopes import branch_scope
+
+    return branch_scope(settings.workspace, operating_user())
+
+
+def refuse_other_branches(published: Published, command: str, one_id: int) -> None:
+    """Record and raise ``UsageError`` where a person is of no branch whose people the user is shown."""
+    scope = reader_scope(published.settings)
+    if scope is None or scope.has(published, one_id):
+        return
+    record_lookup(published.settings, command, published.publication, [one_id], refusal="branch")
+    raise UsageError(f"the person is of another branch, and {scope.sentence}; this is recorded")
 
 
 def _add(settings: Settings, name: str, what: str, entry: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Roles of a workspace: ``roles.yml`` says which users of the operating system may decide what about segments."""
+"""Roles of a workspace: ``roles.yml`` says which users of the operating system may decide what about segments, and see whom."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lakehouse.errors import UsageError
 from lakehouse.settings.yaml_files import did_you_mean, load_yaml, parse_model
@@ -19,14 +19,23 @@ Right = Literal["approve", "hold", "pause", "recall"]
 
 
 class Role(BaseModel):
-    """One role: its users, what they may decide, and whether its approval is that of a second pair of eyes."""
+    """One role: its users, what they may decide, and whether its approval is that of a second pair of eyes.
+
+    With ``branches`` it decides about segments that keep to them, and is shown their people alone.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     users: Annotated[list[str], Field(min_length=1)]
-    may: Annotated[list[Right], Field(min_length=1)] = ["approve"]
+    may: list[Right] = ["approve"]
     four_eyes: bool = True
-    branches: list[str] = []
+    branches: list[Annotated[str, Field(min_length=1)]] = []
+
+    @model_validator(mode="after")
+    def _is_for_something(self) -> Role:
+        if not self.may and not self.branches:
+            raise ValueError("a role that may decide nothing has branches, whose people it sees")
+        return self
 
 
 class RolesFile(BaseModel):
@@ -64,7 +73,9 @@ def require_right(roles: RolesFile, name: str, user: str, right: Right) -> Role:
             f"the user '{user}' is not in the role '{name}' of {ROLES_FILE}; nothing was recorded"
         )
     if right not in role.may:
-        raise UsageError(f"the role '{name}' may {', '.join(role.may)}, not {right}; nothing was recorded")
+        raise UsageError(
+            f"the role '{name}' may {', '.join(role.may) or 'decide nothing'}, not {right}; nothing was recorded"
+        )
     return role
 
 

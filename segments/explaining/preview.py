@@ -16,6 +16,7 @@ from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
 from lakehouse.texts import reason_text, text
+from segments.approving.branch_scopes import BranchScope, among_sql, scope_notes
 from segments.approving.standing import Standing, read_authority, standings
 from segments.choosing.compile import value_column
 from segments.choosing.decide import (
@@ -131,11 +132,13 @@ def preview(
     business_date: date | None = None,
     *,
     people: int = 10,
+    branches: BranchScope | None = None,
 ) -> Preview:
     """Give the figures of a segment of the workspace, by its code, or of a file anywhere.
 
     They are those of the newest publication, or of that of ``business_date``. A faulty specification raises
-    ``SettingsInvalid``; a version that was published with another definition is a note, since a draft may be looked at.
+    ``SettingsInvalid``; a version that was published with another definition is a note, since a draft may be looked at. With
+    ``branches`` the few ``people`` are of these; every count is of all.
     """
     with open_publication(settings, business_date) as published:
         workspace = catalogue_on(published, surroundings)
@@ -150,6 +153,8 @@ def preview(
         )
         barrier = standing[segment.code].barrier
         notes += [barrier.sentence] if barrier is not None else []
+        shown_branches = branches if people else None
+        notes += scope_notes(shown_branches)
         silent = _silent(standing, segment, surroundings)
         waiting = [other for other in _tonight(catalogue, segment, runs) if other.code not in silent]
         rivals = [r for r in rivals_of([segment, *waiting], catalogue) if r.code not in silent]
@@ -195,7 +200,7 @@ def preview(
                 ),
             ],
             difference=_difference(published, segment, runs, live, audience),
-            people=_people(published, segment, outcome, people),
+            people=_people(published, segment, outcome, people, shown_branches),
             refusal=None if refusal is None else str(refusal),
             notes=notes,
         )
@@ -364,7 +369,11 @@ def _difference(
 
 
 def _people(
-    published: Published, segment: Segment, outcome: SegmentOutcome, most: int
+    published: Published,
+    segment: Segment,
+    outcome: SegmentOutcome,
+    most: int,
+    branches: BranchScope | None,
 ) -> list[dict[str, Any]]:
     """Give a few people of the audience: always the same ones, chosen by a bucket of their own salt."""
     columns = [column for column in segment.spec.publish.columns if column not in given_columns(segment)]
@@ -373,7 +382,8 @@ def _people(
     # Where no rule of contact concerns the segment its files have no windows either.
     windows = "".join(f", {column}" for column in WINDOW_COLUMNS if column in outcome.candidates.columns)
     order = f"{bucket_duckdb_sql(f'preview:{segment.code}')}, one_id"
+    among = among_sql(branches, published)
     return published.records(
-        f"SELECT one_id, variant, channel{values}{windows} FROM {outcome.candidates} WHERE place = 'TREATED'\n"
+        f"SELECT one_id, variant, channel{values}{windows} FROM {outcome.candidates} WHERE place = 'TREATED'{among}\n"
         f"ORDER BY {order} LIMIT {most}",
     )

@@ -12,6 +12,7 @@ from lakehouse.query.desk import Relation
 from lakehouse.query.published import Published, open_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.texts import text
+from segments.approving.branch_scopes import BranchScope, among_sql, scope_notes
 from segments.choosing.decide import SegmentOutcome, SegmentPlaces
 from segments.explaining.snapshot import (
     catalogue_on,
@@ -74,6 +75,7 @@ def compare_versions(
     business_date: date | None = None,
     *,
     people: int = 10,
+    branches: BranchScope | None = None,
 ) -> VersionChange:
     """Decide two versions of a segment on the newest publication, or on that of ``business_date``, and compare them.
 
@@ -81,7 +83,7 @@ def compare_versions(
 
     A version is one that a night evaluated (``segments.definitions``), or that of the file in the workspace; another one raises
     ``UsageError``. One that cannot be decided any more, since a tag is gone, raises ``SettingsInvalid``. Of those who enter and of those
-    who leave so many ``people`` are given at most.
+    who leave so many ``people`` are given at most, with ``branches`` only people of these; every count is of all.
     """
     with open_publication(settings, business_date) as published:
         workspace = catalogue_on(published, surroundings)
@@ -96,6 +98,8 @@ def compare_versions(
             faulty |= set(faulty_rivals)
         before, after = _outcomes(published, workspace, code, scopes)
         movers = _movers(published, before.candidates, after.candidates)
+        shown_branches = branches if people else None
+        among = among_sql(shown_branches, published)
         counts = dict(published.rows(f"SELECT op, count(*) FROM {movers} GROUP BY op"))
         ((other_arm, other_channel),) = published.rows(
             f"SELECT count(*) FILTER (WHERE is_other_arm), count(*) FILTER (WHERE is_other_channel) FROM {movers} WHERE op = 'STAY'"
@@ -117,11 +121,14 @@ def compare_versions(
                 f"SELECT op, cause, count(*) AS people FROM {movers} WHERE op <> 'STAY' GROUP BY ALL ORDER BY op, people DESC, cause"
             ),
             people=published.records(
-                f"SELECT op, one_id, cause, variant, channel FROM {movers} WHERE op <> 'STAY'\n"
+                f"SELECT op, one_id, cause, variant, channel FROM {movers} WHERE op <> 'STAY'{among}\n"
                 f"QUALIFY row_number() OVER (PARTITION BY op ORDER BY {bucket_duckdb_sql(f'preview:{code}')}, one_id) <= {people}\n"
                 f"ORDER BY op, {bucket_duckdb_sql(f'preview:{code}')}, one_id"
             ),
-            notes=[text("preview.faulty", code=name) for name in sorted(faulty)],
+            notes=[
+                *(text("preview.faulty", code=name) for name in sorted(faulty)),
+                *scope_notes(shown_branches),
+            ],
         )
 
 

@@ -221,11 +221,15 @@ def verify(
 def explain(code: str, one_id: int, day: date | None, form: str, workspace: Path | None) -> None:
     """Explain why a person is, or is not, in a segment's audience."""
     from jobs.cli.printing import print_document
+    from jobs.report.reveals import refuse_other_branches
     from jobs.workspace.surroundings import read_surroundings
+    from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
     from segments.explaining.explain import explain as explain_person
 
     settings = load_settings(workspace)
+    with open_publication(settings, day) as published:
+        refuse_other_branches(published, "segments explain", one_id)
     explanation = explain_person(settings, read_surroundings(settings), code, one_id, day)
     print_document(explanation.summary(), _explanation_lines(explanation), form)
 

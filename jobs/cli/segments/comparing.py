@@ -48,7 +48,7 @@ def diff(
     evaluated (segments.definitions), or that of the file in the workspace. Needs no JVM.
     """
     from jobs.cli.printing import print_document
-    from jobs.report.reveals import record_lookup
+    from jobs.report.reveals import reader_scope, record_lookup
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.query.published import require_publication
     from lakehouse.settings.settings import load_settings
@@ -56,7 +56,10 @@ def diff(
 
     settings = load_settings(workspace)
     surroundings = read_surroundings(settings)
-    change = compare_versions(settings, surroundings, code, first, second, day, people=people)
+    branches = reader_scope(settings)
+    change = compare_versions(
+        settings, surroundings, code, first, second, day, people=people, branches=branches
+    )
     if change.people:
         publication = require_publication(settings, change.business_date)
         record_lookup(settings, "segments diff", publication, [row["one_id"] for row in change.people])

@@ -34,14 +34,16 @@ def preview(name: str, people: int, day: date | None, form: str, workspace: Path
     no lock and changes nothing in the lake. Exit 3 where a gate of the segment would stop the night.
     """
     from jobs.cli.printing import print_document
-    from jobs.report.reveals import record_lookup
+    from jobs.report.reveals import reader_scope, record_lookup
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.query.published import require_publication
     from lakehouse.settings.settings import load_settings
     from segments.explaining.preview import preview as preview_segment
 
     settings = load_settings(workspace)
-    figures = preview_segment(settings, read_surroundings(settings), name, day, people=people)
+    figures = preview_segment(
+        settings, read_surroundings(settings), name, day, people=people, branches=reader_scope(settings)
+    )
     if figures.people:
         publication = require_publication(settings, figures.business_date)
         record_lookup(settings, "segments preview", publication, [row["one_id"] for row in figures.people])

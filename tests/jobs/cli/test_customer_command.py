@@ -13,6 +13,7 @@ import pytest
 import tags
 from identity import resolve
 from jobs.cli import run
+from jobs.report.reveals import operating_user
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
@@ -298,3 +299,46 @@ def test_a_section_whose_table_is_not_published_is_empty(bank, show, make_worksp
     assert [view[name] for name in ("tags", "holdings", "events", "consents", "contacts", "segments")] == [
         []
     ] * 6
+
+
+def test_a_person_of_another_branch_is_refused_and_that_is_recorded(bank, show):
+    folder, first, second = bank
+    user = operating_user()
+    roles = f"roles: {{branch: {{users: [{user}], branches: [%s]}}}}\nbranch_tag: %s\n"
+    sentence = f"cdp: the person is of another branch, and roles.yml lets {user} see people of %s only; this is recorded\n"
+    (folder / "roles.yml").write_text(roles % ("T2", "aum_tier"), encoding="utf-8")
+    for words in (
+        (first,),
+        ("--identifier", f"phone={PHONE}"),
+        ("77", "--reveal", "a case"),
+        ("--profile", "core/2"),
+        ("123",),
+    ):
+        assert show(*words) == (2, "", sentence % "T2")
+    entries = lines_of(folder / "audit" / "lookups.jsonl")
+    assert [(e["one_ids"], e["command"], e["refusal"]) for e in entries] == [
+        ([one_id], "customer show", "branch") for one_id in (first, first, 77, second, 123)
+    ]
+    assert not (folder / "audit" / "reveals.jsonl").exists(), "nothing was revealed"
+    (folder / "roles.yml").write_text(roles % ("B0100", "home_branch"), encoding="utf-8")
+    assert show(first) == (2, "", sentence % "B0100"), "who has no branch is of none"
+    (folder / "roles.yml").write_text(roles % ("T2, T3", "aum_tier"), encoding="utf-8")
+    assert show(first)[0] == 0
+    assert "refusal" not in lines_of(folder / "audit" / "lookups.jsonl")[-1]
+
+
+def test_a_publication_without_tags_shows_nobody_to_whom_branches_limit(
+    bank, show, make_workspace, monkeypatch
+):
+    from tests.identity.identity_records import publish
+
+    folder = make_workspace(name="identity only")
+    lake = open_lake(load_settings(folder))
+    deliver(lake, D, RECORDS)
+    resolve(lake, D)
+    publish(lake, D)
+    monkeypatch.setenv("CDP_WORKSPACE", str(folder))
+    roles = f"roles: {{branch: {{users: [{operating_user()}], branches: [B1]}}}}\n"
+    (folder / "roles.yml").write_text(roles, encoding="utf-8")
+    code, out, err = show("--profile", "core/1")
+    assert (code, out) == (2, "") and "the branch_tag 'home_branch' is not in tags.customer_tags" in err
