@@ -48,9 +48,7 @@ def run_demo(settings: Settings, *, people: int, nights: int, seed: int, history
                 users=app_users_of_recipients(settings, day),
                 truth=truth,
             )
-            log.info(
-                "the simulated engine answered for %s: %s", day + timedelta(days=1), counts_text(answers)
-            )
+            log.info("the simulated engine answered for %s: %s", day + timedelta(days=1), answers)
     if night is None:
         raise UsageError("there was no night to run")
     return night

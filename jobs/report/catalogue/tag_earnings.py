@@ -109,7 +109,14 @@ def _earnings(published: Published) -> Iterator[TagEarnings]:
             coalesce(sum(a.sends), 0)::BIGINT, coalesce(sum(a.responses), 0)::BIGINT, coalesce(sum(a.conversions), 0)::BIGINT
         FROM launches l LEFT JOIN answers a ON a.run_id = l.delivered_as AND a.destination = l.destination {by_tag}"""
     ):
-        count, first_on, last_on, accepted, *of_receipts = numbers
+        count, first_on, last_on, rows_published, *of_receipts = numbers
         yield TagEarnings(
-            tag, segment, count, first_on, last_on, accepted, people.get((tag, segment), 0), *of_receipts
+            tag,
+            segment,
+            count,
+            first_on,
+            last_on,
+            rows_published,
+            people.get((tag, segment), 0),
+            *of_receipts,
         )
