@@ -12,6 +12,8 @@ import sqlglot
 from segment_bank import spec
 
 import tags
+from jobs.cli import run
+from jobs.workspace.make import make_workspace as make
 from lakehouse.settings.settings import load_settings
 from segments.choosing.compile import segment_sql
 from segments.language.catalogue import read_catalogue
@@ -29,6 +31,16 @@ def examples() -> list[str]:
         r"### Every condition\n\n```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL
     )[1]
     return [part for part in re.split(r"^(?=- )", block, flags=re.MULTILINE) if part]
+
+
+def test_the_first_rule_of_the_page_is_sound_in_the_demo_bank_as_it_stands(tmp_path, capsys):
+    block = re.search(r"## A rule\n.*?```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)[1]
+    code = re.search(r"^code: (\w+)", block, re.MULTILINE)[1]
+    make(tmp_path / "bank", "bank")
+    (tmp_path / "bank" / "segments" / f"{code}.yml").write_text(block, encoding="utf-8")
+    assert run(["segments", "check", code, "--workspace", str(tmp_path / "bank")]) == 0
+    assert capsys.readouterr().out == "1 segments checked, 0 with faults\n"
+    assert run(["segments", "check", "--workspace", str(tmp_path / "bank")]) == 0
 
 
 def test_the_page_shows_a_condition_of_every_kind():
