@@ -75,7 +75,7 @@ def _earnings(published: Published) -> Iterator[TagEarnings]:
     by_tag = "GROUP BY GROUPING SETS ((tag, code), (tag))"
     people: dict[tuple[str, str | None], int] = {}
     if published.exists("segments.members"):
-        lost = (
+        without_losses = (
             "AND NOT EXISTS (FROM segments.contact_losses o WHERE o.code = m.code AND o.as_of = m.as_of AND o.one_id = m.one_id)"
             if published.exists("segments.contact_losses")
             else ""
@@ -85,7 +85,7 @@ def _earnings(published: Published) -> Iterator[TagEarnings]:
             SELECT tag, code, count(DISTINCT one_id) FROM (
                 SELECT l.tag, l.code, m.one_id FROM (SELECT DISTINCT tag, code, run_id FROM launches) l
                 JOIN segments.members m ON m.run_id = l.run_id AND m.code = l.code
-                WHERE m.holdout = 'NONE' AND m.variant IS DISTINCT FROM 'CONTAMINATED' {lost}
+                WHERE m.holdout = 'NONE' AND m.variant IS DISTINCT FROM 'CONTAMINATED' {without_losses}
             ) {by_tag}"""
         )
         people = {(tag, segment): count for tag, segment, count in rows}
