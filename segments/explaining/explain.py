@@ -40,6 +40,7 @@ from segments.language.conditions import (
     decide,
     kleene_all,
     kleene_any,
+    person_leaves,
 )
 from segments.language.leaves.people import RankLeaf, SampleLeaf
 from segments.language.lists import list_file, read_list
@@ -52,12 +53,16 @@ RESTRICTED = "RESTRICTED"
 
 @dataclass(frozen=True)
 class Line:
-    """One condition of the rule with its answer and, for a leaf, what it rests on."""
+    """One condition of the rule with its answer and, for a leaf, what it rests on.
+
+    Of one that asks for a tag that may only exclude there is no answer, and none of the conditions it is part of: ``is_withheld``.
+    """
 
     depth: int
     text: str
     answer: Answer
     evidence: str = ""
+    is_withheld: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,11 @@ def explain(
         raise UsageError(f"OneID {one_id} has no tags as of {day}: it is unknown, anonymous or retired")
     facts = _Facts(published, catalogue, segment, person, day, row)
     entities = entities_of(published, catalogue, segment, person) if segment.is_collective else []
-    lines = _entity_lines(segment, entities, facts) if segment.is_collective else _lines(segment, facts)
+    lines = (
+        _entity_lines(segment, entities, facts)
+        if segment.is_collective
+        else _lines(segment, facts, catalogue)
+    )
     loss = _contact_loss(published, code, day, person)
     return Explanation(
         code=code,
@@ -321,7 +330,7 @@ def _entity_lines(segment: Segment, entities: list[EntityAnswers], person: _Fact
     lines = []
     for one in entities:
         lines.append(Line(0, f"{segment.spec.entity} {one.key}", decide(segment.rule, one.answer), _who(one)))
-        lines += _lines(segment, one, person=person, depth=1)
+        lines += _lines(segment, one, person.catalogue, person=person, depth=1)
     return lines
 
 
@@ -338,28 +347,33 @@ def _entity_notes(segment: Segment, entities: list[EntityAnswers]) -> list[str]:
 def _lines(
     segment: Segment,
     facts: _Facts | EntityAnswers,
+    catalogue: Catalogue,
     *,
     person: _Facts | None = None,
     depth: int = 0,
 ) -> list[Line]:
     lines: list[Line] = []
 
+    def line(depth: int, text: str, node: Node, facts: _Facts | EntityAnswers, evidence: str = "") -> Line:
+        if _is_restricted(node, catalogue):
+            return Line(depth, text, None, RESTRICTED, is_withheld=True)
+        return Line(depth, text, decide(node, facts.answer), evidence)
+
     def add(node: Node, depth: int, facts: _Facts | EntityAnswers) -> None:
-        result = decide(node, facts.answer)
         if isinstance(node, (All, Any_)):
-            lines.append(Line(depth, "all of" if isinstance(node, All) else "any of", result))
+            lines.append(line(depth, "all of" if isinstance(node, All) else "any of", node, facts))
             for part in node.parts:
                 add(part, depth + 1, facts)
         elif isinstance(node, Not):
-            lines.append(Line(depth, "not", result))
+            lines.append(line(depth, "not", node, facts))
             add(node.part, depth + 1, facts)
         else:
             text = leaf_text(node)
             if node.include_unknown is not None:
                 text += f" (unknown counts as {str(node.include_unknown).lower()})"
-            lines.append(Line(depth, text, facts.answer(node), facts.look_up(node)[1]))
+            lines.append(line(depth, text, node, facts, facts.look_up(node)[1]))
             if isinstance(node, EntityLeaf) and node.inside is not None and person is not None:
-                lines.append(Line(depth + 1, "this person", decide(node.inside, person.answer)))
+                lines.append(line(depth + 1, "this person", node.inside, person))
                 add(node.inside, depth + 2, person)
 
     for name, nodes in (
@@ -369,9 +383,15 @@ def _lines(
         ("exclude", list(segment.exclude)),
     ):
         for node in nodes:
-            lines.append(Line(depth, name, decide(node, facts.answer)))
+            lines.append(line(depth, name, node, facts))
             add(node, depth + 1, facts)
     return lines
+
+
+def _is_restricted(node: Node, catalogue: Catalogue) -> bool:
+    """Tell whether a condition asks for a tag that may only exclude."""
+    facts = (catalogue.site.tags.get(tag) for leaf, _ in person_leaves(node) for tag in leaf.tags)
+    return any(fact is not None and fact.is_restricted for fact in facts)
 
 
 def leaf_text(leaf: Leaf) -> str:

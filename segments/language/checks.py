@@ -41,7 +41,7 @@ from segments.language.leaves.sequences import SequenceLeaf
 from segments.language.lists import known_lists, list_file, read_list
 from segments.language.offers import Offers, offer_fault
 from segments.language.operators import COMPARISONS, OPERATORS, Test, type_fault
-from segments.language.possible_answers import Dead, dead_conditions, keeps_out_the_worst
+from segments.language.possible_answers import Dead, dead_conditions, keeps_in_the_best
 from segments.language.spec import Segment, version_matches
 from vocabulary.audience import WORKLIST_COLUMNS
 from vocabulary.levels import LEVELS
@@ -263,10 +263,10 @@ def _check_tag(
             else "; move it to 'exclude'"
         )
         yield _finding(segment, "E06", f"tag '{leaf.tag}' may only exclude{advice}", leaf.line)
-    elif fact.is_restricted and leaf.tests and not keeps_out_the_worst(leaf, fact):
+    elif fact.is_restricted and leaf.tests and not keeps_in_the_best(leaf, fact):
         text = (
             f"tag '{leaf.tag}' may only exclude, and this condition keeps in whom it is about; "
-            "exclude its worst values, and say so with eq, in, gt or gte"
+            "exclude its worse values, and leave the best one"
         )
         yield _finding(segment, "E06", text, leaf.line)
     elif not fact.is_restricted and fact.purposes and segment.spec.purpose not in fact.purposes:

@@ -221,9 +221,9 @@ def verify(
 def explain(code: str, one_id: int, day: date | None, form: str, workspace: Path | None) -> None:
     """Explain why a person is, or is not, in a segment's audience."""
     from jobs.cli.printing import print_document
-    from jobs.report.reveals import refuse_other_branches
+    from jobs.report.reveals import record_lookup, refuse_other_branches
     from jobs.workspace.surroundings import read_surroundings
-    from lakehouse.query.published import open_publication
+    from lakehouse.query.published import open_publication, require_publication
     from lakehouse.settings.settings import load_settings
     from segments.explaining.explain import explain as explain_person
 
@@ -231,6 +231,7 @@ def explain(code: str, one_id: int, day: date | None, form: str, workspace: Path
     with open_publication(settings, day) as published:
         refuse_other_branches(published, "segments explain", one_id)
     explanation = explain_person(settings, read_surroundings(settings), code, one_id, day)
+    record_lookup(settings, "segments explain", require_publication(settings, day), [explanation.one_id])
     print_document(explanation.summary(), _explanation_lines(explanation), form)
 
 
@@ -255,7 +256,8 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
     lines += [text("explain.note", note=note) for note in explanation.notes]
     for line in explanation.lines:
         value = f"   [{line.evidence}]" if line.evidence else ""
-        lines.append(f"  {answer(line.answer):<8} {'  ' * line.depth}{line.text}{value}")
+        given = "-" if line.is_withheld else answer(line.answer)
+        lines.append(f"  {given:<8} {'  ' * line.depth}{line.text}{value}")
     unknown = text(f"unknown.{explanation.unknown_means}")
     lines.append(text("explain.rule", answer=answer(explanation.answer), unknown=unknown))
     if explanation.suppression:
