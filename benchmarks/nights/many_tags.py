@@ -73,15 +73,17 @@ class Tag:
     @property
     def columns(self) -> set[str]:
         """The columns of its relation that the tag reads, its day apart."""
-        named = {"channel"} if "channel" in self.where else set()
-        return named | {self.where.split(" = ")[0]} | ({self.of} if self.of else set())
+        columns = {"channel"} if "channel" in self.where else set()
+        return columns | {self.where.split(" = ")[0]} | ({self.of} if self.of else set())
 
     def bare_sql(self) -> str:
         """Give the aggregate as it is written by hand; ``day`` is the row's date."""
         condition = f"{self.where} AND day > DATE '{DAY}' - {self.days}"
-        chosen = f"CASE WHEN {condition} THEN {self.of or 1} END"
+        value_sql = f"CASE WHEN {condition} THEN {self.of or 1} END"
         value = (
-            f"count(DISTINCT {chosen})" if self.measure == "count_distinct" else f"{self.measure}({chosen})"
+            f"count(DISTINCT {value_sql})"
+            if self.measure == "count_distinct"
+            else f"{self.measure}({value_sql})"
         )
         return f"coalesce({value}, 0)" if self.measure == "sum" else value
 
@@ -169,30 +171,30 @@ def product(folder: Path) -> dict[str, Any]:
     from tags.build.computation import build_tags
     from tags.compile.compilation import compile_tags
 
-    settings, wanted = _site(folder)
+    settings, site_tags = _site(folder)
     lake = open_lake(settings, contracts=tags.tag_contracts(settings))
     result, times = _timed(lambda: build_tags(lake, DAY))
     writer = compile_tags(settings.workspace)
     note = f"{result.nodes} dbt nodes, {len(writer.plan.scans)} scans"
-    return {**times, "digest": _digest(settings, [tag.code for tag in wanted]), "note": note}
+    return {**times, "digest": _digest(settings, [tag.code for tag in site_tags]), "note": note}
 
 
 def bare(folder: Path) -> dict[str, Any]:
     """Run what is written by hand, over the files of the same tables, into one Parquet file."""
     import duckdb
 
-    settings, wanted = _site(folder)
+    settings, site_tags = _site(folder)
     connection = duckdb.connect()
     target = folder / "bare.parquet"
 
     def compute() -> None:
-        connection.execute(bare_sql(settings, wanted, target))
+        connection.execute(bare_sql(settings, site_tags, target))
 
     _, times = _timed(compute)
-    return {**times, "digest": _digest_of(f"read_parquet('{target}')", [tag.code for tag in wanted])}
+    return {**times, "digest": _digest_of(f"read_parquet('{target}')", [tag.code for tag in site_tags])}
 
 
-def bare_sql(settings: Settings, wanted: list[Tag], target: Path) -> str:
+def bare_sql(settings: Settings, site_tags: list[Tag], target: Path) -> str:
     """Give the query by hand."""
 
     def files(table: str) -> str:
@@ -206,14 +208,14 @@ def bare_sql(settings: Settings, wanted: list[Tag], target: Path) -> str:
     days = {"transactions": "transacted_on", "events": "occurred_on"}
     parts = {}
     for relation, source in sources.items():
-        own = [tag for tag in wanted if tag.relation == relation]
+        own = [tag for tag in site_tags if tag.relation == relation]
         first = f"day > DATE '{DAY}' - {max(tag.days for tag in own)}"
         columns = ", ".join(f"{tag.bare_sql()} AS {tag.code}" for tag in own)
         parts[relation] = (
             f"SELECT one_id, {columns} FROM (SELECT *, {days[relation]} AS day FROM {source}) WHERE {first} GROUP BY one_id"
         )
     values = ", ".join(
-        f"coalesce({tag.code}, 0) AS {tag.code}" if tag.measure != "max" else tag.code for tag in wanted
+        f"coalesce({tag.code}, 0) AS {tag.code}" if tag.measure != "max" else tag.code for tag in site_tags
     )
     return (
         f"COPY (WITH members AS (SELECT source, source_key, one_id FROM {files('identity.memberships')}),\n"
@@ -262,7 +264,7 @@ def models(folder: Path) -> dict[str, Any]:
 
     from lakehouse.session.session import start_session, stop_session
 
-    settings, wanted = _site(folder)
+    settings, site_tags = _site(folder)
     project = folder / "plain"
     shutil.rmtree(project, ignore_errors=True)
     (project / "models").mkdir(parents=True)
@@ -276,7 +278,7 @@ def models(folder: Path) -> dict[str, Any]:
     for table in ("trusted.transactions", "trusted.events", "trusted.relationships", "identity.memberships"):
         database, name = table.split(".")
         spark.read.format("delta").load(str(settings.lake / database / name)).createOrReplaceTempView(name)
-    for tag in wanted[:MODELS]:
+    for tag in site_tags[:MODELS]:
         source, day = (
             (
                 "transactions r JOIN relationships c ON c.to_source = r.source AND c.to_key = r.account_id"
@@ -315,15 +317,15 @@ def _site(folder: Path) -> tuple[Settings, list[Tag]]:
     """Write the tags of the workspace and give its settings."""
     from lakehouse.settings.settings import load_settings
 
-    wanted = generated_tags(int((folder / "count").read_text()))
+    site_tags = generated_tags(int((folder / "count").read_text()))
     place = folder / "bank" / "tags"
     place.mkdir(exist_ok=True)
     for file in place.glob("many_*.yml"):
         file.unlink()
-    for first in range(0, len(wanted), TAGS_A_FILE):
-        text = "family: site\ntags:\n" + "".join(map(_entry, wanted[first : first + TAGS_A_FILE]))
+    for first in range(0, len(site_tags), TAGS_A_FILE):
+        text = "family: site\ntags:\n" + "".join(map(_entry, site_tags[first : first + TAGS_A_FILE]))
         (place / f"many_{first:04}.yml").write_text(text, encoding="utf-8")
-    return load_settings(folder / "bank"), wanted
+    return load_settings(folder / "bank"), site_tags
 
 
 def _entry(tag: Tag) -> str:

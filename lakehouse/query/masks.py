@@ -45,12 +45,12 @@ def masked_sql(sql: str, types: Mapping[str, Any], masks: Mapping[str, Mask], ke
 
 def _masked(column: str, kind: Any, mask: Mask, key: str) -> str:
     if kind != "string":
-        shown = f"CAST(NULL AS {duck_type(kind)})"
+        text_sql = f"CAST(NULL AS {duck_type(kind)})"
     else:
-        shown = literal(WITHHELD) if mask.is_withheld else _pseudonym(column, key)
+        text_sql = literal(WITHHELD) if mask.is_withheld else _pseudonym(column, key)
     if mask.tags:
-        return f"CASE WHEN tag IN ({literals(sorted(mask.tags))}) THEN {shown} ELSE {column} END"
-    return shown
+        return f"CASE WHEN tag IN ({literals(sorted(mask.tags))}) THEN {text_sql} ELSE {column} END"
+    return text_sql
 
 
 def _pseudonym(column: str, key: str) -> str:

@@ -165,15 +165,15 @@ def _server_of(spark: SparkSession) -> Any:
 def _masked(column: str, kind: Any, mask: Mask, key: str) -> str:
     """Give SQL for what readers see of a column, as ``lakehouse.query.reading`` shows it."""
     if kind.typeName() != "string":
-        shown = f"CAST(NULL AS {kind.simpleString()})"
+        text_sql = f"CAST(NULL AS {kind.simpleString()})"
     elif mask.is_withheld:
-        shown = spark_literal(WITHHELD)
+        text_sql = spark_literal(WITHHELD)
     else:
         mark, secret = spark_literal(MARK), spark_literal(key)
-        shown = f"concat({mark}, left(sha2(concat({secret}, {column}, {secret}), 256), 16))"
+        text_sql = f"concat({mark}, left(sha2(concat({secret}, {column}, {secret}), 256), 16))"
     if mask.tags:
-        return f"CASE WHEN tag IN ({spark_literals(sorted(mask.tags))}) THEN {shown} ELSE {column} END"
-    return shown
+        return f"CASE WHEN tag IN ({spark_literals(sorted(mask.tags))}) THEN {text_sql} ELSE {column} END"
+    return text_sql
 
 
 def _path(name: str) -> str:

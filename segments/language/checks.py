@@ -477,9 +477,9 @@ def _check_window(segment: Segment, leaf: EventLeaf) -> Iterator[SpecFinding]:
 
 def _check_global_group(segment: Segment, site: Site) -> Iterator[SpecFinding]:
     """Find a global control group that the policy does not name where it names others: its people would be others."""
-    group, known = segment.spec.holdout.global_group, site.policy.global_control
-    if group is not None and known and group not in known:
-        hint = did_you_mean(group, sorted(known))
+    group, groups = segment.spec.holdout.global_group, site.policy.global_control
+    if group is not None and groups and group not in groups:
+        hint = did_you_mean(group, sorted(groups))
         text = f"consent.yml names no global control group '{group}'{hint}"
         yield _finding(segment, "E01", text, segment.line("holdout", "global"))
 

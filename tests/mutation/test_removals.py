@@ -14,7 +14,9 @@ def test_every_attack_of_the_page_has_a_mechanism_that_is_taken_out():
 
 def test_what_is_taken_out_stands_once_and_its_test_exists():
     assert [
-        one.name for one in removals() if (ROOT / one.module).read_text(encoding="utf-8").count(one.before) != 1
+        one.name
+        for one in removals()
+        if (ROOT / one.module).read_text(encoding="utf-8").count(one.before) != 1
     ] == []
     missing = []
     for one in removals():

@@ -256,8 +256,8 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
     lines += [text("explain.note", note=note) for note in explanation.notes]
     for line in explanation.lines:
         value = f"   [{line.evidence}]" if line.evidence else ""
-        given = "-" if line.is_withheld else answer(line.answer)
-        lines.append(f"  {given:<8} {'  ' * line.depth}{line.text}{value}")
+        verdict = "-" if line.is_withheld else answer(line.answer)
+        lines.append(f"  {verdict:<8} {'  ' * line.depth}{line.text}{value}")
     unknown = text(f"unknown.{explanation.unknown_means}")
     lines.append(text("explain.rule", answer=answer(explanation.answer), unknown=unknown))
     if explanation.suppression:
