@@ -116,7 +116,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         "type": value.spark_type, "unit": value.unit, "domain": value.domain, "min": value.min, "max": value.max,
         "null_rule": entry.null_rule, "null_when": [{"reason": n.reason, "when": n.when} for n in entry.null_when],
         "level": entry.level, "purposes": list(entry.purposes), "owner_business": business, "owner_tech": tech,
-        "parameters": {p.name: p.value for p in entry.params}, "tie_rule": entry.tie_rule, "sql": sql,
+        "parameters": {p.name: p.value for p in entry.params}, "tie_rule": entry.tie_rule, "refresh": entry.refresh, "sql": sql,
         "comes_from": list(sources), "reads_tags": list(entry.tag_inputs), "read_by": list(read_by),
         "segments": list(users), "coverage": coverage,
         "distribution": None if picture is None else [{"value": value, "people": people} for value, people in picture.bars],

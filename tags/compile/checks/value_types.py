@@ -66,6 +66,15 @@ def check_types(registry: Registry, entry: Entry, relation: TagSource | None) ->
                     *keys,
                 )
     _check_measure(registry, entry)
+    defaults: list[object] = [*entry.default] if isinstance(entry.default, list) else [entry.default]
+    for value in defaults:
+        kind_of_default = _kind_of_value(value)
+        if kind_of_default is not None and kind_of_default not in _ALLOWED[entry.value.type]:
+            raise registry.fault(
+                entry.code,
+                f"the default '{value}' is {_WORDS[kind_of_default]}, and the value is declared as {entry.value.type}; write {_article(entry.value.type)}",
+                "default",
+            )
     is_set = entry.value.cardinality == "set" and not _is_measured(entry, "set")
     for keys, text, over_rows in _answers(entry):
         for kind in _kinds(syntax_tree(text), entry, of_rows if over_rows else of_tags):
@@ -245,7 +254,10 @@ def _kind(tree: exp.Expression, entry: Entry, kind_of: KindOfName) -> Kind | Non
 def _kind_of_param(entry: Entry, name: str) -> Kind | None:
     if name == "business_date":
         return "day"
-    value = next((param.value for param in entry.params if param.name == name), None)
+    return _kind_of_value(next((param.value for param in entry.params if param.name == name), None))
+
+
+def _kind_of_value(value: object) -> Kind | None:
     if isinstance(value, bool):
         return "yes or no"
     if isinstance(value, int | Decimal):

@@ -117,6 +117,8 @@ CASES = {
     "compute: {cases: [{when: age > 3, then: gender}, {else: '0'}]}": (14, "'gender' is a text, and"),
     "compute: {cases: [{when: age + 1, then: '1'}, {else: '0'}]}": (14, "'age + 1' is a number and no condition"),
     "compute: {cases: [{when: gender, then: ':one'}, {else: '0'}]}": (14, "'gender' is a text and no condition"),
+    "null_rule: Z\n    default: none": (10, "the default 'none' is a text, and the value is declared as decimal; write a decimal"),
+    "null_rule: Z\n    default: true": (10, "the default 'True' is a yes or no, and"),
     "null_rule: U\n    null_when: [{when: age, reason: unknown}]": (10, "'age' is a number and no condition"),
 }  # fmt: skip
 
