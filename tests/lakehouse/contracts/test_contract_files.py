@@ -104,8 +104,8 @@ def test_what_no_contract_knows_is_masked(tmp_path):
     pets = contract_of(
         tmp_path, WHOLE.replace("pet_id: {type: STRING", "pet_id: {type: STRING, level: C2, masked: true")
     )
-    assert masked_columns(pets, ["pet_id", "kind", "_row", "chip"]) == {"pet_id", "chip"}
-    assert masked_columns(None, ["mobile", "_extra", "_file", "_row", "_feed", "_arrived_on"]) == {
+    assert set(masked_columns(pets, ["pet_id", "kind", "_row", "chip"])) == {"pet_id", "chip"}
+    assert set(masked_columns(None, ["mobile", "_extra", "_file", "_row", "_feed", "_arrived_on"])) == {
         "mobile",
         "_extra",
     }
