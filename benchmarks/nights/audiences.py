@@ -54,7 +54,7 @@ publish:
   valid_hours: 30
 """
 TIERS = ("T0", "T1", "T2", "T3", "T4")
-ALONE_WAY, TOGETHER, BARE = "each segment alone", "all in one job", "the rules alone, one DuckDB query"
+ALONE_WAY, TOGETHER, BARE = "each segment by queries of its own", "all in one job", "the rules alone, one DuckDB query"
 
 
 def rule(number: int) -> tuple[list[str], str]:

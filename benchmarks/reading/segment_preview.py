@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from segments.language.checks import Surroundings
 
 QUESTION = "How long does it take to see what a segment would publish, on the tables of a whole bank?"
-SIZES = (1_000_000, 3_000_000, 10_000_000)
+SIZES = (1_000_000, 3_000_000, 10_000_000, 100_000_000)
 DRAFTS = 20
 BOUND = "between: [0, 14]"
 BYTES_PER_PERSON = 700
