@@ -6,6 +6,8 @@ import pytest
 
 from tests.mutation.removals import ROOT, attacks, copied_tree, outcome, removals
 
+GROUPS = 6
+
 
 def test_every_attack_of_the_page_has_a_mechanism_that_is_taken_out():
     assert [attack for attack in attacks() if attack not in {one.attack for one in removals()}] == []
@@ -32,8 +34,15 @@ def tree(tmp_path_factory):
     return copied_tree(tmp_path_factory.mktemp("tree"))
 
 
+def cases():
+    """Give each removal as a case; in some groups, so that test processes share them."""
+    for at, removal in enumerate(removals()):
+        group = pytest.mark.xdist_group(f"removals {at % GROUPS}")
+        yield pytest.param(removal, id=removal.name, marks=group)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("removal", removals(), ids=lambda one: one.name)
+@pytest.mark.parametrize("removal", list(cases()))
 def test_a_mechanism_that_is_taken_out_is_missed(removal, tree, tmp_path):
     code, words = outcome(removal, tree, tmp_path / "files")
     if code == 0 and " skipped" in words and " passed" not in words:
