@@ -30,6 +30,7 @@ BENCHMARKS = {
     "audiences": "benchmarks.nights.audiences",
     "whole_nights": "benchmarks.nights.whole_nights",
     "many_tags": "benchmarks.nights.many_tags",
+    "night_work": "benchmarks.nights.night_work",
     "change_plan": "benchmarks.nights.change_plan",
     "driver_memory": "benchmarks.nights.driver_memory",
 }

@@ -54,7 +54,11 @@ publish:
   valid_hours: 30
 """
 TIERS = ("T0", "T1", "T2", "T3", "T4")
-ALONE_WAY, TOGETHER, BARE = "each segment by queries of its own", "all in one job", "the rules alone, one DuckDB query"
+ALONE_WAY, TOGETHER, BARE = (
+    "each segment by queries of its own",
+    "all in one job",
+    "the rules alone, one DuckDB query",
+)
 
 
 def rule(number: int) -> tuple[list[str], str]:
@@ -184,7 +188,35 @@ def _published(lake: Any, day: dt.date, case: str) -> list[dict[str, Any]]:
     )  # fmt: skip
     verification["is_equal"] = not any(one.faults for one in runs if one.superseded_by is None)
     writing["note"] = f"{result.audiences[0].people.num_rows:,} recipients"
-    return [decision, writing, release, verification]
+    return [decision, writing, release, verification, *_application(lake.settings, day, case)]
+
+
+def _application(settings: Settings, day: dt.date, case: str) -> list[dict[str, Any]]:
+    """Apply what a consumer gets to what it holds, a set of keys: the snapshot the first night, each way on the next."""
+    import pyarrow.parquet as pq
+
+    (run,) = settings.published.glob(f"*/everybody/v=*/as_of={day}/run=*")
+    rows = []
+    for part in ("snapshot", "delta"):
+        files = sorted((run / part).glob("*.parquet"))
+        if not files or (part == "delta" and day == DAY):
+            continue
+        recipients: set[str] = set()
+
+        def apply(files: list[Path] = files, part: str = part, recipients: set[str] = recipients) -> int:
+            table = pq.read_table(files)
+            keys = table["recipient_key"].to_pylist()
+            if part == "snapshot":
+                recipients.update(keys)
+            else:
+                for op, key in zip(table["op"].to_pylist(), keys, strict=True):
+                    (recipients.discard if op == "EXIT" else recipients.add)(key)
+            return table.num_rows
+
+        count, row = _row(f"apply the {part} as a consumer does", apply, case)
+        row["note"] = f"{count:,} rows, {sum(file.stat().st_size for file in files):,} bytes"
+        rows.append(row)
+    return rows
 
 
 def _staying(table: Any) -> Any:
