@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment_bank import spec
 
@@ -59,6 +59,7 @@ TREES = st.recursive(
 
 
 @given(TREES)
+@settings(deadline=None)
 def test_what_is_possible_is_true_or_unknown(tree):
     sql = possible_sql(tree, lambda leaf: leaf.column)
     connection = duckdb.connect()
