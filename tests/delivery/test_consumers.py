@@ -194,9 +194,9 @@ def test_a_command_that_cannot_be_meant_is_one_sentence(
     night = expected["streams"][0]["nights"][0]
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     options = {"folder": folder / night["folder"], "--key-file": folder / "verification.key", "--at": night["at"], "--memory": "m"}  # fmt: skip
-    given = {name: value for name, value in (options | change).items() if value is not None}
+    arguments = {name: value for name, value in (options | change).items() if value is not None}
     words_typed = [
-        word for name, value in given.items() for word in ([value] if name == "folder" else [name, value])
+        word for name, value in arguments.items() for word in ([value] if name == "folder" else [name, value])
     ]
     answer = subprocess.run(
         list(map(str, [*programs[language], *words_typed])),

@@ -223,15 +223,16 @@ def explain(code: str, one_id: int, day: date | None, form: str, workspace: Path
     from jobs.cli.printing import print_document
     from jobs.report.reveals import record_lookup, refuse_other_branches
     from jobs.workspace.surroundings import read_surroundings
-    from lakehouse.query.published import open_publication, require_publication
+    from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
     from segments.explaining.explain import explain as explain_person
 
     settings = load_settings(workspace)
     with open_publication(settings, day) as published:
         refuse_other_branches(published, "segments explain", one_id)
+        publication = published.publication
     explanation = explain_person(settings, read_surroundings(settings), code, one_id, day)
-    record_lookup(settings, "segments explain", require_publication(settings, day), [explanation.one_id])
+    record_lookup(settings, "segments explain", publication, [explanation.one_id])
     print_document(explanation.summary(), _explanation_lines(explanation), form)
 
 

@@ -498,9 +498,9 @@ def test_what_was_decided_is_listed(bank, capsys):
     assert bank.standing(D).basis in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("asked", [ASKED, ""])
-def test_what_another_system_has_to_name_is_there_before_anything_is_approved(bank, capsys, asked):
-    bank.write("segments/rich.yml", rich(asked=asked))
+@pytest.mark.parametrize("request_text", [ASKED, ""])
+def test_what_another_system_has_to_name_is_there_before_anything_is_approved(bank, capsys, request_text):
+    bank.write("segments/rich.yml", rich(asked=request_text))
     assert bank.cdp("wang", "approvals", "rich", "--format", "json") == 0
     document = json.loads(capsys.readouterr().out)
     segment = read_segment(bank.folder / "segments" / "rich.yml")
