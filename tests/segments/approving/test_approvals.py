@@ -506,10 +506,10 @@ def test_what_another_system_has_to_name_is_there_before_anything_is_approved(ba
     segment = read_segment(bank.folder / "segments" / "rich.yml")
     assert document == {
         "code": "rich", "version": "1.0.0", "stage": "small", "definition_hash": segment.definition_hash,
-        "basis": basis_of(segment, {"rich": segment}, bank.folder), "state": "E15" if asked else "free",
+        "basis": basis_of(segment, {"rich": segment}, bank.folder), "state": "E15" if request_text else "free",
         "why": document["why"], "approvals": [],
     }  # fmt: skip
-    assert bool(document["why"]) == bool(asked)
+    assert bool(document["why"]) == bool(request_text)
     assert bank.cdp("wang", "approvals", "rich", "--format", "csv") == 0
     rows = dict(line.split(",", 1) for line in capsys.readouterr().out.splitlines())
     assert (rows["definition_hash"], rows["basis"]) == (document["definition_hash"], document["basis"])
