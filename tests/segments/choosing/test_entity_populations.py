@@ -194,7 +194,7 @@ def assert_same_choice(folder, drawn, entity, rule, addressee, unknown):
         }  # fmt: skip
         people_of = desk.keep("people", translated_sql(entity_people_sql(entity, lake_place(D)), relations))
         choice = _choose(desk, segment, None, leaves, leaves, {}, people_of)
-        rows = desk.rows(f"SELECT one_id, reason, companies FROM {choice.people}")
+        rows = desk.rows(f"SELECT one_id, reason, companies FROM ({choice.people})")
         assert ({n: (reason, keys) for n, reason, keys in rows}, choice.unknown) == (
             expected,
             sum(answer is None for answer in answers.values()),

@@ -371,7 +371,7 @@ def assert_same_choice(folder, bank, rule, base):
     with open_alone("Asia/Shanghai", threads=1) as desk:
         segment, leaves = compiled_leaves(desk, folder, bank, rule, base)
         choice = _choose(desk, segment, None, leaves, leaves, {})
-        people = sorted(n for (n,) in desk.rows(f"SELECT one_id FROM {choice.people}"))
+        people = sorted(n for (n,) in desk.rows(f"SELECT one_id FROM ({choice.people})"))
         assert (people, choice.unknown) == expected
 
 
