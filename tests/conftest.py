@@ -8,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import settings
 
@@ -22,6 +23,18 @@ os.environ.setdefault("CDP_SECRET_IDENTITY_KEY", "a key for tests only, 32 lette
 # The main module of a test process beside others has no file; PySpark takes that for doctests and ends the process.
 if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = __file__
+
+
+def pytest_configure():
+    """Give DuckDB one thread in each of several test processes, which together have all cores: a drawn bank fills no more."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    connect = duckdb.connect
+
+    def connect_with_one_thread(database=":memory:", read_only=False, config=None):
+        return connect(database, read_only, {"threads": 1, **(config or {})})
+
+    duckdb.connect = connect_with_one_thread
 
 
 def pytest_itemcollected(item):

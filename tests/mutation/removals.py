@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -41,9 +42,11 @@ class Removal:
         return f"{'-'.join(words)}-{self.module.rsplit('/', 1)[-1]}"
 
 
-def removals() -> list[Removal]:
+@cache
+def removals() -> tuple[Removal, ...]:
     """Give the removals of ``removals.yml`` in its order."""
-    return [Removal(**entry) for entry in yaml.safe_load(REMOVALS.read_text(encoding="utf-8"))]
+    entries = yaml.load(REMOVALS.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return tuple(Removal(**entry) for entry in entries)
 
 
 def attacks() -> list[str]:

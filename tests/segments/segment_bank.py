@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import shutil
+import tempfile
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -15,6 +18,8 @@ from delivery.destinations import read_destinations
 from delivery.night import release, stage
 from delivery.standing import standing_runs
 from lakehouse.contracts.reading import build_contract, contract
+from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import Lake, open_lake
 from segments import permissions, recalled_audiences
 from segments.choosing.evaluation import evaluate
 from segments.language.catalogue import read_catalogue
@@ -174,6 +179,36 @@ def rows_of(table: str, rows: list[dict]) -> pa.Table:
 
 def at(day: str) -> dt.datetime:
     return dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
+
+
+def bank_lake(settings, rows: list[dict] | None = None) -> Lake:
+    """The lake of a workspace with the bank of 2026-11-18, as ``fill`` draws it, and with ``rows`` of tags where they are given.
+
+    It is a copy of one that is drawn once a process.
+    """
+    shutil.copytree(_drawn_lake().name, settings.lake)
+    lake = known_lake(settings)
+    if rows is not None:
+        write_tags(lake, rows, D)
+    return lake
+
+
+def known_lake(settings) -> Lake:
+    """The lake of a workspace, whose tables are there, with the contracts of the drawn tags."""
+    lake = Lake(settings)
+    lake.contracts.add(*tag_contracts())
+    return lake
+
+
+@cache
+def _drawn_lake() -> tempfile.TemporaryDirectory:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "cdp.yml").write_text("generate_secrets: true\n")
+        settings = load_settings(Path(folder))
+        fill(open_lake(settings, contracts=tag_contracts()))
+        drawn = tempfile.TemporaryDirectory()
+        shutil.copytree(settings.lake, drawn.name, dirs_exist_ok=True)
+    return drawn
 
 
 def fill(lake, rows: list[dict] | None = None) -> None:

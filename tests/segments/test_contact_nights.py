@@ -12,12 +12,11 @@ from segment_bank import (
     TAGS_YML,
     D,
     at,
-    fill,
+    bank_lake,
     publish,
     read_tags,
     rows_of,
     spec,
-    tag_contracts,
     write_tags,
 )
 
@@ -28,7 +27,6 @@ from lakehouse.errors import GateStopped
 from lakehouse.query.desk import open_alone, open_newest
 from lakehouse.query.hashing import table_hash
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from segments.choosing.contact_history import branches_and_employees, channel_habits, contact_history
 from segments.explaining.equations import equation_faults
 
@@ -60,8 +58,7 @@ def bank_with(make_workspace):
                 **files,
             }
         )
-        lake = open_lake(load_settings(folder), contracts=tag_contracts())
-        fill(lake)
+        lake = bank_lake(load_settings(folder))
         return lake
 
     return make

@@ -16,12 +16,11 @@ from segment_bank import (
     TAGS_YML,
     D,
     at,
-    fill,
+    bank_lake,
     publish,
     read_tags,
     rows_of,
     spec,
-    tag_contracts,
     write_tags,
 )
 
@@ -82,8 +81,7 @@ def bank(make_workspace):
                 **files,
             }
         )
-        lake = open_lake(load_settings(folder), contracts=tag_contracts())
-        fill(lake)
+        lake = bank_lake(load_settings(folder))
         return lake
 
     return make

@@ -11,14 +11,13 @@ from segment_bank import (
     TAGS_YML,
     D,
     at,
-    fill,
+    bank_lake,
     publish,
     read_tags,
     rows_of,
     spec,
     staged,
     surroundings,
-    tag_contracts,
     write_tags,
 )
 
@@ -30,7 +29,6 @@ from delivery.verification import verify
 from jobs.cli import run as run_command
 from lakehouse.query.hashing import table_hash
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from segments.choosing.evaluation import evaluate
 
 NEXT = D + dt.timedelta(days=1)
@@ -53,9 +51,8 @@ def bank(make_workspace, request):
             ),
         }
     )
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
     people = [{**row, "interests": ["=ALL", "FUND"]} if row["one_id"] == 10 else row for row in read_tags()]
-    fill(lake, people)
+    lake = bank_lake(load_settings(folder), people)
     publish(lake, D)
     (folder / "segments" / "rich.yml").unlink()
     write_tags(lake, people, NEXT)

@@ -12,14 +12,13 @@ from segment_bank import (
     TAGS_YML,
     D,
     at,
-    fill,
+    bank_lake,
     fill_rows,
     publish,
     read_tags,
     rows_of,
     spec,
     surroundings,
-    tag_contracts,
     write_tags,
 )
 
@@ -141,8 +140,7 @@ def bank(make_workspace):
             "segments/lookers.yml": LOOKERS,
         }
     )
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
-    fill(lake)
+    lake = bank_lake(load_settings(folder))
     return lake
 
 

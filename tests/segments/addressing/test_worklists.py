@@ -10,13 +10,12 @@ from segment_bank import (
     TAGS_YML,
     D,
     at,
+    bank_lake,
     catalogue_of,
-    fill,
     publish,
     read_tags,
     rows_of,
     spec,
-    tag_contracts,
     write_tags,
 )
 
@@ -28,7 +27,6 @@ from delivery.manifest import read_latest, read_manifest
 from jobs.cli import run as cdp
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 
 NEXT = D + dt.timedelta(days=1)
 TEXTS = {
@@ -102,9 +100,8 @@ def bank(make_workspace):
             },
             name,
         )
-        lake = open_lake(load_settings(folder), contracts=tag_contracts())
         rows = [{**row, "tier": row["tier"] or "T1"} for row in read_tags()]
-        fill(lake, rows)
+        lake = bank_lake(load_settings(folder), rows)
         lake.append("identity.memberships", rows_of("identity.memberships", [
             {"one_id": n, "source": "crm", "source_key": f"crm{n}", "profile_id": 200 + n} for n in (1, 2, 3, 10)]))  # fmt: skip
         relations = []

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 
-from segment_bank import DESTINATIONS_YML, TAGS_YML, fill, spec, tag_contracts
+from segment_bank import DESTINATIONS_YML, TAGS_YML, bank_lake, spec
 
 from delivery.contract.verify_audience import signature_of
 from jobs.cli import run
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from segments.approving.standing import read_authority, standings
 
 ROLES = """\
@@ -45,8 +44,7 @@ class Bank:
         self.settings = load_settings(folder)
 
     def filled_lake(self):
-        lake = open_lake(self.settings, contracts=tag_contracts())
-        fill(lake)
+        lake = bank_lake(self.settings)
         return lake
 
     def cdp(self, user, *words):

@@ -10,7 +10,6 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
-    publish,
     rows_of,
     spec,
 )
@@ -35,12 +34,9 @@ EVERYBODY = [1, 3, 4, 10]
 class ScopedBank(Bank):
     """The bank after a published night of a segment that contacts 1, 3, 4 and 10."""
 
-    def __init__(self, folder, monkeypatch, capsys):
-        super().__init__(folder, monkeypatch)
-        self.capsys = capsys
-        self.lake = self.filled_lake()
-        publish(self.lake, D)
-        make_visible(self.lake, D, "first", {})
+    def __init__(self, lake, monkeypatch, capsys):
+        super().__init__(lake.settings.workspace, monkeypatch)
+        self.lake, self.capsys = lake, capsys
         capsys.readouterr()
 
     def ask(self, user, *words):
@@ -54,7 +50,7 @@ class ScopedBank(Bank):
 
 
 @pytest.fixture
-def bank(make_workspace, monkeypatch, capsys):
+def bank(make_night, monkeypatch, capsys):
     files = {
         "cdp.yml": "generate_secrets: true\n",
         "tags/test.yml": TAGS_YML,
@@ -62,7 +58,7 @@ def bank(make_workspace, monkeypatch, capsys):
         "roles.yml": ROLES,
         "segments/all.yml": spec("all", "unknown: include\nwhere: {tag: balance, gte: 50}"),
     }
-    return ScopedBank(make_workspace(files), monkeypatch, capsys)
+    return ScopedBank(make_night(files), monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(("user", "people"), [

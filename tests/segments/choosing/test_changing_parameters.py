@@ -9,19 +9,17 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
-    fill,
+    bank_lake,
     publish,
     read_tags,
     spec,
     surroundings,
-    tag_contracts,
     write_tags,
 )
 
 from delivery.manifest import read_latest, read_manifest
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from segments.choosing import evaluation
 from segments.explaining.preview import preview
 
@@ -43,8 +41,7 @@ def bank(make_workspace):
     folder = make_workspace({
         "tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, "segments/rich.yml": RICH, "segments/poor.yml": POOR,
     })  # fmt: skip
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
-    fill(lake)
+    lake = bank_lake(load_settings(folder))
     publish(lake, D)
     make_visible(lake, D, "first", {})
     write_tags(lake, read_tags(), NEXT)

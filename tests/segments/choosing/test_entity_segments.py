@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from itertools import count
 
 import pytest
 from segment_bank import (
@@ -11,19 +12,17 @@ from segment_bank import (
     TAGS_YML,
     D,
     at,
+    bank_lake,
     catalogue_of,
-    fill,
     publish,
     rows_of,
     spec,
     surroundings,
-    tag_contracts,
 )
 
 from lakehouse.errors import GateStopped, SettingsInvalid
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from segments.explaining import publication_warnings
 from segments.explaining.explain import explain
 from segments.explaining.preview import preview
@@ -69,15 +68,15 @@ def ties(text=TIES):
 
 @pytest.fixture
 def bank(make_workspace):
-    """Make a published night of segments over the drawn bank."""
+    """Make a published night of segments over the drawn bank, each in a workspace of its own."""
+    numbers = count()
 
     def make(segments, relationships=None, more=None):
         folder = make_workspace({
             "cdp.yml": "generate_secrets: true\n", "tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML,
             **{f"segments/{code}.yml": text for code, text in segments.items()},
-        })  # fmt: skip
-        lake = open_lake(load_settings(folder), contracts=tag_contracts())
-        fill(lake)
+        }, name=f"bank {next(numbers)}")  # fmt: skip
+        lake = bank_lake(load_settings(folder))
         lake.append("trusted.relationships", rows_of("trusted.relationships", relationships or ties()))
         for table, rows in (more or {}).items():
             lake.append(table, rows_of(table, rows))

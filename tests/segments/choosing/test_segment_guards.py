@@ -14,13 +14,12 @@ from segment_bank import (  # fmt: skip
     TAGS_YML,
     D,
     at,
-    fill,
+    bank_lake,
     publish,
     read_tags,
     rows_of,
     spec,
     surroundings,
-    tag_contracts,
     write_tags,
 )
 
@@ -31,7 +30,6 @@ from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.query.desk import open_scratch
 from lakehouse.query.hashing import table_hash
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from segments.approving.decisions import add_decision
 from segments.choosing.guards.refusing import gate_refusal
 from segments.choosing.guards.yardsticks import EarlierAudience, Yardsticks, stability_indices
@@ -51,8 +49,7 @@ class GuardedBank:
 
     def __init__(self, folder):
         self.folder = folder
-        self.lake = open_lake(load_settings(folder), contracts=tag_contracts())
-        fill(self.lake)
+        self.lake = bank_lake(load_settings(folder))
 
     def write(self, text):
         (self.folder / "segments" / "rich.yml").write_text(text)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import count
 
 import pytest
-from segment_bank import DESTINATIONS_YML, TAGS_YML, D, catalogue_of, fill, spec, surroundings, tag_contracts
+from segment_bank import DESTINATIONS_YML, TAGS_YML, D, bank_lake, catalogue_of, spec, surroundings
 
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from segments.choosing.evaluation import evaluate
 from segments.explaining import publication_warnings as warnings
 from segments.explaining.publication_warnings import detectable_change, publication_warnings
@@ -19,18 +19,20 @@ ALL_OF_THEM = "where: {tag: balance, gte: 1}"
 
 @pytest.fixture
 def warnings_of(make_workspace):
+    numbers = count()
+
     def find(segments, lists=None):
         texts = {f"segments/{code}.yml": spec(code, body) for code, body in segments.items()}
         files = {f"lists/{name}.csv": text for name, text in (lists or {}).items()}
         folder = make_workspace(
-            {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, **texts, **files}
+            {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, **texts, **files},
+            name=f"bank {next(numbers)}",
         )
         settings = load_settings(folder)
         assert publication_warnings(settings, catalogue_of(settings)) == [], (
             "nothing is known before the first night"
         )
-        lake = open_lake(settings, contracts=tag_contracts())
-        fill(lake)
+        lake = bank_lake(settings)
         evaluate(lake, D, surroundings(settings), engine="duckdb")
         make_visible(lake, D, "fingerprint", {})
         found = publication_warnings(settings, catalogue_of(settings))

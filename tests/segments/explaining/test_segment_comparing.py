@@ -12,19 +12,17 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
-    fill,
+    bank_lake,
     publish,
     read_tags,
     spec,
     surroundings,
-    tag_contracts,
 )
 
 from jobs.cli.segments import group
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from segments.explaining.profile import profile
 from segments.explaining.versions import compare_versions
 from vocabulary.buckets import bucket
@@ -38,17 +36,13 @@ T2 = spec("second", "where: {tag: tier, in: [T2, T3]}")
 
 
 @pytest.fixture
-def bank(make_workspace):
+def bank(make_night):
     """The bank after a night of two segments; version 1.1.0 of one is in the workspace and not published yet."""
-    folder = make_workspace(
+    lake = make_night(
         {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, "segments/rich.yml": RICH, "segments/second.yml": T2}
     )  # fmt: skip
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
-    fill(lake)
-    publish(lake, D)
-    make_visible(lake, D, "first", {})
     wider = RICH.replace("[T1, T3]", "[T2, T3]").replace("version: 1.0.0", "version: 1.1.0")
-    (folder / "segments" / "rich.yml").write_text(wider.replace("[SMS, PUSH]", "[PUSH]"))
+    (lake.settings.workspace / "segments" / "rich.yml").write_text(wider.replace("[SMS, PUSH]", "[PUSH]"))
     return lake
 
 
@@ -176,9 +170,8 @@ def test_a_large_number_is_cut_at_the_deciles_of_the_base(make_workspace):
             "segments/x.yml": spec("x", "where: {tag: balance, gte: 300}"),
         }
     )
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
     rows = [{**row, "balance": Decimal(row["one_id"] * 50)} for row in read_tags()]
-    fill(lake, rows)
+    lake = bank_lake(load_settings(folder), rows)
     publish(lake, D)
     make_visible(lake, D, "first", {})
     answer = show_profile(lake, "x")
@@ -245,8 +238,7 @@ def test_a_version_keeps_the_template_it_had(make_workspace):
     folder = make_workspace(
         {"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML, "segments/rich.yml": BRANCH, "templates/rich@1.yml": TEMPLATE}
     )  # fmt: skip
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
-    fill(lake)
+    lake = bank_lake(load_settings(folder))
     publish(lake, D)
     make_visible(lake, D, "first", {})
     # The template is gone, another one is extended, and its parameter has another name and a value of today.

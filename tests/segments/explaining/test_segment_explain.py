@@ -12,7 +12,7 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
-    fill,
+    bank_lake,
     fill_rows,
     rows_of,
     spec,
@@ -53,8 +53,7 @@ def settings(make_workspace):
     }
     folder = make_workspace({**files, "segments/rich.yml": RICH})
     found = load_settings(folder)
-    lake = open_lake(found, contracts=tag_contracts())
-    fill(lake)
+    lake = bank_lake(found)
     segment = read_segment(folder / "segments" / "rich.yml")
     keys = {"code": "rich", "as_of": D, "run_id": "r1"}
     run = {

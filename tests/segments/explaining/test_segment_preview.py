@@ -16,6 +16,7 @@ from segment_bank import (
     TAGS_YML,
     D,
     at,
+    bank_lake,
     fill,
     publish,
     read_tags,
@@ -82,11 +83,11 @@ ONLINE_RISK = (
 
 
 @pytest.fixture
-def bank(make_workspace):
+def bank(make_night):
     """The bank's lake with one night that was published."""
     specs = {f"segments/{code}.yml": text for code, text in SPECS.items()}
     specs["segments/lookers.yml"] = LOOKERS.replace("offer: of1@1\n", "")
-    folder = make_workspace(
+    return make_night(
         {
             "tags/test.yml": TAGS_YML,
             "destinations.yml": DESTINATIONS_YML,
@@ -95,11 +96,6 @@ def bank(make_workspace):
             **specs,
         }
     )
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
-    fill(lake)
-    publish(lake, D)
-    make_visible(lake, D, "first", {})
-    return lake
 
 
 def show(lake, name, day=None, **options):
@@ -513,8 +509,7 @@ def governed(make_workspace):
                 "segments/letters.yml": spec("letters", "where: {tag: tier, eq: T3}", purpose="service"),
             }
         )
-        lake = open_lake(load_settings(folder), contracts=tag_contracts())
-        fill(lake)
+        lake = bank_lake(load_settings(folder))
         publish(lake, D)
         make_visible(lake, D, "first", {})
         return lake

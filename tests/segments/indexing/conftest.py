@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from index_bank import LOOKERS, RICH
-from segment_bank import DESTINATIONS_YML, TAGS_YML, D, fill, publish, tag_contracts
+from segment_bank import DESTINATIONS_YML, TAGS_YML, D, bank_lake, publish, tag_contracts
 
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
@@ -28,8 +28,7 @@ def evening(tmp_path_factory):
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
-    fill(lake)
+    lake = bank_lake(load_settings(folder))
     publish(lake, D)
     make_visible(lake, D, "first", {})
     return folder

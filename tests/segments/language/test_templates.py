@@ -9,19 +9,17 @@ from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
+    bank_lake,
     catalogue_of,
-    fill,
     publish,
     spec,
     surroundings,
-    tag_contracts,
 )
 
 from delivery.manifest import read_latest, read_manifest
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import load_settings
 from lakehouse.settings.yaml_files import load_yaml
-from lakehouse.tables.lake import open_lake
 from segments.choosing.evaluation import evaluate
 from segments.language.conditions import decide
 from segments.language.parameters import Parameter, parameter_values
@@ -156,8 +154,7 @@ def test_a_branch_is_checked_and_published_like_any_other(write):
     folder = write(BRANCH + "where: {tag: interests, contains_any: [FUND]}\n")
     settings = load_settings(folder)
     assert catalogue_of(settings).findings() == []
-    lake = open_lake(settings, contracts=tag_contracts())
-    fill(lake)
+    lake = bank_lake(settings)
     evaluate(lake, D, surroundings(settings), engine="duckdb")
     assert [row["one_id"] for row in lake.read_arrow("segments.members").to_pylist()] == [1, 10]
 
@@ -289,8 +286,7 @@ def test_a_segment_whose_value_is_outside_its_bounds_is_not_said_to_be_absent(wr
 
 def test_another_value_is_another_run_under_the_same_definition_and_stands_in_manifest_and_run(write, caplog):
     folder = parametrised(write)
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
-    fill(lake)
+    lake = bank_lake(load_settings(folder))
     first = publish(lake, D).audiences[0]
     (folder / "segment_parameters.yml").write_text("branch: {least: 350}\n")
     caplog.set_level("INFO", logger="cdp.segments")

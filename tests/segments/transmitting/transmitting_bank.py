@@ -6,14 +6,13 @@ import datetime as dt
 import json
 from functools import partial
 
-from segment_bank import TAGS_YML, D, at, fill, publish, rows_of, spec, tag_contracts
+from segment_bank import TAGS_YML, D, at, bank_lake, publish, rows_of, spec
 
 from delivery import transmit
 from delivery.destinations import read_destinations
 from delivery.endpoints import batches
 from jobs.night import transmitting
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from segments import staying_people
 
 TOKEN = "a-token-for-tests-only"
@@ -40,8 +39,7 @@ def release_evening(folder) -> None:
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
-    fill(lake)
+    lake = bank_lake(load_settings(folder))
     publish(lake, D)
 
 
