@@ -7,12 +7,14 @@ import os
 import sys
 import textwrap
 from pathlib import Path
+from shutil import disk_usage
 
 import duckdb
 import pytest
 from hypothesis import settings
 
 SPARK_GROUPS = ("nights on Spark", "rooms on Spark")
+MEMORY = Path("/dev/shm")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 # A change passes or fails by itself, so the drawn cases are the same in every run; NEW_CASES=1 looks for others.
 settings.register_profile("same cases", derandomize=True)
@@ -25,8 +27,13 @@ if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = __file__
 
 
-def pytest_configure():
-    """Give DuckDB one thread in each of several test processes, which together have all cores: a drawn bank fills no more."""
+def pytest_configure(config):
+    """Let short tests write to memory where there is room for their 2 GB, and give DuckDB one thread in each of several test processes.
+
+    The processes together have all cores, and a drawn bank fills no more.
+    """
+    if config.option.markexpr.startswith("not slow") and MEMORY.is_dir() and disk_usage(MEMORY).free > 6 << 30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
     connect = duckdb.connect

@@ -26,11 +26,13 @@ def every_mutant() -> list[Mutant]:
     return [mutant for module in RULES for mutant in mutants_of(module)]
 
 
+@pytest.mark.slow
 def test_a_judged_mutant_exists_and_says_why(every_mutant):
     names = {mutant.name for mutant in every_mutant}
     assert [name for name, why in judged().items() if name not in names or len(why) < 20] == []
 
 
+@pytest.mark.slow
 def test_every_rule_module_and_its_tests_exist(every_mutant):
     assert {mutant.module for mutant in every_mutant} == set(RULES)
     assert [test for tests in RULES.values() for test in tests if not (ROOT / test).is_file()] == []
