@@ -32,7 +32,11 @@ def pytest_configure(config):
 
     The processes together have all cores, and a drawn bank fills no more.
     """
-    if config.option.markexpr.startswith("not slow") and MEMORY.is_dir() and disk_usage(MEMORY).free > 6 << 30:
+    if (
+        config.option.markexpr.startswith("not slow")
+        and MEMORY.is_dir()
+        and disk_usage(MEMORY).free > 6 << 30
+    ):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
@@ -50,6 +54,8 @@ def pytest_itemcollected(item):
     if "spark" in item.fixturenames or "spark" in engines:
         is_night = item.path.parent.name in ("end_to_end", "tags") and item.get_closest_marker("slow")
         group = SPARK_GROUPS[0 if is_night else 1]
+    elif item.get_closest_marker("xdist_group"):
+        return
     else:
         group = item.path.stem
     item.add_marker(pytest.mark.xdist_group(group))

@@ -62,7 +62,7 @@ TREES = st.recursive(
 @settings(deadline=None)
 def test_what_is_possible_is_true_or_unknown(tree):
     sql = possible_sql(tree, lambda leaf: leaf.column)
-    connection = duckdb.connect()
+    connection = duckdb.default_connection()
     for a, b in itertools.product(WORDS.values(), repeat=2):
         values = {leaf.column: a if leaf.name == "a" else b for leaf in KINDS}
         columns = ", ".join(
@@ -71,7 +71,6 @@ def test_what_is_possible_is_true_or_unknown(tree):
         )
         possible = connection.execute(f"SELECT {sql} FROM (SELECT {columns})").fetchone()[0]
         assert possible is (decide(tree, lambda leaf, values=values: values[leaf.column]) is not False)
-    connection.close()
 
 
 def test_include_unknown_overrides_one_leaf_only():

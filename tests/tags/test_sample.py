@@ -19,8 +19,9 @@ from tags.build.project import source_tables
 from tags.compile.compilation import compile_tags
 from tags.sample.model_relations import ModelRelations
 from tests.tags.drawn import draw
-from tests.tags.golden.test_golden import D, fill
+from tests.tags.golden.test_golden import D, copied_bank, fill
 
+pytestmark = pytest.mark.xdist_group("test_golden")
 HEAD = "family: site\ntags:\n"
 COMMAND = ("tags", "compile", "--check", "--sample")
 
@@ -50,14 +51,8 @@ COUNT = tag("all_count", "{aggregate: {from: trusted.transactions, measure: coun
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory):
     """A drawn bank after its published night."""
-    import tags
-
     folder = tmp_path_factory.mktemp("sample")
-    (folder / "cdp.yml").write_text("time_zone: Asia/Shanghai\nengine: duckdb\n")
-    lake = open_lake(load_settings(folder))
-    lake.create([*source_tables(compile_tags(folder)), "tags.customer_tags"])
-    fill(lake)
-    tags.build_tags(lake, D)
+    lake, _ = copied_bank(folder)
     publish(lake, D, "drawn", {})
     (folder / "tags").mkdir()
     return folder

@@ -8,7 +8,9 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jinja2
 import pyarrow as pa
@@ -16,10 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+import tags
 from lakehouse.errors import GateStopped, StepFailed
 from lakehouse.query.hashing import table_hash
+from lakehouse.settings.settings import load_settings
 from lakehouse.settings.yaml_files import load_yaml
-from tags.build.computation import NIGHT, _judge, broken_keys, run_dbt
+from lakehouse.tables.lake import Lake, open_lake
+from tags.build.computation import NIGHT, TagsResult, _judge, broken_keys, run_dbt
 from tags.build.project import PROJECT, project_files, source_tables
 from tags.compile.compilation import compile_tags
 from tests.tags.drawn import draw
@@ -34,18 +39,11 @@ ONE = {name: 1_000_000_000_001 + at for at, name in enumerate(PEOPLE)}
 @pytest.fixture(scope="module", params=["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
 def answers(request, tmp_path_factory):
     """The wide table by person, by each engine, after two builds of the same date; the second must not change anything."""
-    import tags
-    from lakehouse.settings.settings import load_settings
-    from lakehouse.tables.lake import open_lake
-
     workspace = tmp_path_factory.mktemp("golden")
-    (workspace / "cdp.yml").write_text(f"time_zone: Asia/Shanghai\nengine: {request.param}\n")
     spark = request.getfixturevalue("spark") if request.param == "spark" else None
-    lake = open_lake(load_settings(workspace), spark=spark)
-    fill(lake)
     names = ("spark.sql.ansi.enabled", "spark.sql.sources.partitionOverwriteMode")
     before = {name: spark.conf.get(name) for name in names} if spark else {}
-    first = tags.build_tags(lake, D)
+    lake, first = build_bank(workspace, request.param, spark) if spark else copied_bank(workspace)
     hashes = {
         table: table_hash(lake.settings, table)
         for table in ("tags.customer_tags", "tags.customer_tags_daily")
@@ -60,6 +58,28 @@ def answers(request, tmp_path_factory):
         "conf": before,
         **{name: rows.get(one_id) for name, one_id in ONE.items()},
     }
+
+
+def build_bank(workspace: Path, engine: str, spark=None) -> tuple[Lake, TagsResult]:
+    """Draw the bank into a workspace and build its tags; give the lake and what was built."""
+    (workspace / "cdp.yml").write_text(f"time_zone: Asia/Shanghai\nengine: {engine}\n")
+    lake = open_lake(load_settings(workspace), spark=spark)
+    fill(lake)
+    return lake, tags.build_tags(lake, D)
+
+
+def copied_bank(workspace: Path) -> tuple[Lake, TagsResult]:
+    """Give what ``build_bank`` gives of duckdb, as a copy of what is made once a process."""
+    folder, result = _built_bank()
+    shutil.copytree(folder.name, workspace, dirs_exist_ok=True)
+    return open_lake(load_settings(workspace)), result
+
+
+@cache
+def _built_bank() -> tuple[TemporaryDirectory, TagsResult]:
+    folder = TemporaryDirectory()
+    _, result = build_bank(Path(folder.name), "duckdb")
+    return folder, result
 
 
 def fill(lake) -> None:
@@ -601,9 +621,9 @@ def _check_buckets_of_spark(spark, expected):
 
 @pytest.mark.slow
 def test_many_people_are_answered_as_few_are(answers, monkeypatch):
-    import tags.build.computation
+    import tags.build.computation as computation
 
-    monkeypatch.setattr(tags.build.computation, "SMALL_PEOPLE", 0)
+    monkeypatch.setattr(computation, "SMALL_PEOPLE", 0)
     tags.build_tags(answers["lake"], D)
     lake = answers["lake"]
     assert {table: table_hash(lake.settings, table) for table in answers["hashes"]} == answers["hashes"]
