@@ -14,6 +14,8 @@ _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)\]\s*(.*)")
 _SQLSTATE = re.compile(r"\s*SQLSTATE: (\w{5}).*")
 _JAVA = re.compile(r"(?:Caused by: |: )?((?:[a-z_]\w*\.)+[A-Z][\w$]*(?:Exception|Error))(?:: (.*))?$")
 _VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d{4,}\S*|[^\x00-\x7f]+")
+# What invalidated DuckDB's database stands behind what every statement after it says.
+_ORIGINAL = re.compile(r'Original error: "?(.*?)"?$')
 _ABOUT_DBT = ("Compilation Error", "Parsing Error", "Dependency Error")
 
 
@@ -34,6 +36,9 @@ def cause_of(message: str | None) -> str:
     if errors:
         name, words = errors[-1][1].rpartition(".")[2], errors[-1][2] or ""
         return _short(f"{name}: {_without_values(words)}" if words else name)
+    originals = [match for line in lines if (match := _ORIGINAL.match(line)) is not None]
+    if originals:
+        return _short(f"an error inside DuckDB: {_without_values(originals[0][1])}")
     sentences = [line for line in lines if not _HEADER.match(line)]
     first = sentences[0] if sentences else lines[0]
     return _short(first if lines[0].startswith(_ABOUT_DBT) else _without_values(first))

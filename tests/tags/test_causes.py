@@ -7,6 +7,12 @@ import pytest
 from tags.build.causes import LONGEST, cause_of
 
 CASES = {
+    "what invalidated DuckDB's database": (
+        """FATAL Error: Failed: database has been invalidated because of a previous fatal error. The database must be restarted prior to being used again.
+Original error: "dict-surviving join: column 13800138000 of 'Anna' is not single-source"
+""",
+        "an error inside DuckDB: dict-surviving join: column … of … is not single-source",
+    ),
     "a name": (
         """Runtime Error in model int_site (models/int_site.sql)
   Runtime Error
