@@ -79,7 +79,12 @@ class TagFacts:
     @property
     def is_restricted(self) -> bool:
         """Whether the tag may only exclude, and is never shown or published."""
-        return bool(self.purposes) and not {"marketing", "service"} & set(self.purposes)
+        return may_only_exclude(self.purposes)
+
+
+def may_only_exclude(purposes: Collection[str]) -> bool:
+    """Tell whether purposes are those of a tag that is never shown or published."""
+    return bool(purposes) and not {"marketing", "service"} & set(purposes)
 
 
 def read_tag_facts(workspace: Path, *, shipped: Path, without: Collection[Path] = ()) -> dict[str, TagFacts]:

@@ -13,11 +13,13 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.query.words import identifier, literal, literals
 from lakehouse.texts import text
 from segments.approving.roles import ROLES_FILE, read_roles
+from vocabulary.tag_facts import may_only_exclude
 
 if TYPE_CHECKING:
     from lakehouse.query.published import Published
 
 TAGS = "tags.customer_tags"
+CATALOGUE = "tags.catalogue"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,10 @@ class BranchScope:
         return f"{ROLES_FILE} lets {self.user} see people of {', '.join(self.branches)} only"
 
     def people_sql(self, published: Published) -> str:
-        """Give the SQL of these people (one_id); a publication without the tag raises ``SettingsInvalid``, so that nobody is shown."""
+        """Give the SQL of these people (one_id).
+
+        A publication without the tag, or where it may only exclude, raises ``SettingsInvalid``, so that nobody is shown.
+        """
         import pyarrow as pa
 
         has_tags = TAGS in published.publication.tables
@@ -44,6 +49,12 @@ class BranchScope:
             raise SettingsInvalid(
                 f"the branch_tag '{self.branch_tag}' is not in {TAGS} of the publication, so nobody can be shown to"
                 f" '{self.user}', whose roles have branches",
+                file=self.file,
+            )
+        if may_only_exclude(_purposes(published, self.branch_tag)):
+            raise SettingsInvalid(
+                f"the branch_tag '{self.branch_tag}' may only exclude, and who sees a branch would see it of everybody"
+                " there; name a tag that may be shown",
                 file=self.file,
             )
         column = identifier(self.branch_tag)
@@ -57,6 +68,13 @@ class BranchScope:
         """Tell whether a person, or the one it was merged into, is of these branches; who has no branch is not."""
         today = f"coalesce((SELECT to_one_id FROM identity.redirects WHERE from_one_id = {literal(one_id)} LIMIT 1), {literal(one_id)})"
         return bool(published.rows(f"SELECT 1 FROM ({self.people_sql(published)}) WHERE one_id = {today}"))
+
+
+def _purposes(published: Published, tag: str) -> list[str]:
+    if CATALOGUE not in published.publication.tables:
+        return []
+    rows = published.rows(f"SELECT purposes FROM {CATALOGUE} WHERE code = {literal(tag)}")
+    return [purpose for (purposes,) in rows for purpose in purposes or ()]
 
 
 def among_sql(scope: BranchScope | None, published: Published) -> str:

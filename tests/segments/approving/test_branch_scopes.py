@@ -146,6 +146,20 @@ def test_a_tag_that_the_publication_does_not_have_shows_nobody(bank):
     assert bank.ask("wang", "preview", "all")[0] == 0
 
 
+def test_a_tag_that_may_only_exclude_is_no_branch(bank):
+    bank.lake.append("tags.catalogue", rows_of("tags.catalogue", [
+        {"code": "grade", "number": 1, "family": "test", "entity": "customer", "kind": "fact", "status": "online", "version": "1.0.0",
+         "value_type": "string", "cardinality": "single", "null_rule": "U", "level": "C2", "purposes": ["risk_only"], "inputs": [],
+         "columns_read": [], "read_by": [], "owner_business": "retail", "owner_tech": "data", "is_site": True, "name_zh": "级", "name_en": "grade",
+         "definition_zh": "级", "definition_en": "grade"}]))  # fmt: skip
+    make_visible(bank.lake, D, "catalogued", {})
+    bank.write("roles.yml", ROLES.replace("branch_tag: tier", "branch_tag: grade").replace("[T1]", "[H]"))
+    for words in (("preview", "all"), ("explain", "all", "--one-id", "5")):
+        code, document, err = bank.ask("chen", *words)
+        assert (code, document) == (2, None) and "the branch_tag 'grade' may only exclude" in err
+    assert bank.ask("wang", "preview", "all")[0] == 0
+
+
 def test_a_tag_of_several_branches_counts_each(bank):
     scope = BranchScope("chen", ("CARD", "GOLD"), "interests", bank.folder / "roles.yml")
     with open_publication(bank.settings) as published:
