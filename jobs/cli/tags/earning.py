@@ -23,16 +23,14 @@ def earnings(name: str | None, form: str, workspace: Path | None) -> None:
     from jobs.cli.printing import print_rows
     from jobs.report.catalogue.tag_earnings import TagEarnings, tag_earnings
     from lakehouse.settings.settings import load_settings
+    from lakehouse.texts import text
 
     names = [one.name for one in fields(TagEarnings)]
     places = [at for at, column in enumerate(names) if column != "segment" or name is not None]
     rows = [astuple(one) for one in tag_earnings(load_settings(workspace), name)]
     print_rows(tuple(names[at] for at in places), [tuple(row[at] for at in places) for row in rows], form)
     if not rows:
-        click.echo(
-            "no published run used it yet" if name is not None else "no published run used a tag yet",
-            err=True,
-        )
+        click.echo(text("earnings.none" if name is None else "earnings.of_tag_none"), err=True)
 
 
 COMMANDS = (earnings,)
