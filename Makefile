@@ -22,7 +22,7 @@ setup: $(VENV)/.ready ## make the environment in .venv and, where there is Java,
 run: $(VENV)/.ready ## simulate a bank and run its nights, from files to audiences; ENGINE=spark runs them once more by Spark and compares
 	@$(CDP) demo --workspace $(BANK) --people $(PEOPLE) --nights $(NIGHTS) --seed $(SEED) --history-months $(MONTHS) $(if $(ENGINE),--engine $(ENGINE))
 
-test: $(VENV)/.ready-dev ## run the tests (under ten minutes on two cores)
+test: $(VENV)/.ready-dev ## run the tests (five minutes on two cores)
 	$(VENV)/bin/python -m pytest $(FAST)
 
 test-slow: $(VENV)/.ready-dev ## run the slow tests, end to end
