@@ -30,13 +30,11 @@ if not hasattr(sys.modules["__main__"], "__file__"):
 def pytest_configure(config):
     """Let short tests write to memory where there is room for their 2 GB, and give DuckDB one thread in each of several test processes.
 
-    The processes together have all cores, and a drawn bank fills no more.
+    The processes together have all cores, and a drawn bank fills no more. Slow tests have all threads.
     """
-    if (
-        config.option.markexpr.startswith("not slow")
-        and MEMORY.is_dir()
-        and disk_usage(MEMORY).free > 6 << 30
-    ):
+    if not config.option.markexpr.startswith("not slow"):
+        return
+    if MEMORY.is_dir() and disk_usage(MEMORY).free > 6 << 30:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return

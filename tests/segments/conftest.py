@@ -7,7 +7,7 @@ import json
 import shutil
 
 import pytest
-from segment_bank import D, bank_lake, known_lake, publish
+from segment_bank import D, bank_lake, lake_of, publish
 
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
@@ -32,7 +32,7 @@ def make_night(make_workspace, finished_nights):
         finished = finished_nights / hashlib.sha256(json.dumps(files).encode()).hexdigest()
         if finished.exists():
             shutil.copytree(finished, folder, dirs_exist_ok=True)
-            return known_lake(settings)
+            return lake_of(settings)
         lake = bank_lake(settings)
         publish(lake, D)
         make_visible(lake, D, "first", {})

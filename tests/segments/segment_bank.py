@@ -187,13 +187,13 @@ def bank_lake(settings, rows: list[dict] | None = None) -> Lake:
     It is a copy of one that is drawn once a process.
     """
     shutil.copytree(_drawn_lake().name, settings.lake)
-    lake = known_lake(settings)
+    lake = lake_of(settings)
     if rows is not None:
         write_tags(lake, rows, D)
     return lake
 
 
-def known_lake(settings) -> Lake:
+def lake_of(settings) -> Lake:
     """The lake of a workspace, whose tables are there, with the contracts of the drawn tags."""
     lake = Lake(settings)
     lake.contracts.add(*tag_contracts())
