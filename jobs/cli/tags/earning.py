@@ -30,7 +30,7 @@ def earnings(name: str | None, form: str, workspace: Path | None) -> None:
     rows = [astuple(one) for one in tag_earnings(load_settings(workspace), name)]
     print_rows(tuple(names[at] for at in places), [tuple(row[at] for at in places) for row in rows], form)
     if not rows:
-        click.echo(text("earnings.none" if name is None else "earnings.of_tag_none"), err=True)
+        click.echo(text("earnings.none") if name is None else text("earnings.of_tag_none"), err=True)
 
 
 COMMANDS = (earnings,)
