@@ -28,7 +28,7 @@ if not hasattr(sys.modules["__main__"], "__file__"):
 
 
 def pytest_configure(config):
-    """Let short tests write to memory where there is room for their 2 GB, and give DuckDB one thread in each of several test processes.
+    """Let short tests write to memory where there is plenty, and give DuckDB one thread in each of several test processes.
 
     The processes together have all cores, and a drawn bank fills no more. Slow tests have all threads.
     """
@@ -161,7 +161,8 @@ def kafka_broker():
 
     folder = jars()
     if isinstance(folder, str):
-        pytest.skip(folder)
+        reason = folder
+        pytest.skip(reason)
     broker = KafkaBroker(folder)
     try:
         broker.start()

@@ -20,12 +20,12 @@ roles:
 RULE = "where: {all: [{tag: tier, in: [T2, T3]}, {tag: balance, gte: $floor}]}\nunknown: exclude\n"
 PARAMETERS = "parameters: {floor: {default: 150, min: 0, max: 500}}\n"
 STAGES = "rollout: {stage: %s, whitelist: friends@1, percent: 50}\n"
-ASKED = "approvals: [{role: lead}, {role: compliance}]\n"
+APPROVALS = "approvals: [{role: lead}, {role: compliance}]\n"
 
 
-def rich(stage="small", asked=ASKED, more="", rule=RULE, parameters=PARAMETERS, **changes):
+def rich(stage="small", approvals=APPROVALS, more="", rule=RULE, parameters=PARAMETERS, **changes):
     """The segment ``rich`` at a stage, with the approvals it asks for."""
-    return spec("rich", rule + parameters + STAGES % stage + asked + more, **changes)
+    return spec("rich", rule + parameters + STAGES % stage + approvals + more, **changes)
 
 
 def files_of(segment=None, **more):

@@ -8,7 +8,7 @@ import shutil
 import threading
 
 import pytest
-from approval_bank import ASKED, PARAMETERS, ROLES, RULE, Bank, files_of, rich
+from approval_bank import APPROVALS, PARAMETERS, ROLES, RULE, Bank, files_of, rich
 from segment_bank import D, catalogue_of, spec
 
 from lakehouse.clock import now
@@ -56,7 +56,9 @@ def test_all_roles_that_are_named_must_approve(bank, capsys):
 
 
 def test_one_of_several_is_enough_where_any_of_says_so(bank):
-    bank.write("segments/rich.yml", rich(asked="approvals: {all_of: [lead], any_of: [compliance, pilot]}\n"))
+    bank.write(
+        "segments/rich.yml", rich(approvals="approvals: {all_of: [lead], any_of: [compliance, pilot]}\n")
+    )
     assert bank.approve("wang", "lead") == 0
     assert "lacks the approval of compliance or pilot" in lacks(bank)
     assert bank.approve("wang", "pilot") == 2, "four eyes: wang is lead already"
@@ -65,7 +67,7 @@ def test_one_of_several_is_enough_where_any_of_says_so(bank):
 
 
 def test_a_segment_that_asks_nobody_is_free_and_nobody_can_approve_it(bank, capsys):
-    bank.write("segments/rich.yml", rich(asked=""))
+    bank.write("segments/rich.yml", rich(approvals=""))
     assert bank.standing(D).barrier is None
     assert bank.approve("wang", "lead") == 2
     assert "asks no role for an approval" in capsys.readouterr().err
@@ -73,7 +75,7 @@ def test_a_segment_that_asks_nobody_is_free_and_nobody_can_approve_it(bank, caps
 
 
 def test_the_site_may_ask_for_approvals_of_every_segment(bank):
-    bank.write("segments/rich.yml", rich(asked=""))
+    bank.write("segments/rich.yml", rich(approvals=""))
     bank.write("roles.yml", ROLES + "every_segment: {all_of: [compliance]}\n")
     assert "lacks the approval of compliance" in lacks(bank)
     assert bank.approve("zhao", "compliance") == 0
@@ -115,7 +117,7 @@ def test_a_list_that_is_edited_after_the_approval_takes_it_away(bank):
 
 
 def test_a_segment_that_is_named_cannot_be_changed_behind_the_approval(bank):
-    other = rich(asked="").replace("code: rich", "code: base")
+    other = rich(approvals="").replace("code: rich", "code: base")
     bank.write("segments/base.yml", other)
     bank.write("segments/rich.yml", rich(rule=RULE + "exclude: [{not: {segment: base}}]\n"))
     bank.approve_all()
@@ -125,7 +127,7 @@ def test_a_segment_that_is_named_cannot_be_changed_behind_the_approval(bank):
 
 
 def test_nor_can_a_segment_that_is_named_by_one_that_is_named(bank):
-    deep = rich(asked="").replace("code: rich", "code: deep")
+    deep = rich(approvals="").replace("code: rich", "code: deep")
     bank.write("segments/deep.yml", deep)
     bank.write("segments/base.yml", spec("base", "unknown: exclude\nwhere: {segment: deep}"))
     bank.write("segments/rich.yml", rich(rule=RULE + "exclude: [{not: {segment: base}}]\n"))
@@ -251,7 +253,7 @@ def test_two_approvals_of_one_person_at_the_same_time_count_as_one(bank):
 
 def test_four_eyes_hold_between_the_file_and_the_site_too(bank):
     """The roles said otherwise when both approvals were given."""
-    bank.write("segments/rich.yml", rich(asked="approvals: [lead]\n"))
+    bank.write("segments/rich.yml", rich(approvals="approvals: [lead]\n"))
     site = "every_segment: [compliance]\n"
     bank.write("roles.yml", ROLES.replace("recall]}", "recall], four_eyes: false}") + site)
     assert bank.approve("both", "lead") == 0 and bank.approve("both", "compliance") == 0
@@ -374,7 +376,7 @@ def test_without_a_key_nothing_is_recorded(make_workspace, monkeypatch, capsys):
 @pytest.fixture
 def external(bank, monkeypatch):
     """The bank, whose segment asks another system; the approval it would write."""
-    bank.write("segments/rich.yml", rich(asked="approvals: {external: workflow}\n"))
+    bank.write("segments/rich.yml", rich(approvals="approvals: {external: workflow}\n"))
     monkeypatch.setenv("CDP_SECRET_APPROVAL_KEY_WORKFLOW", KEY.decode())
     standing = bank.standing(D)
     bank.body = {
@@ -452,15 +454,15 @@ def test_check_finds_a_stage_without_its_approvals(bank, capsys):
 
 
 def test_a_role_that_nobody_has_is_named(bank):
-    bank.write("segments/rich.yml", rich(asked="approvals: [lead, complaince]\n"))
+    bank.write("segments/rich.yml", rich(approvals="approvals: [lead, complaince]\n"))
     assert lacks(bank) == "'rich' needs the approval of 'complaince', and roles.yml has no such role"
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (rich(asked="approvals: []\n"), "approvals name at least one role"),
-        (rich(asked="approvals: [{rolle: lead}]\n"), "approvals"),
+        (rich(approvals="approvals: []\n"), "approvals name at least one role"),
+        (rich(approvals="approvals: [{rolle: lead}]\n"), "approvals"),
         (
             rich().replace("whitelist: friends@1, ", "").replace("stage: small", "stage: whitelist"),
             "needs a whitelist",
@@ -478,7 +480,7 @@ def test_a_roll_out_that_cannot_be_meant_is_refused(bank, text, sentence):
 
 
 def test_a_whitelist_that_is_not_there_is_found(bank, capsys):
-    bank.write("segments/rich.yml", rich(asked="").replace("friends@1", "freinds@1"))
+    bank.write("segments/rich.yml", rich(approvals="").replace("friends@1", "freinds@1"))
     assert bank.cdp("wang", "check") == 2
     assert "E01 there is no list 'freinds@1'" in capsys.readouterr().err
 
@@ -498,9 +500,9 @@ def test_what_was_decided_is_listed(bank, capsys):
     assert bank.standing(D).basis in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("request_text", [ASKED, ""])
+@pytest.mark.parametrize("request_text", [APPROVALS, ""])
 def test_what_another_system_has_to_name_is_there_before_anything_is_approved(bank, capsys, request_text):
-    bank.write("segments/rich.yml", rich(asked=request_text))
+    bank.write("segments/rich.yml", rich(approvals=request_text))
     assert bank.cdp("wang", "approvals", "rich", "--format", "json") == 0
     document = json.loads(capsys.readouterr().out)
     segment = read_segment(bank.folder / "segments" / "rich.yml")

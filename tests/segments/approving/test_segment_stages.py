@@ -102,7 +102,9 @@ def test_each_stage_only_adds_people(bank):
     for stage, percent, expected in (
         ("whitelist", 99, {10}), ("small", reaching_nobody, {10}), ("small", reaching_1, {1, 10}), ("full", 0, {1, 10}),
     ):  # fmt: skip
-        bank.write("segments/rich.yml", rich(stage, asked="").replace("percent: 50", f"percent: {percent}"))
+        bank.write(
+            "segments/rich.yml", rich(stage, approvals="").replace("percent: 50", f"percent: {percent}")
+        )
         result = evaluate(bank.lake, D, surroundings(bank.settings))
         audience = next(one for one in result.audiences if one.code == "rich")
         assert set(audience.people["one_id"].to_pylist()) == expected, (stage, percent)
@@ -449,7 +451,7 @@ def test_a_dry_audience_takes_no_contact_from_another_and_fills_no_cap(bank):
         "contact: {channels: [SMS, PUSH]}", "contact: {channels: [SMS, PUSH], priority: 90}"
     )
     bank.write("segments/later.yml", first.replace("format:", "deliver: dry, format:"))
-    bank.write("segments/rich.yml", rich("full", asked=""))
+    bank.write("segments/rich.yml", rich("full", approvals=""))
     result = {one.code: one for one in publish(bank.lake, D).audiences}
     assert (result["later"].counts["published"], result["rich"].counts["published"]) == (2, 2)
     assert set(bank.lake.read_arrow("segments.contacts")["code"].to_pylist()) == {"rich"}
