@@ -85,7 +85,7 @@ def test_the_site_may_ask_for_approvals_of_every_segment(bank):
 CHANGES = {
     "the rule": {"rule": RULE.replace("[T2, T3]", "[T1, T2, T3]")},
     "a bound of a parameter": {"parameters": PARAMETERS.replace("max: 500", "max: 900")},
-    "whose approvals it asks for": {"asked": "approvals: {any_of: [lead, compliance]}\n"},
+    "whose approvals it asks for": {"approvals": "approvals: {any_of: [lead, compliance]}\n"},
     "where it goes": {"columns": "variant, channel, tier"},
 }
 
