@@ -28,7 +28,10 @@ _RELATIONS = {
     "BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT", "SHOW_REF",
 }  # fmt: skip
 _TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "json_each", "json_tree", "repeat"}
-# DuckDB calls a function consistent when it depends on its arguments alone. These depend on the moment or on chance.
+# DuckDB calls a function consistent when it depends on its arguments alone, and consistent within a query when on a
+# setting too. Of the latter the desk admits those that take or give a time with a zone: the setting is the time zone,
+# and it is locked. These depend on the moment or on chance.
+_ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS", "TIME WITH TIME ZONE")
 _MOMENT_AND_CHANCE = {
     "current_date", "get_current_time", "get_current_timestamp", "now", "today", "transaction_timestamp",
     "current_localtime", "current_localtimestamp", "gen_random_uuid", "random", "uuid", "uuidv4", "uuidv7",
@@ -193,7 +196,9 @@ class _Reader:
     def _check_functions(self, names: Collection[str]) -> None:
         """Refuse functions that know more than their arguments; a macro is judged by what it is written with."""
         rows = self.desk.rows(
-            "SELECT lower(function_name), function_type, stability, macro_definition FROM duckdb_functions() "
+            "SELECT lower(function_name), function_type, stability, macro_definition, "
+            f"len(parameter_types) > 0 AND list_has_any(list_append(parameter_types, return_type), [{literals(_ZONED)}]) "
+            "FROM duckdb_functions() "
             f"WHERE lower(function_name) IN ({literals(sorted(names)) or 'NULL'}) "
             "AND function_type NOT IN ('table', 'table_macro', 'pragma')"
         )
@@ -204,9 +209,10 @@ class _Reader:
                     f"{name}() is not for readers: it knows more than the tables that are published"
                 )
 
-    def _is_pure(self, kind: str, stability: str | None, definition: str | None) -> bool:
+    def _is_pure(self, kind: str, stability: str | None, definition: str | None, is_zoned: bool) -> bool:
         if kind != "macro":
-            return kind in ("scalar", "aggregate", "window") and stability == "CONSISTENT"
+            is_settled = stability == "CONSISTENT" or (stability == "CONSISTENT_WITHIN_QUERY" and is_zoned)
+            return kind in ("scalar", "aggregate", "window") and is_settled
         parts = list(_parts(_tree(self.desk.connection, f"SELECT {definition}")))
         if any(part.get("type") in ("BASE_TABLE", "TABLE_FUNCTION", "SHOW_REF") for part in parts):
             return False

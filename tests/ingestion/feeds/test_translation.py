@@ -72,7 +72,7 @@ def test_every_sure_answer_is_sparks(spark, places):
 @pytest.mark.parametrize("kind", ["decimal(18,2)", "int", "bigint", "date", "boolean"])
 def test_what_a_plain_cast_cannot_read_is_left_to_spark_which_fails(places, kind):
     sql, guard = told(f"cast(a as {kind})", kind)
-    found = duckdb.sql(
+    found = duckdb.connect().sql(
         f"SELECT count(*) FILTER (WHERE {guard}), count(*) FILTER (WHERE {guard} AND a IS NOT NULL AND ({sql}) IS NULL) FROM '{places}'"
     )
     sure, wrong = found.fetchall()[0]

@@ -40,7 +40,7 @@ def test_columns_of_any_name_come_back_and_broken_records_too(spark, tmp_path):
         out.write(pa.record_batch(arrays, schema=schema))
     with files.writer("1.parquet", "f/2", date(2026, 11, 25)):
         pass  # a file without records
-    found = duckdb.sql(f"{files.sql(nights)} ORDER BY _row").to_arrow_table().to_pylist()
+    found = duckdb.connect().sql(f"{files.sql(nights)} ORDER BY _row").to_arrow_table().to_pylist()
     assert [row["_problem"] for row in found] == [None, "columns: 2 instead of 8", None]
     assert [found[0][f"c{at}"] for at in range(len(COLUMNS))] == list(said.values())
     assert [(row["_file"], row["_night"], row["_row"]) for row in found] == [("f/1", D, n) for n in (1, 2, 3)]

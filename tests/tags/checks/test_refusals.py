@@ -158,15 +158,17 @@ def test_no_word_that_an_engine_reads_as_its_own_is_the_name_of_a_column():
     import sqlglot
     from sqlglot.dialects.spark import Spark
 
+    own = duckdb.connect()
+
     def stands_in(name):
         try:
-            duckdb.execute(f"with r as (select 1 as {name}) select {name}, {name} + 1, case when {name} > 1 then 1 end from r")  # fmt: skip
+            own.execute(f"with r as (select 1 as {name}) select {name}, {name} + 1, case when {name} > 1 then 1 end from r").fetchall()  # fmt: skip
             tree = sqlglot.parse_one(f"select {name} + 1 as x, {name} as {name} from r", dialect="spark")
         except (duckdb.Error, sqlglot.errors.SqlglotError):
             return False
         return {column.name for column in tree.find_all(sqlglot.exp.Column)} == {name}
 
-    words = {word for (word,) in duckdb.sql("select keyword_name from duckdb_keywords()").fetchall()}
+    words = {word for (word,) in own.sql("select keyword_name from duckdb_keywords()").fetchall()}
     words |= {word.lower() for word in Spark.Tokenizer.KEYWORDS if word.isidentifier()}
     words |= FUNCTIONS | KEYWORDS | RESERVED | TYPES
     assert {word for word in words if not stands_in(word)} - FUNCTIONS <= SQL_WORDS
