@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
     from segments.approving.standing import Authority, Barrier
     from segments.choosing.evaluation import SegmentsResult
-    from segments.language.checks import SpecFinding, Surroundings
+    from segments.language.checks.findings import SpecFinding, Surroundings
     from vocabulary.audience import Audience, StandingRun
 
 OFFERS_TABLE = "trusted.offers"
@@ -155,6 +155,6 @@ def ready_times(settings: Settings) -> dict[str, time]:
 
 def refuse_findings(findings: list[SpecFinding]) -> None:
     """Raise ``SettingsInvalid`` with the first finding, if there is any."""
-    from segments.language import checks
+    from segments.language.checks import findings as of_checks
 
-    checks.refuse_findings(findings)
+    of_checks.refuse_findings(findings)

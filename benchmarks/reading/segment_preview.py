@@ -28,7 +28,7 @@ from benchmarks.processes import ROOT
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
-    from segments.language.checks import Surroundings
+    from segments.language.checks.findings import Surroundings
 
 QUESTION = "How long does it take to see what a segment would publish, on the tables of a whole bank?"
 SIZES = (1_000_000, 3_000_000, 10_000_000, 100_000_000)

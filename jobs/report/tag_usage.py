@@ -99,7 +99,7 @@ def _tags_reached(registry: Registry, code: str) -> list[AffectedThing]:
 def _segments_reached(segments: Iterable[Segment], codes: Iterable[str]) -> list[AffectedThing]:
     """Give the segments that read one of the tags, then those that ask for members of a segment whose members may change."""
     from segments.choosing.compile import tag_uses
-    from segments.language.checks import nested_segments
+    from segments.language.segment_leaves import nested_segments
 
     by_code = {segment.code: segment for segment in segments}
     uses_of = {

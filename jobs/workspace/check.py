@@ -15,7 +15,7 @@ from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
     from segments.language.catalogue import Catalogue
-    from segments.language.checks import SpecFinding
+    from segments.language.checks.findings import SpecFinding
 
 
 def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Contract]:

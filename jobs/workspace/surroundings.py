@@ -12,7 +12,7 @@ from lakehouse.errors import SettingsInvalid
 if TYPE_CHECKING:
     from delivery.destinations import Destination
     from lakehouse.settings.settings import Settings
-    from segments.language.checks import Surroundings
+    from segments.language.checks.findings import Surroundings
     from segments.language.offers import Offers
     from vocabulary.tag_facts import TagFacts
 
@@ -27,7 +27,7 @@ def read_surroundings(
     """
     import delivery
     import tags
-    from segments.language.checks import Surroundings
+    from segments.language.checks.findings import Surroundings
     from segments.language.complaints import Unread, with_consequence
     from vocabulary.tag_facts import read_tag_facts
 

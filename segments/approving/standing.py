@@ -18,10 +18,11 @@ from lakehouse.settings.settings import Settings
 from segments.approving.decisions import Decision, DecisionLog, log_held, of_segment, read_log
 from segments.approving.external import FOLDER, ExternalApproval, approval_files, read_external
 from segments.approving.roles import ROLES_FILE, RolesFile, read_roles
-from segments.language.checks import SpecFinding, all_leaves
+from segments.language.checks.findings import SpecFinding
 from segments.language.conditions import ListLeaf, SegmentLeaf
 from segments.language.leaves.dates import DateLeaf
 from segments.language.lists import list_file
+from segments.language.segment_leaves import all_leaves
 from segments.language.spec import STAGES, Approvals, Segment
 
 LACKING = "E15"

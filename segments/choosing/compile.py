@@ -16,10 +16,12 @@ from segments.choosing.leaves.members import entity_sql
 from segments.choosing.leaves.parts import LeafParts, leaf_parts
 from segments.choosing.leaves.ranks import rank_sql
 from segments.choosing.suppression import PersonFactsSql, channel_sql, person_facts_sql, reason_sql
-from segments.language.checks import OFFER_TAG, all_leaves, given_columns, measured_tags, read_leaves
+from segments.language.columns import given_columns
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
 from segments.language.leaves.people import RankLeaf, SampleLeaf
+from segments.language.offers import OFFER_TAG
 from segments.language.operators import comparison_sql, test_sql
+from segments.language.segment_leaves import all_leaves, measured_tags, read_leaves
 from segments.language.spec import Segment
 from vocabulary.buckets import salted_bucket_sql
 from vocabulary.contact_rules import lake_place, receipts_sql

@@ -20,8 +20,8 @@ from segments.contacting.problem import (
     SegmentOffer,
 )
 from segments.contacting.windows import send_window
+from segments.language.checks.contact_checks import quiet_hours
 from segments.language.contact import HABIT, ContactCap, ContactRules
-from segments.language.contact_checks import quiet_hours
 
 if TYPE_CHECKING:
     from datetime import tzinfo

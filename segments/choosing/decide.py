@@ -26,16 +26,10 @@ from segments.choosing.leaves.members import entity_sql
 from segments.choosing.leaves.ranks import hash_duckdb_sql, rank_cuts, rank_sql
 from segments.choosing.suppression import REASONS, channel_sql, reason_sql, ways_sql
 from segments.contacting.problem import REASONS as DROP_REASONS
-from segments.language.checks import (
-    COMPANIES,
-    COMPANIES_LEVEL,
-    WINDOW_COLUMNS,
-    all_leaves,
-    given_columns,
-    read_leaves,
-)
+from segments.language.columns import COMPANIES, COMPANIES_LEVEL, WINDOW_COLUMNS, given_columns
 from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, logic_sql, possible_sql
 from segments.language.leaves.people import SampleLeaf
+from segments.language.segment_leaves import all_leaves, read_leaves
 from segments.language.spec import Segment
 from vocabulary.audience import Audience
 from vocabulary.buckets import bucket_duckdb_sql

@@ -40,8 +40,9 @@ from segments.choosing.tables import (
     suppression_rows,
 )
 from segments.language.catalogue import Catalogue, read_catalogue
-from segments.language.checks import SpecFinding, Surroundings, levels_of, refuse_findings
+from segments.language.checks.findings import SpecFinding, Surroundings, refuse_findings
 from segments.language.lists import StaticList
+from segments.language.nesting import levels_of
 from segments.language.offers import offer_faults
 from segments.language.spec import Segment
 from vocabulary.audience import Audience

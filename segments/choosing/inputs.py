@@ -22,20 +22,13 @@ from segments.choosing.compile import (
 )
 from segments.choosing.earlier import EarlierNights, read_earlier_nights
 from segments.choosing.leaf_tables import duckdb_sql
-from segments.language.checks import (
-    Site,
-    SpecFinding,
-    all_leaves,
-    entity_leaves,
-    measured_tags,
-    read_leaves,
-    refuse_findings,
-)
+from segments.language.checks.findings import Site, SpecFinding, refuse_findings
 from segments.language.conditions import ListLeaf
 from segments.language.lists import StaticList, read_list
 from segments.language.offers import COLUMNS as OFFER_COLUMNS
 from segments.language.offers import TABLE as OFFERS_TABLE
 from segments.language.offers import Offers, offer_faults, open_offers
+from segments.language.segment_leaves import all_leaves, entity_leaves, measured_tags, read_leaves
 from segments.language.spec import Segment
 from vocabulary.contact_rules import lake_place
 from vocabulary.relations import RELATED, entity_people_sql

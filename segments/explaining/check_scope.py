@@ -9,9 +9,10 @@ from pathlib import Path
 from lakehouse.errors import SettingsInvalid
 from segments.explaining.snapshot import segment_of, with_draft
 from segments.language.catalogue import Catalogue
-from segments.language.checks import SpecFinding, read_leaves
+from segments.language.checks.findings import SpecFinding
 from segments.language.conditions import ListLeaf
 from segments.language.lists import list_file
+from segments.language.segment_leaves import read_leaves
 from segments.language.spec import Segment, segment_file
 from segments.language.templates import FOLDER as TEMPLATES
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.query.words import literal
 from segments.explaining.snapshot import named_by, read_snapshot, refuse_faults
-from segments.language.checks import entity_leaves
+from segments.language.segment_leaves import entity_leaves
 
 if TYPE_CHECKING:
     from lakehouse.query.published import Published

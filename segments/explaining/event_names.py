@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from lakehouse.query.desk import open_newest
 from segments.language.catalogue import read_catalogue
-from segments.language.checks import all_leaves
 from segments.language.complaints import unknown_event
 from segments.language.conditions import EventLeaf
 from segments.language.leaves.rows import RowLeaf
 from segments.language.leaves.sequences import SequenceLeaf
+from segments.language.segment_leaves import all_leaves
 from segments.language.spec import Segment
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lakehouse.query.published import Published
     from lakehouse.tables.lake import Lake
     from segments.language.catalogue import Catalogue
-    from segments.language.checks import Surroundings
+    from segments.language.checks.findings import Surroundings
 
 EVENTS = "trusted.events"
 

@@ -24,7 +24,7 @@ from segments.choosing.leaves.ranks import TIE_LENGTH
 from segments.choosing.person_leaves import one_person_sql
 from segments.explaining.entities import EntityAnswers, entities_of
 from segments.language.catalogue import Catalogue, read_catalogue
-from segments.language.checks import Surroundings
+from segments.language.checks.findings import Surroundings
 from segments.language.conditions import (
     All,
     Answer,

@@ -10,7 +10,7 @@ from segments.indexing.making import IndexSize, make_index
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
-    from segments.language.checks import Surroundings
+    from segments.language.checks.findings import Surroundings
 
 
 def index_newest(settings: Settings, surroundings: Surroundings) -> tuple[IndexSize, list[str]]:

@@ -43,8 +43,10 @@ from segments.explaining.snapshot import (
 )
 from segments.indexing.answering import IndexedPeople
 from segments.language.catalogue import Catalogue
-from segments.language.checks import COMPANIES, WINDOW_COLUMNS, Surroundings, given_columns, rule_leaves
+from segments.language.checks.findings import Surroundings
+from segments.language.columns import COMPANIES, WINDOW_COLUMNS, given_columns
 from segments.language.conditions import All, Any_, Node, Not, conjuncts, logic_sql
+from segments.language.segment_leaves import rule_leaves
 from segments.language.spec import Segment
 from vocabulary.buckets import bucket_duckdb_sql
 

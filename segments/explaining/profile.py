@@ -37,7 +37,7 @@ from segments.explaining.snapshot import (
     segment_of,
     with_draft,
 )
-from segments.language.checks import Surroundings
+from segments.language.checks.findings import Surroundings
 from segments.language.conditions import logic_sql
 from segments.language.spec import Segment
 from vocabulary.tag_facts import TagFacts

@@ -19,9 +19,10 @@ from lakehouse.query.words import literals
 from segments.choosing.compile import compile_leaf_table
 from segments.choosing.leaf_tables import leaves_by_duckdb
 from segments.explaining.snapshot import named_by, read_snapshot
-from segments.language.checks import SpecFinding, all_leaves
+from segments.language.checks.findings import SpecFinding
 from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, conjuncts, leaves, logic_sql
 from segments.language.lists import list_file, read_list
+from segments.language.segment_leaves import all_leaves
 from segments.language.spec import Segment
 
 if TYPE_CHECKING:

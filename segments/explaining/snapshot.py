@@ -25,7 +25,7 @@ from segments.choosing.inputs import NightInputs, read_inputs, read_offers
 from segments.choosing.leaf_tables import leaves_by_duckdb
 from segments.indexing.answering import IndexedPeople, indexed_people
 from segments.language.catalogue import Catalogue, read_catalogue
-from segments.language.checks import SpecFinding, all_leaves, levels_of, refuse_findings
+from segments.language.checks.findings import SpecFinding, refuse_findings
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
 from segments.language.leaves.dates import DateLeaf
 from segments.language.leaves.expressions import ExpressionLeaf
@@ -33,12 +33,14 @@ from segments.language.leaves.people import SampleLeaf
 from segments.language.leaves.rows import RowLeaf
 from segments.language.leaves.sequences import SequenceLeaf
 from segments.language.lists import StaticList
+from segments.language.nesting import levels_of
+from segments.language.segment_leaves import all_leaves
 from segments.language.spec import Segment, parse_segment, segment_file
 
 if TYPE_CHECKING:
     from lakehouse.query.desk import Relation
     from lakehouse.query.published import Published
-    from segments.language.checks import Site, Surroundings
+    from segments.language.checks.findings import Site, Surroundings
 
 # Leaves whose answer rests on the person alone, or on a segment that is decided before.
 _OF_ONE_PERSON = (

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from lakehouse.query.published import open_publication
-from segments.language.checks import nested_segments
+from segments.language.segment_leaves import nested_segments
 from segments.language.spec import Segment, read_segments
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from segments.explaining.snapshot import (
     without_faults,
 )
 from segments.language.catalogue import Catalogue
-from segments.language.checks import Surroundings, all_leaves
+from segments.language.checks.findings import Surroundings
 from segments.language.conditions import SegmentLeaf
+from segments.language.segment_leaves import all_leaves
 from segments.language.spec import Segment, read_version
 from vocabulary.buckets import bucket_duckdb_sql
 

@@ -26,9 +26,9 @@ from segments.indexing.contents import (
     tag_name,
 )
 from segments.indexing.files import PeopleIndex, open_index
-from segments.language.checks import read_leaves
 from segments.language.conditions import Leaf, Node, SegmentLeaf, TagLeaf
 from segments.language.leaves.people import RankLeaf, SampleLeaf
+from segments.language.segment_leaves import read_leaves
 
 if TYPE_CHECKING:
     from datetime import date
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lakehouse.query.published import Published
     from lakehouse.query.reader import TableReader
     from segments.indexing.bits import Words
-    from segments.language.checks import Site
+    from segments.language.checks.findings import Site
     from segments.language.lists import StaticList
     from segments.language.spec import Segment
 

@@ -33,9 +33,9 @@ from segments.indexing.contents import (
     tag_name,
 )
 from segments.indexing.files import IndexWriter
-from segments.language.checks import read_leaves
 from segments.language.conditions import Leaf, SegmentLeaf
 from segments.language.leaves.people import RankLeaf, SampleLeaf
+from segments.language.segment_leaves import read_leaves
 from vocabulary.policy import CHANNELS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lakehouse.query.published import Published
-    from segments.language.checks import Site
+    from segments.language.checks.findings import Site
     from segments.language.lists import StaticList
     from segments.language.spec import Segment
 

@@ -14,7 +14,8 @@ from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean, line_of
 from lakehouse.settings.yaml_limits import yaml_text
-from segments.language.checks import Site, SpecFinding, Surroundings, check_segments
+from segments.language.checks.findings import Site, SpecFinding, Surroundings
+from segments.language.checks.segment_checks import check_segments
 from segments.language.complaints import with_consequence
 from segments.language.contact import ContactRules, contact_policy_file, read_contact_rules
 from segments.language.parameters import Scalar, with_values

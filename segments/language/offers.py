@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from segments.language.spec import Segment
 
 TABLE = "trusted.offers"
+# The tag that says up to which risk a person may be offered something.
+OFFER_TAG = "max_sellable_risk"
 COLUMNS = ["offer_id", "version", "risk_level", "valid_to"]
 # ``offer_id@version`` → its risk level, None where it has none.
 Offers = Mapping[str, str | None]

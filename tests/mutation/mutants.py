@@ -40,7 +40,7 @@ RULES = {
     "lakehouse/states/rule.py": ["tests/lakehouse/states/test_scoped_states.py", "tests/lakehouse/states/test_state_rule.py"],
     "lakehouse/gates/gates.py": ["tests/lakehouse/gates/test_gates.py"],
     "segments/approving/standing.py": ["tests/segments/approving/test_approvals.py"],
-    "segments/language/possible_answers.py": ["tests/segments/language/test_possible_answers.py"],
+    "segments/language/checks/possible_answers.py": ["tests/segments/language/test_possible_answers.py"],
     "segments/language/templates.py": ["tests/segments/language/test_templates.py"],
     "segments/language/parameters.py": ["tests/segments/language/test_templates.py"],
     "delivery/contract/verify_audience.py": ["tests/delivery/test_contract.py", "tests/delivery/test_signatures.py"],

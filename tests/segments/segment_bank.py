@@ -23,7 +23,7 @@ from lakehouse.tables.lake import Lake, open_lake
 from segments import permissions, recalled_audiences
 from segments.choosing.evaluation import evaluate
 from segments.language.catalogue import read_catalogue
-from segments.language.checks import Surroundings
+from segments.language.checks.findings import Surroundings
 from vocabulary.tag_facts import read_tag_facts
 
 TAGS_YML = """\

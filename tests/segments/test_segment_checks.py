@@ -10,7 +10,7 @@ from segment_bank import DESTINATIONS_YML, TAGS_YML, catalogue_of, spec
 
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.settings.settings import load_settings
-from segments.language.checks import refuse_findings
+from segments.language.checks.findings import refuse_findings
 from segments.language.spec import read_segment
 
 

@@ -31,10 +31,10 @@ from lakehouse.tables.lake import open_lake
 from segments.choosing.compile import compile_leaf_table
 from segments.choosing.evaluation import evaluate
 from segments.choosing.leaf_tables import make_leaf_table
-from segments.language.checks import all_leaves
 from segments.language.conditions import EventLeaf, ListLeaf, TagLeaf, kleene_all
 from segments.language.lists import read_list
 from segments.language.operators import answer, compare_number
+from segments.language.segment_leaves import all_leaves
 from segments.language.spec import read_segment
 from vocabulary.buckets import bucket
 from vocabulary.policy import Policy

@@ -133,11 +133,11 @@ def test_an_approver_may_let_a_tag_of_an_employee_reveal_less(make_workspace):
 
 def test_a_segment_chooses_no_people_by_a_tag_of_a_product(make_workspace):
     from jobs.workspace.surroundings import read_surroundings
-    from segments.language.checks import _is_usable, _state
+    from segments.language.checks.tag_checks import is_usable, unusable_text
 
     facts = read_surroundings(load_settings(make_workspace())).tags["product_holder_count"]
-    assert facts.status == "online" and not _is_usable(facts, None, None)
-    assert _state(facts) == "is about a product, and a segment chooses people by their own tags"
+    assert facts.status == "online" and not is_usable(facts, None, None)
+    assert unusable_text(facts) == "is about a product, and a segment chooses people by their own tags"
 
 
 # ---------------------------------------------------------------------------- a bank whose employees have tags

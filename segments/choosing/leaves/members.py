@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from lakehouse.query.words import literals
 from segments.choosing.leaves.rows import measure_sql
-from segments.language.checks import entity_leaves
 from segments.language.conditions import Leaf, logic_sql
 from segments.language.leaves.members import MembersLeaf
+from segments.language.segment_leaves import entity_leaves
 from segments.language.spec import Segment
 
 # Who is kept out for another reason than these counts for nothing: nobody's values choose others where they may not choose their owner.

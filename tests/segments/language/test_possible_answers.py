@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment_bank import TAGS_YML, spec
 
-from segments.language import possible_answers
+from segments.language.checks import possible_answers
+from segments.language.checks.possible_answers import dead_conditions
 from segments.language.conditions import All, Any_, ListLeaf, Not, TagLeaf, decide, kleene_all
 from segments.language.operators import Test, answer
-from segments.language.possible_answers import dead_conditions
 from segments.language.spec import read_segment
 from vocabulary.tag_facts import TagFacts, read_tag_facts
 

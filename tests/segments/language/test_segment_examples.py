@@ -17,7 +17,7 @@ from jobs.workspace.make import make_workspace as make
 from lakehouse.settings.settings import load_settings
 from segments.choosing.compile import segment_sql
 from segments.language.catalogue import read_catalogue
-from segments.language.checks import Surroundings
+from segments.language.checks.findings import Surroundings
 from vocabulary.policy import Policy
 from vocabulary.tag_facts import read_tag_facts
 

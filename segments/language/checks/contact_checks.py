@@ -7,11 +7,10 @@ E12 rules that contradict each other, so that one of them never counts or nobody
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.settings.yaml_files import did_you_mean
+from segments.language.checks.findings import SpecFinding
 from segments.language.contact import (
     GLOBAL,
     ContactCap,
@@ -32,23 +31,13 @@ if TYPE_CHECKING:
     from vocabulary.tag_facts import TagFacts
 
 
-@dataclass(frozen=True)
-class ContactFault:
-    """One fault: its code, sentence and place."""
-
-    code: str
-    message: str
-    file: Path
-    line: int | None
-
-
 def contact_faults(
     by_code: Mapping[str, Segment | None],
     rules: ContactRules,
     tags: Mapping[str, TagFacts],
     is_usable: Callable[[TagFacts, Segment], bool],
     unread: Unread,
-) -> Iterator[ContactFault]:
+) -> Iterator[SpecFinding]:
     """Give every fault of the site's contact policy and of the contact part of each segment.
 
     A segment whose file cannot be read is None. ``is_usable`` tells whether a segment may name a tag of that status.
@@ -60,11 +49,11 @@ def contact_faults(
             yield from _value_faults(segment, tags, is_usable, unread)
 
 
-def _policy_faults(by_code: Mapping[str, Segment | None], rules: ContactRules) -> Iterator[ContactFault]:
+def _policy_faults(by_code: Mapping[str, Segment | None], rules: ContactRules) -> Iterator[SpecFinding]:
     policy = rules.policy
 
-    def fault(code: str, message: str, *path: str | int) -> ContactFault:
-        return ContactFault(code, message, rules.file, rules.line(*path))
+    def fault(code: str, message: str, *path: str | int) -> SpecFinding:
+        return SpecFinding(code, message, rules.file, rules.line(*path))
 
     for place in sorted(set(policy.placements) & {GLOBAL}):
         yield fault(
@@ -97,11 +86,11 @@ def _policy_faults(by_code: Mapping[str, Segment | None], rules: ContactRules) -
         kinds.add((capacity.scope, capacity.per))
 
 
-def _segment_faults(segment: Segment, rules: ContactRules) -> Iterator[ContactFault]:
+def _segment_faults(segment: Segment, rules: ContactRules) -> Iterator[SpecFinding]:
     contact, policy = segment.spec.contact, rules.policy
 
-    def fault(code: str, message: str, *path: str | int) -> ContactFault:
-        return ContactFault(
+    def fault(code: str, message: str, *path: str | int) -> SpecFinding:
+        return SpecFinding(
             code, message, segment.file, segment.line("contact", *path) or segment.line("contact")
         )
 
@@ -137,7 +126,7 @@ def _segment_faults(segment: Segment, rules: ContactRules) -> Iterator[ContactFa
     yield from _closed_faults(segment, rules, is_governed)
 
 
-def _closed_faults(segment: Segment, rules: ContactRules, is_governed: bool) -> Iterator[ContactFault]:
+def _closed_faults(segment: Segment, rules: ContactRules, is_governed: bool) -> Iterator[SpecFinding]:
     """Give channels by which the segment itself lets nobody be reached."""
     contact, policy = segment.spec.contact, rules.policy
     contacts = len(set(segment.spec.publish.destinations))
@@ -153,14 +142,14 @@ def _closed_faults(segment: Segment, rules: ContactRules, is_governed: bool) -> 
                     else "it allows none"
                 )
                 text = f"the cap {cap} lets nobody be reached on {channel}: {reason}"
-                yield ContactFault("E12", text, segment.file, line)
+                yield SpecFinding("E12", text, segment.file, line)
         hours = [contact.windows] if contact.windows else []
         if is_governed and channel in policy.windows:
             hours.append(policy.windows[channel])
         quiet = quiet_hours(segment, rules, channel)
         if not any(open_minutes(weekday, hours, quiet) for weekday in range(7)):
             text = f"windows and quiet hours leave no minute of the week for {channel}"
-            yield ContactFault("E12", text, segment.file, line)
+            yield SpecFinding("E12", text, segment.file, line)
 
 
 def quiet_hours(segment: Segment, rules: ContactRules, channel: str) -> list[QuietHours]:
@@ -197,7 +186,7 @@ def _value_faults(
     tags: Mapping[str, TagFacts],
     is_usable: Callable[[TagFacts, Segment], bool],
     unread: Unread,
-) -> Iterator[ContactFault]:
+) -> Iterator[SpecFinding]:
     code = segment.spec.contact.expected_value
     if code is None or unread.has_tag(code):
         return
@@ -221,4 +210,4 @@ def _value_faults(
         fault = ("E08", f"tag '{code}' is C3; nothing of level C3 may be used")
     else:
         return
-    yield ContactFault(*fault, segment.file, line)
+    yield SpecFinding(*fault, segment.file, line)
