@@ -31,7 +31,8 @@ from ingestion.feeds.translation import (
     literal_day,
     same_kind,
 )
-from lakehouse.expressions.duckdb import Untranslatable, duckdb_node, function_statements, spark_tree
+from lakehouse.expressions.duckdb import duckdb_node, function_statements, spark_tree
+from lakehouse.expressions.patterns import Untranslatable
 from lakehouse.expressions.tokens import tokens_of
 from lakehouse.query.words import literal
 

@@ -17,7 +17,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from lakehouse.expressions.duckdb import Untranslatable
+from lakehouse.expressions.patterns import Untranslatable
 from lakehouse.query.words import literal
 
 STRING, BOOL, INT, LONG, DATE, INSTANT, NULL = (

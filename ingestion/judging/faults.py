@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ingestion.feeds.feeds import Feed
 from ingestion.judging.mapping import exact_dialect, is_exact
 from lakehouse.errors import InputInvalid, SettingsInvalid
-from lakehouse.expressions.duckdb import Untranslatable
+from lakehouse.expressions.patterns import Untranslatable
 from lakehouse.query.desk import Desk
 from lakehouse.session.session import fault_of_java
 from lakehouse.settings.settings import Settings

@@ -22,8 +22,8 @@ from ingestion.feeds.translation import DATE, LONG, STRING, Translator
 from ingestion.records.record_files import numbered_column, numbered_columns
 from lakehouse.contracts.contract import Column, Contract
 from lakehouse.contracts.reading import contract
-from lakehouse.expressions.duckdb import Untranslatable
 from lakehouse.expressions.expression import parse_expression
+from lakehouse.expressions.patterns import Untranslatable
 from lakehouse.query import words
 from lakehouse.query.desk import Relation
 from lakehouse.query.words import literal, spark_identifier, spark_literal

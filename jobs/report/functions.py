@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ingestion.feeds.exact_translation import ExactTranslator
 from ingestion.feeds.translation import Translator
-from lakehouse.expressions.duckdb import Untranslatable
 from lakehouse.expressions.functions import EXAMPLE_COLUMNS, USUAL_NULLS, LanguageFunction, language_functions
+from lakehouse.expressions.patterns import Untranslatable
 from segments.language.leaves.expressions import ExpressionLeaf, type_faults
 from vocabulary.tag_facts import TagFacts, ValueType
 

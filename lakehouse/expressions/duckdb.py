@@ -8,13 +8,22 @@ Spark without ANSI, as dbt runs it: what cannot be cast is null, a division by z
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lakehouse.expressions.tokens import ExpressionInvalid
+from lakehouse.expressions.patterns import (
+    LINE_BREAK,
+    PatternInvalid,
+    Untranslatable,
+    group_count,
+    java_format,
+    re2_pattern,
+    re2_replacement,
+    refuse_empty_matches,
+    require_group,
+)
 from lakehouse.expressions.words import word_set
 from lakehouse.query.words import literal
 
@@ -37,14 +46,6 @@ LISTS = word_set(
     "Array ArrayCompact ArrayDistinct ArrayExcept ArrayFilter ArrayIntersect ArrayRemove ArraySlice ArraySort Flatten",
     "RegexpSplit Transform",
 )
-
-
-class Untranslatable(ExpressionInvalid):
-    """A text that has no meaning in DuckDB; the message completes a sentence."""
-
-
-class PatternInvalid(Untranslatable):
-    """A regular expression that no engine can read, or a group that it does not have."""
 
 
 def duckdb_query(text: str) -> str:
@@ -84,7 +85,7 @@ def refuse_wrong_patterns(text: str) -> None:
     kinds = (exp.RegexpLike, exp.RegexpReplace, exp.RegexpExtract, exp.RegexpSplit, exp.RegexpCount)
     for node in spark_tree(text).find_all(*kinds):
         try:
-            _pattern(node.expression, only_test=True)
+            _pattern(node.expression, is_test=True)
             groups = group_count(node.expression.name)
         except PatternInvalid:
             raise
@@ -92,15 +93,10 @@ def refuse_wrong_patterns(text: str) -> None:
             continue
         group, replacement = node.args.get("group"), node.args.get("replacement")
         if isinstance(node, exp.RegexpExtract):
-            _require_group(group.name if group is not None else "1", groups)
+            require_group(group.name if group is not None else "1", groups)
         elif replacement is not None and replacement.is_string:
             for number in re.findall(r"(?<!\\)\$([0-9])", replacement.name):
-                _require_group(number, groups)
-
-
-def _require_group(number: str, groups: int) -> None:
-    if number.isdigit() and int(number) > groups:
-        raise PatternInvalid(f"takes group {number} of a pattern that has {groups}")
+                require_group(number, groups)
 
 
 def _mark(match: re.Match[str], values: list[str]) -> str:
@@ -299,59 +295,13 @@ def _date_add(generator: Any, node: Any) -> str:
 def _replacement(generator: Any, node: Any) -> str:
     if (removal := _removal_at_end(generator, node)) is not None:
         return removal
-    pattern, replacement = _pattern(node.expression, only_test=False), node.args.get("replacement")
+    pattern, replacement = _pattern(node.expression, is_test=False), node.args.get("replacement")
     if replacement is None or not replacement.is_string:
         raise Untranslatable("has a computed replacement, which the engine duckdb does not have")
     if replacement.name:
-        _refuse_empty_matches(node.expression)
-    text = _replacement_text(replacement.name, group_count(node.expression.name))
+        refuse_empty_matches(node.expression.name)
+    text = re2_replacement(replacement.name, group_count(node.expression.name))
     return f"regexp_replace({generator.sql(node.this)}, {pattern}, {_quoted(text)}, 'g')"
-
-
-def _replacement_text(text: str, groups: int) -> str:
-    """Give a replacement of Java's as one of RE2's: ``$1`` is a group there, and a backslash takes the next sign as it is."""
-    parts, at = [], 0
-    while at < len(text):
-        sign, after = text[at], text[at + 1 : at + 2]
-        if sign == "\\" and after:
-            parts.append("\\\\" if after == "\\" else after)
-            at += 2
-        elif sign == "$" and after.isascii() and after.isdigit() and not text[at + 2 : at + 3].isdigit():
-            _require_group(after, groups)
-            parts.append(f"\\{after}")
-            at += 2
-        elif sign in "\\$":
-            raise Untranslatable(
-                f"has a {sign} in a replacement that names no group, which the engine duckdb does not have"
-            )
-        else:
-            parts.append(sign)
-            at += 1
-    return "".join(parts)
-
-
-def _refuse_empty_matches(pattern: Any) -> None:
-    """Refuse a pattern that matches nothing at all: right behind a match Java takes that, too, and RE2 does not."""
-    if re.fullmatch(_readable(pattern.name), "") is not None:
-        raise Untranslatable(
-            "has a pattern that matches an empty text, which the engine duckdb does not have"
-        )
-
-
-def _readable(pattern: str) -> str:
-    """Give a pattern that both engines know as one of Python's; ``Untranslatable`` of one that no engine can read."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of signs that may one day mean sets
-            re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
-        raise PatternInvalid("has a pattern that cannot be read") from None
-    return pattern
-
-
-def group_count(pattern: str) -> int:
-    """Give how many groups a pattern that both engines know has."""
-    return re.compile(_readable(pattern)).groups
 
 
 def _removal_at_end(generator: Any, node: Any) -> str | None:
@@ -366,8 +316,8 @@ def _removal_at_end(generator: Any, node: Any) -> str | None:
     is_removal = replacement is not None and replacement.is_string and not replacement.name
     if not is_removal or not text.endswith("$") or re.search(r"[|()\\]|\[\^|\[[^]]*$", text):
         return None
-    before = _pattern(exp.Literal.string(text[:-1]), only_test=False)
-    return f"regexp_replace({generator.sql(node.this)}, {before[:-1]}({_BREAK})\\z', '\\1', 'g')"
+    before = _pattern(exp.Literal.string(text[:-1]), is_test=False)
+    return f"regexp_replace({generator.sql(node.this)}, {before[:-1]}({LINE_BREAK})\\z', '\\1', 'g')"
 
 
 def _substring(generator: Any, node: Any) -> str:
@@ -406,7 +356,7 @@ def _anonymous(generator: Any, node: Any) -> str:
         return _forall(generator, node)
     if name == "regexp" and len(node.expressions) == 2:
         text, pattern = node.expressions
-        return f"regexp_matches({generator.sql(text)}, {_pattern(pattern, only_test=True)})"
+        return f"regexp_matches({generator.sql(text)}, {_pattern(pattern, is_test=True)})"
     if name == "try_to_date" and len(node.expressions) == 2:
         return _date_by(generator, *node.expressions)
     if name not in ANONYMOUS:
@@ -476,84 +426,23 @@ def _date_by(generator: Any, value: Any, form: Any) -> str:
     )
 
 
-_JAVA = {"yyyy": (r"\d{4}", "%Y"), "MM": (r"\d\d", "%m"), "dd": (r"\d\d", "%d"), "HH": (r"\d\d", "%H"), "mm": (r"\d\d", "%M"), "ss": (r"\d\d", "%S")}  # fmt: skip
-
-
-def _java_format(form: Any) -> tuple[str, str]:
-    """Give the regular expression and the ``strftime`` format of a Java format of whole, padded numbers."""
-    text = str(form.name)
-    # sqlglot has turned it already where it knows the function.
-    for name, (_, sign) in _JAVA.items():
-        text = text.replace(f"{sign}strict", name).replace(sign, name)
-    parts = re.findall(r"yyyy|MM|dd|HH|mm|ss|[-/.: ]|.", text)
-    if not form.is_string or not parts or not all(p in _JAVA or p in "-/.: " for p in parts):
-        raise Untranslatable(f"has the format '{text}', which the engine duckdb does not have")
-    return (
-        "".join(_JAVA[p][0] if p in _JAVA else re.escape(p) for p in parts),
-        "".join(_JAVA[p][1] if p in _JAVA else p for p in parts),
-    )
-
-
 def _date_format(generator: Any, node: Any) -> str:
     _, form = _java_format(node.args["format"])
     return f"strftime({generator.sql(node.this)}, '{form}')"
 
 
-_SAFE_ESCAPES = frozenset("dw.-/()[]+*?$^|{}\\,:#@ ")
-_BREAK = r"(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?"
-_END = _BREAK + r"\z"
-# RE2 repeats up to a thousand times.
-_REPEAT = re.compile(r"\{(?:\d{1,3}|1000)(?:,(?:\d{1,3}|1000)?)?\}")
-_ANY = r"[^\n\r\x{85}\x{2028}\x{2029}]"
-
-
-def _pattern(node: Any, *, only_test: bool) -> str:
-    """Give a regular expression of Java's as one of RE2's that matches the same; refuse what the two read in two ways."""
+def _pattern(node: Any, *, is_test: bool) -> str:
+    """Give the literal of a regular expression that matches what it matches in Java."""
     if not getattr(node, "is_string", False):
         raise Untranslatable("has a computed pattern, which the engine duckdb does not have")
-    text, parts, at, in_class = str(node.this), [], 0, False
-    while at < len(text):
-        sign = text[at]
-        if sign == "\\":
-            if text[at + 1 : at + 2] not in _SAFE_ESCAPES or at + 1 == len(text):
-                raise Untranslatable(
-                    f"has \\{text[at + 1 : at + 2]} in a pattern, which the engine duckdb does not have"
-                )
-            parts.append(text[at : at + 2])
-            at += 2
-            continue
-        if not in_class and sign == "{" and not _REPEAT.match(text, at):
-            if not re.match(r"\{\d+(,\d*)?\}", text[at:]):
-                raise PatternInvalid("has { in a pattern that says no number of times")
-            raise Untranslatable(
-                "repeats more than a thousand times in a pattern, which the engine duckdb does not have"
-            )
-        if not in_class and sign == "[" and re.match(r"\[\^?\]", text[at:]):
-            raise Untranslatable(
-                "has ] at the start of a class of a pattern, which the engine duckdb does not have"
-            )
-        if in_class:
-            if sign in "[&":
-                raise Untranslatable(
-                    f"has {sign} in a class of a pattern, which the engine duckdb does not have"
-                )
-            in_class = sign != "]"
-        elif sign == "[":
-            in_class = True
-        elif (sign == "(" and text[at + 1 : at + 2] == "?") or (
-            sign == "+" and at and text[at - 1] in "+*?}"
-        ):
-            raise Untranslatable(
-                "has a group or a quantifier of Java's in a pattern, which the engine duckdb does not have"
-            )
-        elif sign == "$" and not only_test:
-            raise Untranslatable(
-                "has $ in a pattern whose match is taken, which the engine duckdb does not have"
-            )
-        parts.append({"$": _END, ".": _ANY}.get(sign, sign) if not in_class else sign)
-        at += 1
-    _readable(text)
-    return _quoted("".join(parts))
+    return _quoted(re2_pattern(str(node.this), is_test=is_test))
+
+
+def _java_format(node: Any) -> tuple[str, str]:
+    """Give the regular expression and the ``strftime`` format of a literal."""
+    if not node.is_string:
+        raise Untranslatable("has a computed format, which the engine duckdb does not have")
+    return java_format(str(node.name))
 
 
 def _quoted(text: str) -> str:
@@ -604,13 +493,13 @@ def _overlay(generator: Any, node: Any) -> str:
 
 
 def _count_of_matches(generator: Any, node: Any) -> str:
-    pattern = _pattern(node.expression, only_test=False)
-    _refuse_empty_matches(node.expression)
+    pattern = _pattern(node.expression, is_test=False)
+    refuse_empty_matches(node.expression.name)
     return f"len(regexp_extract_all({generator.sql(node.this)}, {pattern}))"
 
 
 def _matches(generator: Any, node: Any) -> str:
-    return f"regexp_matches({generator.sql(node.this)}, {_pattern(node.expression, only_test=True)})"
+    return f"regexp_matches({generator.sql(node.this)}, {_pattern(node.expression, is_test=True)})"
 
 
 def _extracted(generator: Any, node: Any) -> str:
@@ -618,16 +507,14 @@ def _extracted(generator: Any, node: Any) -> str:
     number = "1" if group is None else group.name
     if not number.isdigit():
         raise Untranslatable("takes a computed group, which the engine duckdb does not have")
-    _require_group(number, group_count(node.expression.name))
-    return (
-        f"regexp_extract({generator.sql(node.this)}, {_pattern(node.expression, only_test=False)}, {number})"
-    )
+    require_group(number, group_count(node.expression.name))
+    return f"regexp_extract({generator.sql(node.this)}, {_pattern(node.expression, is_test=False)}, {number})"
 
 
 def _split(generator: Any, node: Any) -> str:
     if node.args.get("limit") is not None:
         raise Untranslatable("splits into a number of parts, which the engine duckdb does not have")
-    return f"string_split_regex({generator.sql(node.this)}, {_pattern(node.expression, only_test=False)})"
+    return f"string_split_regex({generator.sql(node.this)}, {_pattern(node.expression, is_test=False)})"
 
 
 def _sorting(generator: Any, node: Any) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from lakehouse.expressions.duckdb import Untranslatable, duckdb_query
+from lakehouse.expressions.duckdb import duckdb_query
+from lakehouse.expressions.patterns import Untranslatable
 from lakehouse.settings.yaml_files import load_plain_yaml
 
 FILE = Path(__file__).parent / "functions.yml"

@@ -11,7 +11,8 @@ import re
 from functools import lru_cache
 
 from lakehouse.errors import SettingsInvalid
-from lakehouse.expressions.duckdb import Untranslatable, duckdb_query
+from lakehouse.expressions.duckdb import duckdb_query
+from lakehouse.expressions.patterns import Untranslatable
 
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _CONFIG = re.compile(r"\{\{-?\s*config\(.*?\)\s*-?\}\}", re.DOTALL)

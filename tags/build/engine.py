@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Literal
 
 from lakehouse.errors import SettingsInvalid
-from lakehouse.expressions.duckdb import Untranslatable
+from lakehouse.expressions.patterns import Untranslatable
 from lakehouse.expressions.tokens import short_text
 from lakehouse.session.session import fault_of_java
 from tags.build.dialect import duckdb_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lakehouse.errors import SettingsInvalid
-from lakehouse.expressions.duckdb import Untranslatable
+from lakehouse.expressions.patterns import Untranslatable
 from tags.build.dialect import duckdb_model, duckdb_model_of
 
 

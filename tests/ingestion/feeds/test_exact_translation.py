@@ -11,7 +11,7 @@ from tricky_texts import EXPRESSIONS, KINDS, texts
 from ingestion.feeds.exact_translation import ExactTranslator, make_known
 from ingestion.feeds.text_values import UnknownPattern, pattern_of
 from ingestion.feeds.translation import STRING
-from lakehouse.expressions.duckdb import Untranslatable
+from lakehouse.expressions.patterns import Untranslatable
 from lakehouse.query.desk import open_alone
 
 MORE_TEXTS = [

@@ -14,8 +14,8 @@ from tricky_texts import texts
 from ingestion.feeds.exact_translation import ExactTranslator, make_known
 from ingestion.feeds.translation import Translator
 from jobs.report.functions import way_in_feeds
-from lakehouse.expressions.duckdb import Untranslatable
 from lakehouse.expressions.functions import EXAMPLE_COLUMNS, language_functions
+from lakehouse.expressions.patterns import Untranslatable
 from lakehouse.query.desk import open_alone
 
 ZONE = "Asia/Shanghai"

@@ -9,7 +9,7 @@ import pytest
 from tricky_texts import EXPRESSIONS, KINDS, TRICKY, texts
 
 from ingestion.feeds.translation import STRING, Translator
-from lakehouse.expressions.duckdb import Untranslatable
+from lakehouse.expressions.patterns import Untranslatable
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.expressions.duckdb import (
-    ANONYMOUS,
-    Untranslatable,
-    duckdb_query,
-    function_statements,
-)
+from lakehouse.expressions.duckdb import ANONYMOUS, duckdb_query, function_statements
 from lakehouse.expressions.expression import parse_expression
 from lakehouse.expressions.functions import EXAMPLE_COLUMNS, language_functions
+from lakehouse.expressions.patterns import Untranslatable
 from lakehouse.expressions.words import FUNCTIONS
 from lakehouse.query.desk import new_connection
 
