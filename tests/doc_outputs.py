@@ -1,7 +1,7 @@
 """Outputs that pages show: which command they are of, in which workspace, and whether they are still true.
 
-A fenced block that begins with ``$ cdp …`` stands below ``<!-- output in WORKSPACE -->``. In it ``…`` stands for any text,
-and alone on a line for any lines. A YAML block whose first line ends with ``# NAME.yml`` is that file; a block below
+A fenced block with a line ``$ cdp …`` stands below ``<!-- output in WORKSPACE -->``; its commands are run in their order, those of
+other programs (``$ cp …``) aside, which make the workspace. In it ``…`` stands for any text, and alone on a line for any lines. A YAML block whose first line ends with ``# NAME.yml`` is that file; a block below
 ``<!-- file PATH -->`` is the file at that path from the workspace, ``../NAME/…`` being another workspace with the same settings.
 """
 
@@ -45,17 +45,31 @@ class Output:
         return shlex.split(self.command)[1:]
 
 
-def outputs_of(text: str, page: str = "") -> list[Output]:
-    """Give every shown output of a page."""
-    outputs = []
+def blocks_of(text: str, page: str = "") -> list[list[Output]]:
+    """Give the shown outputs of a page, those of one block together."""
+    blocks = []
     for block in _FENCE.finditer(text):
-        first, *lines = block[2].splitlines() or [""]
-        if not first.startswith("$ cdp "):
-            continue
         mark = _MARK.search(text[: block.start()])
         place = text.count("\n", 0, block.start()) + 2
-        outputs.append(Output(page, place, mark and mark[1], first.removeprefix("$ "), tuple(lines)))
-    return outputs
+        outputs = [
+            Output(page, place + at, mark and mark[1], command, tuple(lines))
+            for at, command, lines in _commands(block[2].splitlines())
+            if command.startswith("cdp ")
+        ]
+        if outputs:
+            blocks.append(outputs)
+    return blocks
+
+
+def _commands(lines: list[str]) -> list[tuple[int, str, list[str]]]:
+    """Give each command of a block by the number of its line, with the lines that follow it."""
+    commands: list[tuple[int, str, list[str]]] = []
+    for at, line in enumerate(lines):
+        if line.startswith("$ "):
+            commands.append((at, line.removeprefix("$ "), []))
+        elif commands:
+            commands[-1][2].append(line)
+    return commands
 
 
 def files_of(text: str) -> dict[str, str]:
