@@ -7,16 +7,18 @@ revealed. Identifiers and keys of records are masked as ``cdp identity show`` ma
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.query.published import Publication, Published
 from lakehouse.query.question import parse_question
-from lakehouse.query.reading import answer
+from lakehouse.query.reading import answer, published_table, types_of
 from lakehouse.query.words import literal
 from lakehouse.settings.settings import Settings
 from lakehouse.texts import reason_text, text
+from segments.explaining.explain import LOSS_COLUMNS, ContactLoss
 from vocabulary.contact_rules import lake_place, receipts_sql
 from vocabulary.tag_facts import TagFacts, read_tag_facts
 
@@ -29,6 +31,8 @@ RESTRICTED = "RESTRICTED"
 _NOT_SHOWN = ("one_id", "valid_from", "valid_to")
 _TAGS = "tags.customer_tags"
 _LOSSES = "segments.contact_losses"
+# Names of a loss beside which a row of segments has others.
+_LOSS_NAMES = {"reason": "contact_reason", "rule": "contact_rule"}
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,10 @@ class _Sections:
 
     def __init__(self, settings: Settings, publication: Publication, masks: Masks, one_id: int) -> None:
         self.settings, self.publication, self.masks = settings, publication, masks
-        # A publication from before there was contact policy has no losses.
-        has_losses = _LOSSES in publication.tables
-        self.statements = _statements(one_id, publication.business_date, settings.language, has_losses)
+        # A publication from before there was contact policy has no losses, an older one not all of their columns.
+        losses = published_table(settings, publication, _LOSSES) if _LOSSES in publication.tables else None
+        columns = frozenset(types_of(losses)) if losses is not None else frozenset()
+        self.statements = _statements(one_id, publication.business_date, settings.language, columns)
 
     def tables(self) -> list[str]:
         """Give every table that is published and asked."""
@@ -121,12 +126,15 @@ class _Sections:
         return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
 
 
-def _statements(one_id: int, day: date, language: str, has_losses: bool) -> dict[str, str]:
+def _statements(one_id: int, day: date, language: str, loss_columns: Set[str]) -> dict[str, str]:
     person, today = literal(one_id), literal(day)
-    loss = "l.reason" if has_losses else "NULL"
+    loss = ", ".join(
+        f"{f'l.{column}' if column in loss_columns else 'NULL'} AS {_LOSS_NAMES.get(column, column)}"
+        for column in LOSS_COLUMNS
+    )
     losses = (
         f"LEFT JOIN {_LOSSES} l ON l.code = r.code AND l.as_of = r.as_of AND l.one_id = {person}\n"
-        if has_losses
+        if loss_columns
         else ""
     )
     profiles = (
@@ -159,7 +167,7 @@ def _statements(one_id: int, day: date, language: str, has_losses: bool) -> dict
         "LEFT JOIN segments.deliveries v ON v.destination = a.destination AND v.run_id = a.run_id\n"
         f"WHERE a.one_id = {person} ORDER BY a.event_at DESC, a.source, a.receipt_id",
         "segments": "SELECT r.code, r.version, m.variant, m.holdout, m.channel, m.entered_on, s.reason, "
-        f"{loss} AS contact_reason FROM segments.runs r\n"
+        f"{loss} FROM segments.runs r\n"
         f"LEFT JOIN segments.members m ON m.code = r.code AND m.as_of = r.as_of AND m.one_id = {person}\n"
         f"LEFT JOIN segments.suppressions s ON s.code = r.code AND s.as_of = r.as_of AND s.one_id = {person}\n"
         f"{losses}WHERE r.as_of = {today} AND (m.one_id IS NOT NULL OR s.one_id IS NOT NULL) ORDER BY r.code",
@@ -224,7 +232,8 @@ def _with_outcome(row: dict[str, Any]) -> dict[str, Any]:
     elif row["variant"] == "CONTAMINATED":
         sentence = text("outcome.contaminated")
     elif row["contact_reason"]:
-        sentence = f"{text('outcome.not_contacted', reason=row['contact_reason'])} ({reason_text(row['contact_reason'])})"
+        loss = ContactLoss(*(row[_LOSS_NAMES.get(column, column)] for column in LOSS_COLUMNS))
+        sentence = text("outcome.not_contacted", reason=loss.sentence)
     else:
         sentence = text("outcome.published")
     return row | {"outcome": sentence}

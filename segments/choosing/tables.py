@@ -110,10 +110,8 @@ def loss_rows(desk: Desk, decisions: Iterable[SegmentDecision], business_date: d
     parts = [
         desk.arrow(
             f"SELECT {literal(decision.segment.code)} AS code, {literal(business_date)} AS as_of, "
-            f"{literal(decision.run_id)} AS run_id, one_id, reason, rule,\n"
-            # Who won on an earlier night is told by the rule.
-            "  coalesce(winner, CASE WHEN winner_run_id IS NOT NULL THEN split_part(rule, ':', 2) END) AS winner,\n"
-            f"  coalesce(winner_run_id, CASE winner {runs} END) AS winner_run_id, margin\n"
+            f"{literal(decision.run_id)} AS run_id, one_id, reason, rule, winner,\n"
+            f"  coalesce(winner_run_id, CASE winner {runs} END) AS winner_run_id, winner_contact_on, advantage, margin\n"
             f"FROM {decision.contacts.losses} ORDER BY one_id"
         )
         for decision in every

@@ -17,7 +17,7 @@ from segments.contacting.crowd import NOBODY, NightFacts, facts_of
 from segments.contacting.losses import Losers, Rulebook, Weakest, weakest_of
 from segments.contacting.plans import Plan
 from segments.contacting.prices import Resource, priced_plans, resources_of
-from segments.contacting.problem import REASONS, ContactProblem
+from segments.contacting.problem import ADVANTAGES, REASONS, ContactProblem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,7 @@ class SegmentContacts:
     """What became of one segment's candidates, each table ascending by ``one_id``.
 
     ``contacts``: one_id, channel, placement, contact_on, send_from, send_until. ``losses``: one_id, reason, rule, winner (a
-    segment's code), winner_run_id (of an earlier night), margin.
+    segment's code), winner_run_id and winner_contact_on (of an earlier night's contact), advantage, margin.
     """
 
     contacts: pa.Table
@@ -127,7 +127,8 @@ def _losses(losers: Losers, number: int) -> pa.Table:
             "reason": losses.reason,
             "rule": losses.rule,
             "winner": losses.winner,
-            "winner_run_id": losses.run,
+            "earlier": losses.earlier,
+            "advantage": losses.advantage,
             "margin": losses.margin,
         }
     )
@@ -135,24 +136,27 @@ def _losses(losers: Losers, number: int) -> pa.Table:
 
 def _in_words(losses: pa.Table, facts: NightFacts, rules: Rulebook) -> pa.Table:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    words = {
-        "reason": list(REASONS),
-        "rule": rules.names,
-        "winner": [offer.code for offer in facts.offers],
+    def words(places: pa.Array, names: Sequence[str]) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(places, pa.array(names, pa.string()))
+
+    places = {
+        name: _places(losses[name].to_numpy())
+        for name in losses.column_names
+        if name not in ("one_id", "margin")
     }
-    runs = pa.array(facts.history.run_id.tolist(), pa.string())
+    history, earlier = facts.history_columns, places["earlier"]
     margin = losses["margin"].to_numpy()
     return pa.table(
         {
             "one_id": losses["one_id"],
-            **{
-                name: pa.DictionaryArray.from_arrays(
-                    _places(losses[name].to_numpy()), pa.array(names, pa.string())
-                )
-                for name, names in words.items()
-            },
-            "winner_run_id": runs.take(_places(losses["winner_run_id"].to_numpy())),
+            "reason": words(places["reason"], REASONS),
+            "rule": words(places["rule"], rules.names),
+            "winner": words(pc.coalesce(places["winner"], history["code"].take(earlier)), facts.codes),
+            "winner_run_id": history["run_id"].take(earlier),
+            "winner_contact_on": history["day"].take(earlier),
+            "advantage": words(places["advantage"], ADVANTAGES),
             "margin": pa.array(margin, mask=np.isnan(margin)),
         }
     )

@@ -86,6 +86,7 @@ class NightFacts:
     history: _History
     scale: float
     _past: dict[tuple[CapRule, int], Ints] = field(default_factory=dict)
+    _newest_past: dict[tuple[CapRule, int], Ints] = field(default_factory=dict)
     _past_apart: dict[tuple[Apart, int], Ints] = field(default_factory=dict)
 
     @property
@@ -147,24 +148,51 @@ class NightFacts:
         Those planned for later days count too, whichever days lie between.
         """
         if (cap, day) not in self._past:
-            history = self.history
-            rows = history.day > day - cap.days
-            rows &= history.is_in_scope(cap.scope) & history.is_of_purpose(cap.purposes)
-            self._past[cap, day] = np.bincount(history.person[rows], minlength=len(self.one_ids)).astype(
-                np.int32
-            )
+            rows = self.history.person[self._is_counted(cap, day)]
+            self._past[cap, day] = np.bincount(rows, minlength=len(self.one_ids)).astype(np.int32)
         return self._past[cap, day]
+
+    def newest_past(self, cap: CapRule, day: int) -> Ints:
+        """Give for each person the row of the latest earlier contact that a cap counts beside one on ``day``, -1 where there is none."""
+        if (cap, day) not in self._newest_past:
+            self._newest_past[cap, day] = self._latest(np.flatnonzero(self._is_counted(cap, day)))
+        return self._newest_past[cap, day]
+
+    def _is_counted(self, cap: CapRule, day: int) -> Flags:
+        history = self.history
+        rows: Flags = history.day > day - cap.days
+        return rows & history.is_in_scope(cap.scope) & history.is_of_purpose(cap.purposes)
+
+    def _latest(self, rows: NDArray[np.int64]) -> Ints:
+        """Give for each person the latest of some rows of the history, of one day the last by run; -1 where there is none."""
+        latest = np.full(len(self.one_ids), NOBODY, np.int32)
+        latest[self.history.person[rows]] = rows
+        return latest
 
     def past_apart(self, apart: Apart, day: int) -> Ints:
         """Give for each person the row of the latest earlier contact that keeps a segment away on ``day``, -1 where none does."""
         if (apart, day) not in self._past_apart:
             history = self.history
             rows = np.flatnonzero((history.day > day - apart.days) & (history.code == apart.code))
-            rows = rows[np.argsort(history.day[rows], kind="stable")]
-            latest = np.full(len(self.one_ids), NOBODY, np.int32)
-            latest[history.person[rows]] = rows
-            self._past_apart[apart, day] = latest
+            self._past_apart[apart, day] = self._latest(rows)
         return self._past_apart[apart, day]
+
+    @cached_property
+    def history_columns(self) -> dict[str, pa.Array]:
+        """Number of the code (in ``codes``), run and day of each earlier contact, by its row in the history."""
+        import pyarrow as pa
+
+        history, numbers = self.history, {code: number for number, code in enumerate(self.codes)}
+        return {
+            "code": pa.array([numbers[code] for code in history.code.tolist()], pa.int32()),
+            "run_id": pa.array(history.run_id.tolist(), pa.string()).dictionary_encode(),
+            "day": pa.array(history.day - _EPOCH, pa.date32()),
+        }
+
+    @cached_property
+    def codes(self) -> list[str]:
+        """The codes of the night's segments, whose places number them, and behind them those of earlier contacts only."""
+        return list(dict.fromkeys([*(offer.code for offer in self.offers), *self.history.code.tolist()]))
 
     def crowd(self, begin: int, end: int) -> Crowd:
         """Give the people from number ``begin`` up to ``end`` as arrays."""
@@ -219,7 +247,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class _History:
-    """Earlier contacts of the night's people, in a fixed order."""
+    """Earlier contacts of the night's people, ascending by person, day and run."""
 
     person: Ints
     day: Ints

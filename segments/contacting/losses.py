@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from segments.contacting.crowd import NOBODY, Floats, Ints
 from segments.contacting.plans import Plan
 from segments.contacting.prices import Resource
-from segments.contacting.problem import CAPPED, LOST_ARBITRATION, QUIET_DROPPED, REASONS
+from segments.contacting.problem import (
+    ADVANTAGES,
+    CAPPED,
+    EARLIER_CONTACT,
+    EXPECTED_VALUE,
+    HASH,
+    LOST_ARBITRATION,
+    PRICE,
+    PRIORITY,
+    QUIET_DROPPED,
+    REASONS,
+)
 from segments.contacting.scores import without_tie
 
 QUIET_RULE = "quiet"
@@ -20,8 +31,9 @@ QUIET_RULE = "quiet"
 class Losses:
     """The candidacies of one segment that lost, by their rows in the crowd. ``winner`` is the number of a segment, or -1.
 
-    ``reason`` and ``rule`` are numbers: of ``problem.REASONS`` and of the ``Rulebook``. ``run`` is the row of the history that
-    won, or -1; ``margin`` is by how much the winner's score is higher, nan without one.
+    ``reason`` and ``rule`` are numbers: of ``problem.REASONS`` and of the ``Rulebook``. ``earlier`` is the row of the history that
+    won, or -1; ``advantage`` is a number of ``problem.ADVANTAGES``, -1 without a winner of either kind; ``margin`` is by how much
+    the score of a winner of the night is higher, nan without one.
     """
 
     segment: int
@@ -29,7 +41,8 @@ class Losses:
     reason: NDArray[np.int8]
     rule: NDArray[np.int16]
     winner: NDArray[np.int16]
-    run: Ints
+    earlier: Ints
+    advantage: NDArray[np.int8]
     margin: Floats
 
 
@@ -68,6 +81,7 @@ class Losers:
             np.full(len(rows), self.rules.number(QUIET_RULE), np.int16),
             np.full(len(rows), NOBODY, np.int16),
             np.full(len(rows), NOBODY, np.int32),
+            np.full(len(rows), NOBODY, np.int8),
             np.full(len(rows), np.nan),
         )
         ranks = self.plan.ranks(segment, rows)
@@ -93,6 +107,9 @@ class Losers:
                 total = self.facts.past(cap, day)[self.crowd.numbers[rows]] + offer.contacts
                 is_capped = total > cap.max
                 self._name(losses, at[is_capped], CAPPED, cap.name)
+                if is_capped.any():
+                    newest = self.facts.newest_past(cap, day)[self.crowd.numbers[rows[is_capped]]]
+                    _name_earlier(losses, at[is_capped], newest)
                 weights = self._weights(cap.scope, cap.purposes, day - cap.days)
                 winner = np.where(is_capped, -2, NOBODY).astype(np.int16)
                 for place in range(self.winners.shape[1]):
@@ -105,10 +122,10 @@ class Losers:
                 at = at[winner == NOBODY]
         for apart in self.facts.apart.get(segment, ()):
             rows = losses.rows[at]
-            run = self.facts.past_apart(apart, day)[self.crowd.numbers[rows]]
-            is_past = run != NOBODY
+            earlier = self.facts.past_apart(apart, day)[self.crowd.numbers[rows]]
+            is_past = earlier != NOBODY
             self._name(losses, at[is_past], LOST_ARBITRATION, f"never_together:{apart.code}")
-            losses.run[at[is_past]] = run[is_past]
+            _name_earlier(losses, at[is_past], earlier[is_past])
             at = at[~is_past]
             if apart.number != NOBODY and len(at):
                 rows = losses.rows[at]
@@ -154,11 +171,19 @@ class Losers:
         if winner is not None:
             losses.winner[at] = winner
             scores, rows = self.crowd.score, losses.rows[at]
-            losses.margin[at] = (
-                without_tie(scores[rows, winner]) - without_tie(scores[rows, losses.segment])
-                if margin is None
-                else margin
-            )
+            if margin is None:
+                margin = without_tie(scores[rows, winner]) - without_tie(scores[rows, losses.segment])
+            losses.margin[at] = margin
+            losses.advantage[at] = self._advantages(losses.segment, winner, margin)
+
+    def _advantages(self, segment: int, winner: NDArray[np.int16], margin: Floats) -> NDArray[np.int8]:
+        """Give by what each winner is before a segment, -1 for none; one with a lower score was cheaper where contacts are scarce."""
+        priorities = np.array([offer.priority for offer in self.facts.offers])
+        is_higher = priorities[winner] > self.facts.offers[segment].priority
+        words = (PRICE, PRIORITY, EXPECTED_VALUE, HASH)
+        cases = [margin < 0, is_higher, margin > 0, margin == 0]
+        numbers = np.select(cases, [ADVANTAGES.index(word) for word in words], NOBODY)
+        return np.where(winner == NOBODY, NOBODY, numbers).astype(np.int8)
 
     def _winner_above(self, rows: Ints, segment: int, place: int) -> NDArray[np.int16]:
         """Give the contact at a place of each person's, best first; -1 where the loser was decided before it."""
@@ -186,6 +211,12 @@ class Weakest:
     left: NDArray[np.int64]
     segment: NDArray[np.int16]
     score: Floats
+
+
+def _name_earlier(losses: Losses, at: Ints, earlier: Ints) -> None:
+    """Write the earlier contact that won, by its row in the history; -1 where a cap takes none at all."""
+    losses.earlier[at] = earlier
+    losses.advantage[at] = np.where(earlier == NOBODY, NOBODY, ADVANTAGES.index(EARLIER_CONTACT))
 
 
 def weakest_of(resource: Resource, plans: list[Plan]) -> Weakest:

@@ -20,6 +20,13 @@ CAPPED = "CAPPED"
 QUIET_DROPPED = "QUIET_DROPPED"
 LOST_ARBITRATION = "LOST_ARBITRATION"
 REASONS = (CAPPED, QUIET_DROPPED, LOST_ARBITRATION)
+# By what a winner is before a loser: it came on an earlier night, or tonight's scores, or what they cost where contacts are scarce.
+EARLIER_CONTACT = "EARLIER_CONTACT"
+PRIORITY = "PRIORITY"
+EXPECTED_VALUE = "EXPECTED_VALUE"
+HASH = "HASH"
+PRICE = "PRICE"
+ADVANTAGES = (EARLIER_CONTACT, PRIORITY, EXPECTED_VALUE, HASH, PRICE)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from lakehouse.texts import reason_text, text
 from segments.approving.standing import read_authority, standings
 from segments.choosing.leaves.ranks import TIE_LENGTH
 from segments.choosing.person_leaves import one_person_sql
+from segments.contacting.problem import CAPPED
 from segments.explaining.entities import EntityAnswers, entities_of
 from segments.language.catalogue import Catalogue, read_catalogue
 from segments.language.checks.findings import Surroundings
@@ -49,6 +50,7 @@ from segments.language.spec import Segment
 from vocabulary.buckets import bucket
 
 RESTRICTED = "RESTRICTED"
+LOSS_COLUMNS = ("reason", "rule", "winner", "winner_run_id", "winner_contact_on", "advantage", "margin")
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,33 @@ class Line:
 
 @dataclass(frozen=True)
 class ContactLoss:
-    """Why a member was not contacted: the rule, the segment and run that won, and by how much."""
+    """Why a member was not contacted: the rule, the segment and run that won, on which earlier day, and by what and how much."""
 
     reason: str
     rule: str
     winner: str | None
     winner_run_id: str | None
+    winner_contact_on: date | None
+    advantage: str | None
     margin: float | None
+
+    @property
+    def sentence(self) -> str:
+        """The reason with its meaning, the rule and the winner, in the site's language; of the winner no more than segment, run and day."""
+        out = text("loss.reason", reason=self.reason, meaning=reason_text(self.reason), rule=self.rule)
+        if self.winner is None:
+            return out
+        # Who lost before advantages were recorded, or to a segment of an earlier night.
+        key = self.advantage or "unknown"
+        if key == "EARLIER_CONTACT" and self.reason != CAPPED:
+            key = "APART"
+        return out + text(
+            f"winner.{key}",
+            winner=self.winner,
+            run=self.winner_run_id or "-",
+            day=self.winner_contact_on or "-",
+            margin=f"{self.margin or 0:g}",
+        )
 
 
 @dataclass(frozen=True)
@@ -451,8 +473,7 @@ def _one(published: Published, table: str, column: str, code: str, day: date, on
 def _contact_loss(published: Published, code: str, day: date, one_id: int) -> ContactLoss | None:
     losses = contracted_sql(published, published, "segments.contact_losses")
     rows = published.rows(
-        f"SELECT reason, rule, winner, winner_run_id, margin FROM ({losses})"
-        " WHERE code = ? AND as_of = ? AND one_id = ?",
+        f"SELECT {', '.join(LOSS_COLUMNS)} FROM ({losses}) WHERE code = ? AND as_of = ? AND one_id = ?",
         [code, day, one_id],
     )
     return ContactLoss(*rows[0]) if rows else None

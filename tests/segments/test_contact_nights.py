@@ -86,6 +86,13 @@ def losses(lake, day=D) -> dict:
     return {(row["code"], row["one_id"]): (row["reason"], row["rule"], row["winner"]) for row in rows}
 
 
+def earlier_winners(lake, day) -> set[tuple]:
+    """The winners of a night's losses that are earlier contacts: segment, run, day, advantage and margin."""
+    rows = lake.read_arrow("segments.contact_losses", filters=[("as_of", "=", day)]).to_pylist()
+    names = ("winner", "winner_run_id", "winner_contact_on", "advantage", "margin")
+    return {tuple(row[name] for name in names) for row in rows}
+
+
 def receipt(
     lake, code: str, one_id: int, status: str, on: dt.date, *, channel="SMS", night=D, number=1
 ) -> None:
@@ -121,8 +128,8 @@ def test_a_night_applies_the_policy_after_the_arms_and_its_books_balance(bank_wi
     }
     runs = {audience.code: audience.run_id for audience in result.audiences}
     rows = lake.read_arrow("segments.contact_losses").to_pylist()
-    assert {(row["code"], row["winner_run_id"], row["margin"]) for row in rows} == {
-        ("b", runs["a"], 1.0), ("c", runs["a"], 2.0), ("c", runs["b"], 1.0),
+    assert {(row["code"], row["winner_run_id"], row["advantage"], row["margin"]) for row in rows} == {
+        ("b", runs["a"], "PRIORITY", 1.0), ("c", runs["a"], "PRIORITY", 2.0), ("c", runs["b"], "PRIORITY", 1.0),
     }  # fmt: skip
     counts = {audience.code: audience.counts for audience in result.audiences}
     assert counts["c"]["variants"] == {"DEFAULT": 2}, "who is dropped stays in the arm"
@@ -190,7 +197,9 @@ def test_later_nights_count_what_was_sent_and_the_delta_says_who_pauses(bank_wit
     assert published(night(lake, NEXT)) == {"a": {1: "SMS", 10: "PUSH"}}
     third = NEXT + dt.timedelta(days=1)
     assert published(night(lake, third)) == {"a": {}}
-    assert set(losses(lake, third).values()) == {("CAPPED", "cap:global:2/7d", None)}
+    assert set(losses(lake, third).values()) == {("CAPPED", "cap:global:2/7d", "a")}
+    (second,) = lake.read_arrow("segments.runs", filters=[("as_of", "=", NEXT)]).to_pylist()
+    assert earlier_winners(lake, third) == {("a", second["run_id"], third, "EARLIER_CONTACT", None)}
     changes = lake.read_arrow("segments.changes", filters=[("as_of", "=", third)]).to_pylist()
     assert {(row["one_id"], row["op"], row["cause"]) for row in changes} == {
         (1, "EXIT", "contact"), (10, "EXIT", "contact"),
@@ -261,6 +270,22 @@ def test_a_receipt_counts_on_its_own_channel_and_day(bank_with):
         rows = contact_history(lake, desk, NEXT, 7).to_pylist()
     assert {(row["one_id"], row["channel"], row["contact_on"], row["code"]) for row in rows} == {
         (1, "PUSH", NEXT, "a"), (10, "PUSH", NEXT, "a"),
+    }  # fmt: skip
+
+
+def test_a_receipt_that_fills_a_cap_is_told_by_its_own_day_and_run(bank_with):
+    """The send was due on the next day; the receipt says when it was made, and by which of its runs."""
+    policy = "caps: [{scope: global, max: 1, days: 7}]\n"
+    files = {**three(), "contact_policy.yml": policy}
+    lake = bank_with({"segments/a.yml": files["segments/a.yml"], "contact_policy.yml": policy})
+    run = publish(lake, D).audiences[0].run_id
+    third = NEXT + dt.timedelta(days=1)
+    receipt(lake, "a", 1, "SENT", third)
+    (lake.settings.workspace / "segments/b.yml").write_text(files["segments/b.yml"], encoding="utf-8")
+    night(lake, third)
+    rows = lake.read_arrow("segments.contact_losses", filters=[("as_of", "=", third)]).to_pylist()
+    assert {(row["code"], row["one_id"]): (row["winner"], row["winner_run_id"], row["winner_contact_on"]) for row in rows} == {
+        ("a", 1): ("a", run, third), ("b", 1): ("a", run, third), ("a", 10): ("a", run, NEXT), ("b", 10): ("a", run, NEXT),
     }  # fmt: skip
 
 

@@ -267,12 +267,8 @@ def _explanation_lines(explanation: Explanation) -> list[str]:
     if explanation.is_member:
         arm, channel = explanation.variant or "-", explanation.channel or "-"
         lines.append(text("explain.arm", arm=arm, holdout=explanation.holdout, channel=channel))
-    if loss := explanation.loss:
-        sentence = text("explain.lost", reason=loss.reason, meaning=reason_text(loss.reason), rule=loss.rule)
-        if loss.winner:
-            key = "explain.winner" if loss.margin is None else "explain.winner_by"
-            sentence += text(key, winner=loss.winner, margin=f"{loss.margin or 0:g}")
-        lines.append(sentence)
+    if explanation.loss is not None:
+        lines.append(text("explain.lost", loss=explanation.loss.sentence))
     lines += [
         text("explain.published", destination=d["destination"], run=d["run_id"], recipient=d["recipient_key"])
         for d in explanation.deliveries

@@ -84,7 +84,8 @@ def bank(make_workspace, monkeypatch):
         "segments.runs": [{**keys, **run_of}, {**keys, **run_of, "code": "poor", "run_id": "r2"}, {**keys, **run_of, "code": "other", "run_id": "r3"}, {**keys, **run_of, "code": "tired", "run_id": "r4"}],
         "segments.members": [{**keys, "one_id": first, "variant": "A", "holdout": "NONE", "channel": "SMS", "entered_on": D},
             {**keys, "code": "tired", "run_id": "r4", "one_id": first, "variant": "A", "holdout": "NONE", "channel": "SMS", "entered_on": D}],
-        "segments.contact_losses": [{**keys, "code": "tired", "run_id": "r4", "one_id": first, "reason": "CAPPED", "rule": "cap:global:2/7d"}],
+        "segments.contact_losses": [{**keys, "code": "tired", "run_id": "r4", "one_id": first, "reason": "CAPPED", "rule": "cap:global:2/7d",
+            "winner": "rich", "winner_run_id": "r0", "winner_contact_on": dt.date(2026, 11, 16), "advantage": "EARLIER_CONTACT"}],
         "segments.suppressions": [{**keys, "code": "poor", "run_id": "r2", "one_id": first, "reason": "OPT_OUT"}],
         "segments.recipients": [{"destination": "engine", "recipient_key": "abc", "one_id": 77}],
         "segments.deliveries": [
@@ -215,7 +216,8 @@ def test_every_section_is_of_this_person_and_of_this_night(bank, show):
     ]
     assert [(s["code"], s["outcome"]) for s in view["segments"]] == [
         ("poor", "chosen, but suppressed: OPT_OUT (refused to be contacted)"), ("rich", "member, published"),
-        ("tired", "member, not contacted this night: CAPPED (earlier contacts fill a cap)"),
+        ("tired", "member, not contacted this night: CAPPED (earlier contacts fill a cap), by cap:global:2/7d; "
+         "the newest of them is by rich on 2026-11-16, run r0"),
     ]  # fmt: skip
     assert (other["contacts"], other["segments"]) == ([], [])
 

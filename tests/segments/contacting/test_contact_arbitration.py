@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,7 @@ def answers(arbitration) -> dict:
         for row in part.losses.to_pylist():
             assert (code, row["one_id"]) not in every
             every[code, row["one_id"]] = (
-                "loss", row["reason"], row["rule"], row["winner"], row["winner_run_id"],
+                "loss", row["reason"], row["rule"], row["winner"], row["winner_run_id"], row["winner_contact_on"], row["advantage"],
             )  # fmt: skip
     return every
 
@@ -66,7 +67,7 @@ def test_a_cap_over_all_channels_lets_the_higher_priority_win_and_names_the_marg
     )
     assert answers(arbitration) == {
         ("top", A): ("contact", "PUSH"),
-        ("low", A): ("loss", "LOST_ARBITRATION", "cap:global:1/7d", "top", None),
+        ("low", A): ("loss", "LOST_ARBITRATION", "cap:global:1/7d", "top", None, None, "PRIORITY"),
     }
     assert arbitration.by_code["low"].losses["margin"].to_pylist() == [60.0]
 
@@ -87,7 +88,7 @@ def test_a_cap_of_one_placement_leaves_the_rest_of_its_channel_free():
     )
     assert answers(arbitrate(both)) == {
         ("a", A): ("contact", "INAPP"),
-        ("b", A): ("loss", "LOST_ARBITRATION", "cap:banner:1/1d", "a", None),
+        ("b", A): ("loss", "LOST_ARBITRATION", "cap:banner:1/1d", "a", None, None, "PRIORITY"),
         ("c", A): ("contact", "INAPP"),
     }
 
@@ -98,7 +99,15 @@ def test_earlier_contacts_count_in_the_days_of_the_cap_and_not_beyond():
         past=history((A, "x", 6, "SMS"), (B, "x", 7, "SMS"), (C, "x", 1, "PUSH")),
     )
     assert answers(arbitrate(question)) == {
-        ("a", A): ("loss", "CAPPED", "cap:SMS:1/7d", None, None),
+        ("a", A): (
+            "loss",
+            "CAPPED",
+            "cap:SMS:1/7d",
+            "x",
+            "x-2026-11-15",
+            dt.date(2026, 11, 15),
+            "EARLIER_CONTACT",
+        ),
         ("a", B): ("contact", "SMS"),
         ("a", C): ("contact", "SMS"),
     }
@@ -109,12 +118,59 @@ def test_a_contact_that_an_earlier_night_put_off_counts_before_it_is_made():
     assert answers(arbitrate(question))["a", A][1] == "CAPPED"
 
 
+def test_who_is_capped_is_told_the_newest_of_the_contacts_that_count():
+    """The other channel, another purpose, too long ago and another person's say nothing; of one day the last run does."""
+    past = history(
+        (A, "old", 5, "SMS"), (A, "b", 2, "SMS"), (A, "c", 2, "SMS"), (A, "push", 1, "PUSH"), (A, "note", 1, "SMS", None, "service"),
+        (B, "later", -2, "SMS"), (B, "b", 2, "SMS"), (C, "far", 7, "SMS"), (FIRST + 3, "b", 1, "SMS"),
+    )  # fmt: skip
+    question = problem(offer("a", [A, B, C], ways=["SMS"], caps=[cap("SMS", 1)]), past=past)
+    expected = {
+        ("a", A): ("loss", "CAPPED", "cap:SMS:1/7d", "c", "c-2026-11-19", dt.date(2026, 11, 19), "EARLIER_CONTACT"),
+        ("a", B): ("loss", "CAPPED", "cap:SMS:1/7d", "later", "later-2026-11-23", dt.date(2026, 11, 23), "EARLIER_CONTACT"),
+        ("a", C): ("contact", "SMS"),
+    }  # fmt: skip
+    assert answers(arbitrate(question)) == expected == decide(question)
+    assert arbitrate(question).by_code["a"].losses["margin"].to_pylist() == [None, None]
+
+
+def test_an_earlier_contact_of_a_segment_of_tonight_is_told_with_its_own_run():
+    """The cap would hold two: the earlier contact of ``a`` leaves one place, which tonight's ``a`` takes."""
+    question = problem(
+        offer("a", [A, B], priority=90, caps=[cap("global", 2)]),
+        offer("b", [A, B], caps=[cap("global", 2)]),
+        past=history((A, "a", 3, "PUSH"), (B, "a", 3, "PUSH"), (B, "b", 2, "PUSH")),
+    )
+    assert answers(arbitrate(question)) == {
+        ("a", A): ("contact", "PUSH"),
+        ("b", A): ("loss", "LOST_ARBITRATION", "cap:global:2/7d", "a", None, None, "PRIORITY"),
+        ("a", B): ("loss", "CAPPED", "cap:global:2/7d", "b", "b-2026-11-19", dt.date(2026, 11, 19), "EARLIER_CONTACT"),
+        ("b", B): ("loss", "CAPPED", "cap:global:2/7d", "b", "b-2026-11-19", dt.date(2026, 11, 19), "EARLIER_CONTACT"),
+    }  # fmt: skip
+
+
+def test_a_loser_is_told_by_what_the_winner_is_before_it():
+    caps = [cap("global", 1)]
+
+    def advantages(*offers, **more):
+        parts = arbitrate(problem(*offers, **more)).by_code.values()
+        return {row["advantage"] for part in parts for row in part.losses.to_pylist()}
+
+    plain = offer("a", [A], priority=50, value=9.0, caps=caps)
+    assert advantages(plain, offer("b", [A], priority=51, caps=caps)) == {"PRIORITY"}, "0.1 above by score"
+    assert advantages(plain, offer("b", [A], priority=50, value=1.0, caps=caps)) == {"EXPECTED_VALUE"}
+    assert advantages(plain, offer("b", [A], priority=50, value=9.0, caps=caps)) == {"HASH"}
+    full = [CapacityRule("SMS", 1)]
+    others = offer("a", [A], priority=90, ways=["SMS"]), offer("b", [B], priority=90, ways=["SMS"])
+    assert advantages(*others, capacities=full) == {"HASH"}
+
+
 def test_a_cap_of_zero_closes_its_scope():
     assert answers(arbitrate(problem(offer("a", [A], caps=[cap("PUSH", 0), cap("SMS", 0)])))) == {
         ("a", A): ("contact", "WECHAT")
     }
     assert answers(arbitrate(problem(offer("a", [A], caps=[cap("global", 0, 1)])))) == {
-        ("a", A): ("loss", "CAPPED", "cap:global:0/1d", None, None)
+        ("a", A): ("loss", "CAPPED", "cap:global:0/1d", None, None, None, None)
     }
 
 
@@ -124,7 +180,7 @@ def test_two_destinations_are_two_contacts():
         offer("b", [B], caps=[cap("global", 2)], contacts=2),
     )
     assert answers(arbitrate(question)) == {
-        ("a", A): ("loss", "CAPPED", "cap:global:1/7d", None, None), ("b", B): ("contact", "PUSH"),
+        ("a", A): ("loss", "CAPPED", "cap:global:1/7d", None, None, None, None), ("b", B): ("contact", "PUSH"),
     }  # fmt: skip
 
 
@@ -149,8 +205,16 @@ def test_segments_kept_apart_exclude_each_other_tonight_and_over_the_days():
         apart=[rule],
     )
     decided = answers(arbitrate(question))
-    assert decided["b", A] == ("loss", "LOST_ARBITRATION", "never_together:a", "a", None)
-    assert decided["b", C] == ("loss", "LOST_ARBITRATION", "never_together:a", None, "a-2026-11-18")
+    assert decided["b", A] == ("loss", "LOST_ARBITRATION", "never_together:a", "a", None, None, "PRIORITY")
+    assert decided["b", C] == (
+        "loss",
+        "LOST_ARBITRATION",
+        "never_together:a",
+        "a",
+        "a-2026-11-18",
+        dt.date(2026, 11, 18),
+        "EARLIER_CONTACT",
+    )
     assert decided["a", A] == ("contact", "PUSH")
 
 
@@ -261,7 +325,7 @@ def assert_closed(question, decided) -> None:
         if not usable:
             assert answer[1:3] == ("QUIET_DROPPED", "quiet")
             continue
-        verdict = closed_by(question, offers[code], usable[0], past, of_person)
+        verdict = closed_by(question, one_id, offers[code], usable[0], past, of_person)
         assert answer[1:] == verdict if verdict else answer[2].startswith("capacity:"), (
             code,
             one_id,
@@ -374,7 +438,7 @@ def test_who_loses_a_capacity_is_told_to_whom_and_by_how_much():
     arbitration = arbitrate(question)
     assert answers(arbitration) == {
         ("a", A): ("contact", "SMS"),
-        ("b", B): ("loss", "LOST_ARBITRATION", "capacity:SMS", "a", None),
+        ("b", B): ("loss", "LOST_ARBITRATION", "capacity:SMS", "a", None, None, "PRIORITY"),
     }
     assert arbitration.by_code["b"].losses["margin"].to_pylist() == [50.0]
 

@@ -25,6 +25,7 @@ from lakehouse.errors import UsageError
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
+from lakehouse.texts import speak
 from segments.choosing.evaluation import evaluate
 from segments.explaining import explain as explaining
 from segments.language.spec import read_segment
@@ -122,6 +123,89 @@ def test_every_outcome_has_its_sentence(settings, one_id, chosen, outcome):
     found = explain(settings, "rich", one_id, D)
     assert (found.answer, found.outcome) == (chosen, outcome)
     assert found.redirected_from == (99 if one_id == 99 else None)
+
+
+EARLIER = {
+    "winner": "gold",
+    "winner_run_id": "r0",
+    "winner_contact_on": dt.date(2026, 11, 14),
+    "advantage": "EARLIER_CONTACT",
+}
+TONIGHT = {"winner": "gold", "winner_run_id": "r2"}
+LOSSES = {
+    "capped by an earlier contact": (
+        {"reason": "CAPPED", "rule": "cap:global:2/7d", **EARLIER},
+        "CAPPED (earlier contacts fill a cap), by cap:global:2/7d; the newest of them is by gold on 2026-11-14, run r0",
+        "CAPPED（已达到触达频次上限），依据 cap:global:2/7d；其中最近一次来自 gold，日期 2026-11-14，批次 r0",
+    ),
+    "capped by a cap of nobody": (
+        {"reason": "CAPPED", "rule": "cap:SMS:0/1d"},
+        "CAPPED (earlier contacts fill a cap), by cap:SMS:0/1d",
+        "CAPPED（已达到触达频次上限），依据 cap:SMS:0/1d",
+    ),
+    "kept apart": (
+        {"reason": "LOST_ARBITRATION", "rule": "never_together:gold", **EARLIER},
+        "LOST_ARBITRATION (another contact took the place), by never_together:gold; gold came earlier, on 2026-11-14, run r0",
+        "LOST_ARBITRATION（名额已被其他人群占用），依据 never_together:gold；gold 已先行触达，日期 2026-11-14，批次 r0",
+    ),
+    "by priority": (
+        {"reason": "LOST_ARBITRATION", "rule": "cap:global:2/7d", **TONIGHT, "advantage": "PRIORITY", "margin": 20.5},
+        "LOST_ARBITRATION (another contact took the place), by cap:global:2/7d; gold won by its priority, 20.5 ahead, run r2",
+        "LOST_ARBITRATION（名额已被其他人群占用），依据 cap:global:2/7d；gold 因优先级更高而优先，领先 20.5，批次 r2",
+    ),
+    "by expected value": (
+        {"reason": "LOST_ARBITRATION", "rule": "cap:global:2/7d", **TONIGHT, "advantage": "EXPECTED_VALUE", "margin": 0.5},
+        "LOST_ARBITRATION (another contact took the place), by cap:global:2/7d; gold won by its expected value, run r2",
+        "LOST_ARBITRATION（名额已被其他人群占用），依据 cap:global:2/7d；gold 优先级相同，因预期价值更高而优先，批次 r2",
+    ),
+    "by the hash": (
+        {"reason": "LOST_ARBITRATION", "rule": "cap:global:2/7d", **TONIGHT, "advantage": "HASH", "margin": 0.0},
+        "LOST_ARBITRATION (another contact took the place), by cap:global:2/7d; "
+        "gold won by the hash, priority and expected value being equal, run r2",
+        "LOST_ARBITRATION（名额已被其他人群占用），依据 cap:global:2/7d；gold 优先级与预期价值均相同，由哈希决定优先，批次 r2",
+    ),
+    "by a price": (
+        {"reason": "LOST_ARBITRATION", "rule": "capacity:SMS", **TONIGHT, "advantage": "PRICE", "margin": -3.0},
+        "LOST_ARBITRATION (another contact took the place), by capacity:SMS; "
+        "gold won because contacts are scarce and its own is the cheaper one, run r2",
+        "LOST_ARBITRATION（名额已被其他人群占用），依据 capacity:SMS；触达资源紧张，gold 占用成本更低而优先，批次 r2",
+    ),
+    "before there were advantages": (
+        {"reason": "LOST_ARBITRATION", "rule": "cap:global:2/7d", **TONIGHT, "margin": 2.0},
+        "LOST_ARBITRATION (another contact took the place), by cap:global:2/7d; gold won",
+        "LOST_ARBITRATION（名额已被其他人群占用），依据 cap:global:2/7d；gold 优先",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_who_lost_is_told_which_rule_who_won_and_by_what(case):
+    row, english, chinese = LOSSES[case]
+    loss = explaining.ContactLoss(*(row.get(name) for name in explaining.LOSS_COLUMNS))
+    assert loss.sentence == english
+    try:
+        speak("zh")
+        assert loss.sentence == chinese
+    finally:
+        speak("en")
+
+
+def test_a_loss_of_the_table_is_read_with_its_winner(settings):
+    row = {
+        "code": "rich",
+        "as_of": D,
+        "run_id": "r1",
+        "one_id": 1,
+        "reason": "CAPPED",
+        "rule": "cap:global:2/7d",
+        **EARLIER,
+    }
+    lake = open_lake(settings)
+    lake.append("segments.contact_losses", rows_of("segments.contact_losses", [row]))
+    make_visible(lake, D, "another fingerprint", {})
+    found = explain(settings, "rich", 1)
+    assert found.loss == explaining.ContactLoss("CAPPED", "cap:global:2/7d", *EARLIER.values(), None)
+    assert (found.outcome, found.deliveries) == ("member, not contacted this night: CAPPED", [])
 
 
 def test_what_cannot_be_explained_is_said(settings):
