@@ -28,7 +28,8 @@ class _Strict(BaseModel):
 class Destination(_Strict):
     """One place audiences go to, with the highest personal level it may receive.
 
-    Every audience is released into a folder, which is the record of it; other kinds are sent it from there.
+    Every audience is released into a folder, which is the record of it; other kinds are sent it from there. A directory lies in the
+    folder whatever the kind, and is sent to none.
     """
 
     kind: Literal["folder", "http", "postgresql", "kafka", "worklist"] = "folder"
@@ -50,8 +51,8 @@ class Destination(_Strict):
                 raise ValueError(f"a destination of kind {kind} needs {kind}:")
             if kind != self.kind and getattr(self, kind) is not None:
                 raise ValueError(f"'{kind}' is no key of a destination of kind {self.kind}")
-        if self.directory is not None and self.kind != "folder":
-            raise ValueError("a directory is delivered to destinations of kind folder alone")
+        if self.directory is not None and self.worklist is not None:
+            raise ValueError("a worklist tells in its own rows who people are: it has no directory")
         return self
 
     @property

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from delivery.audience_files import read_rows
 from delivery.contract.verify_audience import MANIFEST, verify_run
 from delivery.destinations import Destination, destination_folder
+from delivery.disclosures import DIRECTORY
 from delivery.endpoints.outcome import Endpoint, EndpointFailed, Outcome, Shipment
 from delivery.manifest import read_latest, read_manifest
 from delivery.signature import verification_secret
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.segments")
+AUDIENCE = "audience"
 
 # Gives this moment, for what expires and for the rows of attempts.
 Clock = Callable[[], datetime]
@@ -67,11 +69,17 @@ def transmit(
     staying_people: StayingPeople,
     clock: Clock,
 ) -> tuple[Transmission, ...]:
-    """Send every audience that its endpoint has not answered completely; give the attempts. Whatever fails is a warning."""
+    """Send every audience that its endpoint has not answered completely; give the attempts. Whatever fails is a warning.
+
+    A directory is no audience, and is never sent.
+    """
     rows = lake.read_arrow("segments.deliveries", columns=["destination", "code"]).to_pylist()
     transmissions = []
     for name, destination in sorted(destinations.items()):
-        codes = sorted({row["code"] for row in rows if row["destination"] == name})
+        # Who recipients are lies in the folder, and goes over no wire.
+        codes = sorted(
+            {row["code"] for row in rows if row["destination"] == name and row["code"] != DIRECTORY}
+        )
         if destination.endpoint is None or not codes:
             continue
         courier = _Courier(lake, name, destination, business_date, staying_people, clock)
@@ -122,6 +130,8 @@ class _Courier:
             return None
         run = root / latest["path"]
         manifest = read_manifest(run)
+        if manifest.get("kind", AUDIENCE) != AUDIENCE:
+            raise StepFailed("what was released there is no audience, and nothing else is sent", file=run)
         attempt = books.next_attempt()
         if self.is_down or self.seconds_left <= 0:
             return self._pend(books, manifest, attempt)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from delivery.destinations import read_destinations
+from delivery.disclosures import Directory
 from delivery.endpoints import networks
 from delivery.endpoints.outcome import EndpointFailed
 from delivery.transmission.endpoints import require_endpoints
@@ -100,8 +101,6 @@ REFUSED = {
     "topics that nothing can be written to": (
         kafka(create_topics={"partitions": 3, "replication_factor": 1, "min_insync_replicas": 2}), "nothing could be written"),
     "a cluster and a URL": ({**kafka(), "http": {"url": URL}}, "'http' is no key of a destination of kind kafka"),
-    "a directory": (
-        {**http(), "ceiling": "C2", "directory": {"content": "source_keys", "sources": ["crm"]}}, "kind folder alone"),
 }  # fmt: skip
 
 
@@ -111,6 +110,35 @@ def test_a_wrong_endpoint_is_one_sentence_with_its_line_and_without_a_secret(mak
         read_destinations(workspace(make_workspace, place))
     assert words in str(wrong.value) and "destinations.yml:1: " in str(wrong.value)
     assert "secret-word" not in str(wrong.value)
+
+
+KEYS_DIRECTORY = {"content": "source_keys", "sources": ["crm"]}
+PLACES = {"http": http, "postgresql": postgresql, "kafka": kafka}
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_an_endpoint_has_a_directory_on_the_conditions_of_a_folder(make_workspace, kind):
+    place = {**PLACES[kind](), "ceiling": "C2", "directory": KEYS_DIRECTORY}
+    hash_ = Directory.model_validate(KEYS_DIRECTORY).hash_for("engine")
+
+    def refusal(**changes) -> str:
+        with pytest.raises(SettingsInvalid) as wrong:
+            read_destinations(workspace(make_workspace, {**place, **changes}))
+        assert "destinations.yml:1: " in str(wrong.value)
+        return str(wrong.value)
+
+    def approved(by_hash):
+        return {**KEYS_DIRECTORY, "approval": {"by": "privacy_office", "date": "2026-11-01", "hash": by_hash}}
+
+    above = "the directory of 'engine' is of level C2, above the destination's ceiling C1"
+    assert above in refusal(ceiling="C1", directory=approved(hash_)), "an approval does not lift the ceiling"
+    assert (
+        f"nobody approved the directory of 'engine': it needs approval: {{by: …, date: …, hash: {hash_}}}"
+        in refusal()
+    )
+    assert "is for another directory of 'engine'" in refusal(directory=approved("0f5a3c1d9e77"))
+    sound = read_destinations(workspace(make_workspace, {**place, "directory": approved(hash_)}))["engine"]
+    assert sound.disclosure == sound.directory is not None and sound.endpoint is not None
 
 
 def test_what_is_refused_by_default_may_be_meant(make_workspace):

@@ -421,7 +421,9 @@ def test_a_directory_and_a_worklist_are_not_one_destination_and_a_source_that_no
 ):
     tree = json.loads(destinations_yml())
     tree["destinations"]["desk"]["directory"] = {"content": "source_keys", "sources": ["crm"]}
-    with pytest.raises(SettingsInvalid, match="kind folder alone"):
+    with pytest.raises(
+        SettingsInvalid, match="a worklist tells in its own rows who people are: it has no directory"
+    ):
         read_destinations(make_workspace({"destinations.yml": json.dumps(tree)}))
     folder = make_workspace(
         {"destinations.yml": destinations_yml(), "feeds/desk_answers.yml": ANSWERS}, "second"
