@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 # The exit code of a night whose inputs and settings were published before: an outcome, not an error.
@@ -52,6 +53,17 @@ class UsageError(CdpError):
     """The command line asks for something that cannot be meant."""
 
     exit_code = 2
+
+
+class PersonNotShown(UsageError):
+    """A look-up of a person showed none: ``refusal`` says why, ``nobody`` or ``several`` or ``other``, and the sentence names ``one_ids``.
+
+    ``identifier`` is the kind of what was asked by: a namespace, ``one_id`` or ``profile``; never its value.
+    """
+
+    def __init__(self, message: str, *, identifier: str, refusal: str, one_ids: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.identifier, self.refusal, self.one_ids = identifier, refusal, tuple(one_ids)
 
 
 class SettingsInvalid(CdpError):

@@ -18,7 +18,7 @@ from identity.explaining.evidence import Evidence, Profile, evidence_about
 from identity.explaining.show import events_of, known_profile, line_of_event
 from identity.joining.constraints import constraints_of
 from identity.reading.graph import ABSENT
-from lakehouse.errors import UsageError
+from lakehouse.errors import PersonNotShown, UsageError
 
 if TYPE_CHECKING:
     from lakehouse.query.published import Published
@@ -72,15 +72,16 @@ class WhyNot:
 
 
 def why(published: Published, a: str, b: str) -> Why:
-    """Tell why two published profiles (``source/key``) are one person; ``UsageError`` where they are not."""
+    """Tell why two published profiles (``source/key``) are one person; ``PersonNotShown`` where they are not."""
     one, other = _pair(published, a, b)
     evidence = evidence_about(published, [one, other])
     start, goal = evidence.place_of(one), evidence.place_of(other)
     one_ids = int(evidence.one_ids[start]), int(evidence.one_ids[goal])
     if one_ids[0] != one_ids[1]:
-        raise UsageError(
-            f"these records are two people, {one_ids[0]} and {one_ids[1]}: ask `cdp identity why-not {a} {b}`"
-        )
+        raise PersonNotShown(
+            f"these records are two people, {one_ids[0]} and {one_ids[1]}: ask `cdp identity why-not {a} {b}`",
+            identifier="profile", refusal="other", one_ids=one_ids,
+        )  # fmt: skip
     net = _net_of_joins(evidence)
     way = nx.shortest_path(net, start, goal, weight="cost")
     steps = []
@@ -104,14 +105,15 @@ def why(published: Published, a: str, b: str) -> Why:
 
 
 def why_not(published: Published, a: str, b: str) -> WhyNot:
-    """Tell why two published profiles (``source/key``) are two people; ``UsageError`` where they are one."""
+    """Tell why two published profiles (``source/key``) are two people; ``PersonNotShown`` where they are one."""
     one, other = _pair(published, a, b)
     evidence = evidence_about(published, [one, other])
     start, goal = evidence.place_of(one), evidence.place_of(other)
     if evidence.one_ids[start] == evidence.one_ids[goal]:
-        raise UsageError(
-            f"these records are one person, {evidence.one_ids[start]}: ask `cdp identity why {a} {b}`"
-        )
+        raise PersonNotShown(
+            f"these records are one person, {evidence.one_ids[start]}: ask `cdp identity why {a} {b}`",
+            identifier="profile", refusal="other", one_ids=[int(evidence.one_ids[start])],
+        )  # fmt: skip
     return WhyNot(
         profiles=(a, b),
         one_ids=(int(evidence.one_ids[start]), int(evidence.one_ids[goal])),
@@ -124,10 +126,10 @@ def why_not(published: Published, a: str, b: str) -> WhyNot:
 
 
 def _pair(published: Published, a: str, b: str) -> tuple[Profile, Profile]:
-    one, other = known_profile(published, a), known_profile(published, b)
-    if one == other:
+    # Before anything is looked up, so that the answer does not tell whether there is such a record.
+    if a == b:
         raise UsageError("name two different profiles")
-    return one, other
+    return known_profile(published, a), known_profile(published, b)
 
 
 def _net_of_joins(evidence: Evidence) -> nx.Graph:

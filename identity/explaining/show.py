@@ -10,7 +10,7 @@ import pyarrow as pa
 from identity.rules.normalise import NORMALISERS, keyed, shown_key
 from identity.rules.rules import Rules, load_rules
 from identity.rules.workspace_key import SECRET
-from lakehouse.errors import UsageError
+from lakehouse.errors import PersonNotShown, UsageError
 from lakehouse.settings.yaml_files import did_you_mean
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ class Person:
 def find_one_id(published: Published, *, identifier: str | None = None, profile: str | None = None) -> int:
     """Give the OneID that carries ``identifier`` (``namespace=value``) or to which ``profile`` (``source/key``) belongs.
 
-    Nothing found, a value that is none, or an identifier several people carry raise ``UsageError``; no message
-    repeats the value.
+    Nobody, or several people who carry it, raise ``PersonNotShown``, a value that is none ``UsageError``; no message repeats the value.
     """
     if profile is not None:
         return _one_id_of(published, profile)[0]
@@ -59,15 +58,18 @@ def find_one_id(published: Published, *, identifier: str | None = None, profile:
     )
     one_ids = sorted({int(row["one_id"]) for row in rows})
     if not one_ids:
-        raise UsageError(f"nobody carries that {namespace}")
+        raise PersonNotShown(f"nobody carries that {namespace}", identifier=namespace, refusal="nobody")
     if len(one_ids) > 1:
-        examples = ", ".join(map(str, one_ids[:10]))
-        raise UsageError(f"{len(one_ids)} people carry that {namespace}; show one of {examples}")
+        examples = one_ids[:10]
+        raise PersonNotShown(
+            f"{len(one_ids)} people carry that {namespace}; show one of {', '.join(map(str, examples))}",
+            identifier=namespace, refusal="several", one_ids=examples,
+        )  # fmt: skip
     return one_ids[0]
 
 
 def known_profile(published: Published, profile: str) -> tuple[str, str]:
-    """Give (source, source_key) of a published profile written as ``source/key``; an unknown one raises ``UsageError``."""
+    """Give (source, source_key) of a published profile written as ``source/key``; an unknown one raises ``PersonNotShown``."""
     return _one_id_of(published, profile)[1]
 
 
@@ -86,7 +88,11 @@ def _one_id_of(published: Published, profile: str) -> tuple[int, tuple[str, str]
             for r in _rows(published, "SELECT DISTINCT source FROM identity.memberships ORDER BY 1")
         ]
         hint = "" if source in sources else did_you_mean(source, sources)
-        raise UsageError(f"no published profile of source '{source}' has that key{hint}")
+        raise PersonNotShown(
+            f"no published profile of source '{source}' has that key{hint}",
+            identifier="profile",
+            refusal="nobody",
+        )
     return int(rows[0]["one_id"]), (source, key)
 
 
@@ -109,7 +115,7 @@ def _dictionary_value(published: Published, rules: Rules, namespace: str, value:
 
 
 def show_person(published: Published, one_id: int, *, is_revealed: bool = False) -> Person:
-    """Give what is known about a OneID; a merged one leads to its successor. An unknown one raises ``UsageError``.
+    """Give what is known about a OneID; a merged one leads to its successor. An unknown one raises ``PersonNotShown``.
 
     A record's key that is an identifier of the person itself is masked like it, unless it is revealed.
     """
@@ -119,7 +125,9 @@ def show_person(published: Published, one_id: int, *, is_revealed: bool = False)
         one_id = int(redirect[0]["to_one_id"])
     facts = _rows(published, "SELECT * FROM identity.one_ids WHERE one_id = ?", [one_id])
     if not facts:
-        raise UsageError(f"no OneID {requested} was ever published")
+        raise PersonNotShown(
+            f"no OneID {requested} was ever published", identifier="one_id", refusal="nobody"
+        )
     profiles = _rows(
         published,
         """

@@ -51,11 +51,12 @@ def show(
 ) -> None:
     """Show all that is published of one person, identifiers masked. Needs no JVM.
 
-    Name the person by ONE_ID, by --identifier or by --profile. Every look-up is recorded in audit/lookups.jsonl.
+    Name the person by ONE_ID, by --identifier or by --profile. Every look-up is recorded in audit/lookups.jsonl, also one that finds nobody.
     """
     from identity.explaining.show import find_one_id
     from jobs.cli.printing import print_document
     from jobs.report.customer import read_customer
+    from jobs.report.reveals import recorded_misses
     from lakehouse.errors import UsageError
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
@@ -66,7 +67,8 @@ def show(
         raise UsageError("--reveal has to say why the values are needed")
     with open_publication(load_settings(workspace), as_of) as published:
         if one_id is None:
-            one_id = find_one_id(published, identifier=identifier, profile=profile)
+            with recorded_misses(published.settings, "customer show", published.publication):
+                one_id = find_one_id(published, identifier=identifier, profile=profile)
         view = read_customer(published, one_id, most=most, reveal=reveal)
     print_document(view.summary(), _lines(view), form)
 

@@ -72,7 +72,7 @@ def show(
     """
     from identity.explaining.show import describe, find_one_id, show_person
     from jobs.cli.printing import print_document
-    from jobs.report.reveals import record_lookup, record_reveal
+    from jobs.report.reveals import record_lookup, record_reveal, recorded_misses
     from lakehouse.errors import UsageError
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
@@ -80,13 +80,14 @@ def show(
     if sum(name is not None for name in (one_id, identifier, profile)) != 1:
         raise UsageError("name one person: a OneID, --identifier NAMESPACE=VALUE or --profile SOURCE/KEY")
     published = open_publication(load_settings(workspace), as_of)
-    if one_id is None:
-        one_id = find_one_id(published, identifier=identifier, profile=profile)
     if reveal is not None and not reveal.strip():
         raise UsageError("--reveal has to say why the values are needed")
-    if reveal is not None:
-        record_reveal(published.settings, reveal, published.publication, ["identity.memberships"])
-    person = show_person(published, one_id, is_revealed=reveal is not None)
+    with recorded_misses(published.settings, "identity show", published.publication):
+        if one_id is None:
+            one_id = find_one_id(published, identifier=identifier, profile=profile)
+        if reveal is not None:
+            record_reveal(published.settings, reveal, published.publication, ["identity.memberships"])
+        person = show_person(published, one_id, is_revealed=reveal is not None)
     record_lookup(
         published.settings, "identity show", published.publication, [one_id], is_revealed=reveal is not None
     )
@@ -103,12 +104,13 @@ def why(profile_a: str, profile_b: str, form: str, as_of: date | None, workspace
     from identity.explaining.explain import describe_why
     from identity.explaining.explain import why as explain_why
     from jobs.cli.printing import print_document
-    from jobs.report.reveals import record_lookup
+    from jobs.report.reveals import record_lookup, recorded_misses
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
     published = open_publication(load_settings(workspace), as_of)
-    explanation = explain_why(published, profile_a, profile_b)
+    with recorded_misses(published.settings, "identity why", published.publication):
+        explanation = explain_why(published, profile_a, profile_b)
     record_lookup(published.settings, "identity why", published.publication, [explanation.one_id])
     print_document(explanation.summary(), describe_why(explanation), form)
 
@@ -123,12 +125,13 @@ def why_not(profile_a: str, profile_b: str, form: str, as_of: date | None, works
     from identity.explaining.explain import describe_why_not
     from identity.explaining.explain import why_not as explain_why_not
     from jobs.cli.printing import print_document
-    from jobs.report.reveals import record_lookup
+    from jobs.report.reveals import record_lookup, recorded_misses
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
 
     published = open_publication(load_settings(workspace), as_of)
-    explanation = explain_why_not(published, profile_a, profile_b)
+    with recorded_misses(published.settings, "identity why-not", published.publication):
+        explanation = explain_why_not(published, profile_a, profile_b)
     record_lookup(published.settings, "identity why-not", published.publication, explanation.one_ids)
     print_document(explanation.summary(), describe_why_not(explanation), form)
 

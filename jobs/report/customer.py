@@ -61,19 +61,20 @@ class CustomerView:
 
 
 def read_customer(published: Published, one_id: int, *, most: int, reveal: str | None = None) -> CustomerView:
-    """Give the view of a OneID; a merged one leads to its successor, an unknown one raises ``UsageError``.
+    """Give the view of a OneID; a merged one leads to its successor, an unknown one raises ``PersonNotShown``.
 
-    So does one of another branch than those whose people the user is shown. ``most`` bounds the last events and contacts. The look-up is
-    recorded before anything is given, and a reveal with its reason, too.
+    One of another branch than those whose people the user is shown raises ``UsageError``. ``most`` bounds the last events and contacts. The
+    look-up is recorded before anything is given, also one that finds nobody, and a reveal with its reason, too.
     """
     from identity.explaining.show import show_person
-    from jobs.report.reveals import record_lookup, record_reveal, refuse_other_branches
+    from jobs.report.reveals import record_lookup, record_reveal, recorded_misses, refuse_other_branches
     from jobs.report.statement import ReaderMasks
 
     settings, publication = published.settings, published.publication
     is_revealed = reveal is not None
     refuse_other_branches(published, "customer show", one_id)
-    person = show_person(published, one_id, is_revealed=is_revealed)
+    with recorded_misses(settings, "customer show", publication):
+        person = show_person(published, one_id, is_revealed=is_revealed)
     masks: Masks = (lambda table, columns: {}) if is_revealed else ReaderMasks(settings)
     desk = _Sections(settings, publication, masks, person.one_id)
     record_lookup(settings, "customer show", publication, [person.one_id], is_revealed=is_revealed)

@@ -1,4 +1,4 @@
-"""The record of reveals (who saw identifiers unmasked, when, why and of which tables) and of look-ups (who saw which people).
+"""The record of reveals (who saw identifiers unmasked, when, why and of which tables) and of look-ups (who saw which people, or asked for whom in vain).
 
 ``audit/reveals.jsonl`` and ``audit/lookups.jsonl`` of the workspace have one JSON object each time. Lines are only ever added. They
 are files and no tables of the lake: a reader may not write there, and a night that is taken back must not take a reveal with it.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from lakehouse.clock import now
-from lakehouse.errors import StepFailed, UsageError
+from lakehouse.errors import PersonNotShown, StepFailed, UsageError
 from lakehouse.query.published import Publication, Published
 from lakehouse.settings.settings import Settings
 
@@ -52,10 +53,12 @@ def record_lookup(
     *,
     is_revealed: bool = False,
     refusal: str | None = None,
+    identifier: str | None = None,
 ) -> dict[str, Any]:
     """Add a look-up of people by a command and give its entry; ``StepFailed`` where it cannot be written.
 
-    ``refusal`` is why the people were not shown; without it the entry has no such key.
+    ``refusal`` is why the people were not shown, ``identifier`` by what kind of identifier one was asked for and not found;
+    without them the entry has no such keys.
     """
     entry = {
         "looked_up_at": now().isoformat(timespec="seconds"),
@@ -68,8 +71,25 @@ def record_lookup(
     }
     if refusal is not None:
         entry["refusal"] = refusal
+    if identifier is not None:
+        entry["identifier"] = identifier
     _add(settings, LOOKUPS, "look-up", entry)
     return entry
+
+
+@contextmanager
+def recorded_misses(settings: Settings, command: str, publication: Publication) -> Iterator[None]:
+    """Record a look-up that shows nobody, by the kind of what was asked and never by its value; then the error goes on.
+
+    Who tries numbers to learn which of them are customers is seen like who finds them.
+    """
+    try:
+        yield
+    except PersonNotShown as miss:
+        record_lookup(
+            settings, command, publication, miss.one_ids, refusal=miss.refusal, identifier=miss.identifier
+        )
+        raise
 
 
 def reader_scope(settings: Settings) -> BranchScope | None:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from lakehouse.contracts.contracted import contracted_sql
-from lakehouse.errors import UsageError
+from lakehouse.errors import PersonNotShown
 from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
@@ -156,7 +156,7 @@ def explain(
 ) -> Explanation:
     """Explain one person and one segment from the newest publication, or from that of ``business_date``.
 
-    Unknown codes and people without a tag row raise ``UsageError``.
+    Unknown codes raise ``UsageError``, people without a tag row ``PersonNotShown``.
     """
     published = open_publication(settings, business_date)
     day = published.publication.business_date
@@ -165,7 +165,10 @@ def explain(
     person = _redirected(published, one_id)
     row = _tag_row(published, person)
     if row is None:
-        raise UsageError(f"OneID {one_id} has no tags as of {day}: it is unknown, anonymous or retired")
+        raise PersonNotShown(
+            f"OneID {one_id} has no tags as of {day}: it is unknown, anonymous or retired",
+            identifier="one_id", refusal="nobody",
+        )  # fmt: skip
     facts = _Facts(published, catalogue, segment, person, day, row)
     entities = entities_of(published, catalogue, segment, person) if segment.is_collective else []
     lines = (

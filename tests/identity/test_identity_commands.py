@@ -87,6 +87,38 @@ def test_what_cannot_be_found_is_said_without_the_value(published, capsys, how, 
     assert "13800138000" not in said and "13899990000" not in said
 
 
+def test_who_asks_in_vain_is_recorded_by_the_kind_of_what_was_asked(published, capsys):
+    """An identifier of several people names them, and two records that are one person, or two, do as well."""
+    calls = [
+        (["show", "--identifier", "phone=13899990000"], ("phone", "nobody", 0)),
+        (["show", "--identifier", "phone=13800138000"], ("phone", "several", 2)),
+        (["show", "--profile", "core/13899990000"], ("profile", "nobody", 0)),
+        (["show", "13899990000", "--reveal", "a case"], ("one_id", "nobody", 0)),
+        (["why", "core/1", "core/13899990000"], ("profile", "nobody", 0)),
+        (["why-not", "core/13899990000", "core/1"], ("profile", "nobody", 0)),
+        (["why", "core/1", "crm/5"], ("profile", "other", 2)),
+        (["why-not", "core/1", "app/9"], ("profile", "other", 1)),
+    ]
+    for arguments, _ in calls:
+        assert run(["identity", *arguments]) == 2
+    record = published / "audit" / "lookups.jsonl"
+    entries = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    assert [(e["identifier"], e["refusal"], len(e["one_ids"])) for e in entries] == [
+        answer for _, answer in calls
+    ]
+    assert [e["command"].split()[1] for e in entries] == [arguments[0] for arguments, _ in calls]
+    assert "13899990000" not in record.read_text(encoding="utf-8")
+    assert "13800138000" not in record.read_text(encoding="utf-8")
+    capsys.readouterr()
+    # whether there is such a record is not told without a line
+    errors = set()
+    for key in ("core/1", "core/13899990000"):
+        assert run(["identity", "why", key, key]) == 2
+        errors.add(capsys.readouterr().err)
+    assert errors == {"cdp: name two different profiles\n"}
+    assert len(record.read_text(encoding="utf-8").splitlines()) == len(calls)
+
+
 def test_the_published_map_is_measured_and_unknown_profiles_of_the_truth_are_told(
     published, tmp_path, capsys
 ):

@@ -221,7 +221,7 @@ def verify(
 def explain(code: str, one_id: int, day: date | None, form: str, workspace: Path | None) -> None:
     """Explain why a person is, or is not, in a segment's audience."""
     from jobs.cli.printing import print_document
-    from jobs.report.reveals import record_lookup, refuse_other_branches
+    from jobs.report.reveals import record_lookup, recorded_misses, refuse_other_branches
     from jobs.workspace.surroundings import read_surroundings
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
@@ -231,7 +231,8 @@ def explain(code: str, one_id: int, day: date | None, form: str, workspace: Path
     with open_publication(settings, day) as published:
         refuse_other_branches(published, "segments explain", one_id)
         publication = published.publication
-    explanation = explain_person(settings, read_surroundings(settings), code, one_id, day)
+    with recorded_misses(settings, "segments explain", publication):
+        explanation = explain_person(settings, read_surroundings(settings), code, one_id, day)
     record_lookup(settings, "segments explain", publication, [explanation.one_id])
     print_document(explanation.summary(), _explanation_lines(explanation), form)
 

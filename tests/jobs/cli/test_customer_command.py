@@ -274,8 +274,28 @@ def test_who_cannot_be_found_is_said_without_the_value(bank, show):
     assert show("123") == (2, "", "cdp: no OneID 123 was ever published\n")
     code, _, err = show()
     assert code == 2 and "name one person" in err
-    assert show(first, "--as-of", "2026-11-01")[0] == 2
-    assert not (folder / "audit").exists()
+    assert show("--profile", "core/13899990000")[0] == 2
+    log = folder / "audit" / "lookups.jsonl"
+    entries = lines_of(log)
+    assert [(e["command"], e["identifier"], e["refusal"], e["one_ids"]) for e in entries] == [
+        ("customer show", kind, "nobody", []) for kind in ("phone", "one_id", "profile")
+    ]
+    assert {(e["user"], e["is_revealed"], e["business_date"]) for e in entries} == {
+        (operating_user(), False, "2026-11-18")
+    }
+    assert "13899990000" not in log.read_text(encoding="utf-8")
+    # what asks for nobody, or of no publication, is no look-up
+    assert show("--identifier", "phone=12")[0] == show(first, "--as-of", "2026-11-01")[0] == 2
+    assert lines_of(log) == entries
+
+
+def test_nothing_is_answered_where_a_miss_cannot_be_recorded(bank, show):
+    folder, *_ = bank
+    (folder / "audit").mkdir(mode=0o700)
+    (folder / "audit" / "lookups.jsonl").symlink_to("/dev/null")
+    code, out, err = show("--identifier", "phone=13899990000")
+    assert (code, out) == (1, "") and "the look-up cannot be recorded, so nothing is shown" in err
+    assert "nobody" not in err
 
 
 def test_a_merged_number_leads_to_its_successor(bank, show):

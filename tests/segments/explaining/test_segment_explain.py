@@ -240,6 +240,10 @@ def test_the_commands_answer_without_spark(settings):
     assert "-        exclude   [RESTRICTED]" in explained.output
     (lookup,) = (settings.workspace / "audit" / "lookups.jsonl").read_text(encoding="utf-8").splitlines()
     assert (json.loads(lookup)["command"], json.loads(lookup)["one_ids"]) == ("segments explain", [5])
+    assert isinstance(call("explain", "rich", "--one-id", "777").exception, UsageError)
+    _, miss = (settings.workspace / "audit" / "lookups.jsonl").read_text(encoding="utf-8").splitlines()
+    entry = json.loads(miss)
+    assert (entry["one_ids"], entry["identifier"], entry["refusal"]) == ([], "one_id", "nobody")
     verified = call("verify", "--all")
     assert verified.return_value == 1 and "engine" in verified.stderr, "what was delivered is not there"
     (settings.workspace / "segments" / "rich.yml").write_text(RICH.replace("tag: tier", "tag: teir"))
