@@ -41,6 +41,12 @@ class Consumer:
         file = self.folder / "log"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
+    @property
+    def answers(self) -> list[dict]:
+        """Status and body of each answer, in the order in which they were begun."""
+        file = self.folder / "answers"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
     def holds(self, segment: str = "rich") -> dict:
         file = self.folder / "state"
         return json.loads(file.read_text()).get(segment, {}) if file.exists() else {}

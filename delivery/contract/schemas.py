@@ -1,6 +1,6 @@
-"""JSON Schemas of what a destination reads and of what it writes: manifest, pointer, receipt.
+"""JSON Schemas of what a destination reads and of what it writes: manifest, pointer, receipt, and what goes over a wire.
 
-The first two are those by which ``verify_audience`` judges; the last follows from the contract of ``trusted.receipts``.
+The first two are those by which ``verify_audience`` judges; the receipt follows from the contract of ``trusted.receipts``.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from delivery.contract.messages import message_schemas
 from delivery.contract.verify_audience import LATEST, MANIFEST, MANIFEST_SCHEMA, POINTER_SCHEMA
 from lakehouse.contracts.contract import Column
 from lakehouse.contracts.reading import contract
@@ -20,11 +21,12 @@ _NULLABLE_TEXT = {"type": ["string", "null"]}
 
 
 def audience_schemas() -> dict[str, dict[str, Any]]:
-    """Give each schema by its name: manifest, pointer, receipt."""
+    """Give each schema by its name: manifest, pointer, receipt, and those of ``delivery.contract.messages``."""
     return {
         "manifest": _document(f"{MANIFEST} of a run", MANIFEST_SCHEMA),
         "pointer": _document(f"{LATEST} of a segment", POINTER_SCHEMA),
         "receipt": _document("One line of a file of receipts", _receipt()),
+        **{name: {"$schema": _DIALECT, **schema} for name, schema in message_schemas().items()},
     }
 
 

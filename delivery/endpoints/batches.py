@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -44,6 +45,11 @@ def insist(exchange: Callable[[], Answer], *, deadline: float) -> Answer:
                 raise
             time.sleep(rest)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def finite(cell: Any) -> Any:
+    """Give a value as JSON knows it, which has no infinite number and no number that is none."""
+    return str(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def _batches(shipment: Shipment, size: int) -> Iterator[list[Row]]:

@@ -24,7 +24,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from delivery.contract.verify_audience import CONTRACT_VERSION, PROFILE, key_id, signature_of
-from delivery.endpoints.batches import Row, send_batches
+from delivery.endpoints.batches import Row, finite, send_batches
 from delivery.endpoints.networks import resolve_host
 from delivery.endpoints.outcome import CODE, EndpointFailed, Outcome, Shipment
 from delivery.endpoints.settings import HttpSettings
@@ -134,9 +134,9 @@ def batch_body(shipment: Shipment, number: int, rows: list[Row]) -> bytes:
                                           "as_of", "valid_until")},
         "manifest_sha256": shipment.manifest_sha256,
         "batch": number,
-        "rows": rows,
+        "rows": [{name: finite(cell) for name, cell in row.items()} for row in rows],
     }  # fmt: skip
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def rejects_of(content: bytes, keys: list[str]) -> dict[str, str]:

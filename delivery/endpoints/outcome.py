@@ -8,12 +8,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from delivery.contract.messages import REJECT_CODE
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-# How the reason is written for which an endpoint does not take a row.
-CODE = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
+CODE = re.compile(REJECT_CODE)
 
 
 class EndpointFailed(Exception):

@@ -23,7 +23,7 @@ from typing import Any
 from pg8000.native import Connection, DatabaseError, Error
 from scramp import ScramException
 
-from delivery.endpoints.batches import Row, insist, send_batches
+from delivery.endpoints.batches import Row, finite, insist, send_batches
 from delivery.endpoints.networks import resolve_host
 from delivery.endpoints.outcome import CODE, EndpointFailed, Outcome, Shipment
 from delivery.endpoints.settings import MOST_NAME_BYTES, PostgresqlSettings
@@ -314,7 +314,11 @@ class _Table:
         )
         connection.run(
             self._upsert(),
-            rows=json.dumps([_plain(row) for row in people], ensure_ascii=False, allow_nan=False),
+            rows=json.dumps(
+                [{name: finite(cell) for name, cell in row.items()} for row in people],
+                ensure_ascii=False,
+                allow_nan=False,
+            ),
             run_id=str(self.manifest["run_id"]),
         )
         remaining = connection.run(
@@ -474,14 +478,6 @@ def _type(name: str, kind: str) -> str:
     if kind not in _TYPES:
         raise EndpointFailed(f"the column {name} is of a type that no table can have: {kind}", is_final=True)
     return _TYPES[kind]
-
-
-def _plain(row: Row) -> Row:
-    """Give a row as JSON knows it, which has no infinite number and no number that is none."""
-    return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in row.items()
-    }
 
 
 def _state(wrong: DatabaseError) -> str:

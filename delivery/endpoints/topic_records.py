@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,7 +16,7 @@ from typing import Any
 from kafka.partitioner.default import murmur2
 
 from delivery.contract.verify_audience import CONTRACT_VERSION, KEY, PROFILE, key_id, signature_of
-from delivery.endpoints.batches import Row
+from delivery.endpoints.batches import Row, finite
 from delivery.endpoints.outcome import Shipment
 
 RUN_KEY = b"_run"
@@ -67,7 +66,7 @@ def person_record(shipment: Shipment, number: int, row: Row, partitions: int) ->
     key = str(row[KEY]).encode()
     value = None
     if row["op"] != "EXIT":
-        body = {name: _plain(cell) for name, cell in row.items()}
+        body = {name: finite(cell) for name, cell in row.items()}
         value = _bytes({**body, "_run_id": shipment.run_id, "_seq": shipment.manifest["seq"]})
     headers = _headers(shipment, row["op"], number)
     return TopicRecord(partition_of(key, partitions), key, value, headers)
@@ -138,11 +137,6 @@ def _headers(shipment: Shipment, op: str, number: int) -> Headers:
         "batch": str(number),
     }
     return [(name, value.encode()) for name, value in values.items()]
-
-
-def _plain(cell: Any) -> Any:
-    """Give a value as JSON knows it, which has no infinite number and no number that is none."""
-    return str(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def _bytes(body: Mapping[str, Any]) -> bytes:

@@ -43,7 +43,8 @@ Made-up audiences, good and damaged, with the verdict each must get. `docs/consu
   stream in their order, with one memory. `expected.json` → `streams` says what it must hold after each: `rows` by recipient, and whom it
   must `enter` (begin to contact), `exit` (stop) and `update` since the morning before. On a night with `is_usable: false` it refuses
   and changes nothing. `directory` is the folder that says who the recipients are, and `addresses` what your consumer must know of each.
-- `schemas/`: JSON Schemas of manifest, pointer and receipt. Your receipts must fit the last one.
+- `schemas/`: JSON Schemas of manifest, pointer and receipt, which your receipts must fit; and of what goes over a wire: `http_request`,
+  `http_answer`, which your answers must fit, `kafka_row` and `kafka_mark`.
 - `verify_audience.py`: the verifier of the platform in one file, `python verify_audience.py cases/sound-csv --key-file verification.key`.
 
 Values are those that JSON lines hold (decimals and days are text); of CSV they are the text of the cells after one leading apostrophe was

@@ -1,7 +1,7 @@
 """An HTTP endpoint of a consumer, as a process of its own, that fails on purpose in the way it is told to.
 
 ``python endpoint_server.py FOLDER [CERTIFICATE KEY]`` writes its port to FOLDER/port. FOLDER/behaviours is a JSON list: each request
-takes the first one, and without one all is good. FOLDER/state has what the consumer holds; FOLDER/log one line per request.
+takes the first one, and without one all is good. FOLDER/state has what the consumer holds; FOLDER/log one line per request, FOLDER/answers one per answer that is whole.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
+        with (FOLDER / "answers").open("a") as log:
+            log.write(json.dumps({"status": status, "body": body.decode()}) + "\n")
         self.wfile.write(body)
 
     def good(self, body):

@@ -340,10 +340,29 @@ def broken_promises(first: dict, now: dict) -> list[str]:
     return faults
 
 
-@pytest.mark.parametrize("name", ["manifest", "pointer"])
+@pytest.mark.parametrize("name", ["manifest", "pointer", "http_request", "kafka_row", "kafka_mark"])
 def test_whatever_the_first_version_promised_is_still_promised(name):
     first = json.loads((FIRST_VERSION / f"{name}.json").read_text(encoding="utf-8"))
     assert broken_promises(first, audience_schemas()[name]) == []
+
+
+def test_an_answer_that_the_first_version_allowed_is_still_allowed():
+    """It is written by consumers: no demand may be added, and none is taken away in silence."""
+    first = json.loads((FIRST_VERSION / "http_answer.json").read_text(encoding="utf-8"))
+    assert keywords(first) == keywords(audience_schemas()["http_answer"])
+
+
+@pytest.mark.parametrize("name", ["http_request", "http_answer", "kafka_row", "kafka_mark"])
+def test_each_key_that_goes_over_a_wire_has_a_meaning(name):
+    schema = audience_schemas()[name]
+    jsonschema.Draft7Validator.check_schema(schema)
+    parts = [schema]
+    while parts:
+        part = parts.pop()
+        for key, child in part.get("properties", {}).items():
+            assert child.get("description"), f"{name}: {key}"
+            parts.append(child)
+        parts += [part["items"]] if "items" in part else []
 
 
 def test_a_promise_that_is_taken_back_is_seen():

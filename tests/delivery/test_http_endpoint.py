@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 import socket
 import time
 
+import jsonschema
 import pyarrow as pa
 import pytest
 
+from delivery.contract.schemas import audience_schemas
 from delivery.endpoints import batches, http
-from delivery.endpoints.outcome import Shipment
+from delivery.endpoints.outcome import EndpointFailed, Shipment
 from delivery.endpoints.settings import HttpSettings
 
 KEYS = [f"{number:032x}" for number in range(1, 8)]
@@ -31,10 +35,18 @@ def send(consumer, monkeypatch):
 
     def function(begin: int = 0, seconds: float = 10):
         return endpoint.send(
-            Shipment(MANIFEST, "hash", 1, rows.slice(begin)), deadline=time.monotonic() + seconds
+            Shipment(MANIFEST, "0" * 64, 1, rows.slice(begin)), deadline=time.monotonic() + seconds
         )
 
-    return function
+    yield function
+    for request in consumer.requests:
+        assert faults("http_request", json.loads(request["body"])) == []
+
+
+def faults(name: str, document: object) -> list[str]:
+    """What of a document does not fit a schema of the contract."""
+    schema = jsonschema.Draft7Validator(audience_schemas()[name], format_checker=jsonschema.FormatChecker())
+    return [f"{error.json_path}: {error.message}" for error in schema.iter_errors(document)]
 
 
 def everybody() -> dict:
@@ -91,6 +103,74 @@ def test_rejected_rows_have_their_code(send, consumer):
     assert (outcome.answers, outcome.failure) == (7, None)
     assert outcome.rejects == dict.fromkeys((KEYS[3], KEYS[5]), "NO_SUCH_CUSTOMER")
     assert consumer.holds().keys() == set(KEYS) - outcome.rejects.keys()
+
+
+def test_what_is_answered_fits_the_schema_of_answers(send, consumer):
+    """Also one without ``rejected``, which is optional, fits; what is refused as no answer does not."""
+    consumer.will("half", "good", "strange_code", "garbage")
+    send()
+    bodies = [answer["body"] for answer in consumer.answers]
+    assert [answer["status"] for answer in consumer.answers] == [200] * 5
+    assert [faults("http_answer", json.loads(body)) for body in (bodies[0], bodies[1], bodies[4])] == [[]] * 3
+    assert json.loads(bodies[0])["rejected"] and "does not match" in str(
+        faults("http_answer", json.loads(bodies[2]))
+    )
+
+
+KEY = KEYS[0]
+NO = {"recipient_key": KEY, "code": "NO"}
+ANSWERS = [
+    {"accepted": 1}, {"accepted": 1, "rejected": []}, {"accepted": 0, "rejected": [NO]}, {"accepted": 1, "more": {"of": "ours"}},
+    {"accepted": 0, "rejected": [{**NO, "code": "N" * 40}]}, {"accepted": 0, "rejected": [{**NO, "why": "more"}]},
+    [], None, "1", {}, {"rejected": []}, {"accepted": None}, {"accepted": True}, {"accepted": "1"}, {"accepted": 1.5}, {"accepted": -1},
+    {"accepted": 1, "rejected": None}, {"accepted": 1, "rejected": {}}, {"accepted": 0, "rejected": [KEY]}, {"accepted": 0, "rejected": [{"recipient_key": KEY}]},
+    {"accepted": 0, "rejected": [{"code": "NO"}]}, {"accepted": 0, "rejected": [{**NO, "code": "no"}]}, {"accepted": 0, "rejected": [{**NO, "code": ""}]},
+    {"accepted": 0, "rejected": [{**NO, "code": "N" * 41}]}, {"accepted": 0, "rejected": [{**NO, "code": "1NO"}]}, {"accepted": 0, "rejected": [{**NO, "code": 5}]},
+    {"accepted": 0, "rejected": [{**NO, "recipient_key": "ANN"}]}, {"accepted": 0, "rejected": [NO, NO]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=json.dumps)
+def test_the_schema_of_answers_says_what_is_taken_for_one(answer):
+    try:
+        http.rejects_of(json.dumps(answer).encode(), [KEY])
+        is_taken = True
+    except EndpointFailed:
+        is_taken = False
+    assert (faults("http_answer", answer) == []) is is_taken
+
+
+REQUEST = {**MANIFEST, "contract_version": "audience/v1", "manifest_sha256": "0" * 64, "batch": 1,
+           "rows": [{"op": "EXIT", "recipient_key": KEY}, {"op": "ENTER", "recipient_key": KEYS[1], "tier": "T1", "tags": ["a"], "n": 1, "none": None}]}  # fmt: skip
+WRONG_REQUESTS = {
+    "another contract": {"contract_version": "audience/v2"}, "no run": {"run_id": None}, "a day that is none": {"as_of": "2026-02-30"},
+    "a seq of 0": {"seq": 0}, "no rows": {"rows": []}, "a OneID": {"rows": [{"op": "ENTER", "recipient_key": "1000000000001"}]},
+    "another op": {"rows": [{"op": "DELETE", "recipient_key": KEY}]}, "a row within a row": {"rows": [{"op": "ENTER", "recipient_key": KEY, "of": {}}]},
+    "a value of who leaves": {"rows": [{"op": "EXIT", "recipient_key": KEY, "tier": "T1"}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [*WRONG_REQUESTS.values(), {}], ids=[*WRONG_REQUESTS, "none"])
+def test_the_schema_of_requests_refuses_what_is_never_sent(change):
+    assert (faults("http_request", {**REQUEST, **change}) == []) is (change == {})
+    for name in MANIFEST:
+        assert faults("http_request", {key: value for key, value in REQUEST.items() if key != name})
+
+
+def test_a_number_that_json_does_not_have_is_sent_as_text(consumer):
+    numbers = [0.5, math.nan, math.inf, -math.inf]
+    rows = pa.table({"op": ["ENTER"] * 4, "recipient_key": KEYS[:4], "share": numbers})
+    settings = HttpSettings(
+        url=f"http://127.0.0.1:{consumer.port}/a", plain_http=True, networks=("127.0.0.0/8",)
+    )
+    outcome = http.HttpEndpoint(settings, b"a key to sign with").send(
+        Shipment(MANIFEST, "0" * 64, 1, rows), deadline=time.monotonic() + 10
+    )
+    assert outcome.failure is None
+    (request,) = consumer.requests
+    body = json.loads(request["body"], parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert [row["share"] for row in body["rows"]] == [0.5, "nan", "inf", "-inf"]
+    assert faults("http_request", body) == []
 
 
 def test_a_name_of_a_segment_cannot_become_a_header(send, consumer, monkeypatch):

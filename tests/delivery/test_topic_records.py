@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import jsonschema
 import pyarrow as pa
 import pytest
 from kafka_broker import consumer_module
 
+from delivery.contract.schemas import audience_schemas
 from delivery.endpoints.outcome import Shipment
 from delivery.endpoints.topic_records import (
     Mark,
@@ -44,6 +47,32 @@ def marks(one: Shipment, people: set[str] | None, number: int = 1) -> list[Topic
         )
         found.append(mark_record(one, Mark("topic", partition, PARTITIONS, 0, number, keys), SECRET))
     return found
+
+
+def test_records_fit_the_schemas_of_the_contract():
+    """Of a person a row or a tombstone, of a run its marks, whole or not."""
+    one = replace(shipment(), manifest_sha256="0" * 64)
+    rows = [
+        {"op": "ENTER", "recipient_key": KEYS[0], "tier": "T1", "share": float("nan")},
+        {"op": "UPDATE", "recipient_key": KEYS[1], "tags": ["a"]},
+    ]
+    schemas = {
+        name: jsonschema.Draft7Validator(audience_schemas()[name], format_checker=jsonschema.FormatChecker())
+        for name in ("kafka_row", "kafka_mark")
+    }
+    for row in rows:
+        schemas["kafka_row"].validate(json.loads(person_record(one, 1, row, PARTITIONS).value))
+    assert person_record(one, 1, {"op": "EXIT", "recipient_key": KEYS[0]}, PARTITIONS).value is None
+    values = [json.loads(mark.value) for mark in (*marks(one, None, 0), *marks(one, set(KEYS)))]
+    for value in values:
+        schemas["kafka_mark"].validate(value)
+    assert {value["is_complete"] for value in values} == {True, False}
+    properties = audience_schemas()["kafka_mark"]["properties"]
+    assert set(values[0]) == set(properties), "the schema has every key of a mark and no other"
+    for name in properties:
+        assert not schemas["kafka_mark"].is_valid(
+            {key: value for key, value in values[0].items() if key != name}
+        )
 
 
 def night(seq: int, ops: dict[str, str], people: set[str]) -> list[TopicRecord]:

@@ -9,10 +9,12 @@ import subprocess
 from contextlib import nullcontext
 from types import SimpleNamespace
 
+import jsonschema
 import pytest
 from segment_bank import D, publish, read_tags, tag_contracts, write_tags
 from transmitting_bank import NEXT, TOKEN, destinations_json, prepare, rejects, released, send, withdraw
 
+from delivery.contract.schemas import audience_schemas
 from delivery.contract.verify_audience import signature_of
 from delivery.transmission.books import Books
 from jobs.cli import run as run_command
@@ -64,6 +66,11 @@ def test_an_endpoint_gets_the_audience_in_signed_batches_and_nothing_twice(bank,
         tree = json.loads(request["body"])
         assert request["headers"]["Idempotency-Key"].startswith(f"{tree['run_id']}-{tree['batch']}-")
         assert "one_id" not in request["body"]
+        jsonschema.validate(tree, audience_schemas()["http_request"], jsonschema.Draft7Validator)
+    for answer in consumer.answers:
+        jsonschema.validate(
+            json.loads(answer["body"]), audience_schemas()["http_answer"], jsonschema.Draft7Validator
+        )
     number = len(consumer.requests)
     assert send(bank) == () and len(consumer.requests) == number, "what was taken is not sent again"
     (row,) = bank.read_arrow("segments.transmissions").to_pylist()
