@@ -76,10 +76,10 @@ def _http_answer() -> dict[str, Any]:
     }
     reject = _object({KEY: _RECIPIENT, "code": code})
     rejects = {"type": "array", "items": reject, "uniqueItems": True, "description": "The other rows of the batch, each once; absent is none."}  # fmt: skip
-    accepted = _COUNT | {
+    number = _COUNT | {
         "description": "How many rows were stored: as many as were sent, less those rejected. Without a decimal point."
     }
-    return _object({"accepted": accepted, "rejected": rejects}, "accepted")
+    return _object({"accepted": number, "rejected": rejects}, "accepted")
 
 
 def _kafka_row() -> dict[str, Any]:

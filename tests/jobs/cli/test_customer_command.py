@@ -268,7 +268,7 @@ def test_every_look_up_is_recorded_before_anything_is_shown(bank, show):
     assert (code, out) == (1, "") and "the look-up cannot be recorded, so nothing is shown" in err
 
 
-def test_who_cannot_be_found_is_said_without_the_value(bank, show):
+def test_who_cannot_be_found_is_said_and_recorded_without_the_value(bank, show):
     folder, first, _ = bank
     assert show("--identifier", "phone=13899990000") == (2, "", "cdp: nobody carries that phone\n")
     assert show("123") == (2, "", "cdp: no OneID 123 was ever published\n")
