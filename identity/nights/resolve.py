@@ -61,6 +61,7 @@ TABLES = (
     "identity.lineage_events",
     "identity.corrections",
     "identity.redirects",
+    "identity.inheritances",
     "identity.refused_links",
     "identity.nights",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from identity.nights.night import IdentityNight
 from identity.nights.number import Numbering
 from identity.nights.plan import NightPlan, Reach
 from identity.nights.stability import Comparison
+from identity.numbering.inheritances import shares_of_parts
 from identity.numbering.mint import Assignment
 from identity.numbering.redirects import final_redirects
 from identity.reading.tables import OWN_BEFORE
@@ -179,20 +181,25 @@ def write_lineage(
     lake.replace_partition("identity.lineage_events", rows, happened_on=night.business_date)
 
 
-def steps_of_numbers(desk: Desk) -> list[tuple[str, int, int]]:
-    """Give event, number and successor of all numbers that ever merged or came back, in the order it happened."""
-    # Nulls come last: what became of a number since the night before stands above a correction of the same night.
+def steps_of_numbers(desk: Desk) -> list[tuple[str, int, int, date]]:
+    """Give event, number, successor and night of all numbers that were ever split, merged or came back, in the order it happened."""
+    # Splits part the people of the night before. Nulls come last: what became of a number since the night before stands above
+    # a correction of the same night.
     return desk.rows(
         """
-        SELECT event, from_one_id, to_one_id FROM identity.lineage_events WHERE event IN ('MERGE', 'RESURRECT')
-        ORDER BY happened_on, corrects NULLS LAST, event DESC, from_one_id NULLS LAST
+        SELECT event, from_one_id, to_one_id, happened_on FROM identity.lineage_events
+        WHERE event IN ('SPLIT', 'MERGE', 'RESURRECT')
+        ORDER BY happened_on, event <> 'SPLIT', corrects NULLS LAST, event DESC, from_one_id NULLS LAST, to_one_id
         """
     )
 
 
-def write_redirects(lake: Lake, steps: list[tuple[str, int, int]], living: set[int]) -> pa.Table:
-    """Write the redirects that follow from all ``steps``, and give them; of ``living`` numbers those of the steps count."""
-    redirects = final_redirects(steps, living)
+def write_redirects(lake: Lake, steps: list[tuple[str, int, int, date]], living: set[int]) -> pa.Table:
+    """Write the redirects that follow from all ``steps``, and give them; of ``living`` numbers those of the steps count.
+
+    What parts that were split off inherit follows from the steps too and is written beside them.
+    """
+    redirects = final_redirects([(event, old, new) for event, old, new, _ in steps], living)
     table = pa.table(
         {
             "from_one_id": pa.array(list(redirects), pa.int64()),
@@ -200,6 +207,16 @@ def write_redirects(lake: Lake, steps: list[tuple[str, int, int]], living: set[i
         }
     )
     lake.overwrite("identity.redirects", table)
+    shares = sorted(shares_of_parts(steps).items())
+    inheritances = pa.table(
+        {
+            "one_id": pa.array([one_id for (one_id, _), _ in shares], pa.int64()),
+            "from_one_id": pa.array([other for (_, other), _ in shares], pa.int64()),
+            "parted_on": pa.array([share.parted_on for _, share in shares], pa.date32()),
+            "shared_until": pa.array([share.shared_until for _, share in shares], pa.date32()),
+        }
+    )
+    lake.overwrite("identity.inheritances", inheritances)
     return table
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,9 +224,9 @@ class _Steps:
         sums = ", ".join(f"CAST(coalesce(sum({name}), 0) AS BIGINT) AS {name}" for name in names)
         return self.engine.records(f"SELECT {sums} FROM {rows}")[0]
 
-    def _living_among(self, steps: list[tuple[str, int, int]], living: Rows) -> set[int]:
+    def _living_among(self, steps: list[tuple[str, int, int, date]], living: Rows) -> set[int]:
         """Give those of the numbers that ever merged that somebody has."""
-        ids = sorted({one_id for event, one_id, _ in steps if event == "MERGE"})
+        ids = sorted({one_id for event, one_id, *_ in steps if event == "MERGE"})
         if not ids:
             return set()
         merged_ids = self.engine.take("merged_numbers", pa.table({"one_id": pa.array(ids, pa.int64())}))

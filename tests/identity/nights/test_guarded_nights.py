@@ -27,7 +27,7 @@ LONE = {"id": "web/7", "kind": "anonymous", "email": "z@example.org"}
 TABLES = [
     f"identity.{t}"
     for t in ("nodes", "keys", "node_states", "links", "components", "memberships", "one_ids", "lineage_events",
-              "corrections", "redirects", "refused_links", "decisions", "golden_records", "nights")
+              "corrections", "redirects", "inheritances", "refused_links", "decisions", "golden_records", "nights")
 ]  # fmt: skip
 
 
@@ -258,7 +258,15 @@ def test_a_full_night_gives_the_rows_of_a_partial_one(lake):
     told = {t: lake.read_arrow(t) for t in TABLES}
     whole = resolve(lake, N2, full=True)
     assert (partial.mode, whole.mode, row_of(lake, N2)["mode_reason"]) == ("changes", "full", "asked for")
-    for table in ("links", "memberships", "node_states", "refused_links", "one_ids", "redirects"):
+    for table in (
+        "links",
+        "memberships",
+        "node_states",
+        "refused_links",
+        "one_ids",
+        "redirects",
+        "inheritances",
+    ):
         assert frame_hash(told[f"identity.{table}"]) == table_hash(lake.settings, f"identity.{table}"), table
 
 

@@ -55,7 +55,7 @@ RULES = [
 # What a partial and a full night must agree in; `computed_on` and causes tell how it was done.
 COMPARED = {
     "memberships": (), "links": (), "node_states": (), "components": ("computed_on",), "refused_links": (),
-    "one_ids": (), "redirects": (), "nodes": (), "lineage_events": ("cause",), "golden_records": (),
+    "one_ids": (), "redirects": (), "inheritances": (), "nodes": (), "lineage_events": ("cause",), "golden_records": (),
 }  # fmt: skip
 DICTIONARIES = {"identity.nodes", "identity.keys", "identity.one_ids", "identity.decisions"}
 

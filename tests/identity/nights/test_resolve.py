@@ -18,7 +18,7 @@ NIGHT_1, NIGHT_2, NIGHT_3 = date(2026, 11, 18), date(2026, 11, 19), date(2026, 1
 STABLE = (
     "nights",
     "nodes", "keys", "node_states", "links", "components", "memberships", "one_ids", "lineage_events", "redirects",
-    "refused_links",
+    "inheritances", "refused_links",
 )  # fmt: skip
 
 
