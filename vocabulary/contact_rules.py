@@ -248,7 +248,10 @@ def global_controls_sql(policy: Policy, place: RulePlace, *, people: str) -> str
     size = f"CASE {salt} {sizes} ELSE {default} END" if sizes else str(default)
     bucket = salted_bucket_sql(salt, "p.one_id")
     arms = earlier_arms_sql(
-        place.table("segments.assignments"), place.table("identity.redirects"), place.today
+        place.table("segments.assignments"),
+        place.table("identity.redirects"),
+        place.table("identity.inheritances"),
+        place.today,
     )
     return (
         "SELECT p.one_id, a.arm = 'CONTROL' AS was_control,\n"
@@ -263,16 +266,22 @@ def global_group_sql(day: str) -> str:
     return f"concat('GCG-', year({day}), 'H', CASE WHEN month({day}) <= 6 THEN 1 ELSE 2 END)"
 
 
-def earlier_arms_sql(assignments: str, redirects: str, day: str) -> str:
+def earlier_arms_sql(assignments: str, redirects: str, inheritances: str, day: str) -> str:
     """Give what nights before ``day`` assigned, by today's OneIDs: salt, one_id, arm, and how many different (``arms``).
 
-    Of several arms the first by name counts, which is CONTROL where one of them is. Spark SQL and DuckDB.
+    Who was split off goes on with what the whole was given before; only a number that came back keeps what it was given itself
+    before it was a part. Of several arms the first by name counts, which is CONTROL where one of them is. Spark SQL and DuckDB.
     """
     return (
-        "SELECT s.salt, coalesce(m.to_one_id, s.one_id) AS one_id, min(s.arm) AS arm, count(DISTINCT s.arm) AS arms\n"
-        f"  FROM {assignments} s LEFT JOIN {redirects} m ON m.from_one_id = s.one_id\n"
-        f"  WHERE s.assigned_on < {day}\n"
-        "  GROUP BY s.salt, coalesce(m.to_one_id, s.one_id)"
+        "SELECT g.salt, coalesce(m.to_one_id, g.one_id) AS one_id, min(g.arm) AS arm, count(DISTINCT g.arm) AS arms\n"
+        f"  FROM (SELECT s.salt, s.one_id, s.arm FROM {assignments} s WHERE s.assigned_on < {day}\n"
+        "    UNION ALL\n"
+        f"    SELECT s.salt, i.one_id, s.arm FROM {inheritances} i\n"
+        f"    JOIN {assignments} s ON s.one_id = i.from_one_id AND s.assigned_on < i.shared_until\n"
+        f"    LEFT JOIN {assignments} o ON o.salt = s.salt AND o.one_id = i.one_id AND o.assigned_on < i.parted_on\n"
+        f"    WHERE i.parted_on <= {day} AND s.assigned_on < {day} AND o.one_id IS NULL) g\n"
+        f"  LEFT JOIN {redirects} m ON m.from_one_id = g.one_id\n"
+        "  GROUP BY g.salt, coalesce(m.to_one_id, g.one_id)"
     )
 
 

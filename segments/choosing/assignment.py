@@ -1,8 +1,8 @@
 """Rollout, control groups and arms as DuckDB SQL over ``c.one_id``: by bucket, and sticky once given.
 
 Rollout is by bucket alone, so that growing a percentage only adds people. Control groups and arms stick: an arm of
-an earlier night wins over the bucket. A person whose merged predecessors were given different arms is torn
-(``arms > 1``), is not contacted and stays out of the estimate.
+an earlier night wins over the bucket, also one that the whole was given which a person was split off. A person whose predecessors
+were given different arms is torn (``arms > 1``), is not contacted and stays out of the estimate.
 """
 
 from __future__ import annotations
@@ -101,12 +101,15 @@ def arm_sql(segment: Segment, arms: Relation) -> ArmSql:
     return _sticky(experiment_salt(split), arms, "experiment_arm", bucket, arm, in_range)
 
 
-def earlier_arms(desk: Desk, assignments: Relation, redirects: Relation, business_date: date) -> Relation:
+def earlier_arms(
+    desk: Desk, assignments: Relation, redirects: Relation, inheritances: Relation, business_date: date
+) -> Relation:
     """Keep what nights before the date assigned; see ``vocabulary.contact_rules.earlier_arms_sql``.
 
-    ``assignments`` has salt, one_id, arm and assigned_on; ``redirects`` has from_one_id and to_one_id of merged people.
+    ``assignments`` has salt, one_id, arm and assigned_on; ``redirects`` has from_one_id and to_one_id of merged people;
+    ``inheritances`` is ``identity.inheritances``.
     """
-    sql = earlier_arms_sql(str(assignments), str(redirects), literal(business_date))
+    sql = earlier_arms_sql(str(assignments), str(redirects), str(inheritances), literal(business_date))
     return desk.keep("earlier_arms", sql)
 
 

@@ -1,4 +1,4 @@
-"""What the nights before decided: last memberships, merged OneIDs and the arms people have."""
+"""What the nights before decided: last memberships, merged and split OneIDs and the arms people have."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def read_earlier_nights(reader: TableReader, desk: Desk, business_date: date) ->
     redirects = desk.lend("redirects", reader.read_arrow("identity.redirects", columns=columns))
     columns = ["salt", "one_id", "arm", "assigned_on"]
     assignments = desk.lend("assignments", reader.read_arrow("segments.assignments", columns=columns))
-    return EarlierNights(members, redirects, earlier_arms(desk, assignments, redirects, business_date))
+    inheritances = desk.define("inheritances", contracted_sql(reader, desk, "identity.inheritances"))
+    arms = earlier_arms(desk, assignments, redirects, inheritances, business_date)
+    return EarlierNights(members, redirects, arms)
 
 
 def earlier_members(reader: TableReader, business_date: date) -> pa.Table:

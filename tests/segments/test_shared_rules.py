@@ -68,6 +68,10 @@ class Mess:
         self.tables["identity.redirects"] = [
             {"from_one_id": 1000 + n, "to_one_id": n} for n in range(1, PEOPLE, 9)
         ]
+        self.tables["identity.inheritances"] = [
+            {"one_id": n, "from_one_id": n + back, "parted_on": self.day(5, 1), "shared_until": self.day(6)}
+            for n in range(3, PEOPLE, 4) for back in (-1, -2)
+        ]  # fmt: skip
         for run, purpose in RUNS.items():
             self.tables["segments.deliveries"].append(
                 {"run_id": run, "destination": "engine", "code": "x", "as_of": D - dt.timedelta(days=9), "purpose": purpose,
@@ -292,6 +296,28 @@ def test_the_control_group_is_the_same_for_both(answers):
     tagged = {row["one_id"]: row["is_control"] for row in models["int_global_controls"]}
     assert tagged == {n: row["is_control"] for n, row in people.items()}
     assert 60 < sum(tagged.values()) < PEOPLE / 2
+
+
+def test_who_was_split_off_is_on_the_side_of_the_whole_that_was_given_before(answers):
+    bank, people, _ = answers
+    rows = [
+        r
+        for r in bank.mess.tables["segments.assignments"]
+        if r["salt"] == "GCG-2026H2" and r["assigned_on"] < D
+    ]
+    given = {row["one_id"]: row for row in rows}
+    sides = defaultdict(set)
+    for number, row in given.items():
+        sides[number % 1000].add(row["arm"])
+    inherited = 0
+    for share in bank.mess.tables["identity.inheritances"]:
+        own, whole = given.get(share["one_id"]), given.get(share["from_one_id"])
+        is_own = own and own["assigned_on"] < share["parted_on"]
+        if share["parted_on"] <= D and whole and whole["assigned_on"] < share["shared_until"] and not is_own:
+            sides[share["one_id"] % 1000].add(whole["arm"])
+            inherited += 1
+    assert inherited > 10
+    assert {n: people[n]["is_control"] for n in sides} == {n: "CONTROL" in arms for n, arms in sides.items()}
 
 
 def test_the_channel_a_person_answers_to_is_the_same_for_both(answers):

@@ -10,7 +10,7 @@ PEOPLE = (
     "ref_all", "ref_then", "ref_before", "ref_one", "ref_prof", "ref_serv", "ref_same", "comp", "comp_ended", "comp_receipt", "ref_receipt",
     "tc7", "tc8", "tc_service", "tc_capped", "tc_many", "tc30", "tc31", "tc_run", "resp", "resp_won", "resp_lost", "fat6", "fat5", "fat3", "fat2", "fat_old", "fat_resp",
     "fat_resp30", "nr", "nr_one", "nr_two", "nr_resp", "gc", "gc_not", "gc_today", "gc_other", "gc_moved", "gc_499", "gc_500",
-    "silent_one",
+    "gc_part", "gc_parted", "silent_one",
 )  # fmt: skip
 # Of SHA-256 of "GCG-2024H1|<OneID>" the first 15 hexadecimal digits, modulo 10,000: 9000, 499 and 500.
 ONE_IDS = {"gc": 3_000_000_011_815, "gc_499": 3_000_000_020_644, "gc_500": 3_000_000_003_471}
@@ -143,6 +143,10 @@ ROWS = [
         )
     ]),
     ("identity.redirects", [{"from_one_id": 1_999_999_999_999, "to_one_id": "gc_moved"}]),
+    ("identity.inheritances", [
+        {"one_id": name, "from_one_id": ONE_IDS["gc"], "parted_on": on, "shared_until": on}
+        for name, on in (("gc_part", "2024-03-31"), ("gc_parted", "2024-03-30"))
+    ]),
 ]  # fmt: skip
 CASES = cases_of(
     """
@@ -211,8 +215,11 @@ CASES = cases_of(
     |                    | gc_other    | negative | null not_applicable | of the half-year before |
     |                    | silent_one  | null     | null not_applicable | never assigned |
     |                    | gc_moved    | boundary | true   | assigned under a number that was merged |
+    |                    | gc_part     | boundary | true   | split off today from a number that was assigned |
+    |                    | gc_parted   | boundary | null not_applicable | split off on the day the whole was assigned |
     | is_global_control  | gc          | positive | true   | assigned, though the bucket is 9000 |
     |                    | gc_moved    | positive | true   | assigned under a number that was merged |
+    |                    | gc_part     | positive | true   | split off from a number that was assigned |
     |                    | gc_499      | boundary | true   | bucket 499 of the first 500 |
     |                    | gc_500      | boundary | false  | bucket 500 |
     |                    | gc_not      | negative | false  | assigned to the others |

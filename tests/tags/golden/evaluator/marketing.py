@@ -181,9 +181,18 @@ def assigned_global_control(person: Person) -> Any:
     world = person.world
     if "arms" not in world.__dict__:
         arms: dict[int, set[str]] = defaultdict(set)
-        for row in world.tables["segments.assignments"]:
-            if row["salt"] == control_group(world.day) and row["assigned_on"] < world.day:
-                arms[world.redirects.get(row["one_id"], row["one_id"])].add(row["arm"])
+        rows = world.tables["segments.assignments"]
+        rows = [r for r in rows if r["salt"] == control_group(world.day) and r["assigned_on"] < world.day]
+        given = {row["one_id"]: row for row in rows}
+        sides = [(one_id, row["arm"]) for one_id, row in given.items()]
+        for share in world.tables["identity.inheritances"]:
+            own, whole = given.get(share["one_id"]), given.get(share["from_one_id"])
+            if share["parted_on"] > world.day or (own and own["assigned_on"] < share["parted_on"]):
+                continue
+            if whole and whole["assigned_on"] < share["shared_until"]:
+                sides.append((share["one_id"], whole["arm"]))
+        for one_id, arm in sides:
+            arms[world.redirects.get(one_id, one_id)].add(arm)
         world.__dict__["arms"] = arms
     arms_of = world.__dict__["arms"].get(person.one_id)
     return "CONTROL" in arms_of if arms_of else NOT_APPLICABLE

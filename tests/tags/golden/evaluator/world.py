@@ -28,7 +28,7 @@ STATES = (
 )  # fmt: skip
 TABLES = (
     *(f"trusted.{name}" for name in (*FACTS, *STATES, "account_controls")), "identity.memberships", "identity.one_ids", "identity.redirects",
-    "identity.golden_records", "segments.recipients", "segments.deliveries", "segments.assignments",
+    "identity.inheritances", "identity.golden_records", "segments.recipients", "segments.deliveries", "segments.assignments",
 )  # fmt: skip
 
 # The wide tags of the days published so far, where there are any.
