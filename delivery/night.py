@@ -10,17 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from delivery.contract.verify_audience import verify_run
+from delivery.contract.verify_audience import MANIFEST, verify_run
 from delivery.destinations import Destination
 from delivery.mirrors import read_deliveries
 from delivery.releasing import discard_audience, release_audience
+from delivery.signature import verification_secret
 from delivery.staging import StagedAudience, stage_audience
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import StepFailed
 from lakehouse.query.desk import open_newest
+from lakehouse.query.hashing import file_hash
 from vocabulary.audience import Audience
 
 if TYPE_CHECKING:
+    from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
 
 # The name by which operators filter what the evaluation and the release of segments say.
@@ -55,15 +58,18 @@ def stage(
 def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
     """Make staged audiences visible to their destinations and record the deliveries.
 
-    A dry one is verified and stays in the workspace, where nobody but its owner sees it.
+    Each is verified before any is released, as its consumer will; where one does not verify none is: all of them
+    are discarded and ``StepFailed`` is raised. A dry one stays in the workspace, where nobody but its owner sees it.
     """
     import pyarrow as pa
 
+    try:
+        for audience in audiences:
+            _require_verified(audience, lake.settings)
+    except StepFailed:
+        discard(audiences)
+        raise
     for audience in audiences:
-        if audience.is_dry and audience.folder is not None:
-            failures = verify_run(audience.folder).failures
-            if failures:
-                raise StepFailed(f"the dry audience does not verify: {failures[0]}", file=audience.folder)
         release_audience(audience)
         what = (
             "is there already"
@@ -143,6 +149,24 @@ def directory_rows(audiences: Iterable[StagedAudience]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _require_verified(audience: StagedAudience, settings: Settings) -> None:
+    """Refuse a staged audience that a consumer would refuse; one that was there already was verified when it was staged."""
+    if audience.folder is None:
+        return
+    key = settings.secret(verification_secret(audience.destination))
+    failures = verify_run(
+        audience.folder, keys=lambda _: key, needs_signature=True, root=audience.root
+    ).failures
+    if not failures and file_hash(audience.folder / MANIFEST) != audience.manifest_sha256:
+        failures = (f"{MANIFEST} is not the one that was written",)
+    if failures:
+        raise StepFailed(
+            f"the audience of segment '{audience.segment}' for '{audience.destination}' does not verify: {failures[0]}; "
+            "nothing was released",
+            file=audience.root,
+        )
 
 
 def _write_recipients(lake: Lake, audiences: Sequence[StagedAudience]) -> None:

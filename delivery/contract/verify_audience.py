@@ -614,9 +614,14 @@ def verify(
 
 
 def verify_run(
-    run: Path, *, at: datetime | None = None, keys: Keys = no_keys, needs_signature: bool = False
+    run: Path,
+    *,
+    at: datetime | None = None,
+    keys: Keys = no_keys,
+    needs_signature: bool = False,
+    root: Path | None = None,
 ) -> Verification:
-    """Verify one run's folder; see ``verify``."""
+    """Verify one run's folder; see ``verify``. ``root`` is the segment's folder of a run that does not lie there yet."""
     faults = _structure(run)
     if faults:
         return Verification(run, tuple(faults))
@@ -626,7 +631,7 @@ def verify_run(
     sentence = signature_fault(run, manifest, key) if key is not None and is_checked else None
     faults = [AudienceFault("signature", sentence)] if sentence else _files(run, manifest)
     if not faults:
-        faults = _contents(run, manifest) + [
+        faults = _contents(run, manifest, root or segment_root(run)) + [
             AudienceFault("approvals", one) for one in _unfit_approvals(manifest)
         ]
     if at is not None and at >= datetime.fromisoformat(manifest["valid_until"]):
@@ -665,9 +670,9 @@ def is_newest(run: Path) -> bool:
     return run.parent.name == max(day.name for day in root.glob("v=*/as_of=*"))
 
 
-def previous_run(run: Path, manifest: Mapping[str, Any]) -> Path | None:
-    """Give the folder of the run before this one, if it is still there and whole."""
-    root, name = segment_root(run), manifest["previous_run_id"]
+def previous_run(root: Path | None, manifest: Mapping[str, Any]) -> Path | None:
+    """Give the folder of the run before the one of this manifest, if it is still there and whole; ``root`` is the segment's."""
+    name = manifest["previous_run_id"]
     for folder in sorted(root.glob("v=*/as_of=*/run=*")) if root and name is not None else ():
         is_whole = (folder / SUCCESS).is_file() and (folder / MANIFEST).is_file()
         if folder.name == f"run={name}" and is_whole:
@@ -778,9 +783,9 @@ def _part_faults(part: Path, path: str, rows: int, manifest: Mapping[str, Any]) 
     return faults
 
 
-def _contents(run: Path, manifest: Mapping[str, Any]) -> list[AudienceFault]:
+def _contents(run: Path, manifest: Mapping[str, Any], root: Path | None) -> list[AudienceFault]:
     try:
-        measures, faults = _measure(run, manifest)
+        measures, faults = _measure(run, manifest, root)
         return faults + equation_faults(manifest, measures) + _running_cells(run, manifest)
     except UnreadableAudience as wrong:
         return [AudienceFault("file_content", str(wrong))]
@@ -828,7 +833,9 @@ def _running_cells(run: Path, manifest: Mapping[str, Any]) -> list[AudienceFault
     return faults
 
 
-def _measure(run: Path, manifest: Mapping[str, Any]) -> tuple[RunMeasures, list[AudienceFault]]:
+def _measure(
+    run: Path, manifest: Mapping[str, Any], root: Path | None
+) -> tuple[RunMeasures, list[AudienceFault]]:
     """Give what the files hold, and the faults of their keys."""
     form = manifest["format"]
     rows = {
@@ -845,7 +852,7 @@ def _measure(run: Path, manifest: Mapping[str, Any]) -> tuple[RunMeasures, list[
             faults.append(AudienceFault("delta", f"the delta has an op that is none of {', '.join(OPS)}"))
         pairs = list(zip(delta["op"], delta[KEY], strict=True))
         changes = {name: frozenset(key for op, key in pairs if op == name) for name in OPS}
-    before = previous_run(run, manifest)
+    before = previous_run(root, manifest)
     before_manifest = _sound_manifest(before) if before else None
     current = frozenset(keys)
     measures = RunMeasures(
