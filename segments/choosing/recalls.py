@@ -1,4 +1,4 @@
-"""Whom one may contact still: a run that stands loses everybody who withdrew meanwhile, a directory has nobody else's address.
+"""Whom one may contact still: a run that stands loses everybody whom suppression keeps out by now, a directory has nobody else's address.
 
 An ordinary night replaces each audience by a new one, whose delta takes people out. This is for the audiences that no segment of
 the workspace replaces any more, or not that night; and for those that are recalled, which everybody leaves.
@@ -15,15 +15,8 @@ from lakehouse.query.desk import open_alone
 from lakehouse.query.hashing import text_hash
 from lakehouse.query.words import literal
 from segments.choosing.leaf_tables import duckdb_sql
+from segments.choosing.suppression import PersonFactsSql, Use, facts_of_uses, may_contact_sql
 from vocabulary.audience import Audience, StandingRun, days_of_use
-from vocabulary.contact_rules import (
-    TABLES,
-    allowed_column,
-    contact_facts_sql,
-    lake_place,
-    opt_out_column,
-    usable_column,
-)
 from vocabulary.policy import CHANNELS, Policy
 
 if TYPE_CHECKING:
@@ -46,8 +39,9 @@ def recalled_audiences(
 
     A run of ``recalled_codes`` loses everybody.
 
-    Who withdrew has refused the purpose, has complained, or no longer agrees to the channel they were chosen for. A run of the
-    date itself is given as it is, so that a delivery which a crash kept from being recorded is recorded.
+    Who withdrew is whom suppression would keep out of any contact of the purpose by now (who died, is restricted, refused,
+    complained …), who no longer agrees to the channel they were chosen for, or has no usable address there any more: its last
+    contact bounced, say. A run of the date itself is given as it is, so that a delivery which a crash kept from being recorded is recorded.
     """
     audiences = []
     for run in runs:
@@ -73,21 +67,19 @@ def permissions(
 ) -> pa.Table:
     """Give one_id, purpose, channel of the people (one_id) who may be contacted so on every one of the days of a use.
 
-    Consent covers purpose and channel, an address is usable, and the person has not refused the purpose, not complained and is
-    not restricted.
+    Consent covers purpose and channel, an address is usable, and nothing suppresses the person for the purpose; see
+    ``segments.choosing.suppression``.
     """
     every_use = sorted(set(uses))
-    facts = contact_facts_sql(every_use, policy, lake_place(business_date))
-    parts, joins = ",\n".join(facts.parts), "\n".join(facts.joins)
+    facts = facts_of_uses(every_use, policy=policy, business_date=business_date)
     ways = "\nUNION ALL\n".join(
         f"SELECT one_id, {literal(purpose)} AS purpose, {literal(channel)} AS channel FROM facts"
-        f" WHERE {allowed_column(purpose, channel, days)} AND {usable_column(channel)}"
-        f" AND NOT {opt_out_column(purpose)} AND NOT has_complained AND NOT is_restricted"
+        f" WHERE {may_contact_sql(purpose, channel, days)}"
         for purpose, channel, days in every_use
     )
-    sql = f"WITH {parts},\nfacts AS (SELECT t.one_id, {', '.join(facts.columns)}\nFROM people t\n{joins})\n{ways}"
+    sql = f"{_facts_sql(facts, 't.one_id', 'people')}\n{ways}"
     with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
-        query = duckdb_sql(lake, desk, sql, TABLES, {"people": desk.lend("people", people)})
+        query = duckdb_sql(lake, desk, sql, facts.tables, {"people": desk.lend("people", people)})
         return desk.arrow(f"SELECT DISTINCT * FROM ({query}) ORDER BY ALL")
 
 
@@ -110,19 +102,13 @@ def _staying(lake: Lake, desk: Desk, run: StandingRun, business_date: date, poli
     """Give the people of a run who have not withdrawn by the business date, sorted by ``one_id``."""
     audience = run.audience
     days = days_of_use(audience.valid_hours)
-    purpose = audience.purpose
-    facts = contact_facts_sql(
-        [(purpose, channel, days) for channel in CHANNELS], policy, lake_place(business_date)
-    )
-    permissions = {channel: allowed_column(purpose, channel, days) for channel in CHANNELS}
-    cases = " ".join(f"WHEN '{channel}' THEN {column}" for channel, column in permissions.items())
-    parts, joins = ",\n".join(facts.parts), "\n".join(facts.joins)
+    uses: list[Use] = [(audience.purpose, channel, days) for channel in sorted(CHANNELS)]
+    facts = facts_of_uses(uses, policy=policy, business_date=business_date)
+    ways = {channel: may_contact_sql(audience.purpose, channel, days) for channel in CHANNELS}
+    cases = " ".join(f"WHEN '{channel}' THEN {way}" for channel, way in ways.items())
     sql = (
-        f"WITH {parts}\n"
-        f"SELECT published_as FROM (SELECT t.published_as, t.channel, {', '.join(facts.columns)}\n"
-        f"FROM standing t\n{joins})\n"
-        f"WHERE NOT {opt_out_column(purpose)} AND NOT has_complained\n"
-        f"  AND CASE channel {cases} ELSE {' OR '.join(permissions.values())} END"
+        f"{_facts_sql(facts, 't.published_as, t.channel', 'standing')}\n"
+        f"SELECT published_as FROM facts WHERE CASE channel {cases} ELSE {' OR '.join(ways.values())} END"
     )
     people = desk.lend("people", audience.people)
     channels = desk.lend("channels", _channels(lake, desk, run))
@@ -134,8 +120,15 @@ def _staying(lake: Lake, desk: Desk, run: StandingRun, business_date: date, poli
         "SELECT p.one_id AS published_as, coalesce(r.to_one_id, p.one_id) AS one_id, c.channel\n"
         f"FROM {people} p LEFT JOIN {channels} c USING (one_id) LEFT JOIN {redirects} r ON r.from_one_id = p.one_id",
     )
-    staying = duckdb_sql(lake, desk, sql, TABLES, {"standing": standing})
+    staying = duckdb_sql(lake, desk, sql, facts.tables, {"standing": standing})
     return desk.arrow(f"SELECT * FROM {people} WHERE one_id IN ({staying}) ORDER BY one_id")
+
+
+def _facts_sql(facts: PersonFactsSql, columns: str, people: str) -> str:
+    """Give the WITH clause of ``facts``: these columns of the relation ``people``, called t there, and what suppression asks."""
+    parts, joins = ",\n".join(facts.parts), "\n".join(facts.joins)
+    selection = ", ".join([columns, *facts.columns])
+    return f"WITH {parts},\nfacts AS (SELECT {selection}\nFROM {people} t\n{joins})"
 
 
 def _channels(lake: Lake, desk: Desk, run: StandingRun) -> pa.Table:

@@ -125,13 +125,7 @@ def reason_sql(segment: Segment, *, offer_risk: str | None = None) -> str:
     ]
     conditions = {
         "NOT_ELIGIBLE_KIND": f"coalesce(kind, '') NOT IN ({literals(eligible_kinds(segment.spec.entity))})",
-        "DECEASED": "is_deceased",
-        "MINOR": "is_minor",
-        **({"AGE_UNKNOWN": "is_age_unknown"} if purpose == "marketing" else {}),
-        "RESTRICTED": "is_restricted",
-        "STAFF": "is_staff",
-        "OPT_OUT": opt_out_column(purpose),
-        "COMPLAINT": "has_complained",
+        **purpose_conditions(purpose),
         "NO_CONSENT": f"NOT ({' OR '.join(permissions)})",
         "UNREACHABLE": f"NOT ({' OR '.join(reachable)})",
     }
@@ -142,6 +136,25 @@ def reason_sql(segment: Segment, *, offer_risk: str | None = None) -> str:
         f"WHEN {conditions[reason]} THEN '{reason}'" for reason in REASONS if reason in conditions
     )
     return f"CASE\n    {cases}\n  END"
+
+
+def purpose_conditions(purpose: str) -> dict[str, str]:
+    """Give the SQL of the reasons that hold for every contact of a purpose, whatever its segment and channel, by reason."""
+    return {
+        "DECEASED": "is_deceased",
+        "MINOR": "is_minor",
+        **({"AGE_UNKNOWN": "is_age_unknown"} if purpose == "marketing" else {}),
+        "RESTRICTED": "is_restricted",
+        "STAFF": "is_staff",
+        "OPT_OUT": opt_out_column(purpose),
+        "COMPLAINT": "has_complained",
+    }
+
+
+def may_contact_sql(purpose: str, channel: str, days: int) -> str:
+    """Give the SQL of being allowed to contact a person so on every one of the days, and of having a usable address for it."""
+    against = " OR ".join(purpose_conditions(purpose).values())
+    return f"({allowed_column(purpose, channel, days)} AND {usable_column(channel)} AND NOT ({against}))"
 
 
 def eligible_kinds(entity: str) -> tuple[str, ...]:

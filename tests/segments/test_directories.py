@@ -265,9 +265,26 @@ def test_a_merged_person_is_found_under_the_old_key(bank):
         ),
     )
     lake.append("identity.redirects", rows_of("identity.redirects", [{"from_one_id": 10, "to_one_id": 2}]))
+    lake.append("trusted.identifier_observations", rows_of("trusted.identifier_observations", [
+        {"source_key": "c2", "namespace": "app_user_id@app", "value": "u10", "role": "identity"}]))  # fmt: skip
     write_tags(lake, read_tags(), tomorrow)
     publish(lake, tomorrow)
     assert held(lake)[10] == {"source": "core", "source_key": "c2"}
+
+
+def test_who_died_leaves_the_directory_though_the_audience_stands(bank):
+    lake = bank({**KEYS, "sources": ["core"]})
+    publish(lake, D)
+    (lake.settings.workspace / "segments" / "rich.yml").unlink()
+    other = spec("none", "where: {tag: tier, eq: T1}\nunknown: exclude", format="json_lines")
+    write(lake, "segments/none.yml", other.replace("[engine]", "[open_engine]"))
+    assert set(held(lake)) == {1, 10}
+    lake.append("trusted.customers", rows_of("trusted.customers", [
+        {"source_key": "c10", "kind": "customer", "deceased_on": D}]))  # fmt: skip
+    tomorrow = D + dt.timedelta(days=1)
+    write_tags(lake, read_tags(), tomorrow)
+    publish(lake, tomorrow)
+    assert set(held(lake)) == {1}
 
 
 def test_a_directory_that_is_taken_away_is_emptied_the_next_night(bank):

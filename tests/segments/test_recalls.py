@@ -125,6 +125,20 @@ def test_who_withdraws_leaves_an_audience_that_no_segment_replaces(bank):
     assert all(v.failures == () for v in verify(bank.settings.published))
 
 
+def test_who_died_or_was_restricted_leaves_an_audience_that_no_segment_replaces(bank):
+    bank.append("trusted.customers", rows_of("trusted.customers", [
+        {"source_key": "c1", "kind": "customer", "deceased_on": NEXT, "valid_from": NEXT}]))  # fmt: skip
+    publish(bank, NEXT)
+    _, run, _ = newest(bank)
+    assert [(r["op"].strip('"'), r["recipient_key"]) for r in rows(bank, run, "delta")] == [("EXIT", 1)]
+    bank.append("trusted.account_controls", rows_of("trusted.account_controls", [
+        {"control_id": "9", "source_key": "c10", "control_type": "FRAUD", "started_on": NEXT, "valid_from": NEXT}]))  # fmt: skip
+    publish(bank, NEXT)
+    _, run, manifest = newest(bank)
+    assert (manifest["counts"]["published"], manifest["counts"]["dropped_by_contact"]) == (0, {"RECALLED": 2})
+    assert all(v.failures == () for v in verify(bank.settings.published))
+
+
 @pytest.mark.slow
 def test_nobody_is_recalled_where_nobody_withdrew_or_nothing_stands(bank):
     files = state(bank)

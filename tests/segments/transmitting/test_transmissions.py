@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
-from segment_bank import D, publish, read_tags, tag_contracts, write_tags
+from segment_bank import D, at, publish, read_tags, rows_of, tag_contracts, write_tags
 from transmitting_bank import NEXT, TOKEN, destinations_json, prepare, rejects, released, send, withdraw
 
 from delivery.contract.schemas import audience_schemas
@@ -147,6 +147,61 @@ def test_who_withdraws_between_decision_and_delivery_is_not_sent_and_recorded(ba
     assert key not in "".join(request["body"] for request in consumer.requests)
     assert held(consumer).keys() == released(bank).keys() - {key}
     assert rejects(bank) == [(key, "WITHDRAWN")]
+
+
+def of_person(number, **values):
+    return {"source_key": f"c{number}", **values}
+
+
+def receipt(bank, number, channel, status):
+    run = bank.read_arrow("segments.deliveries").to_pylist()[0]["run_id"]
+    key = next(
+        r["recipient_key"]
+        for r in bank.read_arrow("segments.recipients").to_pylist()
+        if r["one_id"] == number
+    )
+    return {"receipt_id": "r1", "run_id": run, "destination": "engine", "recipient_key": key, "channel": channel,
+            "status": status, "event_at": at("2026-11-18"), "event_on": D}  # fmt: skip
+
+
+# What happens to person 1, who was chosen for SMS, between decision and delivery.
+LATE_NEWS = {
+    "died": ("trusted.customers", lambda bank: of_person(1, kind="customer", deceased_on=D)),
+    "is a minor": ("trusted.customers", lambda bank: of_person(1, kind="customer", birth_date=dt.date(2015, 1, 1))),
+    "works here": ("trusted.customers", lambda bank: of_person(1, kind="customer", is_staff=True)),
+    "restricted": ("trusted.account_controls",
+                   lambda bank: of_person(1, control_id="9", control_type="JUDICIAL", started_on=D)),
+    "bounced": ("trusted.receipts", lambda bank: receipt(bank, 1, "SMS", "BOUNCED_HARD")),
+    "complained": ("trusted.receipts", lambda bank: receipt(bank, 1, "SMS", "COMPLAINED")),
+}  # fmt: skip
+NO_NEWS = {
+    "bounced softly": ("trusted.receipts", lambda bank: receipt(bank, 1, "SMS", "BOUNCED_SOFT")),
+    "bounced elsewhere": ("trusted.receipts", lambda bank: receipt(bank, 1, "PUSH", "BOUNCED_HARD")),
+    "restricted before": ("trusted.account_controls",
+                          lambda bank: of_person(1, control_id="9", control_type="FRAUD", started_on=D, ended_on=D)),
+}  # fmt: skip
+
+
+def learn(bank, news):
+    table, row = news
+    bank.append(table, rows_of(table, [row(bank)]))
+
+
+@pytest.mark.parametrize("news", LATE_NEWS)
+def test_whom_suppression_keeps_out_since_the_decision_is_not_sent(bank, consumer, news):
+    learn(bank, LATE_NEWS[news])
+    (one,) = send(bank)
+    keys = {row["one_id"]: row["recipient_key"] for row in bank.read_arrow("segments.recipients").to_pylist()}
+    assert (one.status, one.withheld) == ("SENT", 1)
+    assert held(consumer).keys() == released(bank).keys() - {keys[1]}
+    assert rejects(bank) == [(keys[1], "WITHDRAWN")], "the reason is told to nobody"
+
+
+@pytest.mark.parametrize("news", NO_NEWS)
+def test_what_is_no_reason_of_suppression_takes_nobody_out(bank, consumer, news):
+    learn(bank, NO_NEWS[news])
+    (one,) = send(bank)
+    assert (one.status, one.withheld) == ("SENT", 0) and held(consumer) == released(bank)
 
 
 @pytest.mark.slow
