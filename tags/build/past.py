@@ -1,14 +1,15 @@
 """Tags as of a past day, from what was knowable on it: values for its snapshot, and whether they equal what its night stored.
 
 Facts count by the night they arrived in, states and parameters by the days they were valid; the map of OneIDs is today's, or that
-of the day.
+of the day. A value of null rule H that had ended is null with the reason ``expired``, as on a night. Nothing else is carried: a past
+day is computed from what had arrived on it, where its night held values of a late source, or those of a month.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +20,9 @@ from lakehouse.query.files import parquet_sql
 from lakehouse.query.words import identifier, literal, literals
 from tags.build.computation import run_dbt
 from tags.build.engine import engine_for
+from tags.build.lateness import TagsBefore, carry_values, night_before
 from tags.build.project import source_tables, write_project
+from tags.quality.history import quality_rows
 from tags.quality.sources import tables_read
 from vocabulary.entities import PERSON, Entity
 
@@ -39,11 +42,17 @@ Map = Literal["today", "as-of"]
 
 @dataclass(frozen=True)
 class Recomputed:
-    """How a tag of a past day, computed again, differs from its snapshot: people with both, and those whose value differs."""
+    """How a tag of a past day, computed again, differs from its snapshot.
+
+    ``people`` are those of either side but those who were erased since. ``differing`` have another value or another reason of
+    its null, or stand on one side only: ``missing`` in the snapshot only, ``extra`` only in what was computed again.
+    """
 
     tag: str
     people: int
     differing: int
+    missing: int = 0
+    extra: int = 0
 
 
 def entries_of(compilation: Compilation, names: Sequence[str]) -> list[Entry]:
@@ -107,6 +116,26 @@ def compute_past(lake: Lake, compilation: Compilation, day: dt.date, identity: M
     write_project(compilation, project, lake.settings)
     sources = source_tables(compilation)
     run_dbt(lake, project, day, sources, engine_for(lake, compilation, sources), identity=identity)
+    end_values(lake, compilation, day)
+
+
+def end_values(lake: Lake, compilation: Compilation, day: dt.date) -> None:
+    """Let the rows that ``compute_past`` left say which values of null rule H had ended by then, by the snapshot before that is kept."""
+    with open_newest(lake.settings) as desk:
+        for plan in compilation.plans:
+            before = _before(lake, desk, plan.entity, day)
+            if before is not None:
+                rows, folder = past_rows(lake, desk, plan.entity), Path(lake.path(plan.entity.work))
+                carry_values(desk, folder, rows, plan.entries, [], before, plan.entity)
+
+
+def _before(lake: Lake, desk: Desk, entity: Entity, day: dt.date) -> TagsBefore | None:
+    """Give the newest snapshot before a day that is kept, with the versions of its values; None where none is."""
+    before = night_before(desk, day, entity) if lake.exists(entity.daily) else None
+    if before is None or not lake.exists(BACKFILLS):
+        return before
+    backfills = desk.rows(f"SELECT tag, version FROM {BACKFILLS} WHERE as_of = {literal(before.as_of)}")
+    return replace(before, versions={**before.versions, **dict(backfills)})
 
 
 def past_rows(lake: Lake, desk: Desk, entity: Entity = PERSON) -> Relation:
@@ -188,22 +217,46 @@ def backfill_tags(
 def recompute(lake: Lake, compilation: Compilation, day: dt.date) -> list[Recomputed]:
     """Compute every tag as of a past day by the map of that day, and compare it with what its night stored.
 
-    Left out are tags of another version, those whose values were held then, and people who were erased since.
+    Left out are tags of another version, those whose values were held then or computed by today's OneIDs since, and people who
+    were erased since. A day whose snapshot is not kept, or of which no tag is left, raises ``UsageError``.
     """
+    with open_newest(lake.settings) as desk:
+        if not desk.value(f"SELECT count(*) FROM {PERSON.daily} WHERE as_of = {literal(day)}"):
+            raise UsageError(
+                f"the snapshot of {day} is kept no longer (retention in cdp.yml), so there is nothing to compare with"
+            )
+        versions = _versions(lake, desk, day)
     compute_past(lake, compilation, day, "as-of")
     with open_newest(lake.settings) as desk:
-        versions = dict(
-            desk.rows(
-                f"SELECT tag, version FROM quality.tag_quality WHERE as_of = {literal(day)} AND coalesce(value_on, as_of) = as_of"
-            )
-        )
         outcomes = [
             one
             for plan in compilation.plans
             if lake.exists(plan.entity.daily)
             for one in _recomputed(lake, desk, plan, versions, day)
         ]
+    if not outcomes:
+        raise UsageError(
+            f"no tag of {day} is still of the version of its snapshot, so there is nothing to compare with"
+        )
     return outcomes
+
+
+def _versions(lake: Lake, desk: Desk, day: dt.date) -> dict[str, str]:
+    """Give by tag the version by which the snapshot of a day was computed by the OneIDs of that day, and from that day."""
+    versions = dict(
+        desk.rows(
+            f"SELECT tag, version FROM {quality_rows(desk)}"
+            f" WHERE as_of = {literal(day)} AND version IS NOT NULL AND coalesce(value_on, as_of) = as_of"
+        )
+    )
+    if lake.exists(BACKFILLS):
+        for tag, version, identity in desk.rows(
+            f"SELECT tag, version, identity FROM {BACKFILLS} WHERE as_of = {literal(day)}"
+        ):
+            versions.pop(tag, None)
+            if identity == "as-of":
+                versions[tag] = version
+    return versions
 
 
 def _recomputed(
@@ -211,22 +264,77 @@ def _recomputed(
 ) -> list[Recomputed]:
     """Compare the tags of one entity with what the night of a day stored."""
     entity = plan.entity
-    past = past_rows(lake, desk, entity)
-    snapshot = desk.define(
+    stored = desk.define(
         f"stored {entity.plural}", f"SELECT * FROM {entity.daily} WHERE as_of = {literal(day)}"
     )
-    codes = [
-        entry.code
+    entries = [
+        entry
         for entry in plan.entries
-        if versions.get(entry.code) == entry.version and entry.code in snapshot.columns
+        if versions.get(entry.code) == entry.version and entry.code in stored.columns
     ]
-    if not codes:
-        return []
-    counts = ", ".join(
-        f"count(*) FILTER (past.{identifier(code)} IS DISTINCT FROM stored.{identifier(code)})"
-        for code in codes
+    past = past_rows(lake, desk, entity)
+    return compare_rows(
+        desk, past, stored, entries, entity, has_night_before=_is_night_before_kept(desk, entity, day)
     )
-    people, *differing = desk.rows(
-        f"SELECT count(*), {counts} FROM {snapshot} stored JOIN {past} past USING ({', '.join(entity.key)})"
+
+
+def compare_rows(
+    desk: Desk,
+    past: Relation,
+    stored: Relation,
+    entries: Sequence[Entry],
+    entity: Entity = PERSON,
+    *,
+    has_night_before: bool = True,
+) -> list[Recomputed]:
+    """Compare wide rows that were computed again with those of a snapshot: who has a row, values, and the reasons of nulls.
+
+    Without the night before nobody knows whether a value of null rule H had ended, so reasons of such tags are not compared.
+    """
+    if not entries:
+        return []
+    pairs = f"""
+        SELECT past, stored, past.{entity.key[-1]} IS NULL AS is_missing, stored.{entity.key[-1]} IS NULL AS is_extra,
+            coalesce(past.null_exceptions, []) AS now, coalesce(stored.null_exceptions, []) AS was,
+            list_transform(list_concat(
+                list_filter(now, lambda e: NOT list_contains(was, e)), list_filter(was, lambda e: NOT list_contains(now, e))
+            ), lambda e: e.tag) AS tags_of_other_reasons
+        FROM {stored} stored FULL JOIN {past} past USING ({", ".join(entity.key)})
+        WHERE {_is_not_erased(entity)}"""
+    counts = ", ".join(
+        f"count_if({_differs(entry, has_reasons=has_night_before or not entry.null_rule.startswith('H('))})"
+        for entry in entries
+    )
+    people, missing, extra, *differing = desk.rows(
+        f"SELECT count(*), count_if(is_missing), count_if(is_extra), {counts} FROM ({pairs})"
     )[0]
-    return [Recomputed(code, people, count) for code, count in zip(codes, differing, strict=True)]
+    return [
+        Recomputed(entry.code, people, count, missing, extra)
+        for entry, count in zip(entries, differing, strict=True)
+    ]
+
+
+def _differs(entry: Entry, *, has_reasons: bool) -> str:
+    """DuckDB SQL that is true of who has another answer of a tag, or stands on one side only."""
+    name = identifier(entry.code)
+    reasons = f" OR list_contains(tags_of_other_reasons, {literal(entry.code)})" if has_reasons else ""
+    return f"is_missing OR is_extra OR past.{name} IS DISTINCT FROM stored.{name}{reasons}"
+
+
+def _is_night_before_kept(desk: Desk, entity: Entity, day: dt.date) -> bool:
+    """Tell whether the night before a day is kept, by which that day knew that a value of null rule H had ended."""
+    kept, known = (
+        desk.value(f"SELECT max(as_of) FROM {table} WHERE as_of < {literal(day)}")
+        for table in (entity.daily, quality_rows(desk))
+    )
+    return bool(kept == known)
+
+
+def _is_not_erased(entity: Entity) -> str:
+    """DuckDB SQL that is true of whoever is not erased: of an erased person the number stays, and no profile of any day."""
+    if entity != PERSON:
+        return "true"
+    return (
+        "coalesce(past.one_id, stored.one_id) NOT IN"
+        " (SELECT one_id FROM identity.one_ids ANTI JOIN identity.memberships USING (one_id))"
+    )

@@ -295,7 +295,9 @@ def backfill(names: str, months: int, identity: Any, form: str, workspace: Path 
 def check(day: datetime, form: str, workspace: Path | None) -> int:
     """Compute the tags of a past night again from what was known on it, and say which differ from its snapshot (exit 3).
 
-    Left out are tags of another version, those whose values were held that night, and people who were erased since.
+    People differ by the value, by the reason of its null, or because only one side has them: missing are those whom the snapshot
+    alone has, extra those whom only the computation gives. Left out are tags of another version, those whose values were held that
+    night or computed by today's OneIDs since, and people who were erased since.
     """
     from jobs.cli.printing import print_rows
     from jobs.night.backfill import check_tags
@@ -303,7 +305,11 @@ def check(day: datetime, form: str, workspace: Path | None) -> int:
 
     tags = check_tags(load_settings(workspace), day.date())
     differing = [tag for tag in tags if tag.differing]
-    print_rows(("tag", "people", "differing"), [(t.tag, t.people, t.differing) for t in differing], form)
+    print_rows(
+        ("tag", "people", "differing", "missing", "extra"),
+        [(t.tag, t.people, t.differing, t.missing, t.extra) for t in differing],
+        form,
+    )
     click.echo(f"{len(tags)} tags compared, {len(differing)} differ", err=True)
     return 3 if differing else 0
 
