@@ -109,7 +109,7 @@ def lake(make_workspace):
     return open_lake(load_settings(make_workspace()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_data():
     """The folder of third-party data beside the checkout; tests that need it skip where it is absent."""
     if not SHARED.is_dir():

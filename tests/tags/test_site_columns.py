@@ -25,6 +25,10 @@ attributes:
   - {code: margin, entity: product, type: ratio, level: C1, name: {zh: 毛利率, en: Margin}}
   - {code: is_own, entity: product, type: boolean, level: C1, name: {zh: 自有品牌, en: Own brand}}
   - {code: region, entity: branch, type: string, level: C1, name: {zh: 大区, en: Region}}
+  - {code: theme, entity: campaign, type: string, level: C1, name: {zh: 主题, en: Theme}}
+  - {code: tariff, entity: account, type: string, level: C2, domain: [BASIC, GOLD], name: {zh: 资费, en: Tariff}}
+  - {code: is_green, entity: loan, type: boolean, level: C2, name: {zh: 绿色贷款, en: Green loan}}
+  - {code: packaging, entity: order, type: string, level: C1, name: {zh: 包装, en: Packaging}}
 """
 LOOKUPS = """\
 lookups:
@@ -45,15 +49,42 @@ TAGS = {
                              "aggregate: {from: trusted.outside_contacts, measure: count, where: \"kind = 'COUPON_REDEEMED'\", window_days: 90}"),
     "rent_amount": ("{type: decimal}", "Z", "trusted.standing_orders.amount, trusted.standing_orders.purpose, trusted.accounts.status",
                     "aggregate: {from: trusted.standing_orders, measure: sum, of: amount, where: \"purpose = 'RENT' and `account.status` = 'open'\"}"),
+    "spring_events": ("{type: int}", "Z", "trusted.campaigns.name",
+                      "aggregate: {from: trusted.events, measure: count, where: \"`campaign.name` = 'Spring'\"}"),
+    "green_events": ("{type: int}", "Z", "trusted.campaigns.theme",
+                     "aggregate: {from: trusted.events, measure: count, where: \"`campaign.theme` = 'GREEN'\"}"),
+    "gold_by_credit_card": ("{type: decimal}", "Z", "trusted.transactions.amount_base, trusted.cards.card_type, trusted.accounts.tariff",
+                            "aggregate: {from: trusted.transactions, measure: sum, of: amount_base, "
+                            "where: \"`card.card_type` = 'credit' and `account.tariff` = 'GOLD'\"}"),
+    "by_card_of_another": ("{type: decimal}", "Z", "trusted.transactions.amount_base, trusted.accounts.status",
+                           "aggregate: {from: trusted.transactions, measure: sum, of: amount_base, "
+                           "where: \"`card.account.status` = 'open' and `account.status` = 'closed'\"}"),
+    "paid_in_east": ("{type: decimal}", "Z", "trusted.transactions.amount_base, trusted.branches.region",
+                     "aggregate: {from: trusted.transactions, measure: sum, of: amount_base, where: \"`account.branch.region` = 'EAST'\"}"),
+    "gold_card_count": ("{type: int}", "Z", "trusted.accounts.tariff",
+                        "aggregate: {from: trusted.cards, measure: count, where: \"`account.tariff` = 'GOLD'\"}"),
+    "card_count": ("{type: int}", "Z", "trusted.cards.card_type", "aggregate: {from: int_cards_keyed, measure: count, of: card_type}"),
+    "tariff_now": ("{type: string, domain: [BASIC, GOLD]}", "U", "trusted.accounts.tariff",
+                   "latest: {from: trusted.accounts, of: tariff, order_by: [valid_from]}"),
+    "has_green_loan": ("{type: boolean}", "Z", "trusted.loans.is_green", "aggregate: {from: trusted.loans, measure: any, where: is_green}"),
+    "packagings": ("{type: string, cardinality: set}", "Z", "trusted.orders.packaging",
+                   "aggregate: {from: trusted.orders, measure: set, of: packaging}"),
     "is_plus_reader": ("{type: boolean}", "Z", "tag:plan_now, tag:books_amount", "expression: \"plan_now = 'PLUS' and books_amount > 10\""),
 }  # fmt: skip
 # Worked out by hand from the drawing below.
 ANSWERS = {
     "ann": {"plan_now": "PLUS", "fee_total": Decimal("30.50"), "city_tier_of_hub": "T1", "books_amount": Decimal("12.00"),
-            "own_margin": Decimal("1.25"), "regions": ["EAST"], "coupons_redeemed_90d": 1, "rent_amount": Decimal("1200.00"), "is_plus_reader": True},
-    "bob": {"plan_now": "BASIC", "fee_total": None, "city_tier_of_hub": None, "books_amount": Decimal("-2.00"),
+            "own_margin": Decimal("1.25"), "regions": ["EAST"], "coupons_redeemed_90d": 1, "rent_amount": Decimal("1200.00"), "is_plus_reader": True,
+            "spring_events": 2, "green_events": 2, "gold_by_credit_card": Decimal("10.00"), "by_card_of_another": Decimal("0.00"),
+            "paid_in_east": Decimal("330.00"), "gold_card_count": 0, "card_count": 1, "tariff_now": "GOLD", "has_green_loan": True,
+            "packagings": ["BOX"]},
+    "bob": {"spring_events": 0, "green_events": 0, "gold_by_credit_card": Decimal("0.00"), "by_card_of_another": Decimal("80.00"),
+            "paid_in_east": Decimal("0.00"), "gold_card_count": 1, "card_count": 2, "tariff_now": "BASIC", "has_green_loan": False,
+            "packagings": [], "plan_now": "BASIC", "fee_total": None, "city_tier_of_hub": None, "books_amount": Decimal("-2.00"),
             "own_margin": Decimal("0.00"), "regions": [], "coupons_redeemed_90d": 0, "rent_amount": Decimal("0.00"), "is_plus_reader": False},
-    "cat": {"plan_now": None, "fee_total": None, "city_tier_of_hub": None, "books_amount": Decimal("0.00"),
+    "cat": {"spring_events": 1, "green_events": 1, "gold_by_credit_card": Decimal("0.00"), "by_card_of_another": Decimal("0.00"),
+            "paid_in_east": Decimal("0.00"), "gold_card_count": 0, "card_count": 0, "tariff_now": None, "has_green_loan": False,
+            "packagings": [], "plan_now": None, "fee_total": None, "city_tier_of_hub": None, "books_amount": Decimal("0.00"),
             "own_margin": Decimal("0.00"), "regions": [], "coupons_redeemed_90d": 0, "rent_amount": Decimal("0.00"), "is_plus_reader": False},
 }  # fmt: skip
 
@@ -119,6 +150,17 @@ def fill(lake) -> None:
         | product  | p2         | margin    | ratio      | 0.500000 | 2026-01-01 | -          |
         | product  | p2         | is_own    | boolean    | false    | 2026-01-01 | -          |
         | branch   | b1         | region    | string     | EAST     | 2026-01-01 | -          |
+        | campaign | k1         | theme     | string     | GREEN    | 2026-01-01 | -          |
+        | account  | a1         | tariff    | string     | BASIC    | 2025-01-01 | 2026-03-01 |
+        | account  | a1         | tariff    | string     | GOLD     | 2026-03-01 | -          |
+        | account  | a2         | tariff    | string     | BASIC    | 2026-01-01 | -          |
+        | account  | a9         | tariff    | string     | GOLD     | 2026-01-01 | -          |
+        | loan     | l1         | is_green  | boolean    | true     | 2026-01-01 | -          |
+        | loan     | l2         | is_green  | boolean    | false    | 2026-01-01 | -          |
+        | loan     | l3         | is_green  | boolean    | true     | 2026-01-01 | -          |
+        | order    | o1         | packaging | string     | BOX      | 2026-01-01 | -          |
+        | order    | o2         | packaging | string     | BAG      | 2026-01-01 | 2026-03-31 |
+        | order    | o3         | packaging | string     | TUBE     | 2026-01-01 | -          |
     """)  # fmt: skip
     draw(
         lake,
@@ -152,14 +194,57 @@ def fill(lake) -> None:
         | k4         | bob        | TARGETED        | -         | 2026-03-31   |
     """)  # fmt: skip
     draw(lake, "trusted.accounts", """
-        | account_id | account_type | currency | status | valid_from |
-        | a1         | current      | CNY      | open   | 2026-01-01 |
-        | a2         | current      | CNY      | closed | 2026-01-01 |
+        | account_id | account_type | currency | status | branch_id | valid_from |
+        | a1         | current      | CNY      | open   | b1        | 2026-01-01 |
+        | a2         | current      | CNY      | closed | -         | 2026-01-01 |
     """)  # fmt: skip
     draw(lake, "trusted.relationships", """
         | relationship_type | from_source | from_key | to_source | to_key | role  | valid_from |
         | person_account    | bank        | ann      | bank      | a1     | owner | 2026-01-01 |
         | person_account    | bank        | bob      | bank      | a2     | owner | 2026-01-01 |
+    """)  # fmt: skip
+    # A campaign is one of its source: crm's k1 is another. k9 is known to nobody; e6 happens after the night.
+    draw(lake, "trusted.campaigns", """
+        | source | campaign_id | name   | valid_from | valid_to   |
+        | bank   | k1          | Old    | 2025-01-01 | 2026-01-01 |
+        | bank   | k1          | Spring | 2026-01-01 | -          |
+        | bank   | k2          | Winter | 2026-01-01 | -          |
+        | crm    | k2          | Spring | 2026-01-01 | -          |
+    """)  # fmt: skip
+    draw(lake, "trusted.events", """
+        | event_id | source_key | event_name  | campaign_id | occurred_at         | occurred_on |
+        | e1       | ann        | banner_view | k1          | 2026-03-01T10:00:00 | 2026-03-01  |
+        | e2       | ann        | banner_view | k2          | 2026-03-01T10:00:00 | 2026-03-01  |
+        | e3       | ann        | banner_view | -           | 2026-03-01T10:00:00 | 2026-03-01  |
+        | e4       | bob        | banner_view | k9          | 2026-03-01T10:00:00 | 2026-03-01  |
+        | e5       | ann2       | banner_view | k1          | 2026-03-02T10:00:00 | 2026-03-02  |
+        | e6       | ann        | banner_view | k1          | 2026-04-01T10:00:00 | 2026-04-01  |
+        | e7       | cat        | banner_view | k1          | 2026-03-02T10:00:00 | 2026-03-02  |
+        | e8       | -          | banner_view | k1          | 2026-03-02T10:00:00 | 2026-03-02  |
+    """)  # fmt: skip
+    # bob holds a card of ann's account; where no holder is named it is the owner of the account, and nobody owns a9.
+    draw(lake, "trusted.cards", """
+        | card_id | source_key | account_id | card_type | status    | valid_from |
+        | c1      | -          | a1         | credit    | ACTIVATED | 2026-01-01 |
+        | c2      | bob        | a1         | debit     | ACTIVATED | 2026-01-01 |
+        | c3      | -          | a2         | credit    | ACTIVATED | 2026-01-01 |
+        | c4      | -          | a9         | credit    | ACTIVATED | 2026-01-01 |
+    """)  # fmt: skip
+    # What is booked on an account is its owner's, whoever's card it was paid by.
+    draw(lake, "trusted.transactions", """
+        | transaction_id | account_id | card_id | transacted_on | direction | amount | amount_base | currency | transaction_type | initiator |
+        | t1             | a1         | c1      | 2026-03-01    | debit     | 10.00  | 10.00       | CNY      | PAYMENT          | C         |
+        | t2             | a1         | c2      | 2026-03-01    | debit     | 20.00  | 20.00       | CNY      | PAYMENT          | C         |
+        | t3             | a2         | c3      | 2026-03-01    | debit     | 40.00  | 40.00       | CNY      | PAYMENT          | C         |
+        | t4             | a2         | c1      | 2026-03-01    | debit     | 80.00  | 80.00       | CNY      | PAYMENT          | C         |
+        | t5             | a9         | c1      | 2026-03-01    | debit     | 160.00 | 160.00      | CNY      | PAYMENT          | C         |
+        | t6             | a1         | -       | 2026-03-01    | debit     | 300.00 | 300.00      | CNY      | PAYMENT          | C         |
+    """)  # fmt: skip
+    draw(lake, "trusted.loans", """
+        | loan_id | account_id | currency | status | valid_from |
+        | l1      | a1         | CNY      | active | 2026-01-01 |
+        | l2      | a2         | CNY      | active | 2026-01-01 |
+        | l3      | a9         | CNY      | active | 2026-01-01 |
     """)  # fmt: skip
     draw(lake, "trusted.standing_orders", """
         | standing_order_id | account_id | purpose | amount  | currency | status | valid_from |
@@ -198,7 +283,7 @@ def test_attributes_and_look_ups_answer_as_columns_do_and_a_look_up_that_finds_t
         match=r"trusted.products: rows_beyond_one_of_look_up_product_from_order_lines is 1, must be at most 0",
     ):
         tags.build_tags(lake, D)
-    assert lake.read_arrow("quality.gate_results", filters=[("gate", "=", "look_ups")]).num_rows == 5
+    assert lake.read_arrow("quality.gate_results", filters=[("gate", "=", "look_ups")]).num_rows == 10
     again = {row["one_id"]: row for row in lake.read_arrow("tags.customer_tags").to_pylist()}
     assert again == rows
 

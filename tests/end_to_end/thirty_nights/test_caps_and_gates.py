@@ -99,3 +99,17 @@ def test_the_gates_knew_thirty_good_nights_and_stopped_none(settings):
     results = lake.read_arrow("quality.gate_results").to_pylist()
     assert {row["business_date"] for row in results} == days
     assert [row for row in results if row["severity"] == "stop" and not row["is_passed"]] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("day", [FIRST, FIRST + timedelta(days=NIGHTS // 2)])
+def test_a_night_computed_again_weeks_later_is_what_it_stored(settings, day):
+    """The first night lies as far back as any snapshot of a day is looked at; the other one had a night before it."""
+    from jobs.night.backfill import check_tags
+
+    snapshot = open_lake(settings).read_arrow("tags.customer_tags_daily", filters=[("as_of", "=", day)])
+    outcomes = check_tags(settings, day)
+    assert [one for one in outcomes if one.differing] == []
+    of_people = [one for one in outcomes if one.tag in snapshot.schema.names]
+    assert {one.people for one in of_people} == {snapshot.num_rows} and len(of_people) > 100

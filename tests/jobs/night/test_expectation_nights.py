@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import date
 
 import pytest
@@ -67,10 +66,14 @@ def test_an_expectation_stops_the_night_until_it_holds_or_only_warns(shop, capsy
     code, words = night(shop, capsys)
     assert code == 3, words
     assert f"trusted.customers: {NOT_MET} is 0.5, must be at most 0" in words
-    assert "the shop is for people born since 1980; 3 of 6 rows; expectations/trusted.customers.yml:2" in words
+    assert (
+        "the shop is for people born since 1980; 3 of 6 rows; expectations/trusted.customers.yml:2" in words
+    )
     assert newest_publication(settings) is None and not list(settings.reports.glob("*.html"))
-    assert not [path for path in settings.published.rglob("*.parquet")] if settings.published.exists() else True
-    assert judgements(shop) == {("trusted_expectations", NOT_MET): False}, "a refused night keeps what was judged"
+    assert not list(settings.published.rglob("*.parquet"))
+    assert judgements(shop) == {("trusted_expectations", NOT_MET): False}, (
+        "a refused night keeps what was judged"
+    )
 
     # Each database is judged at its own gate: the tags that the night wrote, too.
     customers.write_text(CUSTOMERS.replace("severity: stop", "severity: warn"), encoding="utf-8")
@@ -84,9 +87,12 @@ def test_an_expectation_stops_the_night_until_it_holds_or_only_warns(shop, capsy
     code, words = night(shop, capsys)
     assert code == 0, words
     report = (settings.reports / f"{MONDAY}.html").read_text(encoding="utf-8")
-    cells = "<td>trusted.customers</td><td>{}</td><td class=\"bad\">not met</td><td>the shop is for people born since 1980; 3 of 6 rows"
+    cells = '<td>trusted.customers</td><td>{}</td><td class="bad">not met</td><td>the shop is for people born since 1980; 3 of 6 rows'
     assert cells.format(NOT_MET) in report
-    assert "<td>tags.customer_tags</td><td>expect_column_values_to_be_between(age)</td><td>met</td><td>the shop is for the young" in report
+    assert (
+        "<td>tags.customer_tags</td><td>expect_column_values_to_be_between(age)</td><td>met</td><td>the shop is for the young"
+        in report
+    )
     assert {name: is_passed for (_, name), is_passed in judgements(shop).items()} == {
         NOT_MET: False,
         "expect_column_values_to_be_between(age)": True,

@@ -1,13 +1,18 @@
 """Whole nights by both engines: two real sources and a bank of heavy mess. Every table and every published file is equal.
 
+What the night of the real bank says of its clients is worked out from its files in plain Python, too.
+
 In the mess, a night of one engine is followed by a night of the other on the same lake, both ways.
 """
 
 from __future__ import annotations
 
+import csv
 import shutil
-from collections.abc import Callable
-from datetime import date
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -15,11 +20,13 @@ import pytest
 from jobs.night.history import run_history
 from jobs.night.nightly import run_night
 from jobs.night.twin import compare
+from lakehouse.query.published import open_publication
 from lakehouse.session.session import java_version
 from lakehouse.settings.settings import load_settings
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 GENERATED = shutil.ignore_patterns("lake", "inbox", "truth", "reports", "published", "secrets", ".cdp")
+BERKA_DAY = date(1994, 3, 30)
 MESS_DAYS = (date(2028, 2, 28), date(2028, 2, 29), date(2028, 3, 1))
 
 pytestmark = [
@@ -52,9 +59,86 @@ def require_equal(folder: Path, nights: Callable[[Path, str], None]) -> None:
 
 def test_a_real_bank(shared_data, tmp_path):
     def nights(workspace: Path, engine: str) -> None:
-        run_night(load_settings(workspace, engine=engine), date(1994, 3, 30))
+        run_night(load_settings(workspace, engine=engine), BERKA_DAY)
 
-    require_equal(workspace_of("berka", tmp_path / "berka", shared_data / "berka"), nights)
+    folder = workspace_of("berka", tmp_path / "berka", shared_data / "berka")
+    require_equal(folder, nights)
+    require_tags_of_files(folder, shared_data / "berka")
+
+
+def require_tags_of_files(folder: Path, data: Path) -> None:
+    """Hold the tags of every client of the real bank against its files."""
+    expected = clients_of(data)
+    codes = list(next(iter(expected.values())))
+    with open_publication(load_settings(folder)) as published:
+        rows = published.records(
+            f"SELECT source_key, {', '.join(codes)} FROM tags.customer_tags JOIN identity.memberships USING (one_id) WHERE valid_to IS NULL"
+        )
+    tags = {row.pop("source_key"): row for row in rows}
+    assert len(rows) == len(tags) == len(expected) == 5_369
+    wrong = {key: (tags[key], answers) for key, answers in expected.items() if tags[key] != answers}
+    assert not wrong, (len(wrong), dict(list(wrong.items())[:5]))
+    for code in codes:
+        assert len({answers[code] for answers in expected.values()}) > 1, code
+    assert sum(answers["aum_eod"] for answers in expected.values()) == Decimal("39318533.10")
+    assert sum(answers["has_running_loan"] for answers in expected.values()) == 7
+
+
+def lines_of(file: Path) -> Iterator[dict[str, str]]:
+    """Give the records of a file of the bank that are whole."""
+    with file.open(encoding="ascii", newline="") as text:
+        yield from (row for row in csv.DictReader(text, delimiter=";") if None not in row.values())
+
+
+def day_of(text: str) -> date:
+    return date(1900 + int(text[:2]), int(text[2:4]), int(text[4:6]))
+
+
+def clients_of(data: Path) -> dict[str, dict[str, object]]:
+    """Give by client eight tags as of the night; the money of an account is its owner's."""
+    owners = {
+        row["account_id"]: row["client_id"] for row in lines_of(data / "disp.asc") if row["type"] == "OWNER"
+    }
+    newest: dict[str, tuple[date, int, Decimal]] = {}
+    acts: dict[str, list[date]] = defaultdict(list)
+    penalties: dict[str, Decimal] = defaultdict(Decimal)
+    for row in lines_of(data / "trans.asc"):
+        day, owner = day_of(row["date"]), owners[row["account_id"]]
+        if day > BERKA_DAY:
+            continue
+        last = (day, int(row["trans_id"]), Decimal(row["balance"]))
+        newest[row["account_id"]] = max(newest.get(row["account_id"], last), last)
+        if row["k_symbol"] == "SANKC. UROK" and day > BERKA_DAY - timedelta(days=365):
+            penalties[owner] += Decimal(row["amount"])
+        if row["k_symbol"] not in ("UROK", "SANKC. UROK", "SLUZBY") and row["operation"] != "PREVOD Z UCTU":
+            acts[owner].append(day)
+    assets: dict[str, Decimal] = defaultdict(Decimal)
+    for account, (_, _, balance) in newest.items():
+        assets[owners[account]] += balance
+    opened: dict[str, list[date]] = defaultdict(list)
+    for row in lines_of(data / "account.asc"):
+        opened[owners[row["account_id"]]] += [day_of(row["date"])] if day_of(row["date"]) <= BERKA_DAY else []
+    borrowers = {
+        owners[row["account_id"]]
+        for row in lines_of(data / "loan.asc")
+        if day_of(row["date"]) <= BERKA_DAY and row["status"] != "A"
+    }
+    clients = {}
+    for row in lines_of(data / "client.asc"):
+        client, number = row["client_id"], int(row["birth_number"])
+        born = day_of(f"{number - 5000 * (number // 100 % 100 > 50):06d}")
+        own = acts[client]
+        clients[client] = {
+            "gender": "F" if number // 100 % 100 > 50 else "M",
+            "age": BERKA_DAY.year - born.year - ((BERKA_DAY.month, BERKA_DAY.day) < (born.month, born.day)),
+            "aum_eod": assets[client],
+            "tenure_days": (BERKA_DAY - min(opened[client])).days if opened[client] else None,
+            "active_txn_count_90d": sum(day > BERKA_DAY - timedelta(days=90) for day in own),
+            "days_since_active_txn": (BERKA_DAY - max(own)).days if own else None,
+            "has_running_loan": client in borrowers,
+            "penalty_interest_amount_365d": penalties[client],
+        }
+    return clients
 
 
 def test_a_real_shop_after_a_history(shared_data, tmp_path):

@@ -120,7 +120,12 @@ def test_only_the_tags_that_are_asked_for_change_in_a_snapshot_with_their_reason
 CODES = ("gender", "age", "aml_grade")
 SNAPSHOT = [
     {"one_id": 1, "gender": "F", "age": 40},
-    {"one_id": 2, "gender": None, "age": 30, "null_exceptions": [{"tag": "gender", "reason": "not_applicable"}]},
+    {
+        "one_id": 2,
+        "gender": None,
+        "age": 30,
+        "null_exceptions": [{"tag": "gender", "reason": "not_applicable"}],
+    },
     {"one_id": 3, "gender": "M", "age": 20, "null_exceptions": [{"tag": "aml_grade", "reason": "expired"}]},
 ]
 
@@ -128,12 +133,22 @@ SNAPSHOT = [
 def compared(lake, *people, has_night_before=True):
     """Compare the snapshot above with people who were computed again: by tag who differs, and who stands on one side only."""
     (day,) = days("2026-02-28")
-    map_of_people = {"anchor_profile_id": 1, "created_on": day, "kind": "customer", "status": "active", "profile_count": 1}
+    map_of_people = {
+        "anchor_profile_id": 1,
+        "created_on": day,
+        "kind": "customer",
+        "status": "active",
+        "profile_count": 1,
+    }
     lake.append_rows("identity.one_ids", [{"one_id": number, **map_of_people} for number in (1, 2, 3, 4)])
     row = {"source": "bank", "_feed": "f", "_file": "f", "_row": 1, "valid_from": day}
     lake.append_rows(
         "identity.memberships",
-        [{"one_id": n, "source_key": str(n), "profile_id": n, **row} for n in (1, 2, 3, 4) if n != lake.erased],
+        [
+            {"one_id": n, "source_key": str(n), "profile_id": n, **row}
+            for n in (1, 2, 3, 4)
+            if n != lake.erased
+        ],
     )
     entries = entries_of(WHOLE, CODES)
     with open_newest(lake.settings) as desk:
@@ -170,7 +185,9 @@ def test_a_person_who_was_erased_since_is_nobody_s_difference(people_lake):
 
 def test_another_value_another_reason_and_no_reason_differ(people_lake):
     unknown = {**SNAPSHOT[1], "null_exceptions": [{"tag": "gender", "reason": "late"}]}
-    outcomes = compared(people_lake, {**SNAPSHOT[0], "age": 41}, unknown, {**SNAPSHOT[2], "null_exceptions": []})
+    outcomes = compared(
+        people_lake, {**SNAPSHOT[0], "age": 41}, unknown, {**SNAPSHOT[2], "null_exceptions": []}
+    )
     assert {code: one.differing for code, one in outcomes.items()} == {"gender": 1, "age": 1, "aml_grade": 1}
 
 
@@ -196,26 +213,52 @@ def test_a_held_value_that_had_ended_by_a_past_day_is_null_because_it_expired(
     lake, entry = people_lake, WHOLE.registry.entries["aml_grade"]
     lake.create(["quality.tag_quality", "tags.backfills"])
     ended = [{"tag": "aml_grade", "reason": "expired"}]
-    snapshot = [{"one_id": 1, "aml_grade": "H"}, {"one_id": 2, "null_exceptions": ended}, {"one_id": 3}, {"one_id": 4, "aml_grade": "L"}]
+    snapshot = [
+        {"one_id": 1, "aml_grade": "H"},
+        {"one_id": 2, "null_exceptions": ended},
+        {"one_id": 3},
+        {"one_id": 4, "aml_grade": "L"},
+    ]
     lake.append(DAILY, wide(lake, *({"as_of": before, **one} for one in snapshot)))
 
     def version(name):
         return entry.version if name == "same" else name
 
-    names = ("people", "eligible", "filled", "unknown", "not_applicable", "late", "expired", "unexplained", "outside_domain", "distinct")
+    names = (
+        "people",
+        "eligible",
+        "filled",
+        "unknown",
+        "not_applicable",
+        "late",
+        "expired",
+        "unexplained",
+        "outside_domain",
+        "distinct",
+    )
     counts = {f"{name}_count": 4 for name in names} | {"late_count": 0}
     quality = {"as_of": before, "tag": "aml_grade", "version": version(quality_version), **counts}
     lake.append_rows("quality.tag_quality", [quality])
     if backfill_version:
-        backfill = {"as_of": before, "tag": "aml_grade", "version": version(backfill_version), "identity": "as-of", "known_on": day}
+        backfill = {
+            "as_of": before,
+            "tag": "aml_grade",
+            "version": version(backfill_version),
+            "identity": "as-of",
+            "known_on": day,
+        }
         lake.append_rows("tags.backfills", [{**backfill, "people_count": 4, "filled_count": 2}])
     folder = Path(lake.path("tags_work.customer_tags"))
     folder.mkdir(parents=True)
-    people = [{"one_id": number, "as_of": day, "aml_grade": "M" if number == 4 else None} for number in (1, 2, 3, 4)]
+    people = [
+        {"one_id": number, "as_of": day, "aml_grade": "M" if number == 4 else None} for number in (1, 2, 3, 4)
+    ]
     pq.write_table(wide(lake, *people), folder / "a.parquet")
     end_values(lake, compilation_of_people(), day)
     with open_newest(lake.settings) as desk:
-        rows = desk.records(f"SELECT one_id, aml_grade, null_exceptions FROM {past_rows(lake, desk)} ORDER BY one_id")
+        rows = desk.records(
+            f"SELECT one_id, aml_grade, null_exceptions FROM {past_rows(lake, desk)} ORDER BY one_id"
+        )
     assert [row["aml_grade"] for row in rows] == [None, None, None, "M"]
     expired = {row["one_id"]: [e["reason"] for e in row["null_exceptions"]] for row in rows}
     assert {number: found for number, found in expired.items() if found} == reasons
