@@ -264,24 +264,24 @@ def _recomputed(
 ) -> list[Recomputed]:
     """Compare the tags of one entity with what the night of a day stored."""
     entity = plan.entity
-    stored = desk.define(
+    snapshot = desk.define(
         f"stored {entity.plural}", f"SELECT * FROM {entity.daily} WHERE as_of = {literal(day)}"
     )
     entries = [
         entry
         for entry in plan.entries
-        if versions.get(entry.code) == entry.version and entry.code in stored.columns
+        if versions.get(entry.code) == entry.version and entry.code in snapshot.columns
     ]
     past = past_rows(lake, desk, entity)
     return compare_rows(
-        desk, past, stored, entries, entity, has_night_before=_is_night_before_kept(desk, entity, day)
+        desk, past, snapshot, entries, entity, has_night_before=_is_night_before_kept(desk, entity, day)
     )
 
 
 def compare_rows(
     desk: Desk,
     past: Relation,
-    stored: Relation,
+    snapshot: Relation,
     entries: Sequence[Entry],
     entity: Entity = PERSON,
     *,
@@ -299,7 +299,7 @@ def compare_rows(
             list_transform(list_concat(
                 list_filter(now, lambda e: NOT list_contains(was, e)), list_filter(was, lambda e: NOT list_contains(now, e))
             ), lambda e: e.tag) AS tags_of_other_reasons
-        FROM {stored} stored FULL JOIN {past} past USING ({", ".join(entity.key)})
+        FROM {snapshot} stored FULL JOIN {past} past USING ({", ".join(entity.key)})
         WHERE {_is_not_erased(entity)}"""
     counts = ", ".join(
         f"count_if({_differs(entry, has_reasons=has_night_before or not entry.null_rule.startswith('H('))})"
@@ -323,11 +323,11 @@ def _differs(entry: Entry, *, has_reasons: bool) -> str:
 
 def _is_night_before_kept(desk: Desk, entity: Entity, day: dt.date) -> bool:
     """Tell whether the night before a day is kept, by which that day knew that a value of null rule H had ended."""
-    kept, known = (
+    snapshot_day, night = (
         desk.value(f"SELECT max(as_of) FROM {table} WHERE as_of < {literal(day)}")
         for table in (entity.daily, quality_rows(desk))
     )
-    return bool(kept == known)
+    return bool(snapshot_day == night)
 
 
 def _is_not_erased(entity: Entity) -> str:
