@@ -1,7 +1,7 @@
 """Tag definitions as nights published them (``tags.definitions``), and what an edit of one asks of its version.
 
-What a number of a version promises: the first changes with the meaning of an answer, the second with thresholds and with who
-may use it, the third with texts. Lifecycle (``status``, ``deprecated_on``, ``replaces``) is no part of a definition.
+What a number of a version promises: the first changes with the meaning of an answer, the second with thresholds, with who
+may use it and with the people whom its coverage counts, the third with texts. Lifecycle (``status``, ``deprecated_on``, ``replaces``) is no part of a definition.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TEXTS = frozenset({"name", "definition", "family", "owner", "tie_rule", "why", "
 THRESHOLDS = frozenset(
     {
         "params", "value.min", "value.max", "refresh", "max_staleness_days", "history", "level", "purposes",
-        "declassified",
+        "declassified", "population",
     }
 )  # fmt: skip
 
@@ -243,7 +243,9 @@ def _parts(entry: Entry) -> dict[tuple[Part, str], Any]:
             parts["thresholds", key] = _without_texts(value)
             parts["texts", key] = _only_texts(value)
         else:
-            parts[_part(key), key] = normal_tree(value) if key in ("compute", "null_when") else value
+            parts[_part(key), key] = (
+                normal_tree(value) if key in ("compute", "null_when", "population") else value
+            )
     return parts
 
 

@@ -401,6 +401,7 @@ class Entry(_Strict):
     value: Value
     null_rule: Annotated[str, Field(pattern=r"^(Z|U|NA|H\([1-9]\d*\)|NEVER)$")]
     null_when: list[NullWhen] = Field(default_factory=list)
+    population: str | None = None
     default: Scalar | list[str] | None = None
     tie_rule: str | None = None
     level: Literal["C1", "C2", "C3"]

@@ -55,6 +55,11 @@ def duckdb_query(text: str) -> str:
     return str(_dialect()().generate(tree, pretty=True))
 
 
+def duckdb_expression(text: str) -> str:
+    """Give one expression of Spark SQL in DuckDB's words; see ``duckdb_query``."""
+    return duckdb_query(f"select {text} as stands").removeprefix("SELECT").rpartition(" AS ")[0].strip()
+
+
 def spark_tree(text: str) -> Any:
     """Give sqlglot's tree of a text of Spark SQL, its literals as Spark reads them; ``Untranslatable`` of another text."""
     import sqlglot

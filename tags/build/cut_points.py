@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contracts.reading import contract
-from lakehouse.expressions.duckdb import duckdb_query, function_statements
+from lakehouse.expressions.duckdb import duckdb_expression, function_statements
 from lakehouse.query.desk import Desk, open_newest
 from lakehouse.query.words import identifier, literal
 from tags.build.project import DAILY
@@ -125,9 +125,7 @@ def _new_row(
         text = compilation.writer.text(entry, spec.population, "params").replace(
             BUSINESS_DATE, f"date'{day}'"
         )
-        condition = (
-            f" AND ({duckdb_query(f'select {text} as stands').removeprefix('SELECT').rpartition(' AS ')[0]})"
-        )
+        condition = f" AND ({duckdb_expression(text)})"
     value = identifier(spec.of)
     people = desk.keep(
         "people to cut",

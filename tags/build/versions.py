@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 # Up to so many different values of both versions are told one by one; of more, only which way they moved.
 MOST_VALUES = 30
 MOST_MOVES = 60
+# Keys that name tags which have no part in what a tag answers, and which are not there when two versions are computed.
+_OF_OTHERS = {"replaces": None, "population": None}
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _compile(
     registry = load_registry(settings.workspace, shipped=REGISTRY)
     codes = (_free_code(registry, first, "first"), _free_code(registry, second, "second"))
     entries = [
-        _entry(one).model_copy(update={"code": code, "replaces": None})
+        _entry(one).model_copy(update={"code": code, **_OF_OTHERS})
         for one, code in zip((first, second), codes, strict=True)
     ]
     places = {
@@ -171,11 +173,11 @@ def _with_inputs(registry: Registry, entries: list[Entry], places: dict[str, Def
     while waiting:
         code = waiting.pop()
         if code in registry.entries and code not in inputs:
-            inputs[code] = registry.entries[code]
+            inputs[code] = registry.entries[code].model_copy(update=_OF_OTHERS)
             waiting += inputs[code].tag_inputs
     own = {entry.code: entry for entry in entries}
     return Registry(
-        {code: entry for code, entry in registry.entries.items() if code in inputs} | own,
+        {code: inputs[code] for code in registry.entries if code in inputs} | own,
         {**registry.places, **{code: places[code] for code in own}},
         registry.site | own.keys(),
     )

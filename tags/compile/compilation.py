@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tags.compile.compiler import Writer
+from tags.compile.entry_texts import population_inputs
 from tags.compile.places import PROJECT, REGISTRY
 from tags.compile.plan import ScanPlan, plan_of, plan_scans
 from tags.compile.relations import SiteColumns, TagSource, TagSources
@@ -60,14 +61,9 @@ class Compilation:
         return next(writer for writer in self.writers if writer.entity == entry.about)
 
     def part(self, codes: Collection[str]) -> Compilation:
-        """Give what computes some tags of any entity, and the tags that they read."""
+        """Give what computes some tags of any entity, and the tags that they and their populations read."""
         by_code = {entry.code: entry for entry in self.entries}
-        part_codes, waiting = set(codes), list(codes)
-        while waiting:
-            for code in by_code[waiting.pop()].tag_inputs:
-                if code in by_code and code not in part_codes:
-                    part_codes.add(code)
-                    waiting.append(code)
+        part_codes = _with_inputs(by_code, codes)
         plans = [
             plan_of(writer.plan, part_codes & {entry.code for entry in writer.plan.entries})
             for writer in self.writers
@@ -94,19 +90,26 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
 
 
 def narrowed(compilation: Compilation, workspace: Path | None, codes: Collection[str]) -> Compilation:
-    """Give what computes these tags alone, and those that they read; the others are as if they were drafts."""
+    """Give what computes these tags alone, and those that they and their populations read; the others are as if they were drafts."""
     entries = compilation.registry.entries
-    needed_codes, waiting = set(codes), list(codes)
-    while waiting:
-        for code in entries[waiting.pop()].tag_inputs:
-            if code not in needed_codes:
-                needed_codes.add(code)
-                waiting.append(code)
+    needed_codes = _with_inputs(entries, codes)
     narrow = {
         code: entry if code in needed_codes else entry.model_copy(update={"status": "draft"})
         for code, entry in entries.items()
     }
     return compile_registry(replace(compilation.registry, entries=narrow), workspace, is_checked=False)
+
+
+def _with_inputs(entries: Mapping[str, Entry], codes: Collection[str]) -> set[str]:
+    """Give codes with those of all tags that they, and the populations they are counted over, are read from."""
+    needed_codes, waiting = set(codes), list(codes)
+    while waiting:
+        entry = entries[waiting.pop()]
+        for code in (*entry.tag_inputs, *population_inputs(entry)):
+            if code in entries and code not in needed_codes:
+                needed_codes.add(code)
+                waiting.append(code)
+    return needed_codes
 
 
 def compile_registry(registry: Registry, workspace: Path | None, *, is_checked: bool = True) -> Compilation:
@@ -120,11 +123,13 @@ def compile_registry(registry: Registry, workspace: Path | None, *, is_checked: 
 def _require_sound(compilation: Compilation, site: SiteColumns) -> None:
     """Raise ``SettingsInvalid`` for the first fault of a computed tag, be it one that shows only when its SQL is written."""
     from tags.compile.checks.entries import check
+    from tags.compile.checks.populations import check_populations
     from tags.compile.lineage import Lineage
 
     lineage = Lineage(list(compilation.model_folders), compilation.shared)
     for writer in compilation.writers:
         check(compilation.registry, writer.plan, lineage, site)
+        check_populations(compilation.registry, writer.plan)
         writer.wide_sql()
         for scan in writer.plan.scans:
             if scan.aggregated:

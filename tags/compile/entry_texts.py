@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lakehouse.expressions.expression import syntax_tree
+from lakehouse.expressions.tokens import ExpressionInvalid
 from vocabulary.registry import CutPoints, Entry
 
 if TYPE_CHECKING:
@@ -42,6 +43,16 @@ def populations_of(entry: Entry) -> Iterator[tuple[int, CutPoints]]:
     for at, param in enumerate(entry.params):
         if param.cut_points is not None:
             yield at, param.cut_points
+
+
+def population_inputs(entry: Entry) -> list[str]:
+    """Give the codes of the tags that say whom a tag is counted over; none where its population is no expression."""
+    try:
+        tree = syntax_tree(entry.population) if entry.population is not None else None
+    except ExpressionInvalid:
+        return []
+    names = names_in(tree) if tree is not None else []
+    return [name for name in dict.fromkeys(names) if name not in entry.about.columns]
 
 
 def names_in(tree: exp.Expression) -> list[str]:

@@ -98,6 +98,7 @@ def _idle_params(entry: Entry) -> Iterator[tuple[Keys, str]]:
     """Give the parameters that no expression of a tag names: a threshold that decides nothing."""
     texts = [text for _, text, _ in texts_of(entry)]
     texts += [spec.population for _, spec in populations_of(entry) if spec.population]
+    texts += [entry.population] if entry.population is not None else []
     names = {name for text in texts for name in parse_expression(text).parameters}
     for at, param in enumerate(entry.params):
         if param.name not in names and param.name not in {one.name for one in entry.params[:at]}:

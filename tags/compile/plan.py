@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from lakehouse.errors import CdpError
 from lakehouse.settings.yaml_files import did_you_mean
+from tags.compile.entry_texts import population_inputs
 from tags.compile.relations import TagSource, TagSources
 from vocabulary.entities import PERSON, TAG_ENTITIES, Entity
 from vocabulary.lookups import LookupInvalid
@@ -37,7 +38,7 @@ class ScanPlan:
     layers: tuple[tuple[Entry, ...], ...]
     entity: Entity = PERSON
     absent: tuple[Entry, ...] = ()
-    """Tags that are off and that computed ones read all the same: to these nobody has them."""
+    """Tags that are off and that computed ones, or their populations, read all the same: to these nobody has them."""
 
 
 def plan_scans(registry: Registry, relations: TagSources, entity: Entity = PERSON) -> ScanPlan:
@@ -79,6 +80,7 @@ def plan_scans(registry: Registry, relations: TagSources, entity: Entity = PERSO
 
 def _absent(registry: Registry, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     codes = {code for entry in entries if _is_rule(entry) for code in entry.tag_inputs}
+    codes |= {code for entry in entries for code in population_inputs(entry)}
     return tuple(
         entry for code, entry in registry.entries.items() if code in codes & registry.absences.keys()
     )

@@ -41,12 +41,13 @@ FROM {rows} WHERE as_of < {day} AND version IS NOT NULL
 
 @dataclass(frozen=True)
 class TagHistory:
-    """What the nights before say of one tag; counts are medians over the ``baseline`` nights, in people."""
+    """What the nights before say of one tag; counts are medians over the ``baseline`` nights, in people, ``coverage`` that of the shares."""
 
     nights: int
     baseline: int
     is_turn: bool
     filled: float
+    coverage: float | None
     present: float
     mean: float | None
     quantiles: tuple[float, ...] | None
@@ -91,7 +92,7 @@ def read_history(desk: Desk, business_date: dt.date) -> dict[tuple[str, str], Ta
                 bool_or(is_of_month) OVER (PARTITION BY tag, version) AS has_month
             FROM nights
         )
-        SELECT tag, version, filled_count, value_count, total::DOUBLE AS total, quantiles, bins FROM ranks
+        SELECT tag, version, filled_count, coverage_ratio::DOUBLE AS coverage, value_count, total::DOUBLE AS total, quantiles, bins FROM ranks
         WHERE rank <= {BASELINE_NIGHTS} AND (is_of_month OR NOT has_month)
         """
     ):
@@ -105,11 +106,13 @@ def _history(figures: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> T
         row["total"] / row["value_count"] for row in rows if row["total"] is not None and row["value_count"]
     ]
     quantiles = [row["quantiles"] for row in rows if row["quantiles"]]
+    coverages = [row["coverage"] for row in rows if row["coverage"] is not None]
     return TagHistory(
         nights=figures["nights"],
         baseline=len(rows),
         is_turn=is_turn,
         filled=median(row["filled_count"] for row in rows),
+        coverage=median(coverages) if coverages else None,
         present=median(row["value_count"] or 0 for row in rows),
         mean=median(means) if means else None,
         quantiles=tuple(median(each) for each in zip(*quantiles, strict=True)) if quantiles else None,

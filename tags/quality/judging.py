@@ -156,15 +156,32 @@ def _measure(
 
 
 def _loss(entry: Entry, row: Mapping[str, Any], past: TagHistory) -> Measure | None:
-    """Judge how many of the people who had an answer, or a value, have none any more."""
+    """Judge how many of the people who had an answer, or a value, have none any more.
+
+    Where a tag states its population, so many of it are expected to have an answer as on the nights before by share: who
+    comes into the population without one is missed, though nobody lost anything.
+    """
     least = PEOPLE_ANSWERED if entry.about == PERSON else ENTITIES_ANSWERED
-    pairs = [(past.filled, row["filled_count"]), (past.present, row["value_count"])]
-    pairs = [(before, now) for before, now in pairs if before >= least]
-    if not pairs:
+    now_filled, plural = row["filled_count"], entry.about.plural
+    losses = [
+        (
+            before,
+            now,
+            f"{now:,.0f} {plural} have an answer and {before:,.0f} had one {_nights(past)}",
+        )
+        for before, now in ((past.filled, now_filled), (past.present, row["value_count"]))
+    ]
+    if entry.population is not None and past.coverage is not None:
+        why = (
+            f"{now_filled:,.0f} of {row['eligible_count']:,} {plural} of its population have an answer, and "
+            f"{100 * past.coverage:.1f} % of it had one {_nights(past)}"
+        )
+        losses.append((past.coverage * row["eligible_count"], now_filled, why))
+    losses = [one for one in losses if one[0] >= least]
+    if not losses:
         return None
-    before, now = max(pairs, key=lambda pair: 1 - pair[1] / pair[0])
+    before, now, why = max(losses, key=lambda one: 1 - one[1] / one[0])
     loss = max(0.0, 1 - now / before)
-    why = f"{now:,.0f} {entry.about.plural} have an answer and {before:,.0f} had one {_nights(past)}"
     may_stop = not past.is_turn or now == 0
     return _measure(row["tag"], "lost_ratio", loss, LOST, why, may_stop=may_stop)
 

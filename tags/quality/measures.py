@@ -16,8 +16,9 @@ from sqlglot import exp
 from lakehouse.expressions.expression import syntax_tree
 from lakehouse.query.words import identifier, literal, literals
 from tags.compile.plan import ScanPlan
+from tags.quality.populations import population_conditions, rows_for_populations
 from vocabulary.registry import Entry
-from vocabulary.reserved_names import SOURCES, UNEXPLAINED
+from vocabulary.reserved_names import EXCEPTIONS, SOURCES, UNEXPLAINED
 
 if TYPE_CHECKING:
     from lakehouse.query.desk import Desk, Relation
@@ -42,7 +43,8 @@ def measure_tags(
     What is said of people here is said of the products, branches or employees of another entity's wide table.
 
     A value is filled where something says it: a default counts only for people of whom what the tag reads has rows.
-    Eligible is everybody but those of whom ``null_exceptions`` says that the tag does not apply. A null counts under the
+    Eligible is everybody, or the population that the tag states, but those of whom ``null_exceptions`` says that the tag does
+    not apply; coverage and its two counts are of eligible people, all other figures of everybody. A null counts under the
     reason that ``null_exceptions`` records, as unexplained where the wide model calls it so, else under the reason of
     the tag's null rule, and as unexplained where that has none. ``before`` are the rows of the night before: of the people
     of both, those count as changed whose value is another.
@@ -60,13 +62,14 @@ def measure_tags(
     conditions = _answer_conditions(plan)
     size = max(1, min(MOST_TAGS, MOST_VALUES // max(people, 1)))
     shapes = _shapes(desk, wide, plan.entries, conditions, business_date, size)
+    populations = _populations(desk, wide, plan, conditions, business_date, size)
     changes = _changes(desk, wide, before, plan, size) if before is not None else {}
     bins = _bins(desk, wide, plan.entries, shapes, business_date, size)
     rows = []
     for entry in plan.entries:
         shape = shapes[entry.code]
         counts = {reason: exceptions.get((entry.code, reason), 0) for reason in REASONS}
-        eligible = people - counts["not_applicable"]
+        eligible, filled = populations.get(entry.code) or (people - counts["not_applicable"], shape.filled)
         others = people - shape.present - sum(counts.values())
         unexplained = unexplained_nulls.get(entry.code, 0)
         if entry.default_reason:
@@ -81,8 +84,8 @@ def measure_tags(
                 "version": entry.version,
                 "people_count": people,
                 "eligible_count": eligible,
-                "filled_count": shape.filled,
-                "coverage_ratio": _ratio(shape.filled, eligible),
+                "filled_count": filled,
+                "coverage_ratio": _ratio(filled, eligible),
                 **{f"{reason}_count": counts[reason] for reason in REASONS},
                 "unexplained_count": unexplained,
                 "outside_domain_count": shape.outside,
@@ -140,6 +143,38 @@ def _shapes(
                 present, answers, outside, distinct, total, list(quantiles) if is_shown else None
             )
     return shapes
+
+
+def _populations(
+    desk: Desk,
+    wide: Relation,
+    plan: ScanPlan,
+    answers: Mapping[str, str],
+    business_date: dt.date,
+    size: int,
+) -> dict[str, tuple[int, int]]:
+    """Give by tag that states a population how many people are in it and eligible, and how many of them have an answer."""
+    conditions = population_conditions(plan, business_date)
+    if not conditions:
+        return {}
+    rows = rows_for_populations(desk, wide, plan)
+    populations: dict[str, tuple[int, int]] = {}
+    for chunk in _chunks(list(conditions), size):
+        columns: list[str] = []
+        for code in chunk:
+            exception = f"{{'tag': {literal(code)}, 'reason': 'not_applicable'}}"
+            eligible = (
+                f"({conditions[code]}) AND NOT coalesce(list_contains({EXCEPTIONS}, {exception}), false)"
+            )
+            columns += [
+                f"count(CASE WHEN {eligible} THEN 1 END)",
+                f"count(CASE WHEN {eligible} AND {answers[code]} THEN 1 END)",
+            ]
+        counts = desk.rows(f"SELECT {', '.join(columns)} FROM {rows}")[0]
+        populations |= {
+            code: (each[0], each[1]) for code, each in zip(chunk, _chunks(counts, 2), strict=True)
+        }
+    return populations
 
 
 def _changes(

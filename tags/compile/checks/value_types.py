@@ -58,13 +58,8 @@ def check_types(registry: Registry, entry: Entry, relation: TagSource | None) ->
     of_rows = _kinds_of_rows(registry, entry, relation)
     of_tags = _kinds_of_tags(registry, entry)
     for keys, text, over_rows in _conditions(entry):
-        for kind in _kinds(syntax_tree(text), entry, of_rows if over_rows else of_tags):
-            if kind != "yes or no":
-                raise registry.fault(
-                    entry.code,
-                    f"'{short_text(text)}' is {_WORDS[kind]} and no condition; compare it with something",
-                    *keys,
-                )
+        kinds = _kinds(syntax_tree(text), entry, of_rows if over_rows else of_tags)
+        _require_yes_or_no(registry, entry, text, kinds, keys)
     _check_measure(registry, entry)
     defaults: list[object] = [*entry.default] if isinstance(entry.default, list) else [entry.default]
     for value in defaults:
@@ -92,6 +87,21 @@ def check_types(registry: Registry, entry: Entry, relation: TagSource | None) ->
                 )
             if not is_set and kind not in _ALLOWED[entry.value.type]:
                 raise _other_type(registry, entry, f"'{short_text(text)}' is {_WORDS[kind]}", kind, keys)
+
+
+def require_condition(registry: Registry, entry: Entry, tree: exp.Expression, text: str, keys: Keys) -> None:
+    """Refuse an expression over tags that is plainly no yes or no."""
+    _require_yes_or_no(registry, entry, text, _kinds(tree, entry, _kinds_of_tags(registry, entry)), keys)
+
+
+def _require_yes_or_no(registry: Registry, entry: Entry, text: str, kinds: list[Kind], keys: Keys) -> None:
+    for kind in kinds:
+        if kind != "yes or no":
+            raise registry.fault(
+                entry.code,
+                f"'{short_text(text)}' is {_WORDS[kind]} and no condition; compare it with something",
+                *keys,
+            )
 
 
 def _check_measure(registry: Registry, entry: Entry) -> None:

@@ -21,9 +21,22 @@ PEOPLE = 4
 PLAN = compile_tags(None).plan
 SCANS = {entry.code: scan.relation.noun for scan in PLAN.scans for entry in scan.entries}
 
+# Values with which a person is in the population of every tag that states one.
+IN_POPULATIONS = {
+    "account_types_held": ["savings"], "active_credit_card_count": 1, "is_app_registered": True, "is_payroll": True,
+    "order_count_365d": 1, "wealth_balance": Decimal(1),
+}  # fmt: skip
+
 
 def figures(people: list[dict]) -> dict[str, dict]:
     """The quality of a wide table in which people have these values, and each other tag what absence of all data gives."""
+    with open_scratch() as desk:
+        wide = desk.lend("wide", wide_rows(people))
+        return {row["tag"]: row for row in measure_tags(desk, wide, PLAN, D)}
+
+
+def wide_rows(people: list[dict]) -> pa.Table:
+    """The wide table of these people."""
     schema = pa.schema(
         [
             ("one_id", pa.int64()),
@@ -36,9 +49,7 @@ def figures(people: list[dict]) -> dict[str, dict]:
     empty = {entry.code: _absent(entry) for entry in PLAN.entries}
     lists = {"null_exceptions": [], "read_sources": [], "unexplained_nulls": []}
     rows = [{"one_id": at, **empty, **lists, **person} for at, person in enumerate(people)]
-    with open_scratch() as desk:
-        wide = desk.lend("wide", pa.Table.from_pylist(rows, schema=schema))
-        return {row["tag"]: row for row in measure_tags(desk, wide, PLAN, D)}
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _arrow(entry):
@@ -62,10 +73,14 @@ def _absent(entry):
 
 
 def test_where_nothing_was_delivered_nothing_is_covered():
-    """The figure of every tag falls when its sources stop."""
+    """The figure of every tag falls when its sources stop; where its population is gone with them there is none."""
     rows = figures([{}] * PEOPLE)
     assert {tag for tag, row in rows.items() if row["coverage_ratio"]} == set()
-    assert {row["eligible_count"] for row in rows.values()} == {PEOPLE}
+    stated = {entry.code for entry in PLAN.entries if entry.population is not None}
+    assert {row["eligible_count"] for tag, row in rows.items() if tag not in stated} == {PEOPLE}
+    assert {(row["eligible_count"], row["coverage_ratio"]) for tag, row in rows.items() if tag in stated} == {
+        (0, None)
+    }
 
 
 def test_the_coverage_of_every_tag_rises_with_the_people_that_its_sources_know():
@@ -80,8 +95,10 @@ def test_the_coverage_of_every_tag_rises_with_the_people_that_its_sources_know()
             if code not in SCANS:
                 waiting += [other for other in entries[code].tag_inputs if other in entries]
         sources = sorted({SCANS[code] for code in needed if code in SCANS})
-        people.append({**{code: _some(entries[code]) for code in needed}, "read_sources": sources})
-    rows = figures([*people, {}])
+        people.append(
+            {**IN_POPULATIONS, **{code: _some(entries[code]) for code in needed}, "read_sources": sources}
+        )
+    rows = figures([*people, IN_POPULATIONS])
     assert {tag for tag, row in rows.items() if not 0 < row["coverage_ratio"] < 1} == set()
 
 

@@ -47,7 +47,17 @@ CODES = (
     "reachable_channels",
 )
 SCANS = {entry.code: scan.relation.noun for scan in WHOLE.scans for entry in scan.entries}
-PLAN = ScanPlan(tuple(entry for entry in WHOLE.entries if entry.code in CODES), WHOLE.scans, WHOLE.layers)
+# A quarter of the people are of the population of one tag.
+POPULATIONS = {"days_past_due": "age >= 60"}
+PLAN = ScanPlan(
+    tuple(
+        entry.model_copy(update={"population": POPULATIONS.get(entry.code)})
+        for entry in WHOLE.entries
+        if entry.code in CODES
+    ),
+    WHOLE.scans,
+    WHOLE.layers,
+)
 ENTRIES = {entry.code: entry for entry in PLAN.entries}
 SOURCES = sorted(set(SCANS.values()))
 
@@ -178,6 +188,11 @@ def nobody_applies(people):
     every(people, "null_exceptions", [{"tag": "days_past_due", "reason": "not_applicable"}])
 
 
+def gone_in_the_population(people):
+    """A quarter of all answers, which only makes a night look; they are all those of the population."""
+    every(people, "days_past_due", lambda one: None if one["age"] >= 60 else one["days_past_due"])
+
+
 def half_the_answers_gone(people):
     every(people, "gender", lambda one: one["gender"] if one["one_id"] % 5 == 0 else None)
 
@@ -223,6 +238,7 @@ def lost_words_of_sets(people):
     [
         (null_for_everybody, r"age\.lost_ratio is 1, must be at most 0\.5 \(0 people have an answer and 2,000 had one"),
         (nobody_applies, r"days_past_due\.lost_ratio is 1, must be"),
+        (gone_in_the_population, r"days_past_due\.lost_ratio is 1, must be at most 0\.5 \(0 people have an answer and \d\d\d had one"),
         (half_the_answers_gone, r"gender\.lost_ratio is 0\.[78]"),
         (an_empty_relation, r"aum_eod\.lost_ratio is 1, must be"),
         (doubled_amounts, r"aum_eod\.amount_factor is 2, must be at most 1\.6 \(the mean is 5,116,\d+\.\d+ and was 2,558,"),
@@ -241,6 +257,20 @@ def test_a_planted_fault_stops_the_night_and_is_named(nights, fault, sentence):
     with pytest.raises(GateStopped, match=sentence) as stopped:
         nights.judge(D, people)
     assert stopped.value.exit_code == 3
+
+
+def test_who_comes_into_a_population_without_an_answer_is_missed_though_nobody_lost_one(nights, caplog):
+    """People grow old in a file that was read wrongly; of these none says how late a loan is."""
+    people = people_of(D)
+    for one in people:
+        if one["age"] < 60 and one["days_past_due"] is None:
+            one["age"] = 60
+    with pytest.raises(GateStopped, match="age.psi"):
+        nights.judge(D, people)
+    assert "days_past_due.lost_ratio is 0.487259" in caplog.text
+    assert "333 of 1,295 people of its population have an answer, and 50.2 % of it had one" in caplog.text
+    row = nights.quality["days_past_due"]
+    assert row["value_count"] == sum(one["days_past_due"] is not None for one in people_of(D))
 
 
 @pytest.mark.parametrize("fault", [null_for_everybody, doubled_amounts, answers_of_others])
