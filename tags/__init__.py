@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from lakehouse.tables.lake import Lake
     from tags.build.computation import TagsResult
+    from tags.catalogue import TagUsers
 
 __all__ = ["REGISTRY", "build_tags", "check_versions", "delete_old_files", "tag_contracts"]
 
@@ -24,11 +25,12 @@ def build_tags(
     allowances: Mapping[str, int] | None = None,
     *,
     only: Collection[str] | None = None,
+    users: Mapping[str, TagUsers] | None = None,
 ) -> TagsResult:
     """Compute every online tag as of ``business_date``, or ``only`` some (see ``tags.build.computation.build_tags``)."""
     from tags.build import computation
 
-    return computation.build_tags(lake, business_date, allowances, only=only)
+    return computation.build_tags(lake, business_date, allowances, only=only, users=users)
 
 
 def delete_old_files(lake: Lake, business_date: dt.date) -> dict[str, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,18 @@ CATALOGUE = "tags.catalogue"
 MOST_SHOWN = 5
 
 
-def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
-    """Give the rows of ``tags.catalogue``, in registry order."""
+@dataclass(frozen=True)
+class TagUsers:
+    """Who uses a tag outside the registry: segments in whatever way, and destinations that are given it as a column."""
+
+    segments: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+
+
+def catalogue_rows(
+    compilation: Compilation, users: Mapping[str, TagUsers] | None = None
+) -> list[dict[str, Any]]:
+    """Give the rows of ``tags.catalogue``, in registry order; without ``users`` it is not known who uses a tag."""
     registry = compilation.registry
     online = {entry.code for entry in compilation.entries}
     read_by = readers(registry)
@@ -50,7 +62,9 @@ def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
                 "value_max": _decimal(entry.value.max),
                 "unit": entry.value.unit,
                 "null_rule": entry.null_rule,
+                "population": entry.population,
                 "default_value": None if entry.default is None else spark_literal(entry.default),
+                "tie_rule": entry.tie_rule,
                 "level": entry.level,
                 "purposes": entry.purposes,
                 "parameters": [f"{p.name}={spark_literal(p.value)} since {p.since}" for p in entry.params],
@@ -60,6 +74,14 @@ def catalogue_rows(compilation: Compilation) -> list[dict[str, Any]]:
                 "inputs": entry.inputs,
                 "columns_read": lineage(registry, entry.code),
                 "read_by": read_by.get(entry.code, []),
+                "segments": None if users is None else list(users.get(entry.code, TagUsers()).segments),
+                "published_to": None
+                if users is None
+                else list(users.get(entry.code, TagUsers()).destinations),
+                "refresh": entry.refresh,
+                "max_staleness_days": entry.max_staleness_days,
+                "replaces": entry.replaces,
+                "deprecated_on": entry.deprecated_on,
                 "owner_business": business,
                 "owner_tech": tech,
                 "is_site": entry.code in registry.site,

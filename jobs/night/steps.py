@@ -80,10 +80,13 @@ def build_tags(lake: Lake, business_date: date) -> dict[str, Any]:
     """Compute every tag about every person; a feed's own statement says how many days it may be late."""
     import ingestion
     import tags
+    from jobs.report.tag_usage import catalogue_users
 
     feeds = ingestion.load_feeds(lake.settings)
     allowances = {feed.feed: feed.late_after_days for feed in feeds if feed.late_after_days is not None}
-    return tags.build_tags(lake, business_date, allowances).summary()
+    return tags.build_tags(
+        lake, business_date, allowances, users=catalogue_users(lake.settings.workspace)
+    ).summary()
 
 
 def publish(lake: Lake, business_date: date) -> dict[str, Any]:

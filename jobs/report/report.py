@@ -255,8 +255,8 @@ def _cluster_bars(rows: list[dict[str, Any]]) -> Bars:
 def _coverage_bars(
     tags: dict[str, dict[str, float]], catalogue: dict[str, dict[str, Any]], language: str
 ) -> Bars:
-    """Share of people with a value, per tag."""
-    shares = {code: tag["coverage"] or 0.0 for code, tag in tags.items()}
+    """Share of eligible people with a value, per tag; of a tag that applies to nobody there is none."""
+    shares = {code: tag["coverage"] for code, tag in tags.items() if tag["coverage"] is not None}
     names = {code: f"{code} {catalogue.get(code, {}).get(f'name_{language}') or ''}" for code in shares}
     codes = sorted(shares, key=lambda code: (-shares[code], code))
     return [(names[code].strip(), [Bar("accent", shares[code], f"{shares[code]:.1%}")]) for code in codes]

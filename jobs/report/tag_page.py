@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from jobs.report.catalogue.tag_picture import TagPicture
     from lakehouse.settings.settings import Settings
+    from tags.catalogue import TagUsers
     from vocabulary.registry import Entry, Param, Registry
 
 NIGHTS_SHOWN = 7
@@ -64,7 +65,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         sql = readable_sql(compilation.writer_of(entry).tag_sql(entry), _newest_day(settings))
     coverage = _coverage(workspace, code)
     cost = newest_costs(load_settings(workspace)).get(code) if workspace is not None else None
-    users = _segments_with(workspace, code)
+    users = _users(workspace, code)
     names = (entry.name.en, entry.name.zh) if language == "en" else (entry.name.zh, entry.name.en)
     declassified = f" ({text('tag.declassified', why=entry.declassified.why)})" if entry.declassified else ""
     facts = [
@@ -78,6 +79,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         ("entity", entry.entity),
         ("values", " ".join(filter(None, [value.spark_type, value.unit and f"({value.unit})", values]))),
         ("nulls", _nulls(entry)),
+        ("population", entry.population or ""),
         ("level", entry.level + declassified),
         ("purposes", ", ".join(entry.purposes)),
         ("owners", text("tag.owners_are", business=business, tech=tech)),
@@ -99,7 +101,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         ("quantiles", ", ".join(f"{share}: {value:,.2f}" for share, value in (quantiles or {}).items())),
         ("reads", ", ".join(entry.tag_inputs)),
         ("read_by", ", ".join(read_by)),
-        ("segments", ", ".join(users)),
+        ("segments", ", ".join(users.segments)),
         ("coverage", coverage),
         (
             "cost",
@@ -115,10 +117,11 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         "off_because": absence.sentence if (absence := registry.absences.get(code)) else None, "version": entry.version,
         "type": value.spark_type, "unit": value.unit, "domain": value.domain, "min": value.min, "max": value.max,
         "null_rule": entry.null_rule, "null_when": [{"reason": n.reason, "when": n.when} for n in entry.null_when],
+        "population": entry.population,
         "level": entry.level, "purposes": list(entry.purposes), "owner_business": business, "owner_tech": tech,
         "parameters": {p.name: p.value for p in entry.params}, "tie_rule": entry.tie_rule, "refresh": entry.refresh, "sql": sql,
         "comes_from": list(sources), "reads_tags": list(entry.tag_inputs), "read_by": list(read_by),
-        "segments": list(users), "coverage": coverage,
+        "segments": list(users.segments), "published_to": list(users.destinations), "coverage": coverage,
         "distribution": None if picture is None else [{"value": value, "people": people} for value, people in picture.bars],
         "quantiles": None if picture is None else picture.quantiles,
         "trend": None if picture is None else [{"as_of": str(day), "coverage_ratio": share} for day, share in picture.trend],
@@ -154,14 +157,12 @@ def _newest_day(settings: Settings | None) -> date | None:
     return None if publication is None else publication.business_date
 
 
-def _segments_with(workspace: Path | None, code: str) -> list[str]:
-    """Give the segments that use a tag; those that cannot be read are not among them."""
-    if workspace is None:
-        return []
-    from segments.choosing.compile import tag_uses
-    from segments.language.spec import read_every_segment
+def _users(workspace: Path | None, code: str) -> TagUsers:
+    """Give the segments that use a tag and the destinations that publish it; those that cannot be read are not among them."""
+    from jobs.report.tag_usage import catalogue_users
+    from tags.catalogue import TagUsers
 
-    return [segment.code for segment in read_every_segment(workspace)[0] if code in tag_uses(segment)]
+    return TagUsers() if workspace is None else catalogue_users(workspace).get(code, TagUsers())
 
 
 def _pack(registry: Registry, entry: Entry) -> str:

@@ -5,13 +5,15 @@ Only what the workspace's files say is known here; queries of BI tools, of ``cdp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
     from segments.language.spec import Segment
+    from tags.catalogue import TagUsers
     from vocabulary.registry import Entry, Registry
 
 BLIND_SPOTS = "queries of BI tools and of cdp sql, and own dbt models over tags.customer_tags, are not seen"
@@ -44,25 +46,53 @@ def tag_impact(settings: Settings, name: str) -> list[AffectedThing]:
     codes = {entry.code, *(tag.name for tag in tags)}
     segments = read_segments(settings.workspace)
     affected_segments = _segments_reached(segments, codes)
-    return [*tags, *affected_segments, *_destinations_reached(segments, affected_segments, codes)]
+    return [
+        *tags,
+        *_tags_counted(registry, codes),
+        *affected_segments,
+        *_destinations_reached(segments, affected_segments, codes),
+    ]
 
 
 def tag_users(settings: Settings) -> dict[str, list[str]]:
-    """Give by tag who uses it: computed tags that read it, and segments in whatever way, each with its kind, as ``segment vips``."""
+    """Give by tag who uses it: computed tags that read it or are counted over people by it, and segments in whatever way, each with its kind, as ``segment vips``."""
     from segments.choosing.compile import tag_uses
     from segments.language.spec import read_segments
     from tags import REGISTRY
+    from tags.compile.entry_texts import population_inputs
     from vocabulary.registry import load_registry
 
     users: dict[str, list[str]] = {}
     for entry in load_registry(settings.workspace, shipped=REGISTRY).online():
-        for code in dict.fromkeys(entry.tag_inputs):
+        for code in dict.fromkeys((*entry.tag_inputs, *population_inputs(entry))):
             if code != entry.code:
                 users.setdefault(code, []).append(f"tag {entry.code}")
     for segment in read_segments(settings.workspace):
         for code in tag_uses(segment):
             users.setdefault(code, []).append(f"segment {segment.code}")
     return users
+
+
+def catalogue_users(workspace: Path) -> dict[str, TagUsers]:
+    """Give by tag the segments that use it and the destinations that are given it as a column, each sorted.
+
+    Segments that cannot be read are not among them: whoever checks and publishes segments says what is wrong with one.
+    """
+    from segments.choosing.compile import tag_uses
+    from segments.language.spec import read_every_segment
+    from tags.catalogue import TagUsers
+
+    segments: dict[str, set[str]] = {}
+    destinations: dict[str, set[str]] = {}
+    for segment in read_every_segment(workspace)[0]:
+        for code, uses in tag_uses(segment).items():
+            segments.setdefault(code, set()).add(segment.code)
+            if "column" in uses:
+                destinations.setdefault(code, set()).update(segment.spec.publish.destinations)
+    return {
+        code: TagUsers(tuple(sorted(codes)), tuple(sorted(destinations.get(code, ()))))
+        for code, codes in segments.items()
+    }
 
 
 def unused_tags(settings: Settings) -> list[Entry]:
@@ -93,6 +123,20 @@ def _tags_reached(registry: Registry, code: str) -> list[AffectedThing]:
             tuple(sorted(set(registry[reader].tag_inputs) & before)),
         )
         for reader in order[1:]
+    ]
+
+
+def _tags_counted(registry: Registry, codes: Collection[str]) -> list[AffectedThing]:
+    """Give the tags that keep their values and whose coverage is counted over people by one of these tags."""
+    from tags.compile.entry_texts import population_inputs
+
+    inputs = {entry.code: set(codes) & set(population_inputs(entry)) for entry in registry.entries.values()}
+    return [
+        AffectedThing(
+            "tag", code, (f"is counted over people by it, {registry[code].status}",), tuple(sorted(names))
+        )
+        for code, names in inputs.items()
+        if names and code not in codes
     ]
 
 

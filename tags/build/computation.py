@@ -42,7 +42,7 @@ from tags.build.project import (
     write_project,
 )
 from tags.build.retention import delete_old_days
-from tags.catalogue import CATALOGUE, catalogue_rows, tell_switched_off
+from tags.catalogue import CATALOGUE, TagUsers, catalogue_rows, tell_switched_off
 from tags.compile.compilation import Compilation, compile_tags, narrowed
 from tags.compile.sql_text import CUT_POINTS
 from tags.costs import TABLE as COSTS
@@ -104,10 +104,11 @@ def build_tags(
     allowances: Mapping[str, int] | None = None,
     *,
     only: Collection[str] | None = None,
+    users: Mapping[str, TagUsers] | None = None,
 ) -> TagsResult:
     """Compute every online tag as of ``business_date`` and write the wide tables, the catalogue and quality.
 
-    ``allowances`` are the days that a feed may be late by its own statement.
+    ``allowances`` are the days that a feed may be late by its own statement, ``users`` who uses a tag outside the registry.
 
     ``tags.customer_tags`` gets one row per OneID of kind customer or prospect, ``tags.customer_tags_daily`` the
     same under ``as_of``; products, branches and employees have such tables where they have tags. A value outside its domain, a null nobody can explain, or money that does not reconcile
@@ -148,11 +149,12 @@ def build_tags(
         lake.replace_partition(entity.daily, frame, as_of=business_date)
     if only is None:
         _empty_idle_tables(lake, whole)
-    _write_rows(lake, CATALOGUE, catalogue_rows(whole))
+    _write_rows(lake, CATALOGUE, catalogue_rows(whole, users))
     # From what was published, and not from what a night that was never finished left.
     definitions = definitions_after(definitions, whole.registry, business_date)
     _write_rows(lake, DEFINITIONS, definition_rows(definitions))
-    _write_rows(lake, QUALITY, quality + _other_quality(lake, business_date, only), as_of=business_date)
+    own = [row for row in quality if only is None or row["tag"] in only]
+    _write_rows(lake, QUALITY, own + _other_quality(lake, business_date, only), as_of=business_date)
     if only is None:
         _keep_changes(lake, compilation, business_date)
         delete_old_days(lake, business_date)

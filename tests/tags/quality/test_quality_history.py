@@ -265,7 +265,7 @@ def test_who_comes_into_a_population_without_an_answer_is_missed_though_nobody_l
     for one in people:
         if one["age"] < 60 and one["days_past_due"] is None:
             one["age"] = 60
-    with pytest.raises(GateStopped, match="age.psi"):
+    with pytest.raises(GateStopped, match=r"age\.psi"):
         nights.judge(D, people)
     assert "days_past_due.lost_ratio is 0.487259" in caplog.text
     assert "333 of 1,295 people of its population have an answer, and 50.2 % of it had one" in caplog.text
