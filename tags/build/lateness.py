@@ -1,6 +1,7 @@
 """Tags that keep the values of the night before: of a late source for some days, after which they have none, and monthly ones.
 
-A tag with ``refresh: monthly`` is computed on the first night of a month and carried until the next. Each other tag goes by its own ``max_staleness_days``, and the others of the night are as of its date. Also the last value of a
+A tag with ``refresh: monthly`` shows the values of the first night of a month until the next; what a night computes of it
+meanwhile counts only for people who are new. Each other tag goes by its own ``max_staleness_days``, and the others of the night are as of its date. Also the last value of a
 tag that holds values for a while (null rule H) is over here: its null says so.
 """
 
@@ -46,9 +47,9 @@ class TagsBefore:
 
 @dataclass(frozen=True)
 class LateTag:
-    """A tag that a night does not compute: held with the values of a day, or null after the day of its last values.
+    """A tag that does not show what a night computes: held with the values of a day, or null after the day of its last values.
 
-    ``monthly`` are those that are computed on the first night of a month; nothing about them is late.
+    ``monthly`` are those that show the values of the first night of the month; nothing about them is late.
     """
 
     code: str
