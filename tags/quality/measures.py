@@ -69,7 +69,7 @@ def measure_tags(
     for entry in plan.entries:
         shape = shapes[entry.code]
         counts = {reason: exceptions.get((entry.code, reason), 0) for reason in REASONS}
-        eligible, filled = populations.get(entry.code) or (people - counts["not_applicable"], shape.filled)
+        eligible, answers = populations.get(entry.code) or (people - counts["not_applicable"], shape.filled)
         others = people - shape.present - sum(counts.values())
         unexplained = unexplained_nulls.get(entry.code, 0)
         if entry.default_reason:
@@ -84,8 +84,8 @@ def measure_tags(
                 "version": entry.version,
                 "people_count": people,
                 "eligible_count": eligible,
-                "filled_count": filled,
-                "coverage_ratio": _ratio(filled, eligible),
+                "filled_count": answers,
+                "coverage_ratio": _ratio(answers, eligible),
                 **{f"{reason}_count": counts[reason] for reason in REASONS},
                 "unexplained_count": unexplained,
                 "outside_domain_count": shape.outside,
