@@ -18,6 +18,7 @@ from jobs.night.writing import LakeWriter, open_for_writing
 from jobs.report.export import refresh_export
 from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import NOTHING_TO_DO, CdpError, GateStopped
+from lakehouse.integrity.retention import delete_old_files, delete_old_rows
 from lakehouse.ledger.ledger import StepRecord, publish, restore_published
 from lakehouse.query.hashing import text_hash
 from lakehouse.query.published import newest_publication
@@ -98,9 +99,12 @@ def run_attempt(writer: LakeWriter, business_date: date, *, force: bool = False)
             )
         summary = summary_of(settings, business_date, records, [*first_warnings, *writer.warnings.take()])
         summary |= segments.decisions_read(settings)
+        delete_old_rows(lake, business_date)
         publish(lake, business_date, fingerprint, summary)
         night.counts = {"tables": len(records)}
     deletion = tags.delete_old_files(lake, business_date)
+    of_logs = delete_old_files(lake, business_date)
+    deletion = {"files": deletion["files"] + of_logs.files, "bytes": deletion["bytes"] + of_logs.bytes}
     if deletion["files"]:
         summary["deleted"] = deletion
     segments.delete_old_indexes(settings)

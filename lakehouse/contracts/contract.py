@@ -89,6 +89,7 @@ class Contract:
     references: tuple[Reference, ...] = ()
     retention_days: int | None = None
     retention_why: str = ""
+    deleted_by: Literal["nobody", "night", "settings"] = "nobody"
     not_covered: tuple[str, ...] = ()
     checked: bool = True
     pipeline_columns: tuple[str, ...] = field(default=())

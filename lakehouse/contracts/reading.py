@@ -90,10 +90,15 @@ class ReferenceEntry(_Strict):
 
 
 class RetentionEntry(_Strict):
-    """How long rows are kept, and why so long."""
+    """How long rows are kept, why so long, and what deletes older ones.
+
+    Without ``deleted_by`` nothing does: the days are what readers may rely on. A ``night`` takes the older days out; how many
+    days there are may also be a matter of the ``settings``.
+    """
 
     days: int
     why: str = ""
+    deleted_by: Literal["nobody", "night", "settings"] = "nobody"
 
 
 class ContractFile(_Strict):
@@ -126,6 +131,19 @@ class ContractFile(_Strict):
         ):
             if name not in names:
                 raise ValueError(f"'{name}' is no column of the table")
+        return self
+
+    @model_validator(mode="after")
+    def _days_can_be_deleted(self) -> ContractFile:
+        if self.retention is None or self.retention.deleted_by == "nobody":
+            return self
+        days = [
+            name for name in self.partition_by if name in self.columns and self.columns[name].type == "date"
+        ]
+        if self.shape != "log" or len(days) != 1 or days != list(self.partition_by):
+            raise ValueError(
+                "'deleted_by' takes days out of a log that is partitioned by its day and nothing else"
+            )
         return self
 
 
@@ -164,6 +182,7 @@ def build_contract(tree: dict[str, Any], *, file: str | Path = "(derived)") -> C
         references=tuple(Reference(**reference.model_dump()) for reference in entries.references),
         retention_days=retention.days if retention else None,
         retention_why=retention.why if retention else "",
+        deleted_by=retention.deleted_by if retention else "nobody",
         not_covered=entries.not_covered,
         checked=entries.checked,
         pipeline_columns=tuple(column.name for column in pipeline),

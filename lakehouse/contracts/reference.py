@@ -28,12 +28,24 @@ def _contents(contracts: list[Contract]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _retention(contract: Contract) -> str:
+    """Say how long rows are kept, why, and whether anything deletes older ones."""
+    if contract.retention_days == 1:
+        return f"as of the newest night ({contract.retention_why})"
+    days = f"{contract.retention_days} days"
+    if contract.deleted_by == "night":
+        return f"kept {days}: a night takes out what is older ({contract.retention_why})"
+    if contract.deleted_by == "settings":
+        return f"kept {days}, or as long as `retention` of `cdp.yml` says: a night takes out what is older ({contract.retention_why})"
+    return f"kept {days} at least: nothing deletes its rows by their age ({contract.retention_why})"
+
+
 def _section(contract: Contract) -> str:
     facts = [f"{contract.shape}, key ({', '.join(contract.key)}), owner {contract.owner}"]
     if contract.event_date:
         facts.append(f"as of D means `_arrived_on <= D` and `{contract.event_date} <= D`")
     if contract.retention_days:
-        facts.append(f"kept {contract.retention_days} days ({contract.retention_why})")
+        facts.append(_retention(contract))
     if contract.not_covered:
         facts.append(f"does not cover: {'; '.join(contract.not_covered)}")
     lines = [

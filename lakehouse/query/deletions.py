@@ -34,5 +34,5 @@ def require_rows(settings: Settings, table: str, delta: DeltaTable, night: str) 
     if missing and missing <= deleted_paths(settings, table):
         raise UsageError(
             f"what {table} held on {night} is not there whole any more: {len(missing)} of its files were deleted because their "
-            "rows are kept no longer (retention in cdp.yml); ask a newer night"
+            "rows are kept no longer (retention in cdp.yml or of the table); ask a newer night"
         )

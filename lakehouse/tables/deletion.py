@@ -49,13 +49,16 @@ def delete_files(
     """
     folder = Path(lake.path(table))
     newest = open_delta(folder, table)
+    # A file that was taken out, brought back by a refused night and taken out again stands there twice.
     paths = sorted(
-        newest.vacuum(
-            retention_hours=0,
-            dry_run=True,  # what it deletes itself would be two more versions, which no publication names
-            enforce_retention_duration=False,
-            full=True,
-            keep_versions=sorted({*versions, newest.version()}),
+        set(
+            newest.vacuum(
+                retention_hours=0,
+                dry_run=True,  # what it deletes itself would be two more versions, which no publication names
+                enforce_retention_duration=False,
+                full=True,
+                keep_versions=sorted({*versions, newest.version()}),
+            )
         )
     )
     present = [path for path in paths if (folder / path).is_file()]

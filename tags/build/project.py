@@ -316,7 +316,11 @@ def wide_contract(compilation: Compilation, name: str) -> dict[str, Any]:
     }
     columns["as_of"] = {"type": "date", "required": True, "level": "C1", "description": "the business date"}
     whom, row, gaps = _WIDE_WORDS[entity.code]
-    retention = {"days": 32, "why": "a month of daily snapshots; older days can be rebuilt from facts"}
+    retention = {
+        "days": 32,
+        "deleted_by": "settings",
+        "why": "a month of daily snapshots; older days can be rebuilt from facts",
+    }
     return {
         "table": name,
         "description": f"Every online tag of every {whom}"

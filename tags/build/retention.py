@@ -11,12 +11,10 @@ import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import disk_refusal
-from lakehouse.integrity.digests import read_digests
+from lakehouse.integrity.retention import delete_unread_files
 from lakehouse.query.desk import open_newest
-from lakehouse.query.published import publications
 from lakehouse.settings.settings import RetentionSettings
-from lakehouse.tables.deletion import DeletedFiles, delete_days, delete_files
+from lakehouse.tables.deletion import delete_days
 from vocabulary.entities import PERSON, TAG_ENTITIES
 
 if TYPE_CHECKING:
@@ -72,34 +70,6 @@ def delete_old_files(lake: Lake, business_date: dt.date) -> dict[str, int]:
     """
     counts = {"files": 0, "bytes": 0}
     for entity in TAG_ENTITIES.values():
-        outcome = _delete_old_files(lake, entity.daily, business_date)
+        outcome = delete_unread_files(lake, entity.daily, business_date)
         counts = {"files": counts["files"] + outcome.files, "bytes": counts["bytes"] + outcome.bytes}
     return counts
-
-
-def _delete_old_files(lake: Lake, table: str, business_date: dt.date) -> DeletedFiles:
-    settings = lake.settings
-    first = business_date - dt.timedelta(days=settings.retention.reader_days)
-    entries = [entry for entry in publications(settings) if table in entry.tables]
-    versions = {
-        entry.tables[table] for entry in entries if entry.business_date >= first or entry is entries[-1]
-    }
-    if not versions:
-        return DeletedFiles()
-    paths = read_digests(settings, [table]).get(table, {}).keys()
-    try:
-        outcome = delete_files(lake, table, versions, business_date, paths)
-    except Exception as wrong:
-        # A library says in words of its own that the disk is full.
-        refusal = wrong.strerror if isinstance(wrong, OSError) and wrong.strerror else disk_refusal(wrong)
-        if refusal is None:
-            raise
-        log.warning(
-            "files of %s that are kept no longer could not be deleted (%s); the next night tries again",
-            table,
-            refusal,
-        )
-        outcome = DeletedFiles()
-    if outcome.files:
-        log.info("%d files of %s left the disk: %.1f MB", outcome.files, table, outcome.bytes / 1e6)
-    return outcome
