@@ -263,7 +263,7 @@ def segment_sql(segment: Segment, *, business_date: date, policy: Policy) -> str
 
     rows = rank_sql(
         rank_leaves(segment),
-        segment.base,
+        segment.ranked_group,
         "leaf_table",
         column_of,
         lambda salt: f"sha2(concat({spark_literal(salt)}, '|', one_id), 256)",

@@ -301,7 +301,7 @@ def _choose(
     ranks = [leaf for leaf in rank_leaves(segment) if leaf.column not in leaves.columns]
     cuts: dict[str, dict[str, Any]] = {}
     if ranks:
-        sql = rank_sql(ranks, segment.base, str(everybody), column_of, hash_duckdb_sql)
+        sql = rank_sql(ranks, segment.ranked_group, str(everybody), column_of, hash_duckdb_sql)
         leaves = everybody = desk.keep(f"ranked_{segment.code}", f"SELECT * FROM {sql}")
         cuts = rank_cuts(desk, everybody, ranks, hash_duckdb_sql)
     candidate = candidate_sql(segment, f"({answer})")

@@ -248,15 +248,12 @@ class _Facts:
 
     def _rank(self, leaf: RankLeaf) -> tuple[Answer, str]:
         """Compare with the cut that the night recorded."""
-        in_base = (
-            decide(self.segment.base, self.answer)
-            if leaf.within == "base" and self.segment.base is not None
-            else True
-        )
-        if in_base is False:
+        group = self.segment.ranked_group(leaf)
+        in_group = True if group is None else decide(group, self.answer)
+        if in_group is False:
             return False, "not in the group that is ranked"
         value = self.tags.get(leaf.tag)
-        if in_base is None or value is None:
+        if in_group is None or value is None:
             return None, "null" if value is None else "it is unknown whether in the group that is ranked"
         rows = self.published.rows(
             "SELECT params FROM segments.runs WHERE code = ? AND as_of = ?", [self.segment.code, self.day]

@@ -53,11 +53,10 @@ def rank_name(
     leaf: RankLeaf, segment: Segment, business_date: date, lists: Mapping[str, StaticList]
 ) -> str | None:
     """Give the name of the answers to a rank within a segment's base; None where the base names another segment."""
-    parts = (
-        [] if segment.base is None or leaf.within != "base" else [part for part, _ in leaves(segment.base)]
-    )
+    group = segment.ranked_group(leaf)
+    parts = [] if group is None else [part for part, _ in leaves(group)]
     if any(isinstance(part, SegmentLeaf | RankLeaf) for part in parts):
         return None
-    sql = rank_sql([leaf], segment.base, "people", lambda part: part.column, hash_duckdb_sql)
+    sql = rank_sql([leaf], segment.ranked_group, "people", lambda part: part.column, hash_duckdb_sql)
     names = [leaf_name(part, business_date, lists) for part in parts if not asks_one_value(part)]
     return f"rank:{text_hash(sql, *names)}"

@@ -144,7 +144,7 @@ class _Maker:
         table = compile_leaf_table([segment], business_date=self.day, policy=None)
         rows = leaves_by_duckdb(self.published, self.published, table, self.lists, self.day).rows
         leaves = [ranks[column] for column in possible]
-        sql = rank_sql(leaves, segment.base, str(rows), answer_columns({}), hash_duckdb_sql)
+        sql = rank_sql(leaves, segment.ranked_group, str(rows), answer_columns({}), hash_duckdb_sql)
         self._add(sql, possible)
         self.published.drop(rows)
 

@@ -22,7 +22,7 @@ from segments.language.parameters import Scalar, with_values
 from segments.language.parsing import ConditionReader
 from segments.language.spec import Segment, parse_segment, read_every_segment, read_segment, segment_file
 from segments.language.templates import FOLDER as TEMPLATES
-from segments.language.templates import read_template
+from segments.language.templates import read_template, salt_owner
 from vocabulary.attributes import read_attributes
 from vocabulary.lookups import read_lookups
 from vocabulary.policy import Policy, read_policy
@@ -174,7 +174,8 @@ def _read_whole_template(file: Path) -> None:
         for name, one in (parameters.items() if isinstance(parameters, dict) else ())
         if isinstance(one, dict) and isinstance(one.get("default"), Scalar)
     }
-    reader = ConditionReader(file, str(tree["entity"]) if tree.get("entity") in ENTITY_TIES else None)
+    entity = str(tree["entity"]) if tree.get("entity") in ENTITY_TIES else None
+    reader = ConditionReader(file, entity, owner=salt_owner(file.stem))
     for key in ("base", "where", "include", "exclude"):
         part = tree.get(key)
         for one in part if isinstance(part, list) else [part]:

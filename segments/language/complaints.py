@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of
@@ -40,8 +40,14 @@ def with_consequence(fault: SettingsInvalid, consequence: str) -> SettingsInvali
 class Complaints:
     """Makes the faults of one file, for whoever reads a part of it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(
+        self, file: Path, *, owner: str | None = None, base: Literal["base", "template"] = "base"
+    ) -> None:
         self.file = file
+        self.owner = owner or file.stem
+        """Whose salt a sample or a rank has that names none."""
+        self.base = base
+        """What ``within: base`` means: the base of the whole rule, or that of the template alone."""
 
     @property
     def attributes(self) -> Attributes:

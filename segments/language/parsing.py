@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lakehouse.settings.yaml_files import did_you_mean, line_of, plain
 from segments.language.complaints import Complaints
@@ -40,9 +40,21 @@ LIST_REFERENCE = re.compile(r"^([a-z][a-z0-9_]*)@(\d+(?:\.\d+)*)$")
 class ConditionReader(Complaints):
     """Reads conditions of one file: those about people or, where it is of an entity, those about companies or households."""
 
-    def __init__(self, file: Path, entity: str | None = None) -> None:
-        super().__init__(file)
+    def __init__(
+        self,
+        file: Path,
+        entity: str | None = None,
+        *,
+        owner: str | None = None,
+        base: Literal["base", "template"] = "base",
+    ) -> None:
+        super().__init__(file, owner=owner, base=base)
         self.entity = entity
+
+    @property
+    def of_people(self) -> ConditionReader:
+        """The reader of conditions about one person that stand in those about a company or household."""
+        return ConditionReader(self.file, owner=self.owner, base=self.base)
 
     def read(self, tree: Any, line: int | None) -> Node:
         """Give the node of a YAML mapping that holds exactly one connector or leaf."""
@@ -67,7 +79,7 @@ class ConditionReader(Complaints):
                     "'members' asks the people of a company or household, and what stands here is about one person",
                     line,
                 )
-            return read_members(tree, line, self, ConditionReader(self.file).read)
+            return read_members(tree, line, self, self.of_people.read)
         if self.entity is not None:
             raise self.fault(
                 f"'{word}' is about one person, and the segment is of entity: {self.entity}; ask its people by"

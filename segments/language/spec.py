@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_model, parse_yaml
 from lakehouse.settings.yaml_limits import yaml_text
-from segments.language.conditions import All, Any_, ListLeaf, Node, Not, definition_hash, normal
+from segments.language.conditions import All, Any_, ListLeaf, Node, Not, definition_hash, leaves, normal
 from segments.language.contact import Clock, Contact
+from segments.language.leaves.people import RankLeaf
 from segments.language.parameters import FILE as PARAMETER_FILE
 from segments.language.parameters import Parameter, Scalar, named_segments, parameter_values, with_values
 from segments.language.parsing import ConditionReader
-from segments.language.templates import joined_texts, merged_tree, parted_texts
+from segments.language.templates import Template, joined_texts, merged_tree, parted_texts
 from vocabulary.audience import days_of_use
 from vocabulary.buckets import BUCKETS
 from vocabulary.registry import Owner
@@ -340,16 +341,48 @@ class Rule:
     include: tuple[Node, ...]
     exclude: tuple[Node, ...]
     addressee: Addressee | None = None
+    template_base: Node | None = None
+    """The base of the template alone, within which the template ranks."""
+
+    def narrowed_by(self, own: Rule) -> Rule:
+        """Give the rule of a template as a file narrows it: base and where must hold beside the template's, exclude takes out more.
+
+        Whom the template includes beside its rule, what narrows the rule narrows as well.
+        """
+        narrowing = tuple(node for node in (own.base, own.where) if node is not None)
+        shared = tuple(All((node, *narrowing)) if narrowing else node for node in self.include)
+        return Rule(
+            _both(self.base, own.base),
+            _both(self.where, own.where),
+            (*shared, *own.include),
+            (*self.exclude, *own.exclude),
+            self.addressee,
+            self.base,
+        )
+
+    @property
+    def _ranks_within_template(self) -> bool:
+        nodes = (self.base, self.where, *self.include, *self.exclude)
+        every = (leaf for node in nodes if node is not None for leaf, _ in leaves(node))
+        return any(isinstance(leaf, RankLeaf) and leaf.within == "template" for leaf in every)
 
     def normal(self) -> dict[str, Any]:
         """Give the normal form of the trees; the order of conditions does not count."""
         trees = {"base": self.base, "where": self.where}
+        if self._ranks_within_template:
+            trees["template_base"] = self.template_base
         return {
             **({"addressee": self.addressee.normal()} if self.addressee is not None else {}),
             **{name: normal(node) if node is not None else None for name, node in trees.items()},
             "include": sorted((normal(node) for node in self.include), key=str),
             "exclude": sorted((normal(node) for node in self.exclude), key=str),
         }
+
+
+def _both(first: Node | None, second: Node | None) -> Node | None:
+    """Give the condition that two are together."""
+    nodes = tuple(node for node in (first, second) if node is not None)
+    return All(nodes) if len(nodes) > 1 else next(iter(nodes), None)
 
 
 @dataclass(frozen=True)
@@ -370,6 +403,8 @@ class Segment:
     """The normal form of the rule with the default of every parameter, and what each of them decides."""
     addressee: Addressee | None = None
     """Who is contacted for a company or household; None where the segment chooses persons."""
+    template_base: Node | None = None
+    """The part of the base that the template has laid down; None without a template."""
 
     @property
     def is_collective(self) -> bool:
@@ -395,6 +430,10 @@ class Segment:
     def unknown(self) -> str:
         """What an unknown answer of the whole rule means."""
         return self.spec.unknown or "exclude"
+
+    def ranked_group(self, leaf: RankLeaf) -> Node | None:
+        """Give the condition that says whom a rank ranks; None where it ranks everybody."""
+        return {"base": self.base, "template": self.template_base, "all": None}[leaf.within]
 
     @property
     def rule(self) -> Node:
@@ -440,7 +479,7 @@ class Segment:
 
     @property
     def _rule(self) -> Rule:
-        return Rule(self.base, self.where, self.include, self.exclude, self.addressee)
+        return Rule(self.base, self.where, self.include, self.exclude, self.addressee, self.template_base)
 
     @property
     def days_of_use(self) -> int:
@@ -495,19 +534,19 @@ def parse_segment(
     tree = parse_yaml(text, file=file)
     if not isinstance(tree, dict):
         raise SettingsInvalid("a segment is a mapping that begins with spec: segment/v1", file=file, line=1)
-    own_tree = tree
+    own_tree, extended = tree, None
     if "extends" in tree:
-        tree, template = merged_tree(tree, file, workspace, template)
-        text = joined_texts(text, str(tree["extends"]), template)
+        tree, extended = merged_tree(tree, file, workspace, template)
+        text = joined_texts(text, extended.reference, extended.text)
     _refuse_later(tree, file)
     spec = parse_model(SpecFile, tree, file=file)
     values: dict[str, Scalar] = {name: parameter.default for name, parameter in spec.parameters.items()}
     if spec.parameters and has_values:
         values = parameter_values(spec.parameters, spec.code, workspace, is_in_use=is_in_use)
-    rule = _read_rule(tree, values, file)
+    rule = _read_rule(tree, extended, values, file)
     if rule.base is None and rule.where is None and not rule.include:
         raise SettingsInvalid("the segment chooses nobody; add base, where or include", file=file, line=1)
-    definition = _parametrised_definition(tree, spec.parameters, file) if spec.parameters else None
+    definition = _parametrised_definition(tree, extended, spec.parameters, file) if spec.parameters else None
     return Segment(
         spec,
         file,
@@ -520,12 +559,27 @@ def parse_segment(
         values,
         definition,
         rule.addressee,
+        rule.template_base,
     )
 
 
-def _read_rule(tree: Any, values: Mapping[str, Scalar], file: Path) -> Rule:
+def _read_rule(tree: Any, template: Template | None, values: Mapping[str, Scalar], file: Path) -> Rule:
     entity = str(tree["entity"]) if tree["entity"] in ENTITY_TIES else None
-    reader = ConditionReader(file, entity)
+    own_reader = ConditionReader(file, entity, owner=str(tree["code"]))
+    if template is None:
+        return _read_parts(tree, values, own_reader)
+    base: Literal["base", "template"] = "base" if tree.get("base") is None else "template"
+    reader = ConditionReader(file, entity, owner=template.owner, base=base)
+    # What the template says stands where it is extended.
+    laid_down = _read_parts(template.tree, values, reader, line_of(tree, "extends"))
+    return laid_down.narrowed_by(_read_parts(tree, values, own_reader))
+
+
+def _read_parts(
+    tree: Any, values: Mapping[str, Scalar], reader: ConditionReader, at: int | None = None
+) -> Rule:
+    """Read the conditions of one file; ``at`` is the line of all of them where the tree knows none."""
+    file = reader.file
 
     def part(key: str) -> Any:
         try:
@@ -535,13 +589,11 @@ def _read_rule(tree: Any, values: Mapping[str, Scalar], file: Path) -> Rule:
             raise SettingsInvalid(
                 f"E01 there is no parameter '{name}'{did_you_mean(name, list(values))}",
                 file=file,
-                line=line_of(tree, key),
+                line=line(key),
             ) from None
 
     def line(key: str) -> int | None:
-        """Give the line of a part; what only the template says stands where it is extended."""
-        own = line_of(tree, key)
-        return line_of(tree, "extends") if own == line_of(tree) and "extends" in tree else own
+        return line_of(tree, key) or at
 
     def one(key: str) -> Node | None:
         return reader.read(part(key), line(key)) if tree.get(key) is not None else None
@@ -550,9 +602,9 @@ def _read_rule(tree: Any, values: Mapping[str, Scalar], file: Path) -> Rule:
         return reader.read_many(part(key), line(key)) if tree.get(key) else ()
 
     def addressee() -> Addressee:
-        own, people, at = part("addressee"), ConditionReader(file), line("addressee")
+        own, people, where = part("addressee"), reader.of_people, line("addressee")
         nodes = {
-            key: people.read(own[key], line_of(own, key) or at) if own.get(key) is not None else None
+            key: people.read(own[key], line_of(own, key) or where) if own.get(key) is not None else None
             for key in ("where", "prefer")
         }
         tag = own.get("highest") or own.get("lowest")
@@ -563,19 +615,23 @@ def _read_rule(tree: Any, values: Mapping[str, Scalar], file: Path) -> Rule:
         one("where"),
         many("include"),
         many("exclude"),
-        addressee() if entity is not None else None,
+        addressee() if reader.entity is not None and tree.get("addressee") is not None else None,
     )
 
 
-def _parametrised_definition(tree: Any, parameters: Mapping[str, Parameter], file: Path) -> dict[str, Any]:
+def _parametrised_definition(
+    tree: Any, template: Template | None, parameters: Mapping[str, Parameter], file: Path
+) -> dict[str, Any]:
     """Give the rule with the defaults, and of each parameter its bounds and what the rule becomes by another value."""
     defaults = {name: parameter.default for name, parameter in parameters.items()}
-    rule = _read_rule(tree, defaults, file).normal()
+    rule = _read_rule(tree, template, defaults, file).normal()
     bounds = {}
     for name, parameter in parameters.items():
         effect = None
         if parameter.other is not None:
-            effect = definition_hash(_read_rule(tree, {**defaults, name: parameter.other}, file).normal())
+            effect = definition_hash(
+                _read_rule(tree, template, {**defaults, name: parameter.other}, file).normal()
+            )
             if effect == definition_hash(rule):
                 raise SettingsInvalid(
                     f"the rule does not use the parameter '{name}'; write ${name} where its value stands",

@@ -2,12 +2,14 @@
 
 ``templates/<name>@<version>.yml`` is a specification without code and version that says by ``overrides`` which fields a file that
 ``extends`` it may replace, and by ``allows_include`` which leaves it may add people by. Everything else only narrows: base and
-where must hold beside the template's own, and exclude takes out more. A version of a template is never edited.
+where must hold beside the template's own, and exclude takes out more. What the template ranks or samples is the same people for
+every file: a rank stands within the template's own base, and salts are the template's. A version of a template is never edited.
 """
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,28 @@ _SEAM = "\n--- # template "
 ADDING_LEAVES = ("list", "segment", "tag", "event", "detail")
 
 
+@dataclass(frozen=True)
+class Template:
+    """A template that is extended: its reference, its tree without lines, and its text."""
+
+    reference: str
+    tree: Any
+    text: str
+
+    @property
+    def owner(self) -> str:
+        """Whose salts its samples and ranks have."""
+        return salt_owner(self.reference)
+
+
+def salt_owner(reference: str) -> str:
+    """Give the owner of a template's salts: its name, so that a later version that samples more only adds people.
+
+    No segment has such a code.
+    """
+    return f"template:{reference.rpartition('@')[0]}"
+
+
 def joined_texts(text: str, reference: str, template: str) -> str:
     """Give the text of a segment and that of its template as one, to be kept."""
     return f"{text}{_SEAM}{reference}\n{template}"
@@ -39,8 +63,10 @@ def parted_texts(text: str) -> tuple[str, str | None]:
     return (own, template.partition("\n")[2]) if seam else (text, None)
 
 
-def merged_tree(tree: Any, file: Path, workspace: Path, template_text: str | None = None) -> tuple[Any, str]:
-    """Give the specification that a file and its template are together, and the text of the template.
+def merged_tree(
+    tree: Any, file: Path, workspace: Path, template_text: str | None = None
+) -> tuple[Any, Template]:
+    """Give the specification that a file and its template are together, but for the template's rule, and the template.
 
     The template is that of the workspace, or ``template_text``. What would widen it raises ``SettingsInvalid`` (E17).
     """
@@ -69,31 +95,21 @@ def merged_tree(tree: Any, file: Path, workspace: Path, template_text: str | Non
     for key, value in template.items():
         if key not in _OF_TEMPLATE and key not in _NARROWING and key != "include" and key not in whole:
             whole[key] = plain(value)
-    own = [copy.deepcopy(tree[key]) for key in ("base", "where") if tree.get(key) is not None]
-    for key in ("base", "where"):
-        parts = [plain(template[key])] if template.get(key) is not None else []
-        parts += [copy.deepcopy(tree[key])] if tree.get(key) is not None else []
-        if parts:
-            whole[key] = parts[0] if len(parts) == 1 else {"all": parts}
-    whole["exclude"] = [*map(plain, _parts(template, "exclude", path)), *_parts(tree, "exclude", file)]
-    # Whom the template includes beside its rule, what narrows the rule narrows as well.
-    shared = [
-        {"all": [plain(part), *own]} if own else plain(part) for part in _parts(template, "include", path)
-    ]
-    whole["include"] = [*shared, *_added_people(tree, allows, reference, file)]
-    return whole, template_text
+    for one, place in ((template, path), (tree, file)):
+        for key in ("include", "exclude"):
+            _parts(one, key, place)
+    _refuse_other_people(tree, allows, reference, file)
+    return whole, Template(reference, plain(template), template_text)
 
 
-def _added_people(tree: Any, allows: list[str], reference: str, file: Path) -> list[Any]:
-    added = _parts(tree, "include", file)
-    for position, part in enumerate(added):
+def _refuse_other_people(tree: Any, allows: list[str], reference: str, file: Path) -> None:
+    for position, part in enumerate(_parts(tree, "include", file)):
         if not isinstance(part, dict) or not any(word in part for word in allows):
             raise SettingsInvalid(
                 f"E17 include would widen the template '{reference}', which lets people be added by: {', '.join(allows) or 'nothing'}",
                 file=file,
                 line=line_of(tree, "include", position),
             )
-    return added
 
 
 def _parts(tree: Any, key: str, file: Path) -> list[Any]:

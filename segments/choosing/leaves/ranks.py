@@ -21,14 +21,14 @@ TIE_LENGTH = 16
 
 def rank_sql(
     leaves: Iterable[RankLeaf],
-    base: Node | None,
+    group_of: Callable[[RankLeaf], Node | None],
     rows: str,
     column_of: Callable[[Leaf], str],
     hash_of: Callable[[str], str],
 ) -> str:
     """Give ``rows`` with a column for the answer of every rank leaf; the rows themselves where there is none.
 
-    Beside ``<column>`` stand ``<column>_place``, from 1 for the highest, and ``<column>_last``, the last place that counts.
+    ``group_of`` gives the condition that says who is ranked, None where everybody is. Beside ``<column>`` stand ``<column>_place``, from 1 for the highest, and ``<column>_last``, the last place that counts.
     ``hash_of`` gives the SQL of the salted hash of a OneID that parts equal values. Spark SQL and DuckDB.
     """
     every = {leaf.column: leaf for leaf in leaves}
@@ -37,7 +37,8 @@ def rank_sql(
     groups, answers = [], []
     for column, leaf in sorted(every.items()):
         value = f"value_{leaf.tag}"
-        is_in = logic_sql(base, column_of) if leaf.within == "base" and base is not None else "true"
+        group = group_of(leaf)
+        is_in = logic_sql(group, column_of) if group is not None else "true"
         has_place = f"({is_in} AND {value} IS NOT NULL)"
         groups += [
             f"{is_in} AS {column}_group",

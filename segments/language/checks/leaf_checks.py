@@ -104,11 +104,12 @@ def _check_rank(segment: Segment, leaf: RankLeaf, site: Site) -> Iterator[SpecFi
     if fact is not None and fact.is_restricted:
         text = f"tag '{leaf.tag}' may only exclude; a rank would show where it is cut"
         yield finding(segment, "E06", text, leaf.line)
-    if leaf.within == "base" and segment.is_collective:
+    if leaf.within != "all" and segment.is_collective:
         text = f"the base of this segment is of {segment.spec.entity}; write within: all to rank everybody"
         yield finding(segment, "E03", text, leaf.line)
-    elif leaf.within == "base" and segment.base is None:
-        text = "'within: base' needs the segment's base; write within: all to rank everybody"
+    elif leaf.within != "all" and segment.ranked_group(leaf) is None:
+        whose = "template" if leaf.within == "template" else "segment"
+        text = f"'within: base' needs the {whose}'s base; write within: all to rank everybody"
         yield finding(segment, "E03", text, leaf.line)
     if segment.base is not None and any(leaf == other for other, _ in leaves(segment.base)):
         yield finding(segment, "E03", "a rank stands in where; the base is what it ranks", leaf.line)

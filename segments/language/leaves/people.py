@@ -38,13 +38,14 @@ class RankLeaf(Leaf):
     """Those whose value of a tag is among the highest of a group: a percentage of it, rounded up, or a number of people.
 
     Of equal values the smaller hash of salt and OneID is the higher one. Outside the group the answer is false; without a value
-    it is unknown, and such people are not counted in the percentage.
+    it is unknown, and such people are not counted in the percentage. ``within`` is ``template`` where a branch has a base of its
+    own: what head office ranks it ranks within its own base.
     """
 
     tag: str
     top_percent: float | None
     top_n: int | None
-    within: Literal["base", "all"]
+    within: Literal["base", "template", "all"]
     salt: str
     version: str = ANY_VERSION
 
@@ -68,12 +69,12 @@ class RankLeaf(Leaf):
 
 
 def read_sample(tree: Any, line: int | None, file: Complaints) -> SampleLeaf:
-    """Read ``{sample: {percent, salt}}``; the salt is the segment's own unless it is named."""
+    """Read ``{sample: {percent, salt}}``; the salt is that of the file's owner unless it is named."""
     file.only(tree, ("sample",))
     body = file.mapping(tree, "sample", "{percent}", line)
     file.only(body, ("percent", "salt"))
     percent = _percent(body, "percent", "sample.percent", file)
-    return SampleLeaf(percent, _salt(body, f"sample:{file.file.stem}", file), line=line)
+    return SampleLeaf(percent, _salt(body, f"sample:{file.owner}", file), line=line)
 
 
 def read_rank(tree: Any, line: int | None, file: Complaints) -> RankLeaf:
@@ -97,8 +98,8 @@ def read_rank(tree: Any, line: int | None, file: Complaints) -> RankLeaf:
         str(tree["tag"]),
         percent,
         top_n,
-        within,
-        _salt(tree, f"rank:{file.file.stem}", file),
+        file.base if within == "base" else within,
+        _salt(tree, f"rank:{file.owner}", file),
         str(tree.get("version", ANY_VERSION)),
         line=line,
         include_unknown=file.include_unknown(tree),
@@ -116,7 +117,9 @@ def _percent(tree: Any, key: str, name: str, file: Complaints) -> float:
 
 
 def _salt(tree: Any, own: str, file: Complaints) -> str:
-    salt = str(tree.get("salt", own))
+    if "salt" not in tree:
+        return own
+    salt = str(tree["salt"])
     if not _SALT.match(salt):
         raise file.fault("a salt is made of letters, digits, _, - and :", line_of(tree, "salt"))
     return salt

@@ -282,16 +282,15 @@ RULES = st.recursive(
 )
 
 
-def compiled_leaves(desk, folder, bank, rule, base):
-    """The segment of a rule, and its leaf table over the rows of the bank."""
-    body = f"unknown: exclude\nbase: {json.dumps(base)}\nwhere: {json.dumps(rule, default=str)}"
-    return leaves_of(desk, folder, bank, spec("x", body))
+def rule_text(rule, base):
+    """The file of a rule."""
+    return spec("x", f"unknown: exclude\nbase: {json.dumps(base)}\nwhere: {json.dumps(rule, default=str)}")
 
 
-def leaves_of(desk, folder, bank, text):
+def leaves_of(desk, folder, bank, text, code="x"):
     """The segment of a file, and its leaf table over the rows of the bank."""
     (folder / "segments").mkdir(exist_ok=True)
-    file = folder / "segments" / "x.yml"
+    file = folder / "segments" / f"{code}.yml"
     file.write_text(text)
     segment = read_segment(file)
     compiled = compile_leaf_table([segment], business_date=bank.day, policy=Policy())
@@ -348,7 +347,9 @@ MANY = st.tuples(*(st.lists(kind, min_size=4, max_size=4) for kind in KINDS)).ma
 @given(banks(), MANY)
 def test_every_leaf_answers_as_plain_python_does(folder, bank, rules):
     with open_alone("Asia/Shanghai", threads=1) as desk:
-        segment, leaves = compiled_leaves(desk, folder, bank, {"any": rules}, {"tag": "balance", "gte": 0})
+        segment, leaves = leaves_of(
+            desk, folder, bank, rule_text({"any": rules}, {"tag": "balance", "gte": 0})
+        )
         rows = {row["one_id"]: row for row in desk.arrow(f"SELECT * FROM {leaves}").to_pylist()}
     parts = dict(zip(map(str, rules), segment.where.parts, strict=True))
     differing = [
@@ -368,11 +369,16 @@ def assert_same_choice(folder, bank, rule, base):
         for n in bank.people
     ]
     expected = [n for n, answer in answers if answer], sum(answer is None for _, answer in answers)
+    assert choice_of(folder, bank, rule_text(rule, base)) == expected
+
+
+def choice_of(folder, bank, text, code="x"):
+    """Whom the product chooses by a file, and how many answers are unknown."""
     with open_alone("Asia/Shanghai", threads=1) as desk:
-        segment, leaves = compiled_leaves(desk, folder, bank, rule, base)
+        segment, leaves = leaves_of(desk, folder, bank, text, code)
         choice = _choose(desk, segment, None, leaves, leaves, {})
         people = sorted(n for (n,) in desk.rows(f"SELECT one_id FROM ({choice.people})"))
-        assert (people, choice.unknown) == expected
+        return people, choice.unknown
 
 
 @pytest.mark.slow

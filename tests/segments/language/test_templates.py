@@ -211,8 +211,9 @@ def test_a_template_that_is_given_is_taken_and_not_the_one_in_the_workspace(writ
     folder = write(BRANCH)
     file = folder / "segments" / "branch.yml"
     older = TEMPLATE.replace("gte: 100", "gte: 7")
-    whole, text = merged_tree(load_yaml(file), file, folder, older)
-    assert (whole["where"]["gte"], text) == (7, older)
+    _, template = merged_tree(load_yaml(file), file, folder, older)
+    assert (template.tree["where"]["gte"], template.text) == (7, older)
+    assert template.owner == "template:wealth"
 
 
 def test_a_value_that_does_not_fit_a_version_of_before_is_left_out_and_one_that_fits_is_taken(write):
