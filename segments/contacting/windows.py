@@ -40,8 +40,8 @@ def send_window(
 ) -> SendWindow | None:
     """Give the first time at which a channel may be used after the midnight that ends the business date; None where none is.
 
-    ``quiet`` holds the segment's quiet hours before the site's: the first says whether to wait for another day (``defer``, at
-    most ``max_defer_h`` hours from that midnight) or not (``drop``). Where a clock is put forward or back, the window is
+    Each of ``quiet`` says whether to wait for another day (``defer``, at most ``max_defer_h`` hours from that midnight) or not
+    (``drop``): the strictest counts, so that quiet hours of a segment never loosen those of the site. Where a clock is put forward or back, the window is
     the part that no reading of its hours calls quiet.
     """
     midnight = datetime.combine(business_date + timedelta(days=1), time())
@@ -59,12 +59,12 @@ def send_window(
 
 
 def _latest_begin(quiet: Sequence[QuietHours], midnight: datetime, over: datetime) -> datetime:
-    """Give the last minute at which a window may begin."""
-    if not quiet:
-        return over
-    if quiet[0].on_hit == "drop":
-        return midnight + timedelta(minutes=DAY_MINUTES - 1)
-    return midnight + timedelta(hours=quiet[0].max_defer_h)
+    """Give the last minute at which a window may begin by all quiet hours."""
+    waits = (
+        timedelta(minutes=DAY_MINUTES - 1) if one.on_hit == "drop" else timedelta(hours=one.max_defer_h)
+        for one in quiet
+    )
+    return min((midnight + wait for wait in waits), default=over)
 
 
 def _is_in(period: QuietPeriod, channel: str, day: date) -> bool:

@@ -17,6 +17,7 @@ from segment_bank import (
     read_tags,
     rows_of,
     spec,
+    surroundings,
     write_tags,
 )
 
@@ -24,11 +25,13 @@ from delivery.audience_files import read_rows
 from delivery.manifest import read_latest, read_manifest
 from delivery.verification import verify
 from lakehouse.errors import GateStopped
+from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.query.desk import open_alone, open_newest
 from lakehouse.query.hashing import table_hash
 from lakehouse.settings.settings import load_settings
 from segments.choosing.contact_history import branches_and_employees, channel_habits, contact_history
 from segments.explaining.equations import equation_faults
+from segments.explaining.preview import preview
 
 NEXT = D + dt.timedelta(days=1)
 # Run and definition of two segments without a rule of contact, as the version before contact policy gave them.
@@ -329,6 +332,29 @@ def test_a_quiet_period_drops_what_cannot_wait_so_long(bank_with):
     result = night(lake, D)
     assert published(result) == {"a": {10: "PUSH"}}
     assert losses(lake)["a", 1] == ("QUIET_DROPPED", "quiet", None)
+
+
+IMPATIENT = 'quiet: {from: "21:00", to: "09:00", on_hit: drop}'
+PATIENT = 'quiet: {from: "22:00", to: "08:00", on_hit: defer, max_defer_h: 700}'
+MOURNING = (
+    "do_not_disturb:\n  - {from: 2026-11-19, to: 2026-11-19, channels: [SMS], why: a day of mourning}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("site", "own"), [(IMPATIENT, PATIENT), (PATIENT, IMPATIENT)], ids=["site", "segment"]
+)
+def test_quiet_hours_that_drop_are_not_loosened_by_others_that_wait(bank_with, site, own):
+    text = spec("a", RULE).replace("columns:", "valid_hours: 72, columns:").replace("PUSH]", f"PUSH], {own}")
+    lake = bank_with({"segments/a.yml": text, "contact_policy.yml": f"{site}\n{MOURNING}"})
+    assert published(publish(lake, D)) == {"a": {10: "PUSH"}}
+    assert losses(lake)["a", 1] == ("QUIET_DROPPED", "quiet", None)
+    make_visible(lake, D, "first", {})
+    figures = preview(lake.settings, surroundings(lake.settings), "a")
+    assert figures.counts["dropped_by_contact"]["QUIET_DROPPED"] == 1
+    assert [(row["one_id"], row["send_until"]) for row in figures.people] == [
+        (10, "2026-11-19T21:00:00+08:00")
+    ]
 
 
 def test_a_size_that_contact_policy_makes_too_small_stops_the_night(bank_with):

@@ -248,9 +248,34 @@ def test_a_window_of_working_days_waits_as_long_as_it_may():
     assert window(hours=week, quiet=(exact,), valid_hours=96) == monday
     impatient = QuietHours(begin="21:00", end="09:00", on_hit="drop", max_defer_h=72)
     assert window(hours=week, quiet=(impatient,), valid_hours=96) is None
-    assert window(hours=week, quiet=(impatient, patient), valid_hours=96) is None, (
-        "the segment's own hours say it"
-    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_open"),
+    [
+        ({"on_hit": "drop"}, {"on_hit": "defer", "max_defer_h": 700}, False),
+        ({"on_hit": "defer", "max_defer_h": 24}, {"on_hit": "defer", "max_defer_h": 700}, False),
+        ({"on_hit": "defer", "max_defer_h": 57}, {"on_hit": "defer", "max_defer_h": 72}, False),
+        ({"on_hit": "defer", "max_defer_h": 58}, {"on_hit": "defer", "max_defer_h": 72}, True),
+        ({"on_hit": "defer", "max_defer_h": 700}, {"on_hit": "defer", "max_defer_h": 700}, True),
+        ({"on_hit": "drop"}, {"on_hit": "drop"}, False),
+    ],
+)
+def test_of_two_quiet_hours_the_stricter_says_how_long_to_wait_whosever_they_are(one, other, is_open):
+    week = (
+        hours("10:00", "18:00", "MON", "TUE", "WED", "THU", "FRI"),
+    )  # the first window begins after 58 hours
+    quiet = [QuietHours(begin="21:00", end="09:00", **rule) for rule in (one, other)]
+    monday = ("2026-11-23T10:00:00+08:00", "2026-11-23T18:00:00+08:00")
+    for order in (quiet, quiet[::-1]):
+        assert window(hours=week, quiet=order, valid_hours=720) == (monday if is_open else None)
+
+
+def test_where_one_drops_and_another_may_wait_less_than_a_day_neither_is_loosened():
+    drop = QuietHours(begin="21:00", end="09:00", on_hit="drop")
+    short = QuietHours(begin="12:00", end="14:00", max_defer_h=8)
+    for order in ([drop, short], [short, drop]):
+        assert window(quiet=order) is None, "the first minute is that of 09:00, and 8 hours are over then"
 
 
 def test_days_of_rest_close_their_channels():

@@ -153,7 +153,7 @@ def _closed_faults(segment: Segment, rules: ContactRules, is_governed: bool) -> 
 
 
 def quiet_hours(segment: Segment, rules: ContactRules, channel: str) -> list[QuietHours]:
-    """Give the quiet hours that hold for a channel of a segment, its own first."""
+    """Give the quiet hours that hold for a channel of a segment."""
     site = rules.policy.quiet if rules.governs(segment.spec.purpose) else None
     return [one for one in (segment.spec.contact.quiet, site) if one is not None and one.holds_for(channel)]
 
