@@ -7,7 +7,7 @@ W04 a list that names people twice, or nobody we know.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from math import sqrt
@@ -15,17 +15,21 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.query.published import newest_publication, open_publication
-from lakehouse.query.words import literals
-from segments.choosing.compile import compile_leaf_table
+from lakehouse.query.words import literal, literals
+from segments.choosing.compile import compile_leaf_table, rank_leaves
+from segments.choosing.decide import answer_columns
 from segments.choosing.leaf_tables import leaves_by_duckdb
+from segments.choosing.leaves.ranks import hash_duckdb_sql, rank_sql
 from segments.explaining.snapshot import named_by, read_snapshot
 from segments.language.checks.findings import SpecFinding
-from segments.language.conditions import Leaf, ListLeaf, SegmentLeaf, conjuncts, leaves, logic_sql
+from segments.language.conditions import ListLeaf, Node, SegmentLeaf, conjuncts, leaves, logic_sql
+from segments.language.leaves.people import RankLeaf
 from segments.language.lists import list_file, read_list
-from segments.language.segment_leaves import all_leaves
+from segments.language.segment_leaves import all_leaves, nested_segments
 from segments.language.spec import Segment
 
 if TYPE_CHECKING:
+    from lakehouse.query.desk import Relation
     from lakehouse.query.published import Published
     from lakehouse.settings.settings import Settings
     from segments.language.catalogue import Catalogue
@@ -171,6 +175,7 @@ def _narrow_conditions(
         leaf.reference: read_list(catalogue.site.workspace, leaf)
         for segment in readable for leaf in all_leaves(segment) if isinstance(leaf, ListLeaf)
     }  # fmt: skip
+    members = _members_of_that_night(published, readable, day)
     for segment in readable:
         if segment.is_collective:
             scope = named_by([segment], catalogue)
@@ -181,14 +186,17 @@ def _narrow_conditions(
             if not set(leaf_table.tables) <= tables:
                 continue
             table = leaves_by_duckdb(published, published, leaf_table, lists, day).rows
+        rows, column_of = str(table), answer_columns(members)
+        if not segment.is_collective:
+            ranks = [leaf for leaf in rank_leaves(segment) if _is_answered(segment, leaf, members)]
+            rows = rank_sql(ranks, segment.ranked_group, rows, column_of, hash_duckdb_sql)
         parts = [*conjuncts(segment.base), *conjuncts(segment.where)]
-        # Samples, ranks and other segments are no columns of the leaf table.
-        judged = [part for part in parts if all(leaf.column in table.columns for leaf, _ in leaves(part))]
-        answers = [logic_sql(part, _column) for part in judged]
+        judged = [part for part in parts if _is_answered(segment, part, members)]
+        answers = [logic_sql(part, column_of) for part in judged]
         counts = ", ".join(
             f"count(*) FILTER ({' AND '.join(answers[: number + 1])})" for number in range(len(answers))
         )
-        numbers = published.rows(f"SELECT count(*){', ' + counts if counts else ''} FROM {table}")[0]
+        numbers = published.rows(f"SELECT count(*){', ' + counts if counts else ''} FROM {rows}")[0]
         published.drop(table)
         for part, before, after in zip(judged, numbers, numbers[1:], strict=False):
             if before and after < LEFT * before:
@@ -198,5 +206,25 @@ def _narrow_conditions(
                 yield SpecFinding("W03", text, segment.file, line)
 
 
-def _column(leaf: Leaf) -> str:
-    return leaf.column
+def _members_of_that_night(published: Published, segments: list[Segment], day: date) -> dict[str, Relation]:
+    """Give the members of every segment that others name, by its code; one that the night did not evaluate has none."""
+    names = {code for segment in segments for code in nested_segments(segment)}
+    runs = published.rows("SELECT DISTINCT code FROM segments.runs WHERE as_of = ?", [day])
+    return {
+        code: published.define(
+            f"members_{code}",
+            f"SELECT DISTINCT one_id FROM segments.members WHERE as_of = {literal(day)} AND code = {literal(code)}",
+        )
+        for (code,) in sorted(runs)
+        if code in names
+    }
+
+
+def _is_answered(segment: Segment, node: Node | None, members: Mapping[str, Relation]) -> bool:
+    """Tell whether the night knows the members of every segment that a condition names, itself or where it ranks."""
+    return node is None or all(
+        leaf.segment in members
+        if isinstance(leaf, SegmentLeaf)
+        else not isinstance(leaf, RankLeaf) or _is_answered(segment, segment.ranked_group(leaf), members)
+        for leaf, _ in leaves(node)
+    )
