@@ -434,6 +434,10 @@ def test_nights_of_chance_leave_nobody_above_a_cap(bank_with, nights):
             assert sum(channel == "PUSH" for _, channel, day in own if 0 <= (last - day).days < 5) <= 1
             near = {code for code, _, day in own if 0 <= (last - day).days < 3}
             assert not {"a", "c"} <= near
+    with open_newest(lake.settings) as desk:
+        assert equation_faults(lake, desk) == (3 * nights, [])
+    verdicts = verify(lake.settings.published)
+    assert len(verdicts) == 3 * nights + 3 and all(v.failures == () for v in verdicts)
 
 
 def test_habits_follow_the_definition_of_their_tag(bank_with):

@@ -27,6 +27,7 @@ from segment_bank import (
     write_tags,
 )
 
+from delivery.verification import verify
 from jobs.cli.segments import group
 from jobs.night.offers import require_offers
 from lakehouse.errors import SettingsInvalid, UsageError
@@ -195,6 +196,12 @@ def test_a_random_population_is_counted_as_the_night_counts_it(bank, seed):
     publish(bank, NEXT)
     make_visible(bank, NEXT, "random", {})
     hold_against_the_night(bank, NEXT)
+    with open_publication(bank.settings) as published:
+        assert equation_faults(published, published) == (2 * len(SPECS), [])
+    verdicts = verify(bank.settings.published)
+    assert len(verdicts) == 3 * len(SPECS) and all(v.failures == () for v in verdicts), (
+        "two runs and a pointer each"
+    )
 
 
 @pytest.mark.slow
