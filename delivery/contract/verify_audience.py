@@ -15,6 +15,7 @@ import csv
 import hashlib
 import hmac
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -685,9 +686,14 @@ def _is_run(folder: Path) -> bool:
 
 
 def _runs_below(folder: Path) -> list[Path]:
-    runs = [path for path in folder.rglob("run=*") if path.is_dir()]
-    runs += [file.parent for file in folder.rglob(MANIFEST) if not file.parent.name.startswith("run=")]
-    return [path for path in runs if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    runs = []
+    for place, names, files in os.walk(folder):
+        # A run that is being written stands in a hidden folder, and may go while it is looked at.
+        names[:] = [name for name in names if not name.startswith(".")]
+        runs += [Path(place, name) for name in names if name.startswith("run=")]
+        if MANIFEST in files and not Path(place).name.startswith("run="):
+            runs.append(Path(place))
+    return runs
 
 
 def _with_successor(verification: Verification, *, is_asked_for: bool) -> Verification:

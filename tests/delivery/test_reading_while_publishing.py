@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pyarrow as pa
@@ -14,10 +15,11 @@ import pytest
 from test_consumers import LANGUAGES, consume, programs
 from test_published_audiences import DESTINATIONS, PEOPLE, D, audience_of
 
+from delivery.contract.verify_audience import verify
 from delivery.destinations import read_destinations
 from delivery.releasing import release_audience
 from delivery.signature import verification_secret
-from delivery.staging import recipient_key, secret_name, stage_audience
+from delivery.staging import STAGING, recipient_key, secret_name, stage_audience
 from lakehouse.settings.settings import load_settings, secret_file
 
 __all__ = ["consume", "programs"]  # fixtures
@@ -46,6 +48,22 @@ while not is_last:
         continue
     print(json.dumps({"outcome": change["outcome"], **state}), flush=True)
     memory = {} if state["seq"] % 2 and change["outcome"] != "snapshot" else state
+"""
+# The verifier in the same manner: how often it looked at the whole folder, and what it has against any run.
+RESTLESS_VERIFIER = """
+import json, sys, threading
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+from verify_audience import verify
+
+over = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+times, faults = 0, []
+while not over.is_set() or not times:
+    times += 1
+    faults += [fault.sentence for verdict in verify(Path(sys.argv[2])) for fault in verdict.faults]
+print(json.dumps([times, faults]))
 """
 
 
@@ -121,9 +139,10 @@ def test_a_consumer_without_a_rest_reads_whole_runs_while_many_are_released(pres
     assert numbers == sorted(numbers) and (numbers[0], numbers[-1]) == (1, len(press.editions))
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_the_commands_hold_whole_runs_while_many_are_released(press, consume, language):
-    press, is_over, held = press("json_lines"), threading.Event(), []
+@contextmanager
+def many_releases(press):
+    """Releases without end, in a thread, for as long as the block lasts."""
+    is_over = threading.Event()
 
     def publish():
         while not is_over.is_set():
@@ -132,16 +151,50 @@ def test_the_commands_hold_whole_runs_while_many_are_released(press, consume, la
     with ThreadPoolExecutor(1) as publisher:
         releases = publisher.submit(publish)
         try:
-            for _ in range(READS):
-                code, answer = consume(language, press.root, press.key_file, AT)
-                assert code == 0 or answer["kind"] == "superseded", answer
-                if code == 0:
-                    held.append(json.loads(consume.memory.read_text(encoding="utf-8"))["x"])
+            yield
         finally:
             is_over.set()
         releases.result()
-    assert consume(language, press.root, press.key_file, AT)[0] == 0
-    held.append(json.loads(consume.memory.read_text(encoding="utf-8"))["x"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_commands_hold_whole_runs_while_many_are_released(press, consume, language):
+    press, held = press("json_lines"), []
+
+    def read():
+        code, answer = consume(language, press.root, press.key_file, AT)
+        assert code == 0 or answer["kind"] == "superseded", answer
+        if code == 0:
+            held.append(json.loads(consume.memory.read_text(encoding="utf-8"))["x"])
+
+    with many_releases(press):
+        for _ in range(READS):
+            read()
+    read()
     for state in held:
         press.hold_against(state)
     assert len({state["seq"] for state in held}) > 1 and held[-1]["seq"] == len(press.editions)
+
+
+def test_all_runs_verify_while_more_are_released(press, programs):
+    press = press("csv")
+    words = [
+        *programs["python"][:-1],
+        "-c",
+        RESTLESS_VERIFIER,
+        programs["python"][-1].parent,
+        press.root.parent,
+    ]
+    with subprocess.Popen(list(map(str, words)), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as verifier:
+        for _ in range(RELEASES):
+            press.publish()
+        verifier.stdin.close()
+        times, faults = json.loads(verifier.stdout.read())
+    assert faults == [] and times > 1
+
+
+def test_a_run_that_is_still_written_is_none_of_those_that_are_verified(press):
+    press = press("csv")
+    before = [verdict.folder for verdict in verify(press.settings.published)]
+    (press.root / STAGING / "v=1" / "as_of=2026-11-18" / "run=unfinished").mkdir(parents=True)
+    assert [verdict.folder for verdict in verify(press.settings.published)] == before

@@ -301,13 +301,18 @@ async function verifyRun(run, segment, key, at) {
   return { manifest, rows };
 }
 
+const foldersIn = (folder, prefix) =>
+  fs.readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory() && entry.name.startsWith(prefix)).map((entry) => path.join(folder, entry.name));
+
+// Only where runs stand: what the platform is writing meanwhile lies beside them, and may go while it is looked at.
+const placesOf = (root, name) => foldersIn(root, "v=").flatMap((version) => foldersIn(version, "as_of=")).map((day) => path.join(day, `run=${name}`));
+
 // Where the run before is still there, and as it was signed, its number is the one before.
 function checkSequence(root, manifest, key) {
   if (manifest.previous_run_id === null) return;
-  const folders = fs.readdirSync(root, { recursive: true }).filter((name) => path.basename(name) === `run=${manifest.previous_run_id}`);
-  for (const folder of folders) {
-    const file = path.join(root, folder, "_manifest.json");
-    if (!isFile(file) || !isSignedBy(path.join(root, folder), fs.readFileSync(file), key)) continue;
+  for (const run of placesOf(root, manifest.previous_run_id)) {
+    const file = path.join(run, "_manifest.json");
+    if (!isFile(file) || !isSignedBy(run, fs.readFileSync(file), key)) continue;
     refuseIf(readObject(file, "sequence").seq !== manifest.seq - 1, "sequence", "seq does not follow the run before");
   }
 }
