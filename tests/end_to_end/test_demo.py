@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 
 import pytest
 
 from jobs.cli import run
 from jobs.workspace.make import make_workspace
 from lakehouse.settings.settings import load_settings
+from lakehouse.tables.lake import open_lake
 from tests.lake_damages import DAMAGES
 
 NUMBERS = ("--people", "300", "--nights", "2", "--history-months", "1")
@@ -35,6 +37,24 @@ def test_a_demo_that_is_run_again_finds_nothing_to_do(demo, capsys):
     assert run(["demo", "--workspace", str(demo), *NUMBERS]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["status"] == "unchanged"
     assert files() == before
+
+
+def test_every_segment_is_published_to_somebody_and_only_contact_policy_empties_one(tmp_path):
+    folder = tmp_path / "bank"
+    make_workspace(folder, "bank")
+    assert run(["demo", "--workspace", str(folder), "--people", "5000", "--nights", "3"]) == 0
+    lake = open_lake(load_settings(folder))
+    people: Counter[str] = Counter()
+    for night in lake.read_arrow("segments.runs").to_pylist():
+        counts = json.loads(night["counts"])
+        people[night["code"]] += counts["published"]
+        if not counts["published"]:
+            dropped = counts["dropped_by_contact"]
+            assert (
+                set(dropped) == {"CAPPED"} and sum(dropped.values()) == sum(counts["variants"].values()) > 0
+            )
+    codes = {file.stem for file in (folder / "segments").glob("*.yml")}
+    assert len(codes) == 18 and set(+people) == codes
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
