@@ -8,8 +8,10 @@ it is made of, whatever it is called. A site's model whose SQL cannot be followe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lakehouse.contracts.reading import contract, contract_names
@@ -17,7 +19,9 @@ from lakehouse.errors import SettingsInvalid
 from tags.compile.places import PROJECT
 
 Sources = frozenset[str]
+Values = Mapping[str, str]
 MODELS = "models"
+_NO_VALUES: Values = MappingProxyType({})
 # Macros that say how tests are made or how dbt finds a table; the others are text of SQL.
 _NO_SQL = ("tests.sql", "source.sql")
 _ANY_DAY = "2026-01-01"
@@ -33,23 +37,76 @@ class Lineage:
             for folder in folders
             for file in sorted(folder.rglob("*.sql"))
         } | dict(texts or {})
-        self._columns = _columns_known(tuple(self._texts.items()))
+        self._models = _models_known(tuple(self._texts.items()))
 
-    def sources(self, relation: str, column: str) -> Sources:
-        """Give what a column of a trusted table or of a model comes from."""
-        if relation not in self._texts:
+    def sources(self, relation: str, column: str, values: Values = _NO_VALUES) -> Sources:
+        """Give what a column of a trusted table or of a model comes from.
+
+        ``values`` are texts that other columns of the rows have: the branches of a union that say something else do not count.
+        """
+        model = self._model(relation)
+        if model is None:
             return frozenset([f"{relation}.{column}"])
-        self._visit(relation, ())
-        return self._columns[relation].get(column, frozenset())
+        if values and model.scope is not None and column in model.columns:
+            return _sources(model.scope, column, model, values)
+        return model.columns.get(column, frozenset())
+
+    def tables(self, relation: str) -> frozenset[str]:
+        """Give the contracted tables that a trusted table or a model reads, by itself and through models, joins and filters too."""
+        model = self._model(relation)
+        return frozenset([relation]) if model is None else model.tables
+
+    def columns_held(self, relation: str, column: str) -> Sources:
+        """Give the contracted columns whose values a column holds as they are; none where it may hold anything else."""
+        model = self._model(relation)
+        if model is None:
+            return frozenset([f"{relation}.{column}"])
+        if model.scope is None or column not in model.columns:
+            return frozenset()
+        return _columns_held(model.scope, column, self) or frozenset()
+
+    def type_of(self, relation: str, column: str) -> str | None:
+        """Give the Spark SQL type of a column of a trusted table or of a model; None where it is not plain."""
+        model = self._model(relation)
+        if model is None:
+            columns = contract(relation).columns if relation in contract_names() else {}
+            return columns[column].type if column in columns else None
+        if column not in model.types:
+            is_followed = model.scope is not None and column in model.columns
+            model.types[column] = _type_of(model.scope, column, self) if is_followed else None
+        return model.types[column]
+
+    def _model(self, name: str) -> _Model | None:
+        """Give what is known of a model; None for what is no model."""
+        if name not in self._texts:
+            return None
+        self._visit(name, ())
+        return self._models[name]
 
     def _visit(self, name: str, path: tuple[str, ...]) -> None:
-        if name in self._columns or name not in self._texts or name in path:
+        if name in self._models or name not in self._texts or name in path:
             return
         tree = _tree_of(name, self._texts[name])
         for other in tree.find_all(_exp().Table):
             if other.db == MODELS:
                 self._visit(other.name, (*path, name))
-        self._columns[name] = _columns_of(tree, self._columns)
+        self._models[name] = _model_of(tree, self._models)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model that was followed: by output column where it comes from, and the tables that it reads.
+
+    ``scope`` is its outermost select, None where it cannot be followed; ``read`` are by relation the columns that it reads from, and
+    ``types`` those of its columns, as far as somebody has asked.
+    """
+
+    columns: Mapping[str, Sources]
+    tables: frozenset[str]
+    everything: Sources
+    scope: Any = field(default=None, repr=False)
+    read: Mapping[tuple[str, str], Mapping[str, Sources]] = field(default_factory=dict, repr=False)
+    types: dict[str, str | None] = field(default_factory=dict, repr=False)
 
 
 def _exp() -> Any:
@@ -59,8 +116,8 @@ def _exp() -> Any:
 
 
 @lru_cache(maxsize=8)
-def _columns_known(texts: tuple[tuple[str, str], ...]) -> dict[str, dict[str, Sources]]:
-    """Give where the columns of models of these texts come from, as far as somebody has asked."""
+def _models_known(texts: tuple[tuple[str, str], ...]) -> dict[str, _Model]:
+    """Give the models of these texts that were followed, as far as somebody has asked."""
     return {}
 
 
@@ -99,19 +156,23 @@ def _sql_of(text: str) -> str:
     )
 
 
-def _columns_of(tree: Any, models: Mapping[str, Mapping[str, Sources]]) -> dict[str, Sources]:
+def _model_of(tree: Any, models: Mapping[str, _Model]) -> _Model:
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.qualify import qualify
     from sqlglot.optimizer.scope import build_scope
 
     names = {(table.db, table.name) for table in tree.find_all(_exp().Table) if table.db}
-    columns_of = {(database, table): _known_columns(database, table, models) for database, table in names}
+    read = {(database, table): _known_columns(database, table, models) for database, table in names}
     schema: dict[str, Any] = {}
-    for (database, table), sources in columns_of.items():
+    for (database, table), sources in read.items():
         schema.setdefault(database, {})[table] = dict.fromkeys(sources, "string")
-    everything = frozenset().union(
-        *(source for columns in columns_of.values() for source in columns.values())
+    everything = frozenset().union(*(source for columns in read.values() for source in columns.values()))
+    tables = {f"{database}.{table}" for database, table in names if database != MODELS} & set(
+        contract_names()
     )
+    for database, table in names:
+        if database == MODELS and table in models:
+            tables |= models[table].tables
     try:
         scope: Any = build_scope(
             qualify(
@@ -122,48 +183,147 @@ def _columns_of(tree: Any, models: Mapping[str, Mapping[str, Sources]]) -> dict[
                 quote_identifiers=False,
             )
         )
-        outputs = list(scope.expression.named_selects)
-        return {name: _sources(scope, name, columns_of, everything) for name in outputs}
+        model = _Model({}, frozenset(tables), everything, scope, read)
+        columns = {name: _sources(scope, name, model) for name in scope.expression.named_selects}
+        return replace(model, columns=columns)
     except SqlglotError:
-        return {select.alias_or_name: everything for select in tree.selects}
+        columns = {select.alias_or_name: everything for select in tree.selects}
+        return _Model(columns, frozenset(tables), everything)
 
 
-def _known_columns(
-    database: str, table: str, models: Mapping[str, Mapping[str, Sources]]
-) -> dict[str, Sources]:
+def _known_columns(database: str, table: str, models: Mapping[str, _Model]) -> dict[str, Sources]:
     if database == MODELS:
-        return dict(models.get(table, {}))
+        return dict(models[table].columns) if table in models else {}
     name = f"{database}.{table}"
     if name not in contract_names():
         return {}
     return {column: frozenset([f"{name}.{column}"]) for column in contract(name).columns}
 
 
-def _sources(
-    scope: Any, name: str, columns_of: Mapping[tuple[str, str], Mapping[str, Sources]], everything: Sources
-) -> Sources:
+def _sources(scope: Any, name: str, model: _Model, values: Values = _NO_VALUES) -> Sources:
     """Give what an output column of a select comes from; where a step is lost, it comes from everything."""
     if scope.set_operation_scopes:
-        at = list(scope.expression.named_selects).index(name)
-        branches = [
-            (branch, list(branch.expression.named_selects)[at]) for branch in scope.set_operation_scopes
-        ]
         return frozenset().union(
-            *(_sources(branch, column, columns_of, everything) for branch, column in branches)
+            *(
+                _sources(branch, column, model, values_of_branch)
+                for branch, column, values_of_branch in _branches(scope, name, values)
+            )
         )
-    selects = [select for select in scope.expression.selects if select.alias_or_name == name]
-    if not selects:
-        return everything
+    select = _select(scope, name)
+    if select is None:
+        return model.everything
     sources: set[str] = set()
-    for column in selects[0].find_all(_exp().Column):
+    for column in select.find_all(_exp().Column):
         source = scope.sources.get(column.table)
         if source is None:
-            sources |= everything if not _is_lambda_variable(column) else frozenset()
+            sources |= model.everything if not _is_lambda_variable(column) else frozenset()
         elif isinstance(source, _exp().Table):
-            sources |= columns_of.get((source.db, source.name), {}).get(column.name, everything)
+            sources |= model.read.get((source.db, source.name), {}).get(column.name, model.everything)
         else:
-            sources |= _sources(source, column.name, columns_of, everything)
+            sources |= _sources(source, column.name, model, _values_below(scope, column.table, values))
     return frozenset(sources)
+
+
+def _select(scope: Any, name: str) -> Any | None:
+    return next((select for select in scope.expression.selects if select.alias_or_name == name), None)
+
+
+def _branches(scope: Any, name: str, values: Values = _NO_VALUES) -> list[tuple[Any, str, Values]]:
+    """Give the branches of a union, each with its name of a column and with the values of its columns; those that say another value are left out."""
+    places = list(scope.expression.named_selects)
+    branches: list[tuple[Any, str, Values]] = []
+    for branch in scope.set_operation_scopes:
+        own = list(branch.expression.named_selects)
+        values_of_branch = {own[places.index(one)]: text for one, text in values.items() if one in places}
+        branches.append((branch, own[places.index(name)], values_of_branch))
+    fitting = [one for one in branches if not _says_another_value(one[0], one[2])]
+    return fitting or branches
+
+
+def _says_another_value(branch: Any, values: Values) -> bool:
+    if branch.set_operation_scopes:
+        return False
+    selects = [(_select(branch, name), text) for name, text in values.items()]
+    literals = [
+        (select.unalias(), text)
+        for select, text in selects
+        if select is not None and isinstance(select.unalias(), _exp().Literal)
+    ]
+    return any(literal.name != text for literal, text in literals)
+
+
+def _values_below(scope: Any, source: str, values: Values) -> Values:
+    """Give the values that the columns of a source have, where those of a select have these."""
+    below = {}
+    for name, text in values.items():
+        select = _select(scope, name)
+        column = None if select is None else select.unalias()
+        if isinstance(column, _exp().Column) and column.table == source:
+            below[column.name] = text
+    return below
+
+
+def _columns_held(scope: Any, name: str, lineage: Lineage) -> Sources | None:
+    """Give the contracted columns that an output column of a select is, none for a null; None where it is something else."""
+    if scope.set_operation_scopes:
+        parts = [_columns_held(branch, column, lineage) for branch, column, _ in _branches(scope, name)]
+        return None if None in parts else frozenset().union(*(part for part in parts if part))
+    select = _select(scope, name)
+    column = None if select is None else select.unalias()
+    if isinstance(column, _exp().Cast):
+        column = column.this if isinstance(column.this, _exp().Null) else column
+    if isinstance(column, _exp().Null):
+        return frozenset()
+    source = scope.sources.get(column.table) if isinstance(column, _exp().Column) else None
+    if source is None or column is None:
+        return None
+    if isinstance(source, _exp().Table):
+        return lineage.columns_held(_name_of(source), column.name) or None
+    return _columns_held(source, column.name, lineage)
+
+
+def _type_of(scope: Any, name: str, lineage: Lineage) -> str | None:
+    """Give the type of an output column of a select, of a union that of all its branches; None where it is not plain."""
+    if scope.set_operation_scopes:
+        types = {_type_of(branch, column, lineage) for branch, column, _ in _branches(scope, name)}
+        return types.pop() if len(types) == 1 else None
+    select = _select(scope, name)
+    if select is None or select.find(_exp().Query):
+        return None
+    return _type_of_expression(select.unalias(), scope, lineage)
+
+
+def _type_of_expression(expression: Any, scope: Any, lineage: Lineage) -> str | None:
+    from sqlglot.errors import SqlglotError
+    from sqlglot.optimizer.annotate_types import annotate_types
+
+    def type_of_column(column: Any) -> str | None:
+        source = scope.sources.get(column.table)
+        if source is None:
+            return None
+        if isinstance(source, _exp().Table):
+            return lineage.type_of(_name_of(source), column.name)
+        return _type_of(source, column.name, lineage)
+
+    def null_of_type(node: Any) -> Any:
+        kind = type_of_column(node) if isinstance(node, _exp().Column) else None
+        return node if kind is None else _exp().cast(_exp().null(), kind, dialect="spark")
+
+    if isinstance(expression, _exp().Column):
+        return type_of_column(expression)
+    try:
+        kind = annotate_types(expression.copy().transform(null_of_type), dialect="spark").type
+    except SqlglotError:
+        return None
+    types = _exp().DataType.Type
+    if kind is None or kind.this in (types.UNKNOWN, types.NULL):
+        return None
+    return str(kind.sql("spark")).lower()
+
+
+def _name_of(table: Any) -> str:
+    """Give a relation by its name: a model by its own, a table with its database."""
+    return str(table.name if table.db == MODELS else f"{table.db}.{table.name}")
 
 
 def _is_lambda_variable(column: Any) -> bool:
