@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 
 from tags.compile.compiler import Writer
 from tags.compile.entry_texts import population_inputs
+from tags.compile.lineage import Lineage
 from tags.compile.places import PROJECT, REGISTRY
 from tags.compile.plan import ScanPlan, plan_of, plan_scans
 from tags.compile.relations import SiteColumns, TagSource, TagSources
@@ -55,6 +56,11 @@ class Compilation:
     def entries(self) -> tuple[Entry, ...]:
         """The computed tags of all entities."""
         return tuple(entry for writer in self.writers for entry in writer.plan.entries)
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """What the columns of the models come from."""
+        return Lineage(self.model_folders, self.shared)
 
     def writer_of(self, entry: Entry) -> Writer:
         """Give the writer of the entity that a computed tag is about."""
@@ -124,11 +130,9 @@ def _require_sound(compilation: Compilation, site: SiteColumns) -> None:
     """Raise ``SettingsInvalid`` for the first fault of a computed tag, be it one that shows only when its SQL is written."""
     from tags.compile.checks.entries import check
     from tags.compile.checks.populations import check_populations
-    from tags.compile.lineage import Lineage
 
-    lineage = Lineage(list(compilation.model_folders), compilation.shared)
     for writer in compilation.writers:
-        check(compilation.registry, writer.plan, lineage, site)
+        check(compilation.registry, writer.plan, compilation.lineage, site)
         check_populations(compilation.registry, writer.plan)
         writer.wide_sql()
         for scan in writer.plan.scans:

@@ -5,21 +5,23 @@ What is wrong for sure is refused by ``tags.compile.checks``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakehouse.contracts.reading import contract
 from lakehouse.expressions.expression import parse_expression, syntax_tree
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.checks.entries import comparisons
+from tags.compile.checks.origins import columns_held
+from tags.compile.checks.windows import missing_window
+from tags.compile.compilation import Compilation
 from tags.compile.entry_texts import Keys, populations_of, texts_of
-from tags.compile.plan import ScanPlan
+from tags.compile.lineage import Lineage
 from tags.compile.relations import TagSource
 from vocabulary.registry import Entry, Registry, plain_text
 
 EVENTS = "trusted.events"
-EVENT_NAME = "event_name"
+EVENT_NAME = f"{EVENTS}.event_name"
 
 
 @dataclass(frozen=True)
@@ -36,62 +38,49 @@ class Finding:
         return f"{self.file}:{self.line}: {self.code} {self.message}"
 
 
-def findings(
-    registry: Registry, plans: Sequence[ScanPlan], event_names: Collection[str] | None
-) -> list[Finding]:
+def findings(compilation: Compilation, event_names: Collection[str] | None) -> list[Finding]:
     """Give what is doubtful about the computed tags, in registry order by entity.
 
     ``event_names`` are those of the published events; None where nothing was published, and then no name is doubted.
     """
+    registry, plans = compilation.registry, compilation.plans
     relations = {entry.code: scan.relation for plan in plans for scan in plan.scans for entry in scan.entries}
     doubts: list[Finding] = []
     for entry in (entry for plan in plans for entry in plan.entries):
         relation = relations.get(entry.code)
-        for keys, message in _doubts(entry, relation, event_names):
+        for keys, message in _doubts(entry, relation, compilation.lineage, event_names):
             place = registry.places[entry.code]
             doubts.append(Finding(entry.code, place.file, place.line(*keys), message))
     return [*doubts, *_name_twins(registry)]
 
 
-def event_names_of(plans: Sequence[ScanPlan]) -> list[str]:
+def event_names_of(compilation: Compilation) -> list[str]:
     """Give the event names that the computed tags name, in alphabetical order."""
     return sorted(
         {
             value
-            for plan in plans
+            for plan in compilation.plans
             for scan in plan.scans
-            if scan.relation.name == EVENTS
             for entry in scan.entries
-            for _, value in _event_names(entry)
+            for _, value in _event_names(entry, scan.relation, compilation.lineage)
         }
     )
 
 
 def _doubts(
-    entry: Entry, relation: TagSource | None, event_names: Collection[str] | None
+    entry: Entry, relation: TagSource | None, lineage: Lineage, event_names: Collection[str] | None
 ) -> Iterator[tuple[Keys, str]]:
     yield from _idle_params(entry)
-    form = entry.compute.aggregate if entry.compute else None
     if relation is None:
         return
-    if (
-        form is not None
-        and relation.is_trusted
-        and relation.event_date
-        and not (form.window_days or form.months)
-    ):
-        days = contract(relation.name).retention_days
-        if days:
-            yield (
-                ("compute", "aggregate", "from"),
-                f"has no window, and {relation.name} is kept for {days} days: what it says falls when rows are deleted; "
-                f"write `window_days: {days}` or less",
-            )
-    if relation.name == EVENTS and event_names is not None:
-        for keys, value in _event_names(entry):
-            if value not in event_names:
-                hint = did_you_mean(value, sorted(event_names))
-                yield keys, f"names the event '{value}', which was never delivered{hint}"
+    if doubt := missing_window(entry, relation, lineage):
+        yield doubt
+    if event_names is None:
+        return
+    for keys, value in _event_names(entry, relation, lineage):
+        if value not in event_names:
+            hint = did_you_mean(value, sorted(event_names))
+            yield keys, f"names the event '{value}', which was never delivered{hint}"
 
 
 def _idle_params(entry: Entry) -> Iterator[tuple[Keys, str]]:
@@ -108,12 +97,12 @@ def _idle_params(entry: Entry) -> Iterator[tuple[Keys, str]]:
             )
 
 
-def _event_names(entry: Entry) -> Iterator[tuple[Keys, str]]:
+def _event_names(entry: Entry, relation: TagSource, lineage: Lineage) -> Iterator[tuple[Keys, str]]:
+    """Give the names that a tag compares with those of events, be it through a model."""
     for keys, text, over_rows in texts_of(entry):
-        if over_rows:
-            for column, value in comparisons(syntax_tree(text)):
-                if column == EVENT_NAME:
-                    yield keys, value
+        for column, value in comparisons(syntax_tree(text)) if over_rows else ():
+            if EVENT_NAME in columns_held(relation, column, lineage):
+                yield keys, value
 
 
 def _name_twins(registry: Registry) -> Iterator[Finding]:

@@ -113,7 +113,7 @@ models:
 
 def test_a_level_follows_the_columns_that_a_value_comes_from_and_not_what_they_are_called(make_workspace):
     tag = TAG.format(
-        value="{type: string}", null_rule="U", level="C1", purpose="service", inputs="trusted.customers.residence_city",
+        value="{type: string}", null_rule="U", level="C1", purpose="service", inputs="trusted.customers.registered_on, trusted.identifier_observations.role",
         compute="latest: {from: int_site, of: city, order_by: [registered_on]}",
     )  # fmt: skip
     files = {"models/int_site.sql": SITE_MODEL, "models/int_site.yml": SITE_MODEL_YAML}
@@ -157,6 +157,41 @@ def test_the_columns_behind_every_model_are_found():
         "int_channels_reachable", "is_usable"
     )
     assert lineage.sources("trusted.customers", "gender") == {"trusted.customers.gender"}
+
+
+def test_of_a_column_of_a_model_its_type_and_what_it_holds_are_followed():
+    lineage = compile_tags(None).lineage
+    types = {
+        ("int_transactions_judged", "transacted_on"): "date",
+        ("int_transactions_judged", "is_active"): "boolean",
+        ("int_credits_keyed", "credit_class"): "string",
+        ("int_order_days", "days_since_previous"): "int",
+        ("int_profiles_keyed", "one_id"): "bigint",
+        ("trusted.transactions", "amount_base"): "decimal(18,2)",
+        ("int_transactions_judged", "amounts"): None,
+    }
+    assert {place: lineage.type_of(*place) for place in types} == types
+    held = {
+        ("int_payroll_days", "paid_on"): {"trusted.transactions.transacted_on"},
+        ("int_credits_keyed", "credit_class"): {"trusted.cards.card_class", "trusted.loans.loan_class"},
+        ("int_credits_keyed", "credit_limit"): {"trusted.cards.credit_limit"},
+        ("int_credits_keyed", "credit_kind"): set(),
+        ("int_transactions_judged", "is_active"): set(),
+    }
+    assert {place: lineage.columns_held(*place) for place in held} == held
+    assert lineage.tables("int_order_lines_keyed") == {"trusted.order_lines", "trusted.orders"}
+    assert lineage.tables("trusted.orders") == {"trusted.orders"}
+
+
+def test_of_a_union_only_the_branches_count_whose_rows_are_meant():
+    lineage = compile_tags(None).lineage
+    of_both = lineage.sources("int_credits_keyed", "credit_id")
+    assert of_both == {"trusted.cards.card_id", "trusted.loans.loan_id"}
+    for kind, column in (("card", "trusted.cards.card_id"), ("loan", "trusted.loans.loan_id")):
+        assert lineage.sources("int_credits_keyed", "credit_id", {"credit_kind": kind}) == {column}
+    # What no branch says, or not as a text, leaves nothing out.
+    for values in ({"credit_kind": "house"}, {"source": "bank"}):
+        assert lineage.sources("int_credits_keyed", "credit_id", values) == of_both
 
 
 def test_no_text_of_a_site_is_a_template_to_dbt(make_workspace):
@@ -282,7 +317,7 @@ REFUSED = {
     ),
     "the same question under another name": (
         {"compute": "latest: {from: int_profiles_described, of: city_tier, order_by: [registered_on]}",
-         "value": "{type: string}", "inputs": "trusted.customers.residence_city"},
+         "value": "{type: string}", "inputs": "trusted.customers.residence_city, trusted.customers.registered_on, trusted.reference_values.code"},
         13, "asks the same as the tag 'city_tier'",
     ),
     "another table under the name of a tag": (

@@ -143,7 +143,7 @@ def test_a_segment_chooses_no_people_by_a_tag_of_a_product(make_workspace):
 # ---------------------------------------------------------------------------- a bank whose employees have tags
 
 OF_EMPLOYEES = tags(
-    {"code": "employee_people_count", "entity": "employee", "inputs": "trusted.relationships.to_key",
+    {"code": "employee_people_count", "entity": "employee", "inputs": "trusted.relationships.to_key, trusted.relationships.role",
      "compute": "aggregate: {from: int_managers_keyed, measure: count_distinct, of: one_id, where: role = 'manager'}"},
     {"code": "employee_role", "entity": "employee", "inputs": "trusted.employees.role", "value": "{type: string}", "null_rule": "U",
      "compute": "latest: {from: trusted.employees, of: role, order_by: [role]}"},

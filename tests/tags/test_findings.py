@@ -28,7 +28,7 @@ TAG = """
 EVENTS = 'aggregate: {{from: trusted.events, measure: count, where: "event_name {}", {}}}'
 
 
-def compiled(make_workspace, *tags):
+def compiled(make_workspace, *tags, files=None):
     """Compile a workspace with these tags and no shipped ones beside them."""
     said = {
         "zh": "本行", "en": "Site", "value": "{type: int}", "inputs": "trusted.events.event_name", "status": "online", "params": "",
@@ -37,16 +37,13 @@ def compiled(make_workspace, *tags):
         TAG.format(**({"code": f"tag_{at}", "en": f"Site {at}", "zh": f"本行{at}"} | said | tag))
         for at, tag in enumerate(tags)
     ]
-    folder = make_workspace({"tags/site.yml": "family: site\ntags:" + "".join(texts)})
+    folder = make_workspace({"tags/site.yml": "family: site\ntags:" + "".join(texts)} | (files or {}))
     (folder / "none").mkdir(exist_ok=True)
     return compile_tags(folder, shipped=folder / "none")
 
 
 def doubts(compilation, event_names):
-    return [
-        (finding.code, finding.line, finding.message)
-        for finding in findings(compilation.registry, compilation.plans, event_names)
-    ]
+    return [(finding.code, finding.line, finding.message) for finding in findings(compilation, event_names)]
 
 
 def test_an_event_that_was_never_delivered_is_named_with_its_line_and_the_nearest(make_workspace):
@@ -58,7 +55,7 @@ def test_an_event_that_was_never_delivered_is_named_with_its_line_and_the_neares
     assert doubts(compilation, {"login", "content_view"}) == [
         ("tag_0", 14, "names the event 'logn', which was never delivered; did you mean 'login'?")
     ]
-    assert event_names_of(compilation.plans) == ["content_view", "login", "logn"]
+    assert event_names_of(compilation) == ["content_view", "login", "logn"]
 
 
 def test_nothing_is_said_of_events_where_none_are_known(make_workspace):
@@ -80,6 +77,63 @@ def test_an_aggregate_without_a_window_over_rows_that_are_deleted_is_doubted(mak
             14,
             "has no window, and trusted.events is kept for 1096 days: what it says falls when rows are deleted; write `window_days: 1096` or less",
         )
+    ]
+
+
+VISITS = """
+select
+    people.one_id,
+    events.source,
+    events.event_id,
+    events.occurred_on as seen_on,
+    events.event_name as step,
+    upper(events.event_name) as shout
+from {{ ref('stg_trusted__events') }} events
+join {{ ref('int_profiles_keyed') }} people
+    on people.source = events.source and people.source_key = events.source_key
+"""
+VISITS_YAML = """
+models:
+  - name: int_site_visits
+    config: {meta: {key: [source, event_id], event_date: seen_on}}
+    columns: [{name: one_id}, {name: source}, {name: event_id}, {name: seen_on}, {name: step}, {name: shout}]
+"""
+OVER_VISITS = 'aggregate: {{from: int_site_visits, measure: count, where: "{}"{}}}'
+
+
+def test_a_window_is_asked_for_by_the_source_of_the_day_of_a_model(make_workspace):
+    files = {"models/int_site_visits.sql": VISITS, "models/int_site_visits.yml": VISITS_YAML}
+    compilation = compiled(
+        make_workspace,
+        {"en": "A", "zh": "A", "inputs": "trusted.transactions.amount_base", "compute": "aggregate: {from: int_transactions_judged, measure: sum, of: amount_base}", "value": "{type: decimal}"},
+        {"en": "B", "zh": "B", "compute": OVER_VISITS.format("step = 'login'", "")},
+        {"en": "C", "zh": "C", "compute": OVER_VISITS.format("step = 'login'", ", window_days: 1096")},
+        # Its rows are held on D and have no day of their own.
+        {"en": "D", "zh": "D", "inputs": "trusted.cards.status", "compute": "aggregate: {from: int_cards_keyed, measure: count, where: status = 'ACTIVE'}"},
+        files=files,
+    )  # fmt: skip
+    said = "has no window, and {} reads, is kept for {} days: what it says falls when rows are deleted; write `window_days: {}` or less"
+    assert doubts(compilation, None) == [
+        ("tag_0", 14, said.format("trusted.transactions, which int_transactions_judged", 2555, 2555)),
+        ("tag_1", 30, said.format("trusted.events, which int_site_visits", 1096, 1096)),
+    ]
+
+
+def test_the_name_of_an_event_is_followed_through_a_model(make_workspace):
+    files = {"models/int_site_visits.sql": VISITS, "models/int_site_visits.yml": VISITS_YAML}
+    compilation = compiled(
+        make_workspace,
+        {
+            "en": "E",
+            "zh": "E",
+            "compute": OVER_VISITS.format("step in ('logn', 'login')", ", window_days: 7"),
+        },
+        {"en": "F", "zh": "F", "compute": OVER_VISITS.format("shout = 'LOGN'", ", window_days: 7")},
+        files=files,
+    )
+    assert event_names_of(compilation) == ["login", "logn"]
+    assert doubts(compilation, {"login"}) == [
+        ("tag_0", 14, "names the event 'logn', which was never delivered; did you mean 'login'?")
     ]
 
 
@@ -113,7 +167,7 @@ def test_a_parameter_that_nothing_reads_is_doubted_once_with_its_line(make_works
 
 def test_the_shipped_tags_give_no_doubt_but_events_that_a_site_does_not_deliver():
     compilation = compile_tags(None)
-    names = set(event_names_of(compilation.plans))
+    names = set(event_names_of(compilation))
     assert {"login", "wealth_detail_view", "activity_join", "content_view"} <= names
     assert doubts(compilation, names) == []
 

@@ -41,7 +41,7 @@ TAG = """
     null_rule: NA
     level: C2
     purposes: [service]
-    inputs: []
+    inputs: [trusted.events.occurred_on]
     params: [{{name: least, value: 3}}, {{name: base, value: 10.5}}]
     compute: {{aggregate: {{from: int_visits, {form}}}}}
     owner: data

@@ -14,8 +14,9 @@ select
     -- order_count_365d: 近365天订单数 · Orders, 365 days (tags/registry/retail.yml)
     count(case when (is_sale) and ordered_on > date_sub({{ business_date() }}, 365) then 1 end) as order_count_365d,
     -- days_since_last_order: 距最近下单天数 · Days since last order (tags/registry/retail.yml)
-    min(case when (is_sale) then datediff({{ business_date() }}, ordered_on) end) as days_since_last_order,
+    min(case when (is_sale) and ordered_on > date_sub({{ business_date() }}, 2555) then datediff({{ business_date() }}, ordered_on) end) as days_since_last_order,
     -- first_order_on: 首单日期 · First order on (tags/registry/retail.yml)
-    min(case when (is_sale) then ordered_on end) as first_order_on
+    min(case when (is_sale) and ordered_on > date_sub({{ business_date() }}, 2555) then ordered_on end) as first_order_on
 from attributed
+where ordered_on >= date_sub({{ business_date() }}, 2554)
 group by one_id

@@ -413,8 +413,8 @@ def _doubts(settings: Settings, compilation: Compilation) -> list[str]:
     if publication is not None and EVENTS in publication.tables:
         with open_publication(settings) as published:
             names = {name for (name,) in published.rows(f"SELECT DISTINCT event_name FROM {EVENTS}")}
-    doubts = [str(finding) for finding in findings(compilation.registry, compilation.plans, names)]
-    if names is None and (unknown := event_names_of(compilation.plans)):
+    doubts = [str(finding) for finding in findings(compilation, names)]
+    if names is None and (unknown := event_names_of(compilation)):
         click.echo(
             f"nothing was published yet: whether the events {', '.join(unknown)} are delivered is not known",
             err=True,

@@ -17,7 +17,10 @@ from lakehouse.errors import ContractBroken
 from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
+from tags.compile.checks.inputs import PIPELINE, check_inputs_of_rows
+from tags.compile.checks.origins import columns_held, sources_of, type_of
 from tags.compile.checks.value_types import check_types
+from tags.compile.checks.windows import check_window
 from tags.compile.entry_texts import THRESHOLDS, Keys, names_in, populations_of, texts_of
 from tags.compile.lineage import Lineage
 from tags.compile.normal_form import question_of
@@ -27,11 +30,10 @@ from vocabulary.attributes import ATTRIBUTES
 from vocabulary.entities import PERSON
 from vocabulary.levels import LEVELS
 from vocabulary.lookups import LookupInvalid
-from vocabulary.registry import COMPUTED_STATUSES, Aggregate, Entry, Registry
+from vocabulary.registry import COMPUTED_STATUSES, Entry, Registry
 from vocabulary.relations import RELATED
 
-_PIPELINE = {"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "valid_to"}
-
+_NUMBERS = ("decimal", "int", "bigint", "smallint", "tinyint", "double", "float")
 # Places where a parameter that is a list may stand.
 _USES_OF_LISTS = (exp.Bracket, exp.ArrayContains, exp.ArraySize)
 
@@ -47,7 +49,9 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
             _check_person(registry, entry, relation)
         elif relation is not None:
             _check_entity(registry, entry, relation)
-        _check_level(registry, entry, _sources(registry, entry, relation, lineage), site)
+        for keys, text, _ in texts_of(entry):
+            _parse(registry, entry, text, keys)
+        _check_level(registry, entry, _sources(entry, relation, lineage), site)
         _check_level_of_key(registry, entry, site)
         _check_purposes(registry, entry)
         _check_refresh(registry, entry)
@@ -59,15 +63,16 @@ def check(registry: Registry, plan: ScanPlan, lineage: Lineage, site: SiteColumn
             if over_rows:
                 _check_threshold(registry, entry, tree, keys)
                 _check_columns(registry, entry, tree, relations[entry.code], keys)
-                _check_allowed(registry, entry, tree, relations[entry.code], keys)
+                _check_allowed(registry, entry, tree, relations[entry.code], lineage, keys)
             else:
                 _check_tags(registry, entry, tree, keys)
                 _check_compared(registry, entry, tree, keys)
         _check_results(registry, entry)
-        if entry.code in relations:
-            _check_window(registry, entry, relations[entry.code])
-            _check_number(registry, entry, relations[entry.code])
-        check_types(registry, entry, relation)
+        if relation is not None:
+            check_window(registry, entry, relation, lineage)
+            check_inputs_of_rows(registry, entry, relation, lineage)
+            _check_number(registry, entry, relation, lineage)
+        check_types(registry, entry, relation, lineage)
     _check_duplicates(registry, plan)
 
 
@@ -153,7 +158,7 @@ def _check_columns(
             raise registry.fault(entry.code, f"{relation.name} has no column '{name}'{hint}", *keys)
         if relation.bridge is not None and name not in (*PERSON.columns, *entry.tag_inputs):
             raise registry.fault(entry.code, f"reads the tag '{name}', which 'inputs' does not list", *keys)
-        if relation.is_trusted and name not in _PIPELINE and place[0] not in entry.inputs:
+        if relation.is_trusted and name not in PIPELINE and place[0] not in entry.inputs:
             raise registry.fault(entry.code, f"reads {place[0]}, which 'inputs' does not list", *keys)
 
 
@@ -257,13 +262,16 @@ def _check_compared(registry: Registry, entry: Entry, tree: exp.Expression, keys
 
 
 def _check_allowed(
-    registry: Registry, entry: Entry, tree: exp.Expression, relation: TagSource, keys: Keys
+    registry: Registry, entry: Entry, tree: exp.Expression, relation: TagSource, lineage: Lineage, keys: Keys
 ) -> None:
-    """Refuse to compare a column of a trusted table with a value that its contract does not allow."""
+    """Refuse to compare a column with a value that the contracts of all tables that it is of do not allow."""
     for name, value in comparisons(tree):
-        origin, column = relation.column(name) or (name, None)
-        values = list(column.allowed) if column else []
-        if values and value not in values:
+        columns = columns_held(relation, name, lineage)
+        if not columns or not all(column.allowed for column in columns.values()):
+            continue
+        values = sorted({text for column in columns.values() for text in column.allowed})
+        if value not in values:
+            origin = " and ".join(columns)
             raise registry.fault(
                 entry.code, f"{origin} never is '{value}'{did_you_mean(value, values)}", *keys
             )
@@ -369,28 +377,11 @@ def _check_inputs(registry: Registry, entry: Entry, site: SiteColumns) -> None:
             raise registry.fault(entry.code, wrong.message, "inputs") from None
 
 
-def _sources(registry: Registry, entry: Entry, relation: TagSource | None, lineage: Lineage) -> set[str]:
+def _sources(entry: Entry, relation: TagSource | None, lineage: Lineage) -> set[str]:
     """Give the contracted columns that a tag over rows comes from, whatever its 'inputs' say."""
     if relation is None:
         return set()
-    return {
-        source
-        for keys, text, over_rows in texts_of(entry)
-        if over_rows
-        for name in names_in(_parse(registry, entry, text, keys))
-        for source in _origins(relation, name, lineage)
-    }
-
-
-def _origins(relation: TagSource, name: str, lineage: Lineage) -> Iterable[str]:
-    """Give the contracted columns that a column of a relation comes from; of an unknown one none."""
-    try:
-        place = relation.column(name)
-    except LookupInvalid:
-        return ()
-    if place is None or relation.bridge is not None:
-        return ()  # people's tags stand among the inputs, each with its own level
-    return [place[0]] if relation.is_trusted else lineage.sources(relation.name, name)
+    return {origin for _, _, origins in sources_of(entry, relation, lineage) for origin in origins}
 
 
 def _check_level(registry: Registry, entry: Entry, sources: Iterable[str], site: SiteColumns) -> None:
@@ -443,7 +434,7 @@ def _check_refresh(registry: Registry, entry: Entry) -> None:
             )
 
 
-def _check_number(registry: Registry, entry: Entry, relation: TagSource) -> None:
+def _check_number(registry: Registry, entry: Entry, relation: TagSource, lineage: Lineage) -> None:
     """Refuse a measure of numbers over a column that holds none, and one between two numbers whose tag holds whole ones."""
     form = entry.compute.aggregate if entry.compute else None
     if form is None or form.measure not in ("median", "quantile", "trend", "sum", "avg", "ratio"):
@@ -458,9 +449,8 @@ def _check_number(registry: Registry, entry: Entry, relation: TagSource) -> None
     if form.trend_of in ("count", "count_distinct") or form.of is None:
         return
     tree = _parse(registry, entry, form.of, ("compute", "aggregate", "of"))
-    place = relation.column(tree.parts[0].name) if isinstance(tree, exp.Column) else None
-    kind = place[1].type if place and place[1] else "bigint"
-    if not kind.startswith(("decimal", "int", "bigint")):
+    kind = type_of(relation, tree.parts[0].name, lineage) if isinstance(tree, exp.Column) else None
+    if kind is not None and not kind.startswith(_NUMBERS):
         raise registry.fault(
             entry.code,
             f"measures the {form.measure} of {form.of}, which is a {kind} and no number",
@@ -530,22 +520,6 @@ def _check_cut_tag(registry: Registry, entry: Entry, name: str, keys: Keys) -> N
             f"is cut by '{name}', whose level is {other.level} and whose purposes are {', '.join(other.purposes)}; "
             "give this tag no lower level and no other purposes",
             *keys,
-        )
-
-
-def _check_window(registry: Registry, entry: Entry, relation: TagSource) -> None:
-    form = entry.compute.aggregate if entry.compute else None
-    if not isinstance(form, Aggregate) or not relation.name.startswith("trusted."):
-        return
-    retention_days = contract(relation.name).retention_days
-    window_days = (form.window_days or 0) * form.windows or 31 * ((form.months or 0) * form.windows + 1)
-    if retention_days and (form.window_days or form.months) and window_days > retention_days:
-        raise registry.fault(
-            entry.code,
-            f"looks back {window_days} days, but {relation.name} is kept for {retention_days}",
-            "compute",
-            "aggregate",
-            "window_days" if form.window_days else "months",
         )
 
 

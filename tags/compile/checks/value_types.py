@@ -1,6 +1,7 @@
 """Whether what a tag computes is of the type that it declares, and whether its conditions are conditions.
 
-Only what is plain is refused: a column of a model, whose type is not written down, may hold anything.
+Only what is plain is refused. The type of a model's column is not written down: it is followed to the contracted columns
+that it comes from, and where that is lost the column may hold anything.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from sqlglot.optimizer.annotate_types import annotate_types
 
 from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import short_text
+from tags.compile.checks.origins import type_of
 from tags.compile.entry_texts import Keys
+from tags.compile.lineage import Lineage
 from tags.compile.relations import TagSource
 from vocabulary.registry import Entry, Registry
 
@@ -44,7 +47,7 @@ _COUNTS = ("count", "count_distinct")
 _OF_ROWS = ("first", "last", "min", "max", "mode", "set")
 _KINDS: dict[str, Kind] = {
     "string": "text", "boolean": "yes or no", "date": "day", "timestamp": "instant", "int": "number", "bigint": "number",
-    "smallint": "number", "decimal": "number", "ratio": "number", "array": "list",
+    "smallint": "number", "tinyint": "number", "double": "number", "float": "number", "decimal": "number", "ratio": "number", "array": "list",
 }  # fmt: skip
 # What a column of each kind is read as, where the parser's own types are asked.
 _SQL: dict[Kind, str] = {
@@ -53,9 +56,9 @@ _SQL: dict[Kind, str] = {
 KindOfName = Callable[[str], Kind | None]
 
 
-def check_types(registry: Registry, entry: Entry, relation: TagSource | None) -> None:
+def check_types(registry: Registry, entry: Entry, relation: TagSource | None, lineage: Lineage) -> None:
     """Refuse a measure or an expression whose answer is plainly of another type, and a condition that is none."""
-    of_rows = _kinds_of_rows(registry, entry, relation)
+    of_rows = _kinds_of_rows(registry, relation, lineage)
     of_tags = _kinds_of_tags(registry, entry)
     for keys, text, over_rows in _conditions(entry):
         kinds = _kinds(syntax_tree(text), entry, of_rows if over_rows else of_tags)
@@ -188,14 +191,13 @@ def _is_measured(entry: Entry, measure: str) -> bool:
     return form is not None and form.measure == measure
 
 
-def _kinds_of_rows(registry: Registry, entry: Entry, relation: TagSource | None) -> KindOfName:
+def _kinds_of_rows(registry: Registry, relation: TagSource | None, lineage: Lineage) -> KindOfName:
     def kind(name: str) -> Kind | None:
         if relation is None:
             return None
         if relation.bridge is not None:
             return _kind_of_tag(registry, name)
-        place = relation.column(name)
-        return _KINDS.get(place[1].type.split("(")[0].split("<")[0]) if place and place[1] else None
+        return _KINDS.get((type_of(relation, name, lineage) or "").split("(")[0].split("<")[0])
 
     return kind
 

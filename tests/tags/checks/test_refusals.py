@@ -132,6 +132,111 @@ def test_what_makes_no_sense_is_refused_with_its_line(make_workspace, edit):
     assert (refusal.value.file.split("/")[-1], refusal.value.line) == ("site.yml", line)
 
 
+JUDGED = "compute: {aggregate: {from: int_transactions_judged, measure: %s}}"
+HELD = "inputs: [trusted.transactions.amount_base, trusted.transactions.direction, trusted.transactions.currency]"
+# By name: edits of the tag, the line that is named, and a part of the sentence.
+OVER_MODELS = {
+    "a window longer than the rows behind a model are kept": (
+        (JUDGED % "sum, of: amount_base, window_days: 9000",),
+        14, "looks back 9000 days, but trusted.transactions, which int_transactions_judged reads, is kept for 2555",
+    ),
+    "months longer than the rows behind a model are kept": (
+        (JUDGED % "sum, of: amount_base, months: 84",),
+        14, "looks back 2635 days, but trusted.transactions, which int_transactions_judged reads, is kept for 2555",
+    ),
+    "two windows of a trend together": (
+        (JUDGED % "trend, of: amount_base, trend_of: sum, base_at_least: '1', window_days: 1300",),
+        14, "looks back 2600 days, but trusted.transactions",
+    ),
+    "no inputs": (
+        ("inputs: []", JUDGED % "sum, of: amount_base, window_days: 90"),
+        13, "reads trusted.transactions.amount_base, as int_transactions_judged.amount_base, which 'inputs' does not list",
+    ),
+    "inputs of another table": (
+        ("inputs: [trusted.campaigns.name]", JUDGED % "sum, of: amount_base, window_days: 90"),
+        13, "reads trusted.transactions.amount_base",
+    ),
+    "no inputs of a count, which names no column": (
+        ("value: {type: int}", "inputs: []", JUDGED % "count, window_days: 90"),
+        13, "comes from trusted.transactions, by int_transactions_judged.account_id, of which 'inputs' lists no column; write trusted.transactions.account_id",
+    ),
+    "no inputs of a table without a model": (
+        ("value: {type: int}", "inputs: []", "compute: {aggregate: {from: trusted.transactions, measure: count, window_days: 90}}"),
+        13, "reads trusted.transactions, and 'inputs' lists no column that comes from there, so that nothing would say when it is late; "
+        "write the columns of trusted.transactions that it depends on",
+    ),
+    "a table that decides about a computed column of a model": (
+        ("value: {type: int}", "inputs: [trusted.order_lines.product_id]",
+         "compute: {aggregate: {from: int_order_lines_keyed, measure: count_distinct, of: product_id, where: not is_return, window_days: 365}}"),
+        13, "comes from trusted.orders, by int_order_lines_keyed.is_return, of which 'inputs' lists no column; write trusted.orders.is_return",
+    ),
+    "a table that only says whose a row of a model is": (
+        ("value: {type: string}", "inputs: [trusted.order_lines.category, trusted.order_lines.ordered_on]",
+         "compute: {aggregate: {from: int_order_lines_keyed, measure: mode, of: category, window_days: 30}}"),
+        13, "comes from trusted.orders, by int_order_lines_keyed.source_key",
+    ),
+    "no inputs over a model whose columns come from no trusted table": (
+        ("value: {type: boolean}", "inputs: []", "compute: {aggregate: {from: int_parents, measure: any}}"),
+        13, "reads int_parents, and 'inputs' lists no column that comes from there, so that nothing would say when it is late; "
+        "write the columns of trusted.relationships that it depends on",
+    ),
+    "no inputs of a count of people": (
+        ("code: site_tag\n    entity: branch", "value: {type: int}", "inputs: []",
+         "compute: {aggregate: {from: customer_tags, via: int_home_branches, measure: count}}"),
+        14, "reads int_home_branches, and 'inputs' lists no column that comes from there",
+    ),
+    "the greatest text as a day": (
+        ("value: {type: date}", "inputs: [trusted.transactions.direction]", JUDGED % "max, of: direction, window_days: 90"),
+        14, "'direction' is a text, and the value is declared as date; write `type: string`, or make a date of it",
+    ),
+    "a yes or no that a model computes as a number": (
+        (HELD, JUDGED % "max, of: is_active, window_days: 90"),
+        14, "'is_active' is a yes or no, and the value is declared as decimal",
+    ),
+    "a text of two tables as a number": (
+        ("inputs: [trusted.cards.card_class, trusted.loans.loan_class]",
+         "compute: {latest: {from: int_credits_keyed, of: credit_class, order_by: [credit_class]}}"),
+        14, "'credit_class' is a text, and the value is declared as decimal",
+    ),
+    "a number of a model as a condition": (
+        (HELD, JUDGED % "sum, of: amount_base, where: amount_base, window_days: 90"),
+        14, "'amount_base' is a number and no condition",
+    ),
+    "a sum of texts of a model": (
+        (HELD, JUDGED % "sum, of: direction, window_days: 90"),
+        14, "measures the sum of direction, which is a string and no number",
+    ),
+    "a comparison that no row of a model meets": (
+        (HELD, JUDGED % "sum, of: amount_base, where: direction = 'credits', window_days: 90"),
+        14, "trusted.transactions.direction never is 'credits'; did you mean 'credit'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OVER_MODELS)
+def test_a_tag_over_a_model_is_held_against_the_tables_behind_it(make_workspace, case):
+    edits, line, sentence = OVER_MODELS[case]
+    with pytest.raises(SettingsInvalid) as refusal:
+        compiled(make_workspace, *edits)
+    assert sentence in refusal.value.message
+    assert (refusal.value.file.split("/")[-1], refusal.value.line) == ("site.yml", line)
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        (JUDGED % "sum, of: amount_base, window_days: 2555",),
+        (HELD, JUDGED % "sum, of: amount_base, where: direction = 'credit', window_days: 90"),
+        # Of a union only the branch counts that a condition lets stand: what cards say does not depend on loans.
+        ("inputs: [trusted.cards.used_amount]", "compute: {aggregate: {from: int_credits_keyed, measure: sum, of: outstanding, where: credit_kind = 'card'}}"),
+        ("value: {type: int}", "inputs: [trusted.order_lines.product_id, trusted.orders.is_return]",
+         "compute: {aggregate: {from: int_order_lines_keyed, measure: count_distinct, of: product_id, where: not is_return, window_days: 365}}"),
+    ],
+)  # fmt: skip
+def test_a_tag_over_a_model_that_lists_what_it_reads_stands(make_workspace, edits):
+    assert compiled(make_workspace, *edits).entries
+
+
 @pytest.mark.parametrize(
     "edits",
     [

@@ -202,8 +202,8 @@ def top_category_365d(person: Person) -> Any:
 
 @tag
 def purchase_interval_days(person: Person) -> Any:
-    days = sorted({row["ordered_on"] for row in sales(person)})
-    gaps = sorted((later - day).days for day, later in pairwise(days))
+    days = sorted({row["ordered_on"] for row in sales(person, None)})
+    gaps = sorted((later - day).days for day, later in pairwise(days) if later > person.day - 2555 * DAY)
     if not gaps:
         return NOT_APPLICABLE
     middle = len(gaps) // 2
@@ -221,7 +221,7 @@ def payrolls(person: Person) -> dict[dt.date, Decimal]:
 
 @tag
 def payday(person: Person) -> Any:
-    last = sorted(payrolls(person))[-6:]
+    last = [day for day in sorted(payrolls(person))[-6:] if day > person.day - 2555 * DAY]
     winner, number = most((day.day, day) for day in last)
     return winner if number else NOT_APPLICABLE
 

@@ -145,7 +145,7 @@ def days_since_response(person: Person) -> Any:
     days = [
         (person.day - row["responded_on"]).days
         for row in person.rows("contacts")
-        if row["is_marketing"] and row["responded_on"]
+        if row["is_marketing"] and row["responded_on"] and row["touched_on"] > person.day - 1096 * DAY
     ]
     return min(days, default=NOT_APPLICABLE)
 

@@ -10,9 +10,10 @@ from tests.tags.golden.evaluator.value import cell
 from tests.tags.golden.evaluator.world import NOT_APPLICABLE, Person, Row, money, ratio, tag
 
 
-def sales(person: Person) -> list[Row]:
-    """Give the orders that sell something: no returns, none cancelled; what was sent back later was sold."""
-    return [row for row in person.rows("orders") if not row["is_return"] and row["status"] != "cancelled"]
+def sales(person: Person, days: int | None = 2555) -> list[Row]:
+    """Give the orders of so many days that sell something: no returns, none cancelled; what was sent back later was sold."""
+    rows = person.rows("orders") if days is None else person.within("orders", days)
+    return [row for row in rows if not row["is_return"] and row["status"] != "cancelled"]
 
 
 def bought(person: Person) -> list[Row]:

@@ -1,0 +1,97 @@
+"""Inputs held against what a tag reads: by them it is late, is off, and stops where a source stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tags.compile.checks.origins import columns_held, sources_of, values_of
+from tags.compile.entry_texts import names_over_rows
+from tags.compile.lineage import Lineage
+from tags.compile.relations import TagSource
+from vocabulary.registry import Entry, Registry
+
+PIPELINE = frozenset({"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "valid_to"})
+"""The columns of every table that say where a row comes from and when; nobody lists them."""
+
+
+def check_inputs_of_rows(registry: Registry, entry: Entry, relation: TagSource, lineage: Lineage) -> None:
+    """Refuse inputs without a column that a model hands on, without any of a table that the answer comes from, and none at all."""
+    tables = {table_of(column) for column in entry.column_inputs}
+    if not relation.is_trusted and relation.bridge is None:
+        _check_inputs_of_model(registry, entry, relation, lineage, tables)
+    if relation.bridge is not None and entry.tag_inputs:
+        return
+    name = (relation.bridge or relation).name
+    needed = lineage.tables(name)
+    if relation.is_trusted:
+        origins = (origin for _, _, origins in sources_of(entry, relation, lineage) for origin in origins)
+        needed |= {table_of(origin) for origin in origins}
+    if needed and not needed & tables:
+        trusted = sorted(table for table in needed if _is_trusted(table))
+        raise registry.fault(
+            entry.code,
+            f"reads {name}, and 'inputs' lists no column that comes from there, so that nothing would say when it is late; "
+            f"write the columns of {', '.join(trusted or sorted(needed))} that it depends on",
+            "inputs",
+        )
+
+
+def _check_inputs_of_model(
+    registry: Registry, entry: Entry, relation: TagSource, lineage: Lineage, tables: set[str]
+) -> None:
+    named = names_over_rows(entry)
+    for name, origins in _reads(entry, relation, lineage):
+        held = [*columns_held(relation, name, lineage)] if name in named else []
+        if len(held) == 1 and held == origins and _is_trusted(held[0]) and held[0] not in entry.inputs:
+            raise registry.fault(
+                entry.code,
+                f"reads {held[0]}, as {relation.name}.{name}, which 'inputs' does not list",
+                "inputs",
+            )
+        for origin in origins:
+            if _is_trusted(origin) and table_of(origin) not in tables:
+                columns = [other for other in origins if table_of(other) == table_of(origin)]
+                raise registry.fault(
+                    entry.code,
+                    f"comes from {table_of(origin)}, by {relation.name}.{name}, of which 'inputs' lists no column; write {', '.join(columns)}",
+                    "inputs",
+                )
+
+
+def table_of(column: str) -> str:
+    """Give the table of a column ``database.table.column``."""
+    return column.rpartition(".")[0]
+
+
+def _reads(entry: Entry, relation: TagSource, lineage: Lineage) -> Iterator[tuple[str, list[str]]]:
+    """Give the columns of rows that decide about a tag, each with the contracted columns that it comes from.
+
+    Besides those that its expressions name these are the day of a window and what finds the person or entity of a row.
+    """
+    values = values_of(entry)
+    for _, name, origins in sources_of(entry, relation, lineage, values):
+        yield name, _delivered(origins)
+    form = entry.compute.aggregate if entry.compute else None
+    names = [*_attribution(relation)]
+    if form is not None and (form.window_days or form.months) and relation.event_date:
+        names.append(relation.event_date)
+    for name in names:
+        yield name, _delivered(lineage.sources(relation.name, name, values))
+
+
+def _attribution(relation: TagSource) -> tuple[str, ...]:
+    """Give the columns of a relation by which a row finds its person or entity."""
+    if relation.way:
+        return ()
+    if relation.attribution == "key":
+        return tuple(name for name in relation.names_of(relation.entity) if name not in PIPELINE)
+    names = {"one_id": "one_id", "profile": "source_key", "account": "account_id"}
+    return (names[relation.attribution],) if relation.attribution in names else ()
+
+
+def _is_trusted(name: str) -> bool:
+    return name.startswith("trusted.")
+
+
+def _delivered(origins: Iterable[str]) -> list[str]:
+    return sorted(origin for origin in origins if origin.rpartition(".")[2] not in PIPELINE)
