@@ -383,17 +383,14 @@ def _lines(
 
     def add(node: Node, depth: int, facts: _Facts | EntityAnswers) -> None:
         if isinstance(node, (All, Any_)):
-            lines.append(line(depth, "all of" if isinstance(node, All) else "any of", node, facts))
+            lines.append(line(depth, connector_text(node), node, facts))
             for part in node.parts:
                 add(part, depth + 1, facts)
         elif isinstance(node, Not):
-            lines.append(line(depth, "not", node, facts))
+            lines.append(line(depth, connector_text(node), node, facts))
             add(node.part, depth + 1, facts)
         else:
-            text = leaf_text(node)
-            if node.include_unknown is not None:
-                text += f" (unknown counts as {str(node.include_unknown).lower()})"
-            lines.append(line(depth, text, node, facts, facts.look_up(node)[1]))
+            lines.append(line(depth, question_text(node), node, facts, facts.look_up(node)[1]))
             if isinstance(node, EntityLeaf) and node.inside is not None and person is not None:
                 lines.append(line(depth + 1, "this person", node.inside, person))
                 add(node.inside, depth + 2, person)
@@ -416,21 +413,37 @@ def _is_restricted(node: Node, catalogue: Catalogue) -> bool:
     return any(fact is not None and fact.is_restricted for fact in facts)
 
 
+def connector_text(node: All | Any_ | Not) -> str:
+    """Give what joins conditions as people read it."""
+    if isinstance(node, Not):
+        return text("explain.none_of")
+    return text("explain.all_of" if isinstance(node, All) else "explain.any_of")
+
+
+def question_text(leaf: Leaf) -> str:
+    """Give a leaf as people read it, with what its unknown counts as where the file says so."""
+    if leaf.include_unknown is None:
+        return leaf_text(leaf)
+    meaning = text("explain.counts_as_true" if leaf.include_unknown else "explain.counts_as_false")
+    return f"{leaf_text(leaf)} ({meaning})"
+
+
 def leaf_text(leaf: Leaf) -> str:
-    """Give a leaf as people read it."""
+    """Give a leaf as people read it; operators and keys are those of the file."""
     if isinstance(leaf, TagLeaf):
         tests = ", ".join(f"{t.operator} {_text(t.operand)}" for t in leaf.tests)
-        return f"tag {leaf.tag}: {tests}"
+        return text("explain.tag", tag=leaf.tag, tests=tests)
     if isinstance(leaf, EventLeaf):
         count = ", ".join(f"{sign} {bound}" for sign, bound in sorted(leaf.count.items()))
         filters = "".join(f", {name} {_text(value)}" for name, value in leaf.filters)
-        return f"event {' or '.join(leaf.names)}{filters}: count {count} within {leaf.within_days} days"
+        names = text("explain.or").join(leaf.names)
+        return text("explain.event", names=names, filters=filters, count=count, days=leaf.within_days)
     if isinstance(leaf, ListLeaf):
-        return f"list {leaf.reference}"
+        return text("explain.list", list=leaf.reference)
     if isinstance(leaf, SegmentLeaf):
-        return f"segment {leaf.segment}"
+        return text("explain.segment", segment=leaf.segment)
     ((word, body),) = leaf.normal().items()
-    return f"{word} {_plain_text(body)}"
+    return f"{text(f'condition.{word}')} {_plain_text(body)}"
 
 
 def _plain_text(body: Any) -> str:

@@ -29,7 +29,7 @@ from segments.choosing.evaluation import dry_destinations_of
 from segments.choosing.guards.refusing import gate_refusal
 from segments.choosing.guards.yardsticks import read_yardsticks
 from segments.explaining.event_names import with_event_names
-from segments.explaining.explain import leaf_text
+from segments.explaining.explain import connector_text, leaf_text, question_text
 from segments.explaining.live import LiveRun, live_audiences, live_runs
 from segments.explaining.snapshot import (
     catalogue_on,
@@ -314,14 +314,10 @@ def rule_steps(segment: Segment) -> Iterator[tuple[str, Node]]:
 def node_text(node: Node) -> str:
     """Give a condition on one line."""
     if isinstance(node, All | Any_):
-        word = "all of" if isinstance(node, All) else "any of"
-        return f"{word} ({'; '.join(node_text(part) for part in node.parts)})"
+        return f"{connector_text(node)} ({'; '.join(node_text(part) for part in node.parts)})"
     if isinstance(node, Not):
-        return f"not ({node_text(node.part)})"
-    sentence = leaf_text(node)
-    if node.include_unknown is not None:
-        sentence += f" (unknown counts as {str(node.include_unknown).lower()})"
-    return sentence
+        return f"{connector_text(node)} ({node_text(node.part)})"
+    return question_text(node)
 
 
 # --------------------------------------------------------------------------------------- the audience

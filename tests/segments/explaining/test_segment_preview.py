@@ -37,9 +37,11 @@ from lakehouse.ledger.progress import warnings_kept
 from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
+from lakehouse.texts import speak
 from segments.explaining.equations import equation_faults
 from segments.explaining.explain import explain
-from segments.explaining.preview import preview
+from segments.explaining.preview import node_text, preview
+from segments.language.spec import read_segment
 from vocabulary.buckets import bucket
 
 NEXT = D + dt.timedelta(days=1)
@@ -484,6 +486,41 @@ def test_the_command_speaks_chinese_where_the_workspace_does(bank):
     lines = CliRunner().invoke(group, command, standalone_mode=False).stdout.splitlines()
     assert lines[0] == "rich 1.0.0（测试），业务日期 2026-11-18"
     assert any(line.startswith("所有有标签的人") for line in lines)
+    steps = [
+        line.rsplit(maxsplit=2)[0].strip()
+        for line in lines
+        if line.startswith(("base", "where", "include", "exclude"))
+    ]
+    assert steps == [
+        "base: 标签 tier：in [T2, T3]",
+        "where: 标签 balance：gte 150",
+        "where: 满足任一 (标签 is_active：eq true; 标签 days_left：lt 20)",
+        "include: 名单 friends@1",
+        "exclude: 标签 grade：eq M (未知视为否)",
+    ]  # fmt: skip
+
+
+CHINESE_CONDITIONS = [
+    ("{not: {event: {name: [view, buy], count: {gte: 2}, within_days: 7, channel: APP}}}", "不满足 (事件 view 或 buy, channel APP：7 天内次数 gte 2)"),
+    ("{segment: rich, include_unknown: true}", "人群 rich (未知视为是)"),
+    ("{all: [{sample: {percent: 5, salt: s}}, {tag: balance, top_n: 3, within: all, salt: s}]}", "全部满足|抽样 percent 5.0, salt s|排名 tag balance, top_n 3, within all, salt s"),
+    ("{expr: balance > 3}", "表达式 balance > 3"),
+    ("{date: {of: opened_on, every: year, days_ahead: {eq: 0}}}", "日期 "),
+    ("{receipt: {status: OPENED, channel: SMS}}", "回执 "),
+    ("{detail: {from: cards, any: false}}", "明细 "),
+    ("{event: {name: buy, within_days: 7, match: {amount: {gte: 5}}}}", "事件 "),
+    ("{sequence: {steps: [{name: view}, {name: buy}], within: 1d}}", "行为序列 "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("condition", "words"), CHINESE_CONDITIONS)
+def test_every_kind_of_condition_is_said_in_chinese(tmp_path, condition, words):
+    speak("zh")
+    file = tmp_path / "x.yml"
+    file.write_text(spec("x", f"where: {{any: [{condition}, {{list: friends@1}}]}}"))
+    sentence = node_text(read_segment(file).where)
+    assert sentence.startswith("满足任一 (") and sentence.endswith("; 名单 friends@1)")
+    assert all(part in sentence for part in words.split("|"))
 
 
 POLICY = """\
