@@ -474,7 +474,7 @@ def _quality_rows(
         history = read_history(desk, business_date)
     add_stability(entries, rows, history)
     measures = [
-        *tag_measures(lake.settings, entries, rows, history),
+        *tag_measures(lake.settings, entries, rows, history, tables),
         *source_measures(lake.settings, entries, sources, tables),
     ]
     return rows, measures

@@ -1,7 +1,8 @@
 """What a tag may do from one night to the next: bounds of each measure against the tag's own history.
 
 Beyond ``stop`` the night ends, beyond ``look`` it warns. Nothing is judged before three nights of a version are known,
-nor for few people; nothing stops on the first night of a month before another month's first night is known.
+nor for few people; nothing stops on the first night of a month before another month's first night is known. Tags of the
+platform's own contacts alone, of which a new platform has none, stop nothing by their distribution in their first month.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 TABLE = PERSON.current
 GATE = "tag_quality"
 KNOWN_NIGHTS = 3
+# What the platform itself began to do moves these: their windows of 30 days fill with the first nights.
+OWN_CONTACTS = frozenset({"trusted.receipts"})
+FIRST_NIGHTS = 31
 # So many people with a value make a share one that chance does not move, and so many an absence that is none of chance.
 PEOPLE = 1_000
 PEOPLE_ANSWERED = 100
@@ -70,8 +74,9 @@ def tag_measures(
     entries: Iterable[Entry],
     rows: Sequence[Mapping[str, Any]],
     history: Mapping[tuple[str, str], TagHistory],
+    tables_of: Mapping[str, Iterable[str]],
 ) -> list[Measure]:
-    """Give the measures of every tag that its history lets judge, with their bounds.
+    """Give the measures of every tag that its history lets judge, with their bounds; ``tables_of`` are the tables each reads.
 
     ``<code>.lost_ratio`` is the share of answers that are gone, ``<code>.amount_factor`` how many times larger or smaller the
     amounts are, ``<code>.psi`` the stability index, ``<code>.changed_ratio`` the share of people with another value.
@@ -81,11 +86,12 @@ def tag_measures(
         past = history.get((entry.code, entry.version))
         if past is None or past.nights < KNOWN_NIGHTS or row.get("value_on") not in (None, row["as_of"]):
             continue
+        is_filling = past.nights < FIRST_NIGHTS and frozenset(tables_of[entry.code]) == OWN_CONTACTS
         of_tag = [
             _loss(entry, row, past),
             _amount(entry, row, past),
-            _psi(row, past),
-            _change(entry, row, past),
+            _psi(row, past, is_filling=is_filling),
+            _change(entry, row, past, is_filling=is_filling),
         ]
         measures += [
             _with_own_bound(settings, entry, replace(one, table=entry.about.current))
@@ -211,15 +217,15 @@ def _factor(before: float, now: float) -> float:
     return now / before
 
 
-def _psi(row: Mapping[str, Any], past: TagHistory) -> Measure | None:
+def _psi(row: Mapping[str, Any], past: TagHistory, *, is_filling: bool) -> Measure | None:
     if row["psi"] is None or min(row["value_count"], past.present) < PEOPLE:
         return None
     limits, may_stop = _usual(PSI, past, past.psi_before)
     why = f"its values are distributed otherwise than {_nights(past)}" + _highest(past.psi_before)
-    return _measure(row["tag"], "psi", row["psi"], limits, why, may_stop=may_stop)
+    return _measure(row["tag"], "psi", row["psi"], limits, why, may_stop=may_stop and not is_filling)
 
 
-def _change(entry: Entry, row: Mapping[str, Any], past: TagHistory) -> Measure | None:
+def _change(entry: Entry, row: Mapping[str, Any], past: TagHistory, *, is_filling: bool) -> Measure | None:
     if row["changed_ratio"] is None or row["compared_count"] < PEOPLE or past.changed_before is None:
         return None
     limits, may_stop = _usual(CHANGED, past, past.changed_before)
@@ -227,6 +233,7 @@ def _change(entry: Entry, row: Mapping[str, Any], past: TagHistory) -> Measure |
         return None
     why = f"{row['changed_count']:,} of {row['compared_count']:,} {entry.about.plural} have another value"
     why += _highest(past.changed_before)
+    may_stop = may_stop and not is_filling
     return _measure(row["tag"], "changed_ratio", float(row["changed_ratio"]), limits, why, may_stop=may_stop)
 
 

@@ -25,9 +25,10 @@ from lakehouse.tables.creation import create_table
 from lakehouse.tables.lake import Lake
 from tags.compile.compilation import compile_tags
 from tags.compile.plan import ScanPlan
-from tags.quality.history import quality_rows, read_history
+from tags.quality.history import TagHistory, quality_rows, read_history
 from tags.quality.judging import add_stability, judge_history, tag_measures
 from tags.quality.measures import measure_tags
+from tags.quality.sources import tables_read
 
 PEOPLE = 2_000
 NEWER = (
@@ -60,6 +61,8 @@ PLAN = ScanPlan(
 )
 ENTRIES = {entry.code: entry for entry in PLAN.entries}
 SOURCES = sorted(set(SCANS.values()))
+REGISTRY = compile_tags(None).registry
+TABLES = {entry.code: tables_read(REGISTRY, entry) for entry in WHOLE.entries}
 
 
 @cache
@@ -135,7 +138,9 @@ class Nights:
         for row in quality:
             row |= {"source_on": day, "late_days": 0, "value_on": day}
         try:
-            judge_history(self.lake, tag_measures(self.lake.settings, PLAN.entries, quality, history), day)
+            judge_history(
+                self.lake, tag_measures(self.lake.settings, PLAN.entries, quality, history, TABLES), day
+            )
         finally:
             self.quality = {row["tag"]: row for row in quality}
         schema = contract("quality.tag_quality").arrow_schema()
@@ -364,3 +369,48 @@ def test_a_lake_of_an_older_product_has_rows_and_no_history(tmp_path):
         assert desk.rows(f"SELECT tag, version, value_on FROM {quality_rows(desk)}") == [("age", None, None)]
         assert read_history(desk, D) == {}
     Nights(lake).judge(D, people_of(D, 20))
+
+
+@pytest.mark.parametrize(
+    ("code", "nights", "severity"),
+    [
+        ("fatigue", 8, "warn"),
+        ("fatigue", 30, "warn"),
+        ("fatigue", 31, "stop"),
+        ("reachable_channels", 8, "stop"),  # consents and addresses are delivered to it too
+        ("gender", 8, "stop"),
+    ],
+)
+def test_what_the_platform_itself_began_to_do_stops_no_night_of_its_first_month(
+    tmp_path, code, nights, severity
+):
+    (tmp_path / "cdp.yml").write_text("generate_secrets: true\n")
+    (entry,) = (one for one in WHOLE.entries if one.code == code)
+    past = TagHistory(nights, 7, False, 2000, 2000, None, None, {"LOW": 1.0}, 0.0, 0.01)
+    row = {
+        "tag": code, "as_of": D, "value_on": D, "filled_count": 2000, "value_count": 2000, "psi": 0.55,
+        "changed_ratio": Decimal("0.6"), "changed_count": 1200, "compared_count": 2000,
+    }  # fmt: skip
+    measures = tag_measures(load_settings(tmp_path), [entry], [row], {(code, entry.version): past}, TABLES)
+    assert {one.bound.name: one.bound.severity for one in measures} == {
+        f"{code}.lost_ratio": "stop", f"{code}.psi": severity, f"{code}.changed_ratio": severity,
+    }  # fmt: skip
+
+
+def test_contacts_that_are_gone_stop_the_night_in_the_first_month_too(tmp_path):
+    (tmp_path / "cdp.yml").write_text("generate_secrets: true\n")
+    (entry,) = (one for one in WHOLE.entries if one.code == "channel_habit")
+    past = TagHistory(8, 7, False, 2000, 2000, None, None, None, None, None)
+    row = {
+        "tag": entry.code,
+        "as_of": D,
+        "value_on": D,
+        "filled_count": 0,
+        "value_count": 0,
+        "psi": None,
+        "changed_ratio": None,
+    }
+    (loss,) = tag_measures(
+        load_settings(tmp_path), [entry], [row], {(entry.code, entry.version): past}, TABLES
+    )
+    assert (loss.bound.severity, loss.value, loss.bound.max) == ("stop", 1.0, 0.5)
