@@ -88,7 +88,10 @@ _DIRECTIONS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A)
 
 
 class Value(_Strict):
-    """What an answer looks like; money is decimal(18,2), a ratio decimal(18,6)."""
+    """What an answer looks like; money is decimal(18,2), a ratio decimal(18,6).
+
+    ``scale`` are the digits after the point to which answers are rounded (HALF_UP), where they are fewer than those of the type.
+    """
 
     type: Literal["string", "int", "boolean", "decimal", "ratio", "date"]
     domain: list[str] | None = None
@@ -134,6 +137,8 @@ class Value(_Strict):
                 else "no 'scale', which is of decimal and ratio; take it out"
             )
             raise ValueError(f"a value of type {kind} has {what}")
+        if self.scale is not None and self.cardinality == "set":
+            raise ValueError("a set has no 'scale', to which single values are rounded; take it out")
         if kind == "boolean" and self.cardinality == "set":
             raise ValueError(
                 "a set of yes and no says nothing; write 'cardinality: single' or 'type: string'"
@@ -145,6 +150,14 @@ class Value(_Strict):
         """The column's Spark SQL type."""
         scalar = {"decimal": "decimal(18,2)", "ratio": "decimal(18,6)"}.get(self.type, self.type)
         return f"array<{scalar}>" if self.cardinality == "set" else scalar
+
+    @property
+    def rounded_type(self) -> str | None:
+        """The Spark SQL type that has the digits of ``scale`` and no others; None where answers are not rounded further."""
+        most = _SCALES.get(self.type)
+        if most is None or self.scale is None or self.scale == most:
+            return None
+        return f"decimal({18 - most + self.scale},{self.scale})"
 
 
 _NUMBER_TYPES = ("int", "decimal", "ratio")
@@ -597,7 +610,7 @@ def load_registry(workspace: Path | None = None, *, shipped: Path) -> Registry:
             code = _code(tree, file, index)
             if code in (site if is_site else raw):
                 raise SettingsInvalid(
-                    f"the tag '{code}' is also in {places[code].file.name}",
+                    f"the tag '{code}' stands twice: also in {places[code].file.name}, line {places[code].line()}",
                     file=file,
                     line=Place(file, index).line(),
                 )

@@ -272,11 +272,11 @@ class Writer:
             sql = f"array_sort(array_compact({sql}))"
         if (default := self.default(entry)) is not None:
             sql = f"coalesce({sql}, {default})"
-        return f"cast({sql} as {entry.value.spark_type})"
+        return _cast(entry, sql)
 
     def absent(self, entry: Entry) -> str:
         """Give what a tag that is off is to those that read it: the value that stands for absence, else null."""
-        return f"cast({self.default(entry) or 'null'} as {entry.value.spark_type})"
+        return _cast(entry, self.default(entry) or "null")
 
     def rule(self, entry: Entry) -> str:
         """Give the expression of a rule over the layer below it."""
@@ -397,7 +397,7 @@ class Writer:
     def lost_answers(self) -> str:
         """Give the array of tags whose rows gave an answer that is no value of the tag's type, as a number too large for it."""
         cases = [
-            f"            case when {answer} is not null and cast({answer} as {entry.value.spark_type}) is null then '{entry.code}' end"
+            f"            case when {answer} is not null and {_cast(entry, answer)} is null then '{entry.code}' end"
             for scan in self.plan.scans
             for entry in scan.entries
             if _may_be_lost(entry)
@@ -430,7 +430,16 @@ class Writer:
         return f"{folder}/{self.registry.places[entry.code].file.name}"
 
     def tag_sql(self, entry: Entry) -> str:
-        """Give the SQL that answers one tag, for people to read."""
+        """Give the SQL that answers one tag, for people to read, with what of its answer stands in no SQL of its own."""
+        lines = [self._answer_sql(entry)]
+        if entry.value.rounded_type is not None:
+            lines.append(f"-- rounded to {entry.value.scale} digits after the point")
+        for at, exception in enumerate(entry.null_when):
+            when = " ".join(self.text(entry, exception.when, "null_when", at).split())
+            lines.append(f"-- null when {when}: {exception.reason}")
+        return "\n".join(lines)
+
+    def _answer_sql(self, entry: Entry) -> str:
         for scan in self.plan.scans:
             if entry in scan.entries and scan.aggregated:
                 way = "".join(f" via {step.code}" for step in scan.relation.way)
@@ -455,6 +464,13 @@ def rows_of_scan(scan: Scan) -> str:
 def _per_row(value: str, conditions: list[str]) -> str:
     """Give a row's value where its conditions hold, else null."""
     return f"case when {' and '.join(conditions)} then {value} end" if conditions else value
+
+
+def _cast(entry: Entry, sql: str) -> str:
+    """Give a value as one of the tag's type, rounded as the tag says."""
+    if entry.value.rounded_type is not None:
+        sql = f"cast({sql} as {entry.value.rounded_type})"
+    return f"cast({sql} as {entry.value.spark_type})"
 
 
 def _alias(scan: Scan) -> str:

@@ -32,7 +32,7 @@ def question_of(entry: Entry) -> str:
     compute = entry.compute.model_dump(by_alias=True, exclude_defaults=True)
     nulls = [one.model_dump() for one in entry.null_when]
     parts = (normal_tree(compute, values), normal_tree(nulls, values), entry.null_rule, entry.default)
-    return repr((*parts, entry.value.spark_type, entry.entity))
+    return repr((*parts, entry.value.spark_type, entry.value.rounded_type, entry.entity))
 
 
 def normal_tree(tree: Any, values: Mapping[str, str] | None = None, key: str = "") -> Any:

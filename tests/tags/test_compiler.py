@@ -7,6 +7,8 @@ import re
 import pytest
 
 from lakehouse.errors import SettingsInvalid
+from lakehouse.expressions.duckdb import duckdb_query
+from lakehouse.query.desk import new_connection
 from tags.build.project import PROJECT, product_files, project_files, wide_contracts
 from tags.compile.compilation import compile_tags
 from tags.compile.lineage import Lineage
@@ -230,6 +232,59 @@ def test_a_parameter_follows_the_day_it_takes_effect():
     assert param_sql(history) == "case when {{ business_date() }} >= DATE '2026-07-01' then 2 else 1 end"
 
 
+def test_before_its_first_day_the_first_value_of_a_parameter_counts():
+    """A night of the past has a value too, as the documentation says: no value is no null for everybody."""
+    from tags.compile.sql_text import param_sql
+    from vocabulary.registry import Param
+
+    assert param_sql([Param(name="x", value=1, since="2099-01-01")]) == "1"
+    later = [Param(name="x", value=2, since="2099-07-01"), Param(name="x", value=1, since="2099-01-01")]
+    assert param_sql(later) == "case when {{ business_date() }} >= DATE '2099-07-01' then 2 else 1 end"
+
+
+def test_a_scale_rounds_what_is_read_and_what_is_derived(make_workspace):
+    """``scale: 0`` gives whole money in a column of money; without it cents stay."""
+    connection = new_connection("UTC")
+
+    def answers(value):
+        compilation = site(
+            make_workspace, value=value, inputs="tag:aum_eod", compute='expression: "aum_eod * 1"'
+        )
+        entry, writer = compilation.registry["site_tag"], compilation.writer
+        assert f"{writer.typed(entry, 'aum_eod * 1')} as site_tag" in writer.wide_sql()
+        sql = f"select {writer.typed(entry, 'x')} as x from (values (2.5), (-2.5), (1234.4949), (null)) t(x)"
+        return writer.tag_sql(entry), [str(x) for (x,) in connection.execute(duckdb_query(sql)).fetchall()]
+
+    sql, values = answers("{type: decimal, scale: 0}")
+    assert values == ["3.00", "-3.00", "1234.00", "None"]
+    assert sql.splitlines()[-1] == "-- rounded to 0 digits after the point"
+    assert answers("{type: ratio, scale: 1}")[1] == ["2.500000", "-2.500000", "1234.500000", "None"]
+    sql, values = answers("{type: decimal, scale: 2}")
+    assert values == ["2.50", "-2.50", "1234.49", "None"] and "rounded" not in sql
+
+
+def test_the_sql_of_a_tag_says_the_reasons_of_its_nulls(make_workspace):
+    """What a plan compares holds the reasons, so that another reason is another tag."""
+    rule = "NA\n    null_when: [{when: age < 18, reason: REASON}]"
+    one, other = (
+        site(make_workspace, null_rule=rule.replace("REASON", reason), inputs="tag:age", compute="expression: age + 1")
+        for reason in ("unknown", "expired")
+    )  # fmt: skip
+    sql = one.writer.tag_sql(one.registry["site_tag"])
+    assert sql.endswith("\n-- null when age < 18: unknown")
+    assert sql.replace("unknown", "expired") == other.writer.tag_sql(other.registry["site_tag"])
+    assert _differing(one, other) == {"site_tag"}
+
+
+def _differing(*compilations):
+    """The computed tags of two compilations that a plan computes anew."""
+    from jobs.planning.extent import _computed_tags
+    from jobs.planning.extent import _differing as differing
+    from tags.catalogue import catalogue_rows
+
+    return differing(*(_computed_tags(catalogue_rows(one)) for one in compilations))
+
+
 def test_a_workspace_entry_replaces_the_keys_it_names(make_workspace):
     changed = "family: lifecycle\ntags:\n  - code: is_dormant\n    params:\n      - {name: min_inactive_days, value: 180}\n      - {name: max_aum, value: 10}\n"
     compiled = compile_tags(make_workspace({"tags/own.yml": changed}))
@@ -336,7 +391,7 @@ REFUSED = {
          "value": "{type: string}", "inputs": "trusted.customers.residence_city"},
         14, "uses java_method()",
     ),
-    "a missing null rule": ({"null_rule": ""}, None, "null_rule"),
+    "an empty null rule": ({"null_rule": ""}, 9, "null_rule"),
     "an unknown key": ({"compute": "aggregate: {from: trusted.transactions, mesure: sum}"}, 14, "unknown key 'mesure'; did you mean 'measure'"),
     "absence without a default": (
         {"null_rule": "Z", "value": "{type: string}", "compute": "expression: gender", "inputs": "tag:gender"}, 9, "null rule Z of a string needs a 'default'",
@@ -351,8 +406,34 @@ def test_a_faulty_entry_is_refused_with_file_and_line(make_workspace, case):
         site(make_workspace, **said)
     assert sentence in refused.value.message
     assert refused.value.file.endswith("tags/site.yml")
-    if line:
-        assert refused.value.line == line
+    assert refused.value.line == line
+
+
+def test_a_tag_without_a_null_rule_is_refused_with_the_line_where_it_begins(make_workspace):
+    lines = [line for line in TAG.splitlines() if "null_rule" not in line]
+    text = "\n".join(lines).format(
+        value="{type: int}", level="C2", purpose="service", inputs="trusted.transactions.amount_base",
+        compute="aggregate: {from: trusted.transactions, measure: sum, of: amount_base}",
+    )  # fmt: skip
+    with pytest.raises(SettingsInvalid, match="key 'null_rule' is missing") as refused:
+        compile_tags(make_workspace({"tags/site.yml": text}))
+    assert (refused.value.file.split("/")[-1], refused.value.line) == ("site.yml", 4)
+
+
+def test_a_code_that_stands_twice_is_refused_with_both_places(make_workspace):
+    text = TAG.format(
+        value="{type: int}", null_rule="U", level="C2", purpose="service", inputs="trusted.transactions.amount_base",
+        compute="aggregate: {from: trusted.transactions, measure: sum, of: amount_base}",
+    )  # fmt: skip
+    again = text[text.index("  - code") :]
+    with pytest.raises(SettingsInvalid) as refused:
+        compile_tags(make_workspace({"tags/site.yml": text + again}))
+    assert refused.value.message == "the tag 'site_tag' stands twice: also in site.yml, line 4"
+    assert (refused.value.file.split("/")[-1], refused.value.line) == ("site.yml", 18)
+    with pytest.raises(SettingsInvalid) as refused:
+        compile_tags(make_workspace({"tags/other.yml": text, "tags/site.yml": text}, name="two"))
+    assert refused.value.message == "the tag 'site_tag' stands twice: also in other.yml, line 4"
+    assert (refused.value.file.split("/")[-1], refused.value.line) == ("site.yml", 4)
 
 
 def test_listing_tags_imports_nothing_heavy():

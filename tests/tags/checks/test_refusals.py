@@ -82,6 +82,7 @@ CASES = {
     "value: {type: ratio, scale: -1}": (8, "a value of type ratio has 0 to 6 digits"),
     "value: {type: int, scale: 0}": (8, "a value of type int has no 'scale'"),
     "value: {type: boolean, cardinality: set}": (8, "a set of yes and no says nothing"),
+    "value: {type: decimal, scale: 0, cardinality: set}": (8, "a set has no 'scale', to which single values are rounded; take it out"),
     # The rest of an entry
     "params: [{name: one, value: 1}, {name: one, value: 2}]": (12, "the parameter 'one' stands twice without 'since'"),
     "params: [{name: one, value: 1, since: 2026-01-01}, {name: one, value: 2, since: 2026-01-01}]": (12, "stands twice since 2026-01-01; write the day from which each"),
