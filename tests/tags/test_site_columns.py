@@ -361,11 +361,21 @@ def test_look_ups_that_go_in_a_circle_are_refused(make_workspace):
         "trusted.orders.amount",
         "aggregate: {from: trusted.orders, measure: sum, of: '`branch.buyer.amount`'}",
     )
+    way = "trusted.orders → trusted.branches → trusted.orders"
     with pytest.raises(
         SettingsInvalid,
-        match=r"the look-ups go in a circle: trusted.orders → trusted.branches → trusted.orders",
+        match=rf"site.yml:12: 'branch.buyer.amount': the look-ups go in a circle: {way}",
     ):
         compile_tags(make_workspace(site_files(lookups=circle, tags__site=tag_file({"wrong": entry}))))
+    of_branch = "aggregate: {from: trusted.branches, via: buyer.branch, measure: count}"
+    entry = ("{type: int}", "U", "trusted.branches.city", of_branch)
+    with pytest.raises(
+        SettingsInvalid,
+        match=r"site.yml:12: via 'buyer.branch': the look-ups go in a circle: trusted.branches → trusted.orders → trusted.branches",
+    ):
+        compile_tags(
+            make_workspace(site_files(lookups=circle, tags__site=tag_file({"wrong": entry})), name="via")
+        )
 
 
 def test_a_level_is_at_least_that_of_the_attribute(make_workspace):
