@@ -40,8 +40,8 @@ def shares_of_parts(events: list[tuple[str, int, int, date]]) -> dict[tuple[int,
                     until[other] = max(share.shared_until, until.get(other, share.shared_until))
             until.pop(new, None)
             for other, last in until.items():
-                known = shares[new].get(other)
-                shares[new][other] = Share(day, max(last, known.shared_until) if known else last)
+                earlier = shares[new].get(other)
+                shares[new][other] = Share(day, max(last, earlier.shared_until) if earlier else last)
         elif event == "MERGE":
             leave(old)
             direct[old] = new
