@@ -24,8 +24,10 @@ ENTRIES = {entry.code: entry for entry in PLAN.entries}
 # What each shipped population says, in Python: a second opinion on the expression and on its way through two engines' words.
 POPULATIONS = {
     "active_credit_card_count > 0": lambda one: one["active_credit_card_count"] > 0,
-    "has_running_loan or active_credit_card_count > 0": lambda one: (
-        one["has_running_loan"] or one["active_credit_card_count"] > 0
+    "is_credit_delay_known is not null or has_running_loan or active_credit_card_count > 0": lambda one: (
+        one["is_credit_delay_known"] is not None
+        or one["has_running_loan"]
+        or one["active_credit_card_count"] > 0
     ),
     "is_app_registered": lambda one: one["is_app_registered"],
     "is_payroll": lambda one: one["is_payroll"],
@@ -53,6 +55,7 @@ def drawn_people(count: int) -> list[dict]:
         person = {
             "active_credit_card_count": pick(0, 0, 1, 2),
             "has_running_loan": bool(chance.random() < 0.3),
+            "is_credit_delay_known": pick(None, None, None, True, False),
             "is_app_registered": bool(chance.random() < 0.5),
             "is_payroll": bool(chance.random() < 0.2),
             "order_count_365d": pick(0, 1, 5),
