@@ -97,7 +97,7 @@ class Lineage:
 class _Model:
     """A model that was followed: by output column where it comes from, and the tables that it reads.
 
-    ``scope`` is its outermost select, None where it cannot be followed; ``read`` are by relation the columns that it reads from, and
+    ``scope`` is its outermost select, None where it cannot be followed; ``relations`` are by relation the columns that it reads from, and
     ``types`` those of its columns, as far as somebody has asked.
     """
 
@@ -105,7 +105,7 @@ class _Model:
     tables: frozenset[str]
     everything: Sources
     scope: Any = field(default=None, repr=False)
-    read: Mapping[tuple[str, str], Mapping[str, Sources]] = field(default_factory=dict, repr=False)
+    relations: Mapping[tuple[str, str], Mapping[str, Sources]] = field(default_factory=dict, repr=False)
     types: dict[str, str | None] = field(default_factory=dict, repr=False)
 
 
@@ -123,9 +123,15 @@ def _models_known(texts: tuple[tuple[str, str], ...]) -> dict[str, _Model]:
 
 def _tree_of(name: str, text: str) -> Any:
     import jinja2
+    from sqlglot.errors import SqlglotError
 
     try:
         return _tree(text)
+    except SqlglotError as wrong:
+        fault = str(wrong).splitlines()[0]
+        raise SettingsInvalid(
+            f"the model '{name}' is no Spark SQL whose columns can be followed: {fault}"
+        ) from None
     except jinja2.TemplateError as wrong:
         raise SettingsInvalid(
             f"the model '{name}' needs dbt itself, and its columns are followed without it ({wrong.message})"
@@ -162,11 +168,11 @@ def _model_of(tree: Any, models: Mapping[str, _Model]) -> _Model:
     from sqlglot.optimizer.scope import build_scope
 
     names = {(table.db, table.name) for table in tree.find_all(_exp().Table) if table.db}
-    read = {(database, table): _known_columns(database, table, models) for database, table in names}
+    relations = {(database, table): _known_columns(database, table, models) for database, table in names}
     schema: dict[str, Any] = {}
-    for (database, table), sources in read.items():
+    for (database, table), sources in relations.items():
         schema.setdefault(database, {})[table] = dict.fromkeys(sources, "string")
-    everything = frozenset().union(*(source for columns in read.values() for source in columns.values()))
+    everything = frozenset().union(*(source for columns in relations.values() for source in columns.values()))
     tables = {f"{database}.{table}" for database, table in names if database != MODELS} & set(
         contract_names()
     )
@@ -183,7 +189,7 @@ def _model_of(tree: Any, models: Mapping[str, _Model]) -> _Model:
                 quote_identifiers=False,
             )
         )
-        model = _Model({}, frozenset(tables), everything, scope, read)
+        model = _Model({}, frozenset(tables), everything, scope, relations)
         columns = {name: _sources(scope, name, model) for name in scope.expression.named_selects}
         return replace(model, columns=columns)
     except SqlglotError:
@@ -218,7 +224,7 @@ def _sources(scope: Any, name: str, model: _Model, values: Values = _NO_VALUES) 
         if source is None:
             sources |= model.everything if not _is_lambda_variable(column) else frozenset()
         elif isinstance(source, _exp().Table):
-            sources |= model.read.get((source.db, source.name), {}).get(column.name, model.everything)
+            sources |= model.relations.get((source.db, source.name), {}).get(column.name, model.everything)
         else:
             sources |= _sources(source, column.name, model, _values_below(scope, column.table, values))
     return frozenset(sources)

@@ -185,6 +185,12 @@ def test_of_a_column_of_a_model_its_type_and_what_it_holds_are_followed():
     assert lineage.tables("trusted.orders") == {"trusted.orders"}
 
 
+def test_a_model_that_cannot_be_parsed_is_named(tmp_path):
+    (tmp_path / "int_site.sql").write_text("select one_id, from where ) x")
+    with pytest.raises(SettingsInvalid, match="the model 'int_site' is no Spark SQL whose columns can be"):
+        Lineage([tmp_path]).tables("int_site")
+
+
 def test_of_a_union_only_the_branches_count_whose_rows_are_meant():
     lineage = compile_tags(None).lineage
     of_both = lineage.sources("int_credits_keyed", "credit_id")

@@ -1,4 +1,4 @@
-"""Inputs held against what a tag reads: by them it is late, is off, and stops where a source stands still."""
+"""Inputs same_columns against what a tag reads: by them it is late, is off, and stops where a source stands still."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def check_inputs_of_rows(registry: Registry, entry: Entry, relation: TagSource, 
     if relation.bridge is not None and entry.tag_inputs:
         return
     name = (relation.bridge or relation).name
-    needed = lineage.tables(name)
+    behind = lineage.tables(name)
     if relation.is_trusted:
         origins = (origin for _, _, origins in sources_of(entry, relation, lineage) for origin in origins)
-        needed |= {table_of(origin) for origin in origins}
-    if needed and not needed & tables:
-        trusted = sorted(table for table in needed if _is_trusted(table))
+        behind |= {table_of(origin) for origin in origins}
+    if behind and not behind & tables:
+        trusted = sorted(table for table in behind if _is_trusted(table))
         raise registry.fault(
             entry.code,
             f"reads {name}, and 'inputs' lists no column that comes from there, so that nothing would say when it is late; "
-            f"write the columns of {', '.join(trusted or sorted(needed))} that it depends on",
+            f"write the columns of {', '.join(trusted or sorted(behind))} that it depends on",
             "inputs",
         )
 
@@ -39,13 +39,13 @@ def check_inputs_of_rows(registry: Registry, entry: Entry, relation: TagSource, 
 def _check_inputs_of_model(
     registry: Registry, entry: Entry, relation: TagSource, lineage: Lineage, tables: set[str]
 ) -> None:
-    named = names_over_rows(entry)
+    names = names_over_rows(entry)
     for name, origins in _reads(entry, relation, lineage):
-        held = [*columns_held(relation, name, lineage)] if name in named else []
-        if len(held) == 1 and held == origins and _is_trusted(held[0]) and held[0] not in entry.inputs:
+        is_handed_on = name in names and [*columns_held(relation, name, lineage)] == origins
+        if is_handed_on and len(origins) == 1 and _is_trusted(origins[0]) and origins[0] not in entry.inputs:
             raise registry.fault(
                 entry.code,
-                f"reads {held[0]}, as {relation.name}.{name}, which 'inputs' does not list",
+                f"reads {origins[0]}, as {relation.name}.{name}, which 'inputs' does not list",
                 "inputs",
             )
         for origin in origins:
@@ -70,13 +70,13 @@ def _reads(entry: Entry, relation: TagSource, lineage: Lineage) -> Iterator[tupl
     """
     values = values_of(entry)
     for _, name, origins in sources_of(entry, relation, lineage, values):
-        yield name, _delivered(origins)
+        yield name, _business_columns(origins)
     form = entry.compute.aggregate if entry.compute else None
     names = [*_attribution(relation)]
     if form is not None and (form.window_days or form.months) and relation.event_date:
         names.append(relation.event_date)
     for name in names:
-        yield name, _delivered(lineage.sources(relation.name, name, values))
+        yield name, _business_columns(lineage.sources(relation.name, name, values))
 
 
 def _attribution(relation: TagSource) -> tuple[str, ...]:
@@ -93,5 +93,5 @@ def _is_trusted(name: str) -> bool:
     return name.startswith("trusted.")
 
 
-def _delivered(origins: Iterable[str]) -> list[str]:
+def _business_columns(origins: Iterable[str]) -> list[str]:
     return sorted(origin for origin in origins if origin.rpartition(".")[2] not in PIPELINE)
