@@ -13,6 +13,7 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.query.desk import open_scratch
 from lakehouse.settings.settings import load_settings
 from tags.compile.compilation import compile_tags, narrowed
+from tags.compile.entry_texts import population_inputs
 from tags.definitions import changes_between, definition_of, next_version
 from tags.quality.history import TagHistory
 from tags.quality.judging import tag_measures
@@ -99,6 +100,17 @@ def test_the_counts_are_those_of_plain_python():
         assert figure["people_count"] == 200 == figure["value_count"] + figure["not_applicable_count"]
     without = next(row for code, row in rows.items() if code not in STATED)
     assert without["eligible_count"] == 200
+
+
+def test_spark_counts_the_same_people(spark):
+    """Nights are measured by DuckDB after either engine; the conditions are of Spark's language, and mean there what they mean here."""
+    people = drawn_people(60)
+    rows = figures([{**one, "null_exceptions": []} for one in people])
+    names = sorted({name for code in STATED for name in population_inputs(ENTRIES[code])})
+    frame = spark.createDataFrame(wide_rows(people).select(names).to_pandas())
+    for text in POPULATIONS:
+        code = next(code for code, population in STATED.items() if population == text)
+        assert frame.where(text).count() == rows[code]["eligible_count"], text
 
 
 def test_who_has_no_card_takes_nothing_from_the_coverage_of_what_cards_say():
