@@ -144,11 +144,11 @@ def choose(settings: Settings) -> list[dict[str, Any]]:
         )
 
         def sizes(statements: list[str]) -> list[int]:
-            found = []
+            sizes_by_segment = []
             for statement in statements:
                 published.run(statement)
-                found.append(int(published.value("SELECT count(*) FROM audience")))
-            return found
+                sizes_by_segment.append(int(published.value("SELECT count(*) FROM audience")))
+            return sizes_by_segment
 
         alone = "CREATE OR REPLACE TEMP TABLE audience AS SELECT one_id, aum_tier FROM tags.customer_tags WHERE {}"
         by_rule, rule_row = _row(RULES, lambda: sizes([alone.format(text) for text in rules]))

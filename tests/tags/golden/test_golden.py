@@ -499,7 +499,8 @@ def test_dbt_leaves_the_session_as_it_was(answers):
 def test_coverage_is_the_share_of_people_of_whom_something_says_the_value(answers):
     coverage = answers["result"].coverage
     share = {name: Decimal(people) / of for name, (people, of) in {
-        "gender": (6, 7), "age": (3, 7), "aum_tier": (6, 7), "card_utilisation_ratio": (1, 7),
+        "gender": (6, 7), "age": (3, 7),
+        "aum_tier": (6, 6), "card_utilisation_ratio": (1, 1),  # of whom their populations have
         "aum_eod": (6, 7),  # hal has no account: 0 is a guess about him
         "touch_count_7d": (2, 7),  # nobody but ann and bob was ever contacted
         "is_mau": (6, 6),  # hal is not registered, so he is not asked

@@ -144,7 +144,7 @@ def nights_before(row, **changes) -> dict:
 def loss_of(entry, row, history, tmp_path):
     row = {**row, "value_on": None, "psi": None}
     (tmp_path / "cdp.yml").write_text("generate_secrets: true\n")
-    (one,) = tag_measures(load_settings(tmp_path), [entry], [row], history)
+    (one,) = tag_measures(load_settings(tmp_path), [entry], [row], history, {entry.code: ["trusted.cards"]})
     assert one.bound.name == f"{entry.code}.lost_ratio"
     return one
 

@@ -386,7 +386,7 @@ def test_what_the_platform_itself_began_to_do_stops_no_night_of_its_first_month(
 ):
     (tmp_path / "cdp.yml").write_text("generate_secrets: true\n")
     (entry,) = (one for one in WHOLE.entries if one.code == code)
-    past = TagHistory(nights, 7, False, 2000, 2000, None, None, {"LOW": 1.0}, 0.0, 0.01)
+    past = TagHistory(nights, 7, False, 2000, None, 2000, None, None, {"LOW": 1.0}, 0.0, 0.01)
     row = {
         "tag": code, "as_of": D, "value_on": D, "filled_count": 2000, "value_count": 2000, "psi": 0.55,
         "changed_ratio": Decimal("0.6"), "changed_count": 1200, "compared_count": 2000,
@@ -400,7 +400,7 @@ def test_what_the_platform_itself_began_to_do_stops_no_night_of_its_first_month(
 def test_contacts_that_are_gone_stop_the_night_in_the_first_month_too(tmp_path):
     (tmp_path / "cdp.yml").write_text("generate_secrets: true\n")
     (entry,) = (one for one in WHOLE.entries if one.code == "channel_habit")
-    past = TagHistory(8, 7, False, 2000, 2000, None, None, None, None, None)
+    past = TagHistory(8, 7, False, 2000, None, 2000, None, None, None, None, None)
     row = {
         "tag": entry.code,
         "as_of": D,
