@@ -1,6 +1,6 @@
 """Thirty nights of the example bank, answered by its engine: no gate stops a good night, and nobody is contacted more often than the caps say.
 
-The contacts are counted from the published files alone, by the people that the recipients' keys stand for.
+The contacts are counted from the published files alone, in every format, by the people that the recipients' keys stand for.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections import Counter, defaultdict
 from datetime import date, timedelta
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from delivery.contract.verify_audience import read_columns
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 
@@ -33,7 +33,7 @@ def settings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("thirty")
     ignored = shutil.ignore_patterns("lake", "inbox", "truth", "reports", "published", "secrets", ".cdp")
     shutil.copytree(BANK, folder, dirs_exist_ok=True, ignore=ignored)
-    simulate(BankPlan(people=300, nights=NIGHTS, seed=23, history_months=2, first=FIRST), folder)
+    simulate(BankPlan(people=1500, nights=NIGHTS, seed=23, history_months=2, first=FIRST), folder)
     settings = load_settings(folder)
     for number in range(NIGHTS):
         day = FIRST + timedelta(days=number)
@@ -43,26 +43,62 @@ def settings(tmp_path_factory):
     return settings
 
 
-def contacts_of(settings) -> list[tuple[int, str, date]]:
-    """Give person, channel and night of every contact for marketing that was published."""
-    people = {
-        (row["destination"], row["recipient_key"]): row["one_id"]
-        for row in open_lake(settings).read_arrow("segments.recipients").to_pylist()
-    }
-    newest: dict[tuple[str, str, str], tuple[int, Path]] = {}
+def audiences_of(settings) -> list[tuple[dict, Path]]:
+    """Give manifest and folder of the newest run of every audience for marketing and night."""
+    newest: dict[tuple[str, str, str], tuple[int, dict, Path]] = {}
     for file in settings.published.rglob("_manifest.json"):
         manifest = json.loads(file.read_text(encoding="utf-8"))
         if manifest.get("purpose") == "marketing":
             key = (manifest["destination"], manifest["segment"], manifest["as_of"])
-            newest[key] = max(newest.get(key, (0, file)), (manifest["seq"], file))
+            if key not in newest or manifest["seq"] > newest[key][0]:
+                newest[key] = (manifest["seq"], manifest, file.parent)
+    return [(manifest, run) for _, manifest, run in newest.values()]
+
+
+def contacts_of(settings) -> list[tuple[str, int, str, date]]:
+    """Give segment, person, channel and night of every contact for marketing that was published."""
+    people = {
+        (row["destination"], row["recipient_key"]): row["one_id"]
+        for row in open_lake(settings).read_arrow("segments.recipients").to_pylist()
+    }
     contacts = []
-    for (destination, _, as_of), (_, file) in newest.items():
-        for part in (file.parent / "snapshot").glob("*.parquet"):
-            for row in pq.read_table(part).to_pylist():
-                contacts.append(
-                    (people[destination, row["recipient_key"]], row["channel"], date.fromisoformat(as_of))
-                )
+    for manifest, run in audiences_of(settings):
+        columns = read_columns(run, "snapshot", manifest["format"], ["recipient_key", "channel"])
+        rows = list(zip(columns["recipient_key"], columns["channel"], strict=True))
+        assert len(rows) == manifest["counts"]["published"], run
+        contacts += [
+            (
+                manifest["segment"],
+                people[manifest["destination"], key],
+                channel,
+                date.fromisoformat(manifest["as_of"]),
+            )
+            for key, channel in rows
+        ]
     return contacts
+
+
+def marketing_segments() -> dict[str, str]:
+    """Give the format of each segment of the bank that publishes for marketing; a branch's has that of its template."""
+    formats = {}
+    for file in sorted((BANK / "segments").glob("*.yml")):
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if "extends" in tree:
+            template = BANK / "templates" / f"{tree['extends']}.yml"
+            tree = {**yaml.safe_load(template.read_text(encoding="utf-8")), **tree}
+        if tree["purpose"] == "marketing":
+            formats[tree["code"]] = tree["publish"]["format"]
+    return formats
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_marketing_segment_contacts_somebody_in_its_format(settings):
+    formats = marketing_segments()
+    assert set(formats.values()) == {"parquet", "csv", "json_lines"}
+    assert {m["segment"]: m["format"] for m, _ in audiences_of(settings)} == formats
+    contacts = Counter(segment for segment, *_ in contacts_of(settings))
+    assert set(formats) - set(contacts) == set(), "contacts without them prove nothing about them"
 
 
 @pytest.mark.slow
@@ -72,7 +108,7 @@ def test_nobody_is_contacted_more_often_than_the_caps_say(settings):
     caps = policy["caps"]
     assert {cap["scope"] for cap in caps} == {"global", "SMS"}
     by_person = defaultdict(list)
-    for one_id, channel, day in contacts_of(settings):
+    for _, one_id, channel, day in contacts_of(settings):
         by_person[one_id].append((channel, day))
     most: Counter[str] = Counter()
     for own in by_person.values():
@@ -98,6 +134,8 @@ def test_the_gates_knew_thirty_good_nights_and_stopped_none(settings):
     assert max(row["baseline_nights"] for row in quality) == 7, "they judged by a history"
     results = lake.read_arrow("quality.gate_results").to_pylist()
     assert {row["business_date"] for row in results} == days
+    distributions = {row["business_date"] for row in results if row["measure"].endswith(".psi")}
+    assert distributions == days - {FIRST + timedelta(days=n) for n in range(3)}, "there are people enough"
     assert [row for row in results if row["severity"] == "stop" and not row["is_passed"]] == []
 
 
