@@ -225,7 +225,7 @@ def test_a_night_that_fails_is_not_seen_and_goes_on_where_it_failed(bank, first_
 
     seen = open_publication(bank).sql("SELECT count(*) FROM tags.customer_tags").fetchone()
 
-    def fails(*_):
+    def fails(*_, **__):
         raise StepFailed("the disk is full")
 
     with monkeypatch.context() as broken:
