@@ -66,7 +66,7 @@ def release(lake: Lake, audiences: Sequence[StagedAudience]) -> None:
     try:
         for audience in audiences:
             _require_verified(audience, lake.settings)
-    except StepFailed:
+    except BaseException:
         discard(audiences)
         raise
     for audience in audiences:
