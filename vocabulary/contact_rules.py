@@ -19,6 +19,7 @@ CONTROLS_KEPT_DAYS = 400
 TABLES = (
     "identity.memberships",
     "identity.redirects",
+    "identity.inheritances",
     "trusted.account_controls",
     "trusted.relationships",
     "trusted.consents",
@@ -165,22 +166,49 @@ def controls_sql(place: RulePlace, *, persons: str) -> str:
 
 
 def receipts_sql(place: RulePlace) -> str:
-    """Give the receipts known on the business date with the person who answered and the purpose of the contact.
+    """Give the receipts known on the business date with everybody who may have answered and the purpose of the contact.
 
-    The person is today's OneID of the recipient. The purpose is that of the run; what the receipt says counts only for a run
-    of which none was recorded, and a receipt that says nothing is of marketing.
+    That is today's OneID of the recipient and whoever was split off since the contact: nobody knows which of them refused. The
+    contact lies on the night of its run, or else before what the receipt tells. The purpose is that of the run; what the receipt
+    says counts only for a run of which none was recorded, and a receipt that says nothing is of marketing.
     """
-    return (
-        "SELECT coalesce(d.to_one_id, k.one_id) AS one_id, r.source, r.receipt_id, r.run_id, r.destination,\n"
-        "    r.recipient_key, r.channel, r.status, r.event_at, r.event_on,\n"
-        "    coalesce(v.purpose, r.purpose, 'marketing') AS purpose\n"
+    columns = (
+        *("source", "receipt_id", "run_id", "destination", "recipient_key", "channel", "status", "event_at"),
+        *("event_on", "purpose"),
+    )
+    stated = ", ".join(f"r.{column}" for column in columns[:-1])
+    receipts = (
+        f"SELECT k.one_id, {stated},\n"
+        "    coalesce(v.purpose, r.purpose, 'marketing') AS purpose, coalesce(v.as_of, date_add(r.event_on, -1)) AS given_on\n"
         f"  FROM {place.table('trusted.receipts')} r\n"
         f"  JOIN {place.table('segments.recipients')} k"
         " ON k.destination = r.destination AND k.recipient_key = r.recipient_key\n"
         f"  LEFT JOIN {place.table('segments.deliveries')} v"
         " ON v.destination = r.destination AND v.run_id = r.run_id\n"
-        f"  LEFT JOIN {place.table('identity.redirects')} d ON d.from_one_id = k.one_id\n"
         f"  WHERE r._arrived_on <= {place.today} AND r.event_on <= {place.today}"
+    )
+    redirects, inheritances = place.table("identity.redirects"), place.table("identity.inheritances")
+    return shared_past_sql(receipts, columns, redirects, inheritances, place.today)
+
+
+def shared_past_sql(rows: str, columns: Sequence[str], redirects: str, inheritances: str, day: str) -> str:
+    """Give rows of what people were given, by today's OneIDs: one_id and the ``columns``, once per row and person concerned.
+
+    ``rows`` is a query with one_id, ``given_on`` and the columns. Concerned are the person of the number and whoever was split
+    off it after that day, up to ``day``. Spark SQL and DuckDB.
+    """
+    names = ", ".join(f"g.{column}" for column in columns)
+    own, heir = "coalesce(m.to_one_id, g.one_id)", "coalesce(h.to_one_id, i.one_id)"
+    return (
+        f"WITH given AS (\n  {rows})\n"
+        f"SELECT {own} AS one_id, {names}\n"
+        f"  FROM given g LEFT JOIN {redirects} m ON m.from_one_id = g.one_id\n"
+        "  UNION ALL\n"
+        f"  SELECT DISTINCT {heir}, {names}\n"
+        f"  FROM {inheritances} i JOIN given g ON g.one_id = i.from_one_id AND g.given_on < i.shared_until\n"
+        f"  LEFT JOIN {redirects} m ON m.from_one_id = g.one_id\n"
+        f"  LEFT JOIN {redirects} h ON h.from_one_id = i.one_id\n"
+        f"  WHERE i.parted_on <= {day} AND {heir} <> {own}"
     )
 
 

@@ -183,7 +183,7 @@ def _persons_alone(more: LeafParts, business_date: date) -> PersonFactsSql:
     tables = [MEMBERSHIPS, "identity.redirects"]
     if more.needs_receipts:
         parts.append(f"answers AS (\n  {receipts_sql(lake_place(business_date))})")
-        tables += ["trusted.receipts", "segments.recipients", "segments.deliveries"]
+        tables += ["identity.inheritances", "trusted.receipts", "segments.recipients", "segments.deliveries"]
     return PersonFactsSql(tuple(parts), (), (), tuple(tables), {})
 
 

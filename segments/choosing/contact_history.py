@@ -19,6 +19,7 @@ from vocabulary.contact_rules import (
     habits_sql,
     lake_place,
     receipts_sql,
+    shared_past_sql,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from lakehouse.query.desk import Desk, Relation
     from lakehouse.query.reader import TableReader
 
-_RECEIPT_TABLES = ("trusted.receipts", "segments.recipients", "segments.deliveries", "identity.redirects")
+_RECEIPT_TABLES = (
+    *("trusted.receipts", "segments.recipients", "segments.deliveries"),
+    *("identity.redirects", "identity.inheritances"),
+)
 # How long a night may put a contact off, in days: a contact may lie so much later than its business date.
 MOST_DEFERRED_DAYS = 32
 # Runs are delivered under their own name, with more behind it on worklists and where they are handed over again.
@@ -37,8 +41,9 @@ RUN_OF_DELIVERY = f"left(split_part(run_id, '-', 1), {RUN_DIGITS})"
 def contact_history(reader: TableReader, desk: Desk, business_date: date, days: int) -> pa.Table:
     """Give the contacts of earlier nights that lie in the ``days`` days before the next one, or after it.
 
-    One row per contact: one_id (today's), code, run_id, contact_on, channel, placement, purpose. What the night of the business
-    date itself sent does not count, so that a rerun decides the same.
+    One row per contact and person concerned: one_id (today's), code, run_id, contact_on, channel, placement, purpose. Who was
+    split off after a contact counts it too. What the night of the business date itself sent does not count, so that a rerun
+    decides the same.
     """
     first = business_date + timedelta(days=1 - days)
     tables = {
@@ -49,9 +54,17 @@ def contact_history(reader: TableReader, desk: Desk, business_date: date, days: 
             "segments.contact_losses",
             "segments.deliveries",
             "identity.redirects",
+            "identity.inheritances",
         )
     }
     receipts = duckdb_sql(reader, desk, receipts_sql(lake_place(business_date)), _RECEIPT_TABLES, {})
+    sends = shared_past_sql(
+        "FROM own_sends",
+        ("code", "run_id", "destination", "purpose", "contact_on", "channel", "placement"),
+        str(tables["identity.redirects"]),
+        str(tables["identity.inheritances"]),
+        literal(business_date),
+    )
     return desk.arrow(
         f"""
         WITH runs AS (
@@ -62,17 +75,16 @@ def contact_history(reader: TableReader, desk: Desk, business_date: date, days: 
                 min(r.event_on) FILTER (r.status NOT IN ({literals(NOT_A_TOUCH)})) AS touched_on,
                 bool_or(r.status IN ({literals(NEVER_MADE)})) AS is_over
             FROM ({receipts}) r GROUP BY ALL
-        ), sends AS (
-            SELECT coalesce(d.to_one_id, m.one_id) AS one_id, m.code, m.run_id, r.destination, r.purpose,
+        ), own_sends AS (
+            SELECT m.one_id, m.as_of AS given_on, m.code, m.run_id, r.destination, r.purpose,
                 coalesce(c.contact_on, m.as_of + 1) AS contact_on, coalesce(c.channel, m.channel) AS channel, c.placement
             FROM {tables["segments.members"]} m JOIN runs r ON r.run_id = m.run_id AND r.code = m.code
             LEFT JOIN {tables["segments.contacts"]} c ON c.code = m.code AND c.as_of = m.as_of AND c.one_id = m.one_id
-            LEFT JOIN {tables["identity.redirects"]} d ON d.from_one_id = m.one_id
             WHERE m.as_of < {literal(business_date)} AND m.as_of >= {literal(first - timedelta(days=MOST_DEFERRED_DAYS))}
                 AND m.holdout = 'NONE' AND m.variant IS DISTINCT FROM 'CONTAMINATED'
                 AND NOT EXISTS (FROM {tables["segments.contact_losses"]} l
                     WHERE l.code = m.code AND l.as_of = m.as_of AND l.one_id = m.one_id)
-        )
+        ), sends AS ({sends})
         SELECT a.one_id, r.code, a.run_id, a.touched_on AS contact_on, a.channel,
             any_value(s.placement) FILTER (s.channel = a.channel) AS placement, a.purpose
         FROM answers a JOIN runs r ON r.run_id = a.run_id AND r.destination = a.destination

@@ -347,7 +347,8 @@ def test_an_answer_in_wechat_decides_from_the_second_contact_that_was_not_opened
             "CREATE SCHEMA trusted", "CREATE SCHEMA segments", "CREATE SCHEMA identity",
             f"CREATE TABLE trusted.receipts AS SELECT * FROM (VALUES {rows}) AS r({columns})",
             "CREATE TABLE segments.recipients AS SELECT 'd' AS destination, 'k' AS recipient_key, 1 AS one_id",
-            "CREATE TABLE segments.deliveries (destination TEXT, run_id TEXT, purpose TEXT)",
+            "CREATE TABLE segments.deliveries (destination TEXT, run_id TEXT, purpose TEXT, as_of DATE)",
+            "CREATE TABLE identity.inheritances (one_id BIGINT, from_one_id BIGINT, parted_on DATE, shared_until DATE)",
             "CREATE TABLE identity.redirects (from_one_id BIGINT, to_one_id BIGINT)",
             *function_statements(),
         ):  # fmt: skip
@@ -388,12 +389,12 @@ def test_touches_are_contacts_of_marketing_runs(answers):
     tagged = {row["one_id"]: row["touch_count_7d"] for row in models["tag_customer__contacts_keyed"]}
     touched: dict[tuple, tuple[set, list]] = defaultdict(lambda: (set(), []))
     for one_id, purpose, row in answered(bank):
-        purposes, days = touched[one_id, row["run_id"], row["channel"]]
+        purposes, days = touched[one_id, row["run_id"], row["recipient_key"], row["channel"]]
         purposes.add(purpose)
         if row["status"] not in ("CAPPED", "EXPIRED"):
             days.append(row["event_on"])
     counts: dict[int, int] = defaultdict(int)
-    for (one_id, _, _), (purposes, days) in touched.items():
+    for (one_id, *_), (purposes, days) in touched.items():
         counts[one_id] += "marketing" in purposes and bool(days) and min(days) > D - dt.timedelta(days=7)
     assert {n: tagged.get(n, 0) for n in people} == {n: counts[n] for n in people}
     assert sum(counts.values()) > 100
@@ -404,11 +405,36 @@ def _by_person(rows: list[dict]) -> dict[int, dict]:
 
 
 def answered(bank: Bank):
-    """Receipts known on D with today's person and the purpose of the run."""
-    persons = {row["recipient_key"]: row["one_id"] % 1000 for row in bank.mess.tables["segments.recipients"]}
+    """Receipts known on D with each of today's persons concerned and the purpose of the run."""
+    numbers = {row["recipient_key"]: row["one_id"] for row in bank.mess.tables["segments.recipients"]}
+    nights = {row["run_id"]: row["as_of"] for row in bank.mess.tables["segments.deliveries"]}
     for row in bank.mess.tables["trusted.receipts"]:
-        if row["recipient_key"] in persons and row["event_on"] <= D:
-            yield persons[row["recipient_key"]], RUNS[row["run_id"]] or row["purpose"] or "marketing", row
+        if row["recipient_key"] in numbers and row["event_on"] <= D:
+            number = numbers[row["recipient_key"]]
+            night = nights.get(row["run_id"], row["event_on"] - dt.timedelta(days=1))
+            parts = {
+                share["one_id"] % 1000
+                for share in bank.mess.tables["identity.inheritances"]
+                if share["from_one_id"] == number
+                and share["parted_on"] <= D
+                and night < share["shared_until"]
+            }
+            for person in parts | {number % 1000}:
+                yield person, RUNS[row["run_id"]] or row["purpose"] or "marketing", row
+
+
+def test_who_was_split_off_is_concerned_by_contacts_of_the_whole(answers):
+    bank, people, _ = answers
+    recipients = {
+        row["recipient_key"]: row["one_id"] % 1000 for row in bank.mess.tables["segments.recipients"]
+    }
+    refusals = {
+        (person, recipients[row["recipient_key"]])
+        for person, _, row in answered(bank)
+        if row["status"] == "COMPLAINED"
+    }
+    heirs = {person for person, recipient in refusals if person != recipient}
+    assert len(heirs) > 10 and all(people[n]["has_complained"] for n in heirs)
 
 
 def decisions_of(bank: Bank) -> dict[int, list[tuple]]:

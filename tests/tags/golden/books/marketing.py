@@ -10,10 +10,15 @@ PEOPLE = (
     "ref_all", "ref_then", "ref_before", "ref_one", "ref_prof", "ref_serv", "ref_same", "comp", "comp_ended", "comp_receipt", "ref_receipt",
     "tc7", "tc8", "tc_service", "tc_capped", "tc_many", "tc30", "tc31", "tc_run", "resp", "resp_won", "resp_lost", "fat6", "fat5", "fat3", "fat2", "fat_old", "fat_resp",
     "fat_resp30", "nr", "nr_one", "nr_two", "nr_resp", "gc", "gc_not", "gc_today", "gc_other", "gc_moved", "gc_499", "gc_500",
-    "gc_part", "gc_parted", "silent_one",
+    "gc_part", "gc_parted", "silent_one", "ref_part", "ref_parted",
 )  # fmt: skip
-# Of SHA-256 of "GCG-2024H1|<OneID>" the first 15 hexadecimal digits, modulo 10,000: 9000, 499 and 500.
-ONE_IDS = {"gc": 3_000_000_011_815, "gc_499": 3_000_000_020_644, "gc_500": 3_000_000_003_471}
+# Of SHA-256 of "GCG-2024H1|<OneID>" the first 15 hexadecimal digits, modulo 10,000: 9000, 499 and 500. The last is named by a part.
+ONE_IDS = {
+    "gc": 3_000_000_011_815,
+    "gc_499": 3_000_000_020_644,
+    "gc_500": 3_000_000_003_471,
+    "ref_receipt": 3_000_000_000_777,
+}
 PROFILES: list[tuple[str, str, str]] = []
 ADDRESSES = """
     | source_key  | namespace           | value         | valid_to   |
@@ -147,6 +152,10 @@ ROWS = [
         {"one_id": name, "from_one_id": ONE_IDS["gc"], "parted_on": on, "shared_until": on}
         for name, on in (("gc_part", "2024-03-31"), ("gc_parted", "2024-03-30"))
     ]),
+    ("identity.inheritances", [
+        {"one_id": name, "from_one_id": ONE_IDS["ref_receipt"], "parted_on": on, "shared_until": on}
+        for name, on in (("ref_part", "2024-01-05"), ("ref_parted", "2024-01-04"))
+    ]),
 ]  # fmt: skip
 CASES = cases_of(
     """
@@ -169,6 +178,8 @@ CASES = cases_of(
     |                    | comp_ended  | boundary | false  | a complaint that ended today |
     |                    | comp_receipt | positive | true  | complained about a message |
     |                    | ref_receipt | positive | true   | answered a message of service with a refusal |
+    |                    | ref_part    | boundary | true   | split off on the day of the answer, after the contact of the day before |
+    |                    | ref_parted  | boundary | false  | split off before the contact |
     |                    | ref_then    | boundary | false  | a channel was granted after the refusal of all |
     |                    | ref_before  | boundary | true   | a channel was granted before the refusal of all |
     |                    | ref_same    | boundary | true   | of the same instant the refusal counts |

@@ -221,7 +221,11 @@ class World:
 
     @cached_property
     def receipts(self) -> list[Row]:
-        """The receipts with today's OneID of the recipient and the purpose of the run, else what the receipt says, else marketing."""
+        """The receipts with a OneID of today and the purpose of the run, else what the receipt says, else marketing.
+
+        Each once for the recipient and for each person who was split off since the night of the run, or else since the day before
+        what the receipt tells.
+        """
         recipients = {
             (row["destination"], row["recipient_key"]): row["one_id"]
             for row in self.tables["segments.recipients"]
@@ -229,12 +233,24 @@ class World:
         purposes = {
             (row["destination"], row["run_id"]): row["purpose"] for row in self.tables["segments.deliveries"]
         }
+        nights = {
+            (row["destination"], row["run_id"]): row["as_of"] for row in self.tables["segments.deliveries"]
+        }
         rows = []
         for row in self.rows("receipts"):
             one_id = recipients.get((row["destination"], row["recipient_key"]))
             if one_id is not None:
                 purpose = purposes.get((row["destination"], row["run_id"])) or row["purpose"] or "marketing"
-                rows.append({**row, "one_id": self.redirects.get(one_id, one_id), "purpose": purpose})
+                night = nights.get((row["destination"], row["run_id"]), row["event_on"] - DAY)
+                parts = [
+                    share["one_id"]
+                    for share in self.tables["identity.inheritances"]
+                    if share["from_one_id"] == one_id
+                    and share["parted_on"] <= self.day
+                    and night < share["shared_until"]
+                ]
+                people = {self.redirects.get(number, number) for number in (one_id, *parts)}
+                rows += [{**row, "one_id": person, "purpose": purpose} for person in people]
         return rows
 
     def _contacts(self) -> dict[int, list[Row]]:
