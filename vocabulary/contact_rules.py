@@ -176,9 +176,9 @@ def receipts_sql(place: RulePlace) -> str:
         *("source", "receipt_id", "run_id", "destination", "recipient_key", "channel", "status", "event_at"),
         *("event_on", "purpose"),
     )
-    stated = ", ".join(f"r.{column}" for column in columns[:-1])
+    of_receipt = ", ".join(f"r.{column}" for column in columns[:-1])
     receipts = (
-        f"SELECT k.one_id, {stated},\n"
+        f"SELECT k.one_id, {of_receipt},\n"
         "    coalesce(v.purpose, r.purpose, 'marketing') AS purpose, coalesce(v.as_of, date_add(r.event_on, -1)) AS given_on\n"
         f"  FROM {place.table('trusted.receipts')} r\n"
         f"  JOIN {place.table('segments.recipients')} k"
