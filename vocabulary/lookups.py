@@ -7,7 +7,7 @@ workspace. ``product.category`` is a path: look-ups from table to table, and at 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,8 @@ from lakehouse.query.words import spark_literal
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml, parse_model
 from lakehouse.settings.yaml_limits import yaml_text
 from vocabulary.attributes import ATTRIBUTES, Attribute, Attributes
-from vocabulary.relations import attribution_of
+from vocabulary.contact_rules import RulePlace
+from vocabulary.relations import attribution_of, rows_of_day_sql
 
 FILE = "lookups.yml"
 SHIPPED = Path(__file__).parent / FILE
@@ -178,6 +179,31 @@ class Lookups:
             if ends:
                 return ends
         return []
+
+
+def path_alias(path: Sequence[Lookup], rows: str) -> str:
+    """Give the alias of the table that a path ends in; of no look-up that of the ``rows`` themselves."""
+    return "__".join(["lookup", *(step.code for step in path)]) if path else rows
+
+
+def lookup_joins_sql(paths: Iterable[tuple[Lookup, ...]], place: RulePlace, rows: str) -> str:
+    """Give Spark SQL that joins ``rows`` to all tables on the paths as of the business date, each by its ``path_alias``.
+
+    A look-up finds at most one row, so the rows stay as many as they were.
+    """
+    parts = {path_alias(part, rows): part for path in paths for part in _parts(path)}
+    joins = []
+    for alias, path in sorted(parts.items(), key=lambda item: (len(item[1]), item[0])):
+        step = path[-1]
+        known = f"SELECT * FROM {place.table(step.to)} v WHERE {rows_of_day_sql(step.to, 'v', place)}"
+        joins.append(
+            f"\n  LEFT JOIN ({known}) {alias} ON {step.condition(path_alias(path[:-1], rows), alias, place.text)}"
+        )
+    return "".join(joins)
+
+
+def _parts(path: tuple[Lookup, ...]) -> list[tuple[Lookup, ...]]:
+    return [path[:length] for length in range(1, len(path) + 1)]
 
 
 class LookupsFile(_Strict):

@@ -31,6 +31,7 @@ DETAIL_TABLES = {
         "leads",
         "ledger",
         "loans",
+        "order_lines",
         "orders",
         "outside_contacts",
         "points",
@@ -45,7 +46,6 @@ NO_DETAIL = {
     "consents": "consent is judged by suppression for every segment",
     "events": "write {event: ...}",
     "identifier_observations": "identifiers name people; a rule does not ask for them",
-    "order_lines": "its rows lead to a person only by their order; ask orders",
     "receipts": "write {receipt: ...}",
     "relationships": "its rows connect entities and lead to no person; a segment of entity: company or household asks their people",
 }
@@ -88,19 +88,29 @@ class PeopleRows:
     needs_owners: bool
 
 
-def people_rows(table: str, place: RulePlace) -> PeopleRows:
+def rows_of_day_sql(table: str, alias: str, place: RulePlace) -> str:
+    """Give the condition of a row of a trusted table being known on the business date.
+
+    Of a state table it was valid, of a fact table it had arrived and happened.
+    """
+    about = contract(table)
+    if about.shape == "state":
+        return f"{alias}.valid_from <= {place.today} AND ({alias}.valid_to IS NULL OR {alias}.valid_to > {place.today})"
+    return f"{alias}._arrived_on <= {place.today} AND {alias}.{about.event_date} <= {place.today}"
+
+
+def people_rows(
+    table: str, place: RulePlace, *, joins: str = "", owner: tuple[str, str] | None = None
+) -> PeopleRows:
     """Give the rows of a trusted table as of the business date, each with its person.
 
     Of a state table the rows that were valid, of a fact table those that had arrived and happened; of balances the last known
-    one of each account and class, which holds until the next. Relations ``persons`` (source, source_key, one_id) and,
-    where ``needs_owners``, that of ``account_owners_sql`` stand beside it.
+    one of each account and class, which holds until the next. ``joins`` are to rows ``r``; ``owner`` is the table and the alias
+    among them that carries the person, or else the rows do. Relations ``persons`` (source, source_key, one_id) and, where
+    ``needs_owners``, that of ``account_owners_sql`` stand beside it.
     """
-    about = contract(table)
     name = place.table(table)
-    if about.shape == "state":
-        condition = f"r.valid_from <= {place.today} AND (r.valid_to IS NULL OR r.valid_to > {place.today})"
-    else:
-        condition = f"r._arrived_on <= {place.today} AND r.{about.event_date} <= {place.today}"
+    condition = rows_of_day_sql(table, "r", place)
     if table == BALANCES:
         # The winner is that of dbt's int_balance_spans.
         name = (
@@ -109,21 +119,24 @@ def people_rows(table: str, place: RulePlace) -> PeopleRows:
             f" FROM {name} r WHERE {condition})"
         )
         condition = "r.place = 1"
-    by_profile = "p.source = r.source AND p.source_key = r.source_key"
-    by_account = "o.source = r.source AND o.account_id = r.account_id"
-    attribution = attribution_of(about.columns)
-    if attribution == "profile" and "account_id" in about.columns:
+    owner_table, at = owner or (table, "r")
+    columns = contract(owner_table).columns
+    by_profile = f"p.source = {at}.source AND p.source_key = {at}.source_key"
+    by_account = f"o.source = {at}.source AND o.account_id = {at}.account_id"
+    attribution = attribution_of(columns)
+    rows = f"{name} r{joins}"
+    if attribution == "profile" and "account_id" in columns:
         source = (
-            f"{name} r LEFT JOIN persons p ON {by_profile}"
-            f" LEFT JOIN {OWNERS} o ON r.source_key IS NULL AND {by_account}"
+            f"{rows} LEFT JOIN persons p ON {by_profile}"
+            f" LEFT JOIN {OWNERS} o ON {at}.source_key IS NULL AND {by_account}"
         )
         one_id = "coalesce(p.one_id, o.one_id)"
         return PeopleRows(source, one_id, f"{condition} AND {one_id} IS NOT NULL", (table, RELATED), True)
     if attribution == "account":
         return PeopleRows(
-            f"{name} r JOIN {OWNERS} o ON {by_account}", "o.one_id", condition, (table, RELATED), True
+            f"{rows} JOIN {OWNERS} o ON {by_account}", "o.one_id", condition, (table, RELATED), True
         )
-    return PeopleRows(f"{name} r JOIN persons p ON {by_profile}", "p.one_id", condition, (table,), False)
+    return PeopleRows(f"{rows} JOIN persons p ON {by_profile}", "p.one_id", condition, (table,), False)
 
 
 RELATED = "trusted.relationships"

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of
 from vocabulary.attributes import Attributes, read_attributes
+from vocabulary.lookups import LookupColumn, LookupInvalid, Lookups, read_lookups
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,20 @@ class Complaints:
             return self.attributes
         except SettingsInvalid:
             return Attributes()
+
+    @property
+    def lookups(self) -> Lookups:
+        """The look-ups of the workspace of the file, the shipped ones among them."""
+        return read_lookups(self.file.parent.parent)
+
+    def lookup_column(self, table: str, name: str, line: int | None) -> LookupColumn | None:
+        """Give what a path like ``product.category`` names from the rows of a table; None of a name without a point."""
+        if "." not in name:
+            return None
+        try:
+            return self.lookups.column(table, name, self.attributes)
+        except LookupInvalid as wrong:
+            raise self.fault(f"E01 {wrong}", line) from None
 
     def require_attributes(self) -> None:
         """Raise the fault of a file of attributes that cannot be read, before a column is said to be unknown."""

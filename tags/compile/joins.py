@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tags.compile.relations import TagSource
 from tags.compile.sql_text import dbt_literal
 from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attribute, attribute_rows_sql
-from vocabulary.lookups import Lookup
+from vocabulary.lookups import Lookup, path_alias
 
 FACTS = "facts"
 
@@ -24,8 +24,8 @@ class _Parts:
     def add_path(self, path: Sequence[Lookup]) -> str:
         """Add the look-ups of a path and give the alias of its last table."""
         for length in range(1, len(path) + 1):
-            self.paths[_alias(path[:length])] = tuple(path[:length])
-        return _alias(path)
+            self.paths[path_alias(path[:length], FACTS)] = tuple(path[:length])
+        return path_alias(path, FACTS)
 
 
 def attributed_rows(relation: TagSource, names: Iterable[str]) -> list[str]:
@@ -53,7 +53,7 @@ def attributed_rows(relation: TagSource, names: Iterable[str]) -> list[str]:
     for alias, path in parts.paths.items():
         step = path[-1]
         lines.append(f"left join {{{{ ref('{_model_of(step.to)}') }}}} {alias}")
-        lines.append(f"    on {step.condition(_alias(path[:-1]), alias, dbt_literal)}")
+        lines.append(f"    on {step.condition(path_alias(path[:-1], FACTS), alias, dbt_literal)}")
     for alias, attributes in parts.attributes.items():
         key = ENTITIES[attributes[0].entity][1]
         rows = attribute_rows_sql(attributes, rows=f"{{{{ ref('{_model_of(ATTRIBUTES)}') }}}}")
@@ -124,10 +124,6 @@ def _add(parts: _Parts, relation: TagSource, name: str) -> None:
         among = parts.attributes.setdefault(alias, [])
         if attribute not in among:
             among.append(attribute)
-
-
-def _alias(path: Sequence[Lookup]) -> str:
-    return "__".join(["lookup", *(step.code for step in path)]) if path else FACTS
 
 
 def _model_of(table: str) -> str:

@@ -296,7 +296,7 @@ REFUSED = [
         9,
         "E01 holdings has no date 'matures'",
     ),
-    ("where: {date: {of: opened_on, pick: last, days_ahead: {eq: 0}}}", 9, "need 'from'"),
+    ("where: {date: {of: opened_on, pick: last, days_ahead: {eq: 0}}}", 9, "needs 'from'"),
     ("where: {date: {of: opened_on, every: week, days_ahead: {eq: 0}}}", 9, "takes month or year"),
     (
         "where: {date: {of: opened_on, days_ahead: {eq: 0}, calendar: exchange@1}}",

@@ -21,7 +21,7 @@ def date_leaf_sql(column: str, leaf: DateLeaf, business_date: date) -> LeafSql:
     A calendar that does not hold the business date raises ``SettingsInvalid``: every answer would be unknown.
     """
     if isinstance(leaf.of, RowDate):
-        part = part_name(leaf.of.table)
+        part = part_name(leaf.of.table, leaf.of.way)
         day = f"CASE WHEN {part}.{column}_uncertain = 0 THEN {part}.{column}_day END"
     else:
         day = f"t.{spark_identifier(leaf.of)}"

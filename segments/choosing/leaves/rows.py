@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from lakehouse.contracts.reading import contract
@@ -14,52 +14,85 @@ from segments.language.leaves.rows import PROPERTY, RECEIPTS, Match, RowLeaf, Ro
 from segments.language.operators import Test
 from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attribute, attribute_rows_sql
 from vocabulary.contact_rules import RulePlace, lake_place
-from vocabulary.relations import PeopleRows, people_rows
+from vocabulary.lookups import Lookup, LookupColumn, lookup_joins_sql, path_alias
+from vocabulary.relations import PeopleRows, people_rows, rows_of_day_sql
 
 DELIVERIES = "segments.deliveries"
-# The alias of the attributes of the rows ``r``.
-ATTRIBUTE_ROWS = "a"
+ROWS = "r"
 
 
 @dataclass
 class _Scan:
-    """What is read of one table: aggregates by name, and from which day on; no day where one leaf has no window."""
+    """What is read of one table: aggregates by name, and from which day on; no day where one leaf has no window.
 
+    ``paths`` are the look-ups that its rows are joined by, and ``attributes`` what is asked of them, both by the alias of the rows.
+    """
+
+    table: str
+    way: tuple[Lookup, ...]
     columns: list[str] = field(default_factory=list)
     aggregates: dict[str, str] = field(default_factory=dict)
     answers: dict[str, LeafSql] = field(default_factory=dict)
     first_days: list[date | None] = field(default_factory=list)
-    attributes: dict[str, Attribute] = field(default_factory=dict)
+    attributes: dict[str, dict[str, Attribute]] = field(default_factory=dict)
+    paths: dict[str, tuple[Lookup, ...]] = field(default_factory=dict)
 
-    def value(self, column: str, attribute: Attribute | None) -> str:
-        """Give a column of the rows, or an attribute that is read as one."""
+    @property
+    def name(self) -> str:
+        """The name of the part."""
+        return part_name(self.table, self.way)
+
+    def value(self, column: str, attribute: Attribute | None, end: LookupColumn | None) -> str:
+        """Give a column of the rows or of what they look up, or an attribute that is read as one."""
+        alias = ROWS
+        if end is not None:
+            alias, column, attribute = path_alias(end.path, ROWS), end.column.name, end.attribute
+            self.paths[alias] = end.path
         if attribute is None:
-            return f"r.{spark_identifier(column)}"
-        self.attributes[attribute.code] = attribute
-        return f"{ATTRIBUTE_ROWS}.{spark_identifier(attribute.code)}"
+            return f"{alias}.{spark_identifier(column)}"
+        self.attributes.setdefault(alias, {})[attribute.code] = attribute
+        return f"{_attribute_rows(alias)}.{spark_identifier(attribute.code)}"
 
     def match_sql(self, match: Match, today: str) -> str:
         """Give whether a row matches; null where that is unknown."""
         if match.column.startswith(PROPERTY):
             value = _property_sql(match)
         else:
-            value = self.value(match.column, match.attribute)
+            value = self.value(match.column, match.attribute, match.end)
         condition = tests_sql(match.tests, value, today)
         return f"coalesce({condition}, false)" if match.is_definite else condition
 
-    def attribute_join(self, place: RulePlace) -> str:
-        """Give the join of the rows to their attributes, if any is asked."""
-        if not self.attributes:
-            return ""
-        rows = attribute_rows_sql(
-            [self.attributes[code] for code in sorted(self.attributes)],
-            rows=f"{place.table(ATTRIBUTES)} v",
-            alias="v",
-            condition=f"v.valid_from <= {place.today} AND (v.valid_to IS NULL OR v.valid_to > {place.today})",
-        )
-        key = ENTITIES[next(iter(self.attributes.values())).entity][1]
-        same = f"{ATTRIBUTE_ROWS}.source = r.source AND {ATTRIBUTE_ROWS}.entity_key = r.{key}"
-        return f"\n  LEFT JOIN ({rows}) {ATTRIBUTE_ROWS} ON {same}"
+    def attribute_joins(self, place: RulePlace) -> str:
+        """Give the joins of rows to their attributes, if any is asked."""
+        joins = []
+        for alias, attributes in sorted(self.attributes.items()):
+            rows = attribute_rows_sql(
+                [attributes[code] for code in sorted(attributes)],
+                rows=f"{place.table(ATTRIBUTES)} v",
+                alias="v",
+                condition=rows_of_day_sql(ATTRIBUTES, "v", place),
+            )
+            key, own = ENTITIES[next(iter(attributes.values())).entity][1], _attribute_rows(alias)
+            joins.append(
+                f"\n  LEFT JOIN ({rows}) {own} ON {own}.source = {alias}.source AND {own}.entity_key = {alias}.{key}"
+            )
+        return "".join(joins)
+
+    def rows(self, place: RulePlace) -> PeopleRows:
+        """Give the rows with their people and what they look up."""
+        if self.table == RECEIPTS:
+            return _receipts()
+        paths = [*self.paths.values(), self.way]
+        joins = lookup_joins_sql(paths, place, ROWS)
+        owner = (self.way[-1].to, path_alias(self.way, ROWS)) if self.way else None
+        rows = people_rows(self.table, place, joins=joins, owner=owner)
+        tables = {*rows.tables, *(step.to for path in paths for step in path)}
+        return replace(rows, tables=tuple(sorted(tables)))
+
+
+def _attribute_rows(alias: str) -> str:
+    """Give the alias of the attributes of rows."""
+    return f"attributes_of_{alias}"
 
 
 def row_leaf_sql(
@@ -67,32 +100,36 @@ def row_leaf_sql(
 ) -> Iterator[Part]:
     """Give the part of every table that leaves over rows, or dates of rows, ask about."""
     scans: dict[str, _Scan] = {}
+
+    def scan_of(of: RowLeaf | RowDate) -> _Scan:
+        return scans.setdefault(part_name(of.table, of.way), _Scan(of.table, of.way))
+
     for column, leaf in sorted(rows.items()):
-        _add_measure(scans.setdefault(leaf.table, _Scan()), column, leaf, business_date)
+        _add_measure(scan_of(leaf), column, leaf, business_date)
     for column, date_leaf in sorted(dates.items()):
         if isinstance(date_leaf.of, RowDate):
-            _add_date(scans.setdefault(date_leaf.of.table, _Scan()), column, date_leaf.of, business_date)
-    for table, scan in sorted(scans.items()):
-        yield _part(table, scan, business_date)
+            _add_date(scan_of(date_leaf.of), column, date_leaf.of, business_date)
+    for _, scan in sorted(scans.items()):
+        yield _part(scan, business_date)
 
 
-def part_name(table: str) -> str:
-    """Give the name of the part over a table."""
-    return "rows_" + table.split(".")[1]
+def part_name(table: str, way: tuple[Lookup, ...] = ()) -> str:
+    """Give the name of the part over a table, whose rows are those of the person at the end of the way."""
+    return "__".join(["rows_" + table.split(".")[1], *(step.code for step in way)])
 
 
-def _part(table: str, scan: _Scan, business_date: date) -> Part:
+def _part(scan: _Scan, business_date: date) -> Part:
     place = lake_place(business_date)
-    source = _receipts() if table == RECEIPTS else people_rows(table, place)
+    source = scan.rows(place)
     conditions = [source.condition] if source.condition else []
     days = [day for day in scan.first_days if day is not None]
     if days and len(days) == len(scan.first_days):
-        conditions.append(f"r.{contract(table).event_date} >= {spark_literal(min(days))}")
+        conditions.append(f"r.{contract(scan.table).event_date} >= {spark_literal(min(days))}")
     aggregates = ",\n    ".join(f"{sql} AS {name}" for name, sql in scan.aggregates.items())
     where = f"\n  WHERE {' AND '.join(conditions)}" if conditions else ""
     return Part(
-        part_name(table),
-        f"SELECT {source.one_id} AS one_id,\n    {aggregates}\n  FROM {source.source}{scan.attribute_join(place)}{where}\n  GROUP BY {source.one_id}",
+        scan.name,
+        f"SELECT {source.one_id} AS one_id,\n    {aggregates}\n  FROM {source.source}{scan.attribute_joins(place)}{where}\n  GROUP BY {source.one_id}",
         scan.answers,
         tuple(scan.columns),
         (*source.tables, *((ATTRIBUTES,) if scan.attributes else ())),
@@ -119,10 +156,11 @@ def _add_measure(scan: _Scan, column: str, leaf: RowLeaf, business_date: date) -
     is_match = _conjunction([*window, *matches])
     # Null of a match is unknown: such a row may count.
     possible = _conjunction([*window, *(f"coalesce({match}, true)" for match in matches)])
-    of = scan.value(leaf.measure.of, leaf.measure.attribute) if leaf.measure.of else ""
+    measure = leaf.measure
+    of = scan.value(measure.of, measure.attribute, measure.end) if measure.of else ""
     parts = measure_sql(
-        f"{part_name(leaf.table)}.{column}",
-        leaf.measure,
+        f"{scan.name}.{column}",
+        measure,
         (is_match, possible if leaf.has_uncertain_rows or of else is_match),
         of,
         today,
@@ -134,7 +172,7 @@ def _add_measure(scan: _Scan, column: str, leaf: RowLeaf, business_date: date) -
 def _add_date(scan: _Scan, column: str, of: RowDate, business_date: date) -> None:
     """Add the first, last or next date of the rows that have one; a row that may match makes it unknown."""
     today = spark_literal(business_date)
-    day = scan.value(of.column, of.attribute)
+    day = scan.value(of.column, of.attribute, of.end)
     reach = f"{day} >= {today}" if of.pick == "next" else f"{day} IS NOT NULL"
     matches = [scan.match_sql(match, today) for match in of.matches]
     is_match = _conjunction([reach, *matches])

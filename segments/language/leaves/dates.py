@@ -21,10 +21,11 @@ from lakehouse.settings.yaml_files import did_you_mean, line_of, plain
 from lakehouse.settings.yaml_limits import file_text
 from segments.language.complaints import Complaints
 from segments.language.conditions import Leaf
-from segments.language.leaves.rows import Match, RowLeaf, read_detail
+from segments.language.leaves.rows import Match, RowLeaf, normal_way, read_detail
 from segments.language.operators import comparison_fault
 from vocabulary.attributes import Attribute
-from vocabulary.relations import DETAIL_TABLES, value_kind
+from vocabulary.lookups import Lookup, LookupColumn
+from vocabulary.relations import value_kind
 
 Every = Literal["month", "year"]
 PICKS = ("first", "last", "next")
@@ -67,6 +68,8 @@ class RowDate:
     pick: str
     matches: tuple[Match, ...] = ()
     attribute: Attribute | None = field(default=None, compare=False, repr=False)
+    way: tuple[Lookup, ...] = ()
+    end: LookupColumn | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class DateLeaf(Leaf):
         if isinstance(self.of, RowDate):
             match = {m.column: {t.operator: t.operand for t in m.tests} for m in self.of.matches}
             of: Any = {"from": self.of.table, "of": self.of.column, "pick": self.of.pick, "match": match}
+            of |= normal_way(self.of.way)
         else:
             of = self.of
         body = {
@@ -110,10 +114,10 @@ class DateLeaf(Leaf):
 
 
 def read_date(tree: Any, line: int | None, file: Complaints) -> DateLeaf:
-    """Read ``{date: {of, from, match, pick, every, days_ahead, calendar}}``."""
+    """Read ``{date: {of, from, via, match, pick, every, days_ahead, calendar}}``."""
     file.only(tree, ("date", "include_unknown"))
     body = file.mapping(tree, "date", "{of, days_ahead}", line)
-    file.only(body, ("of", "from", "match", "pick", "every", "days_ahead", "calendar"))
+    file.only(body, ("of", "from", "via", "match", "pick", "every", "days_ahead", "calendar"))
     if not isinstance(body.get("of"), str):
         raise file.fault("'date.of' takes a tag, or with 'from' a column of the rows", line_of(body, "of"))
     every = body.get("every")
@@ -125,8 +129,11 @@ def read_date(tree: Any, line: int | None, file: Complaints) -> DateLeaf:
     of: str | RowDate = str(body["of"])
     if "from" in body:
         of = _row_date(body, file)
-    elif "match" in body or "pick" in body:
-        raise file.fault("'match' and 'pick' need 'from', the rows that hold the date", line)
+    elif names := [f"'{key}'" for key in ("match", "pick", "via") if key in body]:
+        raise file.fault(
+            f"{' and '.join(names)} {'need' if len(names) > 1 else 'needs'} 'from', the rows that hold the date",
+            line,
+        )
     calendar = read_calendar(file, body) if "calendar" in body else None
     return DateLeaf(
         of,
@@ -145,9 +152,14 @@ def _row_date(body: Any, file: Complaints) -> RowDate:
         raise file.fault(
             "'date.pick' says which of several dates counts: first, last or next", line_of(body, "pick")
         )
-    rows = {key: body[key] for key in ("from", "match") if key in body}
+    rows = {key: body[key] for key in ("from", "via", "match") if key in body}
     leaf: RowLeaf = read_detail({"detail": rows}, line_of(body, "from"), file)
     column = str(body["of"])
+    end = file.lookup_column(leaf.table, column, line_of(body, "of"))
+    if end is not None:
+        if end.column.type != "date":
+            raise file.fault(f"E03 {column} is a {end.column.type}, no date", line_of(body, "of"))
+        return RowDate(leaf.table, column, str(pick), leaf.matches, way=leaf.way, end=end)
     attributes = file.readable_attributes.of_table(leaf.table)
     days = [code for code, one in attributes.items() if one.type == "date"]
     days += [
@@ -157,11 +169,11 @@ def _row_date(body: Any, file: Complaints) -> RowDate:
     ]
     if column not in days:
         file.require_attributes()
-        name = next(name for name, table in DETAIL_TABLES.items() if table == leaf.table)
         raise file.fault(
-            f"E01 {name} has no date '{column}'{did_you_mean(column, days)}", line_of(body, "of")
+            f"E01 {leaf.table.split('.')[1]} has no date '{column}'{did_you_mean(column, days)}",
+            line_of(body, "of"),
         )
-    return RowDate(leaf.table, column, str(pick), leaf.matches, attributes.get(column))
+    return RowDate(leaf.table, column, str(pick), leaf.matches, attributes.get(column), leaf.way)
 
 
 def _columns(table: str) -> list[str]:

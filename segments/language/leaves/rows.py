@@ -2,7 +2,7 @@
 
 ``detail`` asks trusted tables, ``event`` events with amounts and properties, ``receipt`` the answers to contacts. A row whose
 asked columns are null may or may not count, so the number of rows lies between two numbers: the answer is unknown where the
-two differ.
+two differ. ``product.category`` is a column of what a row looks up, ``via`` the look-up whose row belongs to the person.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from lakehouse.contracts.reading import contract
+from lakehouse.contracts.contract import Column
+from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.settings.yaml_files import did_you_mean, line_of, plain
 from segments.language.complaints import Complaints
 from segments.language.conditions import Leaf
@@ -27,7 +28,16 @@ from segments.language.operators import (
     type_fault,
 )
 from vocabulary.attributes import Attribute
-from vocabulary.relations import BALANCES, DETAIL_TABLES, NO_DETAIL, kind_of_type, value_kind
+from vocabulary.lookups import Lookup, LookupColumn, LookupInvalid
+from vocabulary.relations import (
+    BALANCES,
+    DETAIL_TABLES,
+    NO_DETAIL,
+    ValueKind,
+    attribution_of,
+    kind_of_type,
+    value_kind,
+)
 from vocabulary.tag_facts import ValueType
 
 EVENTS, RECEIPTS = "trusted.events", "trusted.receipts"
@@ -40,7 +50,7 @@ EVENT_KEYS = ("name", "match", "properties", *MEASURES, "within_days", *_EVENT_E
 
 @dataclass(frozen=True)
 class Match:
-    """What is asked of one column of a row, or of an ``attribute`` that is read as one.
+    """What is asked of one column of a row, of an ``attribute`` that is read as one, or of what the row looks up (``end``).
 
     Null is unknown, or no match where it ``is_definite``.
     """
@@ -49,6 +59,7 @@ class Match:
     tests: tuple[Test, ...]
     is_definite: bool = False
     attribute: Attribute | None = field(default=None, compare=False, repr=False)
+    end: LookupColumn | None = field(default=None, compare=False, repr=False)
 
     @property
     def value_type(self) -> ValueType:
@@ -68,21 +79,26 @@ class RowMeasure:
     tests: tuple[Test, ...]
     of: str | None = None
     attribute: Attribute | None = field(default=None, compare=False, repr=False)
+    end: LookupColumn | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class RowLeaf(Leaf):
-    """A measure over a person's rows of one table. No row counts 0 and sums to 0, and has no least or greatest."""
+    """A measure over a person's rows of one table. No row counts 0 and sums to 0, and has no least or greatest.
+
+    Rows that name no person are those of whom the row at the end of the ``way`` names.
+    """
 
     word: str
     table: str
     matches: tuple[Match, ...]
     measure: RowMeasure
     within_days: int | None = None
+    way: tuple[Lookup, ...] = ()
 
     def normal(self) -> dict[str, Any]:
         """Give table, conditions, measure and window."""
-        body: dict[str, Any] = {"from": self.table, "match": {}}
+        body: dict[str, Any] = {"from": self.table, "match": {}} | normal_way(self.way)
         for match in self.matches:
             body["match"][match.column] = normal_tests(match.tests) | (
                 {"definite": True} if match.is_definite else {}
@@ -104,6 +120,11 @@ class RowLeaf(Leaf):
         return self.measure.of is not None and not _is_required(self.table, self.measure.of)
 
 
+def normal_way(way: tuple[Lookup, ...]) -> dict[str, str]:
+    """Give ``via`` as it is written, nothing where the rows name their person."""
+    return {"via": ".".join(step.code for step in way)} if way else {}
+
+
 def _may_be_null(table: str, match: Match) -> bool:
     return any(t.operator != "is_null" for t in match.tests) and not _is_required(table, match.column)
 
@@ -117,15 +138,16 @@ def _is_required(table: str, column: str) -> bool:
 
 
 def read_detail(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
-    """Read ``{detail: {from, match, count | sum | min | max | any, within_days}}``."""
+    """Read ``{detail: {from, via, match, count | sum | min | max | any, within_days}}``."""
     file.only(tree, ("detail", "include_unknown"))
     body = file.mapping(tree, "detail", "{from, match, count, within_days}", line)
-    file.only(body, ("from", "match", *MEASURES, "within_days"))
+    file.only(body, ("from", "via", "match", *MEASURES, "within_days"))
     name = str(body.get("from", "")).removeprefix("trusted.")
-    if name not in DETAIL_TABLES:
+    table = f"trusted.{name}"
+    if name in NO_DETAIL or table not in contract_names("trusted"):
         reason = f": {NO_DETAIL[name]}" if name in NO_DETAIL else did_you_mean(name, sorted(DETAIL_TABLES))
         raise file.fault(f"E01 'detail.from' knows no rows '{name}'{reason}", line_of(body, "from"))
-    table = DETAIL_TABLES[name]
+    way = _way_to_a_person(table, body, file)
     attributes = file.readable_attributes.of_table(table)
     days = file.days(body, "within_days", "detail") if "within_days" in body else None
     if days is not None and (contract(table).event_date is None or table == BALANCES):
@@ -136,13 +158,48 @@ def read_detail(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
     leaf = RowLeaf(
         "detail",
         table,
-        _matches(body.get("match"), body, "match", file, attributes),
-        read_measure(body, "detail", file, attributes),
+        _matches(body.get("match"), body, "match", file, attributes, table),
+        read_measure(body, "detail", file, attributes, table),
         days,
+        way,
         line=line,
         include_unknown=file.include_unknown(tree),
     )
     return without_faults(leaf, body, file)
+
+
+def _way_to_a_person(table: str, body: Any, file: Complaints) -> tuple[Lookup, ...]:
+    """Give the look-ups from rows that name no person to one that does; none where they do themselves."""
+    name = table.split(".")[1]
+    is_personal = attribution_of(contract(table).columns) is not None
+    via = body.get("via")
+    if via is None and is_personal:
+        return ()
+    if is_personal:
+        text = f"E03 the rows of {name} name their person themselves; take out 'via'"
+        raise file.fault(text, line_of(body, "via"))
+    if via is None:
+        ways = file.lookups.ways_to_a_person(table)
+        hint = f"write via: {ways[0]}" if ways else _asked_from_elsewhere(table, file)
+        raise file.fault(f"E01 the rows of {name} name no person; {hint}", line_of(body, "from"))
+    try:
+        way = file.lookups.steps(table, str(via))
+    except LookupInvalid as wrong:
+        raise file.fault(f"E01 {wrong}", line_of(body, "via")) from None
+    if attribution_of(contract(way[-1].to).columns) is None:
+        text = f"E01 the look-up '{via}' leads to {way[-1].to}, whose rows name no person"
+        raise file.fault(text, line_of(body, "via"))
+    return way
+
+
+def _asked_from_elsewhere(table: str, file: Complaints) -> str:
+    """Say how a table is asked whose rows lead nowhere: by a look-up from rows that name a person."""
+    for name, other in sorted(DETAIL_TABLES.items()):
+        for code, step in sorted(file.lookups.of_table(other).items()):
+            if step.to == table:
+                column = next(iter(contract(table).business_columns))
+                return f"ask rows that look them up, like {{from: {name}, match: {{{code}.{column}: …}}}}"
+    return "declare a look-up to one that does in lookups.yml and name it by via"
 
 
 def read_event_rows(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
@@ -167,8 +224,13 @@ def read_event_rows(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
     leaf = RowLeaf(
         "event",
         EVENTS,
-        (names, *equalities, *_matches(body.get("match"), body, "match", file), *properties),
-        read_measure(body, "event", file),
+        (
+            names,
+            *equalities,
+            *_matches(body.get("match"), body, "match", file, table=EVENTS),
+            *properties,
+        ),
+        read_measure(body, "event", file, table=EVENTS),
         file.days(body, "within_days", "event"),
         line=line,
         include_unknown=file.include_unknown(tree),
@@ -211,8 +273,14 @@ def _texts(body: Any, key: str, file: Complaints) -> tuple[str, ...]:
 
 
 def _matches(
-    tree: Any, body: Any, key: str, file: Complaints, attributes: Mapping[str, Attribute] | None = None
+    tree: Any,
+    body: Any,
+    key: str,
+    file: Complaints,
+    attributes: Mapping[str, Attribute] | None = None,
+    table: str | None = None,
 ) -> tuple[Match, ...]:
+    """Read columns with what is asked of them; those that the rows of a ``table`` look up among them."""
     if tree is None:
         return ()
     if not isinstance(tree, dict):
@@ -224,6 +292,7 @@ def _matches(
             str(column),
             _tests(plain(tree[column]), str(column), line_of(tree, column), file),
             attribute=(attributes or {}).get(str(column)),
+            end=file.lookup_column(table, str(column), line_of(tree, column)) if table else None,
         )
         for column in tree
     )
@@ -249,9 +318,13 @@ def _tests(tree: Any, name: str, line: int | None, file: Complaints) -> tuple[Te
 
 
 def read_measure(
-    body: Any, word: str, file: Complaints, attributes: Mapping[str, Attribute] | None = None
+    body: Any,
+    word: str,
+    file: Complaints,
+    attributes: Mapping[str, Attribute] | None = None,
+    table: str | None = None,
 ) -> RowMeasure:
-    """Read what is measured, of rows or of people, and the tests of the result; at least one where nothing is said."""
+    """Read what is measured, of rows of a table or of people, and the tests of the result; at least one where nothing is said."""
     names = [name for name in MEASURES if name in body]
     if len(names) > 1:
         raise file.fault(
@@ -273,7 +346,8 @@ def read_measure(
         )
     of = tree.pop("of")
     tests = _tests(tree, f"{word}.{name}", line, file)
-    return RowMeasure(name, tests, of, attribute=(attributes or {}).get(of))
+    end = file.lookup_column(table, of, line) if table else None
+    return RowMeasure(name, tests, of, attribute=(attributes or {}).get(of), end=end)
 
 
 # ---------------------------------------------------------------------------------------------- checking
@@ -300,11 +374,9 @@ def _match_faults(table: str, match: Match, file: Complaints) -> Iterator[tuple[
     kind: ValueType | None
     if match.column.startswith(PROPERTY):
         kind = match.value_type
-    elif match.attribute is not None:
-        kind = kind_of_type(match.attribute.sql_type)
     else:
-        yield from _column_faults(table, match.column, file)
-        kind = value_kind(table, match.column)
+        yield from _column_faults(table, match, file)
+        kind = _kind(table, match)
     if kind is None:
         return
     for test in match.tests:
@@ -316,20 +388,41 @@ def _match_faults(table: str, match: Match, file: Complaints) -> Iterator[tuple[
 
 def _value_faults(table: str, match: Match, value: Any) -> Iterator[tuple[str, str]]:
     column = match.column
-    about = match.attribute.column if match.attribute else contract(table).columns.get(column)
+    about = _column(table, match)
     if about is not None and about.allowed and str(value) not in about.allowed:
         yield "E02", f"{column} has no value '{value}'{did_you_mean(str(value), list(about.allowed))}"
 
 
-def _column_faults(table: str, name: str, file: Complaints) -> Iterator[tuple[str, str]]:
-    columns = contract(table).business_columns
-    if name not in columns:
+def _column(table: str, asked: Match | RowMeasure) -> Column | None:
+    """Give the column that is asked, None where there is none."""
+    if asked.attribute is not None:
+        return asked.attribute.column
+    if asked.end is not None:
+        return asked.end.column
+    return contract(table).business_columns.get(_name(asked))
+
+
+def _kind(table: str, asked: Match | RowMeasure) -> ValueKind | None:
+    column = _column(table, asked)
+    return None if column is None else kind_of_type(column.type)
+
+
+def _name(asked: Match | RowMeasure) -> str:
+    return asked.column if isinstance(asked, Match) else str(asked.of)
+
+
+def _column_faults(table: str, asked: Match | RowMeasure, file: Complaints) -> Iterator[tuple[str, str]]:
+    if asked.attribute is not None or (asked.end is not None and asked.end.attribute is not None):
+        return
+    name, column = _name(asked), _column(table, asked)
+    if column is None:
+        columns = contract(table).business_columns
         askable = [c for c in columns if value_kind(table, c) and not columns[c].masked]
         askable += file.attributes.of_table(table)
         yield "E01", f"{table.split('.')[1]} has no column '{name}'{did_you_mean(name, askable)}"
-    elif columns[name].masked or columns[name].level == "C3":
+    elif column.masked or column.level == "C3":
         yield "E08", f"the column {name} names or reaches a person; a rule does not ask for it"
-    elif value_kind(table, name) is None:
+    elif kind_of_type(column.type) is None:
         yield "E03", f"the column {name} is an instant or a list; ask its day or another column"
 
 
@@ -337,11 +430,8 @@ def _measure_faults(leaf: RowLeaf, file: Complaints) -> Iterator[tuple[str, str]
     measure = leaf.measure
     if measure.of is None:
         return
-    if measure.attribute is not None:
-        kind = kind_of_type(measure.attribute.sql_type)
-    else:
-        yield from _column_faults(leaf.table, measure.of, file)
-        kind = value_kind(leaf.table, measure.of)
+    yield from _column_faults(leaf.table, measure, file)
+    kind = _kind(leaf.table, measure)
     if measure.name == "sum" and kind != "number":
         yield "E03", f"'sum' adds numbers, and {measure.of} is a {kind}"
     if kind not in ("number", "date"):

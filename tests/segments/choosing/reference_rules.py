@@ -204,7 +204,12 @@ def _owner(bank: Bank, source: str, account: str) -> int | None:
     return bank.profiles.get(min(stated)[1:]) if stated else None
 
 
-EVENT_DATES = {"transactions": "transacted_on", "events": "occurred_on", "balances": "balance_on"}
+EVENT_DATES = {
+    "transactions": "transacted_on", "events": "occurred_on", "balances": "balance_on", "orders": "ordered_on", "order_lines": "ordered_on",
+}  # fmt: skip
+# What the rows of a table look up: the table and its key, by the first part of a path.
+LOOK_UPS = {"product": ("products", "product_id"), "order": ("orders", "order_id")}
+LOOKED_UP = {"product": ("category", "min_purchase", "unit_value_on"), "order": ("channel", "amount")}
 
 
 READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -224,16 +229,35 @@ def _attributes(card: str, bank: Bank) -> Row:
     return values
 
 
+def _is_known(name: str, row: Row, bank: Bank) -> bool:
+    if name in EVENT_DATES:
+        return bool(row["_arrived_on"] <= bank.day and row[EVENT_DATES[name]] <= bank.day)
+    return _state(row, bank.day)
+
+
+def _look_up(word: str, row: Row, bank: Bank) -> Row:
+    """The row that a row looks up as of the day, empty where there is none."""
+    name, key = LOOK_UPS[word]
+    for other in bank.tables.get(f"trusted.{name}", []):
+        if row.get(key) is not None and other[key] == row[key] and _is_known(name, other, bank):
+            return other
+    return {}
+
+
 def rows_of_person(name: str, person: int, bank: Bank) -> list[Row]:
-    """The rows of a table that are a person's, as of the day."""
+    """The rows of a table that are a person's, as of the day, with what they look up."""
     rows = []
-    for row in bank.tables[f"trusted.{name}"]:
-        if name in EVENT_DATES:
-            if row["_arrived_on"] > bank.day or row[EVENT_DATES[name]] > bank.day:
-                continue
-        elif not _state(row, bank.day):
+    for stated in bank.tables[f"trusted.{name}"]:
+        if not _is_known(name, stated, bank):
             continue
-        if row.get("source_key") is not None:
+        row = stated
+        for word, columns in LOOKED_UP.items():
+            other = _look_up(word, stated, bank)
+            row = row | {f"{word}.{column}": other.get(column) for column in columns}
+        if name == "order_lines":
+            order = _look_up("order", stated, bank)
+            owner = bank.profiles.get((stated["source"], order.get("source_key")))
+        elif row.get("source_key") is not None:
             owner = bank.profiles.get((row["source"], row["source_key"]))
         else:
             owner = _owner(bank, row["source"], row.get("account_id"))

@@ -66,11 +66,12 @@ OWNERSHIPS = st.builds(
     maybe(near(-5, 1)), st.sampled_from([None, None, None, D, D + dt.timedelta(days=1)]), VALIDITY,
 )  # fmt: skip
 HOLDINGS = st.builds(
-    lambda account, kind, balance, quantity, matures, valid: {
+    lambda account, kind, balance, quantity, matures, valid, product: {
         "account_id": account, "product_class": kind, "balance": balance, "quantity": quantity, "matures_on": matures,
-        "currency": "CNY", "status": "active", "valid_from": valid[0], "valid_to": valid[1],
+        "currency": "CNY", "status": "active", "valid_from": valid[0], "valid_to": valid[1], "product_id": product,
     },
     st.sampled_from(ACCOUNTS), st.sampled_from(["wealth", "fund"]), MONEY, maybe(MONEY), maybe(near()), VALIDITY,
+    maybe(st.sampled_from(list("019"))),
 )  # fmt: skip
 BALANCES = st.builds(
     lambda account, kind, day, balance, arrived: {
@@ -119,7 +120,29 @@ RECEIPTS = st.builds(
     st.sampled_from(PEOPLE), st.sampled_from(["r1", "r2"]), st.sampled_from(["SENT", "OPENED", "CLICKED"]),
     st.sampled_from(["SMS", "PUSH"]), near(-9, 1), ARRIVAL,
 )  # fmt: skip
+PRODUCTS = st.builds(
+    lambda category, least, valued, valid: {
+        "product_class": "goods", "category": category, "min_purchase": least, "unit_value_on": valued,
+        "valid_from": valid[0], "valid_to": valid[1],
+    },
+    maybe(st.sampled_from(["gold", "tea"])), maybe(MONEY), maybe(near()), VALIDITY,
+)  # fmt: skip
+ORDERS = st.builds(
+    lambda person, channel, day, amount, arrived: {
+        "source_key": f"c{person}" if person else None, "channel": channel, "ordered_on": day, "amount": amount, "currency": "CNY",
+        "status": "paid", "_arrived_on": arrived,
+    },
+    maybe(st.sampled_from([*PEOPLE, 99])), maybe(st.sampled_from(["APP", "WEB"])), near(-4, 1), maybe(MONEY), ARRIVAL,
+)  # fmt: skip
+LINES = st.builds(
+    lambda order, product, amount, day, arrived: {
+        "order_id": order, "product_id": product, "quantity": 1, "unit_price": 1, "amount": amount, "currency": "CNY",
+        "ordered_on": day, "_arrived_on": arrived,
+    },
+    st.sampled_from(list("012")), maybe(st.sampled_from(list("019"))), MONEY, near(-4, 1), ARRIVAL,
+)  # fmt: skip
 KEYS = {
+    "trusted.products": "product_id", "trusted.orders": "order_id", "trusted.order_lines": "line_number",
     "trusted.holdings": "holding_id", "trusted.cards": "card_id", "trusted.events": "event_id", "trusted.receipts": "receipt_id",
 }  # fmt: skip
 
@@ -132,6 +155,9 @@ def banks(draw):
         "trusted.holdings": draw(st.lists(HOLDINGS, min_size=2, max_size=6)),
         "trusted.balances": draw(st.lists(BALANCES, min_size=3, max_size=8)),
         "trusted.cards": draw(st.lists(CARDS, max_size=5)),
+        "trusted.products": draw(st.lists(PRODUCTS, min_size=1, max_size=2)),
+        "trusted.orders": draw(st.lists(ORDERS, min_size=2, max_size=3)),
+        "trusted.order_lines": draw(st.lists(LINES, min_size=3, max_size=7)),
         "trusted.attributes": draw(
             st.lists(ATTRIBUTES, max_size=12, unique_by=lambda row: (row["entity"], row["entity_key"], row["attribute"]))
         ),
@@ -148,7 +174,11 @@ def banks(draw):
     for table, rows in tables.items():
         for number, row in enumerate(rows):
             row |= {"source": "core"} if table.startswith("trusted") else {}
-            row |= {KEYS[table]: str(number)} if table in KEYS else {}
+            row |= (
+                {KEYS[table]: number if table == "trusted.order_lines" else str(number)}
+                if table in KEYS
+                else {}
+            )
             row |= {"_file": "x", "_row": number} if table.startswith("trusted") else {}
             row.setdefault("valid_to", None) if table.startswith("trusted") else None
     people = {n: {"one_id": n, **draw(TAG_ROWS)} for n in PEOPLE}
@@ -207,7 +237,12 @@ HOLDING_MATCH = joined(
     optional("product_class", st.sampled_from(["wealth", ["wealth", "fund"], {"ne": "fund"}])),
     optional("quantity", AMOUNTS),
     optional("matures_on", st.one_of(DATES, st.just({"is_null": True}))),
+    optional("product.category", st.sampled_from(["gold", {"ne": "tea"}, {"is_null": True}])),
 )
+LINE_MATCH = joined(
+    optional("product.category", st.sampled_from(["gold", ["gold", "tea"], {"ne": "gold"}, {"is_null": True}])),
+    optional("order.channel", st.just("APP")), optional("product.min_purchase", AMOUNTS), optional("product.unit_value_on", DATES),
+)  # fmt: skip
 CARD_MATCH = joined(
     optional("card_look", st.sampled_from(["GOLD", ["GOLD", "BLUE"], {"ne": "GOLD"}, {"is_null": True}])),
     optional("fee", AMOUNTS), optional("renews_on", DATES), optional("is_metal", st.booleans()),
@@ -218,6 +253,9 @@ DETAILS = st.one_of(
     joined(st.just({"from": "balances"}), optional("match", st.just({"product_class": "demand"})), measures(["balance"])),
     joined(st.just({"from": "cards"}), optional("match", st.just({"credit_limit": {"gte": 50}})), measures(["credit_limit"])),
     joined(st.just({"from": "cards"}), optional("match", CARD_MATCH), measures(["credit_limit", "fee"])),
+    joined(st.just({"from": "order_lines", "via": "order"}), optional("match", LINE_MATCH), optional("within_days", st.just(3)),
+           measures(["amount", "product.min_purchase", "order.amount"])),
+    joined(st.just({"from": "holdings"}), optional("match", HOLDING_MATCH), measures(["product.min_purchase"])),
 ).map(lambda body: {"detail": body})  # fmt: skip
 EVENT_RULES = joined(
     st.just({"within_days": 3}), st.sampled_from([{"name": "view"}, {"name": ["click", "buy"]}]),
@@ -246,6 +284,8 @@ KEY_DATES = joined(
         *({"of": "matures_on", "from": "holdings", "pick": pick} for pick in ("first", "last", "next")),
         {"of": "matures_on", "from": "holdings", "pick": "next", "match": {"quantity": {"gte": 50}}},
         {"of": "matures_on", "from": "holdings", "pick": "last", "every": "month"},
+        {"of": "product.unit_value_on", "from": "holdings", "pick": "last"},
+        {"of": "ordered_on", "from": "order_lines", "via": "order", "pick": "last", "match": {"product.category": "gold"}},
         {"of": "renews_on", "from": "cards", "pick": "next", "match": {"card_look": "GOLD"}},
     ]),
     DAYS.map(lambda d: {"days_ahead": d}), optional("calendar", st.just("exchange@1")),
