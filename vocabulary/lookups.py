@@ -195,9 +195,9 @@ def lookup_joins_sql(paths: Iterable[tuple[Lookup, ...]], place: RulePlace, rows
     joins = []
     for alias, path in sorted(parts.items(), key=lambda item: (len(item[1]), item[0])):
         step = path[-1]
-        known = f"SELECT * FROM {place.table(step.to)} v WHERE {rows_of_day_sql(step.to, 'v', place)}"
+        rows_of_day = f"SELECT * FROM {place.table(step.to)} v WHERE {rows_of_day_sql(step.to, 'v', place)}"
         joins.append(
-            f"\n  LEFT JOIN ({known}) {alias} ON {step.condition(path_alias(path[:-1], rows), alias, place.text)}"
+            f"\n  LEFT JOIN ({rows_of_day}) {alias} ON {step.condition(path_alias(path[:-1], rows), alias, place.text)}"
         )
     return "".join(joins)
 

@@ -163,12 +163,12 @@ def _complete_identity(schema: dict[str, Any]) -> None:
 
 _CONDITIONS = {
     "event": "name, count | sum | min | max | any, within_days, match, properties, channel, app_id, item_class, is_success.",
-    "detail": "from, match, count | sum | min | max | any, within_days.",
+    "detail": "from, via, match, count | sum | min | max | any, within_days.",
     "receipt": "status, of, channel, count, within_days.",
     "absence": "name, within_days, seen_within_days.",
     "sequence": "steps, within, then_not with for, within_days.",
     "sample": "percent, salt.",
-    "date": "of, from, match, pick, every, days_ahead, calendar.",
+    "date": "of, from, via, match, pick, every, days_ahead, calendar.",
     "members": "Of companies and households: where (a condition about a person), count | sum | min | max | any.",
 }
 

@@ -263,7 +263,19 @@ def fill_rows(lake) -> None:
     ]  # fmt: skip
     lake.append("trusted.holdings", rows_of("trusted.holdings", [
         {"holding_id": h, "account_id": a, "product_class": c, "balance": Decimal(b), "quantity": Decimal(q) if q else None,
-         "matures_on": m, "currency": "CNY", "status": "active", "valid_from": day} for h, a, c, b, q, m in holdings]))  # fmt: skip
+         "matures_on": m, "currency": "CNY", "status": "active", "valid_from": day, "product_id": f"p{h}"} for h, a, c, b, q, m in holdings]))  # fmt: skip
+    lake.append("trusted.products", rows_of("trusted.products", [
+        {"product_id": p, "product_class": "goods", "status": "on_sale", "category": category, "valid_from": day}
+        for p, category in (("p1", "gold"), ("p3", "tea"), ("p4", None))]))  # fmt: skip
+    lake.append("trusted.attributes", rows_of("trusted.attributes", [
+        {"entity": "product", "entity_key": "p3", "attribute": "issuer", "value_type": "string", "value": "North", "valid_from": day}]))  # fmt: skip
+    lake.append("trusted.orders", rows_of("trusted.orders", [
+        {"order_id": f"o{n}", "source_key": f"c{n}", "ordered_on": dt.date(2026, 11, 12), "currency": "CNY", "channel": channel, "status": "paid"}
+        for n, channel in ((1, "APP"), (2, "WEB"), (3, "APP"))]))  # fmt: skip
+    lake.append("trusted.order_lines", rows_of("trusted.order_lines", [
+        {"order_id": order, "line_number": at_place, "product_id": product, "quantity": Decimal(1), "unit_price": Decimal(9),
+         "amount": Decimal(9), "currency": "CNY", "ordered_on": dt.date(2026, 11, 12)}
+        for order, at_place, product in (("o1", 1, "p1"), ("o1", 2, "p3"), ("o2", 1, "p1"), ("o3", 1, "p4"), ("o9", 1, "p1"))]))  # fmt: skip
     lake.append("trusted.balances", rows_of("trusted.balances", [
         {"account_id": a, "product_class": "demand", "balance_on": dt.date(2026, 11, d), "balance": Decimal(b),
          "balance_base": Decimal(b), "currency": "CNY"}

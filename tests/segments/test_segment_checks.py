@@ -268,6 +268,78 @@ REFUSED = [
     ),
     ("where: {detail: {from: holdings, match: {balance: {like: 3}}}}", 9, "'balance' knows no 'like'"),
     ("where: {detail: {from: holdings, match: {quantity: null}}}", 9, "write is_null: true"),
+    (
+        "where: {detail: {from: order_lines}}",
+        9,
+        "E01 the rows of order_lines name no person; write via: order",
+    ),
+    (
+        "where: {detail: {from: order_lines, via: ordr}}",
+        9,
+        "no look-up 'ordr' leads from trusted.order_lines; did you mean 'order'?",
+    ),
+    (
+        "where: {detail: {from: order_lines, via: product}}",
+        9,
+        "leads to trusted.products, whose rows name no person",
+    ),
+    (
+        "where: {detail: {from: orders, via: customer}}",
+        9,
+        "E03 the rows of orders name their person themselves; take out 'via'",
+    ),
+    (
+        "where: {detail: {from: products}}",
+        9,
+        "ask rows that look them up, like {from: accounts, match: {product.",
+    ),
+    ("where: {detail: {from: reference_values}}", 9, "declare a look-up to one that does in lookups.yml"),
+    (
+        "where: {detail: {from: holdings, match: {product.categry: x}}}",
+        9,
+        "E01 trusted.products has no column 'categry'; did you mean 'category'?",
+    ),
+    (
+        "where: {detail: {from: holdings, match: {prodct.category: x}}}",
+        9,
+        "E01 no look-up 'prodct' leads from trusted.holdings; did you mean 'product'?",
+    ),
+    (
+        "where: {detail: {from: holdings, match: {product.risk_level: R9}}}",
+        9,
+        "E02 product.risk_level has no value 'R9'",
+    ),
+    (
+        "where: {detail: {from: holdings, match: {product.term_days: long}}}",
+        9,
+        "E03 product.term_days: 'long' is not a number",
+    ),
+    (
+        "where: {detail: {from: cards, match: {customer.full_name: Li}}}",
+        9,
+        "E08 the column customer.full_name names or reaches a person",
+    ),
+    (
+        "where: {detail: {from: orders, match: {customer.source_key.x: 1}}}",
+        9,
+        "E01 no look-up 'source_key' leads from trusted.customers",
+    ),
+    (
+        "where: {detail: {from: holdings, sum: {of: product.category, gte: 3}}}",
+        9,
+        "E03 'sum' adds numbers, and product.category is a category",
+    ),
+    (
+        "where: {event: {name: a, within_days: 3, match: {campaign.chanel: x}}}",
+        9,
+        "E01 trusted.campaigns has no column 'chanel'",
+    ),
+    (
+        "where: {date: {of: product.category, from: holdings, pick: next, days_ahead: {eq: 0}}}",
+        9,
+        "E03 product.category is a string, no date",
+    ),
+    ("where: {date: {of: opened_on, via: order, days_ahead: {eq: 0}}}", 9, "'via' needs 'from'"),
     ("where: {detail: {from: holdings, within_days: 3}}", 9, "E03 the rows of holdings have no window"),
     ("where: {detail: {from: balances, within_days: 3}}", 9, "the last known balance counts"),
     ("where: {detail: {from: transactions, within_days: 9999}}", 9, "E09 transactions are kept"),

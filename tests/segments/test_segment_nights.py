@@ -95,6 +95,9 @@ where:
     - {detail: {from: holdings, match: {quantity: {lt: 50}}, max: {of: matures_on, days_ahead: {between: [0, 7]}}}}
     - {detail: {from: balances, match: {product_class: [demand, time]}, min: {of: balance_base, lt: 20}}}
     - {detail: {from: cards, any: false}}
+    - {detail: {from: order_lines, via: order, match: {product.category: gold, order.channel: APP}, within_days: 9, sum: {of: amount, gte: 9}}}
+    - {detail: {from: holdings, match: {product.issuer: North}, any: true}}
+    - {date: {of: order.ordered_on, from: order_lines, via: order, pick: last, match: {product.category: tea}, days_ahead: {lt: 0}}}
     - {detail: {from: transactions, within_days: 9, count: {ne: 1}}}
     - {event: {name: wealth_view, within_days: 9, channel: APP, properties: {scene: a, price: {gte: 49.5}, vip: true}}}
     - {event: {name: [wealth_view, buy], within_days: 9, match: {amount: {between: [1, 99]}}, sum: {of: amount, gt: 10}}}
@@ -259,6 +262,9 @@ def asked_bank(bank):
     workspace = bank.settings.workspace
     (workspace / "segments" / "everything.yml").write_text(spec("everything", EVERYTHING))
     (workspace / "segments" / "rows.yml").write_text(spec("rows", ROWS))
+    (workspace / "attributes.yml").write_text(
+        "attributes: [{code: issuer, entity: product, type: string, level: C1, name: {zh: 发行人, en: Issuer}}]\n"
+    )
     (workspace / "calendars").mkdir()
     (workspace / "calendars" / "exchange@1.csv").write_text(
         "day\n2026-11-18\n2026-11-19\n2026-11-20\n2026-11-23\n2026-11-24\n"
@@ -274,7 +280,7 @@ def test_every_leaf_answers_as_the_reference_does_and_not_alike_for_all(asked_ba
     rows = read_segment(asked_bank.settings.workspace / "segments" / "rows.yml")
     table = _leaf_rows(asked_bank, rows, "duckdb")
     asked = {leaf.column for leaf in all_leaves(rows)} & set(table[0])
-    assert len(asked) == 21
+    assert len(asked) == 24
     assert [column for column in asked if len({row[column] for row in table}) == 1] == []
 
 

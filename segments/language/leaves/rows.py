@@ -393,28 +393,28 @@ def _value_faults(table: str, match: Match, value: Any) -> Iterator[tuple[str, s
         yield "E02", f"{column} has no value '{value}'{did_you_mean(str(value), list(about.allowed))}"
 
 
-def _column(table: str, asked: Match | RowMeasure) -> Column | None:
+def _column(table: str, of: Match | RowMeasure) -> Column | None:
     """Give the column that is asked, None where there is none."""
-    if asked.attribute is not None:
-        return asked.attribute.column
-    if asked.end is not None:
-        return asked.end.column
-    return contract(table).business_columns.get(_name(asked))
+    if of.attribute is not None:
+        return of.attribute.column
+    if of.end is not None:
+        return of.end.column
+    return contract(table).business_columns.get(_name(of))
 
 
-def _kind(table: str, asked: Match | RowMeasure) -> ValueKind | None:
-    column = _column(table, asked)
+def _kind(table: str, of: Match | RowMeasure) -> ValueKind | None:
+    column = _column(table, of)
     return None if column is None else kind_of_type(column.type)
 
 
-def _name(asked: Match | RowMeasure) -> str:
-    return asked.column if isinstance(asked, Match) else str(asked.of)
+def _name(of: Match | RowMeasure) -> str:
+    return of.column if isinstance(of, Match) else str(of.of)
 
 
-def _column_faults(table: str, asked: Match | RowMeasure, file: Complaints) -> Iterator[tuple[str, str]]:
-    if asked.attribute is not None or (asked.end is not None and asked.end.attribute is not None):
+def _column_faults(table: str, of: Match | RowMeasure, file: Complaints) -> Iterator[tuple[str, str]]:
+    if of.attribute is not None or (of.end is not None and of.end.attribute is not None):
         return
-    name, column = _name(asked), _column(table, asked)
+    name, column = _name(of), _column(table, of)
     if column is None:
         columns = contract(table).business_columns
         askable = [c for c in columns if value_kind(table, c) and not columns[c].masked]

@@ -97,6 +97,15 @@ def test_a_broken_file_is_named_once_and_blames_and_hides_nobody(check, file, co
     assert of_segments(findings) == OWN
 
 
+def test_a_condition_that_looks_up_is_not_checked_without_the_file_of_look_ups(check):
+    looks_up = spec(
+        "owners", "unknown: exclude\nwhere: {detail: {from: holdings, match: {product.category: gold}}}"
+    )
+    findings = check({"lookups.yml": BROKEN, "segments/owners.yml": looks_up})
+    assert [code for file, code, _ in findings if file == "lookups.yml"] == ["E00"]
+    assert of_segments(findings) == [one for one in OWN if one[0] != "owners"]
+
+
 def test_two_broken_files_are_both_named(check):
     findings = check(
         {
