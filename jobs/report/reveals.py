@@ -54,11 +54,12 @@ def record_lookup(
     is_revealed: bool = False,
     refusal: str | None = None,
     identifier: str | None = None,
+    statement: tuple[Sequence[str], int] | None = None,
 ) -> dict[str, Any]:
     """Add a look-up of people by a command and give its entry; ``StepFailed`` where it cannot be written.
 
-    ``refusal`` is why the people were not shown, ``identifier`` by what kind of identifier one was asked for and not found;
-    without them the entry has no such keys.
+    ``refusal`` is why the people were not shown, ``identifier`` by what kind of identifier one was asked for and not found,
+    ``statement`` the tables and the number of rows of a statement of SQL; without them the entry has no such keys.
     """
     entry = {
         "looked_up_at": now().isoformat(timespec="seconds"),
@@ -73,6 +74,9 @@ def record_lookup(
         entry["refusal"] = refusal
     if identifier is not None:
         entry["identifier"] = identifier
+    if statement is not None:
+        tables, rows = statement
+        entry |= {"tables": list(tables), "rows": rows}
     _add(settings, LOOKUPS, "look-up", entry)
     return entry
 

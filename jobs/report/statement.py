@@ -21,8 +21,25 @@ from lakehouse.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from lakehouse.contracts.contract import Contract
+    from lakehouse.query.published import Publication
+    from lakehouse.query.question import Question
 
 log = logging.getLogger("cdp.sql")
+# What tells people apart, in the tables that hold them.
+PEOPLE_COLUMNS = frozenset(
+    {
+        "one_id",
+        "from_one_id",
+        "to_one_id",
+        "winner",
+        "source_key",
+        "recipient_key",
+        "entity_key",
+        "profile_id",
+    }
+)
+# So many of the people of an answer are written down one by one; of more their number is.
+MOST_ONE_IDS = 1000
 # Where rows name a tag, what they say of it.
 _VALUES = ("from_value", "to_value")
 
@@ -32,7 +49,8 @@ def rows_of(
 ) -> Answer:
     """Run a statement over the newest publication, or over that of ``as_of``.
 
-    Identifiers are masked unless ``reveal`` says why they are needed; that is recorded before the statement runs.
+    Identifiers are masked unless ``reveal`` says why they are needed; that is recorded before the statement runs. A statement
+    that tells people apart is a look-up: it is recorded before its answer is given.
     A statement that names no table of ours needs no workspace. A wrong statement raises ``UsageError``.
     """
     question = parse_question(statement)
@@ -46,7 +64,10 @@ def rows_of(
         check_tables(question, publication)
         count_query(settings, statement, question)
         if reveal is None:
-            return answer(question, settings, publication, ReaderMasks(settings))
+            rows = answer(question, settings, publication, ReaderMasks(settings))
+            if tells_people_apart(question):
+                _record(settings, publication, question, rows)
+            return rows
         from jobs.report.reveals import record_reveal
 
         entry = record_reveal(settings, reveal.strip(), publication, question.tables)
@@ -54,6 +75,29 @@ def rows_of(
         return answer(question, settings, publication, lambda table, columns: {})
     except duckdb.Error as wrong:
         raise UsageError(f"the SQL failed: {str(wrong).splitlines()[0]}") from None
+
+
+def tells_people_apart(question: Question) -> bool:
+    """Tell whether a statement may show or pick out single people: it names such a column, or all, of a table that has one."""
+    from lakehouse.contracts.reading import contract, contract_names
+
+    known = set(contract_names()) & set(question.tables)
+    columns = {name for table in known for name in contract(table).columns} & PEOPLE_COLUMNS
+    return bool(columns) and (
+        question.has_star or bool(columns & {name.lower() for name in question.columns})
+    )
+
+
+def _record(settings: Settings, publication: Publication, question: Question, rows: Answer) -> None:
+    """Record whom a statement showed: its tables, how many rows, and OneIDs where a column of the answer is called so."""
+    from jobs.report.reveals import record_lookup
+
+    one_ids = []
+    if "one_id" in rows.columns:
+        at = rows.columns.index("one_id")
+        one_ids = sorted({row[at] for row in rows.rows if isinstance(row[at], int)})
+    shown = one_ids if len(one_ids) <= MOST_ONE_IDS else []
+    record_lookup(settings, "sql", publication, shown, statement=(question.tables, len(rows.rows)))
 
 
 class ReaderMasks:

@@ -304,6 +304,51 @@ def test_values_are_revealed_with_a_reason_that_is_recorded(bank, ask):
     assert not any(value in err or value in file.read_text(encoding="utf-8") for value in PRIVATE)
 
 
+def look_ups(bank):
+    file = bank / "audit" / "lookups.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+@pytest.mark.parametrize(
+    ("statement", "one_ids"),
+    [
+        (f"select source_key, 7 as one_id from {VALUES}", [7]),
+        (f"from {VALUES}", []),
+        (f"select count(*) from {VALUES} where SOURCE_KEY = 'c1'", []),
+        (f"select source_key as who, 7 as one_id from {VALUES} limit 1", [7]),
+        (f"with m as (select * from {VALUES}) select count(*) from m", []),
+        (
+            f"select range as one_id, source_key from range(1001), (select source_key from {VALUES} limit 1)",
+            [],
+        ),
+        (f"summarize {VALUES}", []),
+    ],
+)
+def test_a_statement_that_tells_people_apart_is_a_look_up(bank, ask, statement, one_ids):
+    code, out, _ = ask(statement, "--format", "json")
+    assert code == 0
+    (line,) = look_ups(bank)
+    assert (line["command"], line["tables"], line["is_revealed"]) == ("sql", [VALUES], False)
+    assert (line["one_ids"], line["rows"]) == (one_ids, len(out.splitlines()))
+    assert set(line) == {
+        "looked_up_at", "user", "command", "business_date", "run_id", "is_revealed", "one_ids", "tables", "rows",
+    }  # fmt: skip
+    assert not [value for value in PRIVATE if value in json.dumps(line, ensure_ascii=False)]
+
+
+@pytest.mark.parametrize(
+    "statement", [f"select count(*), source from {VALUES} group by 2", "show tables", "select 1"]
+)
+def test_a_statement_about_nobody_is_none(bank, ask, statement):
+    assert ask(statement)[0] == 0 and look_ups(bank) == []
+
+
+def test_a_look_up_that_cannot_be_recorded_shows_nobody(bank, ask):
+    (bank / "audit").write_text("no folder")
+    code, out, err = ask(f"select source_key from {VALUES}")
+    assert (code, out) == (1, "") and "cannot be recorded, so nothing is shown" in err
+
+
 def test_a_reveal_without_a_reason_or_a_record_shows_nothing(bank, ask):
     statement = f"select value from {VALUES}"
     code, out, err = ask("--reveal", "  ", statement)
