@@ -81,8 +81,8 @@ def tells_people_apart(question: Question) -> bool:
     """Tell whether a statement may show or pick out single people: it names such a column, or all, of a table that has one."""
     from lakehouse.contracts.reading import contract, contract_names
 
-    known = set(contract_names()) & set(question.tables)
-    columns = {name for table in known for name in contract(table).columns} & PEOPLE_COLUMNS
+    tables = set(contract_names()) & set(question.tables)
+    columns = {name for table in tables for name in contract(table).columns} & PEOPLE_COLUMNS
     return bool(columns) and (
         question.has_star or bool(columns & {name.lower() for name in question.columns})
     )
@@ -96,8 +96,8 @@ def _record(settings: Settings, publication: Publication, question: Question, ro
     if "one_id" in rows.columns:
         at = rows.columns.index("one_id")
         one_ids = sorted({row[at] for row in rows.rows if isinstance(row[at], int)})
-    shown = one_ids if len(one_ids) <= MOST_ONE_IDS else []
-    record_lookup(settings, "sql", publication, shown, statement=(question.tables, len(rows.rows)))
+    few = one_ids if len(one_ids) <= MOST_ONE_IDS else []
+    record_lookup(settings, "sql", publication, few, statement=(question.tables, len(rows.rows)))
 
 
 class ReaderMasks:
