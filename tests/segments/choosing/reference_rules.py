@@ -49,6 +49,12 @@ class Bank:
     expressions: dict[str, Callable[[Row], Answer]] = field(default_factory=dict)
     """The same condition as each expression, in Python."""
     open_days: dict[str, list[dt.date]] = field(default_factory=dict)
+    lists: dict[str, list[Row]] = field(default_factory=dict)
+    """The entries of each list: one_id, or source and source_key, and expires_on."""
+    members: dict[str, set[int]] = field(default_factory=dict)
+    """Whom another segment chose tonight."""
+    before: dict[int, dict[int, Row]] = field(default_factory=dict)
+    """The tag rows of the people who had one so many days ago."""
 
 
 def answer_of(rule: Any, person: int, bank: Bank, *, segment: str, base: Any = None) -> Answer:
@@ -72,13 +78,13 @@ def answer_of(rule: Any, person: int, bank: Bank, *, segment: str, base: Any = N
     else:
         answer = {
             "tag": _tag, "detail": _detail, "event": _event, "receipt": _receipt, "absence": _absence,
-            "sequence": _sequence, "date": _date, "expr": _expression,
+            "sequence": _sequence, "date": _date, "expr": _expression, "list": _list, "segment": _segment,
         }[word](rule, person, bank)  # fmt: skip
     unknown = rule.get("include_unknown")
     return unknown if answer is None and unknown is not None else answer
 
 
-WORDS = ("all", "any", "not", "tag", "detail", "event", "receipt", "absence", "sequence", "sample", "date", "expr")  # fmt: skip
+WORDS = ("all", "any", "not", "tag", "detail", "event", "receipt", "absence", "sequence", "sample", "date", "expr", "list", "segment")  # fmt: skip
 
 
 def _bucket(salt: str, person: int) -> int:
@@ -176,8 +182,29 @@ def _meets(value: Any, wish: Any, day: dt.date) -> Answer:
 
 
 def _tag(rule: Any, person: int, bank: Bank) -> Answer:
-    tests = {k: v for k, v in rule.items() if k not in ("tag", "include_unknown")}
-    return _meets(bank.people[person][rule["tag"]], tests, bank.day)
+    tests = {k: v for k, v in rule.items() if k not in ("tag", "include_unknown", "changed_since")}
+    value = bank.people[person][rule["tag"]]
+    answers = [_meets(value, tests, bank.day)]
+    if "changed_since" in rule:
+        before = bank.before.get(rule["changed_since"], {}).get(person)
+        answers.append(None if before is None else before[rule["tag"]] != value)
+    return all_of(answers)
+
+
+def _list(rule: Any, person: int, bank: Bank) -> Answer:
+    redirects = {row["from_one_id"]: row["to_one_id"] for row in bank.tables.get("identity.redirects", [])}
+    people = set()
+    for entry in bank.lists[rule["list"]]:
+        if entry.get("expires_on") is None or entry["expires_on"] > bank.day:
+            if "one_id" in entry:
+                people.add(redirects.get(entry["one_id"], entry["one_id"]))
+            else:
+                people.add(bank.profiles.get((entry["source"], entry["source_key"])))
+    return person in people
+
+
+def _segment(rule: Any, person: int, bank: Bank) -> Answer:
+    return person in bank.members[rule["segment"]]
 
 
 def _expression(rule: Any, person: int, bank: Bank) -> Answer:

@@ -18,10 +18,12 @@ from segment_bank import rows_of, spec, tag_contracts
 
 from lakehouse.contracts.reading import contract
 from lakehouse.query.desk import open_alone
-from segments.choosing.compile import compile_leaf_table
+from segments.choosing.compile import LIST_VIEW, compile_leaf_table
 from segments.choosing.decide import _choose
-from segments.choosing.leaf_tables import translated_sql
-from segments.language.conditions import decide
+from segments.choosing.leaf_tables import list_rows, translated_sql
+from segments.language.conditions import ListLeaf, decide
+from segments.language.lists import read_list
+from segments.language.segment_leaves import all_leaves
 from segments.language.spec import read_segment
 from vocabulary.policy import Policy
 
@@ -147,6 +149,15 @@ KEYS = {
 }  # fmt: skip
 
 
+ENDS = st.sampled_from([None, None, D, D + dt.timedelta(days=1), D - dt.timedelta(days=1)])
+LISTS = st.fixed_dictionaries({
+    "numbers@1": st.lists(st.builds(lambda n, end: {"one_id": n, "expires_on": end}, st.sampled_from([*PEOPLE, 77, 99]), ENDS), max_size=4),
+    "records@1": st.lists(
+        st.builds(lambda n, end: {"source": "core", "source_key": f"c{n}", "expires_on": end}, st.sampled_from([*PEOPLE, 99]), ENDS), max_size=4
+    ),
+})  # fmt: skip
+
+
 @st.composite
 def banks(draw):
     """A few people and everything that the rules may ask of them."""
@@ -169,6 +180,7 @@ def banks(draw):
              "accepted": 1, "rejected": 0, "manifest_sha256": "0"}
             for run, code in (("r1", "alpha"), ("r2", "beta"))
         ],
+        "identity.redirects": draw(st.sampled_from([[], [{"from_one_id": 77, "to_one_id": 2}]])),
         "identity.memberships": [{"one_id": n, "source_key": f"c{n}", "profile_id": n} for n in PEOPLE],
     }  # fmt: skip
     for table, rows in tables.items():
@@ -182,7 +194,17 @@ def banks(draw):
             row |= {"_file": "x", "_row": number} if table.startswith("trusted") else {}
             row.setdefault("valid_to", None) if table.startswith("trusted") else None
     people = {n: {"one_id": n, **draw(TAG_ROWS)} for n in PEOPLE}
-    return Bank(D, people, {("core", f"c{n}"): n for n in PEOPLE}, tables, EXPRESSIONS, {"exchange@1": OPEN})
+    return Bank(
+        D,
+        people,
+        {("core", f"c{n}"): n for n in PEOPLE},
+        tables,
+        EXPRESSIONS,
+        {"exchange@1": OPEN},
+        draw(LISTS),
+        {"other": draw(st.sets(st.sampled_from(PEOPLE)))},
+        {3: {n: {"one_id": n, **draw(TAG_ROWS)} for n in draw(st.sets(st.sampled_from(PEOPLE)))}},
+    )
 
 
 def _less(one, other):
@@ -293,6 +315,8 @@ KEY_DATES = joined(
 TAGS = st.sampled_from([
     {"tag": "tier", "in": ["T1", "T2"]}, {"tag": "tier", "ne": "T3"}, {"tag": "balance", "gte": 50}, {"tag": "days_left", "lt": 18},
     {"tag": "opened_on", "days_ahead": {"between": [-9, 3]}}, {"tag": "interests", "contains_any": ["FUND", "CARD"]},
+    *({"tag": tag, "changed_since": 3} for tag in ("tier", "balance", "days_left", "interests", "opened_on", "is_active")),
+    {"tag": "balance", "changed_since": 3, "gte": 10},
 ])  # fmt: skip
 RANKS = joined(
     st.sampled_from([{"tag": "balance"}, {"tag": "days_left"}]),
@@ -302,6 +326,7 @@ RANKS = joined(
 OTHERS = st.one_of(
     st.sampled_from([{"sample": {"percent": 40}}, {"sample": {"percent": 12.34, "salt": "pilot"}}]),
     st.sampled_from([{"expr": text} for text in EXPRESSIONS]),
+    st.sampled_from([{"list": "numbers@1"}, {"list": "records@1"}, {"segment": "other"}]),
 )  # fmt: skip
 LEAVES = joined(
     st.one_of(
@@ -338,12 +363,33 @@ def leaves_of(desk, folder, bank, text, code="x"):
     for table in compiled.tables:
         if table == "tags.customer_tags":
             rows = pa.Table.from_pylist(list(bank.people.values()), schema=tag_contracts()[0].arrow_schema())
+        elif table == "tags.customer_tags_daily":
+            earlier = [
+                row | {"as_of": D - dt.timedelta(days=days)}
+                for days, people in bank.before.items()
+                for row in people.values()
+            ]
+            rows = pa.Table.from_pylist(earlier, schema=tag_contracts()[1].arrow_schema())
         elif table in bank.tables:
             rows = rows_of(table, bank.tables[table])
         else:
             rows = contract(table).arrow_schema().empty_table()
         relations[table] = desk.lend(table, rows)
+    lists = {leaf.reference: leaf for leaf in all_leaves(segment) if isinstance(leaf, ListLeaf)}
+    for reference in lists:
+        _write_list(folder, reference, bank.lists[reference])
+    entries = {reference: read_list(folder, leaf) for reference, leaf in lists.items()}
+    relations[LIST_VIEW] = desk.lend(LIST_VIEW, list_rows(entries, bank.day))
     return segment, desk.keep("leaves", translated_sql(compiled.sql, relations))
+
+
+def _write_list(folder, reference, entries):
+    columns = ["one_id", "expires_on"] if reference == "numbers@1" else ["source", "source_key", "expires_on"]
+    lines = [
+        ",".join("" if entry[name] is None else str(entry[name]) for name in columns) for entry in entries
+    ]
+    (folder / "lists").mkdir(exist_ok=True)
+    (folder / "lists" / f"{reference}.csv").write_text("\n".join([",".join(columns), *lines]) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -376,7 +422,9 @@ UNHURRIED = {
         HealthCheck.function_scoped_fixture,
     ],
 }
-KINDS = (DETAILS, EVENT_RULES, RECEIPT_RULES, ABSENCES, SEQUENCES, KEY_DATES, st.sampled_from([{"expr": text} for text in EXPRESSIONS]))  # fmt: skip
+CHANGES = st.sampled_from([{"tag": tag, "changed_since": 3} for tag in ("tier", "balance", "days_left", "interests", "opened_on", "is_active")])  # fmt: skip
+NAMES = st.sampled_from([{"list": "numbers@1"}, {"list": "records@1"}])
+KINDS = (DETAILS, EVENT_RULES, RECEIPT_RULES, ABSENCES, SEQUENCES, KEY_DATES, CHANGES, NAMES, st.sampled_from([{"expr": text} for text in EXPRESSIONS]))  # fmt: skip
 MANY = st.tuples(*(st.lists(kind, min_size=4, max_size=4) for kind in KINDS)).map(
     lambda kinds: [leaf for leaves in kinds for leaf in leaves]
 )
@@ -416,7 +464,11 @@ def choice_of(folder, bank, text, code="x"):
     """Whom the product chooses by a file, and how many answers are unknown."""
     with open_alone("Asia/Shanghai", threads=1) as desk:
         segment, leaves = leaves_of(desk, folder, bank, text, code)
-        choice = _choose(desk, segment, None, leaves, leaves, {})
+        others = {
+            code: desk.lend(f"members_{code}", pa.table({"one_id": pa.array(sorted(people), pa.int64())}))
+            for code, people in bank.members.items()
+        }
+        choice = _choose(desk, segment, None, leaves, leaves, others)
         people = sorted(n for (n,) in desk.rows(f"SELECT one_id FROM ({choice.people})"))
         return people, choice.unknown
 
