@@ -151,7 +151,7 @@ KEYS = {
 
 ENDS = st.sampled_from([None, None, D, D + dt.timedelta(days=1), D - dt.timedelta(days=1)])
 LISTS = st.fixed_dictionaries({
-    "numbers@1": st.lists(st.builds(lambda n, end: {"one_id": n, "expires_on": end}, st.sampled_from([*PEOPLE, 77, 99]), ENDS), max_size=4),
+    "numbers@1": st.lists(st.builds(lambda n, end: {"one_id": n, "expires_on": end}, st.sampled_from([*PEOPLE, 77, 77, 99]), ENDS), min_size=1, max_size=4),
     "records@1": st.lists(
         st.builds(lambda n, end: {"source": "core", "source_key": f"c{n}", "expires_on": end}, st.sampled_from([*PEOPLE, 99]), ENDS), max_size=4
     ),
@@ -180,7 +180,7 @@ def banks(draw):
              "accepted": 1, "rejected": 0, "manifest_sha256": "0"}
             for run, code in (("r1", "alpha"), ("r2", "beta"))
         ],
-        "identity.redirects": draw(st.sampled_from([[], [{"from_one_id": 77, "to_one_id": 2}]])),
+        "identity.redirects": draw(st.sampled_from([[{"from_one_id": 77, "to_one_id": n}] for n in PEOPLE] + [[]])),
         "identity.memberships": [{"one_id": n, "source_key": f"c{n}", "profile_id": n} for n in PEOPLE],
     }  # fmt: skip
     for table, rows in tables.items():
