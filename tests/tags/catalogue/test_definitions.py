@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tags
 from jobs.cli import run
@@ -15,12 +18,15 @@ from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import Lake
 from tags.definitions import (
     TagDefinition,
+    _dump,
+    _Dumper,
     changes_between,
     definition_of,
     definition_rows,
     definitions_after,
     published_definitions,
     require_versions,
+    yaml_of,
 )
 from vocabulary.registry import load_registry
 
@@ -266,3 +272,18 @@ def test_what_a_tag_replaces_is_another_tag(make_workspace, capsys, code, senten
     assert run(["tags", "compile", "--check", "--workspace", str(folder)]) == 2
     message = capsys.readouterr().err
     assert sentence in message and "visits.yml:32" in message
+
+
+TEXTS = st.text() | st.text(alphabet="ab: -#'\"\n\t[]{},&*!|>%@`\\𠮷中文（）？", max_size=20)
+VALUES = st.one_of(
+    TEXTS, st.integers(), st.booleans(), st.none(), st.decimals(allow_nan=False, allow_infinity=False), st.dates()
+)  # fmt: skip
+TREES = st.recursive(
+    VALUES, lambda part: st.lists(part, max_size=3) | st.dictionaries(TEXTS, part, max_size=3), max_leaves=9
+)
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=8), TREES, min_size=1, max_size=3))
+def test_the_quick_writer_of_yaml_writes_what_the_writer_in_python_writes(tree):
+    assert yaml_of(tree) == _dump(tree, _Dumper)
+    assert yaml.safe_load(yaml_of({"key": "𠮷野家"})) == {"key": "𠮷野家"}
