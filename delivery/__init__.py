@@ -94,6 +94,13 @@ def transmit(
     return sending.transmit(lake, business_date, destinations, staying_people, clock)
 
 
+def warn_of_former_places(lake: Lake, destinations: Mapping[str, Destination]) -> None:
+    """Warn of people at endpoints that no destination has any more; see ``delivery.transmission.sending``."""
+    from delivery.transmission import sending
+
+    sending.warn_of_former_places(lake, destinations)
+
+
 def discard(audiences: Iterable[StagedAudience]) -> None:
     """Remove what was staged and will not be released."""
     from delivery import night

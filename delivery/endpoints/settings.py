@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from delivery.endpoints.networks import address_fault, literal_address
+from lakehouse.query.hashing import text_hash
 
 SecretName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Network = Annotated[str, Field(min_length=1)]
@@ -17,6 +18,7 @@ DatabaseName = Annotated[str, Field(min_length=1)]
 Account = Annotated[str, Field(min_length=1, max_length=255)]
 # PostgreSQL cuts longer names, and two of them could mean one table.
 MOST_NAME_BYTES = 63
+_PLACE_LENGTH = 12
 
 
 class EndpointSettings(BaseModel):
@@ -38,6 +40,14 @@ class EndpointSettings(BaseModel):
             except ValueError:
                 raise ValueError("write networks like 10.20.0.0/16") from None
         return value
+
+    @property
+    def place(self) -> str:
+        """What tells where audiences are sent to from any other place, as a hash: addresses stand in no table."""
+        return text_hash(*self._place_names())[:_PLACE_LENGTH]
+
+    def _place_names(self) -> tuple[str, ...]:
+        raise NotImplementedError
 
     def require_host(self, host: str) -> None:
         """Refuse a host that is an address nothing is sent to."""
@@ -83,6 +93,9 @@ class HttpSettings(EndpointSettings):
             )
         self.require_host(parts.hostname)
         return self
+
+    def _place_names(self) -> tuple[str, ...]:
+        return ("http", self.url)
 
     @property
     def parts(self) -> SplitResult:
@@ -131,9 +144,13 @@ class PostgresqlSettings(EndpointSettings):
         return value
 
     @model_validator(mode="after")
-    def _place(self) -> PostgresqlSettings:
+    def _allowed_host(self) -> PostgresqlSettings:
         self.require_host(self.host)
         return self
+
+    def _place_names(self) -> tuple[str, ...]:
+        # Hosts of one database change; a table that is not there is noticed when it is written.
+        return ("postgresql", self.database, self.schema_name)
 
 
 class TopicCreation(BaseModel):
@@ -187,6 +204,10 @@ class KafkaSettings(EndpointSettings):
                 "a prefix of topics has letters, digits, '.', '_' and '-' alone, at most 120 of them"
             )
         return value
+
+    def _place_names(self) -> tuple[str, ...]:
+        # Brokers of one cluster change; a topic that is not there is noticed when it is written.
+        return ("kafka", self.topic_prefix)
 
     @model_validator(mode="after")
     def _access(self) -> KafkaSettings:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from delivery.endpoints.outcome import Outcome, Shipment
 from lakehouse.query.desk import open_scratch
+from lakehouse.query.words import literals
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lakehouse.query.desk import Relation
     from lakehouse.tables.lake import Lake
 
 TRANSMISSIONS = "segments.transmissions"
@@ -22,13 +24,21 @@ COMPLETE = ("SENT", "PARTIAL")
 WITHDRAWN = "WITHDRAWN"
 
 
+# Of an attempt, whether the endpoint holds the person after it.
+_IS_HELD = "CASE WHEN is_accepted THEN op <> 'EXIT' WHEN is_rejected THEN op <> 'ENTER' ELSE true END"
+
+
 @dataclass(frozen=True)
 class Books:
-    """What was sent to one destination of one segment."""
+    """What was sent to one destination of one segment, as it concerns the ``place`` where its endpoint is now.
+
+    An attempt that recorded no place was made at this one.
+    """
 
     lake: Lake
     destination: str
     segment: str
+    place: str | None
 
     def transmissions(self) -> list[dict[str, Any]]:
         """Give the attempts, oldest first."""
@@ -36,8 +46,13 @@ class Books:
         return sorted(rows, key=lambda row: row["attempt"])
 
     def last_run(self) -> str | None:
-        """Give the run that was answered completely last; None where none was."""
-        runs = [row["run_id"] for row in self.transmissions() if row["status"] in COMPLETE]
+        """Give the run that was answered completely last at the place; None where none was."""
+        others = self._attempts_elsewhere()
+        runs = [
+            row["run_id"]
+            for row in self.transmissions()
+            if row["status"] in COMPLETE and row["attempt"] not in others
+        ]
         return runs[-1] if runs else None
 
     def next_attempt(self) -> int:
@@ -49,29 +64,67 @@ class Books:
     def holdings(self) -> pa.Table:
         """Give recipient_key, row_hash, is_doubtful, run_id, op, is_held, is_rejected of each person who was ever tried.
 
-        The last attempt that left the house decides. What was tried and has no answer is doubtful: it perhaps arrived. What
-        an endpoint refused to change or to remove it holds still, in a form that nobody knows.
+        The last attempt that left the house decides, of those at the place. What was tried and has no answer is doubtful: it
+        perhaps arrived. What an endpoint refused to change or to remove it holds still, in a form that nobody knows. Who was only
+        tried elsewhere and is held there is doubtful here: two addresses may be one system.
         """
         with open_scratch() as desk:
             rows = desk.lend("transmission_rows", self._rows_of(ROWS))
+            elsewhere = f"attempt IN ({literals(sorted(self._attempts_elsewhere()) or [0])})"
             return desk.arrow(
-                "WITH attempts AS (SELECT recipient_key, attempt, any_value(run_id) AS run_id, any_value(op) AS op,\n"
-                "  any_value(row_hash) AS row_hash, bool_or(state = 'UNSENT') AS is_unsent,\n"
-                "  bool_or(state = 'ACCEPTED') AS is_accepted, bool_or(state = 'REJECTED') AS is_rejected\n"
-                f"  FROM {rows} GROUP BY ALL),\n"
-                "newest AS (SELECT * FROM attempts WHERE NOT is_unsent\n"
-                "  QUALIFY row_number() OVER (PARTITION BY recipient_key ORDER BY attempt DESC) = 1)\n"
-                "SELECT recipient_key, CASE WHEN is_accepted THEN row_hash END AS row_hash,\n"
-                "  NOT is_accepted AND NOT is_rejected AS is_doubtful, run_id, op, is_rejected,\n"
-                "  CASE WHEN is_accepted THEN op <> 'EXIT' WHEN is_rejected THEN op <> 'ENTER' ELSE true END AS is_held\n"
-                "FROM newest"
+                f"WITH {_attempts_sql(rows)},\n"
+                f"newest AS (SELECT *, {elsewhere} AS is_elsewhere FROM attempts WHERE NOT is_unsent\n"
+                "  QUALIFY row_number() OVER (PARTITION BY recipient_key ORDER BY is_elsewhere, attempt DESC) = 1),\n"
+                f"answers AS (SELECT *, {_IS_HELD} AS is_held FROM newest)\n"
+                "SELECT recipient_key, CASE WHEN is_accepted AND NOT is_elsewhere THEN row_hash END AS row_hash,\n"
+                "  is_elsewhere OR NOT is_accepted AND NOT is_rejected AS is_doubtful, run_id, op,\n"
+                "  is_rejected AND NOT is_elsewhere AS is_rejected, is_held\n"
+                "FROM answers WHERE is_held OR NOT is_elsewhere"
             )
+
+    def held_elsewhere(self) -> int:
+        """Give how many people other places hold of whom nobody told them to remove them; without a place of now, all places."""
+        with open_scratch() as desk:
+            others = sorted(self._attempts_elsewhere())
+            if not others:
+                return 0
+            rows = desk.lend("transmission_rows", self._rows_of(ROWS))
+            places = desk.lend("places", self._place_rows(others))
+            return int(
+                desk.value(
+                    f"WITH {_attempts_sql(rows)},\n"
+                    f"newest AS (SELECT a.*, p.place FROM attempts a JOIN {places} p USING (attempt) WHERE NOT is_unsent\n"
+                    "  QUALIFY row_number() OVER (PARTITION BY recipient_key, p.place ORDER BY attempt DESC) = 1)\n"
+                    f"SELECT count(DISTINCT recipient_key) FROM newest WHERE {_IS_HELD}"
+                )
+            )
+
+    def _places(self) -> dict[int, str | None]:
+        """Give the place of each attempt that was written to its end."""
+        return {row["attempt"]: row["place"] for row in self.transmissions()}
+
+    def _place_rows(self, attempts: list[int]) -> pa.Table:
+        import pyarrow as pa
+
+        places = self._places()
+        columns = {
+            "attempt": pa.array(attempts, pa.int32()),
+            "place": pa.array([places[one] for one in attempts], pa.string()),
+        }
+        return pa.table(columns)
+
+    def _attempts_elsewhere(self) -> set[int]:
+        """Give the attempts at other places; those that recorded none are elsewhere only where there is no place any more."""
+        here = () if self.place is None else (self.place, None)
+        return {attempt for attempt, place in self._places().items() if place not in here}
 
     def rejected_keys(self, run_id: str) -> set[str]:
         """Give the people whom the endpoint rejected in any attempt of a run."""
-        rows = self._rows_of(REJECTS).to_pylist()
+        rows, others = self._rows_of(REJECTS).to_pylist(), self._attempts_elsewhere()
         return {
-            row["recipient_key"] for row in rows if row["run_id"] == run_id and row["reason"] != WITHDRAWN
+            row["recipient_key"]
+            for row in rows
+            if row["run_id"] == run_id and row["reason"] != WITHDRAWN and row["attempt"] not in others
         }
 
     def begin(self, shipment: Shipment, hashes: Mapping[str, str]) -> None:
@@ -102,7 +155,7 @@ class Books:
         from datetime import date
 
         outcome = outcome or Outcome(0, 0)
-        place = {
+        names = {
             "destination": self.destination,
             "code": self.segment,
             "attempt": attempt,
@@ -110,10 +163,10 @@ class Books:
         }
         reasons = [*outcome.rejects.items(), *((key, WITHDRAWN) for key in sorted(withheld_keys))]
         self.lake.append_rows(
-            REJECTS, [{**place, "recipient_key": key, "reason": why} for key, why in reasons]
+            REJECTS, [{**names, "recipient_key": key, "reason": why} for key, why in reasons]
         )
         row = {
-            **place, "as_of": date.fromisoformat(manifest["as_of"]), "seq": manifest["seq"], "status": status,
+            **names, "place": self.place, "as_of": date.fromisoformat(manifest["as_of"]), "seq": manifest["seq"], "status": status,
             "operations": operations, "accepted": outcome.answers - len(outcome.rejects),
             "rejected": len(outcome.rejects), "withheld": len(withheld_keys), "message": message, "tried_at": written_at,
         }  # fmt: skip
@@ -148,3 +201,13 @@ class Books:
             "row_hash": pa.array([hashes.get(key) for key in keys], pa.string()),
         }
         self.lake.append(ROWS, pa.table(rows))
+
+
+def _attempts_sql(rows: Relation) -> str:
+    """Give the part ``attempts``: a row per person and attempt, with what was answered."""
+    return (
+        "attempts AS (SELECT recipient_key, attempt, any_value(run_id) AS run_id, any_value(op) AS op,\n"
+        "  any_value(row_hash) AS row_hash, bool_or(state = 'UNSENT') AS is_unsent,\n"
+        "  bool_or(state = 'ACCEPTED') AS is_accepted, bool_or(state = 'REJECTED') AS is_rejected\n"
+        f"  FROM {rows} GROUP BY ALL)"
+    )

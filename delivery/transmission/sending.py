@@ -87,6 +87,25 @@ def transmit(
     return tuple(transmissions)
 
 
+def warn_of_former_places(lake: Lake, destinations: Mapping[str, Destination]) -> None:
+    """Warn of people whom an endpoint holds that ``destinations.yml`` names no more: nobody tells it when they withdraw."""
+    rows = lake.read_arrow("segments.transmissions", columns=["destination", "code", "place"]).to_pylist()
+    places: dict[tuple[str, str], set[str | None]] = {}
+    for row in rows:
+        places.setdefault((row["destination"], row["code"]), set()).add(row["place"])
+    for (name, code), former in sorted(places.items()):
+        destination = destinations.get(name)
+        place = destination.endpoint.place if destination is not None and destination.endpoint else None
+        if place is not None and former <= {place, None}:
+            continue
+        if number := Books(lake, name, code, place).held_elsewhere():
+            log.warning(
+                "%d people of segment %s stay where destination %s sent them before and can no longer be told to leave: give it that "
+                "endpoint back until it is empty, or have them removed there",
+                number, code, name,
+            )  # fmt: skip
+
+
 class _Courier:
     """Who sends the audiences of one destination, until it is down or its time is over."""
 
@@ -105,6 +124,7 @@ class _Courier:
         self.clock = clock
         self.endpoint: Endpoint = endpoint_of(lake.settings, name, destination)
         assert destination.endpoint is not None
+        self.place = destination.endpoint.place
         # Only sending costs of it: to read and verify a large audience is not the destination's fault.
         self.seconds_left = destination.endpoint.give_up_after_seconds
         self.is_down = False
@@ -122,7 +142,7 @@ class _Courier:
         latest = read_latest(root)
         if latest is None:
             raise StepFailed("what was released is not there", file=root)
-        books = Books(self.lake, self.name, code)
+        books = Books(self.lake, self.name, code, self.place)
         if books.last_run() == latest["run_id"]:
             return None
         if datetime.fromisoformat(latest["valid_until"]) <= self.clock():

@@ -38,9 +38,11 @@ def transmit(lake: Lake, business_date: date, names: Sequence[str] = ()) -> tupl
 
     destinations = delivery.read_destinations(lake.settings)
     places = {name: place for name, place in destinations.items() if not names or name in names}
-    return delivery.transmit(
+    transmissions = delivery.transmit(
         lake, business_date, places, partial(segments.staying_people, lake, business_date), now
     )
+    delivery.warn_of_former_places(lake, destinations)
+    return transmissions
 
 
 def deliver(settings: Settings, names: Sequence[str] = ()) -> tuple[Transmission, ...]:

@@ -12,3 +12,16 @@ def evening(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evening")
     release_evening(folder)
     return folder
+
+
+@pytest.fixture
+def other_consumer(tmp_path):
+    """A second endpoint, at another address."""
+    from http_consumer import Consumer
+
+    folder = tmp_path / "other_consumer"
+    folder.mkdir()
+    one = Consumer(folder)
+    one.start()
+    yield one
+    one.stop()
