@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -122,7 +123,7 @@ def profile(
         facts = [
             fact
             for code, fact in sorted(surroundings.tags.items())
-            if code in present and _may_be_shown(fact, segment)
+            if code in present and may_be_shown(fact, segment)
         ]
         distances = [_distance(published, fact, groups, base_people, people) for fact in facts]
         return Profile(
@@ -136,7 +137,8 @@ def profile(
         )
 
 
-def _may_be_shown(fact: TagFacts, segment: Segment) -> bool:
+def may_be_shown(fact: TagFacts, segment: Segment) -> bool:
+    """Tell whether the distribution of a tag may be shown for the purpose of a segment."""
     return (
         fact.status in ("online", "deprecated")
         and fact.level != "C3"
@@ -175,9 +177,7 @@ def _distance(
             f"FROM {rows}) GROUP BY value ORDER BY value NULLS LAST"
         )
         shares = [ClassShare(_words(v), b / base_people, s / people) for v, b, s in counts]
-        pairs = [[share, ClassShare("", 1 - share.base, 1 - share.segment)] for share in shares]
-        classes = max(pairs, key=lambda pair: abs(pair[0].segment - pair[0].base), default=[])
-        return _measures(fact.code, classes, shares, base_people, people, None)
+        return _measures(fact.code, _most_different_pair(shares), shares, base_people, people, None)
     value, mark = column, ""
     if fact.value_type in ("number", "date"):
         number = f"date_diff('day', {literal(_EPOCH)}, {column})" if fact.value_type == "date" else column
@@ -193,6 +193,66 @@ def _distance(
         for v, b, s in counts
     ]
     return _measures(fact.code, shares, shares, base_people, people, standardised)
+
+
+def distances_by_label(
+    published: Published, fact: TagFacts, groups: Relation, sizes: Mapping[int, int]
+) -> dict[int, TagDistance]:
+    """Give how far each of some groups is from all of them together in one tag, by its label.
+
+    ``groups`` has one_id, label and ``is_base``, which is true; ``sizes`` are the people of each label.
+    """
+    column = f"t.{identifier(fact.code)}"
+    rows = f"{TAG_TABLE} t JOIN {groups} g USING (one_id)"
+    everybody = sum(sizes.values())
+    value, mark, words = column, "", _words
+    deviations: dict[int, float | None] = {}
+    if fact.value_type == "set":
+        value = f"unnest(CASE WHEN len({column}) > 0 THEN list_distinct({column}) ELSE [NULL] END)"
+    elif fact.value_type in ("number", "date"):
+        number = f"date_diff('day', {literal(_EPOCH)}, {column})" if fact.value_type == "date" else column
+        value, mark = _parts_sql(published, rows, number)
+        words = _days if fact.value_type == "date" else _words
+        deviations = _deviations(published, rows, number)
+    counts: dict[Any, dict[int, int]] = {}
+    for label, one, people in published.rows(
+        f"SELECT label, value, count(*) FROM (SELECT label, {value} AS value FROM {rows})\n"
+        "GROUP BY ALL ORDER BY value NULLS LAST, label"
+    ):
+        counts.setdefault(one, {})[label] = people
+    distances = {}
+    for label, size in sizes.items():
+        shares = [
+            ClassShare(
+                None if one is None else f"{mark}{words(one)}",
+                sum(people.values()) / everybody,
+                people.get(label, 0) / size,
+            )
+            for one, people in counts.items()
+        ]
+        classes = _most_different_pair(shares) if fact.value_type == "set" else shares
+        distances[label] = _measures(fact.code, classes, shares, everybody, size, deviations.get(label))
+    return distances
+
+
+def _most_different_pair(shares: list[ClassShare]) -> list[ClassShare]:
+    """Give the member of a set whose share differs most, and the people without it, as two classes."""
+    pairs = [[share, ClassShare("", 1 - share.base, 1 - share.segment)] for share in shares]
+    return max(pairs, key=lambda pair: abs(pair[0].segment - pair[0].base), default=[])
+
+
+def _deviations(published: Published, rows: str, number: str) -> dict[int, float | None]:
+    """Give of each label the mean's difference from that of all, in pooled standard deviations."""
+    of_label = published.rows(
+        f"SELECT label, avg({number}::DOUBLE), var_pop({number}::DOUBLE) FROM {rows} GROUP BY GROUPING SETS ((label), ())"
+    )
+    means = {label: (mean, variance) for label, mean, variance in of_label}
+    base_mean, base_variance = means.pop(None, (None, None))
+    deviations: dict[int, float | None] = {}
+    for label, (mean, variance) in means.items():
+        spread = math.sqrt((base_variance + variance) / 2) if mean is not None else 0
+        deviations[label] = (mean - base_mean) / spread if spread else None
+    return deviations
 
 
 def _parts_sql(published: Published, rows: str, number: str) -> tuple[str, str]:
