@@ -51,7 +51,7 @@ class MicroSegment:
     ratio: float
     """Its share of the people who are in one."""
     tags: list[TagDistance]
-    """The tags in which it differs most from all, first those that differ most."""
+    """The tags in which it differs most from all, beyond chance, first those that differ most."""
     deviations: dict[str, float]
     """By tag of the set, where its centre is: standard deviations from the mean, after the transform."""
 
@@ -136,7 +136,9 @@ def _published_fits(published: Published, code: str) -> list[Fit]:
     return [fit_of(row) for row in rows.to_pylist()]
 
 
-def _published_labels(published: Published, code: str, day: date, computed: Relation) -> tuple[Relation, int]:
+def _published_labels(
+    published: Published, code: str, day: date, labels_by_centres: Relation
+) -> tuple[Relation, int]:
     """Give who is published in which micro-segment, and how many people are in another one by the centres."""
     table = published.define("micro-segments", contracted_sql(published, published, TABLE))
     labels = published.keep(
@@ -144,7 +146,7 @@ def _published_labels(published: Published, code: str, day: date, computed: Rela
         f"SELECT one_id, label FROM {table} WHERE code = {literal(code)} AND as_of = {literal(day)}",
     )
     count = published.value(
-        f"SELECT count(*) FROM {labels} p FULL JOIN {computed} c USING (one_id) WHERE p.label IS DISTINCT FROM c.label"
+        f"SELECT count(*) FROM {labels} p FULL JOIN {labels_by_centres} c USING (one_id) WHERE p.label IS DISTINCT FROM c.label"
     )
     return labels, int(count)
 
@@ -209,7 +211,8 @@ def _micro_segment(
     tags: list[TagDistance] = []
     deviations: dict[str, float] = {}
     if people >= FEWEST_PEOPLE:
-        tags = sorted(distances[label], key=lambda d: (d.chance - d.distance, d.tag))[:most]
+        differing = [distance for distance in distances[label] if distance.distance > distance.chance]
+        tags = sorted(differing, key=lambda d: (d.chance - d.distance, d.tag))[:most]
         centre = next(centre for centre in fit.centres if centre.label == label)
         deviations = {tag: at / UNIT for tag, at in zip(fit.codes, centre.coordinates, strict=True)}
     return MicroSegment(label, one.name_of(label, language), people, people / everybody, tags, deviations)

@@ -73,12 +73,13 @@ def answer_of(rule: Any, person: int, bank: Bank, *, segment: str, base: Any = N
         answer = {
             "tag": _tag, "detail": _detail, "event": _event, "receipt": _receipt, "absence": _absence,
             "sequence": _sequence, "date": _date, "expr": _expression,
+            "micro_segment": _micro_segment,
         }[word](rule, person, bank)  # fmt: skip
     unknown = rule.get("include_unknown")
     return unknown if answer is None and unknown is not None else answer
 
 
-WORDS = ("all", "any", "not", "tag", "detail", "event", "receipt", "absence", "sequence", "sample", "date", "expr")  # fmt: skip
+WORDS = ("all", "any", "not", "tag", "detail", "event", "receipt", "absence", "sequence", "sample", "date", "expr", "micro_segment")  # fmt: skip
 
 
 def _bucket(salt: str, person: int) -> int:
@@ -178,6 +179,15 @@ def _meets(value: Any, wish: Any, day: dt.date) -> Answer:
 def _tag(rule: Any, person: int, bank: Bank) -> Answer:
     tests = {k: v for k, v in rule.items() if k not in ("tag", "include_unknown")}
     return _meets(bank.people[person][rule["tag"]], tests, bank.day)
+
+
+def _micro_segment(rule: Any, person: int, bank: Bank) -> Answer:
+    body = rule["micro_segment"]
+    labels = body["label"] if isinstance(body["label"], list) else [body["label"]]
+    for row in bank.tables.get("segments.micro_segments", []):
+        if (row["code"], row["as_of"], row["one_id"]) == (body["set"], bank.day, person):
+            return row["label"] in labels
+    return None
 
 
 def _expression(rule: Any, person: int, bank: Bank) -> Answer:
