@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import UsageError
@@ -205,14 +206,13 @@ def distances_by_label(
     column = f"t.{identifier(fact.code)}"
     rows = f"{TAG_TABLE} t JOIN {groups} g USING (one_id)"
     everybody = sum(sizes.values())
-    value, mark, words = column, "", _words
+    value, mark = column, ""
     deviations: dict[int, float | None] = {}
     if fact.value_type == "set":
         value = f"unnest(CASE WHEN len({column}) > 0 THEN list_distinct({column}) ELSE [NULL] END)"
     elif fact.value_type in ("number", "date"):
         number = f"date_diff('day', {literal(_EPOCH)}, {column})" if fact.value_type == "date" else column
         value, mark = _parts_sql(published, rows, number)
-        words = _days if fact.value_type == "date" else _words
         deviations = _deviations(published, rows, number)
     counts: dict[Any, dict[int, int]] = {}
     for label, one, people in published.rows(
@@ -220,19 +220,38 @@ def distances_by_label(
         "GROUP BY ALL ORDER BY value NULLS LAST, label"
     ):
         counts.setdefault(one, {})[label] = people
+    names = _class_names(list(counts), _days if fact.value_type == "date" else _short, is_part=bool(mark))
     distances = {}
     for label, size in sizes.items():
         shares = [
-            ClassShare(
-                None if one is None else f"{mark}{words(one)}",
-                sum(people.values()) / everybody,
-                people.get(label, 0) / size,
-            )
-            for one, people in counts.items()
+            ClassShare(name, sum(people.values()) / everybody, people.get(label, 0) / size)
+            for name, people in zip(names, counts.values(), strict=True)
         ]
         classes = _most_different_pair(shares) if fact.value_type == "set" else shares
         distances[label] = _measures(fact.code, classes, shares, everybody, size, deviations.get(label))
     return distances
+
+
+def _class_names(values: list[Any], words: Callable[[Any], str | None], *, is_part: bool) -> list[str | None]:
+    """Give the names of classes: of parts of a number from where to where they go, the first and the last without an end.
+
+    The least value is somebody's own.
+    """
+    names = [words(value) for value in values]
+    if not is_part:
+        return names
+    edges = [name for name in names if name is not None]
+    parts = [text("profile.below", high=high) for high in edges[1:2]]
+    parts += [text("profile.part", low=low, high=high) for low, high in pairwise(edges[1:])]
+    parts += [text("profile.from", low=low) for low in edges[-1:]]
+    return [*parts, *([None] if len(names) > len(edges) else [])]
+
+
+def _short(value: Any) -> str | None:
+    """Give a value without decimals that say nothing."""
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    return _words(value)
 
 
 def _most_different_pair(shares: list[ClassShare]) -> list[ClassShare]:
