@@ -92,24 +92,24 @@ def drawn_lake(folder: Path, people: int) -> Lake:
     ids = np.arange(people) + FIRST_ONE_ID
     lake.append(
         "identity.one_ids",
-        _filled(contract("identity.one_ids").arrow_schema(), {"one_id": ids, "kind": "customer"}),
+        _whole_rows(contract("identity.one_ids").arrow_schema(), {"one_id": ids, "kind": "customer"}),
     )
     keys = pa.array(np.char.add("c", ids.astype(str)))
     columns = {"one_id": ids, "source": "core", "source_key": keys, "profile_id": ids, "valid_from": NIGHT}
-    lake.append("identity.memberships", _filled(contract("identity.memberships").arrow_schema(), columns))
+    lake.append("identity.memberships", _whole_rows(contract("identity.memberships").arrow_schema(), columns))
     refusals = {
         "source": "core", "source_key": keys.filter(pa.array(ids % 100 == 0)), "purpose": "profiling", "channel": "ALL", "decision": "REFUSE",
         "decided_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "valid_from": NIGHT,
     }  # fmt: skip
-    lake.append("trusted.consents", _filled(contract("trusted.consents").arrow_schema(), refusals))
+    lake.append("trusted.consents", _whole_rows(contract("trusted.consents").arrow_schema(), refusals))
     schema = lake.contracts.get("tags.customer_tags").arrow_schema()
     lake.overwrite(
-        "tags.customer_tags", _filled(schema, {"one_id": ids, "as_of": NIGHT, **drawn_values(people)})
+        "tags.customer_tags", _whole_rows(schema, {"one_id": ids, "as_of": NIGHT, **drawn_values(people)})
     )
     return lake
 
 
-def _filled(schema: Any, columns: dict[str, Any]) -> Any:
+def _whole_rows(schema: Any, columns: dict[str, Any]) -> Any:
     """Give rows with these columns or constants; what is required beside has a plain value."""
     import pyarrow as pa
 
