@@ -6,7 +6,7 @@ It says whose tags are compared, which, and into how many groups; see ``docs/mic
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,14 @@ from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_model, parse_yaml
 from lakehouse.settings.yaml_limits import yaml_text
-from segments.language.checks.findings import Site, SpecFinding, Surroundings, finding, refuse_findings
+from segments.language.checks.findings import (
+    Site,
+    SpecFinding,
+    Surroundings,
+    finding,
+    refuse_findings,
+    unreadable,
+)
 from segments.language.checks.leaf_checks import check_further, check_list, check_negation, check_window
 from segments.language.checks.tag_checks import check_measured_tag, check_tag
 from segments.language.conditions import (
@@ -115,6 +122,11 @@ class MicroSet:
         return [one.tag for one in self.spec.tags]
 
     @property
+    def tags_read(self) -> list[str]:
+        """Every tag that it reads, those of the base too, sorted."""
+        return sorted({*self.codes, *(tag for leaf, _ in self.base_leaves for tag in leaf.tags)})
+
+    @property
     def definition_hash(self) -> str:
         """The hash of all that decides who is alike: whose tags, which, how many groups, the seed; no names and texts."""
         choices = self.spec.model_dump(
@@ -160,17 +172,18 @@ def parse_micro_set(text: str, file: Path) -> MicroSet:
 
 def read_micro_sets(workspace: Path) -> list[MicroSet]:
     """Read every ``micro_segments/*.yml`` of the workspace, ordered by code; the first fault raises ``SettingsInvalid``."""
-    sets = []
-    for file in sorted((workspace / FOLDER).glob("*.yml")):
-        one = parse_micro_set(yaml_text(file), file)
-        if one.code != file.stem:
-            raise SettingsInvalid(
-                f"the code is '{one.code}' and the file is {file.name}; both are the same word",
-                file=file,
-                line=one.line("code"),
-            )
-        sets.append(one)
-    return sets
+    return [_read_micro_set(file) for file in sorted((workspace / FOLDER).glob("*.yml"))]
+
+
+def _read_micro_set(file: Path) -> MicroSet:
+    one = parse_micro_set(yaml_text(file), file)
+    if one.code != file.stem:
+        raise SettingsInvalid(
+            f"the code is '{one.code}' and the file is {file.name}; both are the same word",
+            file=file,
+            line=one.line("code"),
+        )
+    return one
 
 
 def micro_set_of(workspace: Path, name: str) -> MicroSet:
@@ -196,6 +209,17 @@ def site_of(settings: Settings, surroundings: Surroundings) -> Site:
     )
 
 
+def micro_findings(site: Site) -> list[SpecFinding]:
+    """Give every finding over the declarations of a workspace, the first fault of those that cannot be read included."""
+    findings: list[SpecFinding] = []
+    for file in sorted((site.workspace / FOLDER).glob("*.yml")):
+        try:
+            findings += findings_of(_read_micro_set(file), site)
+        except SettingsInvalid as fault:
+            findings.append(unreadable(fault))
+    return findings
+
+
 def check_micro_sets(settings: Settings, surroundings: Surroundings) -> list[MicroSet]:
     """Read and check every declaration of a workspace and give them; the first fault raises ``SettingsInvalid``."""
     sets = read_micro_sets(settings.workspace)
@@ -207,10 +231,14 @@ def check_micro_sets(settings: Settings, surroundings: Surroundings) -> list[Mic
 def findings_of(one: MicroSet, site: Site) -> Iterator[SpecFinding]:
     """Give what is wrong with a declaration: its tags by level, purpose and type, and the conditions of its base."""
     segment = one.segment
+    # A set that is in use goes on with a tag that becomes deprecated.
+    site = replace(site, known_hashes={(segment.code, segment.version): ""})
     for at, micro_tag in enumerate(one.spec.tags):
         line = one.line("tags", at)
         yield from check_measured_tag(segment, micro_tag.tag, "a set of micro-segments", line, site)
         fact = site.tags.get(micro_tag.tag)
+        if fact is not None and fact.status == "deprecated":
+            yield finding(segment, "W06", f"tag '{micro_tag.tag}' {fact.deprecation}", line)
         if fact is not None and fact.level == "C2" and one.spec.accepts is None:
             text = (
                 f"tag '{micro_tag.tag}' is C2, and who is alike by it learns something of the others; where that is meant, write"

@@ -9,11 +9,13 @@ import json
 import pytest
 from click.testing import CliRunner
 from micro_bank import D, assign, drawn_people, micro, micro_lake
-from segment_bank import TAGS_YML, at, rows_of
+from segment_bank import DESTINATIONS_YML, TAGS_YML, at, rows_of, spec
 
 from jobs.cli.segments import group
+from jobs.report.tag_usage import tag_impact, tag_users
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.ledger.ledger import publish as make_visible
+from lakehouse.settings.settings import load_settings
 
 NAMES = "clip: 0\nlabels: {1: {zh: 高净值, en: Wealthy}}"
 
@@ -122,3 +124,40 @@ def test_faults_are_one_sentence(bank, tmp_path):
     assert isinstance(answer.exception, UsageError) and "0 people do not differ in any of its tags" in str(
         answer.exception
     )
+
+
+def test_check_names_a_faulty_set_with_file_and_line(bank):
+    folder = bank.settings.workspace / "micro_segments"
+    (folder / "other.yml").write_text(micro(code="others"))
+    (folder / "value_groups.yml").write_text(micro(tags="{tag: day_left}, {tag: old_tier}"))
+    answer = CliRunner().invoke(
+        group,
+        ["check", "--format", "json", "--workspace", str(bank.settings.workspace)],
+        standalone_mode=False,
+    )
+    rows = [json.loads(line) for line in answer.stdout.splitlines()]
+    sentences = [
+        (row["file"].rsplit("/")[-1], row["line"], row["code"], row["message"].split(";")[0]) for row in rows
+    ]
+    assert ("other.yml", 2, "E00", "the code is 'others' and the file is other.yml") in sentences
+    assert ("value_groups.yml", 5, "E01", "there is no tag 'day_left'") in sentences
+    assert ("value_groups.yml", 5, "W06", "tag 'old_tier' is deprecated since 2026-01-01") in sentences
+    assert answer.return_value == 2
+
+
+def test_a_set_is_a_user_of_its_tags(make_workspace):
+    text = spec("alike", "unknown: exclude\nwhere: {micro_segment: {set: value_groups, label: 1}}")
+    tags = "{tag: aum_eod}, {tag: points_balance}"
+    settings = load_settings(
+        make_workspace({
+            "destinations.yml": DESTINATIONS_YML, "segments/alike.yml": text,
+            "micro_segments/value_groups.yml": micro(tags=tags, body="base: {tag: tenure_days, gte: 90}"),
+        })
+    )  # fmt: skip
+    for code, how in (("points_balance", "compared by"), ("tenure_days", "base")):
+        impact = [thing for thing in tag_impact(settings, code) if thing.kind != "tag"]
+        assert [(thing.kind, thing.name, thing.how) for thing in impact] == [
+            ("micro-segments", "value_groups", (how,)), ("segment", "alike", ("micro-segments",)),
+            ("destination", "engine", ("people",)),
+        ]  # fmt: skip
+        assert "micro-segments value_groups" in tag_users(settings)[code]
