@@ -6,6 +6,7 @@ number them. Writes nothing.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 # The values of fewer people are nobody's business.
 FEWEST_PEOPLE = 10
+# From so many standard deviations on a cell of the picture is dark.
+_DARK = 1.4
 
 
 @dataclass(frozen=True)
@@ -230,15 +233,23 @@ def draw_micro_segments(profile: MicroProfile, file: Path) -> None:
     rows = [one for one in profile.micro_segments if one.deviations]
     tags = list(rows[0].deviations) if rows else []
     table = np.array([[one.deviations[tag] for tag in tags] for one in rows]).reshape(len(rows), len(tags))
-    with mpl.rc_context({"svg.hashsalt": "micro-segments", "svg.fonttype": "none", "font.size": 8}):
+    with (
+        mpl.rc_context({"svg.hashsalt": "micro-segments", "svg.fonttype": "none", "font.size": 8}),
+        warnings.catch_warnings(),
+    ):
+        # Words stay text in the file: that matplotlib has no Chinese font costs nothing.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         figure = Figure(figsize=(2 + 0.9 * len(tags), 1.6 + 0.4 * len(rows)), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         axes.imshow(table, cmap="RdBu_r", vmin=-2, vmax=2, aspect="auto")
         axes.set_xticks(range(len(tags)), tags, rotation=45, ha="right")
-        axes.set_yticks(range(len(rows)), [f"{one.label} ({one.ratio:.0%})" for one in rows])
+        titles = [f"{one.label} {one.name or ''}".strip() + f" ({one.ratio:.0%})" for one in rows]
+        axes.set_yticks(range(len(rows)), titles)
         for at, one in enumerate(rows):
             for column, tag in enumerate(tags):
-                axes.text(column, at, f"{one.deviations[tag]:+.1f}", ha="center", va="center")
+                deviation = one.deviations[tag]
+                ink = "white" if abs(deviation) > _DARK else "black"
+                axes.text(column, at, f"{deviation:+.1f}", ha="center", va="center", color=ink)
         axes.set_title(profile.code)
         figure.savefig(file, format="svg", metadata={"Date": None})

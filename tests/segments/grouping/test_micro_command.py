@@ -101,7 +101,7 @@ def test_a_workspace_speaks_its_language_and_draws(bank, tmp_path):
         and "1 高净值" in text
     )
     drawing = picture.read_text(encoding="utf-8")
-    assert "days_left" in drawing and "(2%)" not in drawing
+    assert "days_left" in drawing and "1 高净值 (" in drawing and "(2%)" not in drawing
     wrong = call(bank, "value_groups", "--picture", str(tmp_path / "absent" / "x.svg"))
     assert isinstance(wrong.exception, UsageError) and "the picture cannot be written" in str(wrong.exception)
 
