@@ -28,6 +28,7 @@ BENCHMARKS = {
     "ingestion": "benchmarks.nights.ingestion",
     "contact_policy": "benchmarks.nights.contact_policy",
     "audiences": "benchmarks.nights.audiences",
+    "micro_segments": "benchmarks.nights.micro_segments",
     "whole_nights": "benchmarks.nights.whole_nights",
     "many_tags": "benchmarks.nights.many_tags",
     "night_work": "benchmarks.nights.night_work",

@@ -25,21 +25,28 @@ OFFERS_TABLE = "trusted.offers"
 
 
 def check_specs(settings: Settings, surroundings: Surroundings) -> tuple[str, ...]:
-    """Read and check every specification of a workspace; the first fault raises with file and line.
+    """Read and check every specification of a workspace, micro-segments included; the first fault raises with file and line.
 
     Give the names of the destinations that they publish to, sorted.
     """
     from segments.choosing import evaluation
+    from segments.grouping.declaration import check_micro_sets
 
+    check_micro_sets(settings, surroundings)
     return evaluation.check_specs(settings, surroundings)
 
 
 def evaluate(
     lake: Lake, business_date: date, surroundings: Surroundings, authority: Authority | None = None
 ) -> SegmentsResult:
-    """Decide every segment of the workspace and give the audiences; see ``segments.choosing.evaluation``."""
-    from segments.choosing import evaluation
+    """Put people into micro-segments, decide every segment of the workspace and give the audiences.
 
+    See ``segments.grouping.night`` and ``segments.choosing.evaluation``.
+    """
+    from segments.choosing import evaluation
+    from segments.grouping.night import assign_people
+
+    assign_people(lake, business_date, surroundings)
     return evaluation.evaluate(lake, business_date, surroundings, authority=authority)
 
 

@@ -30,6 +30,7 @@ TABLES = (
 )
 # Engines order nulls inside structs differently, so a decision without end has a last day.
 _ENDLESS = "DATE '9999-12-31'"
+_OF_PROFILING = "purpose = 'profiling'"
 _RECEIVED = "('DELIVERED', 'OPENED', 'CLICKED', 'REPLIED')"
 # What a receipt tells that is no contact, as ``int_contacts_keyed`` reads it; after the first three there will be none.
 NEVER_MADE = ("CAPPED", "QUIET_DROPPED", "EXPIRED")
@@ -130,6 +131,23 @@ def contact_facts_sql(
         ),
     )
     return ContactFacts(parts, joins, columns)
+
+
+def profiling_refusals_sql(place: RulePlace) -> str:
+    """Give who has refused to be profiled, by the latest decision on the business date: one_id, once a person.
+
+    On the same instant a refusal is the later decision, as for contacts.
+    """
+    memberships = f"{place.table('identity.memberships')} WHERE valid_to IS NULL"
+    parts = (
+        _part("persons", f"SELECT one_id, source, source_key FROM {memberships}"),
+        _part("answers", receipts_sql(place)),
+        _part("decisions", _decisions(place)),
+    )
+    latest = (
+        f"SELECT one_id, {_latest(_OF_PROFILING, 'is_refusal')} AS is_refusal FROM decisions GROUP BY one_id"
+    )
+    return f"WITH {', '.join(parts)}\nSELECT one_id FROM ({latest}) WHERE is_refusal"
 
 
 def controls_sql(place: RulePlace, *, persons: str) -> str:
@@ -382,8 +400,7 @@ def _latest_decisions(uses: Sequence[tuple[str, str, int]], purposes: Sequence[s
         overall = f"purpose = '{purpose}' AND (channel = 'ALL' OR NOT is_refusal)"
         columns.append(f"{_latest(overall, 'is_refusal')} AS overall_{purpose}_is_refusal")
         if purpose == "marketing":
-            profiling = "purpose = 'profiling'"
-            columns.append(f"{_latest(profiling, 'is_refusal')} AS profiling_is_refusal")
+            columns.append(f"{_latest(_OF_PROFILING, 'is_refusal')} AS profiling_is_refusal")
     for purpose, channel in sorted({(purpose, channel) for purpose, channel, _ in uses}):
         own = f"own_{purpose}_{channel.lower()}"
         of_channel = f"purpose = '{purpose}' AND channel = '{channel}'"

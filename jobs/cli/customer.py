@@ -93,6 +93,7 @@ def _lines(view: CustomerView) -> list[str]:
         "consents": view.consents,
         "contacts": view.contacts,
         "segments": [{name: row[name] for name in ("code", "version", "variant", "channel", "entered_on", "outcome")} for row in view.segments],
+        "micro_segments": view.micro_segments,
     }  # fmt: skip
     for name, rows in sections.items():
         lines += ["", f"— {text(f'customer.{name}')} ({len(rows)})"]

@@ -31,7 +31,7 @@ from lakehouse.tables.lake import Lake, open_lake
 
 log = logging.getLogger("cdp.nightly")
 
-# The states that a night decides from: who is whom, who agreed, who is in which arm, who was contacted, what was taken and handed over.
+# The states that a night decides from: who is whom, who agreed, who is in which arm, who was contacted, who is alike, what was taken and handed over.
 DECIDED_FROM = (
     "identity.",
     "trusted.consents",
@@ -41,6 +41,8 @@ DECIDED_FROM = (
     "segments.members",
     "segments.contacts",
     "segments.contact_losses",
+    "segments.micro_fits",
+    "segments.micro_segments",
     "landing.files",
 )
 

@@ -19,6 +19,8 @@ from lakehouse.query.words import literal
 from lakehouse.settings.settings import Settings
 from lakehouse.texts import reason_text, text
 from segments.explaining.explain import LOSS_COLUMNS, ContactLoss
+from segments.grouping.declaration import read_micro_sets
+from segments.language.leaves.micro_segments import TABLE as MICRO_TABLE
 from vocabulary.contact_rules import lake_place, receipts_sql
 from vocabulary.tag_facts import TagFacts, read_tag_facts
 
@@ -54,6 +56,7 @@ class CustomerView:
     consents: Rows
     contacts: Rows
     segments: Rows
+    micro_segments: Rows
 
     def summary(self) -> dict[str, Any]:
         """Give all of it as plain values."""
@@ -99,6 +102,7 @@ def read_customer(published: Published, one_id: int, *, most: int, reveal: str |
         consents=desk.rows("consents"),
         contacts=desk.rows("contacts", most),
         segments=[_with_outcome(row) for row in desk.rows("segments")],
+        micro_segments=_with_names(settings, desk.rows("micro_segments")),
     )
 
 
@@ -172,7 +176,20 @@ def _statements(one_id: int, day: date, language: str, loss_columns: Set[str]) -
         f"LEFT JOIN segments.members m ON m.code = r.code AND m.as_of = r.as_of AND m.one_id = {person}\n"
         f"LEFT JOIN segments.suppressions s ON s.code = r.code AND s.as_of = r.as_of AND s.one_id = {person}\n"
         f"{losses}WHERE r.as_of = {today} AND (m.one_id IS NOT NULL OR s.one_id IS NOT NULL) ORDER BY r.code",
+        "micro_segments": f"SELECT code, label FROM {MICRO_TABLE} WHERE as_of = {today} AND one_id = {person} ORDER BY code",
     }
+
+
+def _with_names(settings: Settings, rows: Rows) -> Rows:
+    """Give the micro-segments of a person with the names that the workspace has for them."""
+    sets = {one.code: one for one in read_micro_sets(settings.workspace)} if rows else {}
+    names = {
+        row["code"]: sets[row["code"]].name_of(row["label"], settings.language)
+        if row["code"] in sets
+        else None
+        for row in rows
+    }
+    return [row | {"name": names[row["code"]]} for row in rows]
 
 
 def _masked_identifiers(links: Rows) -> Rows:

@@ -16,13 +16,14 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, roles, tags, attributes, lookups, consent, contact_policy, destinations, expectations."""
+    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, micro_segment, roles, tags, attributes, lookups, consent, contact_policy, destinations, expectations."""
     from delivery.destinations import DestinationsFile
     from identity.rules.rules import RulesFile
     from ingestion.feeds.feeds import Feed
     from lakehouse.gates.expectations import ExpectationsFile
     from lakehouse.settings.settings import SettingsFile
     from segments.approving.roles import RolesFile
+    from segments.grouping.declaration import MicroSetFile
     from segments.language.contact import ContactPolicy
     from segments.language.spec import SpecFile
     from vocabulary.attributes import ENTITIES, AttributesFile
@@ -36,6 +37,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "feed": Feed,
         "identity": RulesFile,
         "segment": SpecFile,
+        "micro_segment": MicroSetFile,
         "roles": RolesFile,
         "tags": _File,
         "attributes": AttributesFile,
@@ -52,6 +54,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     _complete_feed(by_kind["feed"])
     _complete_identity(by_kind["identity"])
     _complete_segment(by_kind["segment"])
+    _complete_micro_segment(by_kind["micro_segment"], by_kind["segment"])
     by_kind["attributes"]["definitions"]["Attribute"]["properties"]["entity"]["enum"] = list(ENTITIES)
     # A site's entry may name only what differs from the shipped tag.
     by_kind["tags"]["definitions"]["Entry"]["required"] = ["code"]
@@ -169,6 +172,7 @@ _CONDITIONS = {
     "sequence": "steps, within, then_not with for, within_days.",
     "sample": "percent, salt.",
     "date": "of, from, via, match, pick, every, days_ahead, calendar.",
+    "micro_segment": "set, label (a number, or a list of them).",
     "members": "Of companies and households: where (a condition about a person), count | sum | min | max | any.",
 }
 
@@ -189,6 +193,16 @@ def _approvals(schema: dict[str, Any], description: str) -> dict[str, Any]:
     return {
         "description": description,
         "anyOf": [roles, {"$ref": "#/definitions/Approvals"}, {"type": "null"}],
+    }
+
+
+def _complete_micro_segment(schema: dict[str, Any], of_segment: dict[str, Any]) -> None:
+    """Add the base, a condition as segments have it."""
+    condition = {"$ref": "#/definitions/Condition"}
+    schema["definitions"]["Condition"] = of_segment["definitions"]["Condition"]
+    schema["properties"]["base"] = {
+        "description": texts()["MicroSetFile.base"],
+        "anyOf": [condition, {"type": "null"}],
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
+    from segments.grouping.declaration import MicroSet
     from segments.language.spec import Segment
     from tags.catalogue import TagUsers
     from vocabulary.registry import Entry, Registry
@@ -32,10 +33,11 @@ class AffectedThing:
 
 
 def tag_impact(settings: Settings, name: str) -> list[AffectedThing]:
-    """Give all that would feel a change of a tag, by code or name: tags, then segments, then destinations, nearest first.
+    """Give all that would feel a change of a tag, by code or name: tags, sets of micro-segments, segments, destinations, nearest first.
 
     An unknown tag and a file that cannot be read raise: half an answer would look like a whole one.
     """
+    from segments.grouping.declaration import read_micro_sets
     from segments.language.spec import read_segments
     from tags import REGISTRY
     from vocabulary.registry import load_registry
@@ -45,18 +47,21 @@ def tag_impact(settings: Settings, name: str) -> list[AffectedThing]:
     tags = _tags_reached(registry, entry.code)
     codes = {entry.code, *(tag.name for tag in tags)}
     segments = read_segments(settings.workspace)
-    affected_segments = _segments_reached(segments, codes)
+    sets = _sets_reached(read_micro_sets(settings.workspace), codes)
+    affected_segments = _segments_reached(segments, codes, {one.name for one in sets})
     return [
         *tags,
         *_tags_counted(registry, codes),
+        *sets,
         *affected_segments,
         *_destinations_reached(segments, affected_segments, codes),
     ]
 
 
 def tag_users(settings: Settings) -> dict[str, list[str]]:
-    """Give by tag who uses it: computed tags that read it or are counted over people by it, and segments in whatever way, each with its kind, as ``segment vips``."""
+    """Give by tag who uses it: computed tags that read it or are counted over people by it, and segments and sets of micro-segments in whatever way, each with its kind, as ``segment vips``."""
     from segments.choosing.compile import tag_uses
+    from segments.grouping.declaration import read_micro_sets
     from segments.language.spec import read_segments
     from tags import REGISTRY
     from tags.compile.entry_texts import population_inputs
@@ -70,6 +75,9 @@ def tag_users(settings: Settings) -> dict[str, list[str]]:
     for segment in read_segments(settings.workspace):
         for code in tag_uses(segment):
             users.setdefault(code, []).append(f"segment {segment.code}")
+    for one in read_micro_sets(settings.workspace):
+        for code in one.tags_read:
+            users.setdefault(code, []).append(f"micro-segments {one.code}")
     return users
 
 
@@ -140,10 +148,26 @@ def _tags_counted(registry: Registry, codes: Collection[str]) -> list[AffectedTh
     ]
 
 
-def _segments_reached(segments: Iterable[Segment], codes: Iterable[str]) -> list[AffectedThing]:
-    """Give the segments that read one of the tags, then those that ask for members of a segment whose members may change."""
+def _sets_reached(sets: Iterable[MicroSet], codes: Collection[str]) -> list[AffectedThing]:
+    """Give the sets of micro-segments that compare people by one of the tags, or choose them by it."""
+    affected_sets = []
+    for one in sets:
+        uses = {"compared by": set(one.codes) & set(codes)}
+        uses["base"] = {tag for leaf, _ in one.base_leaves for tag in leaf.tags} & set(codes)
+        hows = tuple(how for how, tags in uses.items() if tags)
+        if hows:
+            through = tuple(sorted(set().union(*uses.values())))
+            affected_sets.append(AffectedThing("micro-segments", one.code, hows, through))
+    return affected_sets
+
+
+def _segments_reached(
+    segments: Iterable[Segment], codes: Iterable[str], sets: Collection[str]
+) -> list[AffectedThing]:
+    """Give the segments that read one of the tags or sets, then those that ask for members of a segment whose members may change."""
     from segments.choosing.compile import tag_uses
-    from segments.language.segment_leaves import nested_segments
+    from segments.language.leaves.micro_segments import MicroLeaf
+    from segments.language.segment_leaves import all_leaves, nested_segments
 
     by_code = {segment.code: segment for segment in segments}
     uses_of = {
@@ -151,8 +175,12 @@ def _segments_reached(segments: Iterable[Segment], codes: Iterable[str]) -> list
         for code, segment in by_code.items()
     }
     parents = {code: nested_segments(segment) for code, segment in by_code.items()}
-    order = [code for code, uses in uses_of.items() if uses]
-    moving = [code for code in order if any(u & _OF_MEMBERS for u in uses_of[code].values())]
+    sets_of = {
+        code: {leaf.set_code for leaf in all_leaves(segment) if isinstance(leaf, MicroLeaf)} & set(sets)
+        for code, segment in by_code.items()
+    }
+    order = [code for code, uses in uses_of.items() if uses or sets_of[code]]
+    moving = [c for c in order if sets_of[c] or any(uses & _OF_MEMBERS for uses in uses_of[c].values())]
     for current in moving:
         for code in by_code:
             if current in parents[code] and code not in moving:
@@ -161,10 +189,11 @@ def _segments_reached(segments: Iterable[Segment], codes: Iterable[str]) -> list
     answer = []
     for code in order:
         asked_segments = sorted(parents[code] & set(moving))
-        hows = sorted(set().union(*uses_of[code].values())) + (
-            ["members of segment"] if asked_segments else []
-        )
-        answer.append(AffectedThing("segment", code, tuple(hows), (*sorted(uses_of[code]), *asked_segments)))
+        hows = sorted(set().union(*uses_of[code].values()))
+        hows += ["micro-segments"] if sets_of[code] else []
+        hows += ["members of segment"] if asked_segments else []
+        through = (*sorted(uses_of[code]), *sorted(sets_of[code]), *asked_segments)
+        answer.append(AffectedThing("segment", code, tuple(hows), through))
     return answer
 
 

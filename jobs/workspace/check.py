@@ -82,11 +82,12 @@ def checked_catalogue(settings: Settings) -> Catalogue:
 
 
 def segment_findings(settings: Settings, catalogue: Catalogue) -> list[SpecFinding]:
-    """Give every finding over the segments of ``checked_catalogue``: faults, warnings of the publication, missing approvals."""
+    """Give every finding over the segments of ``checked_catalogue`` and over sets of micro-segments: faults, warnings of the publication, missing approvals."""
     from lakehouse.clock import now
     from segments.approving.roles import ROLES_FILE
     from segments.approving.standing import approval_findings, read_authority
     from segments.explaining.publication_warnings import publication_warnings
+    from segments.grouping.declaration import micro_findings
     from segments.language.complaints import with_consequence
 
     today = now().astimezone(settings.zone).date()
@@ -98,7 +99,8 @@ def segment_findings(settings: Settings, catalogue: Catalogue) -> list[SpecFindi
             raise
         roles = with_consequence(fault, "approvals are not checked")
         catalogue = replace(catalogue, faults=(*catalogue.faults, roles))
-    return [*catalogue.findings(), *publication_warnings(settings, catalogue), *lacking]
+    findings = [*catalogue.findings(), *micro_findings(catalogue.site)]
+    return [*findings, *publication_warnings(settings, catalogue), *lacking]
 
 
 def check_disclosures(settings: Settings) -> None:

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import UsageError
@@ -122,7 +124,7 @@ def profile(
         facts = [
             fact
             for code, fact in sorted(surroundings.tags.items())
-            if code in present and _may_be_shown(fact, segment)
+            if code in present and may_be_shown(fact, segment)
         ]
         distances = [_distance(published, fact, groups, base_people, people) for fact in facts]
         return Profile(
@@ -136,7 +138,8 @@ def profile(
         )
 
 
-def _may_be_shown(fact: TagFacts, segment: Segment) -> bool:
+def may_be_shown(fact: TagFacts, segment: Segment) -> bool:
+    """Tell whether the distribution of a tag may be shown for the purpose of a segment."""
     return (
         fact.status in ("online", "deprecated")
         and fact.level != "C3"
@@ -175,9 +178,7 @@ def _distance(
             f"FROM {rows}) GROUP BY value ORDER BY value NULLS LAST"
         )
         shares = [ClassShare(_words(v), b / base_people, s / people) for v, b, s in counts]
-        pairs = [[share, ClassShare("", 1 - share.base, 1 - share.segment)] for share in shares]
-        classes = max(pairs, key=lambda pair: abs(pair[0].segment - pair[0].base), default=[])
-        return _measures(fact.code, classes, shares, base_people, people, None)
+        return _measures(fact.code, _most_different_pair(shares), shares, base_people, people, None)
     value, mark = column, ""
     if fact.value_type in ("number", "date"):
         number = f"date_diff('day', {literal(_EPOCH)}, {column})" if fact.value_type == "date" else column
@@ -193,6 +194,84 @@ def _distance(
         for v, b, s in counts
     ]
     return _measures(fact.code, shares, shares, base_people, people, standardised)
+
+
+def distances_by_label(
+    published: Published, fact: TagFacts, groups: Relation, sizes: Mapping[int, int]
+) -> dict[int, TagDistance]:
+    """Give how far each of some groups is from all of them together in one tag, by its label.
+
+    ``groups`` has one_id, label and ``is_base``, which is true; ``sizes`` are the people of each label.
+    """
+    column = f"t.{identifier(fact.code)}"
+    rows = f"{TAG_TABLE} t JOIN {groups} g USING (one_id)"
+    everybody = sum(sizes.values())
+    value, mark = column, ""
+    deviations: dict[int, float | None] = {}
+    if fact.value_type == "set":
+        value = f"unnest(CASE WHEN len({column}) > 0 THEN list_distinct({column}) ELSE [NULL] END)"
+    elif fact.value_type in ("number", "date"):
+        number = f"date_diff('day', {literal(_EPOCH)}, {column})" if fact.value_type == "date" else column
+        value, mark = _parts_sql(published, rows, number)
+        deviations = _deviations(published, rows, number)
+    counts: dict[Any, dict[int, int]] = {}
+    for label, one, people in published.rows(
+        f"SELECT label, value, count(*) FROM (SELECT label, {value} AS value FROM {rows})\n"
+        "GROUP BY ALL ORDER BY value NULLS LAST, label"
+    ):
+        counts.setdefault(one, {})[label] = people
+    names = _class_names(list(counts), _days if fact.value_type == "date" else _short, is_part=bool(mark))
+    distances = {}
+    for label, size in sizes.items():
+        shares = [
+            ClassShare(name, sum(people.values()) / everybody, people.get(label, 0) / size)
+            for name, people in zip(names, counts.values(), strict=True)
+        ]
+        classes = _most_different_pair(shares) if fact.value_type == "set" else shares
+        distances[label] = _measures(fact.code, classes, shares, everybody, size, deviations.get(label))
+    return distances
+
+
+def _class_names(values: list[Any], words: Callable[[Any], str | None], *, is_part: bool) -> list[str | None]:
+    """Give the names of classes: of parts of a number from where to where they go, the first and the last without an end.
+
+    The least value is somebody's own.
+    """
+    names = [words(value) for value in values]
+    if not is_part:
+        return names
+    edges = [name for name in names if name is not None]
+    parts = [text("profile.below", high=high) for high in edges[1:2]]
+    parts += [text("profile.part", low=low, high=high) for low, high in pairwise(edges[1:])]
+    parts += [text("profile.from", low=low) for low in edges[-1:]]
+    return [*parts, *([None] if len(names) > len(edges) else [])]
+
+
+def _short(value: Any) -> str | None:
+    """Give a value without decimals that say nothing."""
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    return _words(value)
+
+
+def _most_different_pair(shares: list[ClassShare]) -> list[ClassShare]:
+    """Give the member of a set whose share differs most, and the people without it, as two classes."""
+    pairs = [[share, ClassShare("", 1 - share.base, 1 - share.segment)] for share in shares]
+    return max(pairs, key=lambda pair: abs(pair[0].segment - pair[0].base), default=[])
+
+
+def _deviations(published: Published, rows: str, number: str) -> dict[int, float | None]:
+    """Give of each label the mean's difference from that of all, in pooled standard deviations."""
+    of_label = published.rows(
+        f"SELECT label, avg({number}::DOUBLE), var_pop({number}::DOUBLE) FROM {rows} GROUP BY GROUPING SETS ((label), ())"
+    )
+    means = {label: (mean, variance) for label, mean, variance in of_label}
+    base_mean, base_variance = means.pop(None, (None, None))
+    deviations: dict[int, float | None] = {}
+    for label, (mean, variance) in means.items():
+        spread = math.sqrt((base_variance + variance) / 2) if mean is not None else 0
+        deviations[label] = (mean - base_mean) / spread if spread else None
+    return deviations
 
 
 def _parts_sql(published: Published, rows: str, number: str) -> tuple[str, str]:

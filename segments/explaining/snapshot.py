@@ -29,6 +29,7 @@ from segments.language.checks.findings import SpecFinding, refuse_findings
 from segments.language.conditions import EventLeaf, Leaf, ListLeaf, SegmentLeaf, TagLeaf, logic_sql
 from segments.language.leaves.dates import DateLeaf
 from segments.language.leaves.expressions import ExpressionLeaf
+from segments.language.leaves.micro_segments import MicroLeaf
 from segments.language.leaves.people import SampleLeaf
 from segments.language.leaves.rows import RowLeaf
 from segments.language.leaves.sequences import SequenceLeaf
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 # Leaves whose answer rests on the person alone, or on a segment that is decided before.
 _OF_ONE_PERSON = (
     TagLeaf, EventLeaf, ListLeaf, SegmentLeaf, RowLeaf, DateLeaf, SequenceLeaf, ExpressionLeaf, SampleLeaf,
+    MicroLeaf,
 )  # fmt: skip
 # A version that was published with another definition: a night refuses it, a draft may still be looked at.
 _REUSED_VERSION = "E16"

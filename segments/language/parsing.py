@@ -24,6 +24,7 @@ from segments.language.conditions import (
 from segments.language.leaves.dates import read_date
 from segments.language.leaves.expressions import read_expression
 from segments.language.leaves.members import read_members
+from segments.language.leaves.micro_segments import read_micro_segment
 from segments.language.leaves.people import RANKS, read_rank, read_sample
 from segments.language.leaves.rows import event_names, read_detail, read_event_rows, read_receipt
 from segments.language.leaves.sequences import read_sequence
@@ -32,6 +33,7 @@ from segments.language.operators import OPERATORS, Test, comparison_fault, opera
 CONNECTORS = ("all", "any", "not")
 LEAVES = (
     "tag", "event", "list", "segment", "detail", "receipt", "absence", "sequence", "sample", "date", "expr", "members",
+    "micro_segment",
 )  # fmt: skip
 EVENT_KEYS = ("name", "count", "within_days", "channel", "app_id", "item_class", "is_success")
 LIST_REFERENCE = re.compile(r"^([a-z][a-z0-9_]*)@(\d+(?:\.\d+)*)$")
@@ -192,4 +194,5 @@ _READERS: dict[str, Callable[[Any, int | None, Complaints], Leaf]] = {
     "sample": read_sample,
     "date": read_date,
     "expr": read_expression,
+    "micro_segment": read_micro_segment,
 }

@@ -22,8 +22,9 @@ from lakehouse.query.desk import open_alone
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from segments.choosing.compile import compile_leaf_table
-from segments.choosing.leaf_tables import make_leaf_table
+from segments.choosing.leaf_tables import duckdb_sql, make_leaf_table
 from segments.language.spec import read_segment
+from vocabulary.contact_rules import lake_place, profiling_refusals_sql
 from vocabulary.policy import ChannelRule, Policy, PurposeRule, UnknownAge, read_policy
 
 
@@ -287,3 +288,34 @@ def test_a_birthday_and_a_death_count_on_the_business_date(facts_of):
     assert [n for n in found if found[n]["is_minor"]] == [2]
     assert [n for n in found if found[n]["is_deceased"]] == [3]
     assert [n for n in found if found[n]["is_staff"]] == []
+
+
+def test_the_latest_word_on_profiling_counts_and_a_refusal_of_the_same_instant(make_workspace):
+    folder = make_workspace({"tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML})
+    lake = open_lake(load_settings(folder), contracts=tag_contracts())
+    people = [{"one_id": n, "source_key": f"c{n}", "profile_id": n} for n in range(1, 8)]
+    people.append(
+        {"one_id": 1, "source_key": "c7", "profile_id": 70, "valid_to": D}
+    )  # was somebody else's before
+    lake.append("identity.memberships", rows_of("identity.memberships", people))
+    words = [
+        (1, "profiling", "GRANT", "2026-01-01"), (2, "profiling", "REFUSE", "2026-01-01"),
+        (3, "profiling", "REFUSE", "2026-01-01"), (3, "profiling", "GRANT", "2026-01-02"),
+        (4, "profiling", "REFUSE", "2026-01-01"), (4, "profiling", "GRANT", "2026-01-01"),
+        (5, "marketing", "REFUSE", "2026-01-01"), (7, "profiling", "REFUSE", "2026-01-01"),
+    ]  # fmt: skip
+    lake.append("trusted.consents", rows_of("trusted.consents", [
+        {"source_key": f"c{n}", "purpose": purpose, "channel": channel, "decision": decision, "decided_at": at(day)}
+        for (n, purpose, decision, day), channel in zip(words, ["ALL", "SMS"] * 4, strict=True)]))  # fmt: skip
+    lake.append("segments.recipients", rows_of("segments.recipients", [
+        {"destination": "engine", "recipient_key": "k6", "one_id": 6, "since": D}]))  # fmt: skip
+    lake.append("trusted.receipts", rows_of("trusted.receipts", [
+        {"receipt_id": "r", "run_id": "x", "destination": "engine", "recipient_key": "k6", "channel": "SMS", "status": "REFUSED",
+         "purpose": "profiling", "event_at": at("2026-11-10"), "event_on": dt.date(2026, 11, 10)}]))  # fmt: skip
+    tables = (
+        "identity.memberships", "identity.redirects", "trusted.consents", "trusted.receipts", "segments.recipients",
+        "segments.deliveries",
+    )  # fmt: skip
+    with open_alone(folders=[lake.settings.lake]) as desk:
+        sql = duckdb_sql(lake, desk, profiling_refusals_sql(lake_place(D)), tables, {})
+        assert sorted(one_id for (one_id,) in desk.rows(sql)) == [2, 4, 6, 7]

@@ -14,6 +14,7 @@ from jobs.cli.segments.comparing import diff, overlap, profile
 from jobs.cli.segments.deciding import COMMANDS as DECISIONS
 from jobs.cli.segments.indexing import index
 from jobs.cli.segments.kit import test_kit
+from jobs.cli.segments.micro import micro
 from jobs.cli.segments.preview import preview
 from jobs.cli.segments.unused import unused
 
@@ -26,7 +27,7 @@ def group() -> None:
     """List segments, check, preview, compare, approve and stop them, explain a person's case, verify published audiences."""
 
 
-for command in (preview, index, diff, overlap, profile, unused, test_kit, *DECISIONS):
+for command in (preview, index, diff, overlap, profile, micro, unused, test_kit, *DECISIONS):
     group.add_command(command)
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from segments.choosing.leaves.dates import date_leaf_sql
+from segments.choosing.leaves.micro_segments import micro_leaf_sql
 from segments.choosing.leaves.rows import row_leaf_sql
 from segments.choosing.leaves.sequences import sequence_leaf_sql
 from segments.choosing.leaves.sql import LeafSql
 from segments.language.conditions import Leaf
 from segments.language.leaves.dates import DateLeaf
 from segments.language.leaves.expressions import ExpressionLeaf
+from segments.language.leaves.micro_segments import MicroLeaf
 from segments.language.leaves.rows import RECEIPTS, RowLeaf
 from segments.language.leaves.sequences import SequenceLeaf
 from vocabulary.contact_rules import lake_place
@@ -35,7 +37,7 @@ class LeafParts:
 
 
 def leaf_parts(leaves: Iterable[Leaf], business_date: date) -> LeafParts:
-    """Give what the leaves over rows, sequences, dates and expressions add; other leaves are left out.
+    """Give what the leaves over rows, sequences, dates, micro-segments and expressions add; other leaves are left out.
 
     Every table is read once for all leaves over its rows.
     """
@@ -63,6 +65,13 @@ def leaf_parts(leaves: Iterable[Leaf], business_date: date) -> LeafParts:
         parts |= last_parts
         answers |= sequence.answers
         tables.setdefault("trusted.events", set()).update(sequences)
+    micro_leaves = {c: leaf for c, leaf in by_column.items() if isinstance(leaf, MicroLeaf)}
+    if micro_leaves:
+        part = micro_leaf_sql(micro_leaves, business_date)
+        parts[part.name] = part.sql
+        answers |= part.answers
+        for table in part.tables:
+            tables.setdefault(table, set()).update(part.columns)
     for column, leaf in by_column.items():
         if isinstance(leaf, ExpressionLeaf):
             answers[column] = LeafSql(leaf.sql(business_date, "t"), leaf.sql(business_date, "t"))

@@ -13,6 +13,8 @@ from segments.language.conditions import ANY_VERSION, EventLeaf, Leaf, ListLeaf,
 from segments.language.leaves.dates import DateLeaf
 from segments.language.leaves.expressions import ExpressionLeaf, type_faults
 from segments.language.leaves.members import MembersLeaf
+from segments.language.leaves.micro_segments import FOLDER as MICRO_FOLDER
+from segments.language.leaves.micro_segments import MicroLeaf
 from segments.language.leaves.people import RankLeaf
 from segments.language.leaves.rows import RowLeaf
 from segments.language.leaves.sequences import SequenceLeaf
@@ -61,7 +63,7 @@ def check_nested(
 def check_further(
     segment: Segment, leaf: Leaf, excluding: bool, by_code: Mapping[str, Segment | None], site: Site
 ) -> Iterator[SpecFinding]:
-    """Check a leaf over rows, sequences, dates, people or an expression."""
+    """Check a leaf over rows, sequences, dates, people, micro-segments or an expression."""
     for tag in leaf.tags:
         version = leaf.version if isinstance(leaf, RankLeaf) else ANY_VERSION
         fact = site.tags.get(tag)
@@ -90,6 +92,12 @@ def check_further(
         elif leaf.every != "month" and fact.value_type != "date":
             text = f"'date.of' takes a date, and tag '{leaf.of}' is a {fact.value_type}"
             yield finding(segment, "E03", text, leaf.line)
+    elif isinstance(leaf, MicroLeaf):
+        codes = sorted(file.stem for file in (site.workspace / MICRO_FOLDER).glob("*.yml"))
+        if leaf.set_code not in codes:
+            hint = did_you_mean(leaf.set_code, codes)
+            text = f"there is no set of micro-segments '{leaf.set_code}'{hint}"
+            yield finding(segment, "E01", text, leaf.line)
     elif isinstance(leaf, ExpressionLeaf):
         fault = type_faults(leaf, site.tags)
         if fault:

@@ -79,12 +79,13 @@ def answer_of(rule: Any, person: int, bank: Bank, *, segment: str, base: Any = N
         answer = {
             "tag": _tag, "detail": _detail, "event": _event, "receipt": _receipt, "absence": _absence,
             "sequence": _sequence, "date": _date, "expr": _expression, "list": _list, "segment": _segment,
+            "micro_segment": _micro_segment,
         }[word](rule, person, bank)  # fmt: skip
     unknown = rule.get("include_unknown")
     return unknown if answer is None and unknown is not None else answer
 
 
-WORDS = ("all", "any", "not", "tag", "detail", "event", "receipt", "absence", "sequence", "sample", "date", "expr", "list", "segment")  # fmt: skip
+WORDS = ("all", "any", "not", "tag", "detail", "event", "receipt", "absence", "sequence", "sample", "date", "expr", "list", "segment", "micro_segment")  # fmt: skip
 
 
 def _bucket(salt: str, person: int) -> int:
@@ -205,6 +206,15 @@ def _list(rule: Any, person: int, bank: Bank) -> Answer:
 
 def _segment(rule: Any, person: int, bank: Bank) -> Answer:
     return person in bank.members[rule["segment"]]
+
+
+def _micro_segment(rule: Any, person: int, bank: Bank) -> Answer:
+    body = rule["micro_segment"]
+    labels = body["label"] if isinstance(body["label"], list) else [body["label"]]
+    for row in bank.tables.get("segments.micro_segments", []):
+        if (row["code"], row["as_of"], row["one_id"]) == (body["set"], bank.day, person):
+            return row["label"] in labels
+    return None
 
 
 def _expression(rule: Any, person: int, bank: Bank) -> Answer:

@@ -143,6 +143,10 @@ LINES = st.builds(
     },
     st.sampled_from(list("012")), maybe(st.sampled_from(list("019"))), MONEY, near(-4, 1), ARRIVAL,
 )  # fmt: skip
+MICRO_ROWS = st.builds(
+    lambda code, day, person, label: {"code": code, "as_of": day, "one_id": person, "label": label},
+    st.sampled_from(["value_groups", "habits"]), near(-1, 0), st.sampled_from(PEOPLE), st.integers(1, 3),
+)  # fmt: skip
 KEYS = {
     "trusted.products": "product_id", "trusted.orders": "order_id", "trusted.order_lines": "line_number",
     "trusted.holdings": "holding_id", "trusted.cards": "card_id", "trusted.events": "event_id", "trusted.receipts": "receipt_id",
@@ -182,6 +186,9 @@ def banks(draw):
         ],
         "identity.redirects": draw(st.sampled_from([[{"from_one_id": 77, "to_one_id": n}] for n in PEOPLE] + [[]])),
         "identity.memberships": [{"one_id": n, "source_key": f"c{n}", "profile_id": n} for n in PEOPLE],
+        "segments.micro_segments": draw(
+            st.lists(MICRO_ROWS, max_size=8, unique_by=lambda row: (row["code"], row["as_of"], row["one_id"]))
+        ),
     }  # fmt: skip
     for table, rows in tables.items():
         for number, row in enumerate(rows):
@@ -323,7 +330,13 @@ RANKS = joined(
     st.sampled_from([{"top_n": 1}, {"top_n": 3}, {"top_percent": 30}, {"top_percent": 50.5}]),
     st.sampled_from([{"within": "base"}, {"within": "all"}]),
 )
+MICRO_RULES = st.builds(
+    lambda code, label: {"micro_segment": {"set": code, "label": label}},
+    st.sampled_from(["value_groups", "habits"]),
+    st.integers(1, 3) | st.lists(st.integers(1, 4), min_size=1, max_size=3),
+)
 OTHERS = st.one_of(
+    MICRO_RULES,
     st.sampled_from([{"sample": {"percent": 40}}, {"sample": {"percent": 12.34, "salt": "pilot"}}]),
     st.sampled_from([{"expr": text} for text in EXPRESSIONS]),
     st.sampled_from([{"list": "numbers@1"}, {"list": "records@1"}, {"segment": "other"}]),
@@ -424,7 +437,7 @@ UNHURRIED = {
 }
 CHANGES = st.sampled_from([{"tag": tag, "changed_since": 3} for tag in ("tier", "balance", "days_left", "interests", "opened_on", "is_active")])  # fmt: skip
 NAMES = st.sampled_from([{"list": "numbers@1"}, {"list": "records@1"}])
-KINDS = (DETAILS, EVENT_RULES, RECEIPT_RULES, ABSENCES, SEQUENCES, KEY_DATES, CHANGES, NAMES, st.sampled_from([{"expr": text} for text in EXPRESSIONS]))  # fmt: skip
+KINDS = (DETAILS, EVENT_RULES, RECEIPT_RULES, ABSENCES, SEQUENCES, KEY_DATES, CHANGES, NAMES, MICRO_RULES, st.sampled_from([{"expr": text} for text in EXPRESSIONS]))  # fmt: skip
 MANY = st.tuples(*(st.lists(kind, min_size=4, max_size=4) for kind in KINDS)).map(
     lambda kinds: [leaf for leaves in kinds for leaf in leaves]
 )

@@ -47,6 +47,7 @@ def test_the_page_shows_a_condition_of_every_kind():
     words = {re.match(r"- \{?(\w+):", example)[1] for example in examples()}
     assert words == {
         "tag", "event", "detail", "absence", "sequence", "receipt", "date", "sample", "expr", "list", "segment", "not",
+        "micro_segment",
     }  # fmt: skip
 
 
@@ -62,6 +63,7 @@ def test_an_example_can_be_written_as_it_stands(make_workspace, example):
             "segments/wealth_first_purchase.yml": spec("wealth_first_purchase", "where: {list: branch_special@1}", kind="static"),
             "lists/branch_special@1.csv": "one_id\n1\n",
             "calendars/exchange@2026.csv": CALENDAR,
+            "micro_segments/value_groups.yml": "# the set is looked for by its file\n",
         }
     )  # fmt: skip
     settings = load_settings(folder)
