@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ MOST_STEPS = 8
 """The most steps of a funnel: ``funnel_depths`` goes over the events once for each."""
 EVENTS = "trusted.events"
 
-Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 Days = Annotated[int, Field(ge=1, le=365)]
 
 
@@ -77,8 +78,8 @@ class MartsFile(_Strict):
 
     compare_months: Annotated[int, Field(ge=1, le=120)] = 1
     campaign_days: Annotated[int, Field(ge=1, le=1096)] = 90
-    funnels: dict[Code, FunnelEntry] = {}
-    retentions: dict[Code, RetentionEntry] = {}
+    funnels: dict[str, FunnelEntry] = {}
+    retentions: dict[str, RetentionEntry] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,4 +136,13 @@ def read_marts(workspace: Path | None) -> Declaration | None:
     if file is None:
         return None
     tree = load_yaml(file)
-    return Declaration(file, parse_model(MartsFile, tree, file=file), tree)
+    entries = parse_model(MartsFile, tree, file=file)
+    for kind, codes in (("funnels", entries.funnels), ("retentions", entries.retentions)):
+        for code in codes:
+            if not _CODE.fullmatch(code):
+                raise SettingsInvalid(
+                    f"'{code}' is no code; write up to 63 small letters, digits and _, a letter first",
+                    file=file,
+                    line=line_of(tree, kind, code),
+                )
+    return Declaration(file, entries, tree)

@@ -89,10 +89,7 @@ def profiles(lake, names_and_ids):
     write(
         lake,
         "identity.memberships",
-        [
-            {"one_id": one_id, "source_key": name, "profile_id": at}
-            for at, (name, one_id) in enumerate(pairs)
-        ],
+        [{"one_id": one_id, "source_key": name, "profile_id": at} for at, (name, one_id) in enumerate(pairs)],
     )
 
 
@@ -172,7 +169,10 @@ def campaign(lake):
     )
     receipts = [("r1", f"k{number}", "SMS", "SENT", "0.05", "CNY") for number in range(10)]
     receipts += [("r1", "k0", "SMS", "DELIVERED", None, None), ("r1", "k0", "SMS", "OPENED", None, None)]
-    receipts += [("r1", "k0", "SMS", "CONVERTED", None, None), ("r1", "k1", "SMS", "BOUNCED_HARD", None, None)]
+    receipts += [
+        ("r1", "k0", "SMS", "CONVERTED", None, None),
+        ("r1", "k1", "SMS", "BOUNCED_HARD", None, None),
+    ]
     # The same person again on the next day, and a contact that was never made.
     receipts += [("r2", "k0", "SMS", "SENT", "0.05", "CNY"), ("r2", "k2", "SMS", "CAPPED", None, None)]
     receipts += [("r2", "k0", "SMS", "COMPLAINED", None, None)]
@@ -251,7 +251,13 @@ def test_moves_between_tiers_say_who_is_new_gone_and_merged(bank):
     columns = ("from_tier", "to_tier", "people_count", "earlier_aum", "later_aum")
     assert rows(bank, "tier_migration", *columns, compared_on=EARLIER) == [
         ("NEW", "UNKNOWN", 11, money("0.00"), money("0.00")),
-        ("T1", "OTHER", 19, money("28.00"), money("-46.00")),  # nine went to T3, which the ten of T2 would tell
+        (
+            "T1",
+            "OTHER",
+            19,
+            money("28.00"),
+            money("-46.00"),
+        ),  # nine went to T3, which the ten of T2 would tell
         ("T1", "T1", 15, money("1098.00"), money("1221.00")),
         ("T2", "GONE", 10, money("40.00"), money("0.00")),
         ("T3", "MERGED", 13, money("65.00"), money("0.00")),
@@ -280,7 +286,14 @@ def test_a_funnel_that_nine_people_began_has_no_row(bank):
 
 
 def test_a_day_after_the_first_event_counts_once_it_is_over(bank):
-    columns = ("cohort_on", "day_number", "people_count", "back_count", "back_within_count", "back_within_ratio")
+    columns = (
+        "cohort_on",
+        "day_number",
+        "people_count",
+        "back_count",
+        "back_within_count",
+        "back_within_ratio",
+    )
     march = dt.date(2024, 3, 1)
     assert rows(bank, "event_retention", *columns) == [
         (march, 1, 15, 10, 10, money("0.666667")),
@@ -290,7 +303,14 @@ def test_a_day_after_the_first_event_counts_once_it_is_over(bank):
 
 
 def test_small_channels_and_campaigns_are_together(bank):
-    columns = ("channel", "campaign_id", "campaign_name", "people_count", "customer_count", "new_customer_count")
+    columns = (
+        "channel",
+        "campaign_id",
+        "campaign_name",
+        "people_count",
+        "customer_count",
+        "new_customer_count",
+    )
     assert rows(bank, "channel_acquisition", *columns) == [
         ("APP", "UNKNOWN", None, 10, 10, 0),
         ("APP", "c1", "O'Neill {{ 2 }}", 12, 12, 12),
