@@ -33,7 +33,7 @@ def _event_name(value: str) -> str:
     return value
 
 
-class FunnelEntry(_Strict):
+class EventFunnel(_Strict):
     """A funnel: events that follow one another, all within ``within_days`` days of the first, begun in the last ``days`` days."""
 
     name: Bilingual
@@ -51,7 +51,7 @@ class FunnelEntry(_Strict):
         return value
 
 
-class RetentionEntry(_Strict):
+class RetainedEvents(_Strict):
     """A retention: who came back with the event ``back`` so many days after their ``first``, by month of it."""
 
     name: Bilingual
@@ -78,8 +78,8 @@ class MartsFile(_Strict):
 
     compare_months: Annotated[int, Field(ge=1, le=120)] = 1
     campaign_days: Annotated[int, Field(ge=1, le=1096)] = 90
-    funnels: dict[str, FunnelEntry] = {}
-    retentions: dict[str, RetentionEntry] = {}
+    funnels: dict[str, EventFunnel] = {}
+    retentions: dict[str, RetainedEvents] = {}
 
 
 @dataclass(frozen=True, eq=False)

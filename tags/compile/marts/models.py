@@ -17,6 +17,7 @@ from vocabulary.packs import Absence, Groups, PackTag, absences
 from vocabulary.registry import COMPUTED_STATUSES, Registry
 
 GENERATED = "-- Written by `cdp tags compile` from marts.yml and the registry. Edit those, not this file.\n"
+_CONFIG = "{{ config(materialized='ephemeral', tags=['mart']) }}\n"
 STAGES = ("lifecycle_mau", "lifecycle_aum", "lifecycle_shop")
 TIER = "aum_tier"
 # The tags that marts read, with the type a tag that is off has as a null.
@@ -84,14 +85,14 @@ def mart_models(registry: Registry, workspace: Path | None) -> MartModels | None
     declaration = read_marts(workspace)
     if declaration is None:
         return None
-    computed = {entry.code for entry in registry.online(PERSON)}
+    codes = {entry.code for entry in registry.online(PERSON)}
     entries = declaration.entries
     texts = {
         "int_campaign_runs": _campaign_runs(entries),
         "int_event_funnels": _funnels(entries),
         "int_event_retentions": _retentions(entries),
-        "int_people_by_day": _people_by_day(computed, entries),
-        "int_people_stages": _people_stages(computed),
+        "int_people_by_day": _people_by_day(codes, entries),
+        "int_people_stages": _people_stages(codes),
     }
     pack_tags = [entry.of_pack for entry in registry.entries.values() if entry.status in COMPUTED_STATUSES]
     marts = [PackTag(name, None, (), needs) for name, needs in NEEDS.items()]
@@ -103,14 +104,10 @@ def mart_models(registry: Registry, workspace: Path | None) -> MartModels | None
     )
 
 
-_CONFIG = "{{ config(materialized='ephemeral', tags=['mart']) }}\n"
-
-
-def _people_by_day(computed: set[str], entries: MartsFile) -> str:
+def _people_by_day(codes: set[str], entries: MartsFile) -> str:
     """Write one row per person and snapshot: that of D, and the last one of the month that is compared with."""
     columns = ",\n  ".join(
-        f"tags.{code}" if code in computed else f"cast(null as {kind}) as {code}"
-        for code, kind in _TAGS.items()
+        f"tags.{code}" if code in codes else f"cast(null as {kind}) as {code}" for code, kind in _TAGS.items()
     )
     month = f"trunc({BUSINESS_DATE}, 'MM')"
     return (
@@ -129,14 +126,14 @@ def _people_by_day(computed: set[str], entries: MartsFile) -> str:
     )
 
 
-def _people_stages(computed: set[str]) -> str:
+def _people_stages(codes: set[str]) -> str:
     """Write one row per person, snapshot and track: a tier or a track of the lifecycle, with the stage in it."""
     parts = [
         f"select as_of, is_now, one_id, {dbt_literal(code)} as track, coalesce({code}, 'UNKNOWN') as stage,\n"
         "  coalesce(home_branch, 'UNKNOWN') as branch_id, aum_eod, is_mau\n"
         "from {{ ref('int_people_by_day') }}"
         for code in (TIER, *STAGES)
-        if code in computed
+        if code in codes
     ] or [
         "select as_of, is_now, one_id, 'none' as track, 'UNKNOWN' as stage, 'UNKNOWN' as branch_id, aum_eod, is_mau\n"
         "from {{ ref('int_people_by_day') }}\nwhere 1 = 0"

@@ -95,7 +95,9 @@ def test_a_shop_has_the_marts_whose_inputs_its_feeds_fill(make_workspace):
     marts = compile_tags(workspace).marts
     assert marts is not None
     lake = open_lake(load_settings(workspace))
-    lake.contracts.add(*tags.tag_contracts(lake.settings))  # whose wide table has no column of the bank's tags
+    lake.contracts.add(
+        *tags.tag_contracts(lake.settings)
+    )  # whose wide table has no column of the bank's tags
     assert "aum_tier" not in lake.contracts.get("tags.customer_tags_daily").columns
     tags.build_tags(lake, D)
     assert tags.build_marts(lake, D) == marts.active == ("stage_migration",)
