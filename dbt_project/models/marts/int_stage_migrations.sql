@@ -1,6 +1,6 @@
 {{ config(materialized='ephemeral', tags=['mart']) }}
 -- Both snapshots by OneID. Whose number became another's is MERGED, who has no tags any more is GONE, who had none is NEW.
--- Small stages of before, and from each of these small moves, are the row OTHER, so that every total is whole.
+-- All small moves are the one row OTHER, so that every total is whole and a small one hides no large one of the same stage.
 with days as (
     select max(case when not is_now then as_of end) as compared_on, max(case when is_now then as_of end) as as_of
     from {{ ref('int_people_by_day') }}
@@ -26,50 +26,27 @@ people as (
         on redirects.from_one_id = earlier.one_id
 ),
 
-froms as (
+moves as (
     select
         *,
         coalesce(sum(people_count) over (
-            partition by track order by people_count, from_stage rows between unbounded preceding and 1 preceding
+            partition by track order by people_count, from_stage, to_stage rows between unbounded preceding and 1 preceding
         ), 0) as smaller_count
-    from (select track, from_stage, count(*) as people_count from people group by track, from_stage) sizes
+    from (select track, from_stage, to_stage, count(*) as people_count from people group by track, from_stage, to_stage) sizes
 ),
 
-started as (
+placed as (
     select
         people.track,
-        case when {{ is_small_group('froms.people_count', 'froms.smaller_count') }} then 'OTHER' else people.from_stage end as from_stage,
-        people.to_stage,
+        case when {{ is_small_group('moves.people_count', 'moves.smaller_count') }} then 'OTHER' else people.from_stage end as from_stage,
+        case when {{ is_small_group('moves.people_count', 'moves.smaller_count') }} then 'OTHER' else people.to_stage end as to_stage,
         people.earlier_one_id,
         people.later_one_id,
         people.earlier_aum,
         people.later_aum
     from people
-    join froms
-        on froms.track = people.track and froms.from_stage = people.from_stage
-),
-
-moves as (
-    select
-        *,
-        coalesce(sum(people_count) over (
-            partition by track, from_stage order by people_count, to_stage rows between unbounded preceding and 1 preceding
-        ), 0) as smaller_count
-    from (select track, from_stage, to_stage, count(*) as people_count from started group by track, from_stage, to_stage) sizes
-),
-
-placed as (
-    select
-        started.track,
-        started.from_stage,
-        case when {{ is_small_group('moves.people_count', 'moves.smaller_count') }} then 'OTHER' else started.to_stage end as to_stage,
-        started.earlier_one_id,
-        started.later_one_id,
-        started.earlier_aum,
-        started.later_aum
-    from started
     join moves
-        on moves.track = started.track and moves.from_stage = started.from_stage and moves.to_stage = started.to_stage
+        on moves.track = people.track and moves.from_stage = people.from_stage and moves.to_stage = people.to_stage
 ),
 
 counts as (

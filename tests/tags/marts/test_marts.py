@@ -252,12 +252,12 @@ def test_moves_between_tiers_say_who_is_new_gone_and_merged(bank):
     assert rows(bank, "tier_migration", *columns, compared_on=EARLIER) == [
         ("NEW", "UNKNOWN", 11, money("0.00"), money("0.00")),
         (
-            "T1",
+            "OTHER",
             "OTHER",
             19,
             money("28.00"),
             money("-46.00"),
-        ),  # nine went to T3, which the ten of T2 would tell
+        ),  # nine from T1 to T3, and ten to T2 who would tell them
         ("T1", "T1", 15, money("1098.00"), money("1221.00")),
         ("T2", "GONE", 10, money("40.00"), money("0.00")),
         ("T3", "MERGED", 13, money("65.00"), money("0.00")),
