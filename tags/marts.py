@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from tags.build.project import source_tables, write_project
 from tags.compile.compilation import compile_tags
 from tags.compile.marts.declaration import EVENTS
 from tags.compile.marts.models import NEEDS
+from vocabulary.entities import PERSON
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cdp.tags")
 
 DATABASE = "marts"
+MIGRATIONS = ("stage_migration", "tier_migration")
 TABLES = {name: f"{DATABASE}.{name}" for name in NEEDS}
 
 
@@ -38,16 +41,31 @@ def build_marts(lake: Lake, business_date: dt.date) -> tuple[str, ...]:
     active = marts.active if marts else ()
     if marts is not None:
         _tell_state(marts)
-    if active:
+    if marts is not None and active:
+        compared_on = compared_day(
+            snapshot_days(lake), business_date, marts.declaration.entries.compare_months
+        )
+        if compared_on is None and set(active) & set(MIGRATIONS):
+            log.info("no snapshot of tags to compare with is kept: %s have no rows", ", ".join(MIGRATIONS))
         project = lake.settings.generated / NIGHT
         write_project(compilation, project, lake.settings)
         sources = source_tables(compilation)
         engine = engine_for(lake, compilation, sources)
         selection = ("--select", *(f"+{name}" for name in active))
-        run_dbt(lake, project, business_date, sources, engine, selection=selection, excluded=())
+        run_dbt(
+            lake,
+            project,
+            business_date,
+            sources,
+            engine,
+            selection=selection,
+            excluded=(),
+            # The date itself is no earlier day: nobody moved.
+            compare_on=compared_on or business_date,
+        )
     for name, table in TABLES.items():
         if name in active:
-            lake.replace_partition(table, _rows(lake, name), as_of=business_date)
+            lake.replace_partition(table, built_rows(lake, name), as_of=business_date)
         elif lake.row_count(table):
             empty = lake.contracts.get(table).arrow_schema().empty_table()
             lake.replace_partition(table, empty, as_of=business_date)
@@ -57,8 +75,24 @@ def build_marts(lake: Lake, business_date: dt.date) -> tuple[str, ...]:
     return active
 
 
-def _rows(lake: Lake, name: str) -> pa.Table:
-    """Give what dbt left of a mart: a few rows, whichever engine made them."""
+def snapshot_days(lake: Lake) -> list[dt.date]:
+    """Give the days of which a snapshot of people's tags is kept, by the Delta log alone."""
+    partitions = lake.delta(PERSON.daily).partitions()
+    return sorted({dt.date.fromisoformat(str(each["as_of"])) for each in partitions})
+
+
+def compared_day(days: Collection[dt.date], business_date: dt.date, months: int) -> dt.date | None:
+    """Give the last of ``days`` in the month that is ``months`` before that of ``business_date``; None where there is none."""
+    month = _month(business_date) - months
+    return max((day for day in days if _month(day) == month), default=None)
+
+
+def _month(day: dt.date) -> int:
+    return day.year * 12 + day.month
+
+
+def built_rows(lake: Lake, name: str) -> pa.Table:
+    """Give what the last build left of a mart, as its contract has it: a few rows, whichever engine made them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -8,9 +8,12 @@
 ({{ people_count }} < {{ least_people() }} or ({{ smaller_count }} > 0 and {{ smaller_count }} < {{ least_people() }}))
 {%- endmacro %}
 
-{#- The day whose snapshot is compared with, where somebody says one by `--vars 'compare_on: 2026-09-30'`; else null. -#}
-{% macro compare_on() -%}
-{% if var('compare_on', none) %}date'{{ var('compare_on') }}'{% else %}cast(null as date){% endif %}
+{#- The day of the snapshot that is compared with. A night says it, so that no other snapshot is read, and so may whoever types
+    `--vars 'compare_on: 2026-09-30'`; else it is looked up. -#}
+{% macro compared_on() -%}
+{#- Named in either case: a parsed project serves nights with and without the variable. -#}
+{%- set days = ref('int_compared_days') -%}
+{% if var('compare_on', none) %}date'{{ var('compare_on') }}'{% else %}(select compared_on from {{ days }}){% endif %}
 {%- endmacro %}
 
 {#- How deep each person came in each funnel: of the events of a step, each one keeps the latest first step from which it is reached in

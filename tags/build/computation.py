@@ -310,6 +310,7 @@ def run_dbt(
     selection: tuple[str, ...] = (),
     excluded: tuple[str, ...] = ("tag:mart",),
     identity: str = "today",
+    compare_on: dt.date | None = None,
 ) -> dict[str, float]:
     """Run ``dbt build`` (or ``command``) inside this process and give the seconds of each node, of a model by its name.
 
@@ -323,6 +324,7 @@ def run_dbt(
         "work_root": without_templates(spark_literal(str(work))[1:-1]),
         "small": small,
         "identity": identity,
+        **({"compare_on": compare_on.isoformat()} if compare_on else {}),
     }
     options = dbt_options(lake.settings, project, engine, variables)
     arguments = [

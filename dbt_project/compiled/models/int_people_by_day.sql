@@ -16,12 +16,4 @@ select
   tags.is_mau,
   tags.new_customer_day
 from {{ source('tags', 'customer_tags_daily') }} tags
-where tags.as_of = {{ business_date() }}
-  or tags.as_of in (
-    select max(days.as_of) from {{ source('tags', 'customer_tags_daily') }} days
-    where days.as_of = {{ compare_on() }} or (
-      {{ compare_on() }} is null
-      and days.as_of >= add_months(trunc({{ business_date() }}, 'MM'), -1)
-      and days.as_of < add_months(trunc({{ business_date() }}, 'MM'), 0)
-    )
-  )
+where tags.as_of = {{ business_date() }} or tags.as_of = {{ compared_on() }}

@@ -89,9 +89,10 @@ def mart_models(registry: Registry, workspace: Path | None) -> MartModels | None
     entries = declaration.entries
     texts = {
         "int_campaign_runs": _campaign_runs(entries),
+        "int_compared_days": _compared_days(entries),
         "int_event_funnels": _funnels(entries),
         "int_event_retentions": _retentions(entries),
-        "int_people_by_day": _people_by_day(codes, entries),
+        "int_people_by_day": _people_by_day(codes),
         "int_people_stages": _people_stages(codes),
     }
     pack_tags = [entry.of_pack for entry in registry.entries.values() if entry.status in COMPUTED_STATUSES]
@@ -104,25 +105,28 @@ def mart_models(registry: Registry, workspace: Path | None) -> MartModels | None
     )
 
 
-def _people_by_day(codes: set[str], entries: MartsFile) -> str:
+def _people_by_day(codes: set[str]) -> str:
     """Write one row per person and snapshot: that of D, and the last one of the month that is compared with."""
     columns = ",\n  ".join(
         f"tags.{code}" if code in codes else f"cast(null as {kind}) as {code}" for code, kind in _TAGS.items()
     )
-    month = f"trunc({BUSINESS_DATE}, 'MM')"
     return (
         f"{_CONFIG}"
         f"select\n  tags.as_of,\n  tags.as_of = {BUSINESS_DATE} as is_now,\n  tags.one_id,\n  tags.kind,\n  {columns}\n"
         "from {{ source('tags', 'customer_tags_daily') }} tags\n"
-        f"where tags.as_of = {BUSINESS_DATE}\n"
-        "  or tags.as_of in (\n"
-        "    select max(days.as_of) from {{ source('tags', 'customer_tags_daily') }} days\n"
-        "    where days.as_of = {{ compare_on() }} or (\n"
-        "      {{ compare_on() }} is null\n"
-        f"      and days.as_of >= add_months({month}, -{entries.compare_months})\n"
-        f"      and days.as_of < add_months({month}, {1 - entries.compare_months})\n"
-        "    )\n"
-        "  )\n"
+        f"where tags.as_of = {BUSINESS_DATE} or tags.as_of = {{{{ compared_on() }}}}\n"
+    )
+
+
+def _compared_days(entries: MartsFile) -> str:
+    """Write one row: the last snapshot of the month that is compared with, null where none is kept."""
+    month = f"trunc({BUSINESS_DATE}, 'MM')"
+    return (
+        f"{_CONFIG}"
+        "select max(days.as_of) as compared_on\n"
+        "from {{ source('tags', 'customer_tags_daily') }} days\n"
+        f"where days.as_of >= add_months({month}, -{entries.compare_months})\n"
+        f"  and days.as_of < add_months({month}, {1 - entries.compare_months})\n"
     )
 
 

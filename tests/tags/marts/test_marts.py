@@ -16,7 +16,7 @@ from tags.build.computation import NIGHT, run_dbt
 from tags.build.project import MARTS as MARTS_FOLDER
 from tags.build.project import source_tables
 from tags.compile.compilation import compile_tags
-from tags.marts import TABLES
+from tags.marts import MIGRATIONS, TABLES, built_rows
 from tests.tags.drawn import cell, rows_of, write
 
 D = dt.date(2024, 3, 31)
@@ -353,3 +353,30 @@ def test_a_second_build_of_a_date_changes_no_row(bank):
     assert {m: sorted(map(repr, r)) for m, r in after.items()} == {
         m: sorted(map(repr, r)) for m, r in before.items()
     }
+
+
+@pytest.mark.slow
+def test_without_the_variable_a_person_who_works_with_dbt_gets_the_same_day(bank):
+    """A night says which snapshot is compared with; who runs dbt by hand has it looked up."""
+    before = {mart: rows(bank, mart, "people_count", "later_aum") for mart in MIGRATIONS}
+    project = bank.settings.generated / NIGHT
+    sources = source_tables(compile_tags(bank.settings.workspace))
+    selection = ("--select", *(f"+{mart}" for mart in MIGRATIONS))
+    run_dbt(bank, project, D, sources, bank.settings.engine.name, selection=selection, excluded=())
+    after = {
+        mart: sorted((row["people_count"], row["later_aum"]) for row in built_rows(bank, mart).to_pylist())
+        for mart in MIGRATIONS
+    }
+    assert after == before and before["tier_migration"]
+
+
+@pytest.mark.slow
+def test_many_people_are_counted_as_few_are(bank, monkeypatch):
+    import tags.build.computation as computation
+
+    before = {mart: sorted(map(repr, bank.read_arrow(table).to_pylist())) for mart, table in TABLES.items()}
+    monkeypatch.setattr(computation, "SMALL_PEOPLE", 0)
+    tags.build_marts(bank, D)
+    assert {
+        mart: sorted(map(repr, bank.read_arrow(table).to_pylist())) for mart, table in TABLES.items()
+    } == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
 
 import pytest
 
@@ -13,10 +14,12 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from lakehouse.texts import speak
+from tags.build.project import MARTS as MODELS
 from tags.compile.compilation import compile_tags
 from tags.compile.marts.declaration import MOST_STEPS, read_marts
-from tags.marts import TABLES
+from tags.marts import TABLES, compared_day
 from tests.tags.drawn import write
+from vocabulary.contact_rules import NOT_A_TOUCH
 
 D = dt.date(2024, 3, 31)
 FUNNEL = "funnels:\n  buying:\n    name: {zh: 购买, en: Buying}\n"
@@ -148,3 +151,31 @@ def test_without_the_file_nights_build_no_mart_and_a_rerun_takes_the_rows_of_its
     assert tags.build_marts(lake, D) == ()
     assert lake.read_arrow(TABLES["campaign_summary"])["as_of"].to_pylist() == [earlier]
     assert not (lake.settings.generated / "night" / "dbt" / "linked" / "marts").exists()
+
+
+@pytest.mark.parametrize(
+    ("day", "months", "answer"),
+    [
+        (D, 1, dt.date(2024, 2, 28)),  # the last that is kept, though the month has one day more
+        (dt.date(2024, 3, 1), 1, dt.date(2024, 2, 28)),
+        (D, 3, dt.date(2023, 12, 31)),  # over the end of a year
+        (D, 2, None),
+        (dt.date(2024, 2, 28), 1, None),
+    ],
+)
+def test_the_day_that_is_compared_with_is_the_last_of_its_month(day, months, answer):
+    days = [dt.date(2023, 12, 1), dt.date(2023, 12, 31), dt.date(2024, 2, 1), dt.date(2024, 2, 28), D]
+    assert compared_day(days, day, months) == answer
+
+
+def test_what_a_model_says_of_steps_and_receipts_is_what_is_said_elsewhere():
+    assert f"int_funnel_events'), {MOST_STEPS}) }}}}" in (MODELS / "int_funnel_depths.sql").read_text()
+    campaign = (MODELS / "campaign_summary.sql").read_text()
+    lists = [
+        set(re.findall(r"'(\w+)'", each)) for each in re.findall(r"status (?:not )?in \(([^)]*)\)", campaign)
+    ]
+    contacts = (MODELS.parent / "intermediate" / "int_contacts_keyed.sql").read_text()
+    of_contacts = [
+        set(re.findall(r"'(\w+)'", each)) for each in re.findall(r"status (?:not )?in \(([^)]*)\)", contacts)
+    ]
+    assert lists[0] == set(NOT_A_TOUCH) == of_contacts[0] and lists[1] == of_contacts[1]
