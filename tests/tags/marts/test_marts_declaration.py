@@ -9,15 +9,18 @@ import re
 import pytest
 
 import tags
+from jobs.cli import run
+from jobs.planning.changes import FileChange, are_audiences_reached
 from jobs.workspace.check import check_files
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
+from lakehouse.tables.lake import Lake, open_lake
 from lakehouse.texts import speak
 from tags.build.project import MARTS as MODELS
 from tags.compile.compilation import compile_tags
 from tags.compile.marts.declaration import MOST_STEPS, read_marts
 from tags.marts import TABLES, compared_day
+from tests.published_lake import FEED, publish
 from tests.tags.drawn import write
 from vocabulary.contact_rules import NOT_A_TOUCH
 
@@ -89,6 +92,32 @@ def test_an_event_that_never_came_is_warned_of_with_the_one_that_may_be_meant(ma
     assert warnings_of_marts(lake, caplog) == [
         f"{file}:4: no event was ever called 'by'; did you mean 'buy'?"
     ]
+
+
+def test_the_check_of_tags_tells_it_too_once_events_were_published(make_workspace, capsys):
+    files = {"marts.yml": f"{FUNNEL}    steps: [detail_view, by]\n", "feeds/members.yml": FEED}
+    settings = publish(make_workspace(files))
+    lake = Lake(settings)
+    lake.create(["trusted.events"])
+    moment = {"occurred_on": "2024-03-01", "occurred_at": "2024-03-01 10:00:00"}
+    names = ("detail_view", "buy")
+    write(lake, "trusted.events", [{"event_id": name, "event_name": name, **moment} for name in names])
+    lake.append_rows("ops.publications", [publication_of(lake)])
+    assert run(["tags", "compile", "--check", "--workspace", str(settings.workspace)]) == 0
+    sentence = f"{settings.workspace / 'marts.yml'}:4: no event was ever called 'by'; did you mean 'buy'?"
+    assert sentence in capsys.readouterr().err
+
+
+def publication_of(lake):
+    """Give a later publication of the small published lake, with its events."""
+    row = lake.read_arrow("ops.publications").to_pylist()[0]
+    events = {"table": "trusted.events", "version": lake.version("trusted.events")}
+    return {**row, "seq": 2, "tables": [*row["tables"], events]}
+
+
+def test_a_plan_evaluates_no_segment_for_another_funnel():
+    assert not are_audiences_reached([FileChange("marts.yml", "changed")])
+    assert are_audiences_reached([FileChange("segments/a.yml", "changed")])
 
 
 def warnings_of_marts(lake, caplog):
