@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tags.build.computation import TagsResult
     from tags.catalogue import TagUsers
 
-__all__ = ["REGISTRY", "build_tags", "check_versions", "delete_old_files", "tag_contracts"]
+__all__ = ["REGISTRY", "build_marts", "build_tags", "check_versions", "delete_old_files", "tag_contracts"]
 
 
 def build_tags(
@@ -31,6 +31,13 @@ def build_tags(
     from tags.build import computation
 
     return computation.build_tags(lake, business_date, allowances, only=only, users=users)
+
+
+def build_marts(lake: Lake, business_date: dt.date) -> tuple[str, ...]:
+    """Build the marts that a workspace declares from the tags of ``business_date``; give their names (see ``tags.marts``)."""
+    from tags import marts
+
+    return marts.build_marts(lake, business_date)
 
 
 def delete_old_files(lake: Lake, business_date: dt.date) -> dict[str, int]:
@@ -66,5 +73,7 @@ def tag_contracts(settings: Settings) -> list[Contract]:
     from tags.compile.compilation import compile_tags
 
     compilation = compile_tags(settings.workspace)
+    if compilation.marts is not None:
+        compilation.marts.declaration.require_snapshots(settings.retention.tag_month_ends)
     require_engine(settings, compilation)
     return wide_contracts(compilation)

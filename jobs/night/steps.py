@@ -77,16 +77,16 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> dict[str,
 
 
 def build_tags(lake: Lake, business_date: date) -> dict[str, Any]:
-    """Compute every tag about every person; a feed's own statement says how many days it may be late."""
+    """Compute every tag about every person, and the marts from them; a feed's own statement says how many days it may be late."""
     import ingestion
     import tags
     from jobs.report.tag_usage import catalogue_users
 
     feeds = ingestion.load_feeds(lake.settings)
     allowances = {feed.feed: feed.late_after_days for feed in feeds if feed.late_after_days is not None}
-    return tags.build_tags(
-        lake, business_date, allowances, users=catalogue_users(lake.settings.workspace)
-    ).summary()
+    result = tags.build_tags(lake, business_date, allowances, users=catalogue_users(lake.settings.workspace))
+    tags.build_marts(lake, business_date)
+    return result.summary()
 
 
 def publish(lake: Lake, business_date: date) -> dict[str, Any]:
@@ -166,9 +166,11 @@ def message_of(counts: dict[str, Any]) -> str | None:
 def check_gate(lake: Lake, database: str, business_date: date) -> None:
     """Judge every table of a database against its contract's bounds, filled or not, so that reruns judge alike.
 
-    What was read into trusted tables is judged together with the books of it. Then the site's own expectations.
+    What was read into trusted tables is judged together with the books of it, marts with the tags they count. Then the site's own expectations.
     """
     names = [*lake.contracts.names(database), *BOOKS_OF.get(database, ())]
+    if database == "tags":
+        names += lake.contracts.names("marts")
     check_tables(lake, database, [name for name in names if lake.exists(name)], business_date)
     check_expectations(lake, database, business_date)
 

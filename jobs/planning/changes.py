@@ -15,8 +15,8 @@ from lakehouse.texts import speak
 # What tags and suppression are compiled from beside the registry.
 OF_TAGS = ("attributes.yml", "lookups.yml", "consent.yml")
 FEEDS = "feeds"
-# What no table depends on.
-_OF_NOTHING = ("expectations",)
+# What no person, tag or audience depends on.
+_OF_NOTHING = ("expectations", "marts.yml")
 # Of cdp.yml, what rows were read by: a plan reads none of them again.
 _OF_ROWS = ("time_zone", "currency")
 # Of cdp.yml, what a plan takes over. Where things lie and how a night runs is as in the workspace in use.

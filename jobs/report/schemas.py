@@ -16,7 +16,7 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, micro_segment, roles, tags, attributes, lookups, consent, contact_policy, destinations, expectations."""
+    """Give the schema of each kind of file by its name: cdp, feed, identity, segment, micro_segment, roles, tags, attributes, lookups, consent, contact_policy, destinations, expectations, marts."""
     from delivery.destinations import DestinationsFile
     from identity.rules.rules import RulesFile
     from ingestion.feeds.feeds import Feed
@@ -26,6 +26,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from segments.grouping.declaration import MicroSetFile
     from segments.language.contact import ContactPolicy
     from segments.language.spec import SpecFile
+    from tags.compile.marts.declaration import MartsFile
     from vocabulary.attributes import ENTITIES, AttributesFile
     from vocabulary.entities import TAG_ENTITIES
     from vocabulary.lookups import LookupsFile
@@ -46,6 +47,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "contact_policy": ContactPolicy,
         "destinations": DestinationsFile,
         "expectations": ExpectationsFile,
+        "marts": MartsFile,
     }
     by_kind = {
         name: _with_texts(model.model_json_schema(by_alias=True), model.__name__)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Shape = Literal["fact", "state", "dictionary", "derived", "log"]
 Level = Literal["C1", "C2", "C3"]
-DATABASES = ("landing", "trusted", "identity", "tags", "segments", "quality", "ops")
+DATABASES = ("landing", "trusted", "identity", "tags", "marts", "segments", "quality", "ops")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cdp.gates")
 
 FOLDER = "expectations"
-DATABASES = ("trusted", "identity", "tags", "segments")
+DATABASES = ("trusted", "identity", "tags", "marts", "segments")
 # Those that run a statement of their own or compare two tables are no statement about the rows of one.
 _FOREIGN = ("query", "other_table", "multicolumn")
 # What Great Expectations takes beside the statement itself; conditions are expressions that pandas would evaluate.

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cdp.sql")
 
 _SPILL = "cdp-spill-"
-_TABLE = re.compile(r"\b(landing|trusted|identity|tags|segments|quality|ops)\.([a-z_][a-z_0-9]*)\b")
+_TABLE = re.compile(r"\b(landing|trusted|identity|tags|marts|segments|quality|ops)\.([a-z_][a-z_0-9]*)\b")
 _VARIABLE = re.compile(r"\$([a-z_]+)\b")
 _OF_PARQUET = re.compile(r"parquet|TProtocolException|[Ss]nappy|ZSTD|dictionary offset|page header", re.I)
 _PARQUET_FILE = re.compile(r"""["']([^"']+\.parquet)["']""")

@@ -308,11 +308,13 @@ def run_dbt(
     *,
     command: tuple[str, ...] = (),
     selection: tuple[str, ...] = (),
+    excluded: tuple[str, ...] = ("tag:mart",),
     identity: str = "today",
+    compare_on: dt.date | None = None,
 ) -> dict[str, float]:
     """Run ``dbt build`` (or ``command``) inside this process and give the seconds of each node, of a model by its name.
 
-    It is quiet but for its log file. A build starts from an empty ``tags_work``: what dbt leaves there is plain Parquet, read once and then copied.
+    Marts read what tags came to, so a build leaves them out unless nothing is ``excluded``. It is quiet but for its log file. A build starts from an empty ``tags_work``: what dbt leaves there is plain Parquet, read once and then copied.
     """
     _log_folder(lake.settings).mkdir(parents=True, exist_ok=True)
     small = not command and _is_small(lake)
@@ -322,9 +324,13 @@ def run_dbt(
         "work_root": without_templates(spark_literal(str(work))[1:-1]),
         "small": small,
         "identity": identity,
+        **({"compare_on": compare_on.isoformat()} if compare_on else {}),
     }
     options = dbt_options(lake.settings, project, engine, variables)
-    arguments = [*(command or ("build", *selection, "--exclude", "tag:deep", "test_type:unit")), *options]
+    arguments = [
+        *(command or ("build", *selection, "--exclude", "tag:deep", "test_type:unit", *excluded)),
+        *options,
+    ]
     if not command:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -435,7 +441,7 @@ def _show_node(event: Any) -> None:
 def _view_files(lake: Lake, child: SparkSession, sources: list[str]) -> None:
     """Make a temporary view ``<database>__<table>`` over the files of each table's newest version."""
     for name in sources:
-        schema = contract(name).spark_schema()
+        schema = lake.contracts.get(name).spark_schema()
         files = file_paths(lake.delta(name))
         rows = (
             parquet_frame(child, *files, schema=schema, base=lake.path(name))

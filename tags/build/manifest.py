@@ -1,6 +1,6 @@
 """The manifest of a dbt project, parsed once for as long as the project's texts stay what they are.
 
-dbt parses a whole project anew as soon as a variable has another value, and every night has another date. The date stands in
+dbt parses a whole project anew as soon as a variable has another value, and every night has other dates. They stand in
 no text that is read while parsing, so the manifest of an earlier night is the one that this night would come to.
 """
 
@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-DATE = "business_date"
+DATES = ("business_date", "compare_on")
 _PACKAGES = ("dbt-core", "dbt-spark", "dbt-duckdb")
 
 
@@ -23,7 +23,7 @@ def manifest_of(
     """Give the manifest of a project for a target; None where dbt cannot parse it, which its next command then says.
 
     ``arguments`` are dbt's options of this run. The manifest is kept below the project's target folder, under a hash of all
-    that parsing depends on: texts, variables but the date, and versions of dbt.
+    that parsing depends on: texts, variables but the dates, and versions of dbt.
     """
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
@@ -58,7 +58,7 @@ def _key(project: Path, engine: str, variables: Mapping[str, object]) -> bytes:
         if file.suffix in (".sql", ".yml", ".yaml", ".md", ".csv") and target not in file.parents
     )
     digest = sha256()
-    others = {name: value for name, value in variables.items() if name != DATE}
+    others = {name: value for name, value in variables.items() if name not in DATES}
     head = [engine, others, [version(package) for package in _PACKAGES]]
     for part in (json.dumps(head, sort_keys=True).encode(), *_contents(project, files)):
         digest.update(len(part).to_bytes(8) + part)

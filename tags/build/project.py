@@ -31,6 +31,7 @@ from vocabulary.entities import PERSON, TAG_ENTITIES, Entity
 CURRENT = PERSON.current
 DAILY = PERSON.daily
 COMPILED = PROJECT / "compiled"
+MARTS = PROJECT / "models" / "marts"
 LINKED = "linked"
 # What the target of DuckDB builds: the same models in its words.
 DUCKDB = "duckdb"
@@ -99,7 +100,7 @@ def project_files(compilation: Compilation) -> Mapping[str, str]:
         "models/sources.yml": yaml_text(_sources(compilation)),
         "models/tags.yml": yaml_text(_documentation(compilation)),
     }
-    files |= {f"models/{name}.sql": text for name, text in compilation.shared.items()}
+    files |= {f"models/{name}.sql": text for name, text in _generated(compilation).items()}
     for writer in compilation.writers:
         files[f"models/{writer.entity.wide_model}.sql"] = writer.wide_sql()
         for scan in writer.plan.scans:
@@ -144,9 +145,20 @@ def yaml_text(tree: Any) -> str:
     return note + yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110)
 
 
+def _generated(compilation: Compilation) -> dict[str, str]:
+    """Give the generated models that are no scans of tags, by name."""
+    return {**compilation.shared, **(compilation.marts.texts if compilation.marts else {})}
+
+
+def _model_folders(compilation: Compilation) -> tuple[Path, ...]:
+    """Give the folders of hand-written models; tags may read none of the marts, which read them."""
+    return (*compilation.model_folders, *([MARTS] if compilation.marts else []))
+
+
 def _links(compilation: Compilation) -> dict[str, Path]:
     """Give the folders the project reads from elsewhere, by the name of their link."""
-    models = {("site" if f.name == "models" else f.name): f.resolve() for f in compilation.model_folders}
+    folders = _model_folders(compilation)
+    models = {("site" if f.name == "models" else f.name): f.resolve() for f in folders}
     return models | {"macros": (PROJECT / "macros").resolve()}
 
 
@@ -244,10 +256,10 @@ def _sources(compilation: Compilation) -> dict[str, Any]:
 
 def _named_sources(compilation: Compilation) -> set[tuple[str, str]]:
     sources: set[tuple[str, str]] = set()
-    for folder in compilation.model_folders:
+    for folder in _model_folders(compilation):
         for file in sorted(folder.rglob("*.sql")):
             sources |= set(_SOURCE.findall(file.read_text(encoding="utf-8")))
-    for text in compilation.shared.values():
+    for text in _generated(compilation).values():
         sources |= set(_SOURCE.findall(text))
     if any(param.cut_points for entry in compilation.entries for param in entry.params):
         database, _, table = CUT_POINTS.partition(".")
@@ -401,7 +413,7 @@ def product_files() -> dict[Path, str]:
 
 def _files_of_clone(compilation: Compilation) -> dict[str, str]:
     """Give what lets dbt parse the product's own folder: the demo bank's models as they are committed, without a lake."""
-    folders = [COMPILED / "models", *(folder.resolve() for folder in compilation.model_folders)]
+    folders = [COMPILED / "models", *(folder.resolve() for folder in _model_folders(compilation))]
     paths = {
         "model-paths": [folder.relative_to(PROJECT.resolve()).as_posix() for folder in folders],
         "macro-paths": ["macros"],

@@ -12,6 +12,7 @@ from pathlib import Path
 from tags.compile.compiler import Writer
 from tags.compile.entry_texts import population_inputs
 from tags.compile.lineage import Lineage
+from tags.compile.marts.models import MartModels, deciding_mart_files, mart_models
 from tags.compile.places import PROJECT, REGISTRY
 from tags.compile.plan import ScanPlan, plan_of, plan_scans
 from tags.compile.relations import SiteColumns, TagSource, TagSources
@@ -41,6 +42,8 @@ class Compilation:
     models: Mapping[str, TagSource]
     """The hand-written models whose YAML lists columns, by name."""
     others: tuple[Writer, ...] = ()
+    marts: MartModels | None = None
+    """What marts read; None where the workspace has none."""
 
     @property
     def writers(self) -> tuple[Writer, ...]:
@@ -86,7 +89,10 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     models = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file())
     texts = tuple(file.read_bytes() for file in (*registries, *models))
     site = _site_columns(workspace)
-    deciding = tuple(file.read_bytes() for file in deciding_files(workspace) if file.is_file())
+    files_of_marts = deciding_mart_files(workspace)
+    deciding = tuple(
+        file.read_bytes() for file in (*deciding_files(workspace), *files_of_marts) if file.is_file()
+    )
     state = sha256(pickle.dumps((texts, _policy(workspace), _facts_of(site), deciding))).digest()
     compilation = _compile(workspace, shipped, (*registries, *models), state)
     if is_checked and state not in _SOUND:
@@ -163,6 +169,7 @@ def _compilation(registry: Registry, workspace: Path | None) -> Compilation:
         shared_models(_policy(workspace)),
         sources.models,
         tuple(Writer(registry, other) for other in others),
+        mart_models(registry, workspace),
     )
 
 

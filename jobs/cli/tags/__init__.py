@@ -404,7 +404,7 @@ def _print_sample(settings: Settings, size: int, every: bool, form: str) -> None
 
 
 def _doubts(settings: Settings, compilation: Compilation) -> list[str]:
-    """Say on standard error what is doubtful about the tags, and give it."""
+    """Say on standard error what is doubtful about the tags, and about events of marts, and give it."""
     from lakehouse.query.published import newest_publication, open_publication
     from tags.compile.findings import EVENTS, event_names_of, findings
 
@@ -414,6 +414,8 @@ def _doubts(settings: Settings, compilation: Compilation) -> list[str]:
         with open_publication(settings) as published:
             names = {name for (name,) in published.rows(f"SELECT DISTINCT event_name FROM {EVENTS}")}
     doubts = [str(finding) for finding in findings(compilation, names)]
+    if compilation.marts and names:
+        doubts += [str(complaint) for complaint in compilation.marts.declaration.unknown_events(names)]
     if names is None and (unknown := event_names_of(compilation)):
         click.echo(
             f"nothing was published yet: whether the events {', '.join(unknown)} are delivered is not known",

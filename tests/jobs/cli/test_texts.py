@@ -50,7 +50,7 @@ def test_every_key_that_code_names_is_in_the_catalogue_and_every_key_is_named():
         word
         for word in words
         if re.fullmatch(
-            r"(hint|outcome|coverage|report|tag|preview|index|diff|profile|micro|customer|explain|earnings|tags_diff|picture)\.[a-zA-Z]\w*",
+            r"(hint|outcome|coverage|report|tag|preview|index|diff|profile|micro|customer|explain|earnings|tags_diff|picture|mart)\.[a-zA-Z]\w*",
             word,
         )
     }
