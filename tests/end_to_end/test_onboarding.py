@@ -22,7 +22,7 @@ MEMBERS = "member_no,name,mobile,amount\n" + "".join(
 ROOTS = {
     "cdp": "SettingsFile", "feed": "Feed", "identity": "RulesFile", "segment": "SpecFile", "tags": "_File", "contact_policy": "ContactPolicy",
     "consent": "Policy", "destinations": "DestinationsFile", "roles": "RolesFile", "attributes": "AttributesFile", "lookups": "LookupsFile",
-    "expectations": "ExpectationsFile", "micro_segment": "MicroSetFile",
+    "expectations": "ExpectationsFile", "marts": "MartsFile", "micro_segment": "MicroSetFile",
 }  # fmt: skip
 
 
@@ -225,7 +225,7 @@ def workspace_files():
 
     root = Path(__file__).resolve().parents[2]
     kinds = {"cdp.yml": "cdp", "identity.yml": "identity", "consent.yml": "consent", "destinations.yml": "destinations", "roles.yml": "roles",
-             "feeds/*.yml": "feed", "segments/*.yml": "segment", "micro_segments/*.yml": "micro_segment", "tags/*.yml": "tags"}  # fmt: skip
+             "feeds/*.yml": "feed", "segments/*.yml": "segment", "marts.yml": "marts", "micro_segments/*.yml": "micro_segment", "tags/*.yml": "tags"}  # fmt: skip
     folders = [
         *sorted((root / "examples").glob("*")),
         TEMPLATES / "workspace",

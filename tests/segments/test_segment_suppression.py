@@ -313,7 +313,7 @@ def test_the_latest_word_on_profiling_counts_and_a_refusal_of_the_same_instant(m
         {"receipt_id": "r", "run_id": "x", "destination": "engine", "recipient_key": "k6", "channel": "SMS", "status": "REFUSED",
          "purpose": "profiling", "event_at": at("2026-11-10"), "event_on": dt.date(2026, 11, 10)}]))  # fmt: skip
     tables = (
-        "identity.memberships", "identity.redirects", "trusted.consents", "trusted.receipts", "segments.recipients",
+        "identity.memberships", "identity.redirects", "identity.inheritances", "trusted.consents", "trusted.receipts", "segments.recipients",
         "segments.deliveries",
     )  # fmt: skip
     with open_alone(folders=[lake.settings.lake]) as desk:
