@@ -179,19 +179,19 @@ def _distance(
         )
         shares = [ClassShare(_words(v), b / base_people, s / people) for v, b, s in counts]
         return _measures(fact.code, _most_different_pair(shares), shares, base_people, people, None)
-    value, mark = column, ""
+    value, is_part = column, False
     if fact.value_type in ("number", "date"):
         number = f"date_diff('day', {literal(_EPOCH)}, {column})" if fact.value_type == "date" else column
-        value, mark = _parts_sql(published, rows, number)
+        value, is_part = _parts_sql(published, rows, number)
         standardised = _standardised(published, rows, number)
     counts = published.rows(
         f"SELECT {value} AS value, count(*) FILTER (WHERE is_base), count(*) FILTER (WHERE is_member)\n"
         f"FROM {rows} GROUP BY value ORDER BY value NULLS LAST"
     )
-    words = _days if fact.value_type == "date" else _words
+    words = _days if fact.value_type == "date" else _short
+    names = _class_names([one for one, _, _ in counts], words, is_part=is_part)
     shares = [
-        ClassShare(None if v is None else f"{mark}{words(v)}", b / base_people, s / people)
-        for v, b, s in counts
+        ClassShare(name, b / base_people, s / people) for name, (_, b, s) in zip(names, counts, strict=True)
     ]
     return _measures(fact.code, shares, shares, base_people, people, standardised)
 
@@ -206,13 +206,13 @@ def distances_by_label(
     column = f"t.{identifier(fact.code)}"
     rows = f"{TAG_TABLE} t JOIN {groups} g USING (one_id)"
     everybody = sum(sizes.values())
-    value, mark = column, ""
+    value, is_part = column, False
     deviations: dict[int, float | None] = {}
     if fact.value_type == "set":
         value = f"unnest(CASE WHEN len({column}) > 0 THEN list_distinct({column}) ELSE [NULL] END)"
     elif fact.value_type in ("number", "date"):
         number = f"date_diff('day', {literal(_EPOCH)}, {column})" if fact.value_type == "date" else column
-        value, mark = _parts_sql(published, rows, number)
+        value, is_part = _parts_sql(published, rows, number)
         deviations = _deviations(published, rows, number)
     counts: dict[Any, dict[int, int]] = {}
     for label, one, people in published.rows(
@@ -220,7 +220,7 @@ def distances_by_label(
         "GROUP BY ALL ORDER BY value NULLS LAST, label"
     ):
         counts.setdefault(one, {})[label] = people
-    names = _class_names(list(counts), _days if fact.value_type == "date" else _short, is_part=bool(mark))
+    names = _class_names(list(counts), _days if fact.value_type == "date" else _short, is_part=is_part)
     distances = {}
     for label, size in sizes.items():
         shares = [
@@ -274,8 +274,8 @@ def _deviations(published: Published, rows: str, number: str) -> dict[int, float
     return deviations
 
 
-def _parts_sql(published: Published, rows: str, number: str) -> tuple[str, str]:
-    """Give the SQL of a value's class and the sign before its name: a value itself where they are few, else the least of its part.
+def _parts_sql(published: Published, rows: str, number: str) -> tuple[str, bool]:
+    """Give the SQL of a value's class and whether it is a part: a value itself where they are few, else the least of its part.
 
     The parts are the deciles of the base.
     """
@@ -283,7 +283,7 @@ def _parts_sql(published: Published, rows: str, number: str) -> tuple[str, str]:
         f"SELECT DISTINCT {number} FROM {rows} WHERE {number} IS NOT NULL LIMIT {PARTS + 1}"
     )
     if len(values) <= PARTS:
-        return number, ""
+        return number, False
     steps = ", ".join(f"{step / PARTS}" for step in range(PARTS))
     (edges,) = published.rows(
         f"SELECT quantile_disc({number}, [{steps}]) FILTER (WHERE is_base) FROM {rows}"
@@ -293,7 +293,7 @@ def _parts_sql(published: Published, rows: str, number: str) -> tuple[str, str]:
         for edge in sorted({Decimal(str(e)) for e in edges or ()}, reverse=True)
     )
     least = min(Decimal(str(value)) for (value,) in published.rows(f"SELECT min({number}) FROM {rows}"))
-    return f"CASE WHEN {number} IS NULL THEN NULL {cases} ELSE {least} END", "≥ "
+    return f"CASE WHEN {number} IS NULL THEN NULL {cases} ELSE {least} END", True
 
 
 def _standardised(published: Published, rows: str, number: str) -> float | None:
