@@ -1,10 +1,11 @@
 {{ config(materialized='table', tags=['mart']) }}
 -- A contact is one message of a run to a recipient in a channel, touched and answered as `int_contacts_keyed` says. A person may be in
--- several rows, so small ones cannot be put together: they are left out.
+-- several rows, so small ones cannot be put together: they are left out. A receipt that concerns the parts of a person who was split
+-- is one receipt all the same.
 with receipts as (
     select
         runs.segment,
-        keyed.one_id,
+        max(keyed.one_id) as one_id,
         keyed.source,
         keyed.receipt_id,
         keyed.run_id,
@@ -15,6 +16,15 @@ with receipts as (
     from {{ ref('int_receipts_keyed') }} keyed
     join {{ ref('int_campaign_runs') }} runs
         on runs.run_id = keyed.run_id and runs.destination = keyed.destination
+    group by
+        runs.segment,
+        keyed.source,
+        keyed.receipt_id,
+        keyed.run_id,
+        keyed.destination,
+        keyed.recipient_key,
+        keyed.channel,
+        keyed.status
 ),
 
 contacts as (

@@ -210,6 +210,9 @@ def bank(request, tmp_path_factory):
             for number in range(13)
         ],
     )
+    # What the first recipient answered before they were split concerns another one as well, and is one contact all the same.
+    split = {"one_id": FIRST_OF["a"] + 11, "from_one_id": FIRST_OF["a"]}
+    write(lake, "identity.inheritances", [{**split, "parted_on": "2024-03-23", "shared_until": "2024-03-23"}])
     write(lake, "trusted.campaigns", [{"campaign_id": "c1", "name": "O'Neill {{ 2 }}"}])
     visits(lake)
     campaign(lake)
