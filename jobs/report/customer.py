@@ -80,9 +80,9 @@ def read_customer(published: Published, one_id: int, *, most: int, reveal: str |
         person = show_person(published, one_id, is_revealed=is_revealed)
     masks: Masks = (lambda table, columns: {}) if is_revealed else ReaderMasks(settings)
     desk = _Sections(settings, publication, masks, person.one_id)
-    record_lookup(settings, "customer show", publication, [person.one_id], is_revealed=is_revealed)
     if reveal is not None:
         record_reveal(settings, reveal.strip(), publication, desk.tables())
+    record_lookup(settings, "customer show", publication, [person.one_id], is_revealed=is_revealed)
     return CustomerView(
         one_id=person.one_id,
         merged_from=one_id if one_id != person.one_id else None,

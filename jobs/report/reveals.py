@@ -31,8 +31,11 @@ def record_reveal(
 ) -> dict[str, Any]:
     """Add a reveal and give its entry; ``StepFailed`` where it cannot be written, so that nothing is shown unrecorded.
 
-    The user is the one the operating system knows, whatever the environment says.
+    The user is the one the operating system knows, whatever the environment says. One whom ``roles.yml`` gives no right to it gets a
+    line with a refusal and ``UsageError``.
     """
+    from segments.approving.roles import read_roles, reveal_fault
+
     entry = {
         "revealed_at": now().isoformat(timespec="seconds"),
         "user": operating_user(),
@@ -41,7 +44,10 @@ def record_reveal(
         "run_id": publication.run_id,
         "tables": list(tables),
     }
-    _add(settings, FILE, "reveal", entry)
+    fault = reveal_fault(read_roles(settings.workspace), operating_user())
+    _add(settings, FILE, "reveal", entry if fault is None else entry | {"refusal": "role"})
+    if fault is not None:
+        raise UsageError(f"{fault}; this is recorded")
     return entry
 
 

@@ -15,7 +15,7 @@ from segments.language.conditions import TagLeaf, conjuncts
 from segments.language.spec import Approvals, Segment
 
 ROLES_FILE = "roles.yml"
-Right = Literal["approve", "hold", "pause", "recall"]
+Right = Literal["approve", "hold", "pause", "recall", "reveal"]
 
 
 class Role(BaseModel):
@@ -60,6 +60,14 @@ def read_roles(workspace: Path) -> RolesFile:
     """Give the roles of a workspace; without a ``roles.yml`` there are none."""
     file = workspace / ROLES_FILE
     return parse_model(RolesFile, load_yaml(file), file=file) if file.is_file() else RolesFile()
+
+
+def reveal_fault(roles: RolesFile, user: str) -> str | None:
+    """Give why a user may not see identifiers unmasked; None where one of their roles may, or no role names that right."""
+    names = sorted(name for name, role in roles.roles.items() if "reveal" in role.may)
+    if not names or any(user in roles.roles[name].users for name in names):
+        return None
+    return f"the user '{user}' is in none of the roles of {ROLES_FILE} that may reveal: {', '.join(names)}"
 
 
 def require_right(roles: RolesFile, name: str, user: str, right: Right) -> Role:

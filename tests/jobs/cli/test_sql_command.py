@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from jobs.cli import run
-from jobs.report.reveals import record_lookup
+from jobs.report.reveals import operating_user, record_lookup
 from lakehouse.query.published import newest_publication
 from lakehouse.settings.settings import load_settings
 from tests.published_lake import FEED, NAMES, PHONES, PRIVATE, RAW, publish
@@ -302,6 +302,25 @@ def test_values_are_revealed_with_a_reason_that_is_recorded(bank, ask):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert first["user"] in err and "case 4711" in err
     assert not any(value in err or value in file.read_text(encoding="utf-8") for value in PRIVATE)
+
+
+def test_only_a_role_that_may_reveal_reveals_where_one_is_named(bank, ask, tmp_path):
+    statement = f"select value from {VALUES}"
+    roles = bank / "roles.yml"
+    roles.write_text("roles: {lead: {users: [nobody], may: [approve]}}")
+    assert ask("--reveal", "case", statement)[0] == 0, "no role names the right, so a reason is enough"
+    roles.write_text("roles: {privacy: {users: [nobody], may: [reveal]}}")
+    code, out, err = ask("--reveal", "case", statement)
+    assert (code, out) == (2, "") and "that may reveal: privacy; this is recorded" in err
+    assert (
+        run(["sql", "--export", str(bank / "x.duckdb"), "--reveal", "case"]) == 2
+        and not (bank / "x.duckdb").exists()
+    )
+    assert not (tmp_path / "x.duckdb").exists()
+    roles.write_text(f"roles: {{privacy: {{users: [{operating_user()}], may: [reveal]}}}}")
+    assert ask("--reveal", "case", statement)[0] == 0
+    lines = [json.loads(line) for line in (bank / "audit" / "reveals.jsonl").read_text().splitlines()]
+    assert [line.get("refusal") for line in lines] == [None, "role", "role", None]
 
 
 def look_ups(bank):
