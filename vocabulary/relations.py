@@ -35,6 +35,7 @@ DETAIL_TABLES = {
         "orders",
         "outside_contacts",
         "points",
+        "relationships",
         "standing_orders",
         "transactions",
     )
@@ -47,9 +48,9 @@ NO_DETAIL = {
     "events": "write {event: ...}",
     "identifier_observations": "identifiers name people; a rule does not ask for them",
     "receipts": "write {receipt: ...}",
-    "relationships": "its rows connect entities and lead to no person; a segment of entity: company or household asks their people",
 }
 BALANCES = "trusted.balances"
+RELATED = "trusted.relationships"
 OWNERS = "account_owners"
 
 
@@ -60,6 +61,11 @@ def attribution_of(columns: Collection[str]) -> Attribution | None:
     if {"source", "source_key"} <= set(columns):
         return "profile"
     return "account" if {"source", "account_id"} <= set(columns) else None
+
+
+def names_person(table: str) -> bool:
+    """Tell whether rows of a trusted table name a person or an account; relationships do by their first end."""
+    return table == RELATED or attribution_of(contract(table).columns) is not None
 
 
 def value_kind(table: str, column: str) -> ValueKind | None:
@@ -125,6 +131,10 @@ def people_rows(
     by_account = f"o.source = {at}.source AND o.account_id = {at}.account_id"
     attribution = attribution_of(columns)
     rows = f"{name} r{joins}"
+    if owner_table == RELATED:
+        first_end = f"p.source = {at}.from_source AND p.source_key = {at}.from_key"
+        condition += f" AND {_ties_of_people(at, place)}"
+        return PeopleRows(f"{rows} JOIN persons p ON {first_end}", "p.one_id", condition, (table,), False)
     if attribution == "profile" and "account_id" in columns:
         source = (
             f"{rows} LEFT JOIN persons p ON {by_profile}"
@@ -139,7 +149,13 @@ def people_rows(
     return PeopleRows(f"{rows} JOIN persons p ON {by_profile}", "p.one_id", condition, (table,), False)
 
 
-RELATED = "trusted.relationships"
+def _ties_of_people(alias: str, place: RulePlace) -> str:
+    """Give the condition that a relationship is one of a person and holds on the business date by what the source states."""
+    return (
+        f"{alias}.relationship_type <> 'card_wallet'"
+        f" AND ({alias}.started_on IS NULL OR {alias}.started_on <= {place.today})"
+        f" AND ({alias}.ended_on IS NULL OR {alias}.ended_on > {place.today})"
+    )
 
 
 # Entities beyond the person, by the relationship that says who belongs to one.

@@ -34,8 +34,8 @@ from vocabulary.relations import (
     DETAIL_TABLES,
     NO_DETAIL,
     ValueKind,
-    attribution_of,
     kind_of_type,
+    names_person,
     value_kind,
 )
 from vocabulary.tag_facts import ValueType
@@ -171,7 +171,7 @@ def read_detail(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
 def _way_to_a_person(table: str, body: Any, file: Complaints) -> tuple[Lookup, ...]:
     """Give the look-ups from rows that name no person to one that does; none where they do themselves."""
     name = table.split(".")[1]
-    is_personal = attribution_of(contract(table).columns) is not None
+    is_personal = names_person(table)
     via = body.get("via")
     if via is None and is_personal:
         return ()
@@ -186,7 +186,7 @@ def _way_to_a_person(table: str, body: Any, file: Complaints) -> tuple[Lookup, .
         way = file.lookups.steps(table, str(via))
     except LookupInvalid as wrong:
         raise file.fault(f"E01 {wrong}", line_of(body, "via")) from None
-    if attribution_of(contract(way[-1].to).columns) is None:
+    if not names_person(way[-1].to):
         text = f"E01 the look-up '{via}' leads to {way[-1].to}, whose rows name no person"
         raise file.fault(text, line_of(body, "via"))
     return way

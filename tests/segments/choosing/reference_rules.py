@@ -291,7 +291,12 @@ def rows_of_person(name: str, person: int, bank: Bank) -> list[Row]:
         for word, columns in LOOKED_UP.items():
             other = _look_up(word, stated, bank)
             row = row | {f"{word}.{column}": other.get(column) for column in columns}
-        if name == "order_lines":
+        if name == "relationships":
+            holds = (row["started_on"] is None or row["started_on"] <= bank.day) and (
+                row["ended_on"] is None or row["ended_on"] > bank.day
+            )
+            owner = bank.profiles.get((row["from_source"], row["from_key"])) if holds else None
+        elif name == "order_lines":
             order = _look_up("order", stated, bank)
             owner = bank.profiles.get((stated["source"], order.get("source_key")))
         elif row.get("source_key") is not None:

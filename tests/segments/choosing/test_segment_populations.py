@@ -282,6 +282,8 @@ DETAILS = st.one_of(
     joined(st.just({"from": "balances"}), optional("match", st.just({"product_class": "demand"})), measures(["balance"])),
     joined(st.just({"from": "cards"}), optional("match", st.just({"credit_limit": {"gte": 50}})), measures(["credit_limit"])),
     joined(st.just({"from": "cards"}), optional("match", CARD_MATCH), measures(["credit_limit", "fee"])),
+    joined(st.just({"from": "relationships"}), optional("match", st.sampled_from([
+        {"role": "co_holder"}, {"to_key": ["a1"]}, {"started_on": {"days_ago": {"gte": 0}}}])), COUNTS.map(lambda c: {"count": c})),
     joined(st.just({"from": "order_lines", "via": "order"}), optional("match", LINE_MATCH), optional("within_days", st.just(3)),
            measures(["amount", "product.min_purchase", "order.amount"])),
     joined(st.just({"from": "holdings"}), optional("match", HOLDING_MATCH), measures(["product.min_purchase"])),
