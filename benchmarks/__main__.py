@@ -23,6 +23,7 @@ BENCHMARKS = {
     "identity_quality": "benchmarks.nights.identity_quality",
     "fused_scan": "benchmarks.reading.fused_scan",
     "cold_read": "benchmarks.reading.cold_read",
+    "day_partials": "benchmarks.reading.day_partials",
     "segment_preview": "benchmarks.reading.segment_preview",
     "simulated_bank": "benchmarks.nights.simulated_bank",
     "ingestion": "benchmarks.nights.ingestion",

@@ -9,8 +9,9 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from ingestion.feeds.feeds import feed_of
+from ingestion.onboarding.attribute_drafts import declarations, propose_attributes
 from ingestion.onboarding.data_dictionary import ColumnMeaning
-from ingestion.onboarding.draft_yaml import render
+from ingestion.onboarding.draft_yaml import readers_of, render
 from ingestion.onboarding.proposal import Guess, Proposal, propose
 from ingestion.onboarding.sampling import FileSample, read_sample
 from ingestion.onboarding.shapes import ColumnShape, shape_of
@@ -18,6 +19,7 @@ from ingestion.onboarding.suggestions import fillable_tables
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import UsageError
 from lakehouse.settings.yaml_files import did_you_mean, parse_yaml
+from vocabulary.attributes import Attributes
 
 _DATE_IN_NAME = re.compile(r"(?<!\d)(20\d{2}|19\d{2})([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
 
@@ -34,6 +36,8 @@ class Draft:
     guess: Guess
     pattern: str
     delivered_to: str
+    declarations: str | None = None
+    """The text of the file that declares the attributes that the feed fills; None where it fills none."""
 
     @property
     def newest_day(self) -> date | None:
@@ -61,11 +65,13 @@ def draft_feed(
     encoding: str | None = None,
     header: bool | None = None,
     sources_with_persons: frozenset[str] = frozenset(),
+    attribute_codes: frozenset[str] | None = None,
 ) -> Draft:
     """Propose a feed for ``path``; the text is checked as ``cdp feeds check`` would, but for what waits for a person.
 
     ``meanings`` says what delivered columns are (a data dictionary), ``tables`` the targets wanted,
-    ``sources_with_persons`` sources whose people another feed delivers. An unusable file raises ``InputInvalid``.
+    ``sources_with_persons`` sources whose people another feed delivers. With ``attribute_codes``, those that are declared already,
+    columns that no table has become attributes. An unusable file raises ``InputInvalid``.
     """
     for table in tables:
         if table not in fillable_tables():
@@ -95,12 +101,20 @@ def draft_feed(
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise UsageError(f"{what} '{name}' is no name; use small letters, digits and _, a letter first")
     proposal = propose(shapes, guess)
+    if attribute_codes is not None:
+        names = readers_of(sample, proposal)
+        proposal = replace(
+            proposal, attributes=propose_attributes(shapes, names, proposal, guess, attribute_codes)
+        )
     pattern, place = _pattern(path, guess.feed, inbox)
     text = render(sample, shapes, proposal, guess, pattern)
     # What waits for a person is filled with a word the contract allows, only to check all the rest.
     example = render(sample, shapes, _with_examples(proposal), guess, pattern)
-    feed_of(parse_yaml(example, file=f"{guess.feed}.yml"), Path(f"{guess.feed}.yml"))
-    return Draft(guess.feed, text, sample, shapes, proposal, guess, pattern, place)
+    attributes = proposal.attributes
+    by_code = {one.attribute.code: one.attribute for one in attributes.attributes} if attributes else {}
+    feed_of(parse_yaml(example, file=f"{guess.feed}.yml"), Path(f"{guess.feed}.yml"), Attributes(by_code))
+    declaration_text = declarations(attributes, path.name) if attributes else None
+    return Draft(guess.feed, text, sample, shapes, proposal, guess, pattern, place, declaration_text)
 
 
 def _name_of(path: Path) -> str | None:

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ingestion.onboarding.draft_expressions import Mapped
-from ingestion.onboarding.proposal import Guess, Proposal, TargetProposal, level_of
+from ingestion.onboarding.proposal import AttributesDraft, Guess, Proposal, TargetProposal, level_of
 from ingestion.onboarding.sampling import FileSample
 from ingestion.onboarding.shapes import ColumnShape
+from vocabulary.attributes import ATTRIBUTES, FOLDER
 
 SCHEMA_LINE = "# yaml-language-server: $schema=../.cdp-schema/feed.json"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*([ .][A-Za-z0-9_]+)*")
@@ -52,7 +53,7 @@ def _lines(
     yield "required: false   # true: a night without this file stops"
     yield f"files: {{path: {scalar(pattern)}}}   # below the inbox; {{date}} is the business date"
     yield f"format: {_format(sample)}"
-    readers = _readers_of(sample, proposal)
+    readers = readers_of(sample, proposal)
     listed_shapes = [
         shape for shape in shapes if shape.name in readers or (not sample.header and sample.type == "csv")
     ]
@@ -68,6 +69,17 @@ def _lines(
         yield f"  # also near: {table} ({score}): {'; '.join(fits)}"
     for target in proposal.targets:
         yield from _target(target)
+    if proposal.attributes is not None:
+        yield from _attributes(proposal.attributes, guess)
+
+
+def _attributes(draft: AttributesDraft, guess: Guess) -> Iterator[str]:
+    yield f"  - table: {ATTRIBUTES}   # columns that no table has, declared in {FOLDER}/{guess.feed}.yml"
+    yield f"    entity: {draft.entity}"
+    yield f"    key: {scalar(draft.key)}"
+    yield "    attributes:"
+    for one in draft.attributes:
+        yield f"      {one.attribute.code}: {scalar(one.expression)}"
 
 
 def _description(sample: FileSample, proposal: Proposal) -> str:
@@ -93,7 +105,7 @@ def _format(sample: FileSample) -> str:
     )
 
 
-def _readers_of(sample: FileSample, proposal: Proposal) -> dict[str, list[str]]:
+def readers_of(sample: FileSample, proposal: Proposal) -> dict[str, list[str]]:
     """Give delivered column → the trusted columns that read it."""
     from lakehouse.expressions.expression import parse_expression
 
@@ -108,6 +120,8 @@ def _readers_of(sample: FileSample, proposal: Proposal) -> dict[str, list[str]]:
         for text in [*(m.expression for m in target.columns if m.waits), *target.undecided]:
             for column in re.findall(r"case `?([^`]+?)`? when …", text):
                 readers.setdefault(column, []).append(f"{table}, to be decided")
+    for one in proposal.attributes.attributes if proposal.attributes else ():
+        readers.setdefault(one.source_name, []).append(f"attributes.{one.attribute.code}")
     return {name: into for name, into in readers.items() if name in sample.columns}
 
 

@@ -22,6 +22,7 @@ from ingestion.onboarding.suggestions import (
 )
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import contract
+from vocabulary.attributes import Attribute
 
 PERSONS, OBSERVATIONS = "trusted.customers", "trusted.identifier_observations"
 # A table is proposed by itself only when its columns say so clearly; below, a person names it.
@@ -51,6 +52,24 @@ class TargetProposal:
 
 
 @dataclass(frozen=True)
+class AttributeDraft:
+    """One attribute, the expression that fills it, and the delivered column it is made of."""
+
+    attribute: Attribute
+    expression: str
+    source_name: str
+
+
+@dataclass(frozen=True)
+class AttributesDraft:
+    """The attributes of one entity that a file could fill; ``key`` is the expression of the entity's key."""
+
+    entity: str
+    key: str
+    attributes: tuple[AttributeDraft, ...]
+
+
+@dataclass(frozen=True)
 class Proposal:
     """What a feed could fill; ``runners_up`` are (table, score, columns that fit) of the tables not chosen."""
 
@@ -58,6 +77,7 @@ class Proposal:
     identifiers: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     runners_up: tuple[tuple[str, float, tuple[str, ...]], ...] = ()
     is_dated: bool = False
+    attributes: AttributesDraft | None = None
 
     @property
     def mode(self) -> str:

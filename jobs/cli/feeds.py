@@ -96,6 +96,11 @@ def check(
 @click.option(
     "--header/--no-header", default=None, help="Whether the first record names columns (default: found)."
 )
+@click.option(
+    "--attributes",
+    is_flag=True,
+    help="Make attributes of the columns that no table has; with --write they are declared in attributes/<feed>.yml.",
+)
 @click.option("--write", is_flag=True, help="Write feeds/<feed>.yml into the workspace.")
 @workspace_option
 def draft(
@@ -108,6 +113,7 @@ def draft(
     separator: str | None,
     encoding: str | None,
     header: bool | None,
+    attributes: bool,
     write: bool,
     workspace: Path | None,
 ) -> None:
@@ -121,12 +127,14 @@ def draft(
     settings = settings_of_draft(workspace, is_needed=write)
     proposal = propose_feed(
         file, settings, feed=feed, source=source, tables=tables, dictionary=dictionary, utc=utc,
-        separator=separator, encoding=encoding, header=header,
+        separator=separator, encoding=encoding, header=header, attributes=attributes,
     )  # fmt: skip
     if write and settings is not None:
         _print_draft(proposal, settings, file, write_feed(proposal, settings))
     else:
         click.echo(proposal.text, nl=False)
+        if proposal.declarations is not None:
+            click.echo(f"--- # attributes/{proposal.feed}.yml\n{proposal.declarations}", nl=False)
         _print_draft(proposal, settings, file, None)
 
 
@@ -199,6 +207,9 @@ def _print_draft(draft: Draft, settings: Settings | None, file: Path, path: Path
     for name, (namespace, method) in draft.proposal.identifiers.items():
         note = "" if is_keyed else "; not mapped, because no column is the person's key"
         say(f"  identifier: {name} is {namespace}{f' hashed by {method}' if method else ''}{note}")
+    if draft.proposal.attributes is not None:
+        entity, number = draft.proposal.attributes.entity, len(draft.proposal.attributes.attributes)
+        say(f"  {number} columns become attributes of the {entity}, declared in attributes/{draft.feed}.yml")
     for table, _, fits in draft.proposal.runners_up:
         say(f"  also near: {table} ({'; '.join(fits)})")
     if path is not None:

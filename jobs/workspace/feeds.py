@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.settings.settings import Settings, find_workspace, load_settings
 from lakehouse.settings.yaml_files import did_you_mean
+from vocabulary.attributes import FOLDER as ATTRIBUTE_FOLDER
 
 if TYPE_CHECKING:
     from ingestion.feeds.feeds import Feed
@@ -46,10 +47,15 @@ def propose_feed(
     separator: str | None,
     encoding: str | None,
     header: bool | None,
+    attributes: bool = False,
 ) -> Draft:
-    """Propose a feed for a delivered file, in the currency and beside the feeds of the workspace where there is one."""
+    """Propose a feed for a delivered file, in the currency and beside the feeds of the workspace where there is one.
+
+    With ``attributes`` columns that no table has become attributes, beside those that the workspace declares.
+    """
     from ingestion.onboarding.data_dictionary import read_dictionary
     from ingestion.onboarding.draft import draft_feed
+    from vocabulary.attributes import read_attributes
 
     return draft_feed(
         file,
@@ -64,6 +70,9 @@ def propose_feed(
         encoding=encoding,
         header=header,
         sources_with_persons=_sources_with_persons(settings),
+        attribute_codes=frozenset(read_attributes(settings.workspace if settings else None).by_code)
+        if attributes
+        else None,
     )
 
 
@@ -75,12 +84,24 @@ def write_feed(draft: Draft, settings: Settings) -> Path:
     path.parent.mkdir(exist_ok=True)
     if path.exists():
         raise UsageError(f"{path} exists; take another name with --feed, or move the old file away first")
-    waiting = path.with_name(f".{path.name}.new")
-    waiting.write_text(draft.text, encoding="utf-8")
-    waiting.replace(path)
+    declarations = settings.workspace / ATTRIBUTE_FOLDER / path.name
+    if draft.declarations is not None:
+        if declarations.exists():
+            raise UsageError(
+                f"{declarations} exists; take another name with --feed, or move the old file away first"
+            )
+        _write(declarations, draft.declarations)
+    _write(path, draft.text)
     if not (settings.workspace / FOLDER).is_dir():
         write_schemas(settings.workspace / FOLDER)
     return path
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    waiting = path.with_name(f".{path.name}.new")
+    waiting.write_text(content, encoding="utf-8")
+    waiting.replace(path)
 
 
 def _sources_with_persons(settings: Settings | None) -> frozenset[str]:
