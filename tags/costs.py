@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tags.compile.compiler import Writer
+from vocabulary.relations import RELATED
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
@@ -80,7 +81,8 @@ def _weights(
         rows = sum(row_count(name) for name in _inputs(scan.model, reads, stored_models))
         for code in codes:
             weights[code] = rows / len(codes)
-    rows_of_entity = row_count(writer.entity.table or "identity.one_ids")
+    entity = writer.entity
+    rows_of_entity = row_count(entity.table or (RELATED if entity.model else "identity.one_ids"))
     for entry in writer.plan.entries:
         weights.setdefault(entry.code, rows_of_entity)
     return weights

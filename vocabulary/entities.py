@@ -1,7 +1,7 @@
-"""What tags are about: persons by OneID, and products, branches and employees by their keys within a source.
+"""What tags are about: persons by OneID, products, branches and employees by their keys within a source, and groups of people.
 
-Each entity has a wide table of its own, with one row for each of its kind. Companies and households have none: they are
-their people, and a segment chooses them by these.
+Each entity has a wide table of its own, with one row for each of its kind. Companies and households are their people: they have
+those who belong to one by ``vocabulary.relations.entity_people_sql``, and no table of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ class Entity:
     """One kind of thing that tags are about.
 
     ``plural`` is what several are called, ``key`` the columns that name a row of its wide table, ``about`` those that say more of it.
-    ``table`` is the trusted table whose keys are the rows; persons are those of the map of OneIDs.
+    ``table`` is the trusted table whose keys are the rows; persons are those of the map of OneIDs, groups of people those that have
+    people in ``model``. ``is_personal`` tells that the key says of one person or few whom an answer is about.
     """
 
     code: str
@@ -26,6 +27,13 @@ class Entity:
     key: tuple[str, ...]
     about: tuple[str, ...] = ()
     table: str | None = None
+    model: str | None = None
+    is_personal: bool = False
+
+    @property
+    def rows_model(self) -> str:
+        """The dbt model whose keys are the rows of its wide table; persons have one of their own."""
+        return self.model or f"stg_{str(self.table).replace('.', '__')}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -60,19 +68,25 @@ class Entity:
 PERSON = Entity("customer", "people", ("one_id",), ("kind",))
 PRODUCT = Entity("product", "products", ("source", "product_id"), table="trusted.products")
 BRANCH = Entity("branch", "branches", ("source", "branch_id"), table="trusted.branches")
-EMPLOYEE = Entity("employee", "employees", ("source", "employee_id"), table="trusted.employees")
-TAG_ENTITIES: Mapping[str, Entity] = MappingProxyType(
-    {entity.code: entity for entity in (PERSON, PRODUCT, BRANCH, EMPLOYEE)}
+EMPLOYEE = Entity(
+    "employee", "employees", ("source", "employee_id"), table="trusted.employees", is_personal=True
 )
-OTHER_ENTITIES = (PRODUCT, BRANCH, EMPLOYEE)
-# Entities that are groups of people; see ADR 31.
-_GROUPS = ("company", "household")
+# A credit code may be one man's, and a household's number is that of few.
+COMPANY = Entity(
+    "company", "companies", ("source", "company_id"), model="int_company_people", is_personal=True
+)
+HOUSEHOLD = Entity(
+    "household", "households", ("source", "household_id"), model="int_household_people", is_personal=True
+)
+TAG_ENTITIES: Mapping[str, Entity] = MappingProxyType(
+    {entity.code: entity for entity in (PERSON, PRODUCT, BRANCH, EMPLOYEE, COMPANY, HOUSEHOLD)}
+)
+GROUPS = (COMPANY, HOUSEHOLD)
+OTHER_ENTITIES = (PRODUCT, BRANCH, EMPLOYEE, *GROUPS)
 
 
 def fault_of_entity(code: str) -> str | None:
     """Say why no tag can be about something; None where one can."""
-    if code in _GROUPS:
-        return f"a {code} has no tags of its own: it is its people, and a segment of `entity: {code}` asks their tags by `members`"
     if code not in TAG_ENTITIES:
-        return f"there is no entity '{code}'{did_you_mean(code, [*TAG_ENTITIES, *_GROUPS])}; tags are about {', '.join(TAG_ENTITIES)}"
+        return f"there is no entity '{code}'{did_you_mean(code, list(TAG_ENTITIES))}; tags are about {', '.join(TAG_ENTITIES)}"
     return None

@@ -164,11 +164,12 @@ CREDIT_CODE = "credit_code"
 
 
 def entity_people_sql(entity: str, place: RulePlace) -> str:
-    """Give who belongs to every company or household on the business date: entity_key, one_id, each pair once.
+    """Give who belongs to every company or household on the business date: entity_key, source, entity_id, one_id, each once.
 
-    A company is one credit code, whoever states it and in which letters; any other second end is told by its source as well. A household
+    ``entity_key`` is the other two as one text. A company is one credit code, whoever states it and in which letters; any other second end is told by its source as well. A household
     may be named by a profile: whoever has it belongs to it too. The relation ``persons`` stands beside it.
     """
+    number = f"CASE WHEN r.to_source = '{CREDIT_CODE}' THEN upper(trim(r.to_key)) ELSE trim(r.to_key) END"
     key = f"CASE WHEN r.to_source = '{CREDIT_CODE}' THEN upper(trim(r.to_key)) ELSE concat(r.to_source, '/', trim(r.to_key)) END"
     holds = (
         f"r.relationship_type = '{ENTITY_TIES[entity]}' AND trim(r.to_key) <> ''\n"
@@ -180,7 +181,7 @@ def entity_people_sql(entity: str, place: RulePlace) -> str:
     if entity == "household":
         ends["to"] = "p.source = r.to_source AND p.source_key = r.to_key"
     return "\n  UNION\n  ".join(
-        f"SELECT DISTINCT {key} AS entity_key, p.one_id\n    FROM {place.table(RELATED)} r JOIN persons p ON {end}\n    WHERE {holds}"
+        f"SELECT DISTINCT {key} AS entity_key, r.to_source AS source, {number} AS entity_id, p.one_id\n    FROM {place.table(RELATED)} r JOIN persons p ON {end}\n    WHERE {holds}"
         for end in ends.values()
     )
 

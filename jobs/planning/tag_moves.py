@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.contracts.reading import contract
 from lakehouse.query.words import identifier
 from vocabulary.buckets import bucket_duckdb_sql
 from vocabulary.entities import PERSON, TAG_ENTITIES, Entity
@@ -126,8 +125,7 @@ def _moves_of(
 
 def _is_named_freely(entity: Entity) -> bool:
     """Tell whether examples may name rows of an entity: an employee's number is personal."""
-    columns = contract(entity.table).columns if entity.table else {}
-    return all(columns[name].level == "C1" for name in entity.key if name in columns)
+    return not entity.is_personal
 
 
 def _key_sql(entity: Entity) -> str:

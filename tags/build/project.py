@@ -27,6 +27,7 @@ from tags.compile.compiler import ROWS_OF_WIDE, Writer, rows_of_scan
 from tags.compile.places import PROJECT
 from tags.compile.sql_text import CUT_POINTS, note
 from vocabulary.entities import PERSON, TAG_ENTITIES, Entity
+from vocabulary.relations import RELATED
 
 CURRENT = PERSON.current
 DAILY = PERSON.daily
@@ -367,11 +368,31 @@ _WIDE_WORDS: dict[str, tuple[str, str, list[str]]] = {
         "source and employee_id of trusted.employees",
         ["employees whom only rows of other tables name"],
     ),
+    "company": (
+        "company (企业)",
+        "source and company_id of those to which somebody known belongs",
+        ["companies to which nobody belongs on the business date"],
+    ),
+    "household": (
+        "household (家庭)",
+        "source and household_id of those to which somebody known belongs",
+        ["households to which nobody belongs on the business date"],
+    ),
 }
 
 
 def _own_columns(entity: Entity) -> dict[str, dict[str, Any]]:
     """Give the columns of a wide table that are no tags: those of its key, as their contract has them."""
+    if entity.model is not None:
+        ends = contract(RELATED).columns
+        kinds = {
+            "source": ("to_source", "the source of its key"),
+            entity.key[1]: ("to_key", f"the key of the {entity.code} in that source"),
+        }
+        return {
+            name: {"type": ends[end].type, "required": True, "level": ends[end].level, "description": text}
+            for name, (end, text) in kinds.items()
+        }
     if entity.table is None:
         return {
             "one_id": {"type": "bigint", "required": True, "level": "C1", "description": "the person"},

@@ -26,7 +26,7 @@ from tags.compile.compilation import Compilation, compile_registry
 from tags.compile.places import REGISTRY
 from tags.definitions import DefinitionPlace, TagDefinition, changes_between
 from vocabulary.buckets import bucket_duckdb_sql
-from vocabulary.entities import EMPLOYEE, PERSON, Entity
+from vocabulary.entities import PERSON, Entity
 from vocabulary.registry import Entry, Registry, load_registry
 from vocabulary.tag_facts import tag_facts
 
@@ -88,7 +88,7 @@ def compare_definitions(
             f" FROM {texts}"
         )
         is_shown = not any(tag_facts(entry.model_dump(by_alias=True)).is_restricted for entry in entries)
-        is_named = entries[1].about != EMPLOYEE  # an employee's number is personal
+        is_named = not entries[1].about.is_personal
         is_by_value = is_shown and distinct <= MOST_VALUES
         classes = ("before", "after") if is_by_value else _ways(is_ordered=_is_ordered(*entries))
         order = bucket_duckdb_sql(f"tags diff:{first.code}")

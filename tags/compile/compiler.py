@@ -30,6 +30,8 @@ ROWS_OF_WIDE = {
     "product": "One row per product that its source knows on D.",
     "branch": "One row per branch that its source knows on D.",
     "employee": "One row per employee whom a source knows on D.",
+    "company": "One row per company to which somebody known belongs on D.",
+    "household": "One row per household to which somebody known belongs on D.",
 }
 GENERATED = "-- Written by `cdp tags compile` from the registry. Edit the registry, not this file.\n"
 _ZERO = {"int": "0", "decimal": "0", "ratio": "0", "boolean": "false"}
@@ -356,11 +358,10 @@ class Writer:
         """Give the lines that say which rows the wide model has: those of its entity, whatever is known of them."""
         if self.entity == PERSON:
             return ["    from {{ ref('int_people') }} people"]
-        staging = f"stg_{str(self.entity.table).replace('.', '__')}"
         return [
             "    from (",
             f"        select distinct {', '.join(self.entity.key)}",
-            f"        from {{{{ ref('{staging}') }}}}",
+            f"        from {{{{ ref('{self.entity.rows_model}') }}}}",
             "    ) entities",
         ]
 

@@ -15,9 +15,11 @@ from vocabulary.contact_rules import (
     global_controls_sql,
     receipts_sql,
 )
+from vocabulary.entities import GROUPS, Entity
 from vocabulary.policy import CHANNELS, Policy
+from vocabulary.relations import entity_people_sql
 
-GENERATED = "-- Written by `cdp tags compile` from vocabulary/contact_rules.py and consent.yml. Edit those, not this file.\n"
+GENERATED = "-- Written by `cdp tags compile` from the rules in vocabulary and consent.yml. Edit those, not this file.\n"
 _PEOPLE = "{{ ref('int_people') }}"
 _PROFILES = "{{ ref('int_profiles_keyed') }}"
 _REDIRECTS = "{{ ref('int_redirects') }}"
@@ -40,7 +42,17 @@ def shared_models(policy: Policy) -> dict[str, str]:
         "int_controls_keyed": _model("ephemeral", controls_sql(place, persons=_PROFILES)),
         "int_global_controls": _model("ephemeral", global_controls_sql(policy, place, people=_PEOPLE)),
         "int_receipts_keyed": _model("ephemeral", receipts_sql(place)),
+        **{str(entity.model): _model("ephemeral", _people_of(entity, place)) for entity in GROUPS},
     }
+
+
+def _people_of(entity: Entity, place: RulePlace) -> str:
+    """Give who belongs to each group of people: its key and one_id."""
+    return (
+        f"WITH persons AS (SELECT one_id, source, source_key FROM {_PROFILES}),\n"
+        f"belonging AS (\n  {entity_people_sql(entity.code, place)})\n"
+        f"SELECT source, entity_id AS {entity.key[1]}, one_id FROM belonging"
+    )
 
 
 def _source(table: str) -> str:

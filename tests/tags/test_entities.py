@@ -14,7 +14,7 @@ from tags.build.computation import _judge
 from tags.compile.compilation import compile_tags
 from tests.tags.drawn import draw
 from vocabulary.attributes import ENTITIES
-from vocabulary.entities import EMPLOYEE, OTHER_ENTITIES, PERSON, TAG_ENTITIES
+from vocabulary.entities import EMPLOYEE, GROUPS, OTHER_ENTITIES, PERSON, TAG_ENTITIES
 from vocabulary.registry import load_registry
 
 D = dt.date(2026, 3, 31)
@@ -46,9 +46,9 @@ def tags(*entries):
 
 
 def test_a_tag_is_about_what_has_a_key_and_a_table():
-    for entity in OTHER_ENTITIES:
+    for entity in set(OTHER_ENTITIES) - set(GROUPS):
         assert ENTITIES[entity.code] == (entity.table, entity.key[-1])
-    assert list(TAG_ENTITIES) == ["customer", "product", "branch", "employee"]
+    assert list(TAG_ENTITIES) == ["customer", "product", "branch", "employee", "company", "household"]
 
 
 def test_the_rows_of_a_branch_are_grouped_by_its_key_in_one_scan(make_workspace):
@@ -105,8 +105,13 @@ def test_the_rows_of_a_branch_are_grouped_by_its_key_in_one_scan(make_workspace)
          12, "'site_tag' is a tag of the customer and reads 'branch_active_customer_count', a tag of the branch"),
         ({"compute": "column: {from: int_account_owners, of: status}"}, 13,
          "int_account_owners has more rows than one of a branch; 'column' reads one row of each, 'latest' picks one"),
-        ({"entity": "brnach"}, 6, "there is no entity 'brnach'; did you mean 'branch'?; tags are about customer, product, branch, employee"),
-        ({"entity": "household"}, 6, "a household has no tags of its own: it is its people, and a segment of `entity: household` asks their tags by `members`"),
+        ({"entity": "brnach"}, 6, "there is no entity 'brnach'; did you mean 'branch'?; tags are about customer, product, branch, employee, company, household"),
+        ({"entity": "household", "level": "C1", "compute": "aggregate: {from: customer_tags, via: int_household_people, measure: count}", "inputs": "tag:is_mau"}, 10,
+         "level C1 is lower than that of trusted.relationships.to_key (C2), whose values say whom each answer is about; raise it or state 'declassified'"),
+        ({"entity": "company", "compute": "aggregate: {from: customer_tags, via: int_household_people, measure: count}", "inputs": "tag:is_mau"}, 13,
+         "via 'int_household_people': no model of this name has one_id and source, company_id"),
+        ({"entity": "company", "compute": "aggregate: {from: trusted.customers, measure: count}", "inputs": "trusted.customers.kind"}, 13,
+         "the rows of trusted.customers name no company: they have not the columns source and company_id"),
         ({"entity": "employee", "level": "C1", "compute": "latest: {from: trusted.employees, of: status, order_by: [status]}",
           "inputs": "trusted.employees.status", "value": "{type: string}", "null_rule": "U"}, 10,
          "level C1 is lower than that of trusted.employees.employee_id (C2), whose values say whom each answer is about; raise it or state 'declassified'"),
@@ -156,6 +161,14 @@ OF_EMPLOYEES = tags(
     {"code": "employee_is_busy", "entity": "employee", "kind": "rule", "inputs": "tag:employee_people_count, tag:employee_role", "value": "{type: boolean}",
      "null_rule": "NA", "compute": "expression: employee_people_count >= 2",
      "more": "    null_when: [{when: employee_role <> 'relationship_manager', reason: not_applicable}]\n"},
+    {"code": "company_people_count", "entity": "company", "inputs": "tag:gender",
+     "compute": "aggregate: {from: customer_tags, via: int_company_people, measure: count}"},
+    {"code": "company_women_count", "entity": "company", "inputs": "tag:gender",
+     "compute": "aggregate: {from: customer_tags, via: int_company_people, measure: count, where: gender = 'F'}"},
+    {"code": "company_is_of_women", "entity": "company", "kind": "rule", "inputs": "tag:company_people_count, tag:company_women_count", "value": "{type: boolean}",
+     "null_rule": "NA", "compute": "expression: company_people_count = company_women_count"},
+    {"code": "household_people_count", "entity": "household", "inputs": "tag:gender",
+     "compute": "aggregate: {from: customer_tags, via: int_household_people, measure: count}"},
     {"code": "branch_lonely", "inputs": "trusted.transactions.direction", "value": "{type: int}",
      "compute": "aggregate: {from: trusted.transactions, via: account, measure: count, window_days: 30}"},
 )  # fmt: skip
@@ -221,6 +234,11 @@ def bank(tmp_path_factory):
         | crm    | person_manager    | bank        | bob      | bank      | rm1    | manager |
         | bank   | person_manager    | bank        | bob      | crm       | rm2    | manager |
         | bank   | person_account    | bank        | ann      | bank      | a1     | owner   |
+        | bank   | person_company    | bank        | ann      | credit_code | 91x  | member  |
+        | crm    | person_company    | bank        | bob      | credit_code | 91X  | member  |
+        | crm    | person_company    | bank        | ann      | hub       | 91X    | member  |
+        | crm    | person_company    | bank        | nobody   | hub       | 7      | member  |
+        | bank   | person_household  | bank        | bob      | bank      | ann    | spouse  |
     """)  # fmt: skip
     draw(
         lake,
@@ -260,6 +278,23 @@ def test_an_employee_has_a_row_of_its_own_key_attributes_and_people(bank):
     assert bank.contracts.get("tags.employee_tags").columns["employee_id"].level == "C2"
 
 
+def test_a_company_and_a_household_are_their_people(bank):
+    """A credit code is one company whoever states it, and in which letters; a household that names a person has them too."""
+    rows = bank.read_arrow("tags.company_tags").to_pylist()
+    names = ("source", "company_id", "company_people_count", "company_women_count", "company_is_of_women")
+    assert sorted(tuple(row[name] for name in names) for row in rows) == [
+        ("credit_code", "91X", 2, 1, False), ("hub", "91X", 1, 1, True),
+    ]  # fmt: skip
+    (household,) = bank.read_arrow("tags.household_tags").to_pylist()
+    assert (household["source"], household["household_id"], household["household_people_count"]) == (
+        "bank",
+        "ann",
+        2,
+    )
+    assert bank.read_arrow("tags.company_tags_daily").num_rows == 4
+    assert bank.contracts.get("tags.company_tags").columns["company_id"].level == "C2"
+
+
 def test_what_changed_of_an_employee_is_kept_and_is_no_event_of_a_person(bank):
     rows = bank.read_arrow("tags.entity_tag_history").to_pylist()
     changes = [
@@ -291,7 +326,9 @@ def test_quality_counts_the_rows_of_the_entity_and_reasons_of_its_nulls(bank):
         catalogue["employee_women_count"]["entity"] == "employee"
         and "via int_managers_keyed" in catalogue["employee_women_count"]["compiled_sql"]
     )
-    assert catalogue["gender"]["read_by"] == ["employee_women_count"]
+    assert catalogue["gender"]["read_by"] == [
+        "company_people_count", "company_women_count", "employee_women_count", "household_people_count",
+    ]  # fmt: skip
 
 
 def test_a_value_outside_the_domain_of_an_employees_tag_stops_the_night_and_names_its_table(bank):

@@ -1,4 +1,4 @@
--- Written by `cdp tags compile` from vocabulary/contact_rules.py and consent.yml. Edit those, not this file.
+-- Written by `cdp tags compile` from the rules in vocabulary and consent.yml. Edit those, not this file.
 {{ config(materialized='table') }}
 WITH persons AS (
   SELECT one_id, source, source_key FROM {{ ref('int_profiles_keyed') }}),

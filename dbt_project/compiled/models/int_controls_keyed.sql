@@ -1,4 +1,4 @@
--- Written by `cdp tags compile` from vocabulary/contact_rules.py and consent.yml. Edit those, not this file.
+-- Written by `cdp tags compile` from the rules in vocabulary and consent.yml. Edit those, not this file.
 {{ config(materialized='ephemeral') }}
 SELECT p.one_id, c.source, c.control_id, c.control_type, c.grade, c.started_on, c.ended_on, c.valid_from, c.valid_to,
     (c.valid_to IS NULL OR c.valid_to > {{ business_date() }}) AND (c.ended_on IS NULL OR c.ended_on > {{ business_date() }}) AS is_in_force,

@@ -1,4 +1,4 @@
--- Written by `cdp tags compile` from vocabulary/contact_rules.py and consent.yml. Edit those, not this file.
+-- Written by `cdp tags compile` from the rules in vocabulary and consent.yml. Edit those, not this file.
 {{ config(materialized='ephemeral') }}
 SELECT p.one_id, a.arm = 'CONTROL' AS was_control,
     coalesce(a.arm = 'CONTROL', cast(conv(substr(sha2(concat(concat('GCG-', year({{ business_date() }}), 'H', CASE WHEN month({{ business_date() }}) <= 6 THEN 1 ELSE 2 END), '|', cast(p.one_id as string)), 256), 1, 15), 16, 10) as bigint) % 10000 < CASE concat('GCG-', year({{ business_date() }}), 'H', CASE WHEN month({{ business_date() }}) <= 6 THEN 1 ELSE 2 END) WHEN 'GCG-2026H2' THEN 500 ELSE 500 END) AS is_control

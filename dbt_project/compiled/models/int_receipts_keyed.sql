@@ -1,4 +1,4 @@
--- Written by `cdp tags compile` from vocabulary/contact_rules.py and consent.yml. Edit those, not this file.
+-- Written by `cdp tags compile` from the rules in vocabulary and consent.yml. Edit those, not this file.
 {{ config(materialized='ephemeral') }}
 WITH given AS (
   SELECT k.one_id, r.source, r.receipt_id, r.run_id, r.destination, r.recipient_key, r.channel, r.status, r.event_at, r.event_on,

@@ -224,14 +224,17 @@ def _way_to_entity(relation: TagSource, entry: Entry) -> str:
 def _check_level_of_key(registry: Registry, entry: Entry, site: SiteColumns) -> None:
     """Refuse a level below that of the key under which the values stand: an employee is a person."""
     entity = entry.about
-    levels = {name: site.level(entity.table, name) for name in entity.key} if entity.table else {}
+    table, columns = entity.table, entity.key
+    if entity.model:
+        table, columns = RELATED, ("to_key",)
+    levels = {name: site.level(table, name) for name in columns} if table else {}
     for name, level in levels.items():
         if level is None or LEVELS.index(level) <= LEVELS.index(entry.level):  # type: ignore[arg-type]
             continue
         if entry.declassified is None or entry.declassified.to != entry.level:
             raise registry.fault(
                 entry.code,
-                f"level {entry.level} is lower than that of {entity.table}.{name} ({level}), whose values say whom each answer is about; "
+                f"level {entry.level} is lower than that of {table}.{name} ({level}), whose values say whom each answer is about; "
                 "raise it or state 'declassified'",
                 "level",
             )

@@ -284,7 +284,7 @@ def test_every_column_beside_tags_is_a_reserved_name():
     compilation = compile_tags(None)
     tags = {entry.code for entry in compilation.entries}
     of_contracts = {name for one in wide_contracts(compilation) for name in one.columns} - tags
-    assert len(WIDE_TABLES) == 8 and {"one_id", "kind", "as_of", "employee_id"} <= of_contracts
+    assert len(WIDE_TABLES) == 12 and {"one_id", "kind", "as_of", "employee_id", "company_id"} <= of_contracts
     made_up = {"read_sources", "lost_answers", "unexplained_nulls"}
     assert [name for name in of_contracts | made_up if fault_of_name(name) is None] == []
     assert [code for code in compilation.registry.entries if fault_of_name(code)] == []
