@@ -128,14 +128,10 @@ def _spoken_english():
 @pytest.fixture
 def consumer(tmp_path):
     """An HTTP endpoint of a consumer that runs; see ``http_consumer``."""
-    from http_consumer import Consumer
+    from http_consumer import running_consumer
 
-    folder = tmp_path / "consumer"
-    folder.mkdir()
-    one = Consumer(folder)
-    one.start()
-    yield one
-    one.stop()
+    with running_consumer(tmp_path / "consumer") as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SERVER = Path(__file__).resolve().parent / "delivery" / "endpoint_server.py"
@@ -50,3 +52,13 @@ class Consumer:
     def holds(self, segment: str = "rich") -> dict:
         file = self.folder / "state"
         return json.loads(file.read_text()).get(segment, {}) if file.exists() else {}
+
+
+@contextmanager
+def running_consumer(folder: Path) -> Iterator[Consumer]:
+    """A consumer whose files lie in a new folder, and that runs until the end."""
+    folder.mkdir()
+    one = Consumer(folder)
+    one.start()
+    yield one
+    one.stop()

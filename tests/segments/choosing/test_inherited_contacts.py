@@ -6,21 +6,16 @@ import datetime as dt
 
 import pytest
 from segment_bank import DESTINATIONS_YML, TAGS_YML, D, at, bank_lake, publish, rows_of, spec
+from test_inherited_arms import ONE, OTHER, days_ago, live
 
-from identity.nights.write import steps_of_numbers, write_redirects
-from identity.reading.tables import open_desk
 from lakehouse.query.desk import open_alone
 from lakehouse.settings.settings import load_settings
 from segments.choosing.contact_history import contact_history
 
 NOTICE = spec("notice", "unknown: include\nwhere: {tag: balance, gte: 100}")
 # Nobody suppresses these two; 21 to 23 are numbers that nobody has today.
-WHOLE, PART = 1, 10
+WHOLE, PART = ONE, OTHER
 CAP = "caps: [{scope: global, max: 1, days: 7}]\n"
-
-
-def days_ago(count):
-    return D - dt.timedelta(days=count)
 
 
 @pytest.fixture
@@ -30,15 +25,6 @@ def bank(make_workspace):
         "cdp.yml": "generate_secrets: true\n", "tags/test.yml": TAGS_YML, "destinations.yml": DESTINATIONS_YML,
         "segments/notice.yml": NOTICE, "contact_policy.yml": CAP,
     })))  # fmt: skip
-
-
-def live(lake, *events):
-    """Let lineage (event, from, to, days ago) happen and identity write what follows from it."""
-    lake.append("identity.lineage_events", rows_of("identity.lineage_events", [
-        {"event": event, "from_one_id": old, "to_one_id": new, "happened_on": days_ago(ago), "profile_count": 1,
-         "cause": "links", "rules_version": "1"} for event, old, new, ago in events]))  # fmt: skip
-    with open_desk(lake, D) as desk:
-        write_redirects(lake, steps_of_numbers(desk), {WHOLE, PART})
 
 
 def contact(lake, one_id, status, *, run=None, on, channel="SMS"):

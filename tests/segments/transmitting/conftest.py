@@ -17,11 +17,7 @@ def evening(tmp_path_factory):
 @pytest.fixture
 def other_consumer(tmp_path):
     """A second endpoint, at another address."""
-    from http_consumer import Consumer
+    from http_consumer import running_consumer
 
-    folder = tmp_path / "other_consumer"
-    folder.mkdir()
-    one = Consumer(folder)
-    one.start()
-    yield one
-    one.stop()
+    with running_consumer(tmp_path / "other_consumer") as one:
+        yield one
