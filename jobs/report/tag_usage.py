@@ -33,7 +33,7 @@ class AffectedThing:
 
 
 def tag_impact(settings: Settings, name: str) -> list[AffectedThing]:
-    """Give all that would feel a change of a tag, by code or name: tags, sets of micro-segments, segments, destinations, nearest first.
+    """Give all that would feel a change of a tag, by code or name: tags, marts, sets of micro-segments, segments, destinations, nearest first.
 
     An unknown tag and a file that cannot be read raise: half an answer would look like a whole one.
     """
@@ -52,6 +52,7 @@ def tag_impact(settings: Settings, name: str) -> list[AffectedThing]:
     return [
         *tags,
         *_tags_counted(registry, codes),
+        *_marts_reached(settings.workspace, codes),
         *sets,
         *affected_segments,
         *_destinations_reached(segments, affected_segments, codes),
@@ -59,12 +60,13 @@ def tag_impact(settings: Settings, name: str) -> list[AffectedThing]:
 
 
 def tag_users(settings: Settings) -> dict[str, list[str]]:
-    """Give by tag who uses it: computed tags that read it or are counted over people by it, and segments and sets of micro-segments in whatever way, each with its kind, as ``segment vips``."""
+    """Give by tag who uses it: computed tags that read it or are counted over people by it, and segments, sets of micro-segments and marts in whatever way, each with its kind, as ``segment vips``."""
     from segments.choosing.compile import tag_uses
     from segments.grouping.declaration import read_micro_sets
     from segments.language.spec import read_segments
     from tags import REGISTRY
     from tags.compile.entry_texts import population_inputs
+    from tags.compile.marts.models import marts_reading
     from vocabulary.registry import load_registry
 
     users: dict[str, list[str]] = {}
@@ -78,6 +80,8 @@ def tag_users(settings: Settings) -> dict[str, list[str]]:
     for one in read_micro_sets(settings.workspace):
         for code in one.tags_read:
             users.setdefault(code, []).append(f"micro-segments {one.code}")
+    for code, marts in marts_reading(settings.workspace).items():
+        users.setdefault(code, []).extend(f"mart {mart}" for mart in marts)
     return users
 
 
@@ -104,7 +108,7 @@ def catalogue_users(workspace: Path) -> dict[str, TagUsers]:
 
 
 def unused_tags(settings: Settings) -> list[Entry]:
-    """Give the tags that are computed and that no segment, published column or other computed tag reads, in registry order."""
+    """Give the tags that are computed and that no segment, published column, mart or other computed tag reads, in registry order."""
     from tags import REGISTRY
     from vocabulary.registry import load_registry
 
@@ -145,6 +149,20 @@ def _tags_counted(registry: Registry, codes: Collection[str]) -> list[AffectedTh
         )
         for code, names in inputs.items()
         if names and code not in codes
+    ]
+
+
+def _marts_reached(workspace: Path, codes: Collection[str]) -> list[AffectedThing]:
+    """Give the marts of the workspace that read one of the tags."""
+    from tags.compile.marts.models import marts_reading
+
+    through: dict[str, set[str]] = {}
+    for code, marts in marts_reading(workspace).items():
+        for mart in marts if code in codes else ():
+            through.setdefault(mart, set()).add(code)
+    return [
+        AffectedThing("mart", mart, ("reads it",), tuple(sorted(tags)))
+        for mart, tags in sorted(through.items())
     ]
 
 

@@ -49,6 +49,31 @@ NEEDS: dict[str, Groups] = {
 }
 
 
+# The tags that each mart reads; the others read none.
+TAGS_READ: dict[str, tuple[str, ...]] = {
+    "channel_acquisition": (
+        "acquisition_channel",
+        "acquisition_campaign",
+        "new_customer_day",
+        "is_mau",
+        "aum_eod",
+    ),
+    "lifecycle_contribution": (*STAGES, "home_branch", "is_mau", "aum_eod"),
+    "stage_migration": (*STAGES, "aum_eod"),
+    "tier_migration": (TIER, "aum_eod"),
+}
+
+
+def marts_reading(workspace: Path) -> dict[str, list[str]]:
+    """Give by tag the marts of a workspace that read it; none where it has no marts."""
+    readers: dict[str, list[str]] = {}
+    if marts_file(workspace) is not None:
+        for mart, codes in TAGS_READ.items():
+            for code in codes:
+                readers.setdefault(code, []).append(mart)
+    return readers
+
+
 @dataclass(frozen=True, eq=False)
 class MartModels:
     """The models that marts read by name, and why a mart is off in this workspace."""

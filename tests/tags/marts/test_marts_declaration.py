@@ -11,6 +11,7 @@ import pytest
 import tags
 from jobs.cli import run
 from jobs.planning.changes import FileChange, are_audiences_reached
+from jobs.report.tag_usage import tag_impact, tag_users
 from jobs.workspace.check import check_files
 from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import load_settings
@@ -19,6 +20,8 @@ from lakehouse.texts import speak
 from tags.build.project import MARTS as MODELS
 from tags.compile.compilation import compile_tags
 from tags.compile.marts.declaration import MOST_STEPS, read_marts
+from tags.compile.marts.models import _TAGS as MART_TAGS
+from tags.compile.marts.models import TAGS_READ
 from tags.marts import TABLES, compared_day
 from tests.published_lake import FEED, publish
 from tests.tags.drawn import write
@@ -208,3 +211,19 @@ def test_what_a_model_says_of_steps_and_receipts_is_what_is_said_elsewhere():
         set(re.findall(r"'(\w+)'", each)) for each in re.findall(r"status (?:not )?in \(([^)]*)\)", contacts)
     ]
     assert lists[0] == set(NOT_A_TOUCH) == of_contacts[0] and lists[1] == of_contacts[1]
+
+
+def test_a_mart_is_a_user_of_the_tags_it_reads(make_workspace):
+    """What each mart reads is what its models name: a tag that is taken away would be missed."""
+    plain = load_settings(make_workspace({}))
+    assert not [user for users in tag_users(plain).values() for user in users if user.startswith("mart ")]
+    declared = load_settings(make_workspace({"marts.yml": ""}))
+    users = tag_users(declared)
+    assert {"mart tier_migration", "mart stage_migration"} <= set(users["aum_eod"])
+    impact = [
+        (thing.name, thing.how, thing.through)
+        for thing in tag_impact(declared, "aum_tier")
+        if thing.kind == "mart"
+    ]
+    assert impact == [("tier_migration", ("reads it",), ("aum_tier",))]
+    assert {tag for tags_read in TAGS_READ.values() for tag in tags_read} == set(MART_TAGS)
