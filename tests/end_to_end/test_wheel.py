@@ -72,7 +72,7 @@ def test_the_wheel_holds_the_example_bank_and_nothing_of_a_run(wheel):
     bank = {name.partition("/templates/bank/")[2] for name in names if "/templates/bank/" in name}
     assert {"cdp.yml", "feeds/core_customers.yml", "segments/silent_app_users.yml"} <= bank
     assert {name.partition("/")[0] for name in bank} <= {
-        "cdp.yml", "consent.yml", "contact_policy.yml", "destinations.yml", "identity.yml", "feeds", "segments", "lists", "tags", "templates",
+        "cdp.yml", "consent.yml", "contact_policy.yml", "destinations.yml", "identity.yml", "feeds", "segments", "lists", "tags", "templates", "marts.yml", "micro_segments",
     }  # fmt: skip
 
 
