@@ -17,6 +17,7 @@ from lakehouse.ledger.ledger import publish, restore_published, restore_versions
 from lakehouse.query.published import open_publication, publications
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import Lake
+from vocabulary.entities import TAG_ENTITIES
 
 REFUSED, EVENTS, QUALITY = "quality.refused_rows", "tags.tag_events", "quality.tag_quality"
 MEMBERS = "segments.members"
@@ -189,5 +190,5 @@ def test_the_reference_says_of_each_table_whether_anything_deletes_its_rows():
             )
             assert says in section, name
     assert {name for name in contract_names() if contract(name).deleted_by == "settings"} == {
-        f"tags.{entity}_tags_daily" for entity in ("customer", "product", "branch", "employee")
+        entity.daily for entity in TAG_ENTITIES.values()
     }
