@@ -57,6 +57,7 @@ def test_a_night_groups_people_first_and_then_chooses_by_it(bank):
     }
 
 
+@pytest.mark.slow
 def test_both_engines_choose_the_same(bank, spark):
     assign(bank)
     bank._spark = spark

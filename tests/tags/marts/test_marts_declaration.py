@@ -77,6 +77,7 @@ def test_an_empty_file_declares_the_marts_without_funnels(make_workspace):
     assert read_marts(make_workspace({}, name="other")) is None
 
 
+@pytest.mark.slow
 def test_an_event_that_never_came_is_warned_of_with_the_one_that_may_be_meant(make_workspace, caplog):
     text = f"{FUNNEL}    steps: [detail_view, by]\n{RETENTION}    first: login\n    back: login\n"
     lake = open_lake(load_settings(make_workspace({"marts.yml": text})))
@@ -170,6 +171,7 @@ def test_a_first_night_with_nothing_has_empty_marts(make_workspace):
     assert [table for table in TABLES.values() if lake.row_count(table)] == []
 
 
+@pytest.mark.slow
 def test_without_the_file_nights_build_no_mart_and_a_rerun_takes_the_rows_of_its_date(make_workspace):
     lake = open_lake(load_settings(make_workspace()))
     tags.build_tags(lake, D)
