@@ -57,7 +57,11 @@ def list_feeds(form: str, workspace: Path | None) -> None:
     help="A sample (default: the newest delivered file).",
 )
 @click.option("--rows", default=10, show_default=True, help="Rows to show per table.")
-@click.option("--show-values", is_flag=True, help="Show personal values instead of masking them.")
+@click.option(
+    "--show-values",
+    is_flag=True,
+    help="Show personal values instead of masking them; recorded in audit/reveals.jsonl.",
+)
 @format_option
 @workspace_option
 def check(
@@ -72,6 +76,10 @@ def check(
     settings = load_settings(workspace)
     feed = named_feed(settings, name)
     path = sample or newest_file(feed, settings)
+    if show_values:
+        from jobs.report.reveals import record_file_reveal
+
+        record_file_reveal(settings, feed.feed, path.name)
     rows_of_file = check_sample(settings, feed, path, rows=rows, show_values=show_values)
     print_document(rows_of_file.summary(), _sample_lines(rows_of_file, masked=not show_values), form)
 

@@ -51,6 +51,24 @@ def record_reveal(
     return entry
 
 
+def record_file_reveal(settings: Settings, feed: str, file: str) -> dict[str, Any]:
+    """Add that values of a delivered file were shown unmasked, and give the entry; whom ``roles.yml`` gives no right raises ``UsageError``."""
+    from segments.approving.roles import read_roles, reveal_fault
+
+    entry = {
+        "revealed_at": now().isoformat(timespec="seconds"),
+        "user": operating_user(),
+        "reason": "feeds check --show-values",
+        "feed": feed,
+        "file": file,
+    }
+    fault = reveal_fault(read_roles(settings.workspace), operating_user())
+    _add(settings, FILE, "reveal", entry if fault is None else entry | {"refusal": "role"})
+    if fault is not None:
+        raise UsageError(f"{fault}; this is recorded")
+    return entry
+
+
 def record_lookup(
     settings: Settings,
     command: str,

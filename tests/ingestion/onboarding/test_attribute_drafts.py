@@ -101,6 +101,12 @@ def test_a_file_is_onboarded_asked_by_a_tag_and_a_segment_and_its_draft_stands_o
     inbox = workspace / "inbox" / "subscribers" / "2026-11-20"
     inbox.mkdir(parents=True)
     (inbox / file.name).write_bytes(file.read_bytes())
+    shown = ["feeds", "check", "subscribers", "--show-values", "--workspace", str(workspace)]
+    assert run(shown) == 0 and "subscribers.csv" in (workspace / "audit" / "reveals.jsonl").read_text()
+    (workspace / "roles.yml").write_text("roles: {privacy: {users: [nobody], may: [reveal]}}")
+    capsys.readouterr()
+    assert run(shown) == 2 and capsys.readouterr().out == ""
+    (workspace / "roles.yml").unlink()
     assert run(["nightly", "--date", "2026-11-20", "--workspace", str(workspace)]) == 0
     capsys.readouterr()
     statement = "select count(*), count(value) from trusted.attributes where attribute = 'is_5g' and value_type = 'boolean'"

@@ -66,14 +66,18 @@ FIRST_OF = {name: 1_000_000_000_000 + 100 * at for at, name in enumerate("abcdef
 
 def snapshot(lake, text, day):
     """Write a snapshot of as many people as are drawn."""
-    found = lake.contracts.get("tags.customer_tags_daily")
+    daily_contract = lake.contracts.get("tags.customer_tags_daily")
     rows = []
     for drawn in rows_of(text):
         for number in range(int(drawn["people"])):
             values = {**drawn, "one_id": FIRST_OF[drawn["who"]] + number, "as_of": day, "null_exceptions": []}
-            rows.append({name: cell(values.get(name), column.type) for name, column in found.columns.items()})
+            rows.append(
+                {name: cell(values.get(name), column.type) for name, column in daily_contract.columns.items()}
+            )
     lake.replace_partition(
-        "tags.customer_tags_daily", pa.Table.from_pylist(rows, schema=found.arrow_schema()), as_of=day
+        "tags.customer_tags_daily",
+        pa.Table.from_pylist(rows, schema=daily_contract.arrow_schema()),
+        as_of=day,
     )
 
 
@@ -222,9 +226,9 @@ def bank(request, tmp_path_factory):
 
 def rows(lake, mart, *columns, **equals):
     """Give columns of the rows of a mart with these values, sorted."""
-    found = lake.read_arrow(TABLES[mart]).to_pylist()
-    chosen = [row for row in found if all(row[name] == value for name, value in equals.items())]
-    return sorted(tuple(row[name] for name in columns) for row in chosen)
+    mart_rows = lake.read_arrow(TABLES[mart]).to_pylist()
+    wanted_rows = [row for row in mart_rows if all(row[name] == value for name, value in equals.items())]
+    return sorted(tuple(row[name] for name in columns) for row in wanted_rows)
 
 
 def money(text):
