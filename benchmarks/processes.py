@@ -51,6 +51,21 @@ def in_process(module: str, way: str, folder: Path, *, limit: float) -> dict[str
     return {**json.loads(answer.read_text()), "peak_mb": peak / 2**20}
 
 
+def command_peak_mb(command: list[str]) -> float:
+    """Run a command and give the most memory it and its children held; one that fails raises ``CalledProcessError``.
+
+    Not by ``ru_maxrss``: a child begins with what its parent had reached.
+    """
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, _memory(process.pid))
+        time.sleep(0.01)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return peak / 2**20
+
+
 def _memory(pid: int) -> float:
     total = 0.0
     try:

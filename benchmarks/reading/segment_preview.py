@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.measure import Outcome, Row, timed
-from benchmarks.processes import ROOT
+from benchmarks.processes import ROOT, command_peak_mb
 
 if TYPE_CHECKING:
     from lakehouse.settings.settings import Settings
@@ -135,7 +135,7 @@ def _whole_process(case: str, way: str, folder: Path, repeats: int) -> Row:
         budget=20,
         cpu=_children,
     )
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    peak = command_peak_mb(command)
     return Row(case, way, whole.seconds, cpu_seconds=whole.cpu_seconds, peak_mb=peak)
 
 

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from lakehouse.errors import SettingsInvalid, StepFailed, disk_refusal, memory_refusal
+from lakehouse.query.arrow import postpone_pandas
 from lakehouse.query.files import delta_for_readers, escaped_pattern, table_sql
 from lakehouse.query.words import identifier, literal, literals
 from lakehouse.settings.settings import FILE_NAME, Settings
@@ -378,6 +379,7 @@ def new_connection(
     """
     import duckdb
 
+    postpone_pandas()
     memory = memory or _limits.get("memory")
     # Extensions are closed first: to look for one is external access.
     config: dict[str, Any] = {"threads": threads, "storage_compatibility_version": storage}

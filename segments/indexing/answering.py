@@ -62,8 +62,7 @@ def indexed_people(
         return None
     if index.facts != facts_meaning(index.uses, site.policy, people.day):
         return None
-    for name in sorted(people.names()):
-        index.column(name)
+    index.read(people.names())
     return people
 
 
@@ -112,6 +111,7 @@ class IndexedPeople:
         self, segment: Segment, nodes: Iterable[Node], members: Mapping[str, Relation]
     ) -> list[tuple[int, int]]:
         """Give for each condition of a segment how many people meet it, and of how many that is unknown."""
+        self.index.read({name for leaf in read_leaves(segment) if (name := self._name(leaf, segment))})
         return [self._decide(segment, node, members).counts() for node in nodes]
 
     def _decide(self, segment: Segment, node: Node, members: Mapping[str, Relation]) -> AnswerBits:

@@ -17,6 +17,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -64,15 +65,25 @@ class PeopleIndex:
     entries: Mapping[str, Mapping[str, Any]]
     _columns: dict[str, CodedColumn] = field(default_factory=dict)
 
+    def read(self, names: Iterable[str]) -> None:
+        """Read columns at once, as many as there are cores; one that is not as the manifest says raises ``StepFailed``."""
+        missing = sorted(set(names) - self._columns.keys())
+        # Reading and digesting, which is most of the work, leaves the interpreter to others.
+        with ThreadPoolExecutor(os.cpu_count()) as readers:
+            self._columns.update(zip(missing, readers.map(self._read, missing), strict=True))
+
     def column(self, name: str) -> CodedColumn:
         """Give a column; one that is not as the manifest says raises ``StepFailed``."""
         if name not in self._columns:
-            entry = self.entries[name]
-            size = entry["slices"] * words_for(self.people) * 8
-            content = self._content(entry, "bits", size)
-            slices = np.frombuffer(content, dtype="<u8").reshape(entry["slices"], words_for(self.people))
-            self._columns[name] = CodedColumn(slices, _values(self._content(entry, "values")), self.people)
+            self._columns[name] = self._read(name)
         return self._columns[name]
+
+    def _read(self, name: str) -> CodedColumn:
+        entry = self.entries[name]
+        size = entry["slices"] * words_for(self.people) * 8
+        content = self._content(entry, "bits", size)
+        slices = np.frombuffer(content, dtype="<u8").reshape(entry["slices"], words_for(self.people))
+        return CodedColumn(slices, _values(self._content(entry, "values")), self.people)
 
     def _content(self, entry: Mapping[str, Any], kind: str, size: int | None = None) -> bytes:
         file = self.folder / f"{entry['file']}.{kind}"

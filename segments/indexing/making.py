@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from segments.language.lists import StaticList
     from segments.language.spec import Segment
 
-# So many columns of everybody are in memory at once.
+# So many columns of everybody are in memory at once, and no more values than this.
 _TOGETHER = 8
+_VALUES_TOGETHER = 80_000_000
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,9 @@ class _Maker:
         import pyarrow as pa
 
         every = sorted(names)
-        for begin in range(0, len(every), _TOGETHER):
-            columns = every[begin : begin + _TOGETHER]
+        together = max(1, min(_TOGETHER, _VALUES_TOGETHER // max(len(self.one_ids), 1)))
+        for begin in range(0, len(every), together):
+            columns = every[begin : begin + together]
             for column, values in self._in_order(rows, columns):
                 is_nested = pa.types.is_nested(values.type)
                 coding = self._coded_lists(rows, column) if is_nested else slices_of(values)
