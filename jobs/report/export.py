@@ -34,8 +34,11 @@ def export_lake(
 ) -> Export:
     """Write the newest publication, or that of ``as_of``, as views of a DuckDB file.
 
-    Identifiers are masked unless ``reveal`` says why they are needed; that is recorded before the file is written.
+    Identifiers are masked unless ``reveal`` says why they are needed. Either is recorded before the file is written, since
+    nobody sees who is looked up in it.
     """
+    from jobs.report.reveals import record_disclosure, record_reveal
+
     if reveal is not None and not reveal.strip():
         raise UsageError("--reveal has to say why the values are needed")
     publication = require_publication(settings, as_of)
@@ -43,10 +46,9 @@ def export_lake(
     texts = texts_of(settings, publication)
     masks = ReaderMasks(settings)
     if reveal is None:
+        record_disclosure(settings, "sql --export", publication)
         masked = write_export(settings, publication, place, texts, masks)
     else:
-        from jobs.report.reveals import record_reveal
-
         tables = sorted(publication.tables)
         entry = record_reveal(settings, reveal.strip(), publication, tables)
         log.warning("%s reveals values of all tables in %s: %s", entry["user"], place, entry["reason"])

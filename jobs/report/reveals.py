@@ -105,6 +105,25 @@ def record_lookup(
     return entry
 
 
+def record_disclosure(settings: Settings, command: str, publication: Publication) -> dict[str, Any]:
+    """Add that all published tables, masked, were given to other programs, whose questions nobody sees; give the entry.
+
+    ``StepFailed`` where it cannot be written, so that nothing is given.
+    """
+    entry = {
+        "looked_up_at": now().isoformat(timespec="seconds"),
+        "user": operating_user(),
+        "command": command,
+        "business_date": publication.business_date.isoformat(),
+        "run_id": publication.run_id,
+        "is_revealed": False,
+        "one_ids": [],
+        "tables": sorted(publication.tables),
+    }
+    _add(settings, LOOKUPS, "look-up", entry)
+    return entry
+
+
 @contextmanager
 def recorded_misses(settings: Settings, command: str, publication: Publication) -> Iterator[None]:
     """Record a look-up that shows nobody, by the kind of what was asked and never by its value; then the error goes on.

@@ -35,7 +35,8 @@ def serve_lake(
 ) -> None:
     """Serve the newest publication until the process is told to end; ``ready`` is called whenever one is shown.
 
-    Identifiers are masked unless ``reveal`` says why they are needed; that is recorded before anything is shown.
+    Identifiers are masked unless ``reveal`` says why they are needed. Either is recorded before anything is shown, since nobody
+    sees who is looked up through it.
     """
     from py4j.protocol import Py4JError
 
@@ -46,8 +47,7 @@ def serve_lake(
         raise UsageError("--reveal has to say why the values are needed")
     require_known_guests(settings, host)
     publication = require_publication(settings)
-    if reveal is not None:
-        _record(settings, publication, reveal)
+    _record(settings, publication, reveal)
     masks: Masks = ReaderMasks(settings) if reveal is None else lambda table, columns: {}
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -58,7 +58,7 @@ def serve_lake(
         while not end.is_set():
             newest = newest_publication(settings) or publication
             if newest.seq != seq:
-                if reveal is not None and newest.seq != publication.seq:
+                if newest.seq != publication.seq:
                     _record(settings, newest, reveal)
                 server.show(newest, texts_of(settings, newest))
                 seq = newest.seq
@@ -72,9 +72,12 @@ def serve_lake(
             stop_session()
 
 
-def _record(settings: Settings, publication: Publication, reveal: str) -> None:
-    """Record that the values of a publication are shown; a night may bring tables that the one before had not."""
-    from jobs.report.reveals import record_reveal
+def _record(settings: Settings, publication: Publication, reveal: str | None) -> None:
+    """Record that a publication is shown, and by what reason its values; a night may bring tables that the one before had not."""
+    from jobs.report.reveals import record_disclosure, record_reveal
 
+    if reveal is None:
+        record_disclosure(settings, "serve", publication)
+        return
     entry = record_reveal(settings, reveal.strip(), publication, sorted(publication.tables))
     log.warning("%s reveals values of all tables to who connects: %s", entry["user"], entry["reason"])

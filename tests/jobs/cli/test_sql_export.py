@@ -288,6 +288,19 @@ def test_a_night_refreshes_the_file_that_the_workspace_names(bank, caplog):
     assert rows_elsewhere(bank / "own.duckdb", "SELECT count(*) FROM trusted.customers") == [[[2]]]
 
 
+def test_a_masked_export_is_recorded_before_it_is_written_or_is_not_written(bank):
+    export_lake(load_settings(bank), bank / "x.duckdb")
+    (line,) = (bank / "audit" / "lookups.jsonl").read_text(encoding="utf-8").splitlines()
+    entry = json.loads(line)
+    assert (entry["command"], entry["is_revealed"], entry["one_ids"]) == ("sql --export", False, [])
+    assert "trusted.customers" in entry["tables"]
+    shutil.rmtree(bank / "audit")
+    (bank / "audit").write_text("a file where the folder belongs")
+    with pytest.raises(StepFailed, match="the look-up cannot be recorded, so nothing is shown"):
+        export_lake(load_settings(bank), bank / "y.duckdb")
+    assert not (bank / "y.duckdb").exists()
+
+
 def test_a_table_that_cannot_be_read_leaves_no_file(bank):
     next((bank / "lake" / "trusted" / "customers").glob("*.parquet")).write_bytes(b"x" * 99)
     with pytest.raises(StepFailed, match="missing or damaged"):

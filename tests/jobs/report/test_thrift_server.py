@@ -102,18 +102,21 @@ def test_a_reveal_is_recorded_before_each_night_that_is_shown(bank, monkeypatch)
     assert shows == [[], (1, ["case 1"]), (2, ["case 1", "case 1"])]
     shows.clear()
     serving.serve_lake(load_settings(bank), *address, ready=publish_or_end)
-    assert shows == [["full_name"], (2, ["case 1", "case 1"])], (
-        "without a reason nothing is revealed or recorded"
-    )
+    assert shows == [["full_name"], (2, ["case 1", "case 1"])], "without a reason nothing is revealed"
+    (line,) = (bank / "audit" / "lookups.jsonl").read_text(encoding="utf-8").splitlines()
+    disclosure = json.loads(line)
+    assert (disclosure["command"], disclosure["is_revealed"], disclosure["one_ids"]) == ("serve", False, [])
+    assert "trusted.customers" in disclosure["tables"]
 
 
-def test_a_reveal_that_cannot_be_recorded_starts_no_server(bank, monkeypatch):
+@pytest.mark.parametrize("reveal", ["case 1", None])
+def test_what_cannot_be_recorded_starts_no_server(bank, monkeypatch, reveal):
     monkeypatch.setattr(
         "lakehouse.session.thrift.start_thrift_server", lambda *_: pytest.fail("it is served")
     )
     (bank / "audit").write_text("a file where the folder belongs")
-    with pytest.raises(StepFailed, match="the reveal cannot be recorded, so nothing is shown"):
-        serving.serve_lake(load_settings(bank), "127.0.0.1", 10_000, reveal="case 1")
+    with pytest.raises(StepFailed, match="cannot be recorded, so nothing is shown"):
+        serving.serve_lake(load_settings(bank), "127.0.0.1", 10_000, reveal=reveal)
 
 
 class Guest:
