@@ -70,6 +70,7 @@ def test_every_night_of_the_streams_that_may_be_used_is_sound(kit):
                 assert verdict(folder, night, kit_key(folder)) == [], (stream["name"], night["folder"])
 
 
+@pytest.mark.slow
 def test_the_kit_is_the_same_everywhere_and_never_overwrites(kit, tmp_path, capsys):
     folder, _ = kit
     assert cdp(["segments", "test-kit", str(tmp_path / "again")]) == 0

@@ -126,7 +126,9 @@ def publish_beside(press, words, file, *, is_enough):
     return lines()
 
 
-@pytest.mark.parametrize("form", ["parquet", "csv", "json_lines"])
+@pytest.mark.parametrize(
+    "form", ["parquet", *(pytest.param(form, marks=pytest.mark.slow) for form in ("csv", "json_lines"))]
+)
 def test_a_consumer_without_a_rest_reads_whole_runs_while_many_are_released(press, programs, tmp_path, form):
     press = press(form)
     words = [*programs["python"][:-1], "-c", RESTLESS, programs["python"][-1].parent, press.root, press.key_file, AT]  # fmt: skip

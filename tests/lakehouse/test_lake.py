@@ -423,6 +423,7 @@ def test_a_table_follows_its_contract_when_that_gains_columns_and_values(make_wo
     assert grown.delta(name).protocol().min_reader_version == 1
 
 
+@pytest.mark.slow
 def test_every_table_stays_readable_for_simple_delta_readers(lake, spark):
     lake.append("quality.scratch_facts", facts(spark, MON, ("1", "A", 1)))
     for log in Path(lake.settings.lake).glob("*/*/_delta_log/00000000000000000000.json"):

@@ -221,7 +221,9 @@ def test_a_lake_that_is_being_written_is_read_as_published(bank, site, capsys):
         )
 
 
-@pytest.mark.parametrize("model", ["{{ run_query('select 1') }}", "{{ adapter.quote('x') }}"])
+@pytest.mark.parametrize(
+    "model", ["{{ run_query('select 1') }}", pytest.param("{{ adapter.quote('x') }}", marks=pytest.mark.slow)]
+)
 def test_a_model_that_needs_dbt_itself_is_named(bank, site, capsys, model):
     models = bank / "models"
     models.mkdir()

@@ -84,6 +84,7 @@ def test_without_the_wish_nothing_changes(file):
     assert plain.declarations is None and "trusted.attributes" not in plain.text
 
 
+@pytest.mark.slow
 def test_a_file_is_onboarded_asked_by_a_tag_and_a_segment_and_its_draft_stands_once(file, tmp_path, capsys):
     workspace = tmp_path / "shop 1"
     assert run(["init", str(workspace)]) == 0

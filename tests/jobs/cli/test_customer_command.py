@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from decimal import Decimal
+from textwrap import dedent
 
 import duckdb
 import pyarrow as pa
@@ -37,11 +39,26 @@ PRIVATE = (PHONE, ID_NUMBER, NAME, DEVICE)
 
 
 @pytest.fixture
-def bank(make_workspace, monkeypatch):
+def bank(published_bank, tmp_path, monkeypatch):
+    """A bank of its own for each test: a copy of the published one."""
+    folder, first, second = published_bank
+    shutil.copytree(folder, tmp_path / "bank")
+    monkeypatch.setenv("CDP_WORKSPACE", str(tmp_path / "bank"))
+    return tmp_path / "bank", first, second
+
+
+@pytest.fixture(scope="module")
+def published_bank(tmp_path_factory):
     """A published night in which one person has something in every section; the other has one holding and one event."""
-    folder = make_workspace(
-        {"destinations.yml": DESTINATIONS_YML, "segments/rich.yml": spec("rich", "where: {tag: aum_tier, eq: T3}")}
-    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("published")
+    files = {
+        "cdp.yml": "generate_secrets: true\n",
+        "destinations.yml": DESTINATIONS_YML,
+        "segments/rich.yml": spec("rich", "where: {tag: aum_tier, eq: T3}"),
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(dedent(text), encoding="utf-8")
     settings = load_settings(folder)
     lake = open_lake(settings, contracts=tags.tag_contracts(settings))
     deliver(lake, D, RECORDS)
@@ -127,7 +144,6 @@ def bank(make_workspace, monkeypatch):
     for table, content in rows.items():
         lake.append(table, rows_of(table, content))
     make_visible(lake, D, "f", {})
-    monkeypatch.setenv("CDP_WORKSPACE", str(folder))
     return folder, first, second
 
 

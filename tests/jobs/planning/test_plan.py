@@ -340,6 +340,7 @@ def test_what_is_not_committed_and_a_branch_are_plans_alike(repository, capsys):
     assert state(folder) == before, "nothing is checked out"
 
 
+@pytest.mark.slow
 def test_a_change_that_is_in_use_and_not_published_is_told_apart(repository, capsys):
     folder = repository.folder
     edit(folder, SEGMENT, "{tag: is_upgrade_candidate, eq: true}", "{tag: data_gb_total, gte: 35}")
@@ -436,6 +437,7 @@ def test_a_model_of_another_workspace_is_code_and_is_not_run(plan, other, tmp_pa
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_where_things_lie_is_as_in_the_workspace_in_use(plan, other, night, tmp_path):
     elsewhere = tmp_path / "their lake"
     text = (night / "cdp.yml").read_text(encoding="utf-8")
@@ -454,6 +456,7 @@ def test_where_things_lie_is_as_in_the_workspace_in_use(plan, other, night, tmp_
     assert code == 2 and "another time_zone" in answer
 
 
+@pytest.mark.slow
 def test_a_new_destination_gets_nothing_and_no_key(plan, other, tmp_path):
     """The night would make its key and its folder; a plan does neither, wherever the folder is."""
     target = tmp_path / "engine"
@@ -493,6 +496,7 @@ def test_the_last_segment_that_goes_leaves_nobody_behind(plan, other):
     ]
 
 
+@pytest.mark.slow
 def test_signs_of_a_file_name_are_no_markup_and_no_orders_to_a_terminal(plan, other):
     folder = other({"@all|`x` <img src=x>\x1b[31m.yml": "a: 1\n"})
     comment = plan(folder, "--format", "markdown")[1]
@@ -628,6 +632,7 @@ def test_two_plans_at_once_answer_each_its_own_and_see_nothing_of_each_other(pla
     assert not clones() and state(night) == before
 
 
+@pytest.mark.slow
 def test_a_trial_of_rules_names_the_published_ones(night, capsys, tmp_path):
     rules = tmp_path / "rules.yml"
     rules.write_text("{}\n", encoding="utf-8")

@@ -145,6 +145,7 @@ def test_a_check_of_the_lake_knows_what_was_deleted_and_still_finds_what_was_los
     assert any("03-17" in fault for fault in check_lake(bank.settings, contracts).faults)
 
 
+@pytest.mark.slow
 def test_a_replay_of_old_nights_goes_on_without_the_days_that_are_gone(bank):
     bank.nights(10, 9)
     old = next(entry for entry in publications(bank.settings) if entry.business_date.day == 14)
@@ -171,7 +172,11 @@ def test_a_disk_that_refuses_leaves_the_night_published_and_the_next_one_tries_a
 
 
 @pytest.mark.parametrize(
-    "full", [OSError(28, "No space left on device"), DeltaError("No space left on device (os error 28)")]
+    "full",
+    [
+        OSError(28, "No space left on device"),
+        pytest.param(DeltaError("No space left on device (os error 28)"), marks=pytest.mark.slow),
+    ],
 )
 def test_a_full_disk_while_the_night_deletes_loses_nothing(bank, monkeypatch, caplog, full):
     """What is deleted is entered first: where that cannot be written, by Python or by the library, no file goes."""

@@ -353,6 +353,7 @@ def test_keys_and_unit_tests_of_marts_hold(bank):
     assert len(run_dbt(bank, project, D, sources, engine, command=command)) == len(TABLES) + len(unit_tests)
 
 
+@pytest.mark.slow
 def test_a_second_build_of_a_date_changes_no_row(bank):
     before = {mart: bank.read_arrow(table).to_pylist() for mart, table in TABLES.items()}
     tags.build_marts(bank, D)

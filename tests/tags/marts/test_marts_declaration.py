@@ -131,6 +131,7 @@ def warnings_of_marts(lake, caplog):
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.slow
 def test_a_shop_has_the_marts_whose_inputs_its_feeds_fill(make_workspace):
     workspace = make_workspace({"marts.yml": "compare_months: 1\n", "feeds/orders.yml": ORDERS})
     marts = compile_tags(workspace).marts
