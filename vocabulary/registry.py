@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lakehouse.errors import SettingsInvalid, UsageError
+from lakehouse.expressions.clocks import is_clock
 from lakehouse.settings.yaml_files import (
     did_you_mean,
     line_of,
@@ -186,6 +187,13 @@ class CutPoints(_Strict):
         return f"{self.of} at {quantiles} by {self.frozen}{where}"
 
 
+def _refuse_clock(value: object) -> None:
+    """Raise ``ValueError`` for a text that Spark reads as the clock where a day is meant, alone or in a list."""
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and is_clock(text):
+            raise ValueError(f"'{text}' is the clock of the machine to Spark; the business date is the only clock")
+
+
 class Param(_Strict):
     """A threshold with the day it takes effect; several of one name follow one another.
 
@@ -204,6 +212,12 @@ class Param(_Strict):
         kinds = {isinstance(part, str) for part in value} if isinstance(value, list) else {True}
         if len(kinds) != 1:
             raise ValueError("a list is of numbers or of texts, and has one at least")
+        return value
+
+    @field_validator("value")
+    @classmethod
+    def _no_clock(cls, value: Scalar | list[Decimal] | list[str]) -> Scalar | list[Decimal] | list[str]:
+        _refuse_clock(value)
         return value
 
     @model_validator(mode="after")
@@ -433,6 +447,12 @@ class Entry(_Strict):
     deprecated_on: dt.date | None = None
     pack: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] | None = None
     needs: list[str | list[str]] | None = None
+
+    @field_validator("default")
+    @classmethod
+    def _no_clock(cls, default: Scalar | list[str] | None) -> Scalar | list[str] | None:
+        _refuse_clock(default)
+        return default
 
     @field_validator("code")
     @classmethod

@@ -32,6 +32,7 @@ CASES = {
     "sparse, one cap": (0.1, False, False),
     "sparse, capacities": (0.1, True, True),
     "everybody": (1.0, True, False),
+    "everybody, capacities": (1.0, True, True),
 }
 WINDOW = "sparse, one cap, by a window"
 

@@ -24,6 +24,7 @@ from lakehouse.expressions.patterns import (
     refuse_empty_matches,
     require_group,
 )
+from lakehouse.expressions.tokens import text_value
 from lakehouse.expressions.words import word_set
 from lakehouse.query.words import literal
 
@@ -33,9 +34,6 @@ FUNCTIONS_FILE = Path(__file__).parent / "duckdb_functions.sql"
 _LITERAL = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _TEMPLATE = re.compile(r"\{(?=[{%#])")
 _MARK = re.compile(r"literal (\d+)")
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2}|.)", re.DOTALL)
-_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
-
 # What both engines name and compute alike: names of sqlglot's classes.
 PLAIN = word_set(
     "Abs And Or Xor Array ArrayFilter Case Coalesce Count Greatest If Lag Lead Least Lower Max Min Nullif RowNumber Sum",
@@ -109,22 +107,8 @@ def _mark(match: re.Match[str], values: list[str]) -> str:
     text = match[0]
     if text[0] not in "'\"" or ("\\" not in text and "literal " not in text):
         return text
-    values.append(_unescaped(text[1:-1]))
+    values.append(text_value(text))
     return f"'literal {len(values) - 1}'"
-
-
-def _unescaped(text: str) -> str:
-    """Give the value of a literal's inside as Spark reads it."""
-
-    def value(match: re.Match[str]) -> str:
-        sign = match[1]
-        if sign[0] in "uU" and len(sign) > 1:
-            return chr(int(sign[1:], 16))
-        if len(sign) == 3:
-            return chr(int(sign, 8))
-        return match[0] if sign in "%_" else _ESCAPES.get(sign, sign)
-
-    return _ESCAPE.sub(value, text.replace("''", "'"))
 
 
 def _refuse_unknown(tree: Any) -> None:

@@ -15,6 +15,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
+from lakehouse.expressions.clocks import refuse_clocks, refuse_joined_constants
 from lakehouse.expressions.duckdb import refuse_wrong_patterns
 from lakehouse.expressions.tokens import ExpressionInvalid, Token, tokens_of
 from lakehouse.expressions.words import (
@@ -76,11 +77,14 @@ def parse_expression(text: str) -> Expression:
     tree = _tree(text)
     _refuse_nodes(tree)
     _refuse_unread_words(tokens, tree)
+    columns = _columns_in(tree)
+    refuse_clocks(tokens, columns)
+    refuse_joined_constants(tree)
     if any(token.text.lower() in PATTERN_WORDS for token in tokens):
         refuse_wrong_patterns(text)
     return Expression(
         text,
-        _columns_in(tree),
+        columns,
         _parameters_in(tokens),
         _tries_in(text, tokens),
         tuple(dict.fromkeys(_results_in(tree))),

@@ -23,6 +23,8 @@ _TOKEN = re.compile(
     + r")",
     re.VERBOSE,
 )
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2}|.)", re.DOTALL)
+_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 # Signs that a reader may have meant, with what is said of them.
 _REFUSED = (
     ("--", "a comment"),
@@ -84,6 +86,23 @@ def tokens_of(text: str) -> tuple[Token, ...]:
     if len(tokens) > MOST_TOKENS:
         raise ExpressionInvalid(f"has {len(tokens)} words and signs, more than {MOST_TOKENS}")
     return tuple(tokens)
+
+
+def text_value(literal: str) -> str:
+    """Give the value of a text literal, quotes and all, as Spark reads it; ``ExpressionInvalid`` for a sign that is none."""
+
+    def value(match: re.Match[str]) -> str:
+        sign = match[1]
+        if sign[0] in "uU" and len(sign) > 1:
+            code = int(sign[1:], 16)
+            if code > 0x10FFFF:
+                raise ExpressionInvalid(f"has a sign that is none, \\{sign}")
+            return chr(code)
+        if len(sign) == 3:
+            return chr(int(sign, 8))
+        return match[0] if sign in "%_" else _ESCAPES.get(sign, sign)
+
+    return _ESCAPE.sub(value, literal[1:-1].replace("''", "'"))
 
 
 def short_text(text: str) -> str:

@@ -392,6 +392,16 @@ REFUSED = {
         {"compute": "aggregate: {from: trusted.transactions, measure: count, where: \"currency = '{{ run_query(1) }}'\"}"},
         14, "a template inside the quotes",
     ),
+    "the clock of the machine in an expression": (
+        {"compute": "expression: \"case when age > 3 then timestamp 'now' > timestamp '2020-01-01' end\"", "inputs": "tag:age"},
+        14, "has the text 'now', which Spark reads as the clock of the machine",
+    ),
+    "the clock of the machine as a parameter": (
+        {"null_rule": "U\n    params: [{name: since, value: today}]"}, 10, "'today' is the clock of the machine to Spark",
+    ),
+    "the clock of the machine as a default": (
+        {"null_rule": "Z\n    default: Tomorrow", "value": "{type: string}"}, 10, "'Tomorrow' is the clock of the machine to Spark",
+    ),
     "code in the order of rows": (
         {"compute": "latest: {from: int_profiles_described, of: city_tier, order_by: [\"java_method('a', 'b')\"]}",
          "value": "{type: string}", "inputs": "trusted.customers.residence_city"},

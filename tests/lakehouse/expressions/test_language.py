@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lakehouse.expressions.clocks import is_clock
 from lakehouse.expressions.expression import parse_expression, unknown_column
 from lakehouse.expressions.tokens import ExpressionInvalid, tokens_of
 from lakehouse.expressions.words import FUNCTIONS, KEYWORDS, TYPES
@@ -33,6 +34,10 @@ ADMITTED = [
     "cast(null as array<string>)",
     "dateadd(day, 1, a)",
     "'{a}' = a",
+    "a = 'nowhere' or a = 'todays' or a like 'now%' or a rlike '^now$'",
+    "timestamp '2026-01-01 08:00:00.5' < a",
+    "transform(array('no'), x -> concat(x, 'w'))",
+    "date_format(:business_date, 'yyyy-MM') = a",
 ]
 
 # What a careless or hostile person has written: code, files, other tables, templates, clocks, chance, and bombs.
@@ -97,6 +102,32 @@ REFUSED = {
     "the instant of the machine": "localtimestamp",
     "the instant of the machine, called": "current_timestamp()",
     "seconds of the machine": "unix_timestamp()",
+    "the day of the machine as a literal": "date 'today'",
+    "the instant of the machine as a literal": "timestamp 'now'",
+    "the day of the machine in a zone": "date ' Tomorrow Asia/Shanghai'",
+    "the day of the machine in a zone by hours": "a > 'yesterday+08:00'",
+    "the instant of the machine by a cast": "cast('now' as timestamp)",
+    "the day of the machine, tried": "try_cast('today' as date)",
+    "the instant of the machine by a function": "to_timestamp('now')",
+    "the day of the machine by a comparison": "a < 'today'",
+    "the day of the machine as an argument": "datediff('TODAY', a)",
+    "the day of the machine as a branch": "coalesce(a, 'epoch')",
+    "the day of the machine by escapes": "cast('\\u0074oday' as date)",
+    "the day of the machine by an escape that is none": "cast('toda\\y' as date)",
+    "the instant of the machine in two parts": "cast(concat('no', 'w') as timestamp)",
+    "the instant of the machine in two texts": "cast('no' 'w' as timestamp)",
+    "the instant of the machine by a sign": "cast('no' || 'w' as timestamp)",
+    "the instant of the machine with a parameter": "cast(concat(:p, 'w') as timestamp)",
+    "the instant of the machine cut out": "cast(substr('snow', 2) as timestamp)",
+    "the instant of the machine turned": "to_timestamp(reverse('won'))",
+    "the instant of the machine by JSON": "to_timestamp(get_json_object('{\"a\":\"now\"}', '$.a'))",
+    "the instant of the machine in a pattern": "to_timestamp(date_format(date '2026-01-01', \"'now'\"))",
+    "the instant of the machine in a list": "to_timestamp(array('x', 'now')[1])",
+    "two texts side by side": "'a' 'b'",
+    "a day that is none": "date '2026-02-30'",
+    "a day that is a word": "date 'a'",
+    "an instant that is none": "timestamp '2026-01-01 25:00:00'",
+    "a sign that is none": "'\\U99999999'",
     "who runs it": "current_user()",
     "who runs it, without a call": "session_user",
     "where it runs": "current_database()",
@@ -306,3 +337,46 @@ def nodes_by_spark(spark, text):
         children = node.children()
         waiting += [children.apply(at) for at in range(children.size())]
     return kinds, functions
+
+
+CLOCK_WORDS = (
+    "now",
+    "today",
+    "tomorrow",
+    "yesterday",
+    "epoch",
+    "midnight",
+    "current_date",
+    "infinity",
+    "allballs",
+)
+
+
+def test_every_text_that_spark_takes_for_its_clock_is_known(spark):
+    """Spark is asked what it reads as a day or an instant though no digit says which."""
+    texts = [
+        form.format(word)
+        for word in (*CLOCK_WORDS, *map(str.upper, CLOCK_WORDS))
+        for form in (
+            "{}",
+            " {}\\t",
+            "{} UTC",
+            "{} Asia/Shanghai",
+            "{}+08:00",
+            "{} Z",
+            "{}where",
+            "{} is it",
+            "{},",
+            "{}1",
+        )
+    ]
+    columns = ", ".join(
+        f"try_cast('{text}' as date) is not null or try_cast('{text}' as timestamp) is not null"
+        for text in texts
+    )
+    answers = spark.sql(f"select array({columns}) as answers").collect()[0]["answers"]
+    readings = {text for text, is_read in zip(texts, answers, strict=True) if is_read}
+    assert {text for text in readings if not is_clock(text.replace("\\t", "\t"))} == set()
+    assert {text.split()[0].lower() for text in readings if text.strip().isalpha()} == {
+        "now", "today", "tomorrow", "yesterday", "epoch"
+    }  # fmt: skip
