@@ -16,7 +16,7 @@ from lakehouse.errors import UsageError
 from lakehouse.query.masks import Mask
 from lakehouse.query.published import require_publication
 from lakehouse.query.question import parse_question
-from lakehouse.query.reading import Answer, answer, answer_alone, check_tables
+from lakehouse.query.reading import Answer, StatementFailed, answer, answer_alone, check_tables
 from lakehouse.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def rows_of(
     """Run a statement over the newest publication, or over that of ``as_of``.
 
     Identifiers are masked unless ``reveal`` says why they are needed; that is recorded before the statement runs. A statement
-    that tells people apart is a look-up: it is recorded before its answer is given.
+    that tells people apart is a look-up: it is recorded before its answer is given, or the sentence about its failure.
     A statement that names no table of ours needs no workspace. A wrong statement raises ``UsageError``.
     """
     question = parse_question(statement)
@@ -64,10 +64,7 @@ def rows_of(
         check_tables(question, publication)
         count_query(settings, statement, question)
         if reveal is None:
-            rows = answer(question, settings, publication, ReaderMasks(settings))
-            if tells_people_apart(question):
-                _record(settings, publication, question, rows)
-            return rows
+            return _recorded_answer(question, settings, publication)
         from jobs.report.reveals import record_reveal
 
         entry = record_reveal(settings, reveal.strip(), publication, question.tables)
@@ -77,14 +74,31 @@ def rows_of(
         raise UsageError(f"the SQL failed: {str(wrong).splitlines()[0]}") from None
 
 
-def tells_people_apart(question: Question) -> bool:
-    """Tell whether a statement may show or pick out single people: it names such a column, or all, of a table that has one."""
+def _recorded_answer(question: Question, settings: Settings, publication: Publication) -> Answer:
+    try:
+        rows = answer(question, settings, publication, ReaderMasks(settings))
+    except StatementFailed as failure:
+        if tells_people_apart(question, failure.columns_read):
+            _record(settings, publication, question, Answer((), []))
+        raise
+    if tells_people_apart(question, rows.columns_read):
+        _record(settings, publication, question, rows)
+    return rows
+
+
+def tells_people_apart(question: Question, columns_read: frozenset[str]) -> bool:
+    """Tell whether a statement may show or pick out single people: it reads or names such a column, or all, of a table that has one.
+
+    What a statement names counts beside what it reads, since DuckDB reads nothing where it knows that nobody is met. A table
+    without a contract, which holds records as they were delivered, has such columns.
+    """
     from lakehouse.contracts.reading import contract, contract_names
 
-    tables = set(contract_names()) & set(question.tables)
-    columns = {name for table in tables for name in contract(table).columns} & PEOPLE_COLUMNS
-    return bool(columns) and (
-        question.has_star or bool(columns & {name.lower() for name in question.columns})
+    with_contract = set(contract_names()) & set(question.tables)
+    columns = {name for table in with_contract for name in contract(table).columns} & PEOPLE_COLUMNS
+    names = {name.lower() for name in question.columns} | columns_read
+    return with_contract < set(question.tables) or (
+        bool(columns) and (question.has_star or bool(columns & names))
     )
 
 

@@ -48,7 +48,8 @@ SHOW_TABLES_SQL: Final = (
 class Question:
     """A statement that may run; ``tables`` are those it names, in order, ``columns`` every name it may mean a column by.
 
-    ``has_star`` says that it names columns without writing them; ``reads_catalogue`` that it asks which tables there are.
+    ``has_star`` says that it names columns without writing them: by a star, a place, names of its own, or a row as a whole;
+    ``reads_catalogue`` that it asks which tables there are.
     """
 
     text: str
@@ -127,8 +128,23 @@ class _Reader:
             text=SHOW_TABLES_SQL if shows_tables else text,
             tables=tuple(self.tables),
             columns=frozenset(self.columns),
-            has_star=any(part.get("class") == "STAR" for part in self.parts),
+            has_star=self._has_star(),
             reads_catalogue=self.reads_catalogue or shows_tables,
+        )
+
+    def _has_star(self) -> bool:
+        """Tell whether columns are named that are not written: SUMMARIZE and ``#1``, too, rows of a table by its name, and lists of names."""
+        relations = {
+            str(part.get(key) or "").lower()
+            for part in self.parts
+            for key in ("alias", "table_name", "cte_name")
+        } | self.own_names
+        return any(
+            part.get("class") in ("STAR", "POSITIONAL_REFERENCE")
+            or part.get("show_type") == "SUMMARY"
+            or part.get("column_name_alias")
+            or (part.get("class") == "COLUMN_REF" and str(part["column_names"][-1]).lower() in relations)
+            for part in self.parts
         )
 
     def _own_names(self) -> set[str]:

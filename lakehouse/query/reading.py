@@ -13,9 +13,12 @@ Of what is withheld, tags that may only exclude, there is one word for all value
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import duckdb
 
 from lakehouse.errors import UsageError
 from lakehouse.query.deletions import require_rows
@@ -31,14 +34,31 @@ from lakehouse.settings.yaml_files import did_you_mean
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
+
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows of a statement, in its order, with the names of its columns; ``masked`` are columns it may have met masked."""
+    """The rows of a statement, in its order, with the names of its columns; ``masked`` are columns it may have met masked.
+
+    ``columns_read`` are those of the tables, by whatever name the statement has for them.
+    """
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     masked: tuple[str, ...] = ()
+    columns_read: frozenset[str] = frozenset()
+
+
+class StatementFailed(UsageError):
+    """A statement that ended by a value that it met; the sentence does not tell the value."""
+
+    def __init__(self, kind: str, columns_read: frozenset[str]) -> None:
+        super().__init__(
+            f"the SQL failed on a value that it met ({kind}); which one is not told, so that no row leaves by an error. "
+            "try_cast(… AS …) gives null where a value does not fit"
+        )
+        self.columns_read = columns_read
 
 
 def check_tables(question: Question, publication: Publication) -> None:
@@ -64,7 +84,10 @@ def types_of(table: DeltaTable) -> dict[str, Any]:
 
 
 def answer(question: Question, settings: Settings, publication: Publication, masks: Masks) -> Answer:
-    """Answer a question from the tables of a publication; an error of DuckDB is raised as it is."""
+    """Answer a question from the tables of a publication.
+
+    An error that DuckDB finds before a row is read is raised as it is, a later one is ``StatementFailed``.
+    """
     check_tables(question, publication)
     names = publication.tables if question.reads_catalogue else question.tables
     tables = {name: published_table(settings, publication, name) for name in names}
@@ -90,18 +113,41 @@ def answer(question: Question, settings: Settings, publication: Publication, mas
             database, _, own_name = name.partition(".")
             desk.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(database)}")
             desk.connection.execute(f"CREATE VIEW {identifier(database)}.{identifier(own_name)} AS {sql}")
-        columns_of_answer, rows = _run(desk, question)
-    return Answer(columns_of_answer, rows, tuple(masked))
+        columns_read = _begin(desk, question)
+        try:
+            columns_of_answer, rows = _run(desk, question)
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as wrong:
+            raise StatementFailed(type(wrong).__name__.removesuffix("Exception"), columns_read) from None
+    return Answer(columns_of_answer, rows, tuple(masked), columns_read)
 
 
 def answer_alone(question: Question) -> Answer:
     """Answer a question that names no table."""
     with open_scratch() as desk:
+        _begin(desk, question)
         return Answer(*_run(desk, question))
 
 
-def _run(desk: Desk, question: Question) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+def _begin(desk: Desk, question: Question) -> frozenset[str]:
+    """Begin to read, plan the statement and give the columns that it will read from files, in small letters."""
     desk.connection.execute("BEGIN TRANSACTION READ ONLY")
+    row = desk.connection.execute(f"EXPLAIN (FORMAT json) {question.text}").fetchone()
+    try:
+        waiting = json.loads(row[1]) if row else []
+    except RecursionError:
+        raise UsageError("the SQL is nested too deep to be read") from None
+    columns_read: set[str] = set()
+    while waiting:
+        part = waiting.pop()
+        waiting += part["children"]
+        if part["name"].strip() == "READ_PARQUET":
+            columns_read |= set(_WORD.findall(json.dumps(part["extra_info"]).lower()))
+    return frozenset(columns_read)
+
+
+def _run(desk: Desk, question: Question) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     with file_errors():
         result = desk.connection.execute(question.text)
         return tuple(column[0] for column in result.description or ()), result.fetchall()

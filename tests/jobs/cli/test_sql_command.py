@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import stat
 import sys
@@ -357,6 +358,53 @@ def test_a_statement_that_tells_people_apart_is_a_look_up(bank, ask, statement, 
 )
 def test_a_statement_about_nobody_is_none(bank, ask, statement):
     assert ask(statement)[0] == 0 and look_ups(bank) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"select t from {VALUES} t",
+        f"select x[1] from (select list(t) x from {VALUES} t)",
+        f"select #2 from {VALUES}",
+        f"select a, b from {VALUES} x(a, b)",
+        f"with x(a, b) as (from {VALUES}) select b from x",
+        f"select count(*) from {VALUES} x(a, b) where b = 'nobody'",
+        f"select count(*) from {VALUES} a join trusted.customers b using (source, source_key)",
+        f"select count(*) from {VALUES} natural join trusted.customers",
+        f"select columns('.*key') from {VALUES}",
+        f"select v from (unpivot {VALUES} on source_key into name n value v)",
+        f"summarize {VALUES}",
+    ],
+)
+def test_a_column_is_read_by_whatever_name_a_statement_has_for_it(bank, ask, statement):
+    code, _, err = ask(statement)
+    assert code == 0, err
+    assert [line["command"] for line in look_ups(bank)] == ["sql"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"select cast(string_agg(source_key || '.') as date) from {VALUES}",
+        "select cast(kind as int) from trusted.customers",
+        f"select cast(t as struct(a date)) from (select {{'a': source_key || 'x'}} t from {VALUES})",
+        f"select cast(source_key || 'x' as decimal(3, 1)) from {VALUES}",
+        f"select strptime(source_key || 'x', '%Y') from {VALUES}",
+        f"select json_extract(source_key || '{{', '$.a') from {VALUES}",
+        f"select regexp_matches('a', '(' || source_key) from {VALUES}",
+        f"select (select source_key from {VALUES}) = 'a' and cast(source_key || '-' as int) > 0 from {VALUES}",
+    ],
+)
+@pytest.mark.parametrize("words", [(), ("--reveal", "case 1")])
+def test_no_row_leaves_by_an_error_and_who_was_met_is_recorded(bank, ask, caplog, statement, words):
+    code, out, err = ask(*words, statement)
+    assert (code, out) == (2, "")
+    assert re.fullmatch(
+        r"cdp: the SQL failed on a value that it met \(\w+\); which one is not told, [\w ,.(…)]+",
+        err.splitlines()[-1],
+    ), err
+    assert not [value for value in PRIVATE if value in err + caplog.text]
+    assert len(look_ups(bank)) == (not words and "source_key" in statement)
 
 
 def test_a_look_up_that_cannot_be_recorded_shows_nobody(bank, ask):
