@@ -18,7 +18,7 @@ from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.checks.inputs import PIPELINE, check_inputs_of_rows
-from tags.compile.checks.origins import columns_held, sources_of, type_of
+from tags.compile.checks.origins import columns_behind, columns_held, type_of
 from tags.compile.checks.value_types import check_types
 from tags.compile.checks.windows import check_window
 from tags.compile.entry_texts import THRESHOLDS, Keys, names_in, populations_of, texts_of
@@ -381,10 +381,10 @@ def _check_inputs(registry: Registry, entry: Entry, site: SiteColumns) -> None:
 
 
 def _sources(entry: Entry, relation: TagSource | None, lineage: Lineage) -> set[str]:
-    """Give the contracted columns that a tag over rows comes from, whatever its 'inputs' say."""
+    """Give the contracted columns that a tag over rows says something of, whatever its 'inputs' say: by its value, or by which rows count."""
     if relation is None:
         return set()
-    return {origin for _, _, origins in sources_of(entry, relation, lineage) for origin in origins}
+    return columns_behind(entry, relation, lineage).with_meaning
 
 
 def _check_level(registry: Registry, entry: Entry, sources: Iterable[str], site: SiteColumns) -> None:
