@@ -111,7 +111,9 @@ class Attribute(_Strict):
     @model_validator(mode="after")
     def _possible(self) -> Attribute:
         if self.entity not in DECLARABLE:
-            raise ValueError(f"there is no entity '{self.entity}'{did_you_mean(self.entity, list(DECLARABLE))}")
+            raise ValueError(
+                f"there is no entity '{self.entity}'{did_you_mean(self.entity, list(DECLARABLE))}"
+            )
         if self.level == "C3":
             raise ValueError("an attribute cannot be of level C3; credentials and biometrics are never kept")
         if self.code in contract(self.table).columns:

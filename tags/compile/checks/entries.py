@@ -427,12 +427,12 @@ def _check_purposes(registry: Registry, entry: Entry) -> None:
 
 
 def _check_refresh(registry: Registry, entry: Entry) -> None:
-    """Refuse to compute every night from what is shown as of the first night of a month."""
+    """Refuse a tag that may change every night and reads one that is held for the month."""
     for code in entry.tag_inputs if entry.refresh != "monthly" else ():
         if registry[code].refresh == "monthly" and registry.status_of(registry[code]) in COMPUTED_STATUSES:
             raise registry.fault(
                 entry.code,
-                f"reads the tag '{code}', which is computed monthly; write `refresh: monthly` here too, or `refresh: nightly` there",
+                f"reads the tag '{code}', which is held for the month; write `refresh: monthly` here too, or `refresh: nightly` there",
                 "inputs",
             )
 
