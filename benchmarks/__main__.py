@@ -24,6 +24,7 @@ BENCHMARKS = {
     "fused_scan": "benchmarks.reading.fused_scan",
     "cold_read": "benchmarks.reading.cold_read",
     "day_partials": "benchmarks.reading.day_partials",
+    "monthly_tags": "benchmarks.reading.monthly_tags",
     "segment_preview": "benchmarks.reading.segment_preview",
     "simulated_bank": "benchmarks.nights.simulated_bank",
     "ingestion": "benchmarks.nights.ingestion",

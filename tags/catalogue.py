@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.query.published import Published, newest_publication
 from lakehouse.query.words import spark_literal
+from tags.compile.checks.origins import columns_behind
 from tags.compile.compilation import Compilation
 from vocabulary.registry import Entry, Owner, Registry
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cdp.tags")
 
 CATALOGUE = "tags.catalogue"
+IDENTITY = "identity."
 MOST_SHOWN = 5
 
 
@@ -37,6 +39,7 @@ def catalogue_rows(
     registry = compilation.registry
     online = {entry.code for entry in compilation.entries}
     read_by = readers(registry)
+    columns = lineage(compilation)
     rows = []
     for number, entry in enumerate(registry.entries.values(), start=1):
         business, tech = owners(entry)
@@ -72,7 +75,8 @@ def catalogue_rows(
                 "relation": entry.compute.relation if entry.compute else None,
                 "compiled_sql": compilation.writer_of(entry).tag_sql(entry) if entry.code in online else None,
                 "inputs": entry.inputs,
-                "columns_read": lineage(registry, entry.code),
+                "columns_read": list(columns[entry.code].values),
+                "columns_deciding": list(columns[entry.code].deciding),
                 "read_by": read_by.get(entry.code, []),
                 "segments": None if users is None else list(users.get(entry.code, TagUsers()).segments),
                 "published_to": None
@@ -109,19 +113,49 @@ def tell_switched_off(settings: Settings, registry: Registry) -> None:
         )  # fmt: skip
 
 
-def lineage(registry: Registry, code: str) -> list[str]:
-    """Give the columns a tag comes from in the end, through all tags it reads, sorted."""
-    columns: set[str] = set()
-    visited_tags: set[str] = set()
+@dataclass(frozen=True)
+class TagColumns:
+    """The contracted columns that a tag depends on in the end, through all tags that it reads, each sorted.
+
+    ``values`` are those that it is made of, its inputs and what its expressions come from. ``deciding`` are the others that decide which
+    rows count and whose they are. Of the database ``identity`` these are left out: it says of every row whose it is.
+    """
+
+    values: tuple[str, ...]
+    deciding: tuple[str, ...]
+
+
+def lineage(compilation: Compilation) -> dict[str, TagColumns]:
+    """Give by tag the columns that it depends on; of a tag that is not computed those that its inputs name."""
+    registry = compilation.registry
+    behind = {
+        entry.code: columns_behind(entry, scan.relation, compilation.lineage)
+        for plan in compilation.plans
+        for scan in plan.scans
+        for entry in scan.entries
+    }
+    columns = {}
+    for code in registry.entries:
+        codes = _with_tags_read(registry, code)
+        parts = [behind[one] for one in codes if one in behind]
+        inputs = {column for one in codes for column in registry[one].column_inputs}
+        values = inputs.union(*(part.values for part in parts))
+        deciding = {
+            column for part in parts for column in part.deciding.all if not column.startswith(IDENTITY)
+        }
+        columns[code] = TagColumns(tuple(sorted(values)), tuple(sorted(deciding - values)))
+    return columns
+
+
+def _with_tags_read(registry: Registry, code: str) -> set[str]:
+    codes: set[str] = set()
     waiting = [code]
     while waiting:
         current = waiting.pop()
-        if current in visited_tags or current not in registry.entries:
-            continue
-        visited_tags.add(current)
-        columns |= set(registry[current].column_inputs)
-        waiting += registry[current].tag_inputs
-    return sorted(columns)
+        if current not in codes and current in registry.entries:
+            codes.add(current)
+            waiting += registry[current].tag_inputs
+    return codes
 
 
 def readers(registry: Registry) -> dict[str, list[str]]:

@@ -1,13 +1,14 @@
 """Attributes: what a site knows of its customers, accounts, products … beyond the columns of the trusted tables.
 
 A site declares them in ``attributes.yml`` (or, where they are many, in files of the folder ``attributes``). Feeds fill them
-into ``trusted.attributes``, one row each; tags and segments read them as columns of the table of their entity.
+into ``trusted.attributes``, one row each; tags and segments read them as columns of the table of their entity. Those of an event are
+its properties: they are read from its JSON, and no feed fills them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -29,7 +30,7 @@ from lakehouse.contracts.reading import contract
 from lakehouse.errors import SettingsInvalid
 from lakehouse.expressions.expression import parse_expression
 from lakehouse.expressions.tokens import ExpressionInvalid
-from lakehouse.query.words import spark_identifier
+from lakehouse.query.words import spark_identifier, spark_literal
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml, parse_model
 from lakehouse.settings.yaml_limits import yaml_text
 from vocabulary.relations import RELATED
@@ -57,6 +58,14 @@ ENTITIES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "campaign": ("trusted.campaigns", "campaign_id"),
     }
 )
+EVENT = "event"
+# An event is too frequent for a row per attribute: its own are properties of the JSON that it carries.
+PROPERTIES: Mapping[str, tuple[str, str]] = MappingProxyType({EVENT: ("trusted.events", "properties")})
+DECLARABLE: tuple[str, ...] = (*ENTITIES, *PROPERTIES)
+# A number in JSON, or a text that is one; what else may be cast is not the same to both engines.
+_NUMBER = "^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$"
+_WHOLE = "^-?[0-9]{1,18}$"
+_DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 class _Strict(BaseModel):
@@ -101,8 +110,10 @@ class Attribute(_Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> Attribute:
-        if self.entity not in ENTITIES:
-            raise ValueError(f"there is no entity '{self.entity}'{did_you_mean(self.entity, list(ENTITIES))}")
+        if self.entity not in DECLARABLE:
+            raise ValueError(
+                f"there is no entity '{self.entity}'{did_you_mean(self.entity, list(DECLARABLE))}"
+            )
         if self.level == "C3":
             raise ValueError("an attribute cannot be of level C3; credentials and biometrics are never kept")
         if self.code in contract(self.table).columns:
@@ -121,7 +132,12 @@ class Attribute(_Strict):
     @property
     def table(self) -> str:
         """The table of the entity, of which the attribute is read as a column."""
-        return ENTITIES[self.entity][0]
+        return (ENTITIES.get(self.entity) or PROPERTIES[self.entity])[0]
+
+    @property
+    def is_property(self) -> bool:
+        """Whether it is read from the JSON of the rows themselves."""
+        return self.entity in PROPERTIES
 
     @property
     def sql_type(self) -> str:
@@ -167,7 +183,7 @@ class Attributes:
 
     def of_entity(self, entity: str) -> Mapping[str, Attribute]:
         """Give the attributes of an entity."""
-        return self.of_table(ENTITIES[entity][0])
+        return self.of_table((ENTITIES.get(entity) or PROPERTIES[entity])[0])
 
 
 class AttributesFile(_Strict):
@@ -242,6 +258,32 @@ def attribute_rows_sql(
         f"  WHERE {of}entity = '{attributes[0].entity}' AND {of}attribute IN ({codes}) AND {condition}\n"
         f"  GROUP BY {of}source, {of}entity_key"
     )
+
+
+def property_sql(one: Attribute, alias: str, literal: Callable[[object], str] = spark_literal) -> str:
+    """Give Spark SQL of a declared property of the rows ``alias``; what is not of its type or domain is null.
+
+    ``literal`` writes a value of the domain.
+    Numbers may be written as texts and as 1e3; one that is no whole number is no int. Nothing is rounded but to the places of the type.
+    """
+    text = f"get_json_object({alias}.{PROPERTIES[one.entity][1]}, '$.{one.code}')"
+    number = f"try_cast({text} AS decimal(28,6))"
+    is_number = f"{text} RLIKE '{_NUMBER}'"
+    if one.type == "int":
+        is_whole = f"{is_number} AND {number} = round({number}, 0) AND abs({number}) < 1000000000000000"
+        return (
+            f"CASE WHEN {text} RLIKE '{_WHOLE}' THEN try_cast({text} AS bigint)"
+            f" WHEN {is_whole} THEN cast({number} AS bigint) END"
+        )
+    if one.type in ("decimal", "ratio"):
+        return f"CASE WHEN {is_number} THEN try_cast({number} AS {one.sql_type}) END"
+    if one.type == "boolean":
+        return f"CASE lower({text}) WHEN 'true' THEN true WHEN 'false' THEN false END"
+    if one.type == "date":
+        return f"CASE WHEN {text} RLIKE '{_DAY}' THEN try_cast({text} AS date) END"
+    if one.domain:
+        return f"CASE WHEN {text} IN ({', '.join(map(literal, one.domain))}) THEN {text} END"
+    return f"cast({text} AS string)"
 
 
 def _value_sql(one: Attribute, of: str) -> str:

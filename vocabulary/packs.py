@@ -18,7 +18,7 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.settings.settings import FILE_NAME
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml
 from lakehouse.texts import text
-from vocabulary.attributes import ATTRIBUTES, ENTITIES
+from vocabulary.attributes import ATTRIBUTES, ENTITIES, PROPERTIES
 
 PACKS = ("base", "bank", "retail", "interest")
 """The packs of the shipped tags; ``base`` is what every site has."""
@@ -104,7 +104,9 @@ class Deliveries:
         if column is None:
             return bool(columns)
         if column not in columns:
-            return False
+            # Properties stand together in one column, of which a feed does not say what it holds.
+            is_property = dict(PROPERTIES.values()).get(table) in columns
+            return is_property and value is None and column not in contract(table).columns
         texts = columns[column]
         return value is None or texts is None or any(fnmatchcase(one, value) for one in texts)
 

@@ -48,6 +48,10 @@ def lookup_uses_of(
             end = lookups.column(table, name, attributes)
         except LookupInvalid as wrong:
             raise LookupInvalid(f"'{name}' is no delivered column, and {wrong}") from None
+        if end.attribute is not None and end.attribute.is_property:
+            raise LookupInvalid(
+                f"'{name}' is a property of an {end.attribute.entity}; a feed looks up columns and attributes that feeds fill"
+            )
         keys = {}
         for column, other in end.path[0].keys.items():
             expression = parse_expression(entry[column]) if column in entry else None

@@ -29,7 +29,7 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.expressions.expression import Expression, parse_expression, unknown_column
 from lakehouse.expressions.tokens import ExpressionInvalid
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
-from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attributes, read_attributes
+from vocabulary.attributes import ATTRIBUTES, ENTITIES, PROPERTIES, Attributes, read_attributes
 from vocabulary.lookups import LookupInvalid, Lookups, read_lookups
 
 # Columns every expression may read beside the delivered ones.
@@ -237,6 +237,11 @@ class Target(_Strict):
                 raise ValueError(f"a target of {ATTRIBUTES} has 'entity', 'key' and 'attributes'")
             if self.columns is not None or self.each is not None:
                 raise ValueError(f"a target of {ATTRIBUTES} has 'attributes', not 'columns' or 'each'")
+            if self.entity in PROPERTIES:
+                table, column = PROPERTIES[self.entity]
+                raise ValueError(
+                    f"the attributes of an {self.entity} are its properties; map {column} of {table} to the JSON that has them"
+                )
             if self.entity not in ENTITIES:
                 raise ValueError(
                     f"there is no entity '{self.entity}'{did_you_mean(self.entity, list(ENTITIES))}"

@@ -27,7 +27,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from segments.language.contact import ContactPolicy
     from segments.language.spec import SpecFile
     from tags.compile.marts.declaration import MartsFile
-    from vocabulary.attributes import ENTITIES, AttributesFile
+    from vocabulary.attributes import DECLARABLE, AttributesFile
     from vocabulary.entities import TAG_ENTITIES
     from vocabulary.lookups import LookupsFile
     from vocabulary.policy import Policy
@@ -57,7 +57,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     _complete_identity(by_kind["identity"])
     _complete_segment(by_kind["segment"])
     _complete_micro_segment(by_kind["micro_segment"], by_kind["segment"])
-    by_kind["attributes"]["definitions"]["Attribute"]["properties"]["entity"]["enum"] = list(ENTITIES)
+    by_kind["attributes"]["definitions"]["Attribute"]["properties"]["entity"]["enum"] = list(DECLARABLE)
     # A site's entry may name only what differs from the shipped tag.
     by_kind["tags"]["definitions"]["Entry"]["required"] = ["code"]
     by_kind["tags"]["definitions"]["Entry"]["properties"]["entity"]["enum"] = list(TAG_ENTITIES)

@@ -56,7 +56,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     values = ", ".join(value.domain or []) or _range(value.min, value.max)
     business, tech = owners(entry)
     place = registry.places[code]
-    sources = tuple(str(column) for column in lineage(registry, code))
+    columns = lineage(compilation)[code]
     read_by = tuple(readers(registry).get(code) or ())
     settings = None if workspace is None else load_settings(workspace)
     picture = None if settings is None else _picture(settings, entry)
@@ -91,7 +91,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
     if entry.tie_rule:
         facts.append(("ties", entry.tie_rule))
     lists = [("sql", tuple(sql.splitlines()))] if sql else []
-    lists.append(("comes_from", sources))
+    lists += [("comes_from", columns.values), ("decided_by", columns.deciding)]
     if picture is not None:
         lists.append(("distribution", tuple(f"{value}: {people:,}" for value, people in picture.bars)))
         nights = picture.trend[-NIGHTS_SHOWN:]
@@ -120,7 +120,7 @@ def tag_page(workspace: Path | None, name: str) -> TagPage:
         "population": entry.population,
         "level": entry.level, "purposes": list(entry.purposes), "owner_business": business, "owner_tech": tech,
         "parameters": {p.name: p.value for p in entry.params}, "tie_rule": entry.tie_rule, "refresh": entry.refresh, "sql": sql,
-        "comes_from": list(sources), "reads_tags": list(entry.tag_inputs), "read_by": list(read_by),
+        "comes_from": list(columns.values), "decided_by": list(columns.deciding), "reads_tags": list(entry.tag_inputs), "read_by": list(read_by),
         "segments": list(users.segments), "published_to": list(users.destinations), "coverage": coverage,
         "distribution": None if picture is None else [{"value": value, "people": people} for value, people in picture.bars],
         "quantiles": None if picture is None else picture.quantiles,

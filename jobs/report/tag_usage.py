@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vocabulary.registry import Entry, Registry
 
 BLIND_SPOTS = "queries of BI tools and of cdp sql, and own dbt models over tags.customer_tags, are not seen"
+COLUMN_DOTS = 2
+"""How many dots ``database.table.column`` has; a code has none."""
 # Uses of a tag that decide which people a segment has; members see no published column.
 _OF_MEMBERS = frozenset({"condition", "rank", "people", "offer", "value"})
 
@@ -35,17 +37,22 @@ class AffectedThing:
 def tag_impact(settings: Settings, name: str) -> list[AffectedThing]:
     """Give all that would feel a change of a tag, by code or name: tags, marts, sets of micro-segments, segments, destinations, nearest first.
 
-    An unknown tag and a file that cannot be read raise: half an answer would look like a whole one.
+    Of a column ``database.table.column`` these are the tags that depend on it, and all that feels a change of them. An unknown tag or
+    column and a file that cannot be read raise: half an answer would look like a whole one.
     """
     from segments.grouping.declaration import read_micro_sets
     from segments.language.spec import read_segments
     from tags import REGISTRY
     from vocabulary.registry import load_registry
 
-    registry = load_registry(settings.workspace, shipped=REGISTRY)
-    entry = registry.entry_of(name)
-    tags = _tags_reached(registry, entry.code)
-    codes = {entry.code, *(tag.name for tag in tags)}
+    if name.count(".") == COLUMN_DOTS:
+        registry, tags = _tags_of_column(settings, name)
+        codes = {tag.name for tag in tags}
+    else:
+        registry = load_registry(settings.workspace, shipped=REGISTRY)
+        entry = registry.entry_of(name)
+        tags = _tags_reached(registry, entry.code)
+        codes = {entry.code, *(tag.name for tag in tags)}
     segments = read_segments(settings.workspace)
     sets = _sets_reached(read_micro_sets(settings.workspace), codes)
     affected_segments = _segments_reached(segments, codes, {one.name for one in sets})
@@ -115,6 +122,41 @@ def unused_tags(settings: Settings) -> list[Entry]:
     users = tag_users(settings)
     online = load_registry(settings.workspace, shipped=REGISTRY).online()
     return [entry for entry in online if entry.code not in users]
+
+
+def _tags_of_column(settings: Settings, name: str) -> tuple[Registry, list[AffectedThing]]:
+    """Give the tags that depend on a column of a table: those made of it first, then those whose rows it decides; both through other tags too."""
+    from lakehouse.contracts.reading import contract, contract_names
+    from lakehouse.errors import UsageError
+    from lakehouse.settings.yaml_files import did_you_mean
+    from tags.catalogue import lineage
+    from tags.compile.compilation import compile_tags
+    from vocabulary.attributes import read_attributes
+
+    table, _, column = name.rpartition(".")
+    if table not in contract_names():
+        raise UsageError(f"there is no table '{table}'{did_you_mean(table, contract_names('trusted'))}")
+    names = [*contract(table).columns, *read_attributes(settings.workspace).of_table(table)]
+    if column not in names:
+        raise UsageError(f"{table} has no column '{column}'{did_you_mean(column, names)}")
+    compilation = compile_tags(settings.workspace, is_checked=False)
+    registry = compilation.registry
+    columns = lineage(compilation)
+    things = []
+    for how, codes in (
+        ("comes from it", [code for code, one in columns.items() if name in one.values]),
+        ("its rows are decided by it", [code for code, one in columns.items() if name in one.deciding]),
+    ):
+        for code in codes:
+            through = sorted(
+                other
+                for other in registry[code].tag_inputs
+                if other in columns and name in (*columns[other].values, *columns[other].deciding)
+            )
+            things.append(
+                AffectedThing("tag", code, (f"{how}, {registry.status_of(registry[code])}",), tuple(through))
+            )
+    return registry, things
 
 
 def _tags_reached(registry: Registry, code: str) -> list[AffectedThing]:

@@ -176,7 +176,7 @@ def late_warnings(
         oldest = min(stale[tag].value_on for tag in tags)
         more = f" and {len(tags) - MOST_SHOWN} more" if len(tags) > MOST_SHOWN else ""
         is_late = any(stale[tag].late_days for tag in tags)
-        cause = "since a source is late" if is_late else "since they are computed monthly"
+        cause = "since a source is late" if is_late else "since they are held for the month"
         sentence = f"its tags {', '.join(tags[:MOST_SHOWN])}{more} are of {oldest}, {cause}"
         most = segment.spec.schedule.max_tag_staleness_days
         if most is not None and (business_date - oldest).days > most:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tags.compile.relations import TagSource
 from tags.compile.sql_text import dbt_literal
-from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attribute, attribute_rows_sql
+from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attribute, attribute_rows_sql, property_sql
 from vocabulary.lookups import Lookup, path_alias
 
 FACTS = "facts"
@@ -119,7 +119,9 @@ def _add(parts: _Parts, relation: TagSource, name: str) -> None:
         alias, attribute = parts.add_path(end.path), end.attribute
         if attribute is None:
             parts.columns.append(f"{alias}.{end.column.name} as `{name}`")
-    if attribute is not None:
+    if attribute is not None and attribute.is_property:
+        parts.columns.append(f"{property_sql(attribute, alias, dbt_literal)} as `{name}`")
+    elif attribute is not None:
         parts.columns.append(f"{alias}_attributes.`{attribute.code}` as `{name}`")
         among = parts.attributes.setdefault(alias, [])
         if attribute not in among:

@@ -1,13 +1,14 @@
 """Which columns of contracted tables a dbt model's column comes from, by parsing; so its personal level is computed.
 
-A value counts as coming from every column that its expression names, in conditions too; joins and filters do not count.
+A value counts as coming from every column that its expression names, in conditions too. Joins and filters do not count as that: they are
+given apart, as what decides the rows of a model.
 Models are rendered with the product's own macros, parsed by sqlglot and followed through every select, so a column is what
 it is made of, whatever it is called. A site's model whose SQL cannot be followed counts as made of all that it reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -17,14 +18,47 @@ from typing import Any
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from tags.compile.places import PROJECT
+from tags.compile.row_conditions import counts_rows, inner_selects, own_columns, parts_rows, row_conditions
 
 Sources = frozenset[str]
 Values = Mapping[str, str]
 MODELS = "models"
+STAGING = "stg_trusted__"
 _NO_VALUES: Values = MappingProxyType({})
 # Macros that say how tests are made or how dbt finds a table; the others are text of SQL.
 _NO_SQL = ("tests.sql", "source.sql")
 _ANY_DAY = "2026-01-01"
+PIPELINE = frozenset({"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "valid_to"})
+"""The columns of every table that say where a row comes from and when; they are no input of anything."""
+
+
+@dataclass(frozen=True)
+class DecidingColumns:
+    """The contracted columns that decide which rows a value is taken from, without those of the pipeline.
+
+    ``filters`` say something of the rows that count; ``presences`` are of such that ask only whether there is a value; ``keys`` bring
+    rows together.
+    """
+
+    filters: Sources = frozenset()
+    presences: Sources = frozenset()
+    keys: Sources = frozenset()
+
+    @property
+    def with_meaning(self) -> Sources:
+        """Those that say something of whom they keep: filters, but for whether there is a key."""
+        return self.filters | (self.presences - self.keys)
+
+    @property
+    def all(self) -> Sources:
+        """All of them."""
+        return self.filters | self.presences | self.keys
+
+    def __or__(self, other: DecidingColumns) -> DecidingColumns:
+        """Give both."""
+        return DecidingColumns(
+            self.filters | other.filters, self.presences | other.presences, self.keys | other.keys
+        )
 
 
 class Lineage:
@@ -55,6 +89,31 @@ class Lineage:
         """Give the contracted tables that a trusted table or a model reads, by itself and through models, joins and filters too."""
         model = self._model(relation)
         return frozenset([relation]) if model is None else model.tables
+
+    def deciding(
+        self,
+        relation: str,
+        names: Collection[str],
+        values: Values = _NO_VALUES,
+        *,
+        are_counted: bool = False,
+    ) -> DecidingColumns:
+        """Give the columns that decide which rows a model has where these columns of it are read; of a table that is no model none.
+
+        Left joins of which none of them takes anything do not count, unless rows ``are_counted``. Where a model cannot be followed
+        nothing is known beside ``sources``. ``values`` are as there.
+        """
+        model = self._model(relation)
+        if model is None or model.scope is None:
+            return DecidingColumns()
+        key = (frozenset(names), tuple(sorted(values.items())), are_counted)
+        if key not in model.deciding:
+            columns = _deciding(model.scope, key[0], model, self, are_counted, values)
+            # That a row counts from its own day on says nothing of whom it is about.
+            model.deciding[key] = (
+                DecidingColumns(keys=columns.all) if relation.startswith(STAGING) else columns
+            )
+        return model.deciding[key]
 
     def columns_held(self, relation: str, column: str) -> Sources:
         """Give the contracted columns whose values a column holds as they are; none where it may hold anything else."""
@@ -97,8 +156,8 @@ class Lineage:
 class _Model:
     """A model that was followed: by output column where it comes from, and the tables that it reads.
 
-    ``scope`` is its outermost select, None where it cannot be followed; ``relations`` are by relation the columns that it reads from, and
-    ``types`` those of its columns, as far as somebody has asked.
+    ``scope`` is its outermost select, None where it cannot be followed; ``relations`` are by relation the columns that it reads from,
+    ``types`` those of its columns, and ``deciding`` what decides its rows, by the columns of it that are read; both as far as somebody has asked.
     """
 
     columns: Mapping[str, Sources]
@@ -107,6 +166,9 @@ class _Model:
     scope: Any = field(default=None, repr=False)
     relations: Mapping[tuple[str, str], Mapping[str, Sources]] = field(default_factory=dict, repr=False)
     types: dict[str, str | None] = field(default_factory=dict, repr=False)
+    deciding: dict[tuple[frozenset[str], tuple[tuple[str, str], ...], bool], DecidingColumns] = field(
+        default_factory=dict, repr=False
+    )
 
 
 def _exp() -> Any:
@@ -206,28 +268,127 @@ def _known_columns(database: str, table: str, models: Mapping[str, _Model]) -> d
     return {column: frozenset([f"{name}.{column}"]) for column in contract(name).columns}
 
 
-def _sources(scope: Any, name: str, model: _Model, values: Values = _NO_VALUES) -> Sources:
-    """Give what an output column of a select comes from; where a step is lost, it comes from everything."""
+def _sources(
+    scope: Any, name: str, model: _Model, values: Values = _NO_VALUES, *, has_partitions: bool = True
+) -> Sources:
+    """Give what an output column of a select comes from; where a step is lost, it comes from everything.
+
+    Without ``has_partitions`` the columns by which windows part rows do not count.
+    """
     if scope.set_operation_scopes:
         return frozenset().union(
             *(
-                _sources(branch, column, model, values_of_branch)
+                _sources(branch, column, model, values_of_branch, has_partitions=has_partitions)
                 for branch, column, values_of_branch in _branches(scope, name, values)
             )
         )
     select = _select(scope, name)
     if select is None:
         return model.everything
+    columns = [
+        column for part in (select, *_named_windows(scope, select)) for column in part.find_all(_exp().Column)
+    ]
+    return frozenset().union(
+        *(
+            _sources_of_column(scope, column, model, values, has_partitions=has_partitions)
+            for column in columns
+            if has_partitions or not parts_rows(column)
+        )
+    )
+
+
+def _sources_of_column(
+    scope: Any, column: Any, model: _Model, values: Values = _NO_VALUES, *, has_partitions: bool = True
+) -> Sources:
+    source = scope.sources.get(column.table)
+    if source is None:
+        return model.everything if not _is_lambda_variable(column) else frozenset()
+    if isinstance(source, _exp().Table):
+        return model.relations.get((source.db, source.name), {}).get(column.name, model.everything)
+    values_below = _values_below(scope, column.table, values)
+    return _sources(source, column.name, model, values_below, has_partitions=has_partitions)
+
+
+def _named_windows(scope: Any, select: Any) -> list[Any]:
+    """Give the windows of a select that an expression names, as ``over w`` does."""
+    names = {window.alias for window in select.find_all(_exp().Window) if window.alias}
+    return [window for window in scope.expression.args.get("windows") or [] if window.name in names]
+
+
+def _deciding(
+    scope: Any,
+    names: Collection[str],
+    model: _Model,
+    lineage: Lineage,
+    are_counted: bool,
+    values: Values = _NO_VALUES,
+) -> DecidingColumns:
+    """Give the columns that decide the rows of a select where some of its output columns are read."""
+    columns = DecidingColumns()
+    if scope.set_operation_scopes:
+        for name in sorted(names) or [scope.expression.named_selects[0]]:
+            for branch, own_name, own_values in _branches(scope, name, values):
+                own_names = [own_name] if names else []
+                columns |= _deciding(branch, own_names, model, lineage, are_counted, own_values)
+        return columns
+    selects = [select for name in names if (select := _select(scope, name)) is not None]
+    answers = [part for select in selects for part in (select, *_named_windows(scope, select))]
+    is_grouped = any(scope.expression.args.get(part) for part in ("group", "distinct"))
+    are_counted = counts_rows(answers) or (are_counted and not is_grouped)
+    inner = {
+        alias: source.expression
+        for alias, source in scope.sources.items()
+        if not isinstance(source, _exp().Table)
+    }
+    conditions = row_conditions(scope.expression, answers, inner, are_counted=are_counted)
+    filters = _sources_of_parts(scope, conditions.filters, model, lineage, has_partitions=False)
+    columns |= DecidingColumns(
+        filters,
+        _sources_of_parts(scope, conditions.presences, model, lineage),
+        _sources_of_parts(scope, conditions.keys, model, lineage)
+        | (_sources_of_parts(scope, conditions.filters, model, lineage) - filters),
+    )
+    parts = (*answers, *conditions.filters, *conditions.presences, *conditions.keys)
+    for alias in conditions.relations:
+        source = scope.sources.get(alias)
+        names_read = {column.name for part in parts for column in own_columns(part) if column.table == alias}
+        if isinstance(source, _exp().Table):
+            columns |= lineage.deciding(
+                _name_of(source), names_read, _values_below(scope, alias, values), are_counted=are_counted
+            )
+        elif source is not None:
+            values_below = _values_below(scope, alias, values)
+            columns |= _deciding(source, names_read, model, lineage, are_counted, values_below)
+    return columns
+
+
+def _sources_of_parts(
+    scope: Any, parts: Iterable[Any], model: _Model, lineage: Lineage, *, has_partitions: bool = True
+) -> Sources:
+    """Give what the expressions of a condition come from, selects inside them with all that decides their rows."""
     sources: set[str] = set()
-    for column in select.find_all(_exp().Column):
-        source = scope.sources.get(column.table)
-        if source is None:
-            sources |= model.everything if not _is_lambda_variable(column) else frozenset()
-        elif isinstance(source, _exp().Table):
-            sources |= model.relations.get((source.db, source.name), {}).get(column.name, model.everything)
-        else:
-            sources |= _sources(source, column.name, model, _values_below(scope, column.table, values))
-    return frozenset(sources)
+    for part in parts:
+        for column in own_columns(part):
+            if column.name not in PIPELINE and (has_partitions or not parts_rows(column)):
+                sources |= _sources_of_column(
+                    _scope_of(column, scope), column, model, has_partitions=has_partitions
+                )
+        queries = {id(query) for query in inner_selects(part)}
+        for inner in scope.subquery_scopes:
+            if id(inner.expression) in queries:
+                names = inner.expression.named_selects
+                sources |= _sources_of_parts(inner, inner.expression.selects, model, lineage)
+                below = _deciding(inner, names, model, lineage, False)
+                sources |= below.all
+    return frozenset(source for source in sources if source.rpartition(".")[2] not in PIPELINE)
+
+
+def _scope_of(column: Any, scope: Any) -> Any:
+    """Give the scope whose relation a column is of: a select inside a condition may name those around it."""
+    around = scope
+    while around is not None and column.table not in around.sources:
+        around = around.parent
+    return scope if around is None else around
 
 
 def _select(scope: Any, name: str) -> Any | None:

@@ -215,12 +215,13 @@ def _draw(code: str, file: Path, workspace: Path | None) -> None:
 
 
 @group.command("impact")
-@click.argument("name", metavar="CODE|NAME", shell_complete=complete_tags)
+@click.argument("name", metavar="CODE|NAME|COLUMN", shell_complete=complete_tags)
 @format_option
 @workspace_option
 def impact(name: str, form: str, workspace: Path | None) -> None:
     """Show what would feel a change of a tag: tags that read it, segments and destinations, however far away.
 
+    Of a column, such as trusted.cards.status: tags that come from it, or whose rows it decides, and what would feel a change of them.
     How a segment uses it: condition, rank, people (of a company or household), column, offer, value (the order of contacts).
     """
     from jobs.cli.printing import print_rows

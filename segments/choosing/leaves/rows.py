@@ -12,7 +12,7 @@ from segments.choosing.leaves.sql import LeafSql, Part, tests_sql, text_sql
 from segments.language.leaves.dates import DateLeaf, RowDate
 from segments.language.leaves.rows import PROPERTY, RECEIPTS, Match, RowLeaf, RowMeasure
 from segments.language.operators import Test
-from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attribute, attribute_rows_sql
+from vocabulary.attributes import ATTRIBUTES, ENTITIES, Attribute, attribute_rows_sql, property_sql
 from vocabulary.contact_rules import RulePlace, lake_place
 from vocabulary.lookups import Lookup, LookupColumn, lookup_joins_sql, path_alias
 from vocabulary.relations import PeopleRows, people_rows, rows_of_day_sql
@@ -50,12 +50,14 @@ class _Scan:
             self.paths[alias] = end.path
         if attribute is None:
             return f"{alias}.{spark_identifier(column)}"
+        if attribute.is_property:
+            return f"({property_sql(attribute, alias)})"
         self.attributes.setdefault(alias, {})[attribute.code] = attribute
         return f"{_attribute_rows(alias)}.{spark_identifier(attribute.code)}"
 
     def match_sql(self, match: Match, today: str) -> str:
         """Give whether a row matches; null where that is unknown."""
-        if match.column.startswith(PROPERTY):
+        if match.column.startswith(PROPERTY) and match.attribute is None:
             value = _property_sql(match)
         else:
             value = self.value(match.column, match.attribute, match.end)

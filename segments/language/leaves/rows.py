@@ -63,7 +63,7 @@ class Match:
 
     @property
     def value_type(self) -> ValueType:
-        """The type of a property of an event, by what it is compared with: JSON states none."""
+        """The type of an undeclared property of an event, by what it is compared with: JSON states none."""
         operands = [value for test in self.tests for value in test.operands()]
         if operands and all(isinstance(value, bool) for value in operands):
             return "boolean"
@@ -212,14 +212,15 @@ def read_event_rows(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
         for key in _EVENT_EQUALITIES
         if key in body
     )
+    attributes = file.readable_attributes.of_table(EVENTS)
     properties = []
-    for match in _matches(body.get("properties"), body, "properties", file):
+    for match in _matches(body.get("properties"), body, "properties", file, attributes):
         if not _PROPERTY_NAME.match(match.column):
             raise file.fault(
                 f"'{match.column}' is no name of a property; letters, digits and _ may stand in it",
                 line_of(body, "properties"),
             )
-        properties.append(Match(PROPERTY + match.column, match.tests))
+        properties.append(Match(PROPERTY + match.column, match.tests, attribute=match.attribute))
     names = Match("event_name", (Test("in", sorted(event_names(body, file))),))
     leaf = RowLeaf(
         "event",
@@ -227,10 +228,10 @@ def read_event_rows(tree: Any, line: int | None, file: Complaints) -> RowLeaf:
         (
             names,
             *equalities,
-            *_matches(body.get("match"), body, "match", file, table=EVENTS),
+            *_matches(body.get("match"), body, "match", file, attributes, EVENTS),
             *properties,
         ),
-        read_measure(body, "event", file, table=EVENTS),
+        read_measure(body, "event", file, attributes, EVENTS),
         file.days(body, "within_days", "event"),
         line=line,
         include_unknown=file.include_unknown(tree),
@@ -372,7 +373,7 @@ def without_faults(leaf: RowLeaf, body: Any, file: Complaints) -> RowLeaf:
 
 def _match_faults(table: str, match: Match, file: Complaints) -> Iterator[tuple[str, str]]:
     kind: ValueType | None
-    if match.column.startswith(PROPERTY):
+    if match.column.startswith(PROPERTY) and match.attribute is None:
         kind = match.value_type
     else:
         yield from _column_faults(table, match, file)

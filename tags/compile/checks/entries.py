@@ -18,7 +18,7 @@ from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import ExpressionInvalid, short_text
 from lakehouse.settings.yaml_files import did_you_mean
 from tags.compile.checks.inputs import PIPELINE, check_inputs_of_rows
-from tags.compile.checks.origins import columns_held, sources_of, type_of
+from tags.compile.checks.origins import columns_behind, columns_held, type_of
 from tags.compile.checks.value_types import check_types
 from tags.compile.checks.windows import check_window
 from tags.compile.entry_texts import THRESHOLDS, Keys, names_in, populations_of, texts_of
@@ -381,10 +381,10 @@ def _check_inputs(registry: Registry, entry: Entry, site: SiteColumns) -> None:
 
 
 def _sources(entry: Entry, relation: TagSource | None, lineage: Lineage) -> set[str]:
-    """Give the contracted columns that a tag over rows comes from, whatever its 'inputs' say."""
+    """Give the contracted columns that a tag over rows says something of, whatever its 'inputs' say: by its value, or by which rows count."""
     if relation is None:
         return set()
-    return {origin for _, _, origins in sources_of(entry, relation, lineage) for origin in origins}
+    return columns_behind(entry, relation, lineage).with_meaning
 
 
 def _check_level(registry: Registry, entry: Entry, sources: Iterable[str], site: SiteColumns) -> None:
@@ -427,12 +427,12 @@ def _check_purposes(registry: Registry, entry: Entry) -> None:
 
 
 def _check_refresh(registry: Registry, entry: Entry) -> None:
-    """Refuse to compute every night from what is shown as of the first night of a month."""
+    """Refuse a tag that may change every night and reads one that is held for the month."""
     for code in entry.tag_inputs if entry.refresh != "monthly" else ():
         if registry[code].refresh == "monthly" and registry.status_of(registry[code]) in COMPUTED_STATUSES:
             raise registry.fault(
                 entry.code,
-                f"reads the tag '{code}', which is computed monthly; write `refresh: monthly` here too, or `refresh: nightly` there",
+                f"reads the tag '{code}', which is held for the month; write `refresh: monthly` here too, or `refresh: nightly` there",
                 "inputs",
             )
 

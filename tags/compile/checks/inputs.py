@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tags.compile.checks.origins import columns_held, sources_of, values_of
+from tags.compile.checks.origins import attribution_columns, columns_held, sources_of, values_of
 from tags.compile.entry_texts import names_over_rows
-from tags.compile.lineage import Lineage
+from tags.compile.lineage import PIPELINE, Lineage
 from tags.compile.relations import TagSource
 from vocabulary.registry import Entry, Registry
-
-PIPELINE = frozenset({"source", "_feed", "_file", "_row", "_arrived_on", "valid_from", "valid_to"})
-"""The columns of every table that say where a row comes from and when; nobody lists them."""
 
 
 def check_inputs_of_rows(registry: Registry, entry: Entry, relation: TagSource, lineage: Lineage) -> None:
@@ -72,21 +69,11 @@ def _reads(entry: Entry, relation: TagSource, lineage: Lineage) -> Iterator[tupl
     for _, name, origins in sources_of(entry, relation, lineage, values):
         yield name, _business_columns(origins)
     form = entry.compute.aggregate if entry.compute else None
-    names = [*_attribution(relation)]
+    names = [*attribution_columns(relation)]
     if form is not None and (form.window_days or form.months) and relation.event_date:
         names.append(relation.event_date)
     for name in names:
         yield name, _business_columns(lineage.sources(relation.name, name, values))
-
-
-def _attribution(relation: TagSource) -> tuple[str, ...]:
-    """Give the columns of a relation by which a row finds its person or entity."""
-    if relation.way:
-        return ()
-    if relation.attribution == "key":
-        return tuple(name for name in relation.names_of(relation.entity) if name not in PIPELINE)
-    names = {"one_id": "one_id", "profile": "source_key", "account": "account_id"}
-    return (names[relation.attribution],) if relation.attribution in names else ()
 
 
 def _is_trusted(name: str) -> bool:

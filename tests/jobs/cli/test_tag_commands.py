@@ -253,3 +253,31 @@ def test_the_words_that_pages_search_for_name_tags(ask):
     for one in [*words, ["资产"]]:
         assert codes(ask("search", *one)[1]), one
     assert "cdp tags search 资产" in ask("search", "，")[2]
+
+
+def test_impact_of_a_column_follows_the_tags_that_depend_on_it(ask):
+    code, rows, messages = ask("impact", "trusted.transactions.transacted_on")
+    assert code == 0, messages
+    lines = [tuple(row.values()) for row in rows]
+    assert ("tag", "visit_count", "comes from it, online", "") in lines
+    assert ("tag", "visit_sum", "comes from it, online", "visit_count") in lines
+    assert {("segment", "frequent"), ("destination", "board")} <= {line[:2] for line in lines}
+    _, rows, _ = ask("impact", "trusted.relationships.from_key")
+    assert ("tag", "visit_count", "its rows are decided by it, online", "") in [
+        tuple(r.values()) for r in rows
+    ]
+    for column, sentence in (
+        ("trusted.transactions.transacted", "trusted.transactions has no column 'transacted'"),
+        ("trusted.transaction.transacted_on", "there is no table 'trusted.transaction'"),
+    ):
+        code, rows, messages = ask("impact", column)
+        assert (code, rows) == (2, []) and sentence in messages and messages.count("\n") == 1
+
+
+def test_show_tells_what_a_value_comes_from_and_what_decides_its_rows(ask, capsys):
+    _, rows, _ = ask("show", "visit_count")
+    assert rows[0]["comes_from"] == ["trusted.transactions.transacted_on"]
+    assert {"trusted.transactions.account_id", "trusted.relationships.from_key"} <= set(rows[0]["decided_by"])
+    assert run(["tags", "show", "visit_count"]) == 0
+    page = capsys.readouterr().out
+    assert "comes from\n    trusted.transactions.transacted_on\ndecided by (which rows count" in page

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -28,6 +29,11 @@ from tags.compile.compilation import compile_tags
 from tests.published_lake import FEED, NAMES, PHONES, publish
 
 ROOT = Path(__file__).resolve().parents[3]
+SMALL = """spark:
+  driver_memory: 1200m
+  shuffle_partitions: 4
+  conf: {spark.executor.memory: 1g}
+"""
 NAMES_AND_COMMENTS = {"one_id": "the person", "aum_tier": "AUM tier (资产层级)"}
 
 
@@ -186,26 +192,65 @@ def publish_tables(lake, newest, tables, seq):
 def test_a_jdbc_client_sees_what_is_published_with_its_comments_and_masks_and_then_the_next_night(
     bank, tmp_path
 ):
+    lake = lake_of_two_nights(bank)
+    with served(bank, tmp_path) as (server, guest):
+        look_at(server, guest, bank, lake)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(1800)
+def test_on_a_cluster_a_jdbc_client_sees_what_the_workers_read_with_its_comments(bank, tmp_path):
+    from benchmarks.standalone import standalone_cluster
+
+    with (bank / "cdp.yml").open("a", encoding="utf-8") as settings:
+        settings.write(SMALL)
+    lake = lake_of_two_nights(bank)
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    with standalone_cluster(folder) as cluster, served(bank, tmp_path, master=cluster.url) as (server, guest):
+        look_at(server, guest, bank, lake)
+        # Each worker has an executor of the one application, and these have read the rows: the driver computes nothing.
+        executors = {worker: [*folder.glob(f"{worker}/app-*/*/stderr")] for worker in ("work0", "work1")}
+        assert all(executors.values()), executors
+        assert len({file.parts[-3] for files in executors.values() for file in files}) == 1
+        logs = "".join(file.read_text(errors="replace") for files in executors.values() for file in files)
+        assert "Running task" in logs or "Finished task" in logs, logs[-2000:]
+
+
+def lake_of_two_nights(bank):
+    """The lake of a bank that has published one person with tags, and has written another that is not published."""
     lake = Lake(load_settings(bank))
     lake.contracts.add(*wide_contracts(compile_tags(bank)))
     lake.create([CURRENT])
     append_person(lake, 1)
     publish_tags(lake, bank, 90)
     append_person(lake, 2)
+    return lake
+
+
+@contextmanager
+def served(bank, folder, *, master=None):
+    """A server of a bank on a port of its own, and a guest of it; it ends with the block, and its log quotes no question."""
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
-    log = tmp_path / "log"
+    log = folder / "log"
     misleading = {**os.environ, "HIVE_SERVER2_THRIFT_BIND_HOST": "0.0.0.0", "HIVE_SERVER2_THRIFT_PORT": "1"}
+    cluster = {"CDP_SPARK_MASTER": master, "SPARK_LOCAL_IP": "127.0.0.1"} if master else {}
     command = [sys.executable, "-m", "jobs.cli", "serve", "--port", str(port), "--workspace", str(bank)]
     with (
         log.open("w", encoding="utf-8") as errors,
         subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", env=misleading
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            encoding="utf-8",
+            env={**misleading, **cluster},
         ) as server,
     ):
         try:
-            look_at(server, Guest(port, tmp_path), bank, lake)
+            yield server, Guest(port, folder)
             server.send_signal(signal.SIGTERM)
             assert server.wait(timeout=120) == 0
         finally:

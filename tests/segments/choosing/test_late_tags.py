@@ -63,5 +63,5 @@ def test_a_segment_that_uses_a_late_tag_is_told_or_not_published_as_its_schedule
     monthly = {code: StaleTag(code, 0, day(20)) for code in stale}
     warnings, barriers = late_warnings([fresh, free], monthly, D)
     assert warnings == [] and [barrier.sentence for barrier in barriers.values()] == [
-        f"its tags days_to_next_maturity are of {day(20)}, since they are computed monthly; schedule.max_tag_staleness_days is 1"
+        f"its tags days_to_next_maturity are of {day(20)}, since they are held for the month; schedule.max_tag_staleness_days is 1"
     ]

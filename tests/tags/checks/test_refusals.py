@@ -330,6 +330,6 @@ def test_what_is_computed_nightly_does_not_read_what_is_computed_monthly(make_wo
     monthly = "family: site\ntags:\n  - {code: age, refresh: monthly, version: 2.0.0}\n"
     with pytest.raises(
         SettingsInvalid,
-        match="reads the tag 'age', which is computed monthly; write `refresh: monthly` here too",
+        match="reads the tag 'age', which is held for the month; write `refresh: monthly` here too",
     ):
         compile_tags(make_workspace({"tags/own.yml": monthly}))

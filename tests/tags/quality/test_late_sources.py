@@ -339,6 +339,20 @@ def test_monthly_tags_that_read_one_another_are_computed_on_one_night():
         assert carried_codes == ({"age", "age_band"} if edited == "gender" else {"gender"})
 
 
+def test_a_monthly_tag_is_computed_every_night_like_any_other(make_workspace):
+    """Only what is shown is held: the scan of a night is the same, so that who is new has an answer."""
+    edit = "family: own\ntags:\n  - {code: age, version: 9.0.0}\n  - {code: age_band, version: 9.0.0}\n"
+    scans = {}
+    for refresh in ("nightly", "monthly"):
+        text = edit.replace("version", f"refresh: {refresh}, version")
+        compilation = compile_tags(make_workspace({"tags/own.yml": text}, name=refresh), is_checked=False)
+        assert compilation.registry["age"].refresh == refresh
+        scans[refresh] = [
+            compilation.writer.scan_sql(scan) for scan in compilation.plan.scans if scan.aggregated
+        ]
+    assert scans["monthly"] == scans["nightly"] and any("as age" in sql for sql in scans["monthly"])
+
+
 def test_who_is_new_in_the_month_has_the_value_of_the_night_and_its_reason(tmp_path):
     now = wide(
         (1, 31, 5, True, "L", [], []),

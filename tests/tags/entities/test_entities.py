@@ -9,40 +9,14 @@ import pytest
 from lakehouse.errors import GateStopped, SettingsInvalid, UsageError
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
-from tags import REGISTRY
 from tags.build.computation import _judge
 from tags.compile.compilation import compile_tags
 from tests.tags.drawn import draw
+from tests.tags.entities.entity_entries import drafts_of_others, tags
 from vocabulary.attributes import ENTITIES
 from vocabulary.entities import EMPLOYEE, GROUPS, OTHER_ENTITIES, PERSON, TAG_ENTITIES
-from vocabulary.registry import load_registry
 
 D = dt.date(2026, 3, 31)
-TAG = """\
-  - code: {code}
-    name: {{zh: "{code} 测试", en: "{code} test"}}
-    definition: {{zh: 测试, en: Test}}
-    entity: {entity}
-    kind: {kind}
-    value: {value}
-    null_rule: {null_rule}
-    level: {level}
-    purposes: [service]
-    inputs: [{inputs}]
-    compute: {{{compute}}}
-    owner: data
-    version: 1.0.0
-    status: online
-{more}"""
-DEFAULTS = {
-    "code": "site_tag", "entity": "branch", "kind": "fact", "value": "{type: int}", "null_rule": "Z", "level": "C2",
-    "inputs": "trusted.accounts.status", "compute": "aggregate: {from: trusted.accounts, measure: count, where: status = 'open'}",
-    "more": "",
-}  # fmt: skip
-
-
-def tags(*entries):
-    return "family: site\ntags:\n" + "".join(TAG.format(**{**DEFAULTS, **entry}) for entry in entries)
 
 
 def test_a_tag_is_about_what_has_a_key_and_a_table():
@@ -172,18 +146,6 @@ OF_EMPLOYEES = tags(
     {"code": "branch_lonely", "inputs": "trusted.transactions.direction", "value": "{type: int}",
      "compute": "aggregate: {from: trusted.transactions, via: account, measure: count, window_days: 30}"},
 )  # fmt: skip
-
-
-def drafts_of_others(code):
-    """Give a file that makes drafts of the shipped tags of people that nobody here asks about: they take most of a night."""
-    registry = load_registry(shipped=REGISTRY)
-    read = [code, *(entry.code for entry in registry.online() if entry.about != PERSON)]
-    for one in read:
-        read += [other for other in registry[one].tag_inputs if other not in read]
-    drafts = [
-        f"  - {{code: {entry.code}, status: draft}}" for entry in registry.online() if entry.code not in read
-    ]
-    return "\n".join(["family: others", "tags:", *drafts]) + "\n"
 
 
 @pytest.fixture(scope="module")
