@@ -34,34 +34,36 @@ def record_reveal(
     The user is the one the operating system knows, whatever the environment says. One whom ``roles.yml`` gives no right to it gets a
     line with a refusal and ``UsageError``.
     """
-    from segments.approving.roles import read_roles, reveal_fault
-
-    entry = {
-        "revealed_at": now().isoformat(timespec="seconds"),
-        "user": operating_user(),
-        "reason": reason,
-        "business_date": publication.business_date.isoformat(),
-        "run_id": publication.run_id,
-        "tables": list(tables),
-    }
-    fault = reveal_fault(read_roles(settings.workspace), operating_user())
-    _add(settings, FILE, "reveal", entry if fault is None else entry | {"refusal": "role"})
-    if fault is not None:
-        raise UsageError(f"{fault}; this is recorded")
-    return entry
+    return _record_reveal(
+        settings,
+        {
+            "reason": reason,
+            "business_date": publication.business_date.isoformat(),
+            "run_id": publication.run_id,
+            "tables": list(tables),
+        },
+    )
 
 
 def record_file_reveal(settings: Settings, feed: str, file: str) -> dict[str, Any]:
     """Add that values of a delivered file were shown unmasked, and give the entry; whom ``roles.yml`` gives no right raises ``UsageError``."""
+    return _record_reveal(settings, {"reason": "feeds check --show-values", "feed": feed, "file": file})
+
+
+def record_dbt_reveal(settings: Settings, publication: Publication, command: str) -> dict[str, Any]:
+    """Add that rows of any table may be shown unmasked by a command of dbt; as ``record_file_reveal`` otherwise."""
+    publication_of_rows = {
+        "business_date": publication.business_date.isoformat(),
+        "run_id": publication.run_id,
+        "tables": sorted(publication.tables),
+    }
+    return _record_reveal(settings, {"reason": f"dbt {command}", **publication_of_rows})
+
+
+def _record_reveal(settings: Settings, what: dict[str, Any]) -> dict[str, Any]:
     from segments.approving.roles import read_roles, reveal_fault
 
-    entry = {
-        "revealed_at": now().isoformat(timespec="seconds"),
-        "user": operating_user(),
-        "reason": "feeds check --show-values",
-        "feed": feed,
-        "file": file,
-    }
+    entry = {"revealed_at": now().isoformat(timespec="seconds"), "user": operating_user(), **what}
     fault = reveal_fault(read_roles(settings.workspace), operating_user())
     _add(settings, FILE, "reveal", entry if fault is None else entry | {"refusal": "role"})
     if fault is not None:

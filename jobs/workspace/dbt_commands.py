@@ -19,14 +19,18 @@ TARGETS = ("duckdb", "spark")
 REFUSED = ("--project-dir", "--profiles-dir", "--profile", "--target-path", "--log-path", "-t")
 # What the program `dbt` is, by this Python and with nothing of the project's folder importable.
 _PROGRAM = "from dbt.cli.main import cli; cli(prog_name='dbt')"
+# Rows that are shown stay out of dbt's log file.
+QUIET_FILE = ("--log-level-file", "none")
 PAGES = "cdp dbt docs generate --static"
 
 
 def run_dbt_command(settings: Settings, words: Sequence[str], target: str | None) -> int:
     """Run dbt with ``words`` on the workspace's project over the newest published night; give dbt's exit code.
 
-    What cannot be meant, and a night or a Java that is missing, raises before dbt starts.
+    What cannot be meant, and a night or a Java that is missing, raises before dbt starts. Rows are shown unmasked, which is recorded
+    before, as every reveal.
     """
+    from jobs.report.reveals import record_dbt_reveal
     from lakehouse.query.published import require_publication
     from lakehouse.session.session import require_java
     from tags import reason_for_spark
@@ -41,6 +45,9 @@ def run_dbt_command(settings: Settings, words: Sequence[str], target: str | None
     if target == "spark":
         require_java()
     write_user_project(settings, publication)
+    if shows_rows(words):
+        record_dbt_reveal(settings, publication, words[0])
+        words = [*words, *QUIET_FILE]
     command = [
         *(sys.executable, "-P", "-c", _PROGRAM, *words),
         *("--project-dir", ".", "--profiles-dir", ".", "--profile", "cdp", "--target", target),
@@ -49,6 +56,11 @@ def run_dbt_command(settings: Settings, words: Sequence[str], target: str | None
     environment = _environment(settings, target)
     with closed_files(settings):
         return subprocess.run(command, cwd=user_folder(settings), env=environment, check=False).returncode
+
+
+def shows_rows(words: Sequence[str]) -> bool:
+    """Tell whether a command of dbt prints rows of tables: ``show`` does, and what is written on the command line may."""
+    return words[0] == "show" or any(word.partition("=")[0] == "--inline" for word in words)
 
 
 def require_words(words: Sequence[str]) -> None:

@@ -110,6 +110,32 @@ def test_a_command_of_cdp_passes_on_words_target_and_exit_code(workspace, capfd)
     assert cdp("ls", "--no-such-flag")[0] == 2
 
 
+def test_rows_that_dbt_shows_are_a_recorded_reveal_by_right_and_stay_out_of_its_log(workspace, capfd):
+    record, log = (
+        workspace / "audit" / "reveals.jsonl",
+        user_folder(load_settings(workspace)) / "logs" / "dbt.log",
+    )
+    record.unlink(missing_ok=True)
+    log.unlink(missing_ok=True)
+    inline = ("--inline", "select 'a ' || 'row' as shown")
+    assert run(["dbt", "show", *inline, "--workspace", str(workspace)]) == 0
+    assert "a row" in capfd.readouterr().out
+    assert not log.exists() or "a row" not in log.read_text(encoding="utf-8")
+    (workspace / "roles.yml").write_text("roles: {privacy: {users: [nobody-here], may: [reveal]}}")
+    try:
+        for words in (("show", *inline), ("compile", *inline), ("build", "--inline=select 1")):
+            assert run(["dbt", *words, "--workspace", str(workspace)]) == 2
+            printed = capfd.readouterr()
+            assert "this is recorded" in printed.err and "a row" not in printed.out
+    finally:
+        (workspace / "roles.yml").unlink()
+    entries = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    assert [(entry["reason"], entry.get("refusal")) for entry in entries] == [
+        ("dbt show", None), ("dbt show", "role"), ("dbt compile", "role"), ("dbt build", "role")
+    ]  # fmt: skip
+    assert "tags.customer_tags" in entries[0]["tables"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -182,6 +208,8 @@ def test_dbt_is_started_with_the_project_the_words_and_no_flag_of_the_environmen
             "{business_date: 2026-01-02}",
             "--limit",
             "3",
+            "--log-level-file",
+            "none",
             "--project-dir",
             ".",
             "--profiles-dir",
