@@ -17,6 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from lakehouse.errors import UsageError
+from lakehouse.integrity.states import require_bytes
 from lakehouse.query.hashing import text_hash
 from lakehouse.query.published import Published, newest_publication
 from tags.compile.normal_form import normal_tree
@@ -92,10 +93,14 @@ def _dump(tree: Mapping[str, Any], dumper: type[yaml.SafeDumper]) -> str:
 
 
 def published_definitions(settings: Settings) -> list[TagDefinition]:
-    """Give every definition of the newest publication; none before the first night that had this table."""
+    """Give every definition of the newest publication; none before the first night that had this table.
+
+    Damaged ones raise ``StepFailed``: a flipped bit would otherwise blame a registry that is as it was.
+    """
     publication = newest_publication(settings)
     if publication is None or TABLE not in publication.tables:
         return []
+    require_bytes(settings, publication, [TABLE])
     with Published(settings, publication) as published:
         return [
             TagDefinition(*row)

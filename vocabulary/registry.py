@@ -191,7 +191,9 @@ def _refuse_clock(value: object) -> None:
     """Raise ``ValueError`` for a text that Spark reads as the clock where a day is meant, alone or in a list."""
     for text in value if isinstance(value, list) else [value]:
         if isinstance(text, str) and is_clock(text):
-            raise ValueError(f"'{text}' is the clock of the machine to Spark; the business date is the only clock")
+            raise ValueError(
+                f"'{text}' is the clock of the machine to Spark; the business date is the only clock"
+            )
 
 
 class Param(_Strict):

@@ -31,19 +31,43 @@ from lakehouse.tables.lake import Lake, open_lake
 
 log = logging.getLogger("cdp.nightly")
 
-# The states that a night decides from: who is whom, who agreed, who is in which arm, who was contacted, who is alike, what was taken and handed over.
+# What a night reads of earlier ones to decide: who is whom, who agreed, who is in which arm, who was contacted, who is alike, what was
+# taken and handed over, which answers are held, where scores are cut, what a version meant, and what gates measure a night against.
 DECIDED_FROM = (
     "identity.",
     "trusted.consents",
+    "landing.files",
     "segments.assignments",
-    "segments.deliveries",
-    "segments.recipients",
-    "segments.members",
-    "segments.contacts",
+    "segments.changes",
     "segments.contact_losses",
+    "segments.contacts",
+    "segments.definitions",
+    "segments.deliveries",
+    "segments.delivery_rejects",
+    "segments.directories",
+    "segments.members",
     "segments.micro_fits",
     "segments.micro_segments",
-    "landing.files",
+    "segments.recipients",
+    "segments.runs",
+    "segments.transmission_rows",
+    "segments.transmissions",
+    "tags.branch_tags",
+    "tags.branch_tags_daily",
+    "tags.company_tags",
+    "tags.company_tags_daily",
+    "tags.customer_tags",
+    "tags.customer_tags_daily",
+    "tags.cut_points",
+    "tags.definitions",
+    "tags.employee_tags",
+    "tags.employee_tags_daily",
+    "tags.household_tags",
+    "tags.household_tags_daily",
+    "tags.product_tags",
+    "tags.product_tags_daily",
+    "quality.measures",
+    "quality.tag_quality",
 )
 
 

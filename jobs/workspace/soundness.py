@@ -14,18 +14,23 @@ if TYPE_CHECKING:
 
 def check_soundness(settings: Settings, *, deep: bool = False) -> LakeFindings:
     """Check a lake and the published audiences; nothing is written and no JVM is needed."""
+    import ingestion
+    import tags
     from jobs.workspace.check import check_workspace
     from lakehouse.contracts.reading import Contracts
     from lakehouse.integrity.lake_check import check_lake
 
-    contracts = Contracts()
+    contracts, faults = Contracts(), []
     try:
         contracts.add(*check_workspace(settings))
-    except StepFailed as wrong:  # it reads what was published of segments
-        return LakeFindings([str(wrong)])
+    except StepFailed as wrong:  # it reads what was published of tags and segments
+        faults = [str(wrong)]
+        contracts.add(*ingestion.landing_contracts(settings), *tags.tag_contracts(settings))
     findings = check_lake(settings, contracts, deep=deep)
     if findings.counts["publications"]:
         _check_audiences(settings, findings, deep=deep)
+    # What the check of the lake says of the same file is said once.
+    findings.faults[:0] = [text for text in faults if text.partition(";")[0] not in " ".join(findings.faults)]
     return findings
 
 

@@ -98,7 +98,7 @@ def _published_event_names(settings: Settings) -> frozenset[str] | None:
 
 def _published_offers(settings: Settings) -> Offers | None:
     """Give the open offers of the newest publication; None where none was made."""
-    from lakehouse.query.desk import open_table
+    from lakehouse.query.desk import open_table, table_errors
     from lakehouse.query.published import newest_publication
     from segments.language.offers import COLUMNS, TABLE, open_offers
 
@@ -106,4 +106,6 @@ def _published_offers(settings: Settings) -> Offers | None:
     version = publication.tables.get(TABLE) if publication else None
     if version is None:
         return None
-    return open_offers(open_table(settings, TABLE, version).to_pyarrow_table(columns=COLUMNS).to_pylist())
+    with table_errors(TABLE):
+        rows = open_table(settings, TABLE, version).to_pyarrow_table(columns=COLUMNS).to_pylist()
+    return open_offers(rows)

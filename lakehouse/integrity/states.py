@@ -107,6 +107,22 @@ def require_published_files(
     )
 
 
+def require_bytes(settings: Settings, publication: Publication, tables: Iterable[str]) -> None:
+    """Refuse small tables whose files are not those of a publication, before a command judges by what they say.
+
+    ``StepFailed`` with the first fault. Nothing is asked of a publication from before there were digests.
+    """
+    names = [name for name in tables if name in publication.tables]
+    if publication.contents is None or not names:
+        return
+    digests, faults = published_digests(settings, publication, names)
+    faults += [
+        f"{d.table}: {fault}" for d, fault in file_faults(settings, [d for n in names for d in digests[n]])
+    ]
+    if faults:
+        raise StepFailed(f"{faults[0]}; {restore_hint(faults[0].partition(':')[0], publication)}")
+
+
 def require_newer_files(lake: Lake, publication: Publication, tables: Iterable[str]) -> None:
     """Refuse a lake whose ``tables`` lack files that an unfinished night added after a publication, or hold them cut."""
     import pyarrow as pa

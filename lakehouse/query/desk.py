@@ -147,7 +147,8 @@ class Desk:
 
     def reader(self, sql: str, batch_rows: int) -> pa.RecordBatchReader:
         """Give the rows of a query batch by batch; nothing else is asked of this desk until they are read."""
-        return self.connection.sql(self.text(sql)).to_arrow_reader(batch_rows)
+        with file_errors():
+            return self.connection.sql(self.text(sql)).to_arrow_reader(batch_rows)
 
     def rows(self, sql: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         """Give the few rows of a query as tuples; ``parameters`` stand for ``?``.
@@ -206,10 +207,11 @@ class Desk:
         if self._source is not None and table not in self._tables:
             database, _, name = table.partition(".")
             sql = self._source(table)
-            self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(database)}")
-            self.connection.execute(
-                f"CREATE OR REPLACE VIEW {identifier(database)}.{identifier(name)} AS {sql}"
-            )
+            with file_errors():
+                self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(database)}")
+                self.connection.execute(
+                    f"CREATE OR REPLACE VIEW {identifier(database)}.{identifier(name)} AS {sql}"
+                )
             self._tables.add(table)
         return table
 
@@ -302,6 +304,18 @@ def file_errors() -> Iterator[None]:
         raise StepFailed(
             f"the data file {file[1] if file else 'of a table'} is missing or damaged; {FIND_DAMAGE}"
         ) from None
+
+
+@contextmanager
+def table_errors(table: str) -> Iterator[None]:
+    """Turn data files of a table that Arrow's reader cannot read into one ``StepFailed`` without a value of them."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as wrong:
+        refusal = memory_refusal(wrong) or disk_refusal(wrong)
+        raise refusal or StepFailed(f"{table}: a data file is missing or damaged; {FIND_DAMAGE}") from None
 
 
 def open_alone(

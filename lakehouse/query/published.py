@@ -12,7 +12,15 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import UsageError
-from lakehouse.query.desk import Desk, new_connection, newest_sql, open_scratch, open_table, table_folder
+from lakehouse.query.desk import (
+    Desk,
+    file_errors,
+    new_connection,
+    newest_sql,
+    open_scratch,
+    open_table,
+    table_folder,
+)
 from lakehouse.query.words import identifier, identifiers, literal
 from lakehouse.settings.settings import Settings
 
@@ -153,7 +161,8 @@ class Published(Desk):
         """Run a statement of a room, parsed for the tables it names; give the connection with its result."""
         for table in named_tables(statement):
             self.view(table)
-        return self.connection.execute(statement, parameters or [])
+        with file_errors():
+            return self.connection.execute(statement, parameters or [])
 
 
 def named_tables(statement: str) -> list[str]:

@@ -111,8 +111,9 @@ def answer(question: Question, settings: Settings, publication: Publication, mas
                 nulls = (f"CAST(NULL AS {duck_type(kind)}) AS {identifier(c)}" for c, kind in fields.items())
                 sql = f"SELECT {', '.join(nulls)} WHERE false"
             database, _, own_name = name.partition(".")
-            desk.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(database)}")
-            desk.connection.execute(f"CREATE VIEW {identifier(database)}.{identifier(own_name)} AS {sql}")
+            with file_errors():
+                desk.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(database)}")
+                desk.connection.execute(f"CREATE VIEW {identifier(database)}.{identifier(own_name)} AS {sql}")
         columns_read = _begin(desk, question)
         try:
             columns_of_answer, rows = _run(desk, question)
@@ -133,7 +134,8 @@ def answer_alone(question: Question) -> Answer:
 def _begin(desk: Desk, question: Question) -> frozenset[str]:
     """Begin to read, plan the statement and give the columns that it will read from files, in small letters."""
     desk.connection.execute("BEGIN TRANSACTION READ ONLY")
-    row = desk.connection.execute(f"EXPLAIN (FORMAT json) {question.text}").fetchone()
+    with file_errors():
+        row = desk.connection.execute(f"EXPLAIN (FORMAT json) {question.text}").fetchone()
     try:
         waiting = json.loads(row[1]) if row else []
     except RecursionError:

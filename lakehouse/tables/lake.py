@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import Contracts, contract_names
 from lakehouse.errors import ContractBroken
-from lakehouse.query.desk import newest_sql
+from lakehouse.query.desk import newest_sql, table_errors
 from lakehouse.query.files import delta_for_readers, file_paths, open_delta
 from lakehouse.query.words import spark_literal
 from lakehouse.settings.settings import Settings, is_cluster
@@ -194,7 +194,8 @@ class Lake:
     ) -> pa.Table:
         """Give the table's rows as an Arrow table without a JVM; ``filters`` as ``deltalake`` takes them."""
         source = self.delta(table, version)
-        return source.to_pyarrow_table(columns=list(columns) if columns else None, filters=filters)
+        with table_errors(table):
+            return source.to_pyarrow_table(columns=list(columns) if columns else None, filters=filters)
 
     # -- writing -------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import SettingsInvalid, UsageError
+from lakehouse.integrity.states import require_bytes
 from lakehouse.query.desk import open_scratch, open_table
 from lakehouse.query.files import table_sql
 from lakehouse.query.published import newest_publication
@@ -197,11 +198,15 @@ def _read_whole_template(file: Path) -> None:
 
 
 def published_hashes(settings: Settings) -> dict[tuple[str, str], str]:
-    """Give the definition hashes the newest publication holds, by (code, version); none before the first night."""
+    """Give the definition hashes the newest publication holds, by (code, version); none before the first night.
+
+    Damaged ones raise ``StepFailed``: they would blame files that are as they were.
+    """
     publication = newest_publication(settings)
     version = publication.tables.get("segments.definitions") if publication else None
-    if version is None:
+    if publication is None or version is None:
         return {}
+    require_bytes(settings, publication, ["segments.definitions"])
     table = open_table(settings, "segments.definitions", version)
     # By DuckDB, which a command has loaded anyway: reading by pyarrow loads its datasets, which takes longer than the rest.
     with open_scratch(folders=[settings.lake]) as desk:

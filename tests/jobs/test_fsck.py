@@ -75,6 +75,13 @@ def publish_night(settings, night, *, absent=()):
          "entered_on": night} for n in PEOPLE
     ]  # fmt: skip
     out = {"code": "gold", "as_of": night, "run_id": run_id, "one_id": 9, "reason": "OPT_OUT"}
+    definition = {
+        "code": "gone",
+        "version": "1.0.0",
+        "definition_hash": "d",
+        "yaml": "code: gone",
+        "published_on": night,
+    }
     with open_for_writing(settings, night, f"nightly {night}") as writer:
         lake = writer.lake
         lake.run_id = run_id
@@ -82,6 +89,8 @@ def publish_night(settings, night, *, absent=()):
         with attempt.ledger.step("nightly"):
             lake.append_rows("identity.memberships", [row])
             lake.append_rows("segments.runs", [runs])
+            if night == MONDAY:
+                lake.append_rows("tags.definitions", [definition])
             lake.append_rows("segments.members", members)
             lake.append_rows("segments.suppressions", [out])
             delivery.release(lake, delivery.stage(lake, [audience], delivery.read_destinations(settings)))
@@ -133,6 +142,36 @@ def test_one_flipped_bit_in_any_table_is_seen_by_the_deep_check(shop, capsys, ta
     for file in files(shop, table):
         flip_bit(file)
     only(fsck(shop, capsys, "--deep"), table)
+
+
+@pytest.mark.parametrize("options", [(), ("--deep",)])
+def test_a_flipped_bit_in_what_tags_meant_blames_no_file_of_the_registry(shop, capsys, options):
+    flip_bit(files(shop, "tags.definitions")[0])
+    faults = fsck(shop, capsys, *options)
+    only(faults, "tags.definitions", "does not have the bytes that were published")
+    assert len(faults) == 1 and "registry" not in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("segments.runs", ["segments", "list"]),
+        ("segments.runs", ["segments", "unused"]),
+        ("segments.runs", ["nightly", "--date", "2026-01-07"]),
+        ("ops.runs", ["runs"]),
+        ("ops.runs", ["nightly", "--date", "2026-01-07"]),
+        ("tags.definitions", ["nightly", "--date", "2026-01-07"]),
+        ("identity.memberships", ["sql", "select count(distinct one_id) from identity.memberships"]),
+    ],
+)
+def test_a_cut_data_file_is_one_sentence_of_every_command(shop, capsys, table, words):
+    for file in files(shop, table):
+        file.write_bytes(file.read_bytes()[:300])
+    code = run([*words, "--workspace", str(shop.workspace)])
+    printed = capsys.readouterr()
+    said = printed.err.splitlines()[-1]
+    assert code == 1 and "Traceback" not in printed.err and "a bug" not in printed.err, printed.err
+    assert table.split(".")[1] in said and "Arrow" not in said
 
 
 def test_one_flipped_bit_in_what_a_publication_says_is_named(shop, capsys):
