@@ -20,7 +20,7 @@ FOLDER = "plan_"
 # Those that nobody holds, also of older releases.
 _FOLDERS = (FOLDER, "try_")
 # What holds before it is published: attempts, publications, and what people decided, which the next night reads.
-_NEWEST = ("ops.runs", "ops.publications", "identity.decisions")
+_NEWEST = ("ops.runs", "ops.publications", "ops.file_digests", "identity.decisions")
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def plan_folder(settings: Settings) -> Iterator[Path]:
 
 
 def clone_published(settings: Settings, publication: Publication, target: Path) -> None:
-    """Make a lake of what is published, whatever a night writes meanwhile; of the ledger and of decisions, what is there."""
+    """Make a lake of what is published, whatever a night writes meanwhile; of the ledger, of digests and of decisions, what is there."""
     clone_lake(settings, target, {**publication.tables, **dict.fromkeys(_NEWEST)})
 
 
