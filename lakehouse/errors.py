@@ -110,6 +110,35 @@ _OF_LIBRARIES = re.compile(
 _PATH = re.compile(r"(?:file|directory|from) \"?(/[^\n]*?)\"?(?:#\d+)?(?: to |: )")
 
 
+class Bug(Exception):
+    """What nobody expected, without the values that its message held; see ``without_values``."""
+
+
+# What these say is about the program.
+_OF_PROGRAMS = (AttributeError, ImportError, NameError, NotImplementedError, TypeError)
+_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d{4,}\S*|[^\x00-\x7f]+")
+
+
+def hide_values(sentence: str) -> str:
+    """Give a sentence of a library with an ellipsis for whatever may be a value: what is quoted, long numbers, signs beyond ASCII."""
+    return _VALUE.sub("…", sentence)
+
+
+def without_values(wrong: BaseException) -> BaseException:
+    """Give an error that nobody expected as it may be logged: with its traceback and those behind it, and without values.
+
+    Libraries quote the value that they stumbled over, and a log is kept.
+    """
+    if isinstance(wrong, CdpError):
+        return wrong
+    words = str(wrong)
+    bug = Bug(f"{type(wrong).__name__}: {words if isinstance(wrong, _OF_PROGRAMS) else hide_values(words)}")
+    behind = wrong.__cause__ or (None if wrong.__suppress_context__ else wrong.__context__)
+    bug.__cause__ = None if behind is None else without_values(behind)
+    bug.__suppress_context__ = True
+    return bug.with_traceback(wrong.__traceback__)
+
+
 def refusal(wrong: BaseException) -> StepFailed | None:
     """Give one sentence for what the machine refused, its memory (``memory_refusal``) or a disk (``disk_refusal``)."""
     return memory_refusal(wrong) or disk_refusal(wrong)

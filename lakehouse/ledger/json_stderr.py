@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
+from lakehouse.errors import without_values
+
 STDERR = 2
 _MARK = b"\x00 all of this process is written"
 
@@ -24,18 +26,20 @@ _MARK = b"\x00 all of this process is written"
 def json_stderr() -> Iterator[None]:
     """Let every line on stderr be a JSON object until this process ends; a terminal is left as it is.
 
-    A line that is a JSON object already stays. A bug is one object with its traceback.
+    A line that is a JSON object already stays. A bug is one object with its traceback, without the values that its message held.
     """
+    before = sys.excepthook
     if os.isatty(STDERR):
+        sys.excepthook = _show_bug
         yield
+        sys.excepthook = before
         return
     wait_for_passing = _begin()
-    before = sys.excepthook
 
     def tell_bug(kind: type[BaseException], wrong: BaseException, trace: TracebackType | None) -> None:
         words = {
             "message": f"{kind.__name__}: a bug, see the traceback",
-            "traceback": "".join(traceback.format_exception(kind, wrong, trace)),
+            "traceback": "".join(traceback.format_exception(without_values(wrong))),
         }
         sys.stderr.write(_object("error", words) + "\n")
         wait_for_passing()
@@ -46,6 +50,10 @@ def json_stderr() -> Iterator[None]:
         sys.excepthook = before
     finally:
         wait_for_passing()
+
+
+def _show_bug(kind: type[BaseException], wrong: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write("".join(traceback.format_exception(without_values(wrong))))
 
 
 def line_as_json(line: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 
+from lakehouse.errors import hide_values
+
 LONGEST = 300
 _HEADER = re.compile(r"(\w+ )?Error( in .*)?$")
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)\]\s*(.*)")
 _SQLSTATE = re.compile(r"\s*SQLSTATE: (\w{5}).*")
 _JAVA = re.compile(r"(?:Caused by: |: )?((?:[a-z_]\w*\.)+[A-Z][\w$]*(?:Exception|Error))(?:: (.*))?$")
-_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d{4,}\S*|[^\x00-\x7f]+")
 # What invalidated DuckDB's database stands behind what every statement after it says.
 _ORIGINAL = re.compile(r'Original error: "?(.*?)"?$')
 _ABOUT_DBT = ("Compilation Error", "Parsing Error", "Dependency Error")
@@ -35,13 +36,13 @@ def cause_of(message: str | None) -> str:
     errors = [match for line in lines[:end] if (match := _JAVA.match(line)) is not None]
     if errors:
         name, words = errors[-1][1].rpartition(".")[2], errors[-1][2] or ""
-        return _short(f"{name}: {_without_values(words)}" if words else name)
+        return _short(f"{name}: {hide_values(words)}" if words else name)
     originals = [match for line in lines if (match := _ORIGINAL.match(line)) is not None]
     if originals:
-        return _short(f"an error inside DuckDB: {_without_values(originals[0][1])}")
+        return _short(f"an error inside DuckDB: {hide_values(originals[0][1])}")
     sentences = [line for line in lines if not _HEADER.match(line)]
     first = sentences[0] if sentences else lines[0]
-    return _short(first if lines[0].startswith(_ABOUT_DBT) else _without_values(first))
+    return _short(first if lines[0].startswith(_ABOUT_DBT) else hide_values(first))
 
 
 def _spark_cause(condition: str, words: str, whole: str) -> str:
@@ -51,11 +52,7 @@ def _spark_cause(condition: str, words: str, whole: str) -> str:
         return _short(f"{condition}: {sentence}" if sentence else condition)
     if condition.startswith("USER_RAISED_EXCEPTION"):
         return f"{condition}: a check of the model itself; its words are in the log"
-    return _short(f"{condition}: {_without_values(sentence)}" if sentence else condition)
-
-
-def _without_values(sentence: str) -> str:
-    return _VALUE.sub("…", sentence)
+    return _short(f"{condition}: {hide_values(sentence)}" if sentence else condition)
 
 
 def _short(sentence: str) -> str:

@@ -66,6 +66,39 @@ def test_a_bug_is_one_object_with_its_traceback_and_exit_code_1():
     assert line["message"].startswith("IndexError") and "list index out of range" in line["traceback"]
 
 
+BUGS = """
+from lakehouse.ledger.json_stderr import json_stderr
+with json_stderr():
+    import duckdb
+    try:
+        duckdb.sql("select cast('13800138000 Zhang' as int)").fetchall()
+    except duckdb.Error as wrong:
+        try:
+            {"a": 1}["zhang@bank.cn"]
+        except KeyError as other:
+            raise ValueError("of 张伟 with 'a@b.c'") from other
+"""
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_bug_tells_where_it_is_and_no_value_that_it_met(is_terminal):
+    if is_terminal:
+        read_end, terminal = pty.openpty()
+        done = subprocess.run([sys.executable, "-c", BUGS], stderr=terminal, cwd=ROOT, check=False)
+        os.close(terminal)
+        said = os.read(read_end, 1 << 16).decode()
+    else:
+        done = run_script(BUGS)
+        said = done.stderr
+    assert done.returncode == 1
+    assert "ValueError: of … with …" in said and "KeyError: …" in said
+    # The lines of the program stand in a traceback, so the values are looked for where messages are.
+    messages = [line for line in said.replace("\\n", "\n").splitlines() if "Error: " in line]
+    assert not [
+        line for line in messages for value in ("13800138000", "Zhang", "zhang", "张", "a@b") if value in line
+    ]
+
+
 def test_the_last_words_of_an_aborted_process_are_not_lost():
     script = (
         "import os\nfrom lakehouse.ledger.json_stderr import json_stderr\n"
