@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from lakehouse.errors import SettingsInvalid, UsageError
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.approving.decisions import Action, Decision, add_decision, of_segment
@@ -120,7 +121,7 @@ def stop(
     require_right(
         authority.roles, decider.role, decider.user, rights_at_hand[0] if rights_at_hand else rights[0]
     )
-    codes = {file.stem for file in (catalogue.site.workspace / "segments").glob("*.yml")} | set(
+    codes = {file.stem for file in files_in(catalogue.site.workspace / "segments", "*.yml")} | set(
         delivered_codes
     )
     decisions = of_segment(authority.log.decisions, code)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.query.hashing import file_hash
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_limits import open_file
 from segments.language.conditions import ListLeaf
 
@@ -52,7 +53,7 @@ def list_file(workspace: Path, leaf: ListLeaf) -> Path:
 
 def known_lists(workspace: Path) -> list[str]:
     """Give the references of all lists of the workspace."""
-    return sorted(file.stem for file in (workspace / FOLDER).glob("*@*.csv") if file.is_file())
+    return [file.stem for file in files_in(workspace / FOLDER, "*@*.csv") if file.is_file()]
 
 
 def read_list(workspace: Path, leaf: ListLeaf) -> StaticList:
