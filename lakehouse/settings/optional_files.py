@@ -10,7 +10,7 @@ import fnmatch
 import stat
 from pathlib import Path
 
-from lakehouse.errors import SettingsInvalid
+from lakehouse.errors import SettingsInvalid, UsageError
 
 
 def is_there(path: Path) -> bool:
@@ -54,6 +54,19 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     except OSError as wrong:
         raise SettingsInvalid(f"the folder cannot be read ({wrong.strerror})", file=folder) from None
     return sorted(folder / name for name in fnmatch.filter(names, pattern))
+
+
+def require_ordinary(path: Path) -> None:
+    """Refuse, before it is opened, what a user names as a file and is a pipe or a device: it may never end, or never begin.
+
+    Raises ``UsageError``; what is not there is left to who reads it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise UsageError("is a pipe or a device; name an ordinary file", file=path)
 
 
 def _mode(path: Path) -> int | None:

@@ -27,6 +27,7 @@ from lakehouse.query.desk import Relation
 from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
+from lakehouse.settings.written_files import PICTURE
 from lakehouse.texts import text
 from segments.choosing.compile import TAG_TABLE
 from segments.choosing.decide import SegmentPlaces, answer_columns
@@ -383,4 +384,4 @@ def draw_profile(profile: Profile, file: Path) -> None:
             axes.set_title(f"{distance.tag}  {distance.distance:.2f}")
             if not place:
                 axes.legend(frameon=False)
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", metadata=PICTURE)

@@ -266,6 +266,11 @@ def test_the_commands_print_record_and_draw(bank, tmp_path):
     assert "基础人群" in picture.read_text(encoding="utf-8")
     wrong = call(bank, "profile", "rich", "--picture", str(tmp_path / "absent" / "x.svg"))
     assert isinstance(wrong.exception, UsageError) and "the picture cannot be written" in str(wrong.exception)
+    assert call(bank, "profile", "rich", "--picture", str(picture)).exception is None, (
+        "an older picture is replaced"
+    )
+    wrong = call(bank, "profile", "rich", "--picture", str(bank.settings.workspace / "cdp.yml"))
+    assert isinstance(wrong.exception, UsageError) and "a picture is called NAME.svg" in str(wrong.exception)
 
 
 TEMPLATE = """\
