@@ -85,6 +85,14 @@ def require_decisions(settings: Settings, mark: Mapping[str, Any] | None) -> Non
     from segments.approving import decisions
 
     decisions.require_continuation(decisions.read_log(settings), mark, decisions.log_file(settings))
+    decisions.advance_head(settings)
+
+
+def require_whole_decisions(settings: Settings) -> None:
+    """Refuse a workspace whose record of decisions is damaged, or has lost its end: ``StepFailed``."""
+    from segments.approving.decisions import read_log
+
+    read_log(settings)
 
 
 def needs_decisions_key(settings: Settings) -> bool:
