@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +12,7 @@ from delivery.disclosures import Directory, Disclosure, WorklistSettings, disclo
 from delivery.endpoints.settings import EndpointSettings, HttpSettings, KafkaSettings, PostgresqlSettings
 from delivery.spreadsheet_cells import SpreadsheetRule
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.optional_files import is_there
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
@@ -78,7 +78,7 @@ def read_destinations(workspace: Path) -> dict[str, Destination]:
     A directory or worklist above its destination's ceiling, or that nobody approved as it stands, raises ``SettingsInvalid``.
     """
     file = workspace / DESTINATIONS_FILE
-    if not os.path.lexists(file):
+    if not is_there(file):
         return {}
     tree = load_yaml(file)
     destinations = parse_model(DestinationsFile, tree, file=file).destinations

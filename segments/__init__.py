@@ -85,15 +85,24 @@ def require_decisions(settings: Settings, mark: Mapping[str, Any] | None) -> Non
     from segments.approving import decisions
 
     decisions.require_continuation(decisions.read_log(settings), mark, decisions.log_file(settings))
+    decisions.advance_head(settings)
+
+
+def require_whole_decisions(settings: Settings) -> None:
+    """Refuse a workspace whose record of decisions is damaged, or has lost its end: ``StepFailed``."""
+    from segments.approving.decisions import read_log
+
+    read_log(settings)
 
 
 def needs_decisions_key(settings: Settings) -> bool:
     """Tell whether decisions about segments can be expected: some were made, or ``roles.yml`` says who makes them."""
+    from lakehouse.settings.optional_files import is_there
     from segments.approving.decisions import log_file
     from segments.approving.roles import ROLES_FILE, read_roles
 
     read_roles(settings.workspace)
-    return (settings.workspace / ROLES_FILE).is_file() or log_file(settings).exists()
+    return is_there(settings.workspace / ROLES_FILE) or is_there(log_file(settings))
 
 
 def find_barriers(settings: Settings, surroundings: Surroundings, business_date: date) -> tuple[Barrier, ...]:

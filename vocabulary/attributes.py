@@ -7,7 +7,6 @@ its properties: they are read from its JSON, and no feed fills them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -31,6 +30,7 @@ from lakehouse.errors import SettingsInvalid
 from lakehouse.expressions.expression import parse_expression
 from lakehouse.expressions.tokens import ExpressionInvalid
 from lakehouse.query.words import spark_identifier, spark_literal
+from lakehouse.settings.optional_files import files_in, is_there
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml, parse_model
 from lakehouse.settings.yaml_limits import yaml_text
 from vocabulary.relations import RELATED
@@ -195,7 +195,7 @@ class AttributesFile(_Strict):
 def attribute_files(workspace: Path) -> list[Path]:
     """Give the files in which a workspace declares attributes, in the order in which they are read."""
     file = workspace / FILE
-    return [*([file] if os.path.lexists(file) else []), *sorted((workspace / FOLDER).glob("*.yml"))]
+    return [*([file] if is_there(file) else []), *files_in(workspace / FOLDER, "*.yml")]
 
 
 def read_attributes(workspace: Path | None) -> Attributes:

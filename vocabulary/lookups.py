@@ -6,7 +6,6 @@ workspace. ``product.category`` is a path: look-ups from table to table, and at 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +19,7 @@ from lakehouse.contracts.contract import Bound, Column
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.query.words import spark_literal
+from lakehouse.settings.optional_files import is_there
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml, parse_model
 from lakehouse.settings.yaml_limits import yaml_text
 from vocabulary.attributes import ATTRIBUTES, Attribute, Attributes
@@ -215,7 +215,7 @@ class LookupsFile(_Strict):
 def read_lookups(workspace: Path | None) -> Lookups:
     """Give the shipped look-ups and the workspace's; anything missing, unknown or declared twice raises ``SettingsInvalid``."""
     own = workspace / FILE if workspace else None
-    if own is None or not os.path.lexists(own):
+    if own is None or not is_there(own):
         return _read(None)
     return _read((own, yaml_text(own)))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.optional_files import files_in, optional_file
 from lakehouse.settings.settings import FILE_NAME
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_plain_yaml, load_yaml
 from lakehouse.texts import text
@@ -135,7 +136,7 @@ def deciding_files(workspace: Path | None) -> list[Path]:
 
 
 def _feed_files(workspace: Path | None) -> list[Path]:
-    return sorted((workspace / "feeds").glob("*.yml")) if workspace else []
+    return files_in(workspace / "feeds", "*.yml") if workspace else []
 
 
 def read_deliveries(workspace: Path | None) -> Deliveries | None:
@@ -181,7 +182,7 @@ def _texts_together(first: frozenset[str] | None, second: frozenset[str] | None)
 def read_switches(workspace: Path | None) -> dict[str, bool]:
     """Give the packs that ``cdp.yml`` switches on or off; whatever is not of that form is for the settings to refuse."""
     file = workspace / FILE_NAME if workspace else None
-    tree = load_plain_yaml(file) if file and file.is_file() else None
+    tree = load_plain_yaml(file) if file and optional_file(file) else None
     switches = tree.get(KEY) if isinstance(tree, dict) else None
     words = {"on": True, "off": False, "true": True, "false": False, "yes": True, "no": False}
     entries = switches.items() if isinstance(switches, dict) else ()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lakehouse.settings.optional_files import is_there
 from lakehouse.settings.yaml_files import load_yaml, parse_model
 from vocabulary.buckets import share
 
@@ -101,4 +101,4 @@ class Policy(_Strict):
 def read_policy(workspace: Path) -> Policy:
     """Give the policy of a workspace; without a ``consent.yml`` the shipped default."""
     file = workspace / CONSENT_FILE
-    return parse_model(Policy, load_yaml(file), file=file) if os.path.lexists(file) else Policy()
+    return parse_model(Policy, load_yaml(file), file=file) if is_there(file) else Policy()

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.expressions.clocks import is_clock
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_files import (
     did_you_mean,
     line_of,
@@ -614,7 +615,7 @@ class _File(_Strict):
 def registry_files(shipped: Path, workspace: Path | None) -> Iterator[tuple[Path, bool]]:
     """Give the files of the registry in the order in which they count, and whether each is the workspace's own."""
     for folder, is_site in ((shipped, False), (workspace / "tags" if workspace else None, True)):
-        for file in sorted(folder.glob("*.yml")) if folder else ():
+        for file in files_in(folder, "*.yml") if folder else ():
             yield file, is_site
 
 

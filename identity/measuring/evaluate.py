@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.errors import InputInvalid
+from lakehouse.settings.optional_files import require_ordinary
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -153,6 +154,7 @@ def read_truth(file: Path) -> pa.Table:
     if file.is_dir():
         plain = file / "profiles.csv"
         file = plain if plain.exists() else plain.with_suffix(".csv.gz")
+    require_ordinary(file)
     try:
         options = csv.ConvertOptions(
             column_types=dict.fromkeys(TRUTH_COLUMNS, pa.string()), strings_can_be_null=False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from identity.rules.rules import Rules
+from lakehouse.settings.written_files import PICTURE
 
 if TYPE_CHECKING:
     from lakehouse.query.published import Published
@@ -165,4 +166,4 @@ def draw_limits(limits: list[SuggestedLimits], file: Path) -> None:
             axes.legend(frameon=False)
             axes.set_xlabel("records that carry one value")
             axes.set_ylabel("values")
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", metadata=PICTURE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from identity.rules.normalise import NORMALISERS
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.optional_files import is_there
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model, plain
 
@@ -197,7 +197,7 @@ def read_rules(file: Path) -> Rules:
     Unknown keys, normalisers and namespaces, wrong patterns and absurd limits raise ``SettingsInvalid`` with
     file, line and the nearest known name.
     """
-    return _read(file, base=_shipped()) if os.path.lexists(file) else _shipped()
+    return _read(file, base=_shipped()) if is_there(file) else _shipped()
 
 
 @cache

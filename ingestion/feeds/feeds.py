@@ -28,6 +28,7 @@ from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.expressions.expression import Expression, parse_expression, unknown_column
 from lakehouse.expressions.tokens import ExpressionInvalid
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 from vocabulary.attributes import ATTRIBUTES, ENTITIES, PROPERTIES, Attributes, read_attributes
 from vocabulary.lookups import LookupInvalid, Lookups, read_lookups
@@ -401,7 +402,7 @@ class Feed(_Strict):
 def load_feeds(workspace: Path) -> list[Feed]:
     """Give the feeds of a workspace in the order they are ingested; any fault raises ``SettingsInvalid``."""
     folder = Path(workspace) / "feeds"
-    files = sorted(folder.glob("*.yml")) if folder.is_dir() else []
+    files = files_in(folder, "*.yml")
     if not files:
         raise SettingsInvalid(f"the workspace has no feeds; write one to {folder}/<feed>.yml")
     feeds: dict[str, Feed] = {}

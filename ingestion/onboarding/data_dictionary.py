@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lakehouse.errors import InputInvalid
+from lakehouse.settings.optional_files import require_ordinary
 
 # "1 = male", "1：男", "1-男": a code is one short word, its meaning goes on to the next separator.
 _CODE = re.compile(
@@ -38,6 +39,7 @@ class ColumnMeaning:
 
 def read_dictionary(path: Path) -> dict[str, ColumnMeaning]:
     """Give delivered column → what it means, from a CSV of two columns (a bank's data dictionary)."""
+    require_ordinary(path)
     try:
         rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if any(row)]
     except FileNotFoundError:

@@ -25,6 +25,7 @@ from ingestion.records import reading
 from ingestion.records.landing import Nights
 from ingestion.records.record_files import RecordFiles
 from lakehouse.errors import InputInvalid
+from lakehouse.settings.optional_files import require_ordinary
 from lakehouse.settings.settings import Settings
 
 MASKED_LEVELS = ("C2", "C3")
@@ -74,6 +75,7 @@ def check_sample(
 
     Duplicates are looked for in the sample only. A file without a business date of its own counts as of 2000-01-01.
     """
+    require_ordinary(path)
     if not path.is_file():
         raise InputInvalid("the sample file does not exist", file=path)
     require_engine(settings, [feed])

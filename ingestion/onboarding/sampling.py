@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lakehouse.errors import InputInvalid, UsageError
+from lakehouse.settings.optional_files import require_ordinary
 
 WHOLE_BYTES = 8 << 20
 SLICE_BYTES = 512 << 10
@@ -128,6 +129,7 @@ def _bytes_of(path: Path) -> tuple[list[bytes], float, bool]:
     """Give blocks of the (unpacked) file, its size in bytes (of a large archive estimated), and whether all was read."""
     if path.is_dir():
         raise InputInvalid("is a folder; name one file of it", file=path)
+    require_ordinary(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as raw:

@@ -189,13 +189,18 @@ def evaluate(
     from jobs.cli.printing import print_document
     from jobs.report.evaluation import evaluate_map
     from lakehouse.settings.settings import load_settings
+    from lakehouse.settings.written_files import json_kind, written_file
 
+    settings = load_settings(workspace)
     evaluation = evaluate_map(
-        load_settings(workspace), truth, allow_missing=allow_missing, with_baselines=baselines, as_of=as_of
+        settings, truth, allow_missing=allow_missing, with_baselines=baselines, as_of=as_of
     )
     text = json.dumps(evaluation.summary())
     if out is not None:
-        out.write_text(text + "\n", encoding="utf-8")
+        with written_file(
+            settings, out, json_kind("file of measures", "profiles", "people", "precision", "recall")
+        ) as part:
+            part.write_text(text + "\n", encoding="utf-8")
     print_document(evaluation.summary(), [*_measure_lines(evaluation), text], form)
 
 
@@ -246,11 +251,13 @@ def caps(picture: Path | None, form: str, as_of: date | None, workspace: Path | 
     from jobs.cli.printing import print_rows
     from lakehouse.query.published import open_publication
     from lakehouse.settings.settings import load_settings
+    from lakehouse.settings.written_files import SVG, written_file
 
     settings = load_settings(workspace)
     limits = suggest_limits(open_publication(settings, as_of), load_rules(settings))
     if picture is not None:
-        draw_limits(limits, picture)
+        with written_file(settings, picture, SVG) as part:
+            draw_limits(limits, part)
     summaries = [limit.summary() for limit in limits]
     if form == "table":
         click.echo("\n".join(describe_limits(limits)))

@@ -97,10 +97,13 @@ def _write_export(
 
 def _text(statement: str | None, file: Path | None) -> str:
     """Give the statement from where the call says it is."""
+    from lakehouse.settings.optional_files import require_ordinary
+
     if (statement is None) == (file is None):
         raise UsageError("say one statement: as an argument, by -f FILE, or with - from standard input")
     try:
         if file is not None:
+            require_ordinary(file)
             return file.read_text(encoding="utf-8")
         if statement == "-":
             return sys.stdin.buffer.read().decode("utf-8")

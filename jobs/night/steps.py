@@ -16,6 +16,7 @@ from lakehouse.clock import now
 from lakehouse.errors import CdpError, StepFailed
 from lakehouse.gates.expectations import check_expectations
 from lakehouse.gates.gates import check_tables
+from lakehouse.settings.optional_files import is_there
 from lakehouse.tables.lake import Lake
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def resolve(lake: Lake, business_date: date, *, full: bool = False) -> dict[str,
     import identity
 
     counts = identity.resolve(lake, business_date, full=full).summary()
-    if lake.settings.truth is not None and lake.settings.truth.exists():
+    if lake.settings.truth is not None and is_there(lake.settings.truth):
         measures = identity.evaluate(lake, lake.settings.truth)
         counts |= {"precision": round(measures.precision, 6), "recall": round(measures.recall, 6)}
     return counts

@@ -16,6 +16,7 @@ from jobs.workspace.check import check_files, secret_names
 from lakehouse.contracts.contract import Contract
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.query.published import Published
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def read_extent(
     from tags.catalogue import catalogue_rows
     from tags.compile.compilation import compile_tags
 
-    has_feeds = any((settings.workspace / "feeds").glob("*.yml"))
+    has_feeds = bool(files_in(settings.workspace / "feeds", "*.yml"))
     contracts, destinations = check_files(settings, needs_feeds=has_feeds)
     day = published.publication.business_date
     sources, gaps = delivered_sources(settings, changes, day) if has_feeds else ([], [])

@@ -41,6 +41,7 @@ from jobs.workspace.surroundings import read_surroundings
 from lakehouse.errors import CdpError, GateStopped, UsageError
 from lakehouse.query.desk import limit_memory
 from lakehouse.query.published import Published, open_publication
+from lakehouse.settings.optional_files import require_ordinary
 from lakehouse.settings.settings import Settings, find_workspace, load_settings
 from lakehouse.tables.lake import Lake, open_lake
 from lakehouse.texts import speak
@@ -175,6 +176,7 @@ def plan_own_change(settings: Settings, *, people: int = 0) -> ChangePlan:
 
 def plan_rules_change(settings: Settings, rules: Path, *, only_identity: bool = False) -> ChangePlan:
     """Plan other rules of identity in the workspace in use; wrong rules raise before anything else."""
+    require_ordinary(rules)
     if not rules.is_file():
         raise UsageError(f"there is no file {rules}")
     read_rules(rules)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
+
+from lakehouse.errors import UsageError
 
 TEXTS = Path(__file__).parent / "schema_texts.yml"
 FOLDER = ".cdp-schema"
@@ -76,13 +79,27 @@ def schema_files() -> dict[str, str]:
 
 
 def write_schemas(folder: Path) -> list[Path]:
-    """Write every schema into a folder; give the files."""
+    """Write every schema into a folder; give the files. One of another file's name raises ``UsageError``, and none is written."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for name, text in schema_files().items():
-        (folder / name).write_text(text, encoding="utf-8")
-        files.append(folder / name)
-    return files
+    files = {folder / name: text for name, text in schema_files().items()}
+    for file in files:
+        if os.path.lexists(file) and not _is_schema(file):
+            raise UsageError("is no schema that cdp wrote; name another folder, or remove it", file=file)
+    for file, text in files.items():
+        part = file.with_name(f".{file.name}.{os.getpid()}")
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    return list(files)
+
+
+def _is_schema(file: Path) -> bool:
+    if file.is_symlink() or not file.is_file():
+        return False
+    try:
+        tree = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(tree, dict) and tree.get("$schema") == _DIALECT
 
 
 @cache

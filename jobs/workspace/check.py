@@ -24,9 +24,11 @@ def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Con
     Give the contracts that follow from it, which a lake has beside the written ones: of the landing tables of feeds, and of the wide tag tables.
     A workspace that is new has no feeds: with ``needs_feeds=False`` only its other files are read.
     """
+    import segments
     import tags
     from delivery.transmission.endpoints import require_endpoints
 
+    segments.require_whole_decisions(settings)
     contracts, destinations = check_files(settings, needs_feeds=needs_feeds)
     for name in secret_names(settings, destinations):
         settings.require_secret(name)

@@ -169,11 +169,12 @@ def _files(workspace: Path | None) -> Iterator[Requirement]:
 def examine_workspace(workspace: Path | None) -> Requirement:
     """Judge the workspace; one that is new and has no feeds yet is good."""
     from lakehouse.errors import CdpError
+    from lakehouse.settings.optional_files import files_in
     from lakehouse.settings.settings import load_settings
 
     try:
         settings = load_settings(workspace)
-        has_feeds = any((settings.workspace / "feeds").glob("*.yml"))
+        has_feeds = bool(files_in(settings.workspace / "feeds", "*.yml"))
         check_workspace(settings, needs_feeds=has_feeds)
     except CdpError as wrong:
         return Requirement("workspace", False, "not usable", str(wrong))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import SettingsInvalid, UsageError
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.settings import Settings, find_workspace, load_settings
 from lakehouse.settings.yaml_files import did_you_mean
 from vocabulary.attributes import FOLDER as ATTRIBUTE_FOLDER
@@ -109,7 +110,7 @@ def _sources_with_persons(settings: Settings | None) -> frozenset[str]:
     from ingestion.feeds.feeds import read_feed
 
     sources = set()
-    for file in sorted((settings.workspace / "feeds").glob("*.yml")) if settings else []:
+    for file in files_in(settings.workspace / "feeds", "*.yml") if settings else []:
         try:
             feed = read_feed(file)
         except SettingsInvalid:

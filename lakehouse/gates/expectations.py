@@ -26,6 +26,7 @@ from lakehouse.gates.gates import (
     new_context,
 )
 from lakehouse.query.words import identifier, spark_identifier
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def check_suites(settings: Settings, contracts: Iterable[Contract] = ()) -> list
 def suite_files(settings: Settings, database: str | None = None) -> list[Path]:
     """Give the files of expectations of a workspace, or those of a database, sorted."""
     pattern = f"{database}.*.yml" if database else "*.yml"
-    return sorted((settings.workspace / FOLDER).glob(pattern))
+    return files_in(settings.workspace / FOLDER, pattern)
 
 
 def _suite(file: Path, own: dict[str, Contract]) -> Suite:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.optional_files import is_there
 from lakehouse.settings.yaml_files import load_yaml, parse_model
 from lakehouse.texts import DEFAULT, LANGUAGES, speak
 
@@ -200,15 +201,22 @@ class Settings(BaseModel):
         file = secret_file(self.workspace, name)
         self.require_secret(name)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        draft = file.with_name(f".{name}-{_secrets.token_hex(8)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as out:
             out.write(_secrets.token_hex(32) + "\n")
-        return file.read_bytes().strip()
+        try:
+            os.link(draft, file)  # whoever comes second has the key of the first
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+        return read_secret(file)
 
     def require_secret(self, name: str) -> None:
-        """Raise ``SettingsInvalid`` where the secret ``name`` is missing and may not be made."""
+        """Raise ``SettingsInvalid`` where the secret ``name`` is missing and may not be made, or cannot be read."""
         file = secret_file(self.workspace, name)
-        if self.generate_secrets or os.environ.get(f"CDP_SECRET_{name.upper()}") or file.exists():
+        if find_secret(name, self.workspace) is not None or self.generate_secrets:
             return
         raise SettingsInvalid(
             f"the secret '{name}' is missing: set CDP_SECRET_{name.upper()} or write at least 16 random "
@@ -234,7 +242,7 @@ def find_secret(name: str, workspace: Path | None) -> bytes | None:
     if value:
         return value.encode()
     file = secret_file(workspace, name) if workspace else None
-    return read_secret(file) if file and file.exists() else None
+    return read_secret(file) if file and is_there(file) else None
 
 
 def read_secret(file: Path) -> bytes:

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 
 from lakehouse.errors import SettingsInvalid, UsageError
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean
-from segments.approving.decisions import Action, Decision, add_decision, of_segment
-from segments.approving.roles import Right, Role, RolesFile, authors_of, branch_fault, require_right
+from segments.approving.decisions import Action, Decision, add_decision, begin_record, of_segment
+from segments.approving.roles import (
+    Right,
+    Role,
+    RolesFile,
+    authors_of,
+    branch_fault,
+    read_roles,
+    require_right,
+)
 from segments.approving.standing import (
     ENDS,
     Standing,
@@ -23,7 +33,7 @@ from segments.language.spec import STAGES, Segment, Stage
 
 RIGHT_OF: dict[Action, tuple[Right, ...]] = {
     "approve": ("approve",), "revoke": ("approve",), "hold": ("hold",), "pause": ("pause",), "recall": ("recall",),
-    "release": ("hold", "recall"), "resume": ("pause",),
+    "release": ("hold", "recall"), "resume": ("pause",), "begin": ("hold",),
 }  # fmt: skip
 
 
@@ -120,7 +130,7 @@ def stop(
     require_right(
         authority.roles, decider.role, decider.user, rights_at_hand[0] if rights_at_hand else rights[0]
     )
-    codes = {file.stem for file in (catalogue.site.workspace / "segments").glob("*.yml")} | set(
+    codes = {file.stem for file in files_in(catalogue.site.workspace / "segments", "*.yml")} | set(
         delivered_codes
     )
     decisions = of_segment(authority.log.decisions, code)
@@ -138,6 +148,17 @@ def stop(
             f"'{code}' has nothing of the role '{decider.role}' to {action}{hint}; nothing was recorded"
         )
     return _record(settings, action, code, _known_segment(catalogue, code), decider, note)
+
+
+def begin_anew(settings: Settings, decider: Decider, note: str) -> tuple[Decision, Path | None]:
+    """Begin the record of decisions anew where it is lost for good; every approval, hold, pause and recall before it counts no more.
+
+    A role that may hold decides that. Give the decision, and where the older record lies now.
+    """
+    require_right(read_roles(settings.workspace), decider.role, decider.user, "hold")
+    return begin_record(
+        settings, {"decided_at": decider.at, "user": decider.user, "role": decider.role, "note": note}
+    )
 
 
 def _record(

@@ -1,7 +1,8 @@
 """Decisions about segments: ``audit/segments.jsonl``, one JSON object each time, only ever added to.
 
 Each line names the one before it and is signed by the workspace's ``decisions_key``: a line that was changed, taken out, or written in
-another workspace is seen. It is a file and no table of the lake, so that a night which is taken back takes no decision with it.
+another workspace is seen; that the newest lines, or all, are gone is told by its head (``heads``). It is a file and no table of the lake,
+so that a night which is taken back takes no decision with it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets as _secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,14 +21,15 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from delivery.contract.verify_audience import signature_of
-from lakehouse.errors import StepFailed
+from lakehouse.errors import StepFailed, UsageError
 from lakehouse.settings.settings import Settings
+from segments.approving.heads import RecordHead, read_head, write_head
 
 FOLDER: Final = "audit"
 FILE: Final = "segments.jsonl"
 SECRET: Final = "decisions_key"
 ID_DIGITS = 16
-Action = Literal["approve", "revoke", "hold", "release", "pause", "resume", "recall"]
+Action = Literal["approve", "revoke", "hold", "release", "pause", "resume", "recall", "begin"]
 
 
 class Decision(BaseModel):
@@ -76,12 +79,20 @@ def log_file(settings: Settings) -> Path:
 
 
 def read_log(settings: Settings) -> DecisionLog:
-    """Read every decision; one that is not as it was written raises ``StepFailed``."""
+    """Read every decision; one that is not as it was written, or not there any more, raises ``StepFailed``."""
+    # The head first: whoever decides meanwhile adds to the record before it.
+    head = read_head(settings, SECRET)
+    log = _stored_log(settings)
+    _require_head(log, head, log_file(settings))
+    return log
+
+
+def _stored_log(settings: Settings) -> DecisionLog:
     file = log_file(settings)
     if not os.path.lexists(file):
         return DecisionLog()
     try:
-        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as stream:
             body = stream.read()
     except OSError as wrong:
@@ -93,10 +104,13 @@ def read_log(settings: Settings) -> DecisionLog:
 def log_held(settings: Settings) -> Iterator[DecisionLog]:
     """Hold off new decisions while the block runs; gives those that there are. Before the first decision nothing is held."""
     file = log_file(settings)
-    if not file.is_file():
-        yield DecisionLog()
+    if not os.path.lexists(file):
+        yield read_log(settings)
         return
-    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as wrong:
+        raise StepFailed(f"the decisions cannot be read: {wrong.strerror}", file=file) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
         yield read_log(settings)
@@ -104,8 +118,11 @@ def log_held(settings: Settings) -> Iterator[DecisionLog]:
         os.close(handle)
 
 
-def add_decision(settings: Settings, entry: Mapping[str, Any]) -> Decision:
-    """Add a decision, one at a time, and give it; ``StepFailed`` where it cannot be written, and then nothing counts."""
+def add_decision(settings: Settings, entry: Mapping[str, Any], *, begins: bool = False) -> Decision:
+    """Add a decision, one at a time, and give it; ``StepFailed`` where it cannot be written, and then nothing counts.
+
+    One that ``begins`` a record stands in a new file, and nothing of an older one is asked for.
+    """
     key = settings.secret(SECRET)
     file = log_file(settings)
     try:
@@ -117,6 +134,8 @@ def add_decision(settings: Settings, entry: Mapping[str, Any]) -> Decision:
         fcntl.flock(handle, fcntl.LOCK_EX)
         body = stream.read()
         log = _log_of(body, file, settings)
+        if not begins:
+            _require_head(log, read_head(settings, SECRET), file)
         decision = Decision(seq=len(log.decisions) + 1, previous=log.head, **entry)
         decision = decision.model_copy(update={"signature": signature_of(_signed_bytes(decision), key)})
         line = (decision.model_dump_json(exclude_none=True) + "\n").encode()
@@ -124,6 +143,7 @@ def add_decision(settings: Settings, entry: Mapping[str, Any]) -> Decision:
             if stream.write(line) != len(line):
                 raise OSError(0, "the disk took only a part of it")
             os.fsync(handle)
+            write_head(settings, RecordHead(decision.seq, decision.signature), SECRET)
         except OSError as wrong:
             os.ftruncate(handle, len(body))
             raise StepFailed(f"the decision cannot be recorded: {wrong.strerror}", file=file) from None
@@ -132,13 +152,55 @@ def add_decision(settings: Settings, entry: Mapping[str, Any]) -> Decision:
 
 def require_continuation(log: DecisionLog, mark: Mapping[str, Any] | None, file: Path) -> None:
     """Refuse a record that lost decisions which a published night had read; ``mark`` is what that night says of it."""
-    if not mark:
+    is_new = bool(log.decisions) and log.decisions[0].action == "begin"
+    if not mark or is_new:
         return
     count: int = mark["count"]
     if len(log.decisions) < count or log.decisions[count - 1].signature != mark["head"]:
         raise StepFailed(
             f"the published night read {count} decisions about segments and they are not there any more; "
             "restore the file from a backup",
+            file=file,
+        )
+
+
+def begin_record(settings: Settings, entry: Mapping[str, Any]) -> tuple[Decision, Path | None]:
+    """Begin the record anew, where decisions are lost for good, and give the first decision of it, and where the older file lies now.
+
+    The decision says that all that was decided before counts no more. A sound record raises ``UsageError``.
+    """
+    file = log_file(settings)
+    try:
+        read_log(settings)
+    except StepFailed:
+        pass
+    else:
+        raise UsageError("the record of decisions is whole; nothing was recorded")
+    aside = None
+    if os.path.lexists(file):
+        aside = file.with_name(f"{file.stem}.{_secrets.token_hex(4)}{file.suffix}")
+        try:
+            file.rename(aside)
+        except OSError as wrong:
+            raise StepFailed(f"the older record cannot be put aside: {wrong.strerror}", file=file) from None
+    return add_decision(settings, {**entry, "action": "begin", "code": ""}, begins=True), aside
+
+
+def advance_head(settings: Settings) -> None:
+    """Move the head on to the newest decision, where a crash left it behind or none was written yet."""
+    with log_held(settings) as log:
+        head = read_head(settings, SECRET)
+        if log.head is not None and (head is None or head.signature != log.head):
+            write_head(settings, RecordHead(len(log.decisions), log.head), SECRET)
+
+
+def _require_head(log: DecisionLog, head: RecordHead | None, file: Path) -> None:
+    if head is None:
+        return
+    if len(log.decisions) < head.count or log.decisions[head.count - 1].signature != head.signature:
+        raise StepFailed(
+            f"the newest of {head.count} recorded decisions is not there any more; restore the file from a backup, or, where it is"
+            " lost for good, begin anew: cdp segments begin-anew",
             file=file,
         )
 
@@ -171,7 +233,7 @@ def _log_of(body: bytes, file: Path, settings: Settings) -> DecisionLog:
 def _damage(file: Path, line: int, what: str) -> StepFailed:
     return StepFailed(
         f"the line {what}: decisions were changed, or copied from another workspace; restore the file from a backup, or "
-        "move it away and decide anew",
+        "begin anew: cdp segments begin-anew",
         file=file,
         line=line,
     )

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delivery.contract.verify_audience import is_signature
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.settings import Settings, find_secret
 from segments.language.spec import Stage
 
@@ -56,9 +57,9 @@ def secret_of(system: str) -> str:
 
 def approval_files(workspace: Path) -> list[Path]:
     """Give the files of all systems with their signatures, sorted."""
-    return sorted(
-        file for file in (workspace / FOLDER).glob("*/*") if file.name.endswith((".json", f".json{SUFFIX}"))
-    )
+    systems = [place for place in files_in(workspace / FOLDER, "*") if not place.is_file()]
+    files = [file for system in systems for file in files_in(system, "*.json*")]
+    return sorted(file for file in files if file.name.endswith((".json", f".json{SUFFIX}")))
 
 
 def read_external(settings: Settings) -> tuple[ExternalApproval, ...]:

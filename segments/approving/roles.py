@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lakehouse.errors import UsageError
+from lakehouse.settings.optional_files import optional_file
 from lakehouse.settings.yaml_files import did_you_mean, load_yaml, parse_model
 from segments.language.conditions import TagLeaf, conjuncts
 from segments.language.spec import Approvals, Segment
@@ -59,7 +60,7 @@ class RolesFile(BaseModel):
 def read_roles(workspace: Path) -> RolesFile:
     """Give the roles of a workspace; without a ``roles.yml`` there are none."""
     file = workspace / ROLES_FILE
-    return parse_model(RolesFile, load_yaml(file), file=file) if file.is_file() else RolesFile()
+    return parse_model(RolesFile, load_yaml(file), file=file) if optional_file(file) else RolesFile()
 
 
 def reveal_fault(roles: RolesFile, user: str) -> str | None:

@@ -47,7 +47,9 @@ class Authority:
         files = approval_files(self.workspace)
         if self.log.head is None and not files:
             return None
-        return text_hash(self.log.head, *(f"{f.relative_to(self.workspace)}={file_hash(f)}" for f in files))
+        # What is no ordinary file counts for nothing and is not opened.
+        hashes = {file: file_hash(file) if file.is_file() else None for file in files}
+        return text_hash(self.log.head, *(f"{f.relative_to(self.workspace)}={h}" for f, h in hashes.items()))
 
 
 @dataclass(frozen=True)

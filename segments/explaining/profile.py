@@ -27,6 +27,7 @@ from lakehouse.query.desk import Relation
 from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.settings import Settings
+from lakehouse.settings.written_files import PICTURE
 from lakehouse.texts import text
 from segments.choosing.compile import TAG_TABLE
 from segments.choosing.decide import SegmentPlaces, answer_columns
@@ -156,12 +157,12 @@ def _groups(snapshot: Snapshot, places: SegmentPlaces, members: dict[str, Relati
         entities = f"SELECT entity_key FROM {places.answers} WHERE {base}"
         is_of_base = f"one_id IN (SELECT one_id FROM {places.belonging} WHERE entity_key IN ({entities}))"
     else:
-        is_of_base = f"kind = {literal(segment.spec.entity)} AND ({base})"
+        is_of_base = f"k.kind = {literal(segment.spec.entity)} AND ({base})"
     return snapshot.published.keep(
         "groups",
         "SELECT * FROM (SELECT one_id, coalesce("
         f"{is_of_base}, false) AS is_base, one_id IN (SELECT one_id FROM {members[segment.code]}) AS is_member\n"
-        f"FROM {snapshot.answers} LEFT JOIN identity.one_ids USING (one_id)) WHERE is_base OR is_member",
+        f"FROM {snapshot.answers} LEFT JOIN (SELECT one_id, kind FROM identity.one_ids) k USING (one_id)) WHERE is_base OR is_member",
     )
 
 
@@ -174,7 +175,7 @@ def _distance(
     if fact.value_type == "set":
         counts = published.rows(
             f"SELECT value, count(*) FILTER (WHERE is_base), count(*) FILTER (WHERE is_member) FROM\n"
-            f"(SELECT is_base, is_member, unnest(CASE WHEN len({column}) > 0 THEN list_distinct({column}) ELSE [NULL] END) AS value\n"
+            f"(SELECT g.is_base, g.is_member, unnest(CASE WHEN len({column}) > 0 THEN list_distinct({column}) ELSE [NULL] END) AS value\n"
             f"FROM {rows}) GROUP BY value ORDER BY value NULLS LAST"
         )
         shares = [ClassShare(_words(v), b / base_people, s / people) for v, b, s in counts]
@@ -185,8 +186,8 @@ def _distance(
         value, is_part = _parts_sql(published, rows, number)
         standardised = _standardised(published, rows, number)
     counts = published.rows(
-        f"SELECT {value} AS value, count(*) FILTER (WHERE is_base), count(*) FILTER (WHERE is_member)\n"
-        f"FROM {rows} GROUP BY value ORDER BY value NULLS LAST"
+        f"SELECT {value} AS value, count(*) FILTER (WHERE g.is_base), count(*) FILTER (WHERE g.is_member)\n"
+        f"FROM {rows} GROUP BY 1 ORDER BY 1 NULLS LAST"
     )
     words = _days if fact.value_type == "date" else _short
     names = _class_names([one for one, _, _ in counts], words, is_part=is_part)
@@ -216,7 +217,7 @@ def distances_by_label(
         deviations = _deviations(published, rows, number)
     counts: dict[Any, dict[int, int]] = {}
     for label, one, people in published.rows(
-        f"SELECT label, value, count(*) FROM (SELECT label, {value} AS value FROM {rows})\n"
+        f"SELECT label, value, count(*) FROM (SELECT g.label, {value} AS value FROM {rows})\n"
         "GROUP BY ALL ORDER BY value NULLS LAST, label"
     ):
         counts.setdefault(one, {})[label] = people
@@ -263,7 +264,7 @@ def _most_different_pair(shares: list[ClassShare]) -> list[ClassShare]:
 def _deviations(published: Published, rows: str, number: str) -> dict[int, float | None]:
     """Give of each label the mean's difference from that of all, in pooled standard deviations."""
     of_label = published.rows(
-        f"SELECT label, avg({number}::DOUBLE), var_pop({number}::DOUBLE) FROM {rows} GROUP BY GROUPING SETS ((label), ())"
+        f"SELECT g.label, avg({number}::DOUBLE), var_pop({number}::DOUBLE) FROM {rows} GROUP BY GROUPING SETS ((g.label), ())"
     )
     means = {label: (mean, variance) for label, mean, variance in of_label}
     base_mean, base_variance = means.pop(None, (None, None))
@@ -286,7 +287,7 @@ def _parts_sql(published: Published, rows: str, number: str) -> tuple[str, bool]
         return number, False
     steps = ", ".join(f"{step / PARTS}" for step in range(PARTS))
     (edges,) = published.rows(
-        f"SELECT quantile_disc({number}, [{steps}]) FILTER (WHERE is_base) FROM {rows}"
+        f"SELECT quantile_disc({number}, [{steps}]) FILTER (WHERE g.is_base) FROM {rows}"
     )[0]
     cases = " ".join(
         f"WHEN {number} >= {edge} THEN {edge}"
@@ -298,7 +299,7 @@ def _parts_sql(published: Published, rows: str, number: str) -> tuple[str, bool]
 
 def _standardised(published: Published, rows: str, number: str) -> float | None:
     ((mean_base, mean, variance_base, variance),) = published.rows(
-        f"SELECT {', '.join(f'{f}({number}::DOUBLE) FILTER (WHERE {g})' for f in ('avg', 'var_pop') for g in ('is_base', 'is_member'))}"
+        f"SELECT {', '.join(f'{f}({number}::DOUBLE) FILTER (WHERE {g})' for f in ('avg', 'var_pop') for g in ('g.is_base', 'g.is_member'))}"
         f" FROM {rows}"
     )
     if mean_base is None or mean is None:
@@ -383,4 +384,4 @@ def draw_profile(profile: Profile, file: Path) -> None:
             axes.set_title(f"{distance.tag}  {distance.distance:.2f}")
             if not place:
                 axes.legend(frameon=False)
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", metadata=PICTURE)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator
 
 from lakehouse.errors import SettingsInvalid, UsageError
+from lakehouse.settings.optional_files import files_in, is_there
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_model, parse_yaml
 from lakehouse.settings.yaml_limits import yaml_text
@@ -172,7 +173,7 @@ def parse_micro_set(text: str, file: Path) -> MicroSet:
 
 def read_micro_sets(workspace: Path) -> list[MicroSet]:
     """Read every ``micro_segments/*.yml`` of the workspace, ordered by code; the first fault raises ``SettingsInvalid``."""
-    return [_read_micro_set(file) for file in sorted((workspace / FOLDER).glob("*.yml"))]
+    return [_read_micro_set(file) for file in files_in(workspace / FOLDER, "*.yml")]
 
 
 def _read_micro_set(file: Path) -> MicroSet:
@@ -189,10 +190,10 @@ def _read_micro_set(file: Path) -> MicroSet:
 def micro_set_of(workspace: Path, name: str) -> MicroSet:
     """Give the set of a workspace by its code, or that of a file anywhere; nobody else raises ``UsageError``."""
     own = workspace / FOLDER / f"{name}.yml"
-    file = own if own.is_file() else Path(name)
-    if file.is_file():
+    file = own if is_there(own) else Path(name)
+    if is_there(own) or file.is_file():
         return parse_micro_set(yaml_text(file), file)
-    codes = sorted(path.stem for path in (workspace / FOLDER).glob("*.yml"))
+    codes = sorted(path.stem for path in files_in(workspace / FOLDER, "*.yml"))
     raise UsageError(f"there is no set of micro-segments '{name}'{did_you_mean(name, codes)}")
 
 
@@ -212,7 +213,7 @@ def site_of(settings: Settings, surroundings: Surroundings) -> Site:
 def micro_findings(site: Site) -> list[SpecFinding]:
     """Give every finding over the declarations of a workspace, the first fault of those that cannot be read included."""
     findings: list[SpecFinding] = []
-    for file in sorted((site.workspace / FOLDER).glob("*.yml")):
+    for file in files_in(site.workspace / FOLDER, "*.yml"):
         try:
             findings += findings_of(_read_micro_set(file), site)
         except SettingsInvalid as fault:

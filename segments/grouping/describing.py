@@ -18,6 +18,7 @@ from lakehouse.contracts.contracted import contracted_sql
 from lakehouse.errors import UsageError
 from lakehouse.query.published import Published, open_publication
 from lakehouse.query.words import literal
+from lakehouse.settings.written_files import PICTURE
 from segments.choosing.compile import TAG_TABLE, LeafTable, Leaves
 from segments.choosing.leaf_tables import leaves_by_duckdb
 from segments.explaining.profile import TagDistance, distances_by_label, may_be_shown
@@ -252,4 +253,4 @@ def draw_micro_segments(profile: MicroProfile, file: Path) -> None:
                 ink = "white" if abs(deviation) > _DARK else "black"
                 axes.text(column, at, f"{deviation:+.1f}", ha="center", va="center", color=ink)
         axes.set_title(profile.code)
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", metadata=PICTURE)

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from segments.language.spec import Segment
 
 VALUES = "tag_values"
+# Beside the values of a tag; no tag has such a name.
+NUMBER = "value__number"
 
 
 def indexed_people(
@@ -160,11 +162,11 @@ class IndexedPeople:
                  if isinstance(leaf, TagLeaf) and leaf.tag == tag and asks_one_value(leaf)}  # fmt: skip
         column = self.index.column(tag_name(tag))
         values = pa.concat_arrays([pa.nulls(1, column.values.type), column.values])
-        rows = pa.table({"number": pa.array(range(len(values)), pa.int64()), tag: values})
+        rows = pa.table({NUMBER: pa.array(range(len(values)), pa.int64()), tag: values})
         lent = self.published.lend(VALUES, rows)
         today = spark_literal(self.day)
         answers = ", ".join(f"{tag_leaf_sql(leaf, today)} AS {name}" for name, leaf in every.items())
-        sql = translated_sql(f"SELECT t.number, {answers} FROM {VALUES} t ORDER BY t.number", {VALUES: lent})
+        sql = translated_sql(f"SELECT {answers} FROM {VALUES} t ORDER BY t.{NUMBER}", {VALUES: lent})
         table = self.published.arrow(sql)
         for name in every:
             yes = table[name].fill_null(False).to_numpy()

@@ -12,6 +12,7 @@ from lakehouse.integrity.states import require_bytes
 from lakehouse.query.desk import open_scratch, open_table
 from lakehouse.query.files import table_sql
 from lakehouse.query.published import newest_publication
+from lakehouse.settings.optional_files import files_in, is_there
 from lakehouse.settings.settings import Settings
 from lakehouse.settings.yaml_files import did_you_mean, line_of
 from lakehouse.settings.yaml_limits import yaml_text
@@ -48,7 +49,7 @@ class Catalogue:
     @property
     def segment_files(self) -> list[Path]:
         """The files of all specifications, also of those that cannot be read."""
-        return sorted((self.site.workspace / "segments").glob("*.yml"))
+        return files_in(self.site.workspace / "segments", "*.yml")
 
     def segment(self, code: str) -> Segment:
         """Give one segment, whatever is wrong with the others; its own fault, or an unknown code, raises."""
@@ -56,7 +57,7 @@ class Catalogue:
             if segment.code == code:
                 return segment
         file = segment_file(self.site.workspace, code)
-        if file.is_file():
+        if is_there(file):
             return read_segment(file)
         raise UsageError(f"there is no segment '{code}'{did_you_mean(code, [s.code for s in self.segments])}")
 
@@ -120,7 +121,7 @@ def _unsettled_segments(
     """Read again, by the defaults of their parameters, the segments that another file made unreadable; and give what hinders that."""
     others = {segment.file for segment in segments} | {Path(str(fault.file)) for fault in faults}
     unsettled, more = [], []
-    for file in sorted(set((workspace / "segments").glob("*.yml")) - others):
+    for file in sorted(set(files_in(workspace / "segments", "*.yml")) - others):
         try:
             unsettled.append(read_segment(file, has_values=False))
         except SettingsInvalid as fault:
@@ -141,7 +142,7 @@ def _faults_beside(
             beside.append(with_consequence(fault, consequence) if consequence else fault)
     faulty = {str(fault.file) for fault in faults}
     extended = {segment.spec.extends for segment in segments}
-    for file in sorted((workspace / TEMPLATES).glob("*@*.yml")):
+    for file in files_in(workspace / TEMPLATES, "*@*.yml"):
         if str(file) not in faulty and file.stem not in extended:
             fault = _fault_of(_read_whole_template, file)
             beside += [fault] if fault is not None else []

@@ -7,13 +7,13 @@ own rules come on top and never loosen them.
 from __future__ import annotations
 
 import datetime as dt
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
+from lakehouse.settings.optional_files import is_there
 from lakehouse.settings.yaml_files import line_of, load_yaml, parse_model
 from vocabulary.policy import CHANNELS
 
@@ -184,7 +184,7 @@ def contact_policy_file(workspace: Path) -> Path:
 def read_contact_rules(workspace: Path) -> ContactRules:
     """Give the contact policy of a workspace; without a ``contact_policy.yml`` there is none."""
     file = contact_policy_file(workspace)
-    if not os.path.lexists(file):
+    if not is_there(file):
         return ContactRules(file=file)
     tree = load_yaml(file)
     return ContactRules(parse_model(ContactPolicy, tree, file=file), file, tree, is_stated=True)

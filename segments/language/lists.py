@@ -6,6 +6,7 @@ A header names either ``one_id`` or ``source,source_key``; an optional ``expires
 
 from __future__ import annotations
 
+import codecs
 import csv
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import SettingsInvalid
 from lakehouse.query.hashing import file_hash
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_limits import open_file
 from segments.language.conditions import ListLeaf
 
@@ -25,6 +27,8 @@ FOLDER = "lists"
 KIND = "list"
 _HEADERS = ({"one_id"}, {"source", "source_key"})
 _MOST_HEADER = 1_000
+_BLOCK = 1 << 22
+NO_TEXT = "the file is no CSV of UTF-8 text; save it as UTF-8, one entry a line"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +56,7 @@ def list_file(workspace: Path, leaf: ListLeaf) -> Path:
 
 def known_lists(workspace: Path) -> list[str]:
     """Give the references of all lists of the workspace."""
-    return sorted(file.stem for file in (workspace / FOLDER).glob("*@*.csv") if file.is_file())
+    return [file.stem for file in files_in(workspace / FOLDER, "*@*.csv") if file.is_file()]
 
 
 def read_list(workspace: Path, leaf: ListLeaf) -> StaticList:
@@ -65,6 +69,7 @@ def read_list(workspace: Path, leaf: ListLeaf) -> StaticList:
 
     file = list_file(workspace, leaf)
     names = _header(file)
+    _require_utf8(file)
     wrong_lines: list[int | None] = []
 
     def refuse(row: pacsv.InvalidRow) -> str:
@@ -87,13 +92,29 @@ def read_list(workspace: Path, leaf: ListLeaf) -> StaticList:
             )
         except pa.ArrowInvalid:
             # Its own sentence quotes the line.
-            raise SettingsInvalid(
-                "the file is no CSV of UTF-8 text; save it as UTF-8, one entry a line", file=file
-            ) from None
+            raise SettingsInvalid(NO_TEXT, file=file) from None
     if wrong_lines:
         text = f"a line has another number of cells than the header, which has {len(names)}"
         raise SettingsInvalid(text, file=file, line=wrong_lines[0])
     return StaticList(leaf.reference, file, file_hash(file), _entries(table, file))
+
+
+def _require_utf8(file: Path) -> None:
+    """Refuse bytes that are no text before they are parsed: what the parser tells of a line of such it cannot say."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    lines = 1
+    with open_file(file, KIND) as content:
+        while block := content.read(_BLOCK):
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as wrong:
+                line = lines + wrong.object.count(b"\n", 0, wrong.start)
+                raise SettingsInvalid(NO_TEXT, file=file, line=line) from None
+            lines += block.count(b"\n")
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise SettingsInvalid(NO_TEXT, file=file, line=lines) from None
 
 
 def _header(file: Path) -> list[str]:

@@ -8,7 +8,6 @@ definition, values to the run.
 from __future__ import annotations
 
 import copy
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.optional_files import is_there
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, plain
 from segments.language.operators import number_fault
 
@@ -111,7 +111,7 @@ def named_segments(workspace: Path) -> dict[str, int | None]:
 
 def _file_tree(file: Path) -> Any:
     """Read the workspace's file; what stands in its place and is no file is a fault, and not the defaults."""
-    return load_yaml(file) if os.path.lexists(file) else None
+    return load_yaml(file) if is_there(file) else None
 
 
 def with_values(tree: Any, values: Mapping[str, Scalar]) -> Any:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_model, parse_yaml
 from lakehouse.settings.yaml_limits import yaml_text
 from segments.language.conditions import All, Any_, ListLeaf, Node, Not, definition_hash, leaves, normal
@@ -644,7 +645,7 @@ def _parametrised_definition(
 
 def read_segments(workspace: Path) -> list[Segment]:
     """Read every ``segments/*.yml`` of the workspace, ordered by code; none is an empty list."""
-    return [read_segment(file) for file in sorted((workspace / "segments").glob("*.yml"))]
+    return [read_segment(file) for file in files_in(workspace / "segments", "*.yml")]
 
 
 def segment_file(workspace: Path, code: str) -> Path:
@@ -655,7 +656,7 @@ def segment_file(workspace: Path, code: str) -> Path:
 def read_every_segment(workspace: Path) -> tuple[list[Segment], list[SettingsInvalid]]:
     """Read every ``segments/*.yml``: the segments that can be read, ordered by code, and the first fault of each other file."""
     segments, faults = [], []
-    for file in sorted((workspace / "segments").glob("*.yml")):
+    for file in files_in(workspace / "segments", "*.yml"):
         try:
             segments.append(read_segment(file))
         except SettingsInvalid as fault:
@@ -664,7 +665,7 @@ def read_every_segment(workspace: Path) -> tuple[list[Segment], list[SettingsInv
         lines = named_segments(workspace)
     except SettingsInvalid as fault:
         return segments, [*faults, fault]
-    codes = {file.stem for file in (workspace / "segments").glob("*.yml")}
+    codes = {file.stem for file in files_in(workspace / "segments", "*.yml")}
     with_parameters = {segment.code for segment in segments if segment.values} | (
         codes - {segment.code for segment in segments}
     )

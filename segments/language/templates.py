@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_files import did_you_mean, line_of, parse_yaml, plain
 from lakehouse.settings.yaml_limits import yaml_text
 
@@ -74,7 +75,7 @@ def merged_tree(
     reference = str(tree["extends"])
     path = workspace / FOLDER / f"{reference}.yml"
     if template_text is None and ("@" not in reference or "/" in reference or not path.is_file()):
-        references = sorted(other.stem for other in path.parent.glob("*@*.yml") if other.is_file())
+        references = [other.stem for other in files_in(path.parent, "*@*.yml") if other.is_file()]
         raise SettingsInvalid(
             f"E01 there is no template '{reference}' ({path}){did_you_mean(reference, references)}",
             file=file,

@@ -33,6 +33,7 @@ CURRENT = PERSON.current
 DAILY = PERSON.daily
 COMPILED = PROJECT / "compiled"
 MARTS = PROJECT / "models" / "marts"
+PROJECT_NAME = "cdp"
 LINKED = "linked"
 # What the target of DuckDB builds: the same models in its words.
 DUCKDB = "duckdb"
@@ -166,7 +167,7 @@ def _links(compilation: Compilation) -> dict[str, Path]:
 def project(compilation: Compilation) -> dict[str, Any]:
     """Give the tree of ``dbt_project.yml``. Only a night says by ``work_root`` where Spark's tables lie."""
     return {
-        "name": "cdp",
+        "name": PROJECT_NAME,
         "version": "1.0.0",
         "config-version": 2,
         "profile": "cdp",

@@ -18,9 +18,13 @@ from lakehouse.query.published import Publication
 from lakehouse.session.session import conf_for_reader
 from lakehouse.settings.file_rights import closed_files
 from lakehouse.settings.settings import Settings
+from lakehouse.settings.written_files import require_foreign_folder
+from lakehouse.settings.yaml_files import load_plain_yaml
 from tags.build.project import (
     DATABASE,
     DUCKDB,
+    LINKED,
+    PROJECT_NAME,
     SCHEMA,
     profile,
     project,
@@ -41,6 +45,24 @@ SPARK = "spark"
 def user_folder(settings: Settings) -> Path:
     """Give the folder of the project."""
     return settings.generated / USER
+
+
+def own_project_folder(settings: Settings, folder: Path) -> Path:
+    """Give a folder that a user names for a project: new, empty, or a project that was written before; another raises ``UsageError``.
+
+    Old models of a project are removed, so that a folder of somebody else's would lose files.
+    """
+    place = require_foreign_folder(settings, folder)
+    if not place.exists() or not any(place.iterdir()):
+        return place
+    file = place / "dbt_project.yml"
+    tree = load_plain_yaml(file) if file.is_file() else None
+    is_own = isinstance(tree, dict) and tree.get("name") == PROJECT_NAME and (place / LINKED).is_dir()
+    if not is_own or any(
+        (place / name).is_symlink() for name in ("dbt_project.yml", LINKED, "models", DUCKDB)
+    ):
+        raise UsageError("is no project that cdp wrote; name a new folder, nothing was written", file=folder)
+    return place
 
 
 def write_user_project(

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+from lakehouse.settings.optional_files import optional_file, optional_folder
 from tags.compile.compiler import Writer
 from tags.compile.entry_texts import population_inputs
 from tags.compile.lineage import Lineage
@@ -86,12 +87,12 @@ def compile_tags(workspace: Path | None, *, shipped: Path = REGISTRY, is_checked
     """Compile the tags of a workspace; without ``is_checked`` nothing but lookups of names is verified."""
     folders = _model_folders(workspace)
     registries = [file for file, _ in registry_files(shipped, workspace)]
-    models = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file())
-    texts = tuple(file.read_bytes() for file in (*registries, *models))
+    models = sorted(file for folder in folders for file in folder.rglob("*") if not file.is_dir())
+    texts = tuple(file.read_bytes() for file in (*registries, *models) if optional_file(file))
     site = _site_columns(workspace)
     files_of_marts = deciding_mart_files(workspace)
     deciding = tuple(
-        file.read_bytes() for file in (*deciding_files(workspace), *files_of_marts) if file.is_file()
+        file.read_bytes() for file in (*deciding_files(workspace), *files_of_marts) if optional_file(file)
     )
     state = sha256(pickle.dumps((texts, _policy(workspace), _facts_of(site), deciding))).digest()
     compilation = _compile(workspace, shipped, (*registries, *models), state)
@@ -175,7 +176,7 @@ def _compilation(registry: Registry, workspace: Path | None) -> Compilation:
 
 def _model_folders(workspace: Path | None) -> list[Path]:
     folders = [PROJECT / "models" / "staging", PROJECT / "models" / "intermediate"]
-    if workspace and (workspace / "models").is_dir():
+    if workspace and optional_folder(workspace / "models"):
         folders.append(workspace / "models")
     return folders
 

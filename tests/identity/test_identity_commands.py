@@ -129,6 +129,16 @@ def test_the_published_map_is_measured_and_unknown_profiles_of_the_truth_are_tol
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["precision"], line["recall"], line["profiles"]) == (1.0, 1.0, 4)
     assert json.loads(out.read_text()) == line
+    assert run(["identity", "evaluate", "--truth", str(truth), "--out", str(out)]) == 0
+    assert run(["identity", "evaluate", "--truth", str(truth), "--out", str(published / "cdp.yml")]) == 2
+    assert "a file of measures is called NAME.json" in capsys.readouterr().err
+    other = tmp_path / "other.json"
+    other.write_text('{"profiles": 4}')
+    assert run(["identity", "evaluate", "--truth", str(truth), "--out", str(other)]) == 2
+    assert "is no file of measures that cdp wrote" in capsys.readouterr().err
+    assert run(["identity", "caps", "--picture", str(published / "cdp.yml")]) == 2
+    assert "a picture is called NAME.svg" in capsys.readouterr().err
+    assert (published / "cdp.yml").read_text() == "generate_secrets: true\n"
     truth.write_text("source,source_key,person\ncore,1,a\nlate,7,b\n", encoding="utf-8")
     assert run(["identity", "evaluate", "--truth", str(truth)]) == 1
     said = capsys.readouterr().err

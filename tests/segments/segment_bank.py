@@ -186,7 +186,7 @@ def bank_lake(settings, rows: list[dict] | None = None) -> Lake:
 
     It is a copy of one that is drawn once a process.
     """
-    shutil.copytree(_drawn_lake().name, settings.lake)
+    shutil.copytree(_drawn_lake().name, settings.lake, dirs_exist_ok=True)
     lake = lake_of(settings)
     if rows is not None:
         write_tags(lake, rows, D)

@@ -175,8 +175,8 @@ def profile(
 
     from jobs.cli.printing import print_document
     from jobs.workspace.surroundings import read_surroundings
-    from lakehouse.errors import UsageError
     from lakehouse.settings.settings import load_settings
+    from lakehouse.settings.written_files import SVG, written_file
     from segments.explaining.profile import draw_profile
     from segments.explaining.profile import profile as profile_segment
 
@@ -184,10 +184,8 @@ def profile(
     answer = profile_segment(settings, read_surroundings(settings), name, day)
     answer = replace(answer, tags=answer.tags[:most])
     if picture is not None:
-        try:
-            draw_profile(answer, picture)
-        except OSError as wrong:
-            raise UsageError(f"the picture cannot be written: {wrong.strerror}", file=picture) from None
+        with written_file(settings, picture, SVG) as part:
+            draw_profile(answer, part)
     print_document(answer.summary(), _profile_lines(answer), form)
 
 

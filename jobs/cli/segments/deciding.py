@@ -175,6 +175,29 @@ def recall(code: str, role: str, reason: str, at_once: bool, workspace: Path | N
     _recall_at_once(settings, code)
 
 
+@click.command("begin-anew")
+@_role
+@_reason(required=True)
+@workspace_option
+def begin_anew(role: str, reason: str, workspace: Path | None) -> None:
+    """Begin the record of decisions anew, where it is lost and no backup has it: nothing decided before counts any more."""
+    from jobs.report.reveals import operating_user
+    from lakehouse.clock import now
+    from lakehouse.settings.settings import load_settings
+    from segments.approving.deciding import Decider
+    from segments.approving.deciding import begin_anew as begin_record_anew
+
+    settings = load_settings(workspace)
+    decider = Decider(operating_user(), role, now().replace(microsecond=0))
+    decision, aside = begin_record_anew(settings, decider, reason)
+    click.echo(
+        f"the record of decisions begins anew by {role} ({decision.user}), recorded as {decision.decision_id}"
+    )
+    if aside is not None:
+        click.echo(f"the older one lies in {aside}")
+    click.echo("decide every hold, pause, recall and approval again before the next night")
+
+
 def _recall_at_once(settings: Settings, code: str) -> None:
     from jobs.night.recall import recall_at_once
 
@@ -237,4 +260,4 @@ def _today(settings: Settings) -> date:
     return now().astimezone(settings.zone).date()
 
 
-COMMANDS = (approve, revoke, approvals, hold, release, pause, resume, recall)
+COMMANDS = (approve, revoke, approvals, hold, release, pause, resume, recall, begin_anew)

@@ -47,17 +47,15 @@ def micro(
     """
     from jobs.cli.printing import print_document
     from jobs.workspace.surroundings import read_surroundings
-    from lakehouse.errors import UsageError
     from lakehouse.settings.settings import load_settings
+    from lakehouse.settings.written_files import SVG, written_file
     from segments.grouping.describing import describe, draw_micro_segments
 
     settings = load_settings(workspace)
     answer = describe(settings, read_surroundings(settings), name, day, most=most)
     if picture is not None:
-        try:
-            draw_micro_segments(answer, picture)
-        except OSError as wrong:
-            raise UsageError(f"the picture cannot be written: {wrong.strerror}", file=picture) from None
+        with written_file(settings, picture, SVG) as part:
+            draw_micro_segments(answer, part)
     print_document(answer.summary(), _micro_lines(answer), form)
 
 

@@ -201,17 +201,15 @@ def show(name: str, picture: Path | None, form: str, workspace: Path | None) -> 
 
 def _draw(code: str, file: Path, workspace: Path | None) -> None:
     from jobs.report.catalogue.tag_picture import draw_picture, read_picture
-    from lakehouse.errors import UsageError
     from lakehouse.settings.settings import load_settings
+    from lakehouse.settings.written_files import SVG, written_file
     from tags import REGISTRY
     from vocabulary.registry import load_registry
 
     settings = load_settings(workspace)
     drawing = read_picture(settings, load_registry(settings.workspace, shipped=REGISTRY)[code])
-    try:
-        draw_picture(drawing, file)
-    except OSError as wrong:
-        raise UsageError(f"the picture cannot be written: {wrong.strerror}", file=file) from None
+    with written_file(settings, file, SVG) as part:
+        draw_picture(drawing, part)
 
 
 @group.command("impact")
@@ -338,7 +336,7 @@ def compile_(
     from lakehouse.settings.settings import load_settings
     from tags import check_versions, tag_contracts
     from tags.build.project import write_project
-    from tags.build.user_project import user_folder, write_user_project
+    from tags.build.user_project import own_project_folder, user_folder, write_user_project
     from tags.compile.compilation import compile_tags
 
     if size is not None and not check:
@@ -372,7 +370,7 @@ def compile_(
         folder = user_folder(settings)
         files = write_user_project(settings, newest_publication(settings))
     else:
-        folder = into
+        folder = own_project_folder(settings, into)
         with closed_files(settings):
             files = write_project(compilation, folder, settings)
     summary |= {"files": len(files), "folder": str(folder)}

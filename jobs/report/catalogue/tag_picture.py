@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.query.words import identifier, literal
+from lakehouse.settings.written_files import PICTURE
 from lakehouse.texts import text
 
 if TYPE_CHECKING:
@@ -143,4 +144,4 @@ def draw_picture(picture: TagPicture, file: Path) -> None:
         trend.tick_params(axis="x", labelrotation=30)
         trend.set_ylim(0, 105)
         trend.set_title(text("picture.trend"))
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", metadata=PICTURE)

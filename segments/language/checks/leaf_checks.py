@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from lakehouse.contracts.reading import contract
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.checks.findings import Site, SpecFinding, finding
 from segments.language.checks.tag_checks import check_measured_tag, check_tag, check_wish
@@ -93,7 +94,7 @@ def check_further(
             text = f"'date.of' takes a date, and tag '{leaf.of}' is a {fact.value_type}"
             yield finding(segment, "E03", text, leaf.line)
     elif isinstance(leaf, MicroLeaf):
-        codes = sorted(file.stem for file in (site.workspace / MICRO_FOLDER).glob("*.yml"))
+        codes = sorted(file.stem for file in files_in(site.workspace / MICRO_FOLDER, "*.yml"))
         if leaf.set_code not in codes:
             hint = did_you_mean(leaf.set_code, codes)
             text = f"there is no set of micro-segments '{leaf.set_code}'{hint}"

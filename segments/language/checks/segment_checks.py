@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_files import did_you_mean
 from segments.language.checks.audience_checks import check_columns, check_worklist
 from segments.language.checks.contact_checks import contact_faults
@@ -50,7 +51,7 @@ def check_segments(
     ``faults`` are those of files that cannot be read; a segment that names such a file's is not blamed for it.
     """
     findings = [unreadable(fault) for fault in faults]
-    files = (site.workspace / "segments").glob("*.yml")
+    files = files_in(site.workspace / "segments", "*.yml")
     by_code: dict[str, Segment | None] = {file.stem: None for file in files}
     by_code |= {segment.code: segment for segment in segments}
     for segment in segments:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_files import did_you_mean, line_of, plain
 from lakehouse.settings.yaml_limits import file_text
 from segments.language.complaints import Complaints
@@ -204,7 +205,7 @@ def read_calendar(file: Complaints, body: Any) -> Calendar:
     if not _REFERENCE.match(reference):
         raise file.fault(f"'{reference}' is no calendar; write <name>@<version>, like exchange@2026", line)
     if not path.is_file():
-        references = sorted(other.stem for other in folder.glob("*@*.csv") if other.is_file())
+        references = [other.stem for other in files_in(folder, "*@*.csv") if other.is_file()]
         raise file.fault(
             f"E01 there is no calendar '{reference}' ({path}){did_you_mean(reference, references)}", line
         )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lakehouse.errors import SettingsInvalid
+from lakehouse.settings.optional_files import optional_file
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
 from vocabulary.registry import Bilingual
 
@@ -126,8 +127,7 @@ class Declaration:
 
 def marts_file(workspace: Path | None) -> Path | None:
     """Give ``marts.yml`` of a workspace; None where there is none, and so no marts."""
-    file = workspace / MARTS_FILE if workspace else None
-    return file if file and file.is_file() else None
+    return optional_file(workspace / MARTS_FILE) if workspace else None
 
 
 def read_marts(workspace: Path | None) -> Declaration | None:

@@ -94,6 +94,7 @@ def test_the_same_picture_is_the_same_bytes_and_a_word_is_no_formula(folder, tmp
         ("aml_grade", "a.svg", "may only exclude and is never shown"),
         ("p_churn_90d", "a.svg", "was not computed on 2026-03-31"),
         ("gender", "no/such/a.svg", "the picture cannot be written: No such file or directory"),
+        ("gender", "segment.yml", "a picture is called NAME.svg"),
     ],
 )
 def test_what_is_not_drawn_is_one_sentence(folder, tmp_path, capsys, code, file, sentence):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import stat
@@ -319,6 +320,19 @@ def test_only_a_role_that_may_reveal_reveals_where_one_is_named(bank, ask, tmp_p
     assert ask("--reveal", "case", statement)[0] == 0
     lines = [json.loads(line) for line in (bank / "audit" / "reveals.jsonl").read_text().splitlines()]
     assert [line.get("refusal") for line in lines] == [None, "role", "role", None]
+
+
+def test_roles_that_are_no_file_reveal_to_nobody(bank, ask):
+    roles = bank / "roles.yml"
+    for make, remove in (
+        (lambda: roles.symlink_to("nowhere"), roles.unlink),
+        (roles.mkdir, roles.rmdir),
+        (lambda: os.mkfifo(roles), roles.unlink),
+    ):
+        make()
+        code, out, err = ask("--reveal", "case", f"select value from {VALUES}")
+        assert (code, out) == (2, "") and "roles.yml" in err and "Traceback" not in err
+        remove()
 
 
 def look_ups(bank):

@@ -401,6 +401,7 @@ def test_a_night_notices_decisions_that_were_lost(bank, monkeypatch, loss):
     file.unlink()
     if loss == "the last lines":
         file.write_text("\n".join(lines[:2]) + "\n")
+    (bank.settings.lake / "decisions.json").unlink()
     with pytest.raises(StepFailed, match="read 3 decisions about segments and they are not there any more"):
         require_decisions(bank.settings, seen)
     writer = LakeWriter(bank.lake, tuple(publications(bank.settings)), lambda pid: None)

@@ -7,23 +7,30 @@ import math
 from decimal import Decimal
 
 import pytest
+import segment_bank
 from click.testing import CliRunner
 from segment_bank import (
     DESTINATIONS_YML,
     TAGS_YML,
     D,
     bank_lake,
+    fill,
     publish,
     read_tags,
     spec,
     surroundings,
+    tag_contracts,
 )
 
 from jobs.cli.segments import group
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.ledger.ledger import publish as make_visible
+from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
-from segments.explaining.profile import profile
+from lakehouse.tables.lake import open_lake
+from segments.explaining.indexed import index_newest
+from segments.explaining.preview import preview
+from segments.explaining.profile import distances_by_label, profile
 from segments.explaining.versions import compare_versions
 from vocabulary.buckets import bucket
 
@@ -184,6 +191,49 @@ def test_a_large_number_is_cut_at_the_deciles_of_the_base(make_workspace):
     ) == pytest.approx(1)
 
 
+def test_a_segment_with_a_rank_has_a_profile(bank, tmp_path):
+    # Of the active customers, all but 2 and 4, the two with most money are 1 and 5.
+    file = tmp_path / "top.yml"
+    file.write_text(
+        spec("top", "base: {tag: is_active, eq: true}\nwhere: {tag: balance, top_n: 2, within: base}")
+    )
+    answer = show_profile(bank, str(file))
+    assert (answer.base_people, answer.people) == (9, 1)  # 5 is kept out
+    balance = next(tag for tag in answer.tags if tag.tag == "balance")
+    assert [(c.value, c.segment) for c in balance.classes if c.segment] == [("900", 1.0)]
+
+
+@pytest.mark.parametrize("name", ["is_base", "label", "number"])
+def test_a_tag_may_be_called_as_a_column_of_the_statements_of_profiles(make_workspace, monkeypatch, name):
+    columns = {
+        name if column == "days_left" else column: kind for column, kind in segment_bank.COLUMNS.items()
+    }
+    monkeypatch.setattr(segment_bank, "COLUMNS", columns)
+    rows = [{(name if k == "days_left" else k): v for k, v in row.items()} for row in read_tags()]
+    files = {"cdp.yml": "generate_secrets: true\n", "tags/test.yml": TAGS_YML.replace("days_left", name)}
+    files |= {"destinations.yml": DESTINATIONS_YML}
+    files |= {"segments/x.yml": spec("x", f"where: {{tag: {name}, lte: 3}}")}
+    lake = open_lake(load_settings(make_workspace(files)), contracts=tag_contracts())
+    fill(lake, rows)
+    publish(lake, D)
+    make_visible(lake, D, "first", {})
+    tag = next(tag for tag in show_profile(lake, "x").tags if tag.tag == name)
+    assert [(c.value, c.segment) for c in tag.classes if c.segment] == [("3", 1.0)]
+    around = surroundings(lake.settings)
+    with open_publication(lake.settings) as published:
+        groups = published.keep(
+            "groups", "SELECT one_id, 1 + one_id % 2 AS label, true AS is_base FROM tags.customer_tags"
+        )
+        of_label = distances_by_label(published, around.tags[name], groups, {1: 6, 2: 6})
+    assert [(c.value, round(c.segment * 6)) for c in of_label[2].classes if c.value in ("3", "10")] == [
+        ("3", 1),
+        ("10", 0),
+    ]
+    by_tables = preview(lake.settings, around, "x")
+    assert index_newest(lake.settings, around)[1] == []
+    assert preview(lake.settings, around, "x") == by_tables
+
+
 def test_a_segment_without_people_has_no_profile(bank, tmp_path):
     file = tmp_path / "empty.yml"
     file.write_text(spec("empty", "where: {tag: balance, gt: 999999}"))
@@ -216,6 +266,11 @@ def test_the_commands_print_record_and_draw(bank, tmp_path):
     assert "基础人群" in picture.read_text(encoding="utf-8")
     wrong = call(bank, "profile", "rich", "--picture", str(tmp_path / "absent" / "x.svg"))
     assert isinstance(wrong.exception, UsageError) and "the picture cannot be written" in str(wrong.exception)
+    assert call(bank, "profile", "rich", "--picture", str(picture)).exception is None, (
+        "an older picture is replaced"
+    )
+    wrong = call(bank, "profile", "rich", "--picture", str(bank.settings.workspace / "cdp.yml"))
+    assert isinstance(wrong.exception, UsageError) and "a picture is called NAME.svg" in str(wrong.exception)
 
 
 TEMPLATE = """\

@@ -104,6 +104,9 @@ def test_a_workspace_speaks_its_language_and_draws(bank, tmp_path):
     assert "days_left" in drawing and "1 高净值 (" in drawing and "(2%)" not in drawing
     wrong = call(bank, "value_groups", "--picture", str(tmp_path / "absent" / "x.svg"))
     assert isinstance(wrong.exception, UsageError) and "the picture cannot be written" in str(wrong.exception)
+    output(bank, "value_groups", "--picture", str(picture))
+    wrong = call(bank, "value_groups", "--picture", str(bank.settings.workspace / "cdp.yml"))
+    assert isinstance(wrong.exception, UsageError) and "a picture is called NAME.svg" in str(wrong.exception)
 
 
 def test_faults_are_one_sentence(bank, tmp_path):

@@ -224,13 +224,18 @@ LISTS = [
     (b"one_id,expires_on\n1,20261231\n", 2, "expires_on is a day"),
     (b"one_id,expires_on\n1,2026-02-30\n", 2, "expires_on is a day"),
     (b"one_id,expires_on\n1,\n2,soon\n", 3, "expires_on is a day"),
-    ("source,source_key\na,张\n".encode("gb18030"), None, "no CSV of UTF-8 text"),
+    ("source,source_key\na,张\n".encode("gb18030"), 2, "no CSV of UTF-8 text"),
+    (b"source,source_key\na,b\nc\xff,d,e\n", 3, "no CSV of UTF-8 text"),
+    (b"source,source_key\na,b\nc,\xe5\xbc", 3, "no CSV of UTF-8 text"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "line", "words"), LISTS)
-def test_a_list_that_names_nobody_soundly_is_found_by_check_with_its_line(faults_of, content, line, words):
+def test_a_list_that_names_nobody_soundly_is_found_by_check_with_its_line(
+    faults_of, content, line, words, capfd
+):
     findings = faults_of({"segments/x.yml": spec("x", "where: {list: l@1}"), "lists/l@1.csv": content})
+    assert capfd.readouterr() == ("", ""), "no parser speaks for itself"
     only_fault(findings, f"l@1.csv:{line}", "E00", words)
 
 
