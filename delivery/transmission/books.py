@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from delivery.endpoints.outcome import Outcome, Shipment
 from lakehouse.query.desk import open_scratch
-from lakehouse.query.words import literals
+from lakehouse.query.words import literal, literals
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,8 +24,10 @@ COMPLETE = ("SENT", "PARTIAL")
 WITHDRAWN = "WITHDRAWN"
 
 
-# Of an attempt, whether the endpoint holds the person after it.
-_IS_HELD = "CASE WHEN is_accepted THEN op <> 'EXIT' WHEN is_rejected THEN op <> 'ENTER' ELSE true END"
+# Of an attempt, whether the endpoint holds the person after it; and which attempts tell that. Who refuses a person has not said that
+# it does not hold them: it may have taken them before, by an attempt whose answer was lost.
+_IS_HELD = "(NOT is_accepted OR op <> 'EXIT')"
+_TELLS = "NOT is_unsent AND NOT (is_rejected AND op = 'ENTER')"
 
 
 @dataclass(frozen=True)
@@ -65,19 +67,21 @@ class Books:
         """Give recipient_key, row_hash, is_doubtful, run_id, op, is_held, is_rejected of each person who was ever tried.
 
         The last attempt that left the house decides, of those at the place. What was tried and has no answer is doubtful: it
-        perhaps arrived. What an endpoint refused to change or to remove it holds still, in a form that nobody knows. Who was only
-        tried elsewhere and is held there is doubtful here: two addresses may be one system.
+        perhaps arrived, whatever is refused after it. What an endpoint refused to change or to remove it holds still, in a form that
+        nobody knows. Who was only tried elsewhere and is held there is doubtful here: two addresses may be one system.
         """
         with open_scratch() as desk:
             rows = desk.lend("transmission_rows", self._rows_of(ROWS))
             elsewhere = f"attempt IN ({literals(sorted(self._attempts_elsewhere()) or [0])})"
             return desk.arrow(
                 f"WITH {_attempts_sql(rows)},\n"
-                f"newest AS (SELECT *, {elsewhere} AS is_elsewhere FROM attempts WHERE NOT is_unsent\n"
-                "  QUALIFY row_number() OVER (PARTITION BY recipient_key ORDER BY is_elsewhere, attempt DESC) = 1),\n"
-                f"answers AS (SELECT *, {_IS_HELD} AS is_held FROM newest)\n"
+                f"left_house AS (SELECT *, {elsewhere} AS is_elsewhere FROM attempts WHERE NOT is_unsent),\n"
+                f"newest AS (FROM left_house {_of_each_person('is_elsewhere, attempt DESC')}),\n"
+                f"telling AS (SELECT recipient_key, {_IS_HELD} AS is_held FROM left_house WHERE {_TELLS}\n"
+                f"  {_of_each_person('is_elsewhere, attempt DESC')}),\n"
+                "answers AS (SELECT n.*, coalesce(t.is_held, false) AS is_held FROM newest n LEFT JOIN telling t USING (recipient_key))\n"
                 "SELECT recipient_key, CASE WHEN is_accepted AND NOT is_elsewhere THEN row_hash END AS row_hash,\n"
-                "  is_elsewhere OR NOT is_accepted AND NOT is_rejected AS is_doubtful, run_id, op,\n"
+                "  is_elsewhere OR NOT is_accepted AND (NOT is_rejected OR op = 'ENTER') AS is_doubtful, run_id, op,\n"
                 "  is_rejected AND NOT is_elsewhere AS is_rejected, is_held\n"
                 "FROM answers WHERE is_held OR NOT is_elsewhere"
             )
@@ -93,7 +97,7 @@ class Books:
             return int(
                 desk.value(
                     f"WITH {_attempts_sql(rows)},\n"
-                    f"newest AS (SELECT a.*, p.place FROM attempts a JOIN {places} p USING (attempt) WHERE NOT is_unsent\n"
+                    f"newest AS (SELECT a.*, p.place FROM attempts a JOIN {places} p USING (attempt) WHERE {_TELLS}\n"
                     "  QUALIFY row_number() OVER (PARTITION BY recipient_key, p.place ORDER BY attempt DESC) = 1)\n"
                     f"SELECT count(DISTINCT recipient_key) FROM newest WHERE {_IS_HELD}"
                 )
@@ -118,14 +122,18 @@ class Books:
         here = () if self.place is None else (self.place, None)
         return {attempt for attempt, place in self._places().items() if place not in here}
 
-    def rejected_keys(self, run_id: str) -> set[str]:
-        """Give the people whom the endpoint rejected in any attempt of a run."""
-        rows, others = self._rows_of(REJECTS).to_pylist(), self._attempts_elsewhere()
-        return {
-            row["recipient_key"]
-            for row in rows
-            if row["run_id"] == run_id and row["reason"] != WITHDRAWN and row["attempt"] not in others
-        }
+    def refused_keys(self, run_id: str, op: str | None = None) -> set[str]:
+        """Give the people whom the endpoint refused when it was last asked in a run; of one ``op``, those of whom it refused that."""
+        others = literals(sorted(self._attempts_elsewhere()) or [0])
+        with open_scratch() as desk:
+            rows = desk.lend("transmission_rows", self._rows_of(ROWS))
+            keys = desk.rows(
+                f"WITH {_attempts_sql(rows)},\n"
+                f"newest AS (FROM attempts WHERE NOT is_unsent AND run_id = {literal(run_id)} AND attempt NOT IN ({others})\n"
+                f"  {_of_each_person('attempt DESC')})\n"
+                f"SELECT recipient_key FROM newest WHERE is_rejected AND op = coalesce({literal(op)}, op)"
+            )
+        return {key for (key,) in keys}
 
     def begin(self, shipment: Shipment, hashes: Mapping[str, str]) -> None:
         """Write what will be tried, before anything leaves."""
@@ -201,6 +209,10 @@ class Books:
             "row_hash": pa.array([hashes.get(key) for key in keys], pa.string()),
         }
         self.lake.append(ROWS, pa.table(rows))
+
+
+def _of_each_person(order: str) -> str:
+    return f"QUALIFY row_number() OVER (PARTITION BY recipient_key ORDER BY {order}) = 1"
 
 
 def _attempts_sql(rows: Relation) -> str:

@@ -37,7 +37,8 @@ def operations_of(rows: pa.Table, holdings: pa.Table, *, run_id: str, news: pa.T
 
     Only keys of ``holdings`` leave: nobody is removed whom we did not add. Who is held in doubt enters again, which sets the
     row anew. ``news`` (recipient_key) are the people whose change is news since the run that the endpoint holds; None where it
-    holds another one, and then every change is. What the endpoint rejected in this run it is not asked again.
+    holds another one, and then every change is. What the endpoint rejected in this run it is not asked again, but to remove somebody
+    it is asked until it does.
     """
     columns = [name for name in rows.column_names if name != "row_hash"]
     with open_scratch() as desk:
@@ -59,6 +60,6 @@ def operations_of(rows: pa.Table, holdings: pa.Table, *, run_id: str, news: pa.T
         return desk.arrow(
             f"SELECT c.op, c.recipient_key{', ' + values if values else ''}\n"
             f"FROM {changes} c LEFT JOIN {people} p ON p.recipient_key = c.recipient_key\n"
-            f"WHERE NOT (c.is_rejected AND c.last_op = c.op AND c.run_id = {literal(run_id)})\n"
+            f"WHERE NOT (c.is_rejected AND c.last_op = c.op AND c.op <> 'EXIT' AND c.run_id = {literal(run_id)})\n"
             "ORDER BY list_position(['EXIT', 'UPDATE', 'ENTER'], c.op), c.recipient_key"
         )

@@ -138,15 +138,19 @@ class _Courier:
             return Transmission(self.name, code, "", "FAILED", message=str(wrong))
 
     def _carry(self, code: str) -> Transmission | None:
+        import pyarrow.compute as pc
+
         root = destination_folder(self.lake.settings, self.name, self.destination) / code
         latest = read_latest(root)
         if latest is None:
             raise StepFailed("what was released is not there", file=root)
         books = Books(self.lake, self.name, code, self.place)
-        if books.last_run() == latest["run_id"]:
+        is_there = books.last_run() == latest["run_id"]
+        staying = books.refused_keys(latest["run_id"], "EXIT") if is_there else set()
+        if is_there and not staying:
             return None
         if datetime.fromisoformat(latest["valid_until"]) <= self.clock():
-            log.warning("the audience of segment %s for %s expired before it was sent", code, self.name)
+            self._warn_of_expiry(code, len(staying))
             return None
         run = root / latest["path"]
         manifest = read_manifest(run)
@@ -169,6 +173,8 @@ class _Courier:
         operations = operations_of(
             people, holdings, run_id=manifest["run_id"], news=_news(run, manifest, books.last_run())
         )
+        if is_there:
+            operations = operations.filter(pc.equal(operations["op"], "EXIT"))
         hashes = dict(zip(people["recipient_key"].to_pylist(), people["row_hash"].to_pylist(), strict=True))
         held_keys = _held_keys(holdings)
         shipment = Shipment(manifest, file_hash(run / MANIFEST), attempt, operations, held_keys)
@@ -178,13 +184,23 @@ class _Courier:
         self.seconds_left -= time.monotonic() - began
         books.end(shipment, hashes, outcome)
         self.is_down = outcome.is_down
-        rejects = books.rejected_keys(manifest["run_id"]) | outcome.rejects.keys()
+        rejects = books.refused_keys(manifest["run_id"])
         status = "FAILED" if outcome.failure else "PARTIAL" if rejects else "SENT"
         row = books.note(
             manifest, attempt, status, written_at=self.clock(), outcome=outcome, operations=operations.num_rows,
             withheld_keys=withheld_keys, message=outcome.failure,
         )  # fmt: skip
         return self._say(row)
+
+    def _warn_of_expiry(self, code: str, staying: int) -> None:
+        if staying:
+            log.warning(
+                "%d people who left the audience of segment %s are still held by %s, which refused to remove them until it expired: have "
+                "them removed there, or publish the segment again",
+                staying, code, self.name,
+            )  # fmt: skip
+        else:
+            log.warning("the audience of segment %s for %s expired before it was sent", code, self.name)
 
     def _holdings(self, books: Books, manifest: Mapping[str, Any]) -> pa.Table:
         """Give what the endpoint holds by the books; all of it is in doubt where the endpoint has lost what was sent."""

@@ -75,6 +75,13 @@ class Handler(BaseHTTPRequestHandler):
         keys = [row["recipient_key"] for row in json.loads(body)["rows"]]
         self.answer(200, self.take(body, keys[::2]))
 
+    def refuse(self, body):
+        entries = [
+            {"recipient_key": row["recipient_key"], "code": "ALREADY_EXISTS"}
+            for row in json.loads(body)["rows"]
+        ]
+        self.answer(200, json.dumps({"accepted": 0, "rejected": entries}).encode())
+
     def unavailable(self, _):
         self.answer(503)
 

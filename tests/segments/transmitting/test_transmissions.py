@@ -221,6 +221,58 @@ def test_who_withdraws_after_an_attempt_whose_answer_was_lost_is_taken_out(bank,
     assert held(consumer).keys() == released(bank).keys() - {key}
 
 
+def test_whom_an_endpoint_took_without_an_answer_and_then_refuses_leaves_all_the_same(bank, consumer):
+    """An engine that knows the people already says so, and that is no word that it does not hold them."""
+    consumer.will(*["garbage"] * 500)
+    assert send(bank)[0].status == "FAILED" and consumer.holds()
+    consumer.will(*["refuse"] * 500)
+    (two,) = send(bank)
+    assert (two.status, two.accepted) == ("PARTIAL", 0)
+    consumer.will()
+    publish_without_everybody(bank)
+    (three,) = send(bank, NEXT)
+    assert three.status == "SENT" and consumer.holds() == {} == released(bank)
+
+
+def test_whom_an_endpoint_will_not_remove_it_is_asked_to_remove_until_it_does(
+    bank, consumer, caplog, monkeypatch
+):
+    send(bank)
+    publish_without_everybody(bank)
+    consumer.will(*["refuse"] * 500)
+    (one,) = send(bank, NEXT)
+    assert (one.status, one.rejected) == ("PARTIAL", 3) and len(consumer.holds()) == 3
+    (two,) = send(bank, NEXT)
+    assert (two.status, two.rejected) == ("PARTIAL", 3), "without another run, such as after a recall"
+    consumer.will("half", "half")
+    (three,) = send(bank, NEXT)
+    assert three.status == "PARTIAL" and len(consumer.holds()) == 2
+    before = len(consumer.requests)
+    (four,) = send(bank, NEXT)
+    rows = [row for request in consumer.requests[before:] for row in json.loads(request["body"])["rows"]]
+    assert (four.status, [row["op"] for row in rows], consumer.holds()) == ("SENT", ["EXIT"] * 2, {})
+    assert send(bank, NEXT) == (), "nobody is left to be removed"
+
+
+def test_whom_an_endpoint_has_not_removed_when_its_audience_expires_is_a_warning_every_night(
+    bank, consumer, caplog, monkeypatch
+):
+    send(bank)
+    publish_without_everybody(bank)
+    consumer.will(*["refuse"] * 500)
+    send(bank, NEXT)
+    monkeypatch.setattr(transmitting, "now", lambda: dt.datetime(2026, 12, 20, 20, tzinfo=dt.UTC))
+    for _ in range(2):
+        caplog.clear()
+        assert send(bank, NEXT) == ()
+        assert "3 people who left the audience of segment rich are still held by engine" in caplog.text
+
+
+def publish_without_everybody(bank) -> None:
+    write_tags(bank, [{**row, "tier": "T0"} for row in read_tags()], NEXT)
+    publish(bank, NEXT)
+
+
 def test_a_killed_attempt_is_in_doubt_and_sent_again_under_the_same_keys(bank, consumer, monkeypatch):
     monkeypatch.setattr(Books, "end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
