@@ -41,9 +41,12 @@ def load_plain_yaml(path: Path) -> Any:
     check_yaml(text, file=path)
     try:
         return pickle.loads(_plain_tree(text))
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError) as wrong:
         parse_yaml(text, file=path)
-        raise
+        # One reader took it and the other did not.
+        mark = getattr(wrong, "problem_mark", None)
+        problem = str(getattr(wrong, "problem", None) or "cannot be read as YAML").split("\n")[0]
+        raise SettingsInvalid(problem, file=path, line=mark.line + 1 if mark else None) from None
 
 
 def parse_yaml(text: str, *, file: str | Path) -> Any:
@@ -93,9 +96,24 @@ def _unreadable_line(text: str) -> int | None:
 class _UniqueLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """The C loader, refusing a key given twice (YAML takes the last one silently)."""
 
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._own_keys: dict[int, list[Any]] = {}
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Remember the keys of its own of a mapping that takes over others (`<<`), which then stand among them."""
+        own_keys = [key for key, _ in node.value if not key.tag.endswith(":merge")]
+        if len(own_keys) != len(node.value):
+            self._own_keys.setdefault(id(node), own_keys)
+        super().flatten_mapping(node)
+
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        if len(mapping) != len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
+        if (own_keys := self._own_keys.get(id(node))) is None:
+            is_unique = len(mapping) == len(node.value)
+        else:
+            is_unique = len({self.construct_object(key, deep=True) for key in own_keys}) == len(own_keys)
+        if not is_unique:
             raise yaml.constructor.ConstructorError(None, None, "a key is given twice", node.start_mark)
         return mapping
 

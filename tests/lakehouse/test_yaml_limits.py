@@ -128,3 +128,32 @@ def test_every_file_of_a_workspace_is_read_by_these_rules(tmp_path, capsys, name
     message = capsys.readouterr().err.strip()
     assert "\n" not in message
     assert name.rpartition("/")[2] in message
+
+
+MERGED = """\
+first: &base {code: a, level: C1, owner: data}
+second: &next
+  <<: *base
+  code: b
+third:
+  <<: [*next, *base]
+  level: C2
+"""
+
+
+def test_a_mapping_takes_over_another_and_what_it_says_itself_counts(tmp_path):
+    file = tmp_path / "merged.yml"
+    file.write_text(MERGED)
+    for read in READERS:
+        tree = read(file)
+        assert dict(tree["second"]) == {"code": "b", "level": "C1", "owner": "data"}
+        assert dict(tree["third"]) == {"code": "b", "level": "C2", "owner": "data"}
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_key_that_a_mapping_gives_twice_beside_what_it_takes_over_is_one_sentence(tmp_path, read):
+    file = tmp_path / "twice.yml"
+    file.write_text(MERGED + "  level: C1\n")
+    with pytest.raises(SettingsInvalid, match="the key 'level' is written twice") as refused:
+        read(file)
+    assert refused.value.line == 8
