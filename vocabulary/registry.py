@@ -15,7 +15,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.expressions.clocks import is_clock
@@ -188,6 +196,15 @@ class CutPoints(_Strict):
         return f"{self.of} at {quantiles} by {self.frozen}{where}"
 
 
+def _number_text(value: object) -> object:
+    """Give a number as its text, as it stands in an expression; a flag, which YAML's words are too, stays what it is."""
+    return str(value) if isinstance(value, int | Decimal | float) and not isinstance(value, bool) else value
+
+
+# A number, or an expression such as a parameter.
+Threshold = Annotated[str, BeforeValidator(_number_text, json_schema_input_type=str | int | float)]
+
+
 def _refuse_clock(value: object) -> None:
     """Raise ``ValueError`` for a text that Spark reads as the clock where a day is meant, alone or in a list."""
     for text in value if isinstance(value, list) else [value]:
@@ -296,14 +313,14 @@ class Aggregate(_Strict):
     window_days: Annotated[int, Field(ge=1)] | None = None
     months: Annotated[int, Field(ge=1)] | None = None
     per: str | None = None
-    at_least: str | None = None
+    at_least: Threshold | None = None
     order_by: list[str] | None = None
     via: str | None = None
     of_weight: str | None = None
     quantile: Annotated[Decimal, Field(ge=0, le=1, decimal_places=4)] | None = None
     trend_of: Literal["sum", "count", "count_distinct", "min", "max"] | None = None
-    base_at_least: str | None = None
-    rows_at_least: str | None = None
+    base_at_least: Threshold | None = None
+    rows_at_least: Threshold | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Aggregate:

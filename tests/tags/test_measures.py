@@ -54,7 +54,7 @@ TAGS = {
     "top_place_spent": ("string", "measure: mode, of: place, of_weight: spent, window_days: 90, rows_at_least: ':least'"),
     "top_hours": ("int", "measure: mode, of: hours, of_weight: 'spent * 2', order_by: [visited_on], where: spent <> 5"),
     "median_hours": ("decimal", "measure: median, of: hours"),
-    "median_spent_90d": ("decimal", "measure: median, of: spent, window_days: 90, rows_at_least: '2'"),
+    "median_spent_90d": ("decimal", "measure: median, of: spent, window_days: 90, rows_at_least: 2"),
     "quantile_spent": ("ratio", "measure: quantile, quantile: 0.9, of: spent"),
     "quantile_third": ("ratio", "measure: quantile, quantile: 0.3333, of: spent * hours"),
     "least_spent": ("decimal", "measure: quantile, quantile: 0, of: spent"),
