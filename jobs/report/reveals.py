@@ -87,15 +87,7 @@ def record_lookup(
     ``refusal`` is why the people were not shown, ``identifier`` by what kind of identifier one was asked for and not found,
     ``statement`` the tables and the number of rows of a statement of SQL; without them the entry has no such keys.
     """
-    entry = {
-        "looked_up_at": now().isoformat(timespec="seconds"),
-        "user": operating_user(),
-        "command": command,
-        "business_date": publication.business_date.isoformat(),
-        "run_id": publication.run_id,
-        "is_revealed": is_revealed,
-        "one_ids": list(one_ids),
-    }
+    entry = _lookup_entry(command, publication, one_ids, is_revealed=is_revealed)
     if refusal is not None:
         entry["refusal"] = refusal
     if identifier is not None:
@@ -112,18 +104,25 @@ def record_disclosure(settings: Settings, command: str, publication: Publication
 
     ``StepFailed`` where it cannot be written, so that nothing is given.
     """
-    entry = {
+    entry = _lookup_entry(command, publication, [], is_revealed=False) | {
+        "tables": sorted(publication.tables)
+    }
+    _add(settings, LOOKUPS, "look-up", entry)
+    return entry
+
+
+def _lookup_entry(
+    command: str, publication: Publication, one_ids: Sequence[int], *, is_revealed: bool
+) -> dict[str, Any]:
+    return {
         "looked_up_at": now().isoformat(timespec="seconds"),
         "user": operating_user(),
         "command": command,
         "business_date": publication.business_date.isoformat(),
         "run_id": publication.run_id,
-        "is_revealed": False,
-        "one_ids": [],
-        "tables": sorted(publication.tables),
+        "is_revealed": is_revealed,
+        "one_ids": list(one_ids),
     }
-    _add(settings, LOOKUPS, "look-up", entry)
-    return entry
 
 
 @contextmanager

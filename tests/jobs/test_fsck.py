@@ -169,9 +169,9 @@ def test_a_cut_data_file_is_one_sentence_of_every_command(shop, capsys, table, w
         file.write_bytes(file.read_bytes()[:300])
     code = run([*words, "--workspace", str(shop.workspace)])
     printed = capsys.readouterr()
-    said = printed.err.splitlines()[-1]
+    sentence = printed.err.splitlines()[-1]
     assert code == 1 and "Traceback" not in printed.err and "a bug" not in printed.err, printed.err
-    assert table.split(".")[1] in said and "Arrow" not in said
+    assert table.split(".")[1] in sentence and "Arrow" not in sentence
 
 
 def test_one_flipped_bit_in_what_a_publication_says_is_named(shop, capsys):

@@ -86,14 +86,14 @@ def test_a_bug_tells_where_it_is_and_no_value_that_it_met(is_terminal):
         read_end, terminal = pty.openpty()
         done = subprocess.run([sys.executable, "-c", BUGS], stderr=terminal, cwd=ROOT, check=False)
         os.close(terminal)
-        said = os.read(read_end, 1 << 16).decode()
+        words = os.read(read_end, 1 << 16).decode()
     else:
         done = run_script(BUGS)
-        said = done.stderr
+        words = done.stderr
     assert done.returncode == 1
-    assert "ValueError: of … with …" in said and "KeyError: …" in said
+    assert "ValueError: of … with …" in words and "KeyError: …" in words
     # The lines of the program stand in a traceback, so the values are looked for where messages are.
-    messages = [line for line in said.replace("\\n", "\n").splitlines() if "Error: " in line]
+    messages = [line for line in words.replace("\\n", "\n").splitlines() if "Error: " in line]
     assert not [
         line for line in messages for value in ("13800138000", "Zhang", "zhang", "张", "a@b") if value in line
     ]
