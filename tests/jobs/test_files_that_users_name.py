@@ -52,12 +52,13 @@ def test_a_pipe_or_a_device_is_no_file(make_workspace, monkeypatch, capfd, patie
     assert err.count("\n") == 1 and name in err
 
 
-def test_truth_is_read_from_an_ordinary_file(tmp_path, patience):
+@pytest.mark.parametrize("name", ["truth.csv", "/dev/null"])
+def test_truth_is_read_from_an_ordinary_file(tmp_path, patience, name):
     from identity.measuring.evaluate import read_truth
 
     os.mkfifo(tmp_path / "truth.csv")
-    with pytest.raises(UsageError, match=r"truth\.csv: is a pipe or a device; name an ordinary file"):
-        read_truth(tmp_path / "truth.csv")
+    with pytest.raises(UsageError, match=rf"{name}: is a pipe or a device; name an ordinary file"):
+        read_truth(tmp_path / name)
 
 
 def drawn(settings, file, text="<svg/>"):
