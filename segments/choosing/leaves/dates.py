@@ -22,7 +22,7 @@ def date_leaf_sql(column: str, leaf: DateLeaf, business_date: date) -> LeafSql:
     """
     if isinstance(leaf.of, RowDate):
         part = part_name(leaf.of.table, leaf.of.way)
-        day = f"CASE WHEN {part}.{column}_uncertain = 0 THEN {part}.{column}_day END"
+        day = f"CASE WHEN {part}.{column}_perhaps = {part}.{column}_day THEN {part}.{column}_day END"
     else:
         day = f"t.{spark_identifier(leaf.of)}"
     if leaf.every == "year":

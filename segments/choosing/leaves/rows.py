@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from typing import Any
 
 from lakehouse.contracts.reading import contract
 from lakehouse.query.words import spark_identifier, spark_literal
@@ -172,7 +173,7 @@ def _add_measure(scan: _Scan, column: str, leaf: RowLeaf, business_date: date) -
 
 
 def _add_date(scan: _Scan, column: str, of: RowDate, business_date: date) -> None:
-    """Add the first, last or next date of the rows that have one; a row that may match makes it unknown."""
+    """Add the first, last or next date of the rows that have one, and what it is where rows that may match do."""
     today = spark_literal(business_date)
     day = scan.value(of.column, of.attribute, of.end)
     reach = f"{day} >= {today}" if of.pick == "next" else f"{day} IS NOT NULL"
@@ -183,9 +184,7 @@ def _add_date(scan: _Scan, column: str, of: RowDate, business_date: date) -> Non
     scan.columns.append(column)
     scan.first_days.append(None)
     scan.aggregates[f"{column}_day"] = f"{aggregate}(CASE WHEN {is_match} THEN {day} END)"
-    scan.aggregates[f"{column}_uncertain"] = (
-        f"count(CASE WHEN {possible} AND NOT coalesce({is_match}, false) THEN 1 END)"
-    )
+    scan.aggregates[f"{column}_perhaps"] = f"{aggregate}(CASE WHEN {possible} THEN {day} END)"
 
 
 @dataclass(frozen=True)
@@ -199,37 +198,51 @@ class MeasureSql:
 def measure_sql(name: str, measure: RowMeasure, matches: tuple[str, str], of: str, today: str) -> MeasureSql:
     """Give a measure over what matches: ``matches`` are the conditions of matching and of matching perhaps, which may be the same.
 
-    The answer reads the aggregates as ``<name>_<end>``; ``of`` is the value that is measured.
+    The answer reads the aggregates as ``<name>_<end>``; ``of`` is the value that is measured. What rows may match, or match without a
+    value, leave the result between two ends, and the answer is unknown where it is not the same for all that lies between.
     """
     is_match, possible = matches
-    tests = measure.tests
     if measure.name == "count":
         aggregates = {"least": f"count(CASE WHEN {is_match} THEN 1 END)"}
-        least = f"coalesce({name}_least, 0)"
-        if possible == is_match:
-            return MeasureSql(aggregates, LeafSql(tests_sql(tests, least, today), text_sql(least)))
-        aggregates["most"] = f"count(CASE WHEN {possible} THEN 1 END)"
-        most = f"coalesce({name}_most, 0)"
-        evidence = (
-            f"CASE WHEN {least} = {most} THEN {text_sql(least)}"
-            f" ELSE concat({text_sql(least)}, ' to ', {text_sql(most)}) END"
+        least = most = f"coalesce({name}_least, 0)"
+        if possible != is_match:
+            aggregates["most"] = f"count(CASE WHEN {possible} THEN 1 END)"
+            most = f"coalesce({name}_most, 0)"
+        return MeasureSql(aggregates, _answer_between(measure.tests, least, most, today))
+    aggregates = {"open": f"count(CASE WHEN {possible} AND {of} IS NULL THEN 1 END)"}
+    is_open = f"coalesce({name}_open, 0) > 0"
+    sure, perhaps = f"CASE WHEN {is_match} THEN {of} END", f"CASE WHEN {possible} THEN {of} END"
+    if measure.name == "sum":
+        for end, sign in (("least", "<"), ("most", ">")):
+            counts = f"({is_match}) OR ({possible}) AND {of} {sign} 0"
+            aggregates[end] = f"sum(CASE WHEN {counts} THEN {of} END)"
+        least, most = (
+            f"CASE WHEN NOT {is_open} THEN coalesce({name}_{end}, 0) END" for end in ("least", "most")
         )
-        answer = _conjunction([_between_sql(test, least, most) for test in tests])
-        return MeasureSql(aggregates, LeafSql(f"({answer})", evidence))
-    uncertain = f"({possible}) AND (NOT coalesce({is_match}, false) OR {of} IS NULL)"
-    aggregates = {
-        "value": f"{measure.name}(CASE WHEN {is_match} THEN {of} END)",
-        "uncertain": f"count(CASE WHEN {uncertain} THEN 1 END)",
-    }
-    value = f"coalesce({name}_value, 0)" if measure.name == "sum" else f"{name}_value"
-    is_certain = f"coalesce({name}_uncertain, 0) = 0"
-    return MeasureSql(
-        aggregates,
-        LeafSql(
-            f"CASE WHEN {is_certain} THEN {tests_sql(tests, value, today)} END",
-            f"CASE WHEN {is_certain} THEN {text_sql(value)} END",
-        ),
+        return MeasureSql(aggregates, _answer_between(measure.tests, least, most, today))
+    # The extreme of what matches for sure is one end; what may match moves the other. Nothing for sure may be nothing at all.
+    aggregates |= {"sure": f"{measure.name}({sure})", "perhaps": f"{measure.name}({perhaps})"}
+    known, moved = f"{name}_sure", f"CASE WHEN NOT {is_open} THEN {name}_perhaps END"
+    least, most = (known, moved) if measure.name == "max" else (moved, known)
+    between = _answer_between(measure.tests, least, most, today)
+    answer, evidence = (
+        f"CASE WHEN {known} IS NOT NULL THEN {text} END" for text in (between.answer, between.evidence)
     )
+    return MeasureSql(aggregates, LeafSql(answer, evidence))
+
+
+def _answer_between(tests: tuple[Test, ...], least: str, most: str, today: str) -> LeafSql:
+    """Give the answer of tests of what lies between two ends, of which one that is null bounds nothing, and the ends as text."""
+    if least == most:
+        return LeafSql(tests_sql(tests, least, today), text_sql(least))
+    answer = _conjunction([_between_sql(test, least, most, today) for test in tests])
+    evidence = (
+        f"CASE WHEN {least} = {most} THEN {text_sql(least)}"
+        f" WHEN {most} IS NULL THEN concat({text_sql(least)}, ' or more')"
+        f" WHEN {least} IS NULL THEN concat({text_sql(most)}, ' or less')"
+        f" ELSE concat({text_sql(least)}, ' to ', {text_sql(most)}) END"
+    )
+    return LeafSql(f"({answer})", evidence)
 
 
 def _conjunction(conditions: list[str]) -> str:
@@ -245,21 +258,34 @@ def _property_sql(match: Match) -> str:
     return f"cast({text} AS string)"
 
 
-def _between_sql(test: Test, least: str, most: str) -> str:
-    """Give a comparison of a number that lies between two: true or false where both ends agree, else null."""
-    bound = test.operand
-    if test.operator == "between":
-        low, high = bound
+def _between_sql(test: Test, least: str, most: str, today: str) -> str:
+    """Give a test of what lies between two ends: true or false where all between them agree, else null."""
+    if test.operator == "days_ago":
+        least, most = f"datediff({today}, {most})", f"datediff({today}, {least})"
+    elif test.operator == "days_ahead":
+        least, most = f"datediff({least}, {today})", f"datediff({most}, {today})"
+    else:
+        return _comparison_between_sql(test.operator, test.operand, least, most)
+    return _conjunction(
+        [_comparison_between_sql(sign, bound, least, most) for sign, bound in sorted(test.operand.items())]
+    )
+
+
+def _comparison_between_sql(sign: str, operand: Any, least: str, most: str) -> str:
+    if sign == "between":
+        low, high = (spark_literal(bound) for bound in operand)
         is_true, is_false = f"{least} >= {low} AND {most} <= {high}", f"{most} < {low} OR {least} > {high}"
-    elif test.operator in ("eq", "ne"):
+    elif sign in ("eq", "ne"):
+        bound = spark_literal(operand)
         is_true, is_false = (
             f"{least} = {bound} AND {most} = {bound}",
             f"{most} < {bound} OR {least} > {bound}",
         )
-        if test.operator == "ne":
+        if sign == "ne":
             is_true, is_false = is_false, is_true
     else:
-        sign = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}[test.operator]
-        sure, possible = (least, most) if test.operator in ("gt", "gte") else (most, least)
-        is_true, is_false = f"{sure} {sign} {bound}", f"NOT {possible} {sign} {bound}"
+        word = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}[sign]
+        sure, possible = (least, most) if sign in ("gt", "gte") else (most, least)
+        bound = spark_literal(operand)
+        is_true, is_false = f"{sure} {word} {bound}", f"NOT {possible} {word} {bound}"
     return f"CASE WHEN {is_true} THEN true WHEN {is_false} THEN false END"

@@ -121,7 +121,7 @@ def entity_answer(rule: Any, key: str, belonging: Belonging, bank: Bank) -> Answ
         (bank.people[n], answer_of(body["where"], n, bank, segment="x") if "where" in body else True)
         for n in belonging.counting(key)
     ]
-    answer = _measured(body, pairs, bank.day)
+    answer = measured(body, pairs, bank.day)
     return rule.get("include_unknown") if answer is None else answer
 
 
@@ -313,22 +313,19 @@ def rows_of_person(name: str, person: int, bank: Bank) -> list[Row]:
     return rows
 
 
-def _measured(body: Any, pairs: list[tuple[Row, Answer]], day: dt.date) -> Answer:
+def measured(body: Any, pairs: list[tuple[Row, Answer]], day: dt.date) -> Answer:
     """What a measure says of rows that match, may match or do not."""
     sure = [row for row, match in pairs if match]
     perhaps = [row for row, match in pairs if match is None]
     if body.get("any") is not None and "any" in body:
         body = {"count": {"gte": 1} if body["any"] else {"eq": 0}}
     for name in ("sum", "min", "max"):
-        if name not in body:
-            continue
-        wish = {k: v for k, v in body[name].items() if k != "of"}
-        values = [row[body[name]["of"]] for row in sure]
-        if perhaps or None in values:
-            return None
-        if name == "sum":
-            return _meets(sum(values, Decimal(0)), wish, day)
-        return _meets({"min": min, "max": max}[name](values), wish, day) if values else None
+        if name in body:
+            wish = {k: v for k, v in body[name].items() if k != "of"}
+            column = body[name]["of"]
+            return extent_meets(
+                name, [row[column] for row in sure], [row[column] for row in perhaps], wish, day
+            )
     parts: list[Answer] = []
     for sign, bound in body.get("count", {"gte": 1}).items():
         answers = {
@@ -337,6 +334,56 @@ def _measured(body: Any, pairs: list[tuple[Row, Answer]], day: dt.date) -> Answe
         # Between the ends a number may hit or miss what neither end does.
         parts.append(answers.pop() if len(answers) == 1 else None)
     return all_of(parts)
+
+
+NOTHING = object()
+
+
+def extent_meets(name: str, sure: list[Any], perhaps: list[Any], wish: Any, day: dt.date) -> Answer:
+    """What holds of a sum or an extreme: each row that may count is tried with and without, each unknown value near and far."""
+    is_date = bool({"days_ago", "days_ahead"} & set(wish))
+    middle: Any = day if is_date else Decimal(0)
+    far, near = (dt.timedelta(3000), dt.timedelta(1)) if is_date else (Decimal(10) ** 9, Decimal(1))
+    unknown = [middle - far, middle, middle + far]
+    joined = {"sum": lambda a, b: a + b, "min": min, "max": max}[name]
+    results: set[Any] = {Decimal(0) if name == "sum" else NOTHING}
+    for value, may_count in [*((v, False) for v in sure), *((v, True) for v in perhaps)]:
+        with_it = {
+            one if before is NOTHING else joined(before, one)
+            for before in results
+            for one in (unknown if value is None else [value])
+        }
+        results = with_it | results if may_count else with_it
+    if NOTHING in results:
+        return None
+    ends = min(results), max(results)
+    answers = []
+    for operator, operand in wish.items():
+        bounds = [bound for bound in _bounds(operator, operand, day) if ends[0] <= bound <= ends[1]]
+        # Whatever lies between two possible results is taken for possible, too.
+        tried = {
+            *ends,
+            *bounds,
+            *(b + near for b in bounds if b < ends[1]),
+            *(b - near for b in bounds if b > ends[0]),
+        }
+        said = {compare(value, operator, operand, day) for value in tried}
+        answers.append(said.pop() if len(said) == 1 else None)
+    return all_of(answers)
+
+
+def _operands(wish: Any) -> list[Any]:
+    return [one for operand in wish.values() for one in (operand if isinstance(operand, list) else [operand])]
+
+
+def _bounds(operator: str, operand: Any, day: dt.date) -> list[Any]:
+    """The values at which an answer may change."""
+    if operator in ("days_ago", "days_ahead"):
+        sign = -1 if operator == "days_ago" else 1
+        return [day + dt.timedelta(sign * days) for days in _operands(operand)]
+    return [
+        bound if isinstance(bound, dt.date) else Decimal(str(bound)) for bound in _operands({"": operand})
+    ]
 
 
 def _detail(rule: Any, person: int, bank: Bank) -> Answer:
@@ -348,7 +395,7 @@ def _detail(rule: Any, person: int, bank: Bank) -> Answer:
     pairs = [
         (row, all_of([_meets(row[c], w, bank.day) for c, w in body.get("match", {}).items()])) for row in rows
     ]
-    return _measured(body, pairs, bank.day)
+    return measured(body, pairs, bank.day)
 
 
 def _property(row: Row, name: str, wish: Any) -> Any:
@@ -381,7 +428,7 @@ def _event(rule: Any, person: int, bank: Bank) -> Answer:
         asks = [_meets(row[c], w, bank.day) for c, w in body.get("match", {}).items()]
         asks += [_meets(_property(row, c, w), w, bank.day) for c, w in body.get("properties", {}).items()]
         pairs.append((row, all_of(asks)))
-    return _measured(body, pairs, bank.day)
+    return measured(body, pairs, bank.day)
 
 
 def _absence(rule: Any, person: int, bank: Bank) -> Answer:
@@ -467,9 +514,11 @@ def _date(rule: Any, person: int, bank: Bank) -> Answer:
         ]
         pairs = [(d, m) for d, m in pairs if d is not None and (body["pick"] != "next" or d >= day)]
         days = [d for d, match in pairs if match]
-        if any(match is None for _, match in pairs) or not days:
+        picked = max if body["pick"] == "last" else min
+        # Each row that may match is tried: where it would be picked, the date is not known.
+        if not days or any(picked([d, *days]) != picked(days) for d, match in pairs if match is None):
             return None
-        value: Any = max(days) if body["pick"] == "last" else min(days)
+        value: Any = picked(days)
     else:
         value = bank.people[person][body["of"]]
     if value is None:

@@ -278,7 +278,7 @@ CARD_MATCH = joined(
 )  # fmt: skip
 DETAILS = st.one_of(
     joined(st.just({"from": "holdings"}), optional("match", HOLDING_MATCH), st.one_of(
-        measures(["balance", "quantity"]), DATES.map(lambda d: {"min": {"of": "matures_on", **d}}))),
+        measures(["balance", "quantity"]), st.builds(lambda name, d: {name: {"of": "matures_on", **d}}, st.sampled_from(["min", "max"]), DATES))),
     joined(st.just({"from": "balances"}), optional("match", st.just({"product_class": "demand"})), measures(["balance"])),
     joined(st.just({"from": "cards"}), optional("match", st.just({"credit_limit": {"gte": 50}})), measures(["credit_limit"])),
     joined(st.just({"from": "cards"}), optional("match", CARD_MATCH), measures(["credit_limit", "fee"])),
@@ -493,6 +493,40 @@ def choice_of(folder, bank, text, code="x"):
 @given(banks(), RULES, BASES)
 def test_a_rule_chooses_whom_plain_python_chooses(folder, bank, rule, base):
     assert_same_choice(folder, bank, rule, base)
+
+
+@pytest.mark.parametrize(
+    ("pick", "may_match", "expected"),
+    [
+        ("next", 9, ([1], 0)),
+        ("next", 2, ([], 1)),
+        ("first", 9, ([1], 0)),
+        ("last", 9, ([], 1)),
+        ("last", 2, ([1], 0)),
+    ],
+)
+def test_a_key_date_is_unknown_only_where_a_row_that_may_match_would_be_picked(
+    folder, pick, may_match, expected
+):
+    owned = {
+        "relationship_type": "person_account", "from_source": "core", "from_key": "c1", "to_source": "core", "to_key": "a", "role": "owner",
+        "started_on": None, "ended_on": None, "valid_from": D, "valid_to": None, "source": "core",
+    }  # fmt: skip
+    holdings = [
+        {"source": "core", "account_id": "a", "product_class": "wealth", "balance": Decimal(1), "quantity": quantity, "currency": "CNY",
+         "matures_on": D + dt.timedelta(days), "status": "active", "valid_from": D, "valid_to": None, "product_id": None}
+        for days, quantity in ((5, Decimal(60)), (may_match, None))
+    ]  # fmt: skip
+    person = {"one_id": 1, "tier": "T1", "balance": Decimal(9), "days_left": 1, "interests": [], "is_active": True, "opened_on": None, "grade": None}  # fmt: skip
+    tables = {
+        "trusted.relationships": [owned], "trusted.holdings": holdings,
+        "identity.memberships": [{"one_id": 1, "source_key": "c1", "profile_id": 1}],
+    }  # fmt: skip
+    bank = Bank(D, {1: person}, {("core", "c1"): 1}, tables=tables)
+    rule = {"date": {"of": "matures_on", "from": "holdings", "pick": pick, "match": {"quantity": {"gte": 50}}, "days_ahead": {"eq": 5}}}  # fmt: skip
+    base = {"tag": "balance", "gte": 0}
+    assert answer_of(rule, 1, bank, segment="x") is (None if expected[1] else True)
+    assert choice_of(folder, bank, rule_text(rule, base)) == expected
 
 
 EQUALS = st.lists(st.sampled_from([None, 5, 17]), min_size=6, max_size=9)
