@@ -90,7 +90,8 @@ def late_tags(
     """Give the tags that keep the values of the night before, or have none: those of a late source, and monthly ones meanwhile.
 
     Of late ones, not among them are tags that are never null, and those that may only exclude: an exclusion does not end because nothing
-    was delivered. Within ``max_staleness_days`` and without a value of before, a tag is computed from what there is.
+    was delivered. Within ``max_staleness_days``, a tag whose values of before are older than that, or are none (two sources may be late
+    in turn), is computed from what there is: none of its sources is later.
     """
     late = []
     monthly_codes = _carried_until_next_month(entries, before, business_date)
@@ -113,7 +114,11 @@ def late_tags(
             late.append(
                 LateTag(entry.code, "null", lateness, min(value_on, business_date - dt.timedelta(days=1)))
             )
-        elif before is not None and is_known:
+        elif (
+            before is not None
+            and is_known
+            and (business_date - before.value_days[entry.code]).days <= entry.max_staleness_days
+        ):
             late.append(LateTag(entry.code, "held", lateness, before.value_days[entry.code]))
     return late
 

@@ -188,6 +188,17 @@ def test_a_tag_keeps_its_values_within_its_staleness_and_then_has_none(late_days
     assert "age" not in decided(late_days, TRANSACTIONS)
 
 
+@pytest.mark.parametrize(("value_age", "held"), [(1, True), (2, True), (3, False)])
+def test_values_are_not_held_longer_where_two_sources_are_late_in_turn(value_age, held):
+    """The source that is late tonight is so for a day only; the values are of the night before another one was."""
+    entry = ENTRIES["active_txn_count_90d"]
+    assert entry.max_staleness_days == 2
+    with open_scratch() as desk:
+        before = before_of(pa.table({"one_id": [1]}), desk, [entry.code], {entry.code: day(value_age)})
+        late = late_tags(WHOLE.registry, [entry], sources(TRANSACTIONS, 1), before, D)
+    assert [(one.action, one.value_on) for one in late] == [("held", day(value_age))] * held
+
+
 def test_what_is_never_null_and_what_only_excludes_is_computed_from_what_there_is():
     assert "is_account_controlled" not in decided(10, "trusted.account_controls")
     assert "lifecycle_mau" not in decided(10, "trusted.events")
