@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.query.words import identifier, literal
+from segments.choosing.assignment import outside_share_sql
+from segments.language.spec import read_version
 from vocabulary.buckets import bucket_duckdb_sql
 
 if TYPE_CHECKING:
@@ -21,8 +24,8 @@ TAGS = "tags.customer_tags"
 class AudienceMove:
     """One audience before and after, in people who are contacted.
 
-    ``causes`` counts those who enter or leave by what kept or keeps them out: ``rule``, ``control``, a reason of suppression or of
-    contact policy. ``versions`` are those of its definition; null where there is none. ``obstacle`` says why it is not published.
+    ``causes`` counts those who enter or leave by what kept or keeps them out: ``rule``, ``rollout`` where another one leaves them out,
+    ``control``, ``merge`` of people of two arms, a reason of suppression or of contact policy. ``versions`` are those of its definition; null where there is none. ``obstacle`` says why it is not published.
     """
 
     audience: str
@@ -57,8 +60,11 @@ class PublicationMove:
         return asdict(self)
 
 
-def movers(both: BothLakes) -> Relation:
-    """Keep everybody who is in an audience before or after: code, one_id, was_in, is_in, and what keeps them out on the other side."""
+def movers(both: BothLakes, workspaces: tuple[Path, Path]) -> Relation:
+    """Keep everybody who is in an audience before or after: code, one_id, was_in, is_in, and what keeps them out on the other side.
+
+    ``workspaces`` are the folders of both sides, where the templates of their segments lie.
+    """
     day = literal(both.day)
     tables = [both.pair(f"segments.{name}") for name in ("members", "contact_losses", "suppressions")]
 
@@ -76,10 +82,12 @@ def movers(both: BothLakes) -> Relation:
             f"SELECT code, one_id, min(reason) AS reason FROM (\n"
             f"  SELECT code, one_id, reason FROM {suppressions} WHERE as_of = {day}\n"
             f"  UNION ALL SELECT code, one_id, reason FROM {losses} WHERE as_of = {day}\n"
-            f"  UNION ALL SELECT code, one_id, 'control' FROM {members} WHERE as_of = {day} AND holdout <> 'NONE')\n"
+            f"  UNION ALL SELECT code, one_id, CASE WHEN holdout <> 'NONE' THEN 'control' ELSE 'merge' END FROM {members}\n"
+            f"  WHERE as_of = {day} AND (holdout <> 'NONE' OR variant = 'CONTAMINATED'))\n"
             "GROUP BY code, one_id"
         )
 
+    elsewhere = _outside_rollouts(both, workspaces)
     moves = both.desk.keep(
         "audience_pairs",
         "SELECT coalesce(b.code, a.code) AS code, coalesce(b.one_id, a.one_id) AS one_id,\n"
@@ -88,11 +96,39 @@ def movers(both: BothLakes) -> Relation:
     )
     return both.desk.keep(
         "audience_movers",
-        f"SELECT m.*, CASE WHEN was_in AND NOT is_in THEN coalesce(a.reason, 'rule')\n"
-        f"  WHEN is_in AND NOT was_in THEN coalesce(b.reason, 'rule') END AS cause\n"
+        f"SELECT m.*, CASE WHEN was_in AND NOT is_in THEN coalesce(a.reason, {elsewhere[1]})\n"
+        f"  WHEN is_in AND NOT was_in THEN coalesce(b.reason, {elsewhere[0]}) END AS cause\n"
         f"FROM {moves} m LEFT JOIN ({kept_out_sql(0)}) b ON b.code = m.code AND b.one_id = m.one_id\n"
         f"LEFT JOIN ({kept_out_sql(1)}) a ON a.code = m.code AND a.one_id = m.one_id",
     )
+
+
+def _outside_rollouts(both: BothLakes, workspaces: tuple[Path, Path]) -> list[str]:
+    """Give for each side what keeps a person out who is nowhere in its tables.
+
+    That is ``rollout`` where its roll-out is another one and leaves the person out, else the rule. A roll-out that is the same on both sides
+    moves nobody.
+    """
+    day = literal(both.day)
+    sides = []
+    for workspace, definitions, runs in zip(
+        workspaces, both.pair("segments.definitions"), both.pair("segments.runs"), strict=True
+    ):
+        rows = both.desk.rows(
+            f"SELECT d.code, d.version, d.yaml FROM {definitions} d JOIN {runs} r\n"
+            f"  ON r.code = d.code AND r.version = d.version AND r.as_of = {day}"
+        )
+        sides.append({code: read_version(code, version, text, workspace) for code, version, text in rows})
+    changed = [
+        code
+        for code in sorted(sides[0].keys() & sides[1].keys())
+        if sides[0][code].spec.rollout != sides[1][code].spec.rollout
+    ]
+    cases = [
+        [f"WHEN m.code = {literal(code)} AND {outside_share_sql(side[code], 'm.one_id')} THEN 'rollout'" for code in changed]
+        for side in sides
+    ]  # fmt: skip
+    return [f"CASE {' '.join(each)} ELSE 'rule' END" if each else "'rule'" for each in cases]
 
 
 def audience_moves(

@@ -366,7 +366,7 @@ class _Run:
                 for folder in (self.change.before, self.change.after)
             ]
             plan.tags = tag_moves(both, facts[0] | facts[1], people=people)
-        moves = movers(both)
+        moves = movers(both, (self.change.before, self.change.after))
         names = [*obstacles, *(audience.code for audience in audiences)]
         plan.audiences = audience_moves(both, moves, obstacles, names, people=people)
         plan.publications = publication_moves(both, moves, audiences, [move.tag for move in plan.tags or ()])

@@ -61,6 +61,15 @@ def rollout_sql(segment: Segment) -> str:
     return f"({' OR '.join(parts)})"
 
 
+def outside_share_sql(segment: Segment, one_id: str) -> str:
+    """Give the condition that the share of the roll-out does not reach a person, who may be on its whitelist all the same."""
+    rollout = segment.spec.rollout
+    if rollout.stage == "full":
+        return "false"
+    buckets = 0 if rollout.stage == "whitelist" else share(rollout.percent)
+    return f"{bucket_duckdb_sql(rollout_salt(segment), one_id)} >= {buckets}"
+
+
 def whitelist_sql(segment: Segment) -> str:
     """Give whether a person of the leaf table is on the whitelist of the roll-out, as a column to select; nothing without one."""
     leaf = segment.spec.rollout.list_leaf

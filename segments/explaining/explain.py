@@ -46,7 +46,7 @@ from segments.language.conditions import (
 from segments.language.leaves.people import RankLeaf, SampleLeaf
 from segments.language.lists import list_file, read_list
 from segments.language.operators import answer, compare_number
-from segments.language.spec import Segment
+from segments.language.spec import Segment, read_version
 from vocabulary.buckets import bucket
 
 RESTRICTED = "RESTRICTED"
@@ -156,12 +156,12 @@ def explain(
 ) -> Explanation:
     """Explain one person and one segment from the newest publication, or from that of ``business_date``.
 
-    Unknown codes raise ``UsageError``, people without a tag row ``PersonNotShown``.
+    The rule is the one that the night evaluated, with its parameters; that of the file where it evaluated none. Unknown codes raise ``UsageError``, people without a tag row ``PersonNotShown``.
     """
     published = open_publication(settings, business_date)
     day = published.publication.business_date
     catalogue = read_catalogue(settings, surroundings, known_hashes={})
-    segment = catalogue.segment(code)
+    segment, notes = _evaluated(published, catalogue, code, day)
     person = _redirected(published, one_id)
     row = _tag_row(published, person)
     if row is None:
@@ -196,7 +196,7 @@ def explain(
         deliveries=_deliveries(published, code, day, person) if loss is None else [],
         redirected_from=one_id if person != one_id else None,
         notes=[
-            *_notes(published, segment, day),
+            *notes,
             *_barrier_notes(settings, catalogue, segment, day),
             *_entity_notes(segment, entities),
         ],
@@ -511,14 +511,23 @@ def _barrier_notes(settings: Settings, catalogue: Catalogue, segment: Segment, d
     return [standing.barrier.sentence] if standing is not None and standing.barrier is not None else []
 
 
-def _notes(published: Published, segment: Segment, day: date) -> list[str]:
+def _evaluated(published: Published, catalogue: Catalogue, code: str, day: date) -> tuple[Segment, list[str]]:
+    """Give the segment as the night of a day evaluated it, else that of the file; with what a reader must know of it."""
     rows = published.rows(
-        "SELECT version, definition_hash FROM segments.runs WHERE code = ? AND as_of = ?", [segment.code, day]
+        "SELECT r.version, r.definition_hash, r.params, d.yaml FROM segments.runs r\n"
+        "JOIN segments.definitions d ON d.code = r.code AND d.version = r.version\n"
+        "WHERE r.code = ? AND r.as_of = ? ORDER BY r.seq DESC LIMIT 1",
+        [code, day],
     )
     if not rows:
-        return [f"the segment was not evaluated on {day}; the answers are those it would give"]
-    if rows[0] != (segment.version, segment.definition_hash):
-        return [
-            f"the file has version {segment.version}, but {rows[0][0]} was evaluated on {day}: answers may differ"
-        ]
-    return []
+        return catalogue.segment(code), [text("explain.not_evaluated", day=day)]
+    ((version, definition_hash, params, yaml),) = rows
+    values = json.loads(params).get("parameters", {})
+    own = next((segment for segment in catalogue.segments if segment.code == code), None)
+    if own is not None and (own.definition_hash, dict(own.values)) == (definition_hash, values):
+        return own, []
+    segment = read_version(code, version, yaml, catalogue.site.workspace, values)
+    if own is None:
+        return segment, [text("explain.only_published", version=version, day=day)]
+    word = "explain.other_values" if own.definition_hash == definition_hash else "explain.other_version"
+    return segment, [text(word, version=version, day=day, own=own.version)]

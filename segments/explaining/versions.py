@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import UsageError
@@ -159,23 +158,23 @@ def _dependent(code: str, scope: list[Segment]) -> set[str]:
     return dependent
 
 
-def _versions(published: Published, workspace: Catalogue, code: str) -> dict[str, tuple[str, Path]]:
+def _versions(published: Published, workspace: Catalogue, code: str) -> dict[str, str]:
     """Give the text of every version that can be had: those a night evaluated, and that of the workspace's file."""
     rows = published.rows("SELECT version, yaml FROM segments.definitions WHERE code = ?", [code])
-    versions = {version: (yaml, Path(f"{code}@{version}")) for version, yaml in rows}
+    versions = dict(rows)
     own = next((segment for segment in workspace.segments if segment.code == code), None)
     if own is None and not versions:
         own = workspace.segment(code)
     if own is not None:
-        versions.setdefault(own.version, (own.text, own.file))
+        versions.setdefault(own.version, own.text)
     return versions
 
 
-def _version(versions: dict[str, tuple[str, Path]], code: str, version: str, workspace: Catalogue) -> Segment:
+def _version(versions: dict[str, str], code: str, version: str, workspace: Catalogue) -> Segment:
     if version not in versions:
         names = sorted(versions, key=lambda name: [int(number) for number in name.split(".")])
         raise UsageError(f"segment {code} has no version '{version}'; there are {', '.join(names)}")
-    return read_version(*versions[version], workspace.site.workspace)
+    return read_version(code, version, versions[version], workspace.site.workspace)
 
 
 def _movers(published: Published, before: Relation, after: Relation) -> Relation:

@@ -512,10 +512,17 @@ def read_segment(file: Path, *, has_values: bool = True) -> Segment:
     return segment
 
 
-def read_version(text: str, file: Path, workspace: Path) -> Segment:
-    """Give a version from the text that is kept of it, with the template it had then; ``file`` is the name errors carry."""
+def read_version(
+    code: str, version: str, text: str, workspace: Path, values: Mapping[str, Scalar] | None = None
+) -> Segment:
+    """Give a version from the text that is kept of it, with the template it had then; errors name it ``code@version``.
+
+    ``values`` are those of its parameters; without them the workspace's, as far as they fit.
+    """
     own, template = parted_texts(text)
-    return parse_segment(own, file, workspace, template=template, is_in_use=False)
+    # Where the file of a segment lies is where its conditions look for attributes and look-ups.
+    file = segment_file(workspace, f"{code}@{version}").with_suffix("")
+    return parse_segment(own, file, workspace, template=template, is_in_use=False, values=values)
 
 
 def parse_segment(
@@ -526,11 +533,12 @@ def parse_segment(
     template: str | None = None,
     is_in_use: bool = True,
     has_values: bool = True,
+    values: Mapping[str, Scalar] | None = None,
 ) -> Segment:
     """Give the segment that a text specifies, whatever its file is called; ``file`` is the name errors carry.
 
-    Templates and values of parameters are the workspace's; ``template`` is the text of another one, and values that do not fit a
-    version no longer in use are left out; without ``has_values`` all are.
+    Templates and values of parameters are the workspace's; ``template`` is the text of another one, ``values`` are others, and values
+    that do not fit a version no longer in use are left out; without ``has_values`` all are.
     """
     tree = parse_yaml(text, file=file)
     if not isinstance(tree, dict):
@@ -541,10 +549,12 @@ def parse_segment(
         text = joined_texts(text, extended.reference, extended.text)
     _refuse_later(tree, file)
     spec = parse_model(SpecFile, tree, file=file)
-    values: dict[str, Scalar] = {name: parameter.default for name, parameter in spec.parameters.items()}
-    if spec.parameters and has_values:
-        values = parameter_values(spec.parameters, spec.code, workspace, is_in_use=is_in_use)
-    rule = _read_rule(tree, extended, values, file)
+    taken: dict[str, Scalar] = {name: parameter.default for name, parameter in spec.parameters.items()}
+    if values is not None:
+        taken |= {name: value for name, value in values.items() if name in taken}
+    elif spec.parameters and has_values:
+        taken = parameter_values(spec.parameters, spec.code, workspace, is_in_use=is_in_use)
+    rule = _read_rule(tree, extended, taken, file)
     if rule.base is None and rule.where is None and not rule.include:
         raise SettingsInvalid("the segment chooses nobody; add base, where or include", file=file, line=1)
     definition = _parametrised_definition(tree, extended, spec.parameters, file) if spec.parameters else None
@@ -557,7 +567,7 @@ def parse_segment(
         rule.where,
         rule.include,
         rule.exclude,
-        values,
+        taken,
         definition,
         rule.addressee,
         rule.template_base,

@@ -184,6 +184,19 @@ def test_a_threshold_of_a_segment_moves_its_people_and_what_its_destination_rece
     assert "Examples" not in comment and not any(str(row["one_id"]) in comment for row in move["people"])
 
 
+def test_who_is_left_out_by_a_smaller_roll_out_is_said_to_leave_by_it(plan, other, night):
+    text = (night / SEGMENT).read_text(encoding="utf-8").replace("version: 1.0.0", "version: 1.1.0")
+    narrow = other({SEGMENT: text + "rollout: {percent: 0.01}\n"}, name="narrow")
+    code, answer = plan(narrow, *JSON)
+    assert code == 0
+    (move,) = answer["audiences"]
+    assert [move[name] for name in ("before", "after", "enter", "leave")] == [2, 0, 0, 2]
+    assert move["causes"] == [{"op": "EXIT", "cause": "rollout", "people": 2}]
+    both = text.replace("{tag: is_upgrade_candidate, eq: true}", "{tag: data_gb_total, gte: 500}")
+    code, answer = plan(other({SEGMENT: both}, name="none"), *JSON)
+    assert answer["audiences"][0]["causes"] == [{"op": "EXIT", "cause": "rule", "people": 2}]
+
+
 def test_the_people_that_are_shown_are_recorded_and_nobody_else_is_shown(plan, other, night):
     wider = other({SEGMENT: ("{tag: is_upgrade_candidate, eq: true}", "{tag: data_gb_total, gte: 35}")})
     text = (wider / SEGMENT).read_text(encoding="utf-8").replace("version: 1.0.0", "version: 1.1.0")

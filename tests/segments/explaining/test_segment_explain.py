@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -69,6 +70,9 @@ def settings(make_workspace):
         "members": [
             {**keys, "one_id": 1, "variant": "A", "holdout": "NONE", "channel": "SMS", "entered_on": D},
             {**keys, "one_id": 10, "holdout": "GLOBAL", "channel": "PUSH", "entered_on": D},
+        ],
+        "definitions": [
+            {"code": "rich", "version": "1.0.0", "definition_hash": segment.definition_hash, "yaml": segment.text, "status": "active"}
         ],
         "suppressions": [{**keys, "one_id": 5, "reason": "RESTRICTED"}],
         "recipients": [{"destination": "engine", "recipient_key": "abc", "one_id": 1}],
@@ -208,7 +212,7 @@ def test_a_loss_of_the_table_is_read_with_its_winner(settings):
     assert (found.outcome, found.deliveries) == ("member, not contacted this night: CAPPED", [])
 
 
-def test_what_cannot_be_explained_is_said(settings):
+def test_what_cannot_be_explained_is_said_and_what_was_evaluated_is_explained(settings):
     with pytest.raises(UsageError, match="no segment 'rihc'; did you mean 'rich'"):
         explain(settings, "rihc", 1)
     with pytest.raises(UsageError, match="OneID 777 has no tags"):
@@ -216,10 +220,18 @@ def test_what_cannot_be_explained_is_said(settings):
     with pytest.raises(UsageError, match="nothing was published for 2026-11-01"):
         explain(settings, "rich", 1, dt.date(2026, 11, 1))
     changed = RICH.replace("gte: 150", "gte: 160").replace("1.0.0", "1.1.0")
-    (settings.workspace / "segments" / "rich.yml").write_text(changed)
-    assert explain(settings, "rich", 1).notes == [
-        "the file has version 1.1.0, but 1.0.0 was evaluated on 2026-11-18: answers may differ"
+    before = explain(settings, "rich", 1)
+    file = settings.workspace / "segments" / "rich.yml"
+    file.write_text(changed)
+    after = explain(settings, "rich", 1)
+    assert after.notes == [
+        "the rule is that of version 1.0.0, which was evaluated on 2026-11-18; the file has 1.1.0"
     ]
+    assert replace(after, notes=before.notes) == before, (
+        "an edit since does not change what became of somebody"
+    )
+    file.unlink()
+    assert replace(explain(settings, "rich", 1), notes=before.notes) == before
 
 
 def test_the_commands_answer_without_spark(settings):
