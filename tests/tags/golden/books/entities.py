@@ -92,6 +92,9 @@ ROWS = [
         | bank   | eb_south  | -          |
         | bank   | eb_empty  | -          |
         | crm    | eb_crm    | -          |
+        | bank   | eb_told   | -          |
+        | bank   | eb_twice  | -          |
+        | shop   | eb_twice  | -          |
         | bank   | eb_gone   | 2024-03-31 |
         """,
     ),
@@ -106,6 +109,8 @@ ROWS = [
         | crm    | e_moved    | eb_crm    | 2020-01-01    |
         | bank   | e_lapsed   | eb_south  | 2020-01-01    |
         | bank   | homeless   | -         | 2020-01-01    |
+        | crm    | e_told     | eb_told   | 2020-01-01    |
+        | crm    | e_unsure   | eb_twice  | 2020-01-01    |
         """,
     ),
     (
@@ -117,6 +122,8 @@ ROWS = [
         | e_moved    | app_user_id@app | emoved   |
         | e_lapsed   | app_user_id@app | elapsed  |
         | homeless   | app_user_id@app | ehome    |
+        | e_told     | app_user_id@app | etold    |
+        | e_unsure   | app_user_id@app | eunsure  |
         """,
     ),
     (
@@ -128,6 +135,8 @@ ROWS = [
         | e_moved    | login        | 2024-03-31T10:00 | 2024-03-31  | true       |
         | e_lapsed   | login        | 2024-03-15T10:00 | 2024-03-15  | false      |
         | homeless   | login        | 2024-03-15T10:00 | 2024-03-15  | true       |
+        | e_told     | login        | 2024-03-15T10:00 | 2024-03-15  | true       |
+        | e_unsure   | login        | 2024-03-15T10:00 | 2024-03-15  | true       |
         """,
     ),
 ]
@@ -151,4 +160,6 @@ CASES = cases_of("""
     |                              | crm/eb_crm      | positive | 1      | the profile registered first says this branch |
     |                              | bank/eb_south    | negative | 0      | one belongs to the branch of an earlier profile, the other failed to log in |
     |                              | bank/eb_empty    | default  | 0      | nobody belongs to it |
+    |                              | bank/eb_told     | positive | 1      | the CRM says it and has no branch of this code; the bank alone has |
+    |                              | bank/eb_twice    | boundary | 0      | the CRM says it, and two other sources have a branch of this code |
 """)

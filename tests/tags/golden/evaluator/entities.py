@@ -75,9 +75,11 @@ def branch_active_customer_count(branch: Thing) -> Any:
 
 
 def home(person: Person) -> tuple[str, str] | None:
-    """Give source and code of the branch of the profile that was registered first."""
+    """Give source and code of the branch of the profile that was registered first; the source is one that has such a branch, if one alone has."""
     stated = [row for row in person.rows("customers") if row["branch_id"] is not None]
     if not stated:
         return None
     first = min(stated, key=lambda row: (row["registered_on"] or ENDLESS, row["source"], row["source_key"]))
-    return first["source"], first["branch_id"]
+    code = first["branch_id"]
+    sources = {row["source"] for row in person.world.rows("branches") if row["branch_id"] == code}
+    return (*sources, code) if len(sources) == 1 else (first["source"], code)
