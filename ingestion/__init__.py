@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IngestResult",
+    "allowances",
     "brings_rows",
     "extract_tables",
     "ingest",
@@ -31,6 +32,12 @@ def load_feeds(settings: Settings) -> list[Feed]:
     from ingestion.feeds.feeds import load_feeds as load
 
     return load(settings.workspace)
+
+
+def allowances(settings: Settings) -> dict[str, int]:
+    """Give by feed how many days it may be late, of those whose files say so."""
+    feeds = load_feeds(settings)
+    return {feed.feed: feed.late_after_days for feed in feeds if feed.late_after_days is not None}
 
 
 def landing_contracts(settings: Settings) -> list[Contract]:

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from tags.build.computation import TagsResult
     from tags.catalogue import TagUsers
 
-__all__ = ["REGISTRY", "build_marts", "build_tags", "check_versions", "delete_old_files", "tag_contracts"]
+__all__ = [
+    "REGISTRY",
+    "build_marts",
+    "build_tags",
+    "check_versions",
+    "delete_old_files",
+    "late_tables",
+    "tag_contracts",
+]
 
 
 def build_tags(
@@ -31,6 +39,18 @@ def build_tags(
     from tags.build import computation
 
     return computation.build_tags(lake, business_date, allowances, only=only, users=users)
+
+
+def late_tables(lake: Lake, business_date: dt.date, allowances: Mapping[str, int]) -> dict[str, dt.date]:
+    """Give the trusted tables whose sources are late, each with the day up to which it is delivered (see ``tags.quality.sources``)."""
+    from lakehouse.query.newest import open_newest
+
+    from lakehouse.contracts.reading import contract_names
+    from tags.quality.sources import read_lateness
+
+    with open_newest(lake.settings) as desk:
+        found = read_lateness(desk, contract_names("trusted"), business_date, allowances)
+    return {table: one.delivered_on for table, one in found.late_tables.items()}
 
 
 def build_marts(lake: Lake, business_date: dt.date) -> tuple[str, ...]:

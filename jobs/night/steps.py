@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -83,9 +83,8 @@ def build_tags(lake: Lake, business_date: date) -> dict[str, Any]:
     import tags
     from jobs.report.tag_usage import catalogue_users
 
-    feeds = ingestion.load_feeds(lake.settings)
-    allowances = {feed.feed: feed.late_after_days for feed in feeds if feed.late_after_days is not None}
-    result = tags.build_tags(lake, business_date, allowances, users=catalogue_users(lake.settings.workspace))
+    users = catalogue_users(lake.settings.workspace)
+    result = tags.build_tags(lake, business_date, ingestion.allowances(lake.settings), users=users)
     tags.build_marts(lake, business_date)
     return result.summary()
 
@@ -93,11 +92,15 @@ def build_tags(lake: Lake, business_date: date) -> dict[str, Any]:
 def publish(lake: Lake, business_date: date) -> dict[str, Any]:
     """Select, suppress and assign people; put the audiences where engines find them."""
     import delivery
+    import ingestion
     import segments
+    import tags
 
+    late_tables = tags.late_tables(lake, business_date, ingestion.allowances(lake.settings))
     for _ in range(MOST_EVALUATIONS):
         authority = segments.read_authority(lake.settings)
-        result = segments.evaluate(lake, business_date, read_surroundings(lake.settings), authority)
+        surroundings = replace(read_surroundings(lake.settings), late_tables=late_tables)
+        result = segments.evaluate(lake, business_date, surroundings, authority)
         destinations = delivery.read_destinations(lake.settings)
         standing = delivery.standing_runs(lake, business_date, result.audiences, destinations)
         recalls = segments.recalled_audiences(lake, business_date, standing, authority)

@@ -114,7 +114,8 @@ def evaluate(
         return SegmentsResult(business_date)
     authority = authority or read_authority(lake.settings)
     standing = standings(catalogue.segments, authority, business_date)
-    warnings, late = late_warnings(catalogue.segments, stale_tags(lake, business_date), business_date)
+    stale = stale_tags(lake, business_date)
+    warnings, late = late_warnings(catalogue.segments, stale, surroundings.late_tables, business_date)
     for warning in warnings:
         log.warning("%s", warning)
     standing |= {code: replace(standing[code], barrier=standing[code].barrier or late[code]) for code in late}

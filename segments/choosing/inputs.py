@@ -23,7 +23,10 @@ from segments.choosing.compile import (
 from segments.choosing.earlier import EarlierNights, read_earlier_nights
 from segments.choosing.leaf_tables import duckdb_sql
 from segments.language.checks.findings import Site, SpecFinding, refuse_findings
-from segments.language.conditions import ListLeaf
+from segments.language.conditions import EventLeaf, ListLeaf
+from segments.language.leaves.dates import DateLeaf, RowDate
+from segments.language.leaves.rows import EVENTS, RowLeaf
+from segments.language.leaves.sequences import SequenceLeaf
 from segments.language.lists import StaticList, read_list
 from segments.language.offers import COLUMNS as OFFER_COLUMNS
 from segments.language.offers import TABLE as OFFERS_TABLE
@@ -139,50 +142,94 @@ def _refuse_missing_tags(reader: TableReader, segments: Sequence[Segment]) -> No
 
 @dataclass(frozen=True)
 class StaleTag:
-    """A tag that a night did not compute, since its source is late or it is a monthly one: of which day its values, if it has any, are."""
+    """A tag that a night did not compute, since its source is late or it is a monthly one.
+
+    Its values are of a day, or were the last time it had any: then it ``is_lost``, and null for everybody.
+    """
 
     tag: str
     late_days: int
     value_on: date
+    is_lost: bool = False
 
 
 def stale_tags(reader: TableReader, business_date: date) -> dict[str, StaleTag]:
     """Give the tags of a night whose values are held, or null, because a source is late or the month has its values already."""
     if not reader.exists(QUALITY):
         return {}
+    columns = ["tag", "late_days", "value_on", "late_count", "people_count"]
     present = {field.name for field in reader.delta(QUALITY).schema().fields}
-    if not {"late_days", "value_on"} <= present:
+    if not set(columns) <= present:
         return {}
-    rows = reader.read_arrow(
-        QUALITY, columns=["tag", "late_days", "value_on"], filters=[("as_of", "=", business_date)]
-    ).to_pylist()
+    rows = reader.read_arrow(QUALITY, columns=columns, filters=[("as_of", "=", business_date)]).to_pylist()
     return {
-        row["tag"]: StaleTag(row["tag"], row["late_days"], row["value_on"])
+        row["tag"]: StaleTag(
+            row["tag"],
+            row["late_days"],
+            row["value_on"],
+            is_lost=0 < row["people_count"] == (row["late_count"] or 0),
+        )
         for row in rows
         if row["value_on"] is not None and row["value_on"] < business_date
     }
 
 
 def late_warnings(
-    segments: Iterable[Segment], stale: Mapping[str, StaleTag], business_date: date
+    segments: Iterable[Segment],
+    stale: Mapping[str, StaleTag],
+    late_tables: Mapping[str, date],
+    business_date: date,
 ) -> tuple[list[str], dict[str, Barrier]]:
-    """Give a sentence for each segment that goes on with tags that are late, and a barrier for each that does not want to."""
+    """Give a sentence for each segment that goes on with late tags or rows, and a barrier for each that does not want such tags.
+
+    ``late_tables`` have the day up to which each is delivered.
+    """
     warnings: list[str] = []
     barriers: dict[str, Barrier] = {}
-    for segment in segments if stale else ():
+    for segment in segments if stale or late_tables else ():
         tags = sorted(set(tag_uses(segment)) & set(stale))
-        if not tags:
-            continue
-        oldest = min(stale[tag].value_on for tag in tags)
-        more = f" and {len(tags) - MOST_SHOWN} more" if len(tags) > MOST_SHOWN else ""
         is_late = any(stale[tag].late_days for tag in tags)
-        cause = "since a source is late" if is_late else "since they are held for the month"
-        sentence = f"its tags {', '.join(tags[:MOST_SHOWN])}{more} are of {oldest}, {cause}"
+        sentences = _stale_sentences([stale[tag] for tag in tags])
+        oldest = min((stale[tag].value_on for tag in tags), default=business_date)
         most = segment.spec.schedule.max_tag_staleness_days
         if most is not None and (business_date - oldest).days > most:
+            told = "; ".join(sentences)
             barriers[segment.code] = Barrier(
-                segment, "late", f"{sentence}; schedule.max_tag_staleness_days is {most}"
+                segment, "late", f"{told}; schedule.max_tag_staleness_days is {most}"
             )
         elif is_late:
-            warnings.append(f"segment {segment.code} is decided by late tags: {sentence}")
+            warnings.append(f"segment {segment.code} is decided by late tags: {'; '.join(sentences)}")
+        for table in sorted(_row_tables(segment) & late_tables.keys()):
+            warnings.append(
+                f"segment {segment.code} is decided by late rows: those of {table} reach to {late_tables[table]}"
+            )
     return warnings, barriers
+
+
+def _stale_sentences(tags: list[StaleTag]) -> list[str]:
+    """Say of which day the values of tags are, and which have none."""
+    sentences = []
+    for is_lost in (False, True):
+        some = [one for one in tags if one.is_lost is is_lost]
+        if not some:
+            continue
+        more = f" and {len(some) - MOST_SHOWN} more" if len(some) > MOST_SHOWN else ""
+        names = f"its tags {', '.join(one.tag for one in some[:MOST_SHOWN])}{more}"
+        oldest = min(one.value_on for one in some)
+        is_late = any(one.late_days for one in some)
+        cause = "since a source is late" if is_late else "since they are held for the month"
+        what = f"have no value for anybody, the last ones were of {oldest}" if is_lost else f"are of {oldest}"
+        sentences.append(f"{names} {what}, {cause}")
+    return sentences
+
+
+def _row_tables(segment: Segment) -> set[str]:
+    """Give the tables whose rows a rule asks, with those they look up on their way to a person."""
+    tables: set[str] = set()
+    for leaf in read_leaves(segment):
+        rows = leaf.of if isinstance(leaf, DateLeaf) else leaf
+        if isinstance(rows, (RowLeaf, RowDate)):
+            tables |= {rows.table, *(step.to for step in rows.way)}
+        elif isinstance(rows, (EventLeaf, SequenceLeaf)):
+            tables.add(EVENTS)
+    return tables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
@@ -74,6 +74,22 @@ def read_sources(
 ) -> Sources:
     """Give the state of tables on a business date, from the ledger of files and the tables themselves.
 
+    ``allowances`` as in ``read_lateness``.
+    """
+    names = set(tables)
+    found = read_lateness(desk, names, business_date, allowances)
+    frozen = {}
+    for table in sorted(found.delivered_on.keys() - found.late_tables.keys()):
+        if (still := _days_still(desk, table, business_date)) is not None:
+            frozen[table] = still
+    return replace(found, frozen_days=frozen)
+
+
+def read_lateness(
+    desk: Desk, tables: Iterable[str], business_date: dt.date, allowances: Mapping[str, int]
+) -> Sources:
+    """Give how far tables are delivered on a business date and which are late, from the ledger of files alone.
+
     ``allowances`` are the days that a feed may be late by its own statement. A feed without one is expected as often as its
     deliveries so far came; before the fourth nobody knows that, and it is not late.
     """
@@ -97,7 +113,7 @@ def read_sources(
     ):
         rows_by_table.setdefault(table, {})[feed] = count
     names = set(tables)
-    delivered_on, late_tables, frozen = {}, {}, {}
+    delivered_on, late_tables = {}, {}
     for table in sorted(names & set(rows_by_table)):
         weights = {feed: count for feed, count in rows_by_table[table].items() if feed in days}
         late = [feed for feed in weights if feed in late_feeds]
@@ -109,9 +125,7 @@ def read_sources(
             delivered_on[table] = late_tables[table].delivered_on
         elif weights:
             delivered_on[table] = max(days[feed][-1] for feed in weights)
-        if table not in late_tables and (still := _days_still(desk, table, business_date)) is not None:
-            frozen[table] = still
-    return Sources(delivered_on, late_feeds, late_tables, frozen)
+    return Sources(delivered_on, late_feeds, late_tables, {})
 
 
 def _usual_days(deliveries: list[dt.date], allowance: int | None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from lakehouse.errors import SettingsInvalid
@@ -55,6 +56,8 @@ class Surroundings:
     """What is missing here, since its file cannot be read."""
     faults: tuple[SettingsInvalid, ...] = ()
     """The faults of those files."""
+    late_tables: Mapping[str, date] = field(default_factory=dict)
+    """The tables whose sources are late on the night's date, each with the day up to which it is delivered."""
 
 
 @dataclass(frozen=True)
