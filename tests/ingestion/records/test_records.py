@@ -135,7 +135,7 @@ def test_json_lines_are_read_by_path_and_keep_numbers_as_written(read):
     ]
     columns = ["id", "user.id", "props", "ok", "never"]
     assert read("\n".join(lines), columns=columns, name="x.jsonl.gz", type="json_lines") == [
-        (1, GOOD, ("1.10", "u1", '{"n": 2.5}', "true", None)),
+        (1, GOOD, ("1.10", "u1", '{"n": 2.50}', "true", None)),
         (2, "not_json", "{cut"),
         (3, "not_a_json_object", "[1]"),
         (4, GOOD, ("2", None, None, None, None)),
