@@ -157,7 +157,9 @@ def test_numbers_within_a_value_of_json_keep_their_digits(tmp_path, before):
     file = tmp_path / "a.jsonl"
     inner = '{"a": 12345678901234567890.12, "b": [1e400, 1.10], "c": -0.0}'
     plain = '{"a": 12345678901234567890.12, "b": 1.10}'
-    lines = [f'{{"id":"p","day":{plain},"note":{plain}}}'] * before + [f'{{"id":"p","day":{inner},"note":{inner}}}']
+    lines = [f'{{"id":"p","day":{plain},"note":{plain}}}'] * before + [
+        f'{{"id":"p","day":{inner},"note":{inner}}}'
+    ]
     file.write_text("\n".join(lines) + "\n")
     rows = [row for batch in RecordReader(file, JSON, name="a") for row in batch.to_pylist()]
     assert (rows[-1]["day"], rows[-1]["_extra"]) == (inner, f'{{"note": {inner}}}')

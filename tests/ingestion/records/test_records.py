@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingestion.records import Layout, RecordReader, iter_records, raw_texts
 from lakehouse.errors import InputInvalid
@@ -165,6 +167,47 @@ def test_the_fast_and_the_careful_reader_agree_on_files_cut_anywhere(read, tmp_p
             for r in iter_records(tmp_path / "sample.csv", layout, width=3)
         ]
         assert found == careful, body
+
+
+SIGNS = ["1", "x", ";", ";", '"', '"', "\n", "\r", "\r\n", "\x0b", "\x1c", "\u2028", "\x85", "a;b;c\n"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(body=st.lists(st.sampled_from(SIGNS), max_size=16).map("".join), is_ended=st.booleans())
+def test_both_readers_find_the_same_records_whatever_signs_stand_between(tmp_path_factory, body, is_ended):
+    """What one of them loses or puts into another's value would be lost for some files only."""
+    file = tmp_path_factory.mktemp("signs") / "x.csv"
+    file.write_bytes(("a;b;c\n1;2;3\n" + body + ("\n7;8;9\n" if is_ended else "")).encode())
+    layout = Layout(("a", "b", "c"), separator=";")
+    fast = [
+        (row["_row"], row["_problem"] is None, row["a"], row["b"], row["c"])
+        for batch in RecordReader(file, layout, name="x.csv")
+        for row in batch.to_pylist()
+    ]
+    careful = [
+        (r.number, r.problem is None, *((v or None for v in r.values) if r.values else (None,) * 3))
+        for r in iter_records(file, layout, width=3)
+    ]
+    assert fast == careful
+
+
+@pytest.mark.parametrize(
+    ("body", "numbers"),
+    [
+        ('1;2;3\r4;5;6\n"7;8\n', [1, 2]),
+        ('1;2;3\n"x\n"\r4;5;6\n', [1, 4]),
+        ('1;2";"\n4;5;6\n', [2]),
+        ('1;2";"\n4;5;6', [2]),
+        ('1;2";"', []),
+        ('1;2";"4', []),
+        ('1;2";"4"', [1]),
+        ('1;2";"4"""', [1]),
+        ('1;2";""', [1]),
+    ],
+)
+def test_no_record_is_lost_to_a_carriage_return_or_to_a_quote_that_stays_open(read, body, numbers):
+    records = read("a;b;c\n" + body)
+    assert [record[0] for record in records if record[1] == GOOD] == numbers
 
 
 def test_an_escaped_quote_is_a_sign_of_the_value(read):
