@@ -268,3 +268,37 @@ def test_a_parquet_file_that_cannot_be_used_says_so(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(InputInvalid, match=r"sample.parquet: is empty"):
         _rows(path, "amount")
+
+
+def test_a_day_of_no_calendar_within_a_value_of_parquet_costs_its_record(tmp_path):
+    path = tmp_path / "x.parquet"
+    days = pa.array([[1], [2**30], None], pa.list_(pa.date32()))
+    unmapped = pa.array([2**30, 1, 1], pa.date32())
+    pq.write_table(pa.table({"a": ["p1", "p2", "p3"], "b": days, "new": unmapped}), path)
+    rows = [
+        row
+        for batch in RecordReader(path, Layout(("a", "b"), type="parquet"), name="x")
+        for row in batch.to_pylist()
+    ]
+    assert [(row["_problem"], row["a"], row["b"]) for row in rows] == [
+        (GOOD, "p1", '["1970-01-02"]'),
+        ("unreadable:b", None, None),
+        (GOOD, "p3", None),
+    ]
+    assert rows[1]["_raw"] == '{"a": "p2", "b": null}'
+    assert [row["_extra"] for row in rows] == [None, None, '{"new": "1970-01-02"}']
+
+
+@pytest.mark.parametrize("names", [["a", "b", "b"], ["a", "c", "c"]])
+def test_two_columns_of_one_name_in_parquet_are_one_sentence(tmp_path, names):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["p1"])] * 3, names=names), path)
+    with pytest.raises(InputInvalid, match=f"x: has two columns that are called '{names[2]}'"):
+        list(RecordReader(path, Layout(("a",), type="parquet"), name="x"))
+
+
+def test_an_instant_in_nanoseconds_is_cut_to_what_tables_hold(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"a": pa.array([1_600_000_000_123_456_789], pa.timestamp("ns", "UTC"))}), path)
+    (batch,) = RecordReader(path, Layout(("a",), type="parquet"), name="x")
+    assert batch.column("a").to_pylist() == ["2020-09-13T12:26:40.123456Z"]
