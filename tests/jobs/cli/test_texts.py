@@ -159,7 +159,7 @@ def test_hints_of_errors_are_in_the_language_of_the_workspace(make_workspace, ca
 @pytest.mark.parametrize(
     "wrong",
     [
-        StatementFailed("no such column"),
+        StatementFailed("no such column", columns_read=()),
         NotPublished("the model is not published"),
         errors.PersonNotShown("nobody is called so", identifier="one_id", refusal="nobody"),
     ],
