@@ -269,6 +269,9 @@ def test_a_birth_date_that_nobody_can_have_settles_no_age(facts_of):
     found = facts_of({"trusted.customers": people})
     assert [n for n in range(1, 7) if not found[n]["is_age_unknown"]] == [6]
     assert [n for n in found if found[n]["is_minor"]] == [5], "a date to come is as strict as it can be"
+    members = [{"one_id": 1, "source_key": f"c{n}", "profile_id": n} for n in (1, 6)]
+    found = facts_of({"identity.memberships": members, "trusted.customers": people})
+    assert not found[1]["is_age_unknown"], "one birth date of a person is enough"
 
 
 @pytest.mark.parametrize(
