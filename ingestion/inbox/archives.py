@@ -132,22 +132,22 @@ def _streams(
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zip_file:
             _refuse_many(len(zip_file.infolist()), limits)
-            unpacked = _Count(archive, limits)
+            total = _Count(archive, limits)
             for info in zip_file.infolist():
                 if not info.is_dir() and is_wanted(info.filename):
                     with zip_file.open(info) as stream:
-                        yield info.filename, cast("IO[bytes]", _Counted(stream, unpacked))
+                        yield info.filename, cast("IO[bytes]", _Counted(stream, total))
         return
     with _decompressed(archive) as source:
         whole = cast("IO[bytes]", _Counted(source, _Count(archive, limits)))
         # A sparse member is zeros that do not stand in the archive, so what members give is counted beside it.
-        unpacked = _Count(archive, limits)
+        total = _Count(archive, limits)
         with tarfile.open(fileobj=whole, mode="r|") as tape:
             for count, entry in enumerate(tape, 1):
                 _refuse_many(count, limits)
                 content = tape.extractfile(entry) if entry.isfile() and is_wanted(entry.name) else None
                 if content is not None:
-                    yield entry.name, cast("IO[bytes]", _Counted(content, unpacked))
+                    yield entry.name, cast("IO[bytes]", _Counted(content, total))
         # Only the end of a compressed file tells that nothing is missing.
         while whole.read(PIECE_BYTES):
             pass

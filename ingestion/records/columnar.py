@@ -85,22 +85,23 @@ def _with_faults(batch: pa.RecordBatch, faults: dict[int, str]) -> pa.RecordBatc
     """Give a batch whose records at some places are broken; what could be read of them is their raw text."""
     rows = batch.to_pylist()
     for at, problem in faults.items():
-        delivered = {
+        texts = {
             name: rows[at][name] for name in batch.schema.names if name not in (ROW, PROBLEM, RAW, EXTRA)
         }
-        rows[at] |= dict.fromkeys((*delivered, EXTRA)) | {
+        rows[at] |= dict.fromkeys((*texts, EXTRA)) | {
             PROBLEM: problem,
-            RAW: json.dumps(delivered, ensure_ascii=False),
+            RAW: json.dumps(texts, ensure_ascii=False),
         }
     return pa.RecordBatch.from_pylist(rows, schema=batch.schema)
 
 
 def _json_texts(values: pa.Array) -> tuple[list[str | None], list[int]]:
     """Give values as JSON, and the places of those that hold a day or instant of no calendar, which are null."""
+    places: list[int] = []
     try:
-        items, places = values.to_pylist(), []
+        items = values.to_pylist()
     except (OverflowError, ValueError):
-        items, places = [], []
+        items = []
         for at, value in enumerate(values):
             try:
                 items.append(value.as_py())

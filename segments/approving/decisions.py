@@ -62,7 +62,7 @@ class Decision(BaseModel):
     until: date | None = None
     revokes: str | None = None
     note: str | None = None
-    lost: LostDecisions | None = None
+    loss: LostDecisions | None = None
     """Of one that begins a record anew, what it was asked to go on without."""
     previous: str | None = None
     signature: str = ""
@@ -169,8 +169,8 @@ def require_continuation(log: DecisionLog, mark: Mapping[str, Any] | None, file:
     """
     if not mark:
         return
-    lost = log.decisions[0].lost if log.decisions else None
-    if lost is not None and (lost.count, lost.head) == (mark["count"], mark["head"]):
+    loss = log.decisions[0].loss if log.decisions else None
+    if loss is not None and (loss.count, loss.head) == (mark["count"], mark["head"]):
         return
     count: int = mark["count"]
     if len(log.decisions) < count or log.decisions[count - 1].signature != mark["head"]:
@@ -203,8 +203,8 @@ def begin_record(
             file.rename(aside)
         except OSError as wrong:
             raise StepFailed(f"the older record cannot be put aside: {wrong.strerror}", file=file) from None
-    lost = {"count": mark["count"], "head": mark["head"]} if mark else None
-    return add_decision(settings, {**entry, "action": "begin", "code": "", "lost": lost}, begins=True), aside
+    loss = {"count": mark["count"], "head": mark["head"]} if mark else None
+    return add_decision(settings, {**entry, "action": "begin", "code": "", "loss": loss}, begins=True), aside
 
 
 def advance_head(settings: Settings) -> None:

@@ -426,7 +426,7 @@ def test_a_record_that_began_anew_is_excused_for_that_loss_alone(bank, capfd):
     with pytest.raises(StepFailed, match="cdp segments begin-anew"):
         require_decisions(bank.settings, seen)
     assert bank.cdp("zhao", *BEGIN) == 0
-    assert bank.log()[0]["lost"] == seen
+    assert bank.log()[0]["loss"] == seen
     require_decisions(bank.settings, seen)
     assert bank.cdp("zhao", *BEGIN) == 2, "a record that began anew is whole"
     first_line = (bank.folder / "audit" / "segments.jsonl").read_text()
