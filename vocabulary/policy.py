@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,10 @@ CONSENT_FILE = "consent.yml"
 CHANNELS = ("SMS", "PUSH", "WECHAT", "WECOM", "INAPP", "CALL", "EMAIL", "BRANCH")
 AML_GRADES = ("L", "ML", "M", "MH", "H")
 DEFAULT_GLOBAL_PERCENT = 5.0
+EARLIEST_BIRTH_DATE = date(1900, 1, 1)
+"""Nobody who lives was born before: a year is mistyped, and such a date says nothing about age."""
+NO_BIRTH_DATES = (date(1900, 1, 1), date(1970, 1, 1), date(1899, 12, 31), date(1, 1, 1), date(9999, 12, 31))
+"""Days that systems write when they know none."""
 
 
 class _Strict(BaseModel):

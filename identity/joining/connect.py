@@ -18,9 +18,9 @@ from identity.joining.guards import judge_holders
 from identity.joining.large_people import cut_large_people
 from identity.joining.limits import carriers_limit
 from identity.joining.replay import join_decisions, order_of_evidence, replay
-from identity.reading.facts import EARLIEST_BIRTH_DATE
 from identity.reading.graph import ABSENT, UNDATED, Graph, Grouping, Refusal
 from identity.rules.rules import TIERS, Rules
+from vocabulary.policy import EARLIEST_BIRTH_DATE
 
 
 def connect(graph: Graph, rules: Rules) -> Grouping:

@@ -12,13 +12,10 @@ import pyarrow.compute as pc
 from identity.reading.graph import ABSENT, UNDATED
 from identity.rules.names import comparable_names
 from identity.rules.rules import Rules
+from vocabulary.policy import EARLIEST_BIRTH_DATE, NO_BIRTH_DATES
 
 # Fewer records than this say nothing about how common a name is.
 LEAST_COMMON = 20
-# Who was born before would be older than anybody.
-EARLIEST_BIRTH_DATE = date(1900, 1, 1)
-# Days systems write when they know none.
-_NO_BIRTH_DATES = [date(1900, 1, 1), date(1970, 1, 1), date(1899, 12, 31), date(1, 1, 1), date(9999, 12, 31)]
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,9 @@ def facts_of_profiles(
         legal[key][at] = np.where(counts, codes, ABSENT)
     day = rows["birth_date"].cast(pa.date32())
     day = pc.if_else(
-        pc.is_in(day, value_set=pa.array(_NO_BIRTH_DATES, pa.date32())), pa.scalar(None, pa.date32()), day
+        pc.is_in(day, value_set=pa.array(list(NO_BIRTH_DATES), pa.date32())),
+        pa.scalar(None, pa.date32()),
+        day,
     )
     births[at] = pc.fill_null(day.cast(pa.int32()), int(UNDATED)).to_numpy()[backwards]
     gender = pc.fill_null(pc.index_in(rows["gender"], value_set=pa.array(["F", "M"])), ABSENT)

@@ -88,13 +88,27 @@ def unpack(
     return places
 
 
-class _Counted(io.RawIOBase):
-    """A stream that is read up to the limits of what may come out of an archive."""
+class _Count:
+    """How much came out of an archive until now; more than the limits raises ``InputInvalid``."""
 
-    def __init__(self, source: IO[bytes], archive: Path, limits: Limits) -> None:
-        super().__init__()
-        self._source, self._limits, self._size = source, limits, 0
+    def __init__(self, archive: Path, limits: Limits) -> None:
+        self._limits, self._size = limits, 0
         self._packed_size = archive.stat().st_size
+
+    def add(self, size: int) -> None:
+        """Add so many bytes."""
+        self._size += size
+        fault = self._limits.fault(self._size, self._packed_size)
+        if fault:
+            raise InputInvalid(f"{fault}; have it delivered again")
+
+
+class _Counted(io.RawIOBase):
+    """A stream whose bytes are added to a count as they are read."""
+
+    def __init__(self, source: IO[bytes], count: _Count) -> None:
+        super().__init__()
+        self._source, self._count = source, count
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -103,10 +117,7 @@ class _Counted(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Read bytes; more than the limits raises ``InputInvalid``."""
         piece = self._source.read(size)
-        self._size += len(piece)
-        fault = self._limits.fault(self._size, self._packed_size)
-        if fault:
-            raise InputInvalid(f"{fault}; have it delivered again")
+        self._count.add(len(piece))
         return piece
 
 
@@ -121,19 +132,22 @@ def _streams(
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zip_file:
             _refuse_many(len(zip_file.infolist()), limits)
+            total = _Count(archive, limits)
             for info in zip_file.infolist():
                 if not info.is_dir() and is_wanted(info.filename):
                     with zip_file.open(info) as stream:
-                        yield info.filename, cast("IO[bytes]", _Counted(stream, archive, limits))
+                        yield info.filename, cast("IO[bytes]", _Counted(stream, total))
         return
     with _decompressed(archive) as source:
-        whole = cast("IO[bytes]", _Counted(source, archive, limits))
+        whole = cast("IO[bytes]", _Counted(source, _Count(archive, limits)))
+        # A sparse member is zeros that do not stand in the archive, so what members give is counted beside it.
+        total = _Count(archive, limits)
         with tarfile.open(fileobj=whole, mode="r|") as tape:
             for count, entry in enumerate(tape, 1):
                 _refuse_many(count, limits)
                 content = tape.extractfile(entry) if entry.isfile() and is_wanted(entry.name) else None
                 if content is not None:
-                    yield entry.name, content
+                    yield entry.name, cast("IO[bytes]", _Counted(content, total))
         # Only the end of a compressed file tells that nothing is missing.
         while whole.read(PIECE_BYTES):
             pass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from ingestion.records.opening import readable_line, text_lines, too_long
 
 # A record of more lines than this is taken for an open quote: an address has five lines, a contract's text fifty.
 LONGEST_RECORD_LINES = 1_000
+_RETURN = re.compile(rb"(?<=\r)(?=[^\n])")
 OPEN_QUOTE = "open_quote: a quote is never closed"
 
 
@@ -30,7 +33,7 @@ def iter_records(
     and reading goes on with the next line. With ``with_header`` the header comes first, as number 0. The last line of a
     layout with a trailer is no record; it is added to ``trailer``.
     """
-    lines = text_lines(path, layout, trailer)
+    lines = _all_lines(path, layout, trailer)
     waiting: deque[bytes] = deque()
     number = 0 if layout.header else 1
     while True:
@@ -44,6 +47,15 @@ def iter_records(
         if number > 0 or with_header:
             yield record
         number += 1
+
+
+def _all_lines(path: Path, layout: Layout, trailer: list[str] | None) -> Iterator[bytes]:
+    """Give lines that a carriage return alone may end, too; within a quote they are put together again."""
+    for line in text_lines(path, layout, trailer):
+        if b"\r" in line:
+            yield from _RETURN.split(line)
+        else:
+            yield line
 
 
 def _gather(
@@ -110,5 +122,5 @@ def _split(text: str, layout: Layout) -> tuple[list[str] | None, bool]:
     try:
         return next(csv.reader([text], strict=True, **dialect), []), False
     except csv.Error as wrong:
-        values = next(csv.reader(text.splitlines(keepends=True), strict=False, **dialect), [])
+        values = next(csv.reader(io.StringIO(text, newline=""), strict=False, **dialect), [])
         return values, "unexpected end of data" in str(wrong)

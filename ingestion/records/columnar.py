@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingestion.records.layout import BATCH_ROWS, DeliveredText, record_schema
+from ingestion.records.layout import BATCH_ROWS, EXTRA, PROBLEM, RAW, ROW, DeliveredText, record_schema
 from lakehouse.settings.yaml_files import did_you_mean
 
 
@@ -43,6 +44,9 @@ def parquet_batches(text: DeliveredText) -> Iterator[pa.RecordBatch]:
 def _batches(text: DeliveredText, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     names = list(file.schema_arrow.names)
     columns = text.layout.columns
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise text.invalid(f"has two columns that are called '{twice[0]}'; have it delivered again")
     for column in columns:
         if column not in names:
             raise text.invalid(
@@ -57,13 +61,17 @@ def _batches(text: DeliveredText, file: pq.ParquetFile) -> Iterator[pa.RecordBat
             count = batch.num_rows
             nothing = pa.nulls(count, pa.string())
             numbers = pa.array(range(number + 1, number + count + 1), pa.int64())
-            values = [_plain(text, name, batch.column(name)) for name in columns]
+            faults: dict[int, str] = {}
+            values = [_plain(text, name, batch.column(name), faults) for name in columns]
             _refuse_damaged_text(text, [*values])
             extra = nothing
             if extras:
-                rows = batch.select(extras).to_pylist()
-                extra = pa.array([json.dumps(r, ensure_ascii=False, default=str) for r in rows], pa.string())
-            yield pa.record_batch([numbers, nothing, nothing, *values, extra], schema=record_schema(columns))
+                rows = pa.StructArray.from_arrays([batch.column(name) for name in extras], names=extras)
+                extra = pa.array(_json_texts(rows)[0], pa.string())
+            whole = pa.record_batch(
+                [numbers, nothing, nothing, *values, extra], schema=record_schema(columns)
+            )
+            yield _with_faults(whole, faults) if faults else whole
             number += count
         if number != file.metadata.num_rows:
             raise text.invalid("is a damaged Parquet file; have it delivered again")
@@ -73,15 +81,46 @@ def _batches(text: DeliveredText, file: pq.ParquetFile) -> Iterator[pa.RecordBat
         raise
 
 
-def _plain(text: DeliveredText, name: str, values: Any) -> pa.Array:
-    """Give a column as text; empty text is null, as in every other form."""
+def _with_faults(batch: pa.RecordBatch, faults: dict[int, str]) -> pa.RecordBatch:
+    """Give a batch whose records at some places are broken; what could be read of them is their raw text."""
+    rows = batch.to_pylist()
+    for at, problem in faults.items():
+        texts = {
+            name: rows[at][name] for name in batch.schema.names if name not in (ROW, PROBLEM, RAW, EXTRA)
+        }
+        rows[at] |= dict.fromkeys((*texts, EXTRA)) | {
+            PROBLEM: problem,
+            RAW: json.dumps(texts, ensure_ascii=False),
+        }
+    return pa.RecordBatch.from_pylist(rows, schema=batch.schema)
+
+
+def _json_texts(values: pa.Array) -> tuple[list[str | None], list[int]]:
+    """Give values as JSON, and the places of those that hold a day or instant of no calendar, which are null."""
+    places: list[int] = []
+    try:
+        items = values.to_pylist()
+    except (OverflowError, ValueError):
+        items = []
+        for at, value in enumerate(values):
+            try:
+                items.append(value.as_py())
+            except (OverflowError, ValueError):
+                items.append(None)
+                places.append(at)
+    return [
+        None if one is None else json.dumps(one, ensure_ascii=False, default=str) for one in items
+    ], places
+
+
+def _plain(text: DeliveredText, name: str, values: Any, faults: dict[int, str]) -> pa.Array:
+    """Give a column as text; empty text is null, as in every other form. Values of no calendar are told in ``faults`` by their place."""
     kind = values.type
     if pa.types.is_dictionary(kind):
         values, kind = values.dictionary_decode(), kind.value_type
     if pa.types.is_nested(kind):
-        texts = [
-            None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in values.to_pylist()
-        ]
+        texts, places = _json_texts(values)
+        faults.update((at, f"unreadable:{name}") for at in places)
         return pa.array(texts, pa.string())
     try:
         texts = _timestamps(values) if pa.types.is_timestamp(kind) else values.cast(pa.string())
@@ -95,7 +134,10 @@ def _plain(text: DeliveredText, name: str, values: Any) -> pa.Array:
 def _timestamps(values: pa.Array) -> pa.Array:
     if values.type.tz is None:
         return values.cast(pa.string())
-    return pc.strftime(values.cast(pa.timestamp("us", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
+    # Tables hold microseconds; what a source writes beyond them is cut, as Spark cuts it.
+    return pc.strftime(
+        values.cast(pa.timestamp("us", "UTC"), safe=values.type.unit != "ns"), format="%Y-%m-%dT%H:%M:%SZ"
+    )
 
 
 def _refuse_damaged_text(text: DeliveredText, columns: list[pa.Array]) -> None:

@@ -38,12 +38,15 @@ class DelimitedReader:
         names = self._names()
         yielded = 0
         waiting: pa.RecordBatch | None = None
+        last_value: str | None = None
         with open_bytes(self.text.path, self.layout.limits) as raw:
             stream = Utf8Stream(raw, self.layout)
             broken_records: list[Record] = []
             torn: list[int] = []
             try:
                 for rows in self._arrow_reader(stream, names, broken_records, torn):
+                    if rows.num_rows:
+                        last_value = rows.column(rows.num_columns - 1)[-1].as_py()
                     if waiting is not None:
                         yield waiting
                         yielded += waiting.num_rows
@@ -64,7 +67,9 @@ class DelimitedReader:
                     last = max((r.number for r in rest), default=0)
                     if rest:
                         waiting = self._join(waiting, self._from_records(rest, names))
-                    is_open = stream.quotes % 2 == 1 or without_line_end(self.layout, stream.last_bytes)
+                    is_open = stream.ends_within_quote(last_value) or without_line_end(
+                        self.layout, stream.last_bytes
+                    )
                     is_last = waiting is not None and waiting.num_rows > 0 and not torn
                     # A quote or the last line is open at the end. A last record already handed over as broken
                     # explains it; a last record of the right shape is cut all the same and must be looked at.
@@ -120,7 +125,8 @@ class DelimitedReader:
 
         def refuse(row: Any) -> str:
             number = row.number - shift
-            if "\n" in row.text.rstrip("\r\n"):
+            line = row.text.removesuffix("\n").removesuffix("\r")
+            if "\n" in line or "\r" in line:
                 torn.append(number)
             else:
                 broken_records.append(

@@ -137,11 +137,15 @@ def _parse(line: str, most_levels: int) -> tuple[Any, str | None]:
     if line.count("[") + line.count("{") > most_levels and _levels(line) > most_levels:
         return None, f"too_deep: more than {most_levels} levels"
     try:
-        value = json.loads(line, parse_float=_DeliveredNumber, object_pairs_hook=_members)
+        if _LONG_NUMBER.search(line) and _LONG_NUMBER.search(_TEXT.sub('""', line)):
+            return None, "long_number"
+        value = json.loads(
+            line, parse_float=_DeliveredNumber, parse_constant=_refuse_constant, object_pairs_hook=_members
+        )
     except _KeyTwice:
         return None, "duplicate_key"
     except ValueError:
-        return None, "long_number" if _LONG_NUMBER.search(_TEXT.sub('""', line)) else "not_json"
+        return None, "not_json"
     if "\\u" in line and _SURROGATE.search(line) and not _is_text(value):
         return None, "undecodable: half a surrogate pair"
     return value, None if isinstance(value, dict) else "not_a_json_object"
@@ -156,6 +160,11 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         raise _KeyTwice
     return members
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse ``NaN`` and ``Infinity``, which Python's reader takes for numbers."""
+    raise ValueError(name)
 
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -176,7 +185,7 @@ def _levels(line: str) -> int:
 def _is_text(value: Any) -> bool:
     """Tell whether all texts of a JSON value can be written as UTF-8."""
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        as_json(value).encode()
     except UnicodeEncodeError:
         return False
     return True
@@ -205,7 +214,7 @@ class _ObjectReader:
         """Give the values of no column as one JSON object."""
         rest = {key: members[key] for key in members if key not in self._roots}
         self.extras.update(dict.fromkeys(rest))
-        return json.dumps(rest, ensure_ascii=False) if rest else None
+        return as_json(rest) if rest else None
 
 
 class _DeliveredNumber(float):
@@ -240,4 +249,14 @@ def as_text(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, _DeliveredNumber):
         return value.text
-    return json.dumps(value, ensure_ascii=False)
+    return as_json(value)
+
+
+def as_json(value: Any) -> str:
+    """Give a value as ``json.dumps`` writes it, but numbers to the letter: as floats they would lose digits."""
+    if isinstance(value, dict):
+        members = (f"{json.dumps(key, ensure_ascii=False)}: {as_json(one)}" for key, one in value.items())
+        return f"{{{', '.join(members)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(as_json(one) for one in value)}]"
+    return value.text if isinstance(value, _DeliveredNumber) else json.dumps(value, ensure_ascii=False)

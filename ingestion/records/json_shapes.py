@@ -37,8 +37,7 @@ class Shape:
 def shape_of(line: str, columns: Sequence[str]) -> Shape | None:
     """Give the shape of a line, or None where lines like it must be read one by one.
 
-    These are: what is no object; a key that stands twice; a list; a number with a point in an object that becomes one
-    value, or in a value of no column (both are written as JSON, where 1.10 becomes 1.1).
+    These are: what is no object; a key that stands twice; a list.
     """
     try:
         pairs = json.loads(line, object_pairs_hook=_Pairs, parse_float=_Float)
@@ -52,14 +51,9 @@ def shape_of(line: str, columns: Sequence[str]) -> Shape | None:
     roots = {name.split(".")[0] for name in columns} | set(columns)
     extras = tuple(key for key, _ in pairs if key not in roots)
     values: list[Path | None] = []
-    json_paths: list[Path] = [(key,) for key in extras]
     for name in columns:
         path = (name,) if name in top else tuple(name.split("."))
         values.append(path if path in kinds else None)
-        if kinds.get(path) == "object":
-            json_paths.append(path)
-    if any(kind == "number" and path[: len(at)] == at for path, kind in members for at in json_paths):
-        return None
     present = tuple(name for name, path in zip(columns, values, strict=True) if path is not None)
     return Shape(tuple(members), tuple(values), extras, present)
 

@@ -19,6 +19,8 @@ from ingestion.records.layout import Layout
 PIECE_BYTES = 1 << 20
 # A longer last line is no trailer.
 LONGEST_TRAILER = 64 << 10
+# So much of the end of a text is looked at.
+_END_BYTES = 4_096
 # So much of a broken line is kept for people.
 SHOWN_BYTES = 100_000
 
@@ -162,8 +164,27 @@ class Utf8Stream(io.RawIOBase):
         chunk = self._without_last_line(size) if self._has_trailer else self._decoded(size)
         if self._quote:
             self.quotes += self._quotes_in(chunk)
-        self.last_bytes = chunk[-1:] or self.last_bytes
+        self.last_bytes = (
+            (self.last_bytes + chunk)[-_END_BYTES:] if len(chunk) < _END_BYTES else chunk[-_END_BYTES:]
+        )
         return chunk
+
+    def ends_within_quote(self, last_value: str | None) -> bool:
+        """Tell whether a quote may be open where the text ends, whose last record has this as its last value.
+
+        Counting quotes is not enough: a sign within a value that is not quoted is one of them.
+        """
+        if self.quotes == 0:
+            return False
+        if self.quotes % 2 == 1:
+            return True
+        end = self.last_bytes
+        if not last_value:
+            return end.endswith(self._quote) and not end.endswith(2 * self._quote)
+        value = last_value.encode()
+        if self._escaped is not None or len(value) >= _END_BYTES // 2:
+            return not end.endswith((b"\n", b"\r")) or value.endswith((b"\n", b"\r"))
+        return end.endswith(self._quote + value.replace(self._quote, 2 * self._quote))
 
     def _without_last_line(self, size: int) -> bytes:
         """Keep back the last line that is not blank, as far as a trailer may be long."""

@@ -13,7 +13,7 @@ import click
 
 from lakehouse.errors import CdpError, refusal
 from lakehouse.ledger.json_stderr import json_stderr
-from lakehouse.texts import DEFAULT, language_now, speak, text
+from lakehouse.texts import DEFAULT, catalogue, language_now, speak, text
 
 # name → (module, attribute, one line of help); the help stands here so that `cdp --help` imports nothing.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -152,7 +152,9 @@ def run(arguments: list[str]) -> int:
 
 
 def _hint(wrong: CdpError) -> str:
-    """Give what to do about this kind of error; an English sentence says that already."""
+    """Give what to do about this kind of error, or about the kind it is one of; an English sentence says that already."""
     if language_now() == DEFAULT:
         return ""
-    return f" （{text('hint.label')}：{text(f'hint.{type(wrong).__name__}')}）"
+    keys = [f"hint.{kind.__name__}" for kind in type(wrong).__mro__]
+    key = next(key for key in keys if key in catalogue())
+    return f" （{text('hint.label')}：{text(key)}）"

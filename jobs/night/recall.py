@@ -36,6 +36,7 @@ def recall_at_once(settings: Settings, code: str) -> tuple[StagedAudience, ...]:
             raise UsageError("nothing was published yet, so there is nothing to recall")
         newest = writer.publications[-1]
         writer.require_states()
+        segments.require_decisions(settings, newest.summary.get("decisions"))
         if unfinished_night(lake) is not None:
             restore_published(lake)
             log.warning("an unfinished night was taken back; it begins anew")

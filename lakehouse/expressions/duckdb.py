@@ -170,6 +170,8 @@ def _cast(generator: Any, node: Any) -> str:
         return f"spark_text({value})"
     if word == exp.DataType.Type.DATE:
         return f"spark_date({value})"
+    if word == exp.DataType.Type.BOOLEAN:
+        return f"spark_truth({value})"
     return f"TRY_CAST({value} AS {generator.sql(kind)})"
 
 
@@ -473,8 +475,14 @@ def _clock(generator: Any, node: Any, *, of_utc: bool) -> str:
 
 
 def _overlay(generator: Any, node: Any) -> str:
+    from sqlglot import exp
+
     place, length = node.args["from_"], node.args.get("for_")
-    if not re.fullmatch(r"[1-9]\d{0,5}", place.name) or (length is not None and not length.name.isdigit()):
+    if (
+        not isinstance(place, exp.Literal)
+        or not re.fullmatch(r"[1-9]\d{0,5}", place.name)
+        or (length is not None and not length.name.isdigit())
+    ):
         raise Untranslatable("puts a text over a computed place, which the engine duckdb does not have")
     text, other = generator.sql(node.this), generator.sql(node.expression)
     after = length.name if length is not None else f"length({other})"
@@ -503,6 +511,8 @@ def _extracted(generator: Any, node: Any) -> str:
 def _split(generator: Any, node: Any) -> str:
     if node.args.get("limit") is not None:
         raise Untranslatable("splits into a number of parts, which the engine duckdb does not have")
+    if not node.expression.name:
+        raise Untranslatable("splits at nothing, which the engine duckdb does not have")
     return f"string_split_regex({generator.sql(node.this)}, {_pattern(node.expression, is_test=False)})"
 
 
@@ -585,6 +595,7 @@ CALLS = {
     "MD5": ("md5", "this"),
     "Minute": ("minute", "this"),
     "Month": ("month", "this"),
+    "Mod": ("spark_mod", "this", "expression"),
     "MonthsBetween": ("spark_months_between", "this", "expression"),
     "NextDay": ("spark_next_day", "this", "expression"),
     "Quarter": ("quarter", "this"),
@@ -594,11 +605,11 @@ CALLS = {
     "SHA": ("sha1", "this"),
     "Second": ("second", "this"),
     "Sign": ("sign", "this"),
-    "SplitPart": ("split_part", "this", "delimiter", "part_index"),
+    "SplitPart": ("spark_split_part", "this", "delimiter", "part_index"),
     "SubstringIndex": ("spark_substring_index", "this", "delimiter", "count"),
     "Translate": ("translate", "this", "from_", "to"),
     "UnixMicros": ("epoch_us", "this"),
-    "UnixMillis": ("epoch_ms", "this"),
+    "UnixMillis": ("spark_unix_millis", "this"),
     "UnixSeconds": ("spark_unix_seconds", "this"),
     "WeekOfYear": ("weekofyear", "this"),
     "Year": ("year", "this"),

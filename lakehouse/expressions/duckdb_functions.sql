@@ -29,15 +29,19 @@ CREATE OR REPLACE MACRO spark_trunc(d, unit) AS
   CAST(CASE lower(unit) WHEN 'mm' THEN date_trunc('month', d) WHEN 'mon' THEN date_trunc('month', d) WHEN 'month' THEN date_trunc('month', d)
        WHEN 'year' THEN date_trunc('year', d) WHEN 'yyyy' THEN date_trunc('year', d) WHEN 'yy' THEN date_trunc('year', d)
        WHEN 'quarter' THEN date_trunc('quarter', d) WHEN 'week' THEN date_trunc('week', d) END AS DATE);
+CREATE OR REPLACE MACRO spark_clock(x) AS hour(x) * 3600 + minute(x) * 60 + second(x);
 CREATE OR REPLACE MACRO spark_months_between(a, b) AS
   CAST((year(a) - year(b)) * 12 + month(a) - month(b) AS DECIMAL(18, 8))
-  + CASE WHEN day(a) = day(b) OR (a = last_day(a) AND b = last_day(b)) THEN 0
-         ELSE CAST(spark_div(day(a) - day(b), 31) AS DECIMAL(18, 8)) END;
+  + CASE WHEN day(a) = day(b) OR (CAST(a AS DATE) = last_day(a) AND CAST(b AS DATE) = last_day(b)) THEN 0
+         ELSE CAST(spark_div((day(a) - day(b)) * 86400 + spark_clock(a) - spark_clock(b), 31 * 86400) AS DECIMAL(18, 8)) END;
 
 CREATE OR REPLACE MACRO spark_substring_index(t, sign, n) AS
-  CASE WHEN n > 0 THEN array_to_string(list_slice(string_split(t, sign), 1, n), sign)
+  CASE WHEN t IS NOT NULL AND n IS NOT NULL AND sign = '' THEN ''
+       WHEN n > 0 THEN array_to_string(list_slice(string_split(t, sign), 1, n), sign)
        WHEN n < 0 THEN array_to_string(list_slice(string_split(t, sign), greatest(len(string_split(t, sign)) + n + 1, 1), len(string_split(t, sign))), sign)
        WHEN t IS NULL THEN NULL ELSE '' END;
+CREATE OR REPLACE MACRO spark_split_part(t, sign, n) AS
+  CASE WHEN sign <> '' THEN split_part(t, sign, n) WHEN t IS NULL OR n IS NULL OR sign IS NULL THEN NULL WHEN abs(n) = 1 THEN t ELSE '' END;
 CREATE OR REPLACE MACRO spark_find_in_set(t, texts) AS
   CASE WHEN t IS NULL OR texts IS NULL THEN NULL WHEN contains(t, ',') THEN 0 ELSE coalesce(list_position(string_split(texts, ','), t), 0) END;
 CREATE OR REPLACE MACRO spark_size(a) AS coalesce(len(a), -1);
@@ -47,6 +51,7 @@ CREATE OR REPLACE MACRO spark_array_contains(a, x) AS
   CASE WHEN a IS NULL OR x IS NULL THEN NULL WHEN list_contains(a, x) THEN true WHEN len(list_filter(a, lambda _c: _c IS NULL)) > 0 THEN NULL ELSE false END;
 CREATE OR REPLACE MACRO spark_is_null(x) AS x IS NULL;
 CREATE OR REPLACE MACRO spark_is_not_null(x) AS x IS NOT NULL;
+CREATE OR REPLACE MACRO spark_mod(a, b) AS a % nullif(b, 0);
 CREATE OR REPLACE MACRO spark_pmod(a, b) AS
   CASE WHEN a % nullif(b, 0) < 0 THEN ((a % nullif(b, 0)) + b) % nullif(b, 0) ELSE a % nullif(b, 0) END;
 
@@ -55,19 +60,27 @@ CREATE OR REPLACE MACRO spark_make_date(y, m, d) AS
 -- A date of a text: a year, a month, a day, and what may follow behind a space or a T.
 CREATE OR REPLACE MACRO spark_date(x) AS
   CASE WHEN typeof(x) = 'VARCHAR' THEN
-         CASE WHEN regexp_full_match(trim(CAST(x AS VARCHAR)), '\d{4}(-\d{1,2}(-\d{1,2}([ T].*)?)?)?')
-              THEN spark_make_date(regexp_extract(trim(CAST(x AS VARCHAR)), '^\d{4}'),
-                                   coalesce(nullif(regexp_extract(trim(CAST(x AS VARCHAR)), '^\d{4}-(\d{1,2})', 1), ''), '1'),
-                                   coalesce(nullif(regexp_extract(trim(CAST(x AS VARCHAR)), '^\d{4}-\d{1,2}-(\d{1,2})', 1), ''), '1')) END
+         CASE WHEN regexp_full_match(trim(CAST(x AS VARCHAR)), '\+?\d{4}(-\d{1,2}(-\d{1,2}([ T].*)?)?)?')
+              THEN spark_make_date(regexp_extract(trim(CAST(x AS VARCHAR)), '\d{4}'),
+                                   coalesce(nullif(regexp_extract(trim(CAST(x AS VARCHAR)), '^\+?\d{4}-(\d{1,2})', 1), ''), '1'),
+                                   coalesce(nullif(regexp_extract(trim(CAST(x AS VARCHAR)), '^\+?\d{4}-\d{1,2}-(\d{1,2})', 1), ''), '1')) END
        ELSE TRY_CAST(x AS DATE) END;
 CREATE OR REPLACE MACRO spark_dayofweek(d) AS dayofweek(d) + 1;
 CREATE OR REPLACE MACRO spark_weekday(d) AS isodow(d) - 1;
 CREATE OR REPLACE MACRO spark_next_day(d, name) AS
-  CAST(d AS DATE) + CAST((list_position(['mo', 'tu', 'we', 'th', 'fr', 'sa', 'su'], lower(left(name, 2))) - isodow(d) + 6) % 7 + 1 AS INTEGER);
+  CAST(d AS DATE) + CAST((CASE WHEN lower(name) IN ('mo', 'mon', 'monday', 'tu', 'tue', 'tuesday', 'we', 'wed', 'wednesday', 'th', 'thu', 'thursday',
+                                                    'fr', 'fri', 'friday', 'sa', 'sat', 'saturday', 'su', 'sun', 'sunday')
+                          THEN list_position(['mo', 'tu', 'we', 'th', 'fr', 'sa', 'su'], lower(left(name, 2))) END - isodow(d) + 6) % 7 + 1 AS INTEGER);
 CREATE OR REPLACE MACRO spark_timestamp_micros(n) AS TIMESTAMPTZ '1970-01-01 00:00:00+00' + to_microseconds(CAST(n AS BIGINT));
 CREATE OR REPLACE MACRO spark_timestamp_millis(n) AS spark_timestamp_micros(CAST(n AS HUGEINT) * 1000);
 CREATE OR REPLACE MACRO spark_timestamp_seconds(n) AS spark_timestamp_micros(spark_micro(n));
-CREATE OR REPLACE MACRO spark_unix_seconds(t) AS epoch_us(t) // 1000000;
+-- Spark goes to the whole number below, also before 1970.
+CREATE OR REPLACE MACRO spark_whole_below(x, unit) AS (x - ((x % unit) + unit) % unit) // unit;
+CREATE OR REPLACE MACRO spark_unix_seconds(t) AS spark_whole_below(epoch_us(t), 1000000);
+CREATE OR REPLACE MACRO spark_unix_millis(t) AS spark_whole_below(epoch_us(t), 1000);
+CREATE OR REPLACE MACRO spark_truth(x) AS
+  CASE WHEN typeof(x) = 'VARCHAR' THEN TRY_CAST(trim(CAST(x AS VARCHAR), ' ' || chr(9) || chr(10) || chr(13)) AS BOOLEAN)
+       ELSE TRY_CAST(x AS BOOLEAN) END;
 
 CREATE OR REPLACE MACRO spark_ascii(t) AS CASE WHEN t = '' THEN 0 ELSE ascii(t) END;
 CREATE OR REPLACE MACRO spark_btrim(t) AS trim(t, ' ');

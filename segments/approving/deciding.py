@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.settings.optional_files import files_in
@@ -150,15 +151,16 @@ def stop(
     return _record(settings, action, code, _known_segment(catalogue, code), decider, note)
 
 
-def begin_anew(settings: Settings, decider: Decider, note: str) -> tuple[Decision, Path | None]:
+def begin_anew(
+    settings: Settings, decider: Decider, note: str, mark: Mapping[str, Any] | None
+) -> tuple[Decision, Path | None]:
     """Begin the record of decisions anew where it is lost for good; every approval, hold, pause and recall before it counts no more.
 
-    A role that may hold decides that. Give the decision, and where the older record lies now.
+    A role that may hold decides that. ``mark`` is what the newest published night says of the record. Give the decision, and where the older record lies now.
     """
     require_right(read_roles(settings.workspace), decider.role, decider.user, "hold")
-    return begin_record(
-        settings, {"decided_at": decider.at, "user": decider.user, "role": decider.role, "note": note}
-    )
+    entry = {"decided_at": decider.at, "user": decider.user, "role": decider.role, "note": note}
+    return begin_record(settings, entry, mark)
 
 
 def _record(

@@ -29,7 +29,17 @@ FOLDER: Final = "audit"
 FILE: Final = "segments.jsonl"
 SECRET: Final = "decisions_key"
 ID_DIGITS = 16
+_BEGIN_ANEW: Final = "begin anew: cdp segments begin-anew"
 Action = Literal["approve", "revoke", "hold", "release", "pause", "resume", "recall", "begin"]
+
+
+class LostDecisions(BaseModel):
+    """What a published night says it had read, and the record did not hold any more when it began anew."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int
+    head: str
 
 
 class Decision(BaseModel):
@@ -52,6 +62,8 @@ class Decision(BaseModel):
     until: date | None = None
     revokes: str | None = None
     note: str | None = None
+    loss: LostDecisions | None = None
+    """Of one that begins a record anew, what it was asked to go on without."""
     previous: str | None = None
     signature: str = ""
 
@@ -151,27 +163,35 @@ def add_decision(settings: Settings, entry: Mapping[str, Any], *, begins: bool =
 
 
 def require_continuation(log: DecisionLog, mark: Mapping[str, Any] | None, file: Path) -> None:
-    """Refuse a record that lost decisions which a published night had read; ``mark`` is what that night says of it."""
-    is_new = bool(log.decisions) and log.decisions[0].action == "begin"
-    if not mark or is_new:
+    """Refuse a record that lost decisions which a published night had read; ``mark`` is what that night says of it.
+
+    A record that began anew goes on without those that its first decision names, and without no others.
+    """
+    if not mark:
+        return
+    loss = log.decisions[0].loss if log.decisions else None
+    if loss is not None and (loss.count, loss.head) == (mark["count"], mark["head"]):
         return
     count: int = mark["count"]
     if len(log.decisions) < count or log.decisions[count - 1].signature != mark["head"]:
         raise StepFailed(
             f"the published night read {count} decisions about segments and they are not there any more; "
-            "restore the file from a backup",
+            f"restore the file from a backup, or, where they are lost for good, {_BEGIN_ANEW}",
             file=file,
         )
 
 
-def begin_record(settings: Settings, entry: Mapping[str, Any]) -> tuple[Decision, Path | None]:
+def begin_record(
+    settings: Settings, entry: Mapping[str, Any], mark: Mapping[str, Any] | None
+) -> tuple[Decision, Path | None]:
     """Begin the record anew, where decisions are lost for good, and give the first decision of it, and where the older file lies now.
 
-    The decision says that all that was decided before counts no more. A sound record raises ``UsageError``.
+    The decision says that all that was decided before counts no more, and names what the newest published night had read of it, its
+    ``mark``: what is lost later is another loss. A sound record raises ``UsageError``.
     """
     file = log_file(settings)
     try:
-        read_log(settings)
+        require_continuation(read_log(settings), mark, file)
     except StepFailed:
         pass
     else:
@@ -183,7 +203,8 @@ def begin_record(settings: Settings, entry: Mapping[str, Any]) -> tuple[Decision
             file.rename(aside)
         except OSError as wrong:
             raise StepFailed(f"the older record cannot be put aside: {wrong.strerror}", file=file) from None
-    return add_decision(settings, {**entry, "action": "begin", "code": ""}, begins=True), aside
+    loss = {"count": mark["count"], "head": mark["head"]} if mark else None
+    return add_decision(settings, {**entry, "action": "begin", "code": "", "loss": loss}, begins=True), aside
 
 
 def advance_head(settings: Settings) -> None:
@@ -200,7 +221,7 @@ def _require_head(log: DecisionLog, head: RecordHead | None, file: Path) -> None
     if len(log.decisions) < head.count or log.decisions[head.count - 1].signature != head.signature:
         raise StepFailed(
             f"the newest of {head.count} recorded decisions is not there any more; restore the file from a backup, or, where it is"
-            " lost for good, begin anew: cdp segments begin-anew",
+            f" lost for good, {_BEGIN_ANEW}",
             file=file,
         )
 
@@ -233,7 +254,7 @@ def _log_of(body: bytes, file: Path, settings: Settings) -> DecisionLog:
 def _damage(file: Path, line: int, what: str) -> StepFailed:
     return StepFailed(
         f"the line {what}: decisions were changed, or copied from another workspace; restore the file from a backup, or "
-        "begin anew: cdp segments begin-anew",
+        f"{_BEGIN_ANEW}",
         file=file,
         line=line,
     )

@@ -20,7 +20,7 @@ from vocabulary.contact_rules import (
     opt_out_column,
     usable_column,
 )
-from vocabulary.policy import Policy
+from vocabulary.policy import EARLIEST_BIRTH_DATE, NO_BIRTH_DATES, Policy
 from vocabulary.relations import ENTITY_TIES
 
 REASONS = (
@@ -187,11 +187,17 @@ def _customers_part(policy: Policy, today: str) -> str:
         "customer_facts AS (\n  SELECT p.one_id,\n"
         f"    bool_or(c.deceased_on <= {today}) AS is_deceased,\n"
         f"    bool_or(c.birth_date > add_months({today}, -{12 * policy.minimum_age})) AS is_minor,\n"
-        f"    bool_or(c.birth_date IS NOT NULL{_taken_for_adult(policy)}) AS is_age_settled,\n"
+        f"    bool_or({_is_birth_date(today)}{_taken_for_adult(policy)}) AS is_age_settled,\n"
         "    bool_or(c.is_staff) AS is_staff\n"
         "  FROM trusted.customers c JOIN persons p ON p.source = c.source AND p.source_key = c.source_key\n"
         "  WHERE c.valid_to IS NULL GROUP BY p.one_id)"
     )
+
+
+def _is_birth_date(today: str) -> str:
+    """Give the SQL of a birth date that somebody who lives can have, and that no system writes for want of one."""
+    nothing = ", ".join(f"date'{day}'" for day in NO_BIRTH_DATES)
+    return f"c.birth_date BETWEEN date'{EARLIEST_BIRTH_DATE}' AND {today} AND c.birth_date NOT IN ({nothing})"
 
 
 def _taken_for_adult(policy: Policy) -> str:

@@ -43,6 +43,7 @@ RULES = {
     "segments/language/checks/possible_answers.py": ["tests/segments/language/test_possible_answers.py"],
     "segments/language/templates.py": ["tests/segments/language/test_templates.py"],
     "segments/language/parameters.py": ["tests/segments/language/test_templates.py"],
+    "lakehouse/query/question.py": ["tests/lakehouse/query/test_question.py"],
     "delivery/contract/verify_audience.py": ["tests/delivery/test_contract.py", "tests/delivery/test_signatures.py"],
 }  # fmt: skip
 PYTHON = (

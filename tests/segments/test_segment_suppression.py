@@ -263,6 +263,17 @@ def test_nobody_is_an_adult_by_silence_unless_a_site_says_why(facts_of):
     assert [n for n in found if not found[n]["is_age_unknown"]] == [1, 2]
 
 
+def test_a_birth_date_that_nobody_can_have_settles_no_age(facts_of):
+    days = [dt.date(1899, 5, 3), dt.date(1, 1, 1), dt.date(1900, 1, 1), dt.date(1970, 1, 1), dt.date(2062, 5, 3), dt.date(1900, 1, 2)]  # fmt: skip
+    people = [{"source_key": f"c{n}", "kind": "customer", "birth_date": day} for n, day in enumerate(days, 1)]
+    found = facts_of({"trusted.customers": people})
+    assert [n for n in range(1, 7) if not found[n]["is_age_unknown"]] == [6]
+    assert [n for n in found if found[n]["is_minor"]] == [5], "a date to come is as strict as it can be"
+    members = [{"one_id": 1, "source_key": f"c{n}", "profile_id": n} for n in (1, 6)]
+    found = facts_of({"identity.memberships": members, "trusted.customers": people})
+    assert not found[1]["is_age_unknown"], "one birth date of a person is enough"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

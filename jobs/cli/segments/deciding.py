@@ -183,13 +183,16 @@ def begin_anew(role: str, reason: str, workspace: Path | None) -> None:
     """Begin the record of decisions anew, where it is lost and no backup has it: nothing decided before counts any more."""
     from jobs.report.reveals import operating_user
     from lakehouse.clock import now
+    from lakehouse.query.published import newest_publication
     from lakehouse.settings.settings import load_settings
     from segments.approving.deciding import Decider
     from segments.approving.deciding import begin_anew as begin_record_anew
 
     settings = load_settings(workspace)
     decider = Decider(operating_user(), role, now().replace(microsecond=0))
-    decision, aside = begin_record_anew(settings, decider, reason)
+    newest = newest_publication(settings)
+    mark = newest.summary.get("decisions") if newest else None
+    decision, aside = begin_record_anew(settings, decider, reason, mark)
     click.echo(
         f"the record of decisions begins anew by {role} ({decision.user}), recorded as {decision.decision_id}"
     )

@@ -209,8 +209,8 @@ def test_lines_of_many_shapes_are_read_whatever_way_takes_them(tmp_path, monkeyp
         ('{"id": "x", "new": "y"}', True),
         ('{"user": {"id": 1}, "q x": {}}', True),
         ('{"amount": 1.5, "b": {"id": 2}}', True),
-        ('{"id": "x", "new": 1.10}', False),  # the rest is written as JSON, where 1.10 becomes 1.1
-        ('{"user": {"id": 1.10}}', False),  # so is an object that is one value
+        ('{"id": "x", "new": 1.10}', True),
+        ('{"user": {"id": 1.10}}', True),
         ('{"id": [1]}', False),
         ('{"id": 1, "id": 2}', False),
         ("{}", False),

@@ -40,6 +40,11 @@ def problems(path, layout):
         ('{"id":"p1","note":"\\uDC00x"}', "undecodable: half a surrogate pair"),
         ('{"id":"p1","\\ud800":1}', "undecodable: half a surrogate pair"),
         ('{"id":"p1","day":' + "9" * 5_000 + "}", "long_number"),
+        ('{"id":"p1","day":' + "9" * 1_001 + "}", "long_number"),
+        ('{"id":"p1","note":{"a":[1.' + "9" * 1_001 + "]}}", "long_number"),
+        ('{"id":"p1","day":"' + "9" * 1_001 + '"}', None),
+        ('{"id":"p1","day":NaN}', "not_json"),
+        ('{"id":"p1","note":{"a":-Infinity}}', "not_json"),
         ('{"id":"p1","day":"a","day":"b"}', "duplicate_key"),
         ('{"id":"p1","day":"a","note":{"a":1,"\\u0061":2}}', "duplicate_key"),
         ('{"id":"p1","day":"' + "[{" * 500 + '"}', None),
@@ -115,6 +120,50 @@ def test_an_archive_that_is_a_bomb_or_holds_too_much_is_one_sentence(tmp_path, k
             act(Limits())
         with pytest.raises(InputInvalid, match=r"^a: holds more than 1,000 bytes"):
             act(Limits(file_bytes=1_000))
+
+
+def sparse_tar(file, size):
+    """Write a tar whose one member is a hole: its zeros stand nowhere."""
+    header = bytearray(tarfile.TarInfo("a.csv").tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[386:410] = b"%011o\0" % size + b"%011o\0" % 0
+    header[483:495] = b"%011o\0" % size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    file.write_bytes(bytes(header) + bytes(1_024))
+
+
+def test_a_member_that_is_a_hole_is_counted_as_what_it_unpacks_to(tmp_path):
+    file = tmp_path / "a.tar"
+    sparse_tar(file, 150_000_000)
+    with pytest.raises(InputInvalid, match=r"^a: unpacks to more than 200 times its size"):
+        members(file, lambda _: True, name="a", limits=Limits())
+    with pytest.raises(InputInvalid, match=r"^a: holds more than 20,000 bytes"):
+        unpack(file, ["a.csv"], tmp_path / "out", name="a", limits=Limits(file_bytes=20_000))
+
+
+def test_members_of_a_zip_are_counted_together(tmp_path):
+    file = tmp_path / "a.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(4):
+            archive.writestr(f"{number}.csv", "x" * 300)
+    with pytest.raises(InputInvalid, match=r"^a: holds more than 1,000 bytes"):
+        members(file, lambda _: True, name="a", limits=Limits(file_bytes=1_000))
+    assert len(members(file, lambda _: True, name="a", limits=Limits(file_bytes=1_200))) == 4
+
+
+@pytest.mark.parametrize("before", [0, 300])
+def test_numbers_within_a_value_of_json_keep_their_digits(tmp_path, before):
+    file = tmp_path / "a.jsonl"
+    inner = '{"a": 12345678901234567890.12, "b": [1e400, 1.10], "c": -0.0}'
+    plain = '{"a": 12345678901234567890.12, "b": 1.10}'
+    lines = [f'{{"id":"p","day":{plain},"note":{plain}}}'] * before + [
+        f'{{"id":"p","day":{inner},"note":{inner}}}'
+    ]
+    file.write_text("\n".join(lines) + "\n")
+    rows = [row for batch in RecordReader(file, JSON, name="a") for row in batch.to_pylist()]
+    assert (rows[-1]["day"], rows[-1]["_extra"]) == (inner, f'{{"note": {inner}}}')
+    assert {(row["day"], row["_extra"]) for row in rows[:-1]} <= {(plain, f'{{"note": {plain}}}')}
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])

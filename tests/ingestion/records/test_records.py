@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingestion.records import Layout, RecordReader, iter_records, raw_texts
 from lakehouse.errors import InputInvalid
@@ -135,7 +137,7 @@ def test_json_lines_are_read_by_path_and_keep_numbers_as_written(read):
     ]
     columns = ["id", "user.id", "props", "ok", "never"]
     assert read("\n".join(lines), columns=columns, name="x.jsonl.gz", type="json_lines") == [
-        (1, GOOD, ("1.10", "u1", '{"n": 2.5}', "true", None)),
+        (1, GOOD, ("1.10", "u1", '{"n": 2.50}', "true", None)),
         (2, "not_json", "{cut"),
         (3, "not_a_json_object", "[1]"),
         (4, GOOD, ("2", None, None, None, None)),
@@ -165,6 +167,47 @@ def test_the_fast_and_the_careful_reader_agree_on_files_cut_anywhere(read, tmp_p
             for r in iter_records(tmp_path / "sample.csv", layout, width=3)
         ]
         assert found == careful, body
+
+
+SIGNS = ["1", "x", ";", ";", '"', '"', "\n", "\r", "\r\n", "\x0b", "\x1c", "\u2028", "\x85", "a;b;c\n"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(body=st.lists(st.sampled_from(SIGNS), max_size=16).map("".join), is_ended=st.booleans())
+def test_both_readers_find_the_same_records_whatever_signs_stand_between(tmp_path_factory, body, is_ended):
+    """What one of them loses or puts into another's value would be lost for some files only."""
+    file = tmp_path_factory.mktemp("signs") / "x.csv"
+    file.write_bytes(("a;b;c\n1;2;3\n" + body + ("\n7;8;9\n" if is_ended else "")).encode())
+    layout = Layout(("a", "b", "c"), separator=";")
+    fast = [
+        (row["_row"], row["_problem"] is None, row["a"], row["b"], row["c"])
+        for batch in RecordReader(file, layout, name="x.csv")
+        for row in batch.to_pylist()
+    ]
+    careful = [
+        (r.number, r.problem is None, *((v or None for v in r.values) if r.values else (None,) * 3))
+        for r in iter_records(file, layout, width=3)
+    ]
+    assert fast == careful
+
+
+@pytest.mark.parametrize(
+    ("body", "numbers"),
+    [
+        ('1;2;3\r4;5;6\n"7;8\n', [1, 2]),
+        ('1;2;3\n"x\n"\r4;5;6\n', [1, 4]),
+        ('1;2";"\n4;5;6\n', [2]),
+        ('1;2";"\n4;5;6', [2]),
+        ('1;2";"', []),
+        ('1;2";"4', []),
+        ('1;2";"4"', [1]),
+        ('1;2";"4"""', [1]),
+        ('1;2";""', [1]),
+    ],
+)
+def test_no_record_is_lost_to_a_carriage_return_or_to_a_quote_that_stays_open(read, body, numbers):
+    records = read("a;b;c\n" + body)
+    assert [record[0] for record in records if record[1] == GOOD] == numbers
 
 
 def test_an_escaped_quote_is_a_sign_of_the_value(read):
@@ -225,3 +268,37 @@ def test_a_parquet_file_that_cannot_be_used_says_so(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(InputInvalid, match=r"sample.parquet: is empty"):
         _rows(path, "amount")
+
+
+def test_a_day_of_no_calendar_within_a_value_of_parquet_costs_its_record(tmp_path):
+    path = tmp_path / "x.parquet"
+    days = pa.array([[1], [2**30], None], pa.list_(pa.date32()))
+    unmapped = pa.array([2**30, 1, 1], pa.date32())
+    pq.write_table(pa.table({"a": ["p1", "p2", "p3"], "b": days, "new": unmapped}), path)
+    rows = [
+        row
+        for batch in RecordReader(path, Layout(("a", "b"), type="parquet"), name="x")
+        for row in batch.to_pylist()
+    ]
+    assert [(row["_problem"], row["a"], row["b"]) for row in rows] == [
+        (GOOD, "p1", '["1970-01-02"]'),
+        ("unreadable:b", None, None),
+        (GOOD, "p3", None),
+    ]
+    assert rows[1]["_raw"] == '{"a": "p2", "b": null}'
+    assert [row["_extra"] for row in rows] == [None, None, '{"new": "1970-01-02"}']
+
+
+@pytest.mark.parametrize("names", [["a", "b", "b"], ["a", "c", "c"]])
+def test_two_columns_of_one_name_in_parquet_are_one_sentence(tmp_path, names):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["p1"])] * 3, names=names), path)
+    with pytest.raises(InputInvalid, match=f"x: has two columns that are called '{names[2]}'"):
+        list(RecordReader(path, Layout(("a",), type="parquet"), name="x"))
+
+
+def test_an_instant_in_nanoseconds_is_cut_to_what_tables_hold(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"a": pa.array([1_600_000_000_123_456_789], pa.timestamp("ns", "UTC"))}), path)
+    (batch,) = RecordReader(path, Layout(("a",), type="parquet"), name="x")
+    assert batch.column("a").to_pylist() == ["2020-09-13T12:26:40.123456Z"]

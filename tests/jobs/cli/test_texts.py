@@ -13,8 +13,10 @@ import pytest
 from jobs import cli
 from jobs.report.report import ReportFacts, render_report
 from lakehouse import errors
-from lakehouse.texts import LANGUAGES, catalogue, reason_text, text
+from lakehouse.query.reading import StatementFailed
+from lakehouse.texts import LANGUAGES, catalogue, reason_text, speak, text
 from segments.choosing.suppression import REASONS as SUPPRESSIONS
+from tags.sample.model_relations import NotPublished
 from tests.jobs.report.test_report import FACTS, SUMMARY
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -152,6 +154,26 @@ def test_hints_of_errors_are_in_the_language_of_the_workspace(make_workspace, ca
     folder = make_workspace({"cdp.yml": f"language: {language}\n"})
     code, _, err = run(["tags", "list", "--family", "valu", "--workspace", str(folder)], capsys)
     assert (code, err) == (2, sentence)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        StatementFailed("no such column", columns_read=()),
+        NotPublished("the model is not published"),
+        errors.PersonNotShown("nobody is called so", identifier="one_id", refusal="nobody"),
+    ],
+    ids=lambda wrong: type(wrong).__name__,
+)
+def test_a_kind_of_error_without_a_text_of_its_own_has_that_of_its_kind(monkeypatch, capsys, wrong):
+    def fail(*_, **__):
+        speak("zh")
+        raise wrong
+
+    monkeypatch.setattr(cli.cdp, "main", fail)
+    code, _, err = run(["sql"], capsys)
+    hint = text(f"hint.{type(wrong).__mro__[1].__name__}", "zh")
+    assert (code, err) == (2, f"cdp: {wrong} （提示：{hint}）\n")
 
 
 def test_a_fault_of_the_settings_is_told_in_their_language(make_workspace, capsys):

@@ -72,7 +72,9 @@ regexp_replace(t, '(a)', '<$1>') | regexp_replace(t, '([a-c])([a-c])', '$2$1') |
 t like '%\\%' | t like 'a\\_b' | t like '50\\%' | t like '%\\\\\\\\%' | t ilike 'A\\_B' | trim(both from t) | ltrim(t) | rtrim(t) | trim(both ' a' from t)
 overlay(t placing 'zz' from 2) | overlay(t, '', 2, 3) | overlay(t, 'z', 9) | regexp_count(t, 'a') | regexp_count(t, '[a-c][a-c]') | position('b', t)
 from_utc_timestamp(at, 'Europe/London') | to_utc_timestamp(at, 'Europe/London') | timestamp_seconds(n) | timestamp_millis(n) | timestamp_micros(n) | timestamp_seconds(cast(d as decimal(7,2)))
-t || '-' || n | 'it\\'s' | 'a\\u007b% b' | '\\\\d' | t = "b" | isnull(d / n)
+split_part(t, '', 1) | split_part(t, '', 2) | substring_index(t, '', 1) | next_day(day, 'tues') | next_day(day, 'Tuesday') | months_between(at, date'2024-01-31')
+months_between(at, date'2024-01-15') | months_between(date'2024-01-15', at) | cast(' true ' as boolean) | cast('+2024-02-29' as date) | cast('+2024-2' as date) | n % 0 | d % 0 | n % (n - 3)
+mod(n, n) | unix_seconds(timestamp_millis(-1)) | unix_millis(timestamp_micros(-1)) | unix_seconds(timestamp_seconds(n)) | t || '-' || n | 'it\\'s' | 'a\\u007b% b' | '\\\\d' | t = "b" | isnull(d / n)
 """.replace("\n", " | ").split(" | ")
     if text.strip()
 ]
@@ -178,7 +180,7 @@ def test_every_word_that_duckdb_is_said_to_have_is_compared():
         "t rlike t", "t rlike '(?i)a'", "t rlike 'a++'", "t rlike '[a&&b]'", "t rlike '\\\\bfoo'", "t rlike '\\\\p{Alpha}'",
         "regexp_replace(t, '(a)', '$2')", "regexp_replace(t, 'a', '$x')", "regexp_replace(t, 'a*', '-')", "regexp_replace(t, 'a', t)",
         "regexp_extract(t, 'a', 1)", "t rlike '('", "t rlike '*a'", "t rlike '[a'", "t rlike 'a{'", "t rlike 'a{2,1}'", "t rlike 'a{1001}'",
-        "t rlike '[]a]'", "t like t", "t like 'a\\\\b'", "from_utc_timestamp(at, t)", "regexp_extract(t, 'a$', 0)", "split(t, ',', 2)", "sha2(t, 512)",
+        "t rlike '[]a]'", "t like t", "t like 'a\\\\b'", "from_utc_timestamp(at, t)", "regexp_extract(t, 'a$', 0)", "split(t, ',', 2)", "split(t, '')", "overlay(t, 'z', -1)", "sha2(t, 512)",
         "array_sort(l, (a, b) -> 1)", "dateadd(month, 1, day)", "locate('a', t, 3)", "from_unixtime(n)", "rand()",
         "read_parquet('x')", "getenv('HOME')", "spark_div(1, 2)", "lpad(t, 5, '')",
     ],

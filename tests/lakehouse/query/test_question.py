@@ -35,3 +35,15 @@ def test_of_functions_that_know_more_than_their_arguments_only_time_and_chance_a
     assert {name for name in unsettled if may_call(name)} == set(
         (OF_THE_MOMENT + " " + OF_THE_TIME_ZONE).split()
     )
+
+
+def test_what_names_no_column_and_reads_all_is_told():
+    reads_all = {
+        "SUMMARIZE trusted.customers": True,
+        "SELECT * FROM trusted.customers": True,
+        "SELECT #1 FROM trusted.customers": True,
+        "SELECT c FROM trusted.customers c": True,
+        "SELECT kind FROM trusted.customers": False,
+        "SUMMARIZE SELECT kind FROM trusted.customers": True,
+    }
+    assert {text: parse_question(text).has_star for text in reads_all} == reads_all

@@ -409,6 +409,47 @@ def test_a_night_notices_decisions_that_were_lost(bank, monkeypatch, loss):
         run_attempt(writer, NEXT)
 
 
+BEGIN = ("begin-anew", "--role", "compliance", "--reason", "the backup burnt")
+
+
+def lose_decisions(bank):
+    """Take record and head away at once, as a disk that broke."""
+    (bank.folder / "audit" / "segments.jsonl").unlink()
+    (bank.settings.lake / "decisions.json").unlink()
+
+
+def test_a_record_that_began_anew_is_excused_for_that_loss_alone(bank, capfd):
+    bank.approve_all("full")
+    night(bank)
+    seen = publications(bank.settings)[-1].summary["decisions"]
+    lose_decisions(bank)
+    with pytest.raises(StepFailed, match="cdp segments begin-anew"):
+        require_decisions(bank.settings, seen)
+    assert bank.cdp("zhao", *BEGIN) == 0
+    assert bank.log()[0]["loss"] == seen
+    require_decisions(bank.settings, seen)
+    assert bank.cdp("zhao", *BEGIN) == 2, "a record that began anew is whole"
+    first_line = (bank.folder / "audit" / "segments.jsonl").read_text()
+    first_head = (bank.settings.lake / "decisions.json").read_text()
+    assert bank.cdp("zhao", "hold", "rich", "--role", "compliance", "--reason", "wording") == 0
+    night(bank, NEXT)
+    (bank.folder / "audit" / "segments.jsonl").write_text(first_line)
+    (bank.settings.lake / "decisions.json").write_text(first_head)
+    with pytest.raises(StepFailed, match="read 2 decisions about segments and they are not there any more"):
+        require_decisions(bank.settings, publications(bank.settings)[-1].summary["decisions"])
+
+
+def test_a_recall_at_once_does_not_make_a_loss_of_decisions_forgotten(at_once, capfd):
+    bank = at_once
+    bank.approve_all("full")
+    assert bank.cdp("zhao", "hold", "rich", "--role", "compliance", "--reason", "wording") == 0
+    night(bank)
+    lose_decisions(bank)
+    assert bank.cdp("wang", "recall", "later", "--role", "lead", "--reason", "wrong rate", "--now") == 1
+    assert "read 3 decisions about segments and they are not there any more" in capfd.readouterr().err
+    assert publications(bank.settings)[-1].summary["decisions"]["count"] == 3
+
+
 # ------------------------------------------------------------------------------------------- dry
 
 
