@@ -117,6 +117,19 @@ def test_a_cap_below_the_number_of_destinations_reaches_nobody(findings_of):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("most", "is_fault"), [(0, False), (1, True), (2, False)])
+def test_a_cap_of_the_site_below_the_number_of_destinations_reaches_nobody(findings_of, most, is_fault):
+    policy = f"caps: [{{scope: SMS, max: {most}, days: 7}}]\n"
+    text = (
+        spec("z", RULE)
+        .replace("channels: [SMS, PUSH]", "channels: [SMS]")
+        .replace("[engine]", "[engine, open_engine]")
+    )
+    findings = findings_of(policy, others={"segments/z.yml": text})
+    words = f"the cap SMS {most} in 7 days (contact_policy.yml) lets nobody be reached on SMS: each contact counts 2, one for each destination"
+    assert [(code, message) for _, code, message in findings] == [("E12", words)] * is_fault
+
+
 UNREADABLE = [
     ("caps: [{scope: SMS, max: -1, days: 1}]", "greater than or equal to 0"),
     ("caps: [{scope: SMS, max: 1.5, days: 1}]", "has to be a whole number"),

@@ -127,21 +127,21 @@ def _segment_faults(segment: Segment, rules: ContactRules) -> Iterator[SpecFindi
 
 
 def _closed_faults(segment: Segment, rules: ContactRules, is_governed: bool) -> Iterator[SpecFinding]:
-    """Give channels by which the segment itself lets nobody be reached."""
+    """Give channels by which the segment, or the site's rules for as many destinations as it has, let nobody be reached."""
     contact, policy = segment.spec.contact, rules.policy
     contacts = len(set(segment.spec.publish.destinations))
     where = segment.line("contact")
     for position, channel in enumerate(dict.fromkeys(contact.channels)):
         line = segment.line("contact", "channels", position) or where
         scopes = {GLOBAL, channel, contact.placements.get(channel)}
-        for cap in contact.caps:
+        reason = (
+            f"each contact counts {contacts}, one for each destination" if contacts > 1 else "it allows none"
+        )
+        # A site may close a scope by a cap of none.
+        site = [(cap, f" ({rules.file.name})") for cap in policy.caps if cap.max] if is_governed else []
+        for cap, place in [*((cap, "") for cap in contact.caps), *site]:
             if cap.scope in scopes and cap.max < contacts:
-                reason = (
-                    f"each contact counts {contacts}, one for each destination"
-                    if contacts > 1
-                    else "it allows none"
-                )
-                text = f"the cap {cap} lets nobody be reached on {channel}: {reason}"
+                text = f"the cap {cap}{place} lets nobody be reached on {channel}: {reason}"
                 yield SpecFinding("E12", text, segment.file, line)
         hours = [contact.windows] if contact.windows else []
         if is_governed and channel in policy.windows:
