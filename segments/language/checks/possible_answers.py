@@ -31,6 +31,7 @@ from segments.language.conditions import (
     kleene_not,
     leaves,
 )
+from segments.language.leaves.dates import DateLeaf, RowDate
 from segments.language.leaves.members import MembersLeaf
 from segments.language.leaves.people import SampleLeaf
 from segments.language.leaves.rows import RowLeaf, RowMeasure
@@ -237,6 +238,8 @@ def _atoms(leaf: Leaf, facts: Mapping[str, TagFacts], values: dict[Variable, _Va
         _ask(values, ("rows", str(tree)), _Values("count", can_be_unknown, bounds))
         for test in leaf.measure.tests:
             yield _Atom(("rows", str(tree)), _comparison(test))
+    elif isinstance(leaf, DateLeaf):
+        yield _date_atom(leaf, facts, values)
     else:
         has_null = not isinstance(leaf, (ListLeaf, SegmentLeaf, SampleLeaf))
         _ask(values, ("leaf", leaf.column), _Values("boolean", has_null, []))
@@ -259,6 +262,17 @@ def _tag_atom(leaf: TagLeaf, test: Test, fact: TagFacts, values: dict[Variable, 
     variable = ("tag", leaf.tag)
     _ask(values, variable, _Values(fact.value_type, fact.is_nullable, test.operands(), fact))
     return _Atom(variable, lambda case: answer(test, case, business_date=_ANY_DAY))
+
+
+def _date_atom(leaf: DateLeaf, facts: Mapping[str, TagFacts], values: dict[Variable, _Values]) -> _Atom:
+    tree = {key: value for key, value in leaf.normal()["date"].items() if key != "days_ahead"}
+    wished = dict(leaf.days_ahead)
+    fact = facts.get(leaf.of) if isinstance(leaf.of, str) else None
+    is_ahead = leaf.every is not None or (isinstance(leaf.of, RowDate) and leaf.of.pick == "next")
+    kind = _DISTANCES[leaf.every] if is_ahead else "days"
+    has_null = leaf.can_be_unknown or fact is None or fact.is_nullable
+    _ask(values, ("date", str(tree)), _Values(kind, has_null, _bounds(wished)))
+    return _Atom(("date", str(tree)), lambda case: None if case is None else compare_number(case, wished))
 
 
 def _ask(values: dict[Variable, _Values], variable: Variable, question: _Values) -> None:
@@ -315,6 +329,18 @@ def _subsets(constants: list[Any], _: TagFacts | None) -> list[list[Any]]:
     return [list(subset) for size in range(len(members) + 1) for subset in combinations(members, size)]
 
 
+# How far ahead the day lies at most that comes next, in days or in fewer days of a calendar.
+_MOST_DAYS: dict[str | None, int | None] = {"month": 31, "year": 366, None: None}
+_DISTANCES = {every: f"days ahead in a {every}" if every else "days ahead" for every in _MOST_DAYS}
+
+
+def _ahead(most: int | None) -> Callable[[list[Any], TagFacts | None], list[Case]]:
+    ends = [0] if most is None else [0, most]
+    return lambda constants, fact: [
+        n for n in _near([*ends, *constants]) if n >= 0 and (most is None or n <= most)
+    ]
+
+
 _CASES: dict[str, Callable[[list[Any], TagFacts | None], list[Case]]] = {
     "boolean": lambda constants, fact: [True, False],
     "category": _categories,
@@ -323,4 +349,5 @@ _CASES: dict[str, Callable[[list[Any], TagFacts | None], list[Case]]] = {
     "number": _numbers,
     "days": lambda constants, fact: list(_near(constants)),
     "count": lambda constants, fact: [number for number in _near([0, *constants]) if number >= 0],
+    **{kind: _ahead(_MOST_DAYS[every]) for every, kind in _DISTANCES.items()},
 }

@@ -59,6 +59,13 @@ NEVER = [
     "base: {tag: tier, in: [T2, T3]}\nwhere: {list: l@1}\nexclude: [{tag: tier, ne: T1}]",
     "where: {all: [{any: [{tag: tier, eq: T1}, {tag: balance, lt: 5}]}, {tag: tier, eq: T2}, {tag: balance, gt: 6}]}",
 ]
+NEVER += [
+    "where: {date: {of: opened_on, every: year, days_ahead: {gte: 400}}}",
+    "where: {date: {of: opened_on, every: year, days_ahead: {lt: 0}}}",
+    "where: {date: {of: days_left, every: month, days_ahead: {gt: 31}}}",
+    "where: {date: {of: matures_on, from: holdings, pick: next, days_ahead: {lt: 0}}}",
+    "where: {all: [{date: {of: opened_on, days_ahead: {lte: 3}}}, {date: {of: opened_on, days_ahead: {gte: 5}}}]}",
+]
 ALWAYS = [
     "where: {any: [{tag: tier, eq: T1}, {not: {tag: tier, eq: T1}}]}",
     "where: {any: [{tag: balance, gte: 5}, {tag: balance, lt: 6}]}",
@@ -70,6 +77,14 @@ ALWAYS = [
     "where: {any: [{tag: interests, contains_any: [FUND]}, {not: {tag: interests, contains_all: [FUND, GOLD]}}]}",
 ]
 SOUND = [
+    "where: {date: {of: opened_on, every: year, days_ahead: {gte: 365}}}",
+    "where: {date: {of: opened_on, every: year, days_ahead: {lte: 366}}}",
+    "where: {date: {of: days_left, every: month, days_ahead: {eq: 30}}}",
+    "where: {date: {of: opened_on, days_ahead: {gte: 400}}}",
+    "where: {date: {of: opened_on, days_ahead: {lt: 0}}}",
+    "where: {date: {of: matures_on, from: holdings, pick: last, days_ahead: {lt: 0}}}",
+    "where: {date: {of: matures_on, from: holdings, pick: next, days_ahead: {gte: 0}}}",
+    "where: {all: [{date: {of: opened_on, days_ahead: {lte: 3}}}, {date: {of: opened_on, every: year, days_ahead: {gte: 5}}}]}",
     "where: {all: [{tag: days_left, gt: 3}, {tag: days_left, lt: 5}]}",
     "where: {all: [{tag: balance, gt: 3}, {tag: balance, lt: 4}]}",
     "where: {tag: tier, is_null: false}",
