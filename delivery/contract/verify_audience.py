@@ -968,7 +968,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verifications = verify(options.folder, at=at, keys=lambda _: key, needs_signature=True)
     except NoAudience as wrong:
         parser.error(str(wrong))
-    _print(verifications, as_json=options.json)
+    try:
+        _print(verifications, as_json=options.json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the lines has seen enough; the exit code is the answer all the same.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if key is None:
         sys.stderr.write("signatures were not checked: without --key-file a forged audience is not seen\n")
     return 1 if any(one.faults for one in verifications) else 0

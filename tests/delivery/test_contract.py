@@ -104,6 +104,18 @@ def test_the_command_and_the_file_alone_come_to_the_same_verdicts(kit, tmp_path,
         ]
 
 
+def test_a_reader_that_leaves_early_changes_no_verdict(kit):
+    folder, expected = kit
+    for is_usable in (True, False):
+        case = next(case for case in expected["cases"] if case["is_usable"] is is_usable)
+        options = ["--key-file", str(folder / "verification.key"), "--at", case["at"], "--json"]
+        command = [sys.executable, "-I", verify_audience.__file__, str(folder / case["folder"]), *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            process.stdout.close()
+            errors = process.stderr.read()
+        assert (process.returncode, errors) == (0 if is_usable else 1, "")
+
+
 def test_the_file_needs_nothing_of_the_product_and_no_clock():
     text = Path(verify_audience.__file__).read_text(encoding="utf-8")
     modules = set(re.findall(r"^\s*(?:import|from) ([a-z_]+)", text, re.M)) - {"__future__"}
