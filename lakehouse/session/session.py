@@ -249,7 +249,7 @@ def _conf_of_lake(settings: Settings) -> dict[str, str]:
         _PAGE_SIZE: _PAGE,
         # A worker that receives such a side asks its JVM's properties and not the settings, and Spark wants none of its own
         # settings there by their plain name.
-        "spark.executor.defaultJavaOptions": f'-D"spark"{_PAGE_SIZE.removeprefix("spark")}={_PAGE}',
+        "spark.executor.defaultJavaOptions": f'-D"spark"{_PAGE_SIZE.removeprefix("spark")}={size.conf.get(_PAGE_SIZE, _PAGE)}',
         # Spark keeps the plans and figures of finished statements for a UI that is off: a night has thousands of them.
         "spark.sql.ui.retainedExecutions": "20",
         "spark.ui.retainedJobs": "50",
