@@ -144,11 +144,21 @@ def refusal(wrong: BaseException) -> StepFailed | None:
     return memory_refusal(wrong) or disk_refusal(wrong)
 
 
+_OF_THE_JVM = re.compile(r"OutOfMemoryError|Java heap space|GC overhead limit|Cannot allocate memory")
+# What Spark says of a task: where it ran ("executor driver" is this process), and, of a worker's JVM that ended by lack of memory, its exit code.
+_OF_WORKERS = re.compile(
+    rf"Lost task \S+ in stage [^\n]*executor (?!driver)\S+\): (?s:.*?)(?:{_OF_THE_JVM.pattern})"
+    r"|ExecutorLostFailure \(executor (?!driver)[^\n]*(?:exited with code 52\b|memory limits)"
+)
+
+
 def memory_refusal(wrong: BaseException) -> StepFailed | None:
     """Give one sentence that names the setting to raise where memory ran out, in the JVM or in this process; else None."""
     for link in _chain(wrong):
         text = str(link)
-        if re.search(r"OutOfMemoryError|Java heap space|GC overhead limit|Cannot allocate memory", text):
+        if _OF_WORKERS.search(text):
+            setting = "spark.executor.memory below `spark: conf:` (now too small for a worker's JVM)"
+        elif _OF_THE_JVM.search(text):
             setting = "spark.driver_memory (now too small for the JVM)"
         elif isinstance(link, MemoryError) or "Out of Memory Error" in text:
             setting = "engine.memory"

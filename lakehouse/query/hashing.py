@@ -14,6 +14,8 @@ from lakehouse.settings.settings import Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_BATCH_ROWS = 1 << 16
+
 
 def table_hash(
     settings: Settings, table: str, version: int | None = None, *, without: Iterable[str] = ()
@@ -27,6 +29,17 @@ def frame_hash(rows: pa.Table, *, without: Iterable[str] = ()) -> str:
     """Give ``rows:hash`` of an Arrow table's content."""
     with open_scratch() as desk:
         return _hash(desk, str(desk.lend("rows to hash", rows)), list(without))
+
+
+def rows_hash(desk: Desk, sql: str) -> tuple[int, str]:
+    """Give how many rows a query gives, and the hash of their content that ``frame_hash`` has; few of them are held at a time.
+
+    In which time zone the desk is does not count.
+    """
+    with open_scratch() as other:
+        batches = other.lend("rows to hash", desk.reader(sql, _BATCH_ROWS))
+        count, _, content = _hash(other, str(batches), []).partition(":")
+    return int(count), content
 
 
 def _hash(desk: Desk, relation: str, without: list[str]) -> str:

@@ -39,6 +39,7 @@ DELTA_EXCLUDES = (
     "org.slf4j:*,org.apache.logging.log4j:*,org.roaringbitmap:*,org.antlr:*"
 )
 JAVA_VERSIONS = (17, 21)
+_PAGE_SIZE, _PAGE = "spark.buffer.pageSize", "2m"
 
 
 @cache
@@ -245,7 +246,16 @@ def _conf_of_lake(settings: Settings) -> dict[str, str]:
         "spark.sql.codegen.cache.maxEntries": "2000",
         # The small side of a join holds whole pages of memory that no limit counts, and the default takes 64 MB for ten rows:
         # the tags' many small joins together filled the heap.
-        "spark.buffer.pageSize": "2m",
+        _PAGE_SIZE: _PAGE,
+        # A worker that receives such a side asks its JVM's properties and not the settings, and Spark wants none of its own
+        # settings there by their plain name.
+        "spark.executor.defaultJavaOptions": f'-D"spark"{_PAGE_SIZE.removeprefix("spark")}={size.conf.get(_PAGE_SIZE, _PAGE)}',
+        # Spark keeps the plans and figures of finished statements for a UI that is off: a night has thousands of them.
+        "spark.sql.ui.retainedExecutions": "20",
+        "spark.ui.retainedJobs": "50",
+        "spark.ui.retainedStages": "50",
+        "spark.ui.retainedTasks": "1000",
+        "spark.sql.maxPlanStringLength": "100000",
         # A join's smaller side is waited for as long as it takes: on a busy machine the default of 300 seconds ended
         # whole nights, although the same statement comes to an end.
         "spark.sql.broadcastTimeout": "-1",
@@ -317,6 +327,8 @@ def start_session(settings: Settings, *, name: str = "cdp") -> SparkSession:
                 "run `cdp jars fetch` once with a network, lower spark.driver_memory in cdp.yml, or see `cdp doctor`"
             ) from wrong
         raise
+    # A JVM that was there before this process (spark-submit) does not have it as a property.
+    session._jvm.System.setProperty(_PAGE_SIZE, str(conf[_PAGE_SIZE]))  # type: ignore[attr-defined,union-attr]
     _keep_values_out_of_logs()
     if not str(session.sparkContext.master).startswith("local"):
         check_workers(session, settings, send_product(session, settings))

@@ -48,9 +48,10 @@ class DecidedContacts:
             f"LEFT JOIN {self.losses} l ON l.one_id = c.one_id",
         )
 
-    def decisions(self, desk: Desk) -> pa.Table:
-        """Give what a run rests on: one_id, channel, contact_on, window and reason of every candidacy."""
-        return desk.arrow(
+    @property
+    def decisions_sql(self) -> str:
+        """Give SQL of what a run rests on: one_id, channel, contact_on, window and reason of every candidacy."""
+        return (
             "SELECT one_id, channel, placement, contact_on, send_from, send_until, NULL::VARCHAR AS reason "
             f"FROM {self.contacts} UNION ALL SELECT one_id, NULL, NULL, NULL, NULL, NULL, reason FROM {self.losses}"
         )

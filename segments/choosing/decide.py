@@ -12,10 +12,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lakehouse.query.desk import Desk, Relation
-from lakehouse.query.hashing import frame_hash, text_hash
+from lakehouse.query.hashing import rows_hash, text_hash
 from lakehouse.query.words import identifier, literal
 from segments.choosing.assignment import ArmSql, arm_sql, control_sql, rollout_sql, whitelist_sql
 from segments.choosing.compile import Leaves, published_tags, rank_leaves, tag_uses, value_column, value_tags
@@ -36,9 +36,6 @@ from vocabulary.buckets import bucket_duckdb_sql
 from vocabulary.contact_rules import allowed_column, opt_out_column, usable_column
 from vocabulary.policy import Policy
 from vocabulary.tag_facts import TagFacts
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 COMMON_FACTS = (
     "kind",
@@ -188,7 +185,7 @@ def decide_segment(
     known_hashes = hashes if hashes is not None else {}
     inputs = _inputs(desk, places, leaves, members, list_hashes, known_hashes)
     if contacts is not None:
-        inputs.append(_input("segments.contacts", contacts.decisions(desk)))
+        inputs.append(_input(desk, "segments.contacts", contacts.decisions_sql))
     audience = _audience(
         desk, segment, outcome, business_date, tags, inputs, approvals, is_timed=contacts is not None
     )
@@ -433,12 +430,12 @@ def _inputs(
         entries, sha256 = list_hashes[reference]
         inputs.append({"table": f"lists/{reference}", "rows": entries, "hash": sha256[:24]})
     for code in sorted({leaf.segment for leaf in all_leaves(segment) if isinstance(leaf, SegmentLeaf)}):
-        inputs.append(_input(f"segments.members/{code}", desk.arrow(f"SELECT one_id FROM {members[code]}")))
+        inputs.append(_input(desk, f"segments.members/{code}", f"SELECT one_id FROM {members[code]}"))
     if places.belonging is not None:
-        people = desk.arrow(f"SELECT entity_key, one_id FROM {places.belonging}")
-        inputs.append(_input(f"trusted.relationships/{segment.spec.entity}", people))
-    arms = desk.arrow(f"SELECT one_id, place, variant FROM {places.candidates}")
-    inputs.append(_input("segments.assignments", arms))
+        people = f"SELECT entity_key, one_id FROM {places.belonging}"
+        inputs.append(_input(desk, f"trusted.relationships/{segment.spec.entity}", people))
+    arms = f"SELECT one_id, place, variant FROM {places.candidates}"
+    inputs.append(_input(desk, "segments.assignments", arms))
     return inputs
 
 
@@ -447,13 +444,14 @@ def _read_hash(
 ) -> dict[str, Any]:
     """Give people and hash of some columns of the leaf table, which has a row for each person, read once a night."""
     if columns not in hashes:
-        rows = desk.arrow(f"SELECT one_id, {', '.join(columns)} FROM {leaves}")
-        hashes[columns] = {"people": rows.num_rows, "hash": frame_hash(rows).split(":")[1]}
+        people, content = rows_hash(desk, f"SELECT one_id, {', '.join(columns)} FROM {leaves}")
+        hashes[columns] = {"people": people, "hash": content}
     return hashes[columns]
 
 
-def _input(table: str, rows: pa.Table) -> dict[str, Any]:
-    return {"table": table, "rows": rows.num_rows, "hash": frame_hash(rows).split(":")[1]}
+def _input(desk: Desk, table: str, sql: str) -> dict[str, Any]:
+    rows, content = rows_hash(desk, sql)
+    return {"table": table, "rows": rows, "hash": content}
 
 
 def _columns_used(segment: Segment) -> set[str]:

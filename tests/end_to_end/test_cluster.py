@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,8 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory):
-    """The settings of a bank of 300 people whose two nights this process has published."""
+def nights(tmp_path_factory):
+    """The settings of a bank of 300 people as this process has published it, after its first night and after its second one."""
     from simulator.simulation import simulate
     from simulator.world.bank import BankPlan
 
@@ -54,15 +55,17 @@ def bank(tmp_path_factory):
     file.write_text("\n".join(lines) + "\n" + SMALL)
     simulate(BankPlan(people=300, nights=2, seed=7, history_months=2, first=DAYS[0]), folder)
     settings = load_settings(folder, engine="duckdb")
-    for day in DAYS:
-        run_night(settings, day)
-    return settings
+    run_night(settings, DAYS[0])
+    first = folder.parent / "ours_after_one"
+    shutil.copytree(folder, first)
+    run_night(settings, DAYS[1])
+    return load_settings(first, engine="duckdb"), settings
 
 
-def copy_of(bank, name: str) -> Path:
+def copy_of(ours, name: str) -> Path:
     """The same workspace, with nothing of its nights."""
-    folder = bank.workspace.parent / name
-    shutil.copytree(bank.workspace, folder, ignore=shutil.ignore_patterns(*GENERATED))
+    folder = ours.workspace.parent / name
+    shutil.copytree(ours.workspace, folder, ignore=shutil.ignore_patterns(*GENERATED))
     return folder
 
 
@@ -74,13 +77,38 @@ def run(cluster, folder: Path, *days: date) -> None:
         assert process.returncode == 0, errors[-6000:]
 
 
-def test_two_nights_on_a_cluster_give_every_row_of_this_process(bank, cluster):
-    folder = copy_of(bank, "theirs")
-    run(cluster, folder, *DAYS)
-    same = twin.compare(bank, load_settings(folder), "spark")
+def require_equal(ours, folder: Path) -> None:
+    """Every table and every published file of a workspace is that of this process."""
+    same = twin.compare(ours, load_settings(folder), "spark")
     assert same.differing == ()
     assert len(same.tables) > 40
     assert len(same.files) > 5
+
+
+def test_two_nights_on_a_cluster_give_every_row_of_this_process(nights, cluster):
+    folder = copy_of(nights[1], "theirs")
+    run(cluster, folder, *DAYS)
+    require_equal(nights[1], folder)
+
+
+def test_a_night_that_loses_all_executors_in_each_of_its_steps_gives_every_row(nights, cluster):
+    """They end while they write what a feed says, a bucket of people, the tags, and the leaf table of all segments."""
+    folder = copy_of(nights[0], "bereaved")
+    words = ("--workspace", str(folder), "--date", DAYS[0].isoformat())
+    with cluster.submit("jobs.submit.nightly", *words) as process, ThreadPoolExecutor(1) as reader:
+        errors = reader.submit(process.stderr.read)
+        for writing in (
+            "_exchange/ingest_*/careful/_temporary",
+            "_exchange/identity.rows/*_answers/_temporary",
+            "tags_work/customer_tags/_temporary",
+            "_exchange/segments/leaves/_temporary",
+        ):
+            wait_for(partial(is_there, folder / "lake", writing), process)
+            wait_for(lambda: cluster.kill_executors() > 0, process)
+        process.stdout.read()
+        text = errors.result()
+    assert process.returncode == 0, text[-6000:]
+    require_equal(nights[0], folder)
 
 
 @pytest.fixture
@@ -119,6 +147,11 @@ def test_a_worker_and_all_executors_are_lost_while_people_are_resolved_and_no_ro
     assert process.returncode == 0, text[-6000:]
     assert "Telling app of lost worker" in (tmp_path / "cluster" / "master.log").read_text(encoding="utf-8")
     assert driver_memory.hashes_of(folder) == expected_hashes
+
+
+def is_there(folder: Path, pattern: str) -> bool:
+    """Tell whether something of a name like this is in a folder."""
+    return any(folder.glob(pattern))
 
 
 def wait_for(condition, process) -> None:

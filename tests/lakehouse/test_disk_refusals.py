@@ -28,6 +28,7 @@ RUST_READ_ONLY = (
 JAVA_FULL = (
     "An error occurred while calling o91.save.\n: java.io.IOException: No space left on device\n\tat sun.nio"
 )
+OF_A_TASK = "Job aborted: Task 0 in stage 5.0 failed 4 times, most recent failure: Lost task 0.3 in stage 5.0 (TID 22) (127.0.0.1 "
 DUCKDB_CLOSED = 'IO Error: Cannot open file "/lake/x.parquet": Permission denied'
 
 
@@ -61,6 +62,10 @@ def test_what_a_disk_refuses_is_one_sentence_with_what_to_do(wrong, words):
     ("wrong", "setting"),
     [
         (RuntimeError("An error occurred while calling o12340.sql.\n: java.lang.OutOfMemoryError: Java heap space\n\tat x"), "spark.driver_memory"),
+        (RuntimeError(f"{OF_A_TASK}executor 0): java.lang.OutOfMemoryError: Java heap space"), "spark.executor.memory"),
+        (RuntimeError(f"{OF_A_TASK}executor 1): java.io.InvalidClassException: x\n\tat y\nCaused by: org.apache.spark.memory.SparkOutOfMemoryError: z"), "spark.executor.memory"),
+        (RuntimeError(f"{OF_A_TASK}executor 1): ExecutorLostFailure (executor 1 exited caused by one of the running tasks) Reason: Command exited with code 52"), "spark.executor.memory"),
+        (RuntimeError(f"{OF_A_TASK}executor driver): java.lang.OutOfMemoryError: Java heap space"), "spark.driver_memory"),
         (RuntimeError("Out of Memory Error: failed to pin block of size 256.0 KiB (7.4 GiB/7.4 GiB used)"), "engine.memory"),
         (MemoryError(), "engine.memory"),
     ],

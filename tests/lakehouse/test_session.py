@@ -44,3 +44,13 @@ def test_a_new_session_has_the_time_zone_of_the_workspace_whose_session_it_comes
     parent.conf.set(zone, "Europe/Prague")
     assert spark.conf.get(zone) != "Europe/Prague"
     assert sibling_session(parent).conf.get(zone) == "Europe/Prague"
+
+
+def test_the_jvm_of_a_worker_and_that_of_the_driver_take_pages_of_two_megabytes_for_the_small_side_of_a_join(
+    spark,
+):
+    """The small side asks its JVM's properties, not the session's settings; a night of many joins fills the heap otherwise."""
+    options = str(spark.conf.get("spark.executor.defaultJavaOptions"))
+    words = spark._jvm.org.apache.spark.util.Utils.splitCommandString(options)
+    assert words.mkString("|") == "-Dspark.buffer.pageSize=2m"
+    assert spark._jvm.System.getProperty("spark.buffer.pageSize") == "2m"
