@@ -36,7 +36,9 @@ def load_feeds(settings: Settings) -> list[Feed]:
 
 def allowances(settings: Settings) -> dict[str, int]:
     """Give by feed how many days it may be late, of those whose files say so."""
-    feeds = load_feeds(settings)
+    from ingestion.feeds.feeds import has_feeds
+
+    feeds = load_feeds(settings) if has_feeds(settings.workspace) else []
     return {feed.feed: feed.late_after_days for feed in feeds if feed.late_after_days is not None}
 
 

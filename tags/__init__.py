@@ -43,14 +43,13 @@ def build_tags(
 
 def late_tables(lake: Lake, business_date: dt.date, allowances: Mapping[str, int]) -> dict[str, dt.date]:
     """Give the trusted tables whose sources are late, each with the day up to which it is delivered (see ``tags.quality.sources``)."""
-    from lakehouse.query.newest import open_newest
-
     from lakehouse.contracts.reading import contract_names
+    from lakehouse.query.desk import open_newest
     from tags.quality.sources import read_lateness
 
     with open_newest(lake.settings) as desk:
-        found = read_lateness(desk, contract_names("trusted"), business_date, allowances)
-    return {table: one.delivered_on for table, one in found.late_tables.items()}
+        sources = read_lateness(desk, contract_names("trusted"), business_date, allowances)
+    return {table: one.delivered_on for table, one in sources.late_tables.items()}
 
 
 def build_marts(lake: Lake, business_date: dt.date) -> tuple[str, ...]:

@@ -399,6 +399,11 @@ class Feed(_Strict):
         return DEFAULT_DEDUPE_DAYS if self.dedupe_days is None else self.dedupe_days
 
 
+def has_feeds(workspace: Path) -> bool:
+    """Tell whether a workspace has a feed at all."""
+    return bool(files_in(Path(workspace) / "feeds", "*.yml"))
+
+
 def load_feeds(workspace: Path) -> list[Feed]:
     """Give the feeds of a workspace in the order they are ingested; any fault raises ``SettingsInvalid``."""
     folder = Path(workspace) / "feeds"

@@ -1,4 +1,4 @@
-"""Which expression of a feed is at fault: what an engine refuses to say, and what fails on a delivered value."""
+"""Which expression of a feed is at fault: what an engine refuses to say, and what fails on too many records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from ingestion.feeds.feeds import Feed
 from ingestion.judging.mapping import exact_dialect, is_exact
 from lakehouse.errors import InputInvalid, SettingsInvalid
 from lakehouse.expressions.patterns import Untranslatable
-from lakehouse.query.desk import Desk
 from lakehouse.session.session import fault_of_java
 from lakehouse.settings.settings import Settings
 
@@ -21,7 +20,7 @@ def blame_analysis(records: DataFrame, feed: Feed) -> None:
     """Raise ``SettingsInvalid`` with the line of the first expression that Spark refuses to analyse."""
     from pyspark.errors import AnalysisException, ParseException
 
-    for what, text, path in _all_expressions(feed):
+    for what, text, path in all_expressions(feed):
         try:
             records.selectExpr(text)
         except (AnalysisException, ParseException) as wrong:
@@ -51,7 +50,7 @@ def require_engine(settings: Settings, feeds: Sequence[Feed]) -> None:
 
 def _fault_of_engine(feed: Feed, zone: str, instead: str) -> SettingsInvalid:
     dialect = exact_dialect(feed, zone)
-    for what, text, path in _all_expressions(feed):
+    for what, text, path in all_expressions(feed):
         try:
             dialect.expression(text)
         except Untranslatable as wrong:
@@ -61,47 +60,17 @@ def _fault_of_engine(feed: Feed, zone: str, instead: str) -> SettingsInvalid:
     return feed.fault(f"the engine duckdb cannot compute what the feed says; {instead}")
 
 
-def blame_value(desk: Desk, records: str, feed: Feed, zone: str) -> InputInvalid | None:
-    """Give the error that names the column whose expression failed on the delivered values at a desk, if one does."""
-    import duckdb
-
-    dialect = exact_dialect(feed, zone)
-    for what, text, path in _all_expressions(feed):
-        try:
-            desk.rows(
-                f"SELECT max(CAST({dialect.expression(text)} AS VARCHAR)) FROM ({records}) WHERE _problem IS NULL"
-            )
-        except duckdb.Error:
-            return _failed_expression(feed, what, path, "a value that the cast cannot read")
-    return None
-
-
-def _failed_expression(feed: Feed, what: str, path: tuple[str | int, ...], condition: str) -> InputInvalid:
+def failed_expression(feed: Feed, what: str, path: tuple[str | int, ...], share: str) -> InputInvalid:
+    """Give the error of an expression that fails on so many records that it is at fault itself."""
     fault = feed.fault("", *path)
     return InputInvalid(
-        f"the expression of {what} failed on a delivered value ({condition}); "
-        "use the try_… form of the function, so that such records are refused one by one",
+        f"the expression of {what} failed on {share} records; use the try_… form of the function, or mend what it says",
         file=fault.file,
         line=fault.line,
     )
 
 
-def blame_expression(records: DataFrame, feed: Feed) -> InputInvalid | None:
-    """Give the error that names the column whose expression failed on the delivered values, if one does."""
-    from pyspark.errors import PySparkException
-
-    for what, text, path in _all_expressions(feed):
-        try:
-            records.where("_problem is null").selectExpr(f"{text} as v").selectExpr(
-                "max(cast(v as string))"
-            ).collect()
-        except PySparkException as again:
-            condition = str(again.getCondition() or "an error")
-            return _failed_expression(feed, what, path, condition)
-    return None
-
-
-def _all_expressions(feed: Feed) -> list[tuple[str, str, tuple[str | int, ...]]]:
+def all_expressions(feed: Feed) -> list[tuple[str, str, tuple[str | int, ...]]]:
     """Give every expression of a feed: what it is, its text (of a column as what the column holds), and where it stands."""
     expressions: list[tuple[str, str, tuple[str | int, ...]]] = []
     for at, rule in enumerate(feed.row_rules):

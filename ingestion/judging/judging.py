@@ -18,7 +18,7 @@ import pyarrow as pa
 from ingestion.feeds.exact_translation import make_known
 from ingestion.feeds.feeds import Feed
 from ingestion.judging.duplicates import Duplicates, Records, find_duplicates, name_paths, outcome_sql
-from ingestion.judging.faults import blame_value
+from ingestion.judging.failing import without_failing
 from ingestion.judging.mapping import (
     TableMap,
     duck_type,
@@ -265,7 +265,8 @@ def judge_records(
 
     def map_carefully(those: str) -> str:
         if by_spark is None:
-            return f"SELECT *, len(reasons) = 0 AS is_ok FROM {_map_exactly(desk, those, feed, zone)}"
+            rows = _map_exactly(desk, those, feed, zone, record_count=files.count())
+            return f"SELECT *, len(reasons) = 0 AS is_ok FROM {rows}"
         return _mapped_by_spark(folder / "careful", maps)
 
     process_map = map_in_process(feed) if in_process else None
@@ -304,18 +305,18 @@ def judge_records(
     return Judgement(feed, maps, nights, desk, records, duplicates, has_refused)
 
 
-def _map_exactly(desk: Desk, records: str, feed: Feed, zone: str) -> Relation:
-    """Keep records mapped value by value; ``InputInvalid`` names an expression that fails on a value."""
+def _map_exactly(desk: Desk, records: str, feed: Feed, zone: str, *, record_count: int) -> Relation:
+    """Keep records mapped value by value; those that an expression fails on are refused (``ingestion.judging.failing``)."""
     import duckdb
 
     make_known(desk)
     try:
         return desk.keep("careful", exact_map(feed, zone)(records))
     except (duckdb.InvalidInputException, duckdb.OutOfRangeException, duckdb.ConversionException):
-        fault = blame_value(desk, records, feed, zone)
-        if fault is None:
+        sound = without_failing(desk, records, feed, zone, record_count)
+        if sound is None:
             raise
-        raise fault from None
+        return desk.keep("careful", exact_map(feed, zone)(sound))
 
 
 def _mapped_by_spark(folder: Path, maps: Sequence[TableMap]) -> str:

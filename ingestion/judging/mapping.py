@@ -402,14 +402,26 @@ def _is_filled(columns: Sequence[str], joiner: str, dialect: Dialect) -> str:
     return "(" + joiner.join(f"coalesce({sql} <> '', false)" for sql in trimmed) + ")"
 
 
+_IS_ROW = re.compile(r"in\d+_\d+")
+
+
 def _map_sql(feed: Feed, dialect: Dialect) -> tuple[list[str], str, str]:
-    """Give the SQL of the mapped columns, and that of the arrays of reasons and of losses."""
+    """Give the SQL of the mapped columns, and that of the arrays of reasons and of losses.
+
+    Of a broken record nothing is computed: an expression may fail on its nulls.
+    """
     maps = table_maps(feed)
-    reasons = _reason_array(record_reasons(feed, maps, dialect), dialect)
+    columns = []
+    for sql, _, name in (column.rpartition(" as ") for column in mapped_columns(feed, maps, dialect)):
+        whole = f"case when _problem is null then {sql} end"
+        columns.append(
+            f"coalesce({whole}, false) as {name}" if _IS_ROW.fullmatch(name) else f"{whole} as {name}"
+        )
+    losses = _loss_array(value_losses(feed, maps, dialect), dialect)
     return (
-        mapped_columns(feed, maps, dialect),
-        reasons,
-        _loss_array(value_losses(feed, maps, dialect), dialect),
+        columns,
+        _reason_array(record_reasons(feed, maps, dialect), dialect),
+        f"case when _problem is null then {losses} end",
     )
 
 

@@ -15,6 +15,7 @@ from ingestion.feeds.feeds import Feed
 from ingestion.inbox.files import Choice
 from ingestion.inbox.inbox import DeliveredFile
 from ingestion.judging import faults, judging, mapping
+from ingestion.judging.failing import without_failing_by_spark
 from ingestion.judging.lookups import records_with_lookups
 from ingestion.records.landing import Nights
 from ingestion.records.reading import SPARK_READS_FROM_BYTES, FileReading, read_files, read_files_by_spark
@@ -210,7 +211,7 @@ def judge(lake: Lake, work: FeedWork) -> judging.Judgement:
 
     def by_spark(records: RecordFiles, into: Path) -> None:
         session = _quick_session(lake) if records.count() <= QUICK_RECORDS else lake.spark
-        map_into_parquet(session, records, into, work.nights)
+        map_into_parquet(session, records, into, work.nights, record_count=work.record_count)
 
     judgement = judging.judge_records(
         work.feed, work.folder, work.nights,
@@ -231,18 +232,30 @@ def known_rows(lake: Lake, feed: Feed) -> dict[str, str]:
     return {reference.table: newest_sql(lake.settings, reference.table) for reference in references}
 
 
-def map_into_parquet(session: SparkSession, records: RecordFiles, into: Path, nights: Nights) -> None:
-    """Have Spark map records into Parquet; ``InputInvalid`` names an expression that fails on a value."""
+def map_into_parquet(
+    session: SparkSession,
+    records: RecordFiles,
+    into: Path,
+    nights: Nights,
+    *,
+    record_count: int | None = None,
+) -> None:
+    """Have Spark map records into Parquet; those that an expression fails on are refused (``ingestion.judging.failing``).
+
+    ``record_count`` is the number of records of the whole delivery, where these are a part of it.
+    """
     from pyspark.errors import PySparkException
 
     rows = frame_by_spark(session, records, nights)
     try:
         rows.write.parquet(str(into))
-    except PySparkException as wrong:
-        fault = faults.blame_expression(records.frame(session, nights), records.feed)
-        if fault is None:
+    except PySparkException:
+        sound = without_failing_by_spark(
+            records.frame(session, nights), records.feed, record_count or records.count()
+        )
+        if sound is None:
             raise
-        raise fault from wrong
+        mapping.map_by_spark(sound, records.feed).write.mode("overwrite").parquet(str(into))
 
 
 def earlier_keys(lake: Lake, work: FeedWork, table: str) -> str | None:

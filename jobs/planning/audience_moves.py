@@ -119,13 +119,13 @@ def _outside_rollouts(both: BothLakes, workspaces: tuple[Path, Path]) -> list[st
             f"  ON r.code = d.code AND r.version = d.version AND r.as_of = {day}"
         )
         sides.append({code: read_version(code, version, text, workspace) for code, version, text in rows})
-    changed = [
+    codes = [
         code
         for code in sorted(sides[0].keys() & sides[1].keys())
         if sides[0][code].spec.rollout != sides[1][code].spec.rollout
     ]
     cases = [
-        [f"WHEN m.code = {literal(code)} AND {outside_share_sql(side[code], 'm.one_id')} THEN 'rollout'" for code in changed]
+        [f"WHEN m.code = {literal(code)} AND {outside_share_sql(side[code], 'm.one_id')} THEN 'rollout'" for code in codes]
         for side in sides
     ]  # fmt: skip
     return [f"CASE {' '.join(each)} ELSE 'rule' END" if each else "'rule'" for each in cases]

@@ -193,9 +193,9 @@ def late_warnings(
         oldest = min((stale[tag].value_on for tag in tags), default=business_date)
         most = segment.spec.schedule.max_tag_staleness_days
         if most is not None and (business_date - oldest).days > most:
-            told = "; ".join(sentences)
+            words = "; ".join(sentences)
             barriers[segment.code] = Barrier(
-                segment, "late", f"{told}; schedule.max_tag_staleness_days is {most}"
+                segment, "late", f"{words}; schedule.max_tag_staleness_days is {most}"
             )
         elif is_late:
             warnings.append(f"segment {segment.code} is decided by late tags: {'; '.join(sentences)}")

@@ -549,12 +549,14 @@ def parse_segment(
         text = joined_texts(text, extended.reference, extended.text)
     _refuse_later(tree, file)
     spec = parse_model(SpecFile, tree, file=file)
-    taken: dict[str, Scalar] = {name: parameter.default for name, parameter in spec.parameters.items()}
+    parameter_choices: dict[str, Scalar] = {
+        name: parameter.default for name, parameter in spec.parameters.items()
+    }
     if values is not None:
-        taken |= {name: value for name, value in values.items() if name in taken}
+        parameter_choices |= {name: value for name, value in values.items() if name in parameter_choices}
     elif spec.parameters and has_values:
-        taken = parameter_values(spec.parameters, spec.code, workspace, is_in_use=is_in_use)
-    rule = _read_rule(tree, extended, taken, file)
+        parameter_choices = parameter_values(spec.parameters, spec.code, workspace, is_in_use=is_in_use)
+    rule = _read_rule(tree, extended, parameter_choices, file)
     if rule.base is None and rule.where is None and not rule.include:
         raise SettingsInvalid("the segment chooses nobody; add base, where or include", file=file, line=1)
     definition = _parametrised_definition(tree, extended, spec.parameters, file) if spec.parameters else None
@@ -567,7 +569,7 @@ def parse_segment(
         rule.where,
         rule.include,
         rule.exclude,
-        taken,
+        parameter_choices,
         definition,
         rule.addressee,
         rule.template_base,

@@ -77,12 +77,12 @@ def read_sources(
     ``allowances`` as in ``read_lateness``.
     """
     names = set(tables)
-    found = read_lateness(desk, names, business_date, allowances)
+    by_ledger = read_lateness(desk, names, business_date, allowances)
     frozen = {}
-    for table in sorted(found.delivered_on.keys() - found.late_tables.keys()):
+    for table in sorted(by_ledger.delivered_on.keys() - by_ledger.late_tables.keys()):
         if (still := _days_still(desk, table, business_date)) is not None:
             frozen[table] = still
-    return replace(found, frozen_days=frozen)
+    return replace(by_ledger, frozen_days=frozen)
 
 
 def read_lateness(

@@ -222,11 +222,11 @@ def measure_sql(name: str, measure: RowMeasure, matches: tuple[str, str], of: st
         return MeasureSql(aggregates, _answer_between(measure.tests, least, most, today))
     # The extreme of what matches for sure is one end; what may match moves the other. Nothing for sure may be nothing at all.
     aggregates |= {"sure": f"{measure.name}({sure})", "perhaps": f"{measure.name}({perhaps})"}
-    known, moved = f"{name}_sure", f"CASE WHEN NOT {is_open} THEN {name}_perhaps END"
-    least, most = (known, moved) if measure.name == "max" else (moved, known)
+    surely, end = f"{name}_sure", f"CASE WHEN NOT {is_open} THEN {name}_perhaps END"
+    least, most = (surely, end) if measure.name == "max" else (end, surely)
     between = _answer_between(measure.tests, least, most, today)
     answer, evidence = (
-        f"CASE WHEN {known} IS NOT NULL THEN {text} END" for text in (between.answer, between.evidence)
+        f"CASE WHEN {surely} IS NOT NULL THEN {text} END" for text in (between.answer, between.evidence)
     )
     return MeasureSql(aggregates, LeafSql(answer, evidence))
 

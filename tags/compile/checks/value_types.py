@@ -14,6 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
 
+from lakehouse.expressions.comparisons import mixed_comparison
 from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import short_text
 from tags.compile.checks.origins import type_of
@@ -63,6 +64,8 @@ def check_types(registry: Registry, entry: Entry, relation: TagSource | None, li
     for keys, text, over_rows in _conditions(entry):
         kinds = _kinds(syntax_tree(text), entry, of_rows if over_rows else of_tags)
         _require_yes_or_no(registry, entry, text, kinds, keys)
+    for keys, text, over_rows in (*_conditions(entry), *_answers(entry), *_measured_texts(entry)):
+        _refuse_mixed_comparison(registry, entry, text, of_rows if over_rows else of_tags, keys)
     _check_measure(registry, entry)
     defaults: list[object] = [*entry.default] if isinstance(entry.default, list) else [entry.default]
     for value in defaults:
@@ -105,6 +108,23 @@ def _require_yes_or_no(registry: Registry, entry: Entry, text: str, kinds: list[
                 f"'{short_text(text)}' is {_WORDS[kind]} and no condition; compare it with something",
                 *keys,
             )
+
+
+def _refuse_mixed_comparison(
+    registry: Registry, entry: Entry, text: str, kind_of: KindOfName, keys: Keys
+) -> None:
+    """Refuse a text that is compared with a number, a day or a yes or no: one engine reads it, the other stops at what it cannot read."""
+
+    def sql_type(name: str) -> str | None:
+        kind = kind_of(name)
+        return None if kind is None else _SQL.get(kind)
+
+    if (comparison := mixed_comparison(text, sql_type)) is not None:
+        raise registry.fault(
+            entry.code,
+            f"'{short_text(comparison)}' compares a text with what is none; compare it with a text, or try_cast it first",
+            *keys,
+        )
 
 
 def _check_measure(registry: Registry, entry: Entry) -> None:
@@ -184,6 +204,13 @@ def _answers(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
         yield ("compute", "expression"), compute.expression, False
     for at, case in enumerate(compute.cases or []):
         yield ("compute", "cases", at), str(case.then if case.otherwise is None else case.otherwise), False
+
+
+def _measured_texts(entry: Entry) -> Iterator[tuple[Keys, str, bool]]:
+    """Give what an aggregate measures where it is no answer of the tag itself."""
+    form = entry.compute.aggregate if entry.compute else None
+    if form is not None and form.of and (form.measure not in _OF_ROWS or form.at_least):
+        yield ("compute", "aggregate", "of"), form.of, True
 
 
 def _is_measured(entry: Entry, measure: str) -> bool:

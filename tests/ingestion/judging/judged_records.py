@@ -29,7 +29,7 @@ def judged(spark, folder, feed, *, way, records):
         out.write(pa.RecordBatch.from_pylist(rows, schema=schema))
 
     def by_spark(those: RecordFiles, into) -> None:
-        map_into_parquet(spark, those, into, nights)
+        map_into_parquet(spark, those, into, nights, record_count=len(records))
 
     judgement = judging.judge_records(
         feed,

@@ -203,6 +203,14 @@ OVER_MODELS = {
         (HELD, JUDGED % "sum, of: amount_base, where: amount_base, window_days: 90"),
         14, "'amount_base' is a number and no condition",
     ),
+    "a text that is compared with a number": (
+        (HELD, JUDGED % "sum, of: amount_base, where: direction = 7, window_days: 90"),
+        14, "'direction = 7' compares a text with what is none; compare it with a text, or try_cast it first",
+    ),
+    "a text that is compared with a number within what is measured": (
+        (HELD, JUDGED % "sum, of: 'if(direction > 5, amount_base, 0)', window_days: 90"),
+        14, "'direction > 5' compares a text with what is none",
+    ),
     "a sum of texts of a model": (
         (HELD, JUDGED % "sum, of: direction, window_days: 90"),
         14, "measures the sum of direction, which is a string and no number",

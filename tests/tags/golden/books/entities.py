@@ -7,8 +7,25 @@ from __future__ import annotations
 
 from tests.tags.golden.cases import cases_of
 
-PEOPLE = ("e_holder", "holder_too", "beside", "e_gone", "loyal", "e_idle", "e_moved", "e_lapsed", "homeless")
-PROFILES = [("loyal", "crm", "loyal"), ("e_moved", "crm", "e_moved")]
+PEOPLE = (
+    "e_holder",
+    "holder_too",
+    "beside",
+    "e_gone",
+    "loyal",
+    "e_idle",
+    "e_moved",
+    "e_lapsed",
+    "homeless",
+    "e_told",
+    "e_unsure",
+)
+PROFILES = [
+    ("loyal", "crm", "loyal"),
+    ("e_moved", "crm", "e_moved"),
+    ("e_told", "crm", "e_told"),
+    ("e_unsure", "crm", "e_unsure"),
+]
 ROWS = [
     (
         "trusted.products",
@@ -110,7 +127,9 @@ ROWS = [
         | bank   | e_lapsed   | eb_south  | 2020-01-01    |
         | bank   | homeless   | -         | 2020-01-01    |
         | crm    | e_told     | eb_told   | 2020-01-01    |
+        | bank   | e_told     | -         | 2020-01-02    |
         | crm    | e_unsure   | eb_twice  | 2020-01-01    |
+        | bank   | e_unsure   | -         | 2020-01-02    |
         """,
     ),
     (

@@ -1,0 +1,37 @@
+"""Comparisons of texts with what is no text: found where both types are known, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from lakehouse.expressions.comparisons import mixed_comparison
+
+TYPES = {"t": "string", "n": "int", "d": "date", "dec": "decimal(18,2)", "b": "boolean", "at": "timestamp"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "t = 7", "t > 5", "t <> 1.5", "t <=> 7", "t in (7, 8)", "n in (t)", "t between 1 and 5", "case t when 7 then 1 end", "trim(t) = 7",
+        "coalesce(t, '') = 0", "upper(t) <> true", "d > t", "at < t", "b = t", "substring(t, 1, 2) > 10", "n = 7 and not (t >= dec)",
+        "if(t = 1, 2, 3) = 2", "split(t, ',')[0] = 5",
+    ],
+)  # fmt: skip
+def test_a_text_that_meets_something_else_is_found(text):
+    assert mixed_comparison(text, TYPES.get) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "t = '7'", "t in ('7', '8')", "case t when '7' then 1 end", "n > '5'", "d > '2020-01-01'", "b = 'true'", "length(t) > 3",
+        "try_cast(t as int) = 7", "cast(t as date) > d", "cast(n as string) = t", "unknown = 7", "t = unknown", "t is null", "n = dec",
+        "if(t = 'a', 1, 2) = 1", "to_date(t, 'yyyy') > d", "year(t) = 2020",
+    ],
+)  # fmt: skip
+def test_what_fits_or_is_not_known_is_left_alone(text):
+    assert mixed_comparison(text, TYPES.get) is None
+
+
+def test_the_comparison_is_given_as_it_was_written():
+    assert mixed_comparison("n > 1 and t = 7", TYPES.get) == "t = 7"
