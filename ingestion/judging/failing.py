@@ -9,12 +9,14 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
+from ingestion.feeds.exact_translation import make_known
 from ingestion.feeds.feeds import Feed
 from ingestion.judging.faults import all_expressions, failed_expression
 from ingestion.judging.mapping import exact_dialect
-from ingestion.records.landing import BUSINESS_DATE
+from ingestion.records.landing import BUSINESS_DATE, Nights
 from ingestion.records.layout import EXTRA, FILE, PROBLEM, RAW, ROW
-from lakehouse.query.desk import Desk, Relation
+from ingestion.records.record_files import RecordFiles
+from lakehouse.query.desk import Desk, Relation, open_alone
 from lakehouse.query.words import identifier, literal
 
 if TYPE_CHECKING:
@@ -75,13 +77,22 @@ def _failing(desk: Desk, records: str, feed: Feed, zone: str, record_count: int)
     )
 
 
-def without_failing_by_spark(records: DataFrame, feed: Feed, record_count: int) -> DataFrame | None:
-    """Give the same of a frame of Spark, whose expressions nobody else may know; see ``without_failing``.
+def problems_in_files(
+    files: RecordFiles, nights: Nights, zone: str, record_count: int
+) -> dict[tuple[str, int], str]:
+    """Give the problem, by file and row, of the records on which an expression fails, of a feed that this process can map."""
+    with open_alone(folders=[files.folder]) as desk:
+        make_known(desk)
+        failing = _failing(desk, files.sql(nights), files.feed, zone, record_count)
+        rows = [] if failing is None else desk.rows(f"SELECT {FILE}, {ROW}, problem FROM {failing}")
+    return {(file, row): problem for file, row, problem in rows}
 
-    Records are problems by halves. An expression that fails on very many raises ``InputInvalid``, too.
+
+def problems_by_spark(records: DataFrame, feed: Feed, record_count: int) -> dict[tuple[str, int], str]:
+    """Give the same of a frame of Spark, whose expressions nobody else knows: records are found by halves.
+
+    An expression that fails on very many raises ``InputInvalid``, too.
     """
-    from pyspark.sql import functions as f
-
     whole = records.where(f"{PROBLEM} is null")
     problems: dict[tuple[str, int], str] = {}
     for what, text, path in all_expressions(feed):
@@ -91,8 +102,13 @@ def without_failing_by_spark(records: DataFrame, feed: Feed, record_count: int) 
         _tell(feed, what, path, len(places), record_count)
         for place in places:
             problems.setdefault(place, _problem(what))
-    if not problems:
-        return None
+    return problems
+
+
+def without_failing_by_spark(records: DataFrame, problems: dict[tuple[str, int], str]) -> DataFrame:
+    """Give a frame in which the records that have a problem are broken; see ``without_failing``."""
+    from pyspark.sql import functions as f
+
     failing = records.sparkSession.createDataFrame(
         [(file, row, problem) for (file, row), problem in sorted(problems.items())],
         f"failed_file string, failed_row {records.schema[ROW].dataType.simpleString()}, failed_problem string",

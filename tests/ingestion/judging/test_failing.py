@@ -76,6 +76,16 @@ def test_both_engines_refuse_the_same_records(spark, tmp_path, way):
 
 
 @pytest.mark.slow
+def test_many_records_fail_one_by_one_on_spark_as_well(spark, tmp_path):
+    records = [(f"r{n}", "n/a" if n % 3 == 0 else "12.00", "4", "2030-01-31", "1") for n in range(3_000)]
+    refused, cards = refused_of(spark, tmp_path, "by Spark", records)
+    assert len(refused) == 1_000 and {tuple(reasons) for reasons in refused.values()} == {
+        ("failed:credit_limit",)
+    }
+    assert len(cards) == 2_000
+
+
+@pytest.mark.slow
 def test_what_only_spark_knows_fails_on_single_records_as_well(spark, tmp_path):
     text = FEED.replace('"cast(born as date)"', "\"cast(concat_ws('-', split(born, '-', 3)) as date)\"")
     assert refused_of(spark, tmp_path, "by Spark", [*GOOD, *BAD], text)[0] == {

@@ -367,8 +367,8 @@ def extent_meets(name: str, sure: list[Any], perhaps: list[Any], wish: Any, day:
             *(b + near for b in bounds if b < ends[1]),
             *(b - near for b in bounds if b > ends[0]),
         }
-        said = {compare(value, operator, operand, day) for value in tried}
-        answers.append(said.pop() if len(said) == 1 else None)
+        verdicts = {compare(value, operator, operand, day) for value in tried}
+        answers.append(verdicts.pop() if len(verdicts) == 1 else None)
     return all_of(answers)
 
 
