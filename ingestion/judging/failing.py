@@ -9,25 +9,22 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from ingestion.feeds.exact_translation import make_known
 from ingestion.feeds.feeds import Feed
 from ingestion.judging.faults import all_expressions, failed_expression
 from ingestion.judging.mapping import exact_dialect
-from ingestion.records.landing import BUSINESS_DATE, Nights
+from ingestion.records.landing import BUSINESS_DATE
 from ingestion.records.layout import EXTRA, FILE, PROBLEM, RAW, ROW
-from ingestion.records.record_files import RecordFiles
-from lakehouse.query.desk import Desk, Relation, open_alone
+from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.words import identifier, literal
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.errors import PySparkException
+    from pyspark.sql import Column, DataFrame
 
 log = logging.getLogger("cdp.ingestion")
 NIGHT = "_night"
 FEW = 10
 """So many records do not tell whose fault it is."""
-MOST_PROBES = 400
-"""How often Spark is asked for the records on which one expression fails."""
 _ERROR = re.compile(r"\berror\('[^']*'\)")
 # `try` does not see `error`, which is no function of its arguments; this fails as well, on any record.
 _FAILURE = f"[NULL][CAST('no ' || {ROW} AS INTEGER)]"
@@ -77,92 +74,69 @@ def _failing(desk: Desk, records: str, feed: Feed, zone: str, record_count: int)
     )
 
 
-def problems_in_files(
-    files: RecordFiles, nights: Nights, zone: str, record_count: int
-) -> dict[tuple[str, int], str]:
-    """Give the problem, by file and row, of the records on which an expression fails, of a feed that this process can map."""
-    with open_alone(folders=[files.folder]) as desk:
-        make_known(desk)
-        failing = _failing(desk, files.sql(nights), files.feed, zone, record_count)
-        rows = [] if failing is None else desk.rows(f"SELECT {FILE}, {ROW}, problem FROM {failing}")
-    return {(file, row): problem for file, row, problem in rows}
-
-
-def problems_by_spark(records: DataFrame, feed: Feed, record_count: int) -> dict[tuple[str, int], str]:
-    """Give the same of a frame of Spark, whose expressions nobody else knows: records are found by halves.
-
-    An expression that fails on very many raises ``InputInvalid``, too.
-    """
-    whole = records.where(f"{PROBLEM} is null")
-    problems: dict[tuple[str, int], str] = {}
-    for what, text, path in all_expressions(feed):
-        if not _fails(whole, text):
-            continue
-        places = _failing_places(whole, text, feed, what, path)
-        _tell(feed, what, path, len(places), record_count)
-        for place in places:
-            problems.setdefault(place, _problem(what))
-    return problems
-
-
-def without_failing_by_spark(records: DataFrame, problems: dict[tuple[str, int], str]) -> DataFrame:
-    """Give a frame in which the records that have a problem are broken; see ``without_failing``."""
+def without_failing_by_spark(records: DataFrame, feed: Feed, record_count: int) -> DataFrame | None:
+    """Give the same of a frame of Spark; see ``without_failing``."""
+    from pyspark.errors import PySparkException
     from pyspark.sql import functions as f
 
-    failing = records.sparkSession.createDataFrame(
-        [(file, row, problem) for (file, row), problem in sorted(problems.items())],
-        f"failed_file string, failed_row {records.schema[ROW].dataType.simpleString()}, failed_problem string",
-    )
-    with_problems = records.join(
-        f.broadcast(failing),
-        (records[FILE] == failing.failed_file) & (records[ROW] == failing.failed_row),
-        "left",
-    )
+    expressions = all_expressions(feed)
+    whole = records.where(f"{PROBLEM} is null")
+    failures = [_is_failing(records, text) for _, text, _ in expressions]
+    try:
+        numbers = whole.agg(*(f.count_if(failure) for failure in failures)).collect()[0]
+    except PySparkException as wrong:
+        # A part without a column, which fails before any record is read.
+        _require_error_of_values(wrong)
+        for (what, _, path), failure in zip(expressions, failures, strict=True):
+            if _fails(whole.select(failure)):
+                raise failed_expression(feed, what, path, "all") from None
+        raise
+    problem = f.col(PROBLEM)
+    for (what, _, path), failure, number in zip(expressions, failures, numbers, strict=True):
+        if not number:
+            continue
+        _tell(feed, what, path, number, record_count)
+        problem = f.coalesce(problem, f.when(failure, _problem(what)))
+    if not any(numbers):
+        return None
     columns = [
-        f.coalesce(records[name], failing.failed_problem).alias(name) if name == PROBLEM
-        else records[name] if name in _OF_RECORD
-        else f.when(failing.failed_problem.isNull(), records[f"`{name}`"]).alias(name)
+        f.col(name) if name in _OF_RECORD
+        else f.when(f.col(PROBLEM).isNull(), f.col(f"`{name}`")).alias(name)
         for name in records.columns
     ]  # fmt: skip
-    return with_problems.select(*columns)
+    return records.withColumn(PROBLEM, problem).select(*columns)
 
 
-def _failing_places(
-    whole: DataFrame, text: str, feed: Feed, what: str, path: tuple[str | int, ...]
-) -> list[tuple[str, int]]:
+def _is_failing(records: DataFrame, text: str) -> Column:
+    """Give whether an expression fails on a record, as Spark's own ``try_…`` functions find out.
+
+    Spark has a name in SQL for each of them, and for the general one none. Inside of a function over a list nothing is
+    computed before it is tried: what stands twice in an expression would be computed once, in front of it.
+    """
+    from pyspark.sql import Column
     from pyspark.sql import functions as f
 
-    ranges = [
-        (row[0], row[1], row[2])
-        for row in whole.groupBy(FILE).agg(f.min(ROW), f.max(ROW)).orderBy(FILE).collect()
-    ]
-    places, probes = [], 0
-    while ranges:
-        file, first, last = ranges.pop()
-        probes += 1
-        if probes > MOST_PROBES:
-            raise failed_expression(feed, what, path, "very many")
-        if not _fails(whole.where((f.col(FILE) == file) & f.col(ROW).between(first, last)), text):
-            continue
-        if first == last:
-            places.append((file, first))
-            continue
-        middle = (first + last) // 2
-        ranges += [(file, middle + 1, last), (file, first, middle)]
-    return places
+    catalyst = records.sparkSession._jvm.org.apache.spark.sql  # type: ignore[union-attr]
+    value = f.transform(f.array(f.lit(0)), lambda _: f.expr(text))
+    attempt = catalyst.catalyst.expressions.TryEval(catalyst.classic.ExpressionUtils.expression(value._jc))  # type: ignore[attr-defined]
+    return Column(catalyst.classic.ExpressionUtils.column(attempt)).isNull()
 
 
-def _fails(records: DataFrame, text: str) -> bool:
+def _fails(rows: DataFrame) -> bool:
     from pyspark.errors import PySparkException
 
     try:
-        records.selectExpr(f"{text} as v").selectExpr("max(cast(v as string))").collect()
+        rows.write.format("noop").mode("overwrite").save()
     except PySparkException as wrong:
-        # Of class 22 are errors of values; a worker that is lost is none.
-        if not (wrong.getSqlState() or "").startswith("22"):
-            raise
+        _require_error_of_values(wrong)
         return True
     return False
+
+
+def _require_error_of_values(wrong: PySparkException) -> None:
+    """Raise an error of Spark again that is none of values: a worker that is lost says nothing about a record."""
+    if not (wrong.getSqlState() or "").startswith("22"):
+        raise wrong
 
 
 def _problem(what: str) -> str:

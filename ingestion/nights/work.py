@@ -15,11 +15,7 @@ from ingestion.feeds.feeds import Feed
 from ingestion.inbox.files import Choice
 from ingestion.inbox.inbox import DeliveredFile
 from ingestion.judging import faults, judging, mapping
-from ingestion.judging.failing import (
-    problems_by_spark,
-    problems_in_files,
-    without_failing_by_spark,
-)
+from ingestion.judging.failing import without_failing_by_spark
 from ingestion.judging.lookups import records_with_lookups
 from ingestion.records.landing import Nights
 from ingestion.records.reading import SPARK_READS_FROM_BYTES, FileReading, read_files, read_files_by_spark
@@ -254,15 +250,11 @@ def map_into_parquet(
     try:
         rows.write.parquet(str(into))
     except PySparkException:
-        frame, count = records.frame(session, nights), record_count or records.count()
-        zone = str(session.conf.get("spark.sql.session.timeZone"))
-        if mapping.is_exact(records.feed, zone):
-            problems = problems_in_files(records, nights, zone, count)
-        else:
-            problems = problems_by_spark(frame, records.feed, count)
-        if not problems:
+        sound = without_failing_by_spark(
+            records.frame(session, nights), records.feed, record_count or records.count()
+        )
+        if sound is None:
             raise
-        sound = without_failing_by_spark(frame, problems)
         mapping.map_by_spark(sound, records.feed).write.mode("overwrite").parquet(str(into))
 
 

@@ -75,10 +75,14 @@ def test_both_engines_refuse_the_same_records(spark, tmp_path, way):
     assert refused_of(spark, tmp_path, way, [*GOOD, *BAD])[0] == REASONS
 
 
+ONLY_SPARK = FEED.replace('"cast(born as date)"', "\"cast(concat_ws('-', split(born, '-', 3)) as date)\"")
+
+
 @pytest.mark.slow
-def test_many_records_fail_one_by_one_on_spark_as_well(spark, tmp_path):
+@pytest.mark.parametrize("text", [FEED, ONLY_SPARK], ids=["exact", "only Spark"])
+def test_any_number_of_records_fails_one_by_one_on_spark_as_well(spark, tmp_path, text):
     records = [(f"r{n}", "n/a" if n % 3 == 0 else "12.00", "4", "2030-01-31", "1") for n in range(3_000)]
-    refused, cards = refused_of(spark, tmp_path, "by Spark", records)
+    refused, cards = refused_of(spark, tmp_path, "by Spark", records, text)
     assert len(refused) == 1_000 and {tuple(reasons) for reasons in refused.values()} == {
         ("failed:credit_limit",)
     }
@@ -87,11 +91,38 @@ def test_many_records_fail_one_by_one_on_spark_as_well(spark, tmp_path):
 
 @pytest.mark.slow
 def test_what_only_spark_knows_fails_on_single_records_as_well(spark, tmp_path):
-    text = FEED.replace('"cast(born as date)"', "\"cast(concat_ws('-', split(born, '-', 3)) as date)\"")
-    assert refused_of(spark, tmp_path, "by Spark", [*GOOD, *BAD], text)[0] == {
+    assert refused_of(spark, tmp_path, "by Spark", [*GOOD, *BAD], ONLY_SPARK)[0] == {
         **REASONS,
         19: ["failed:applied_on"],
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "refused"),
+    [
+        ("cast(amount as int) + cast(amount as int)", [0, 1]),
+        ("if(amount = 'y', cast('no number' as int), 1)", [1]),
+        ("if(code = '8', cast(amount as int), 1)", [0]),
+    ],
+)
+def test_a_value_that_is_asked_for_twice_or_not_at_all_fails_where_it_is_asked_for(
+    spark, tmp_path, limit, refused
+):
+    """Spark would compute what stands twice once, in front of the trial, and what has no column before any record."""
+    text = ONLY_SPARK.replace('"cast(amount as decimal(18,2)) / cast(parts as int)"', f'"{limit}"')
+    records = [("0", "x", "4", "2030-01-31", "8"), ("1", "y", "4", "2030-01-31", "1")] + [
+        (f"{n}", "5", "4", "2030-01-31", "8") for n in range(2, 9)
+    ]
+    of_rows = refused_of(spark, tmp_path, "by Spark", records, text)[0]
+    assert of_rows == {row + 1: ["failed:credit_limit"] for row in refused}
+
+
+@pytest.mark.slow
+def test_an_expression_that_fails_before_any_record_is_at_fault_itself(spark, tmp_path):
+    text = ONLY_SPARK.replace("/ cast(parts as int)", "+ cast('no number' as int)")
+    with pytest.raises(InputInvalid, match=r"f\.yml:15: .*credit_limit failed on all records"):
+        refused_of(spark, tmp_path, "by Spark", GOOD, text)
 
 
 @pytest.mark.parametrize(

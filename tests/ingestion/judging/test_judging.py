@@ -65,8 +65,6 @@ FEEDS = {
     "changed clients": ("delta", "", CUSTOMER.replace("columns:", "same_key: last\n    columns:") + OBSERVED + BALANCE),
     "landed only": ("events", "row_rules: [{rule: no_id, refuse_when: id is null, why: w}]\n", " []"),
 }  # fmt: skip
-# Each of the others takes Spark half a minute.
-QUICK_FEEDS = ("landed only",)
 
 
 def a_feed(folder, name):
@@ -169,10 +167,8 @@ def by_hashes(spark, feed, folder, nights, known, *, in_process, spark_maps=True
     return refused, twins, tables
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name in QUICK_FEEDS else pytest.param(name, marks=pytest.mark.slow) for name in FEEDS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FEEDS)
 def test_hashes_find_what_windows_find(spark, tmp_path, monkeypatch, name):
     feed = a_feed(tmp_path, name)
     tells_keys = "trusted.transactions" in feed.tables and feed.dedupe_window("trusted.transactions")
