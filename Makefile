@@ -9,6 +9,8 @@ SEED ?= 7
 MONTHS ?= 6
 BANK := examples/bank
 RUFF := $(VENV)/bin/ruff
+# Compiled modules are kept, whatever the shell says: tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
 FAST := -m "not slow and not cluster" -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

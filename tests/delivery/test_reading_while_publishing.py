@@ -23,6 +23,7 @@ from delivery.staging import STAGING, recipient_key, secret_name, stage_audience
 from lakehouse.settings.settings import load_settings, secret_file
 
 __all__ = ["consume", "programs"]  # fixtures
+pytestmark = pytest.mark.slow
 RELEASES, READS = 15, 6
 AT = "2026-11-19T09:00:00+08:00"
 # The reference consumer without a rest: one line after each read, with what it holds. Every second memory is lost, so that the

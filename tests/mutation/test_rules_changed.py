@@ -39,6 +39,7 @@ def test_every_rule_module_and_its_tests_exist(every_mutant):
     assert len(every_mutant) > 500
 
 
+@pytest.mark.slow
 def test_a_mutant_changes_one_place_of_python_or_of_sql(every_mutant):
     names = {mutant.name for mutant in every_mutant}
     assert {

@@ -13,9 +13,9 @@ from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished_nights(tmp_path_factory):
-    """The folder of the workspaces that ``make_night`` has made for a module."""
+    """The folder of the workspaces that ``make_night`` has made."""
     return tmp_path_factory.mktemp("nights")
 
 
@@ -23,7 +23,7 @@ def finished_nights(tmp_path_factory):
 def make_night(make_workspace, finished_nights):
     """A function that writes files (name → text) into a new workspace, publishes the bank's night there, and gives its lake.
 
-    The night of the same files is made once a module and copied.
+    The night of the same files is made once a process and copied.
     """
 
     def make(files):

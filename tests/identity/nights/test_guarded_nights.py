@@ -375,7 +375,7 @@ def test_a_night_without_a_key_writes_nothing(lake, monkeypatch):
     assert hashes(other) == before
 
 
-@pytest.mark.parametrize("nights", [8, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nights", [4, pytest.param(30, marks=pytest.mark.slow)])
 def test_nobody_moves_quietly_over_nights_of_small_changes(lake, nights):
     rng = np.random.default_rng(5)
     records = [

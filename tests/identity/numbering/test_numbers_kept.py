@@ -144,6 +144,7 @@ comings = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(weights=evidence, history=comings)
 def test_where_records_come_and_go_a_number_stays_with_whom_it_was_minted_for(weights, history):

@@ -127,24 +127,20 @@ def test_every_answer_is_sparks(spark, place, connection, zone):
         assert wrong == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
         "cast(a as int)",
-        *(
-            pytest.param(text, marks=pytest.mark.slow)
-            for text in (
-                "cast(a as decimal(18,2))",
-                "cast(a as date)",
-                "a = 1",
-                "cast(a as boolean)",
-                "a < 5",
-                "a > date'2026-01-01'",
-                "to_date(a)",
-                "7 % try_cast(a as int)",
-                "try_cast(a as int) * 999999999",
-            )
-        ),
+        "cast(a as decimal(18,2))",
+        "cast(a as date)",
+        "a = 1",
+        "cast(a as boolean)",
+        "a < 5",
+        "a > date'2026-01-01'",
+        "to_date(a)",
+        "7 % try_cast(a as int)",
+        "try_cast(a as int) * 999999999",
     ],
 )
 def test_what_sparks_plain_cast_refuses_fails_here_and_nothing_else(spark, connection, text):

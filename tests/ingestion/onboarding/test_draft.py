@@ -97,6 +97,7 @@ def test_json_lines_are_read_with_their_paths(delivered):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_large_file_is_sampled_from_beginning_to_end_and_says_so(delivered):
     line = "{:09d},2024-01-{:02d},{}\n"
     text = "no,day,text\n" + "".join(line.format(n, n % 28 + 1, "x" * 80) for n in range(120_000))

@@ -110,6 +110,7 @@ def test_a_command_of_cdp_passes_on_words_target_and_exit_code(workspace, capfd)
     assert cdp("ls", "--no-such-flag")[0] == 2
 
 
+@pytest.mark.slow
 def test_rows_that_dbt_shows_are_a_recorded_reveal_by_right_and_stay_out_of_its_log(workspace, capfd):
     record, log = (
         workspace / "audit" / "reveals.jsonl",

@@ -184,6 +184,7 @@ def test_a_threshold_of_a_segment_moves_its_people_and_what_its_destination_rece
     assert "Examples" not in comment and not any(str(row["one_id"]) in comment for row in move["people"])
 
 
+@pytest.mark.slow
 def test_who_is_left_out_by_a_smaller_roll_out_is_said_to_leave_by_it(plan, other, night):
     text = (night / SEGMENT).read_text(encoding="utf-8").replace("version: 1.0.0", "version: 1.1.0")
     narrow = other({SEGMENT: text + "rollout: {percent: 0.01}\n"}, name="narrow")

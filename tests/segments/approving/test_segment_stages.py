@@ -15,6 +15,7 @@ from segment_bank import (
     D,
     at,
     fill,
+    lake_of,
     publish,
     read_tags,
     rows_of,
@@ -64,7 +65,7 @@ def bank(make_workspace, monkeypatch, filled_lake):
     """The bank with its filled lake; ``rich`` asks for two approvals, ``later`` for none. 1 and 10 may be contacted."""
     bank = Bank(make_workspace(files_of(**{"segments/later.yml": LATER})), monkeypatch)
     shutil.copytree(filled_lake, bank.settings.lake)
-    bank.lake = open_lake(bank.settings, contracts=tag_contracts())
+    bank.lake = lake_of(bank.settings)
     return bank
 
 

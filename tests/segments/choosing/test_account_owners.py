@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment_bank import rows_of
@@ -51,6 +52,7 @@ def model_sql() -> str:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(RELATIONSHIPS, max_size=8))
 def test_the_owner_of_an_account_is_the_one_that_tags_count_its_money_for(rows):

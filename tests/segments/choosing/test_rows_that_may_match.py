@@ -59,6 +59,7 @@ def answer_of(desk, name, wish, pairs, kind):
     return next(iter(desk.rows(duckdb_query(query))))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from(["count", "sum", "min", "max"]), COMPARISON, rows(NUMBERS))
 def test_an_answer_is_unknown_only_where_it_may_differ(desk, name, wish, pairs):
@@ -67,6 +68,7 @@ def test_an_answer_is_unknown_only_where_it_may_differ(desk, name, wish, pairs):
     assert answer_of(desk, name, wish, pairs, "decimal(18,2)")[0] is measured(body, named, D)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=75)
 @given(st.sampled_from(["min", "max"]), DATE_COMPARISON, rows(DAYS))
 def test_a_date_is_unknown_only_where_it_may_differ(desk, name, wish, pairs):

@@ -138,6 +138,7 @@ def test_a_branch_chooses_nobody_whom_its_template_does_not_choose(folder, attac
     assert_narrower(folder, TEN, laid_down, own, unknown)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, **UNHURRIED)
 @given(CROWDS, LAID_DOWN, OWN, st.sampled_from(["exclude", "include"]))
 def test_whatever_a_branch_writes_it_chooses_some_of_its_templates_people(
@@ -183,6 +184,7 @@ def write(make_workspace):
     return make
 
 
+@pytest.mark.slow
 def test_nights_explanations_previews_and_the_index_see_the_same_people_of_branches(write, monkeypatch):
     settings = load_settings(write(BRANCHES))
     assert catalogue_of(settings).findings() == []

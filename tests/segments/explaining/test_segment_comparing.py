@@ -203,6 +203,7 @@ def test_a_segment_with_a_rank_has_a_profile(bank, tmp_path):
     assert [(c.value, c.segment) for c in balance.classes if c.segment] == [("900", 1.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["is_base", "label", "number"])
 def test_a_tag_may_be_called_as_a_column_of_the_statements_of_profiles(make_workspace, monkeypatch, name):
     columns = {

@@ -97,6 +97,7 @@ def test_small_cases_are_nearly_as_good_as_the_best_partition_there_is():
         assert fit_centres(points, 3, 1, starts=10).inertia <= 1.05 * best + 8
 
 
+@pytest.mark.slow
 def test_threads_do_not_count():
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

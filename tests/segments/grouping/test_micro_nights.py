@@ -240,6 +240,7 @@ def test_what_the_fit_holds_assigns_everybody_again(bank):
         assert labels[row["one_id"]] == min(distances, key=lambda label: (distances[label], label))
 
 
+@pytest.mark.slow
 def test_spark_and_duckdb_give_the_same(bank, make_workspace, spark):
     lake, people, _ = bank
     other = micro_lake(make_workspace, FILES, people, "other")

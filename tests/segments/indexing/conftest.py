@@ -6,11 +6,10 @@ import shutil
 
 import pytest
 from index_bank import LOOKERS, RICH
-from segment_bank import DESTINATIONS_YML, TAGS_YML, D, bank_lake, publish, tag_contracts
+from segment_bank import DESTINATIONS_YML, TAGS_YML, D, bank_lake, lake_of, publish
 
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 
 
 @pytest.fixture(scope="module")
@@ -38,4 +37,4 @@ def evening(tmp_path_factory):
 def bank(evening, tmp_path):
     """The lake of a bank with one published night."""
     folder = shutil.copytree(evening, tmp_path / "bank")
-    return open_lake(load_settings(folder), contracts=tag_contracts())
+    return lake_of(load_settings(folder))

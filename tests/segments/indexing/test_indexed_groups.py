@@ -86,6 +86,7 @@ capacities:
 """
 
 
+@pytest.mark.slow
 def test_capacities_of_branches_and_employees_by_the_index_are_those_of_the_tables(bank, same_by_both):
     customers = [{"source": "crm", "source_key": f"r{n}", "kind": "customer", "branch_id": "B1" if n < 10 else "B2", "valid_from": SINCE}
                  for n in (1, 3, 10)]  # fmt: skip

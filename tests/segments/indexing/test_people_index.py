@@ -145,6 +145,7 @@ DAMAGES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_damaged_index_is_said_and_changes_no_figure(bank):
     expected = show(bank, "rich")
     folder = index(bank)

@@ -259,6 +259,7 @@ print(next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if
 """
 
 
+@pytest.mark.slow
 def test_a_list_of_two_million_people_is_read_without_an_object_for_each(make_workspace):
     if not Path("/proc/self/status").exists():
         pytest.skip("this system does not tell how much memory a process held")

@@ -7,12 +7,11 @@ import json
 import shutil
 
 import pytest
-from segment_bank import publish, read_tags, rows_of, tag_contracts, write_tags
+from segment_bank import lake_of, publish, read_tags, rows_of, write_tags
 from transmitting_bank import NEXT, destinations_json, prepare, released, send
 
 from jobs.night import transmitting
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 
 FOLDER = {"description": "the marketing engine", "ceiling": "C2"}
 
@@ -31,7 +30,7 @@ def bank(evening, tmp_path, monkeypatch):
     prepare(monkeypatch)
     folder = tmp_path / "bank"
     shutil.copytree(evening, folder)
-    return open_lake(load_settings(folder), contracts=tag_contracts())
+    return lake_of(load_settings(folder))
 
 
 def become(bank, place: dict) -> None:
@@ -110,6 +109,7 @@ def test_an_address_that_comes_back_is_told_what_it_missed(bank, consumer, other
     assert f"2 {STRANDED}" in caplog.text, "those whom the other address holds"
 
 
+@pytest.mark.slow
 def test_a_new_address_that_is_down_gets_all_of_it_later(bank, consumer, other_consumer):
     become(bank, endpoint(consumer.port))
     send(bank)

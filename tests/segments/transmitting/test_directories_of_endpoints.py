@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from segment_bank import D, publish, read_tags, tag_contracts, write_tags
+from segment_bank import D, lake_of, publish, read_tags, write_tags
 from transmitting_bank import NEXT, destinations_json, prepare, send
 
 from delivery.audience_files import read_rows
@@ -14,7 +14,6 @@ from delivery.disclosures import DIRECTORY, Directory
 from delivery.manifest import read_latest, read_manifest
 from delivery.verification import verify
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 
 KEYS = {"content": "source_keys", "sources": ["core"], "format": "json_lines"}
 FOLDER = {"description": "the marketing engine", "ceiling": "C2"}
@@ -42,7 +41,7 @@ def bank(evening, tmp_path, monkeypatch):
     prepare(monkeypatch)
     folder = tmp_path / "bank"
     shutil.copytree(evening, folder)
-    lake = open_lake(load_settings(folder), contracts=tag_contracts())
+    lake = lake_of(load_settings(folder))
 
     def become(place: dict) -> None:
         (folder / "destinations.yml").write_text(destinations_json(place), encoding="utf-8")

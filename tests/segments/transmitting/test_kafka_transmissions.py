@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from kafka_broker import PASSWORD, held, records_of
-from segment_bank import D, publish, read_tags, tag_contracts, write_tags
+from segment_bank import D, lake_of, publish, read_tags, write_tags
 from transmitting_bank import NEXT, destinations_json, prepare, rejects, released, send, withdraw
 
 from delivery.endpoints import kafka as endpoints
@@ -25,7 +25,6 @@ from jobs.night.writing import LakeWriter
 from lakehouse.ledger.ledger import publish as make_visible
 from lakehouse.query.published import publications
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 
 pytestmark = pytest.mark.slow
 CONSUMER = Path(__file__).resolve().parents[3] / "examples" / "consumers" / "python" / "consume_topic.py"
@@ -54,7 +53,7 @@ def bank(evening, tmp_path, kafka_broker, monkeypatch, prefix):
     if not kafka_broker.is_up:
         kafka_broker.start()
     kafka_broker.allow(prefix)
-    return open_lake(load_settings(folder), contracts=tag_contracts())
+    return lake_of(load_settings(folder))
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from segment_bank import publish, read_tags, tag_contracts, write_tags
+from segment_bank import lake_of, publish, read_tags, write_tags
 from transmitting_bank import NEXT, destinations_json, prepare, rejects, released, send, withdraw
 
 from delivery.transmission.books import Books
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 
 pytestmark = pytest.mark.slow
 PASSWORD = "a password for tests only"
@@ -37,7 +36,7 @@ def bank(evening, tmp_path, postgresql, monkeypatch):
         f" create role writer login password '{PASSWORD}'; end if; end $$;"
         "drop schema if exists audiences cascade; create schema audiences authorization writer;"
     )
-    return open_lake(load_settings(folder), contracts=tag_contracts())
+    return lake_of(load_settings(folder))
 
 
 def held(postgresql) -> dict[str, str]:

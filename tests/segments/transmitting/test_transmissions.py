@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
-from segment_bank import D, at, publish, read_tags, rows_of, tag_contracts, write_tags
+from segment_bank import D, at, lake_of, publish, read_tags, rows_of, write_tags
 from transmitting_bank import NEXT, TOKEN, destinations_json, prepare, rejects, released, send, withdraw
 
 from delivery.contract.schemas import audience_schemas
@@ -21,7 +21,6 @@ from jobs.cli import run as run_command
 from jobs.night import transmitting
 from jobs.night.transmitting import transmit_night
 from lakehouse.settings.settings import load_settings
-from lakehouse.tables.lake import open_lake
 from tests.lake_damages import rewrite
 
 
@@ -41,7 +40,7 @@ def bank(evening, tmp_path, consumer, monkeypatch):
     folder = tmp_path / "bank"
     shutil.copytree(evening, folder)
     (folder / "destinations.yml").write_text(destinations_yml(consumer.port), encoding="utf-8")
-    return open_lake(load_settings(folder), contracts=tag_contracts())
+    return lake_of(load_settings(folder))
 
 
 def held(consumer) -> dict[str, str]:
@@ -93,6 +92,7 @@ def test_the_next_night_sends_only_what_changed(bank, consumer):
     assert held(consumer) == released(bank)
 
 
+@pytest.mark.slow
 def test_trouble_that_lasts_ends_in_a_warning_and_the_next_attempt_goes_on(bank, consumer, caplog):
     consumer.will("good", *["lie"] * 500)
     (one,) = send(bank)
@@ -221,6 +221,7 @@ def test_who_withdraws_after_an_attempt_whose_answer_was_lost_is_taken_out(bank,
     assert held(consumer).keys() == released(bank).keys() - {key}
 
 
+@pytest.mark.slow
 def test_whom_an_endpoint_took_without_an_answer_and_then_refuses_leaves_all_the_same(bank, consumer):
     """An engine that knows the people already says so, and that is no word that it does not hold them."""
     consumer.will(*["garbage"] * 500)

@@ -110,6 +110,7 @@ def diff(workspace, capsys):
     return call
 
 
+@pytest.mark.slow
 def test_a_threshold_moves_exactly_those_between_the_old_and_the_new_one(diff, workspace):
     edits = [("value: 18", "value: 17"), ("expression: age >= :grown\n    owner: {business: branches, tech: data}\n    version: 1.0.0", "expression: age >= :grown\n    owner: {business: branches, tech: data}\n    version: 1.1.0")]  # fmt: skip
     before = table_hash(load_settings(workspace), "tags.definitions")

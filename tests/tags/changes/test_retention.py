@@ -107,6 +107,7 @@ def test_a_day_leaves_the_table_by_the_next_night_and_the_disk_when_its_readers_
     assert bank.read(dt.date(2026, 3, 14)) == ["03-11", "03-12", "03-13", "03-14"]
 
 
+@pytest.mark.slow
 def test_a_reader_of_an_earlier_publication_goes_on_while_the_night_deletes(bank):
     bank.nights(10, 6)
     with open_publication(bank.settings) as yesterday:
@@ -123,6 +124,7 @@ def test_a_publication_whose_rows_are_gone_says_so_in_one_sentence(bank):
         published.rows(f"SELECT * FROM {DAILY}")
 
 
+@pytest.mark.slow
 def test_a_night_that_fails_leaves_table_and_disk_as_they_were(bank):
     bank.nights(10, 5)
     before = bank.on_disk(), bank.read()
@@ -156,6 +158,7 @@ def test_a_replay_of_old_nights_goes_on_without_the_days_that_are_gone(bank):
     assert bank.read() == ["03-13", "03-14", "03-15"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_refuses_leaves_the_night_published_and_the_next_one_tries_again(
     bank, monkeypatch, caplog
 ):

@@ -318,6 +318,7 @@ def test_a_past_day_is_computed_again_for_every_entity(bank):
     assert after.to_pylist() == before.to_pylist()
 
 
+@pytest.mark.slow
 def test_one_tag_of_another_entity_is_computed_alone(bank):
     import tags as room
 

@@ -165,6 +165,7 @@ def test_a_bank_without_declared_funnels_says_so_in_its_language(make_workspace)
     assert marts.reason("event_retention") == "marts.yml 没有声明留存"
 
 
+@pytest.mark.slow
 def test_a_first_night_with_nothing_has_empty_marts(make_workspace):
     lake = open_lake(load_settings(make_workspace({"marts.yml": f"{FUNNEL}    steps: [view, buy]\n"})))
     tags.build_tags(lake, D)

@@ -102,6 +102,7 @@ def test_the_counts_are_those_of_plain_python():
     assert without["eligible_count"] == 200
 
 
+@pytest.mark.slow
 def test_spark_counts_the_same_people(spark):
     """Nights are measured by DuckDB after either engine; the conditions are of Spark's language, and mean there what they mean here."""
     people = drawn_people(60)
