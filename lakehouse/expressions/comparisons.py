@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from lakehouse.expressions.expression import syntax_tree
@@ -14,14 +15,34 @@ def mixed_comparison(text: str, type_of: Callable[[str], str | None]) -> str | N
     ``type_of`` gives the SQL type of a column, None of one whose type nobody knows: what is not known is not judged. A text that
     stands in the expression itself is read when the expression is checked, and is none of these.
     """
+    names = _columns_of_comparisons(text)
+    return None if names is None else _mixed(text, tuple((name, type_of(name)) for name in names))
+
+
+@lru_cache(maxsize=4096)
+def _columns_of_comparisons(text: str) -> tuple[str, ...] | None:
+    """Give the columns of an expression, each once; None where it compares nothing."""
+    from sqlglot import exp
+
+    nodes = list(syntax_tree(text).walk())
+    if not any(_sides(node) for node in nodes):
+        return None
+    return tuple(dict.fromkeys(_name(node) for node in nodes if isinstance(node, exp.Column)))
+
+
+@lru_cache(maxsize=4096)
+def _mixed(text: str, types: tuple[tuple[str, str | None], ...]) -> str | None:
+    """Give the first mixed comparison; a workspace's tags are compiled again and again in one process, with the same texts."""
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.annotate_types import annotate_types
 
+    type_of = dict(types)
+
     def typed(node: Any) -> Any:
         if not isinstance(node, exp.Column):
             return node
-        kind = type_of(".".join(part.name for part in node.parts))
+        kind = type_of[_name(node)]
         return node if kind is None else exp.cast(node.copy(), kind, dialect="spark")
 
     tree = syntax_tree(text).transform(typed)
@@ -36,6 +57,10 @@ def mixed_comparison(text: str, type_of: Callable[[str], str | None]) -> str | N
         if has_text and len(groups) > 1:
             return str(node.transform(_without_types).sql("spark"))
     return None
+
+
+def _name(column: Any) -> str:
+    return ".".join(part.name for part in column.parts)
 
 
 def _sides(node: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lakehouse.expressions.expression import syntax_tree
@@ -69,5 +70,10 @@ def names_over_rows(entry: Entry) -> set[str]:
         name
         for _, text, is_over_rows in texts_of(entry)
         if is_over_rows
-        for name in names_in(syntax_tree(text))
+        for name in _names_of(text)
     }
+
+
+@lru_cache(maxsize=4096)
+def _names_of(text: str) -> tuple[str, ...]:
+    return tuple(names_in(syntax_tree(text)))
