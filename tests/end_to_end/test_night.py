@@ -19,6 +19,7 @@ from lakehouse.query.published import newest_publication, open_publication
 from lakehouse.settings.settings import load_settings
 
 BANK = Path(__file__).resolve().parents[2] / "examples" / "bank"
+pytestmark = pytest.mark.slow
 D1, D2 = date(2026, 11, 18), date(2026, 11, 19)
 
 
@@ -98,7 +99,6 @@ def test_a_night_ends_with_one_summary_that_agrees_with_what_was_delivered(bank,
     assert "http" not in report
 
 
-@pytest.mark.slow
 def test_the_preview_of_every_segment_is_what_the_night_published(bank, first_night):
     from jobs.workspace.surroundings import read_surroundings
     from segments.explaining.preview import preview
@@ -136,7 +136,6 @@ def test_no_personal_value_is_in_the_report_the_ledger_or_the_audiences(bank, fi
     assert [value for (value,) in values if value in lake_text] == []
 
 
-@pytest.mark.slow
 def test_people_and_strangers_of_the_bank_are_explained_by_its_own_files(bank, first_night):
     from identity.explaining.explain import why, why_not
 
@@ -171,7 +170,6 @@ def test_people_and_strangers_of_the_bank_are_explained_by_its_own_files(bank, f
     assert "shared" in rules
 
 
-@pytest.mark.slow
 def test_other_rules_are_tried_on_a_clone_and_nothing_of_the_lake_changes(bank, first_night, tmp_path):
     from jobs.planning.plan import plan_rules_change
     from jobs.planning.wording import describe_rules
@@ -200,7 +198,6 @@ def test_other_rules_are_tried_on_a_clone_and_nothing_of_the_lake_changes(bank, 
     assert not list((bank.lake / "_exchange").iterdir())
 
 
-@pytest.mark.slow
 def test_the_same_night_again_does_nothing_and_by_force_gives_the_same_rows(bank, first_night):
     from jobs.night.nightly import run_night
 
@@ -217,7 +214,6 @@ def test_the_same_night_again_does_nothing_and_by_force_gives_the_same_rows(bank
     assert differing(before, contents(bank)) == []
 
 
-@pytest.mark.slow
 def test_a_night_that_fails_is_not_seen_and_goes_on_where_it_failed(bank, first_night, monkeypatch):
     import ingestion
     import tags
@@ -247,7 +243,6 @@ def newest_known(settings, table: str) -> date:
     return open_publication(settings).sql(f"SELECT max(_arrived_on) FROM {table}").fetchone()[0]
 
 
-@pytest.mark.slow
 def test_a_gate_that_stops_brings_every_table_back_and_publishes_nothing(bank):
     from jobs.night.nightly import run_night
 
@@ -268,7 +263,6 @@ def test_a_gate_that_stops_brings_every_table_back_and_publishes_nothing(bank):
     assert newest_publication(bank).business_date == D2
 
 
-@pytest.mark.slow
 def test_an_older_night_and_a_second_writer_are_told_what_to_do(bank):
     from jobs.night.nightly import run_night
 
@@ -293,7 +287,6 @@ def test_what_is_published_opens_with_any_delta_reader(bank):
         ), name
 
 
-@pytest.mark.slow
 def test_a_replay_from_the_first_night_gives_the_same_rows(bank):
     from jobs.night.backfill import run_backfill
 

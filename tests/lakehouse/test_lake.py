@@ -382,6 +382,7 @@ def test_a_dictionary_only_grows(lake):
     assert sorted((r["id"], r["tier"]) for r in rows) == [("a", "A"), ("b", "A"), ("c", "C")]
 
 
+@pytest.mark.slow
 def test_a_row_that_breaks_the_contract_is_refused_in_one_sentence_without_its_values(lake, spark):
     with pytest.raises(ContractBroken, match="tier IN") as by_spark:
         lake.append("quality.scratch_facts", facts(spark, MON, ("secret-id", "Z", 1)))

@@ -220,6 +220,7 @@ def test_later_nights_count_what_was_sent_and_the_delta_says_who_pauses(bank_wit
     assert all(v.failures == () for v in verify(lake.settings.published))
 
 
+@pytest.mark.slow
 def test_a_rerun_of_a_night_counts_its_own_sends_once(bank_with):
     lake = bank_with(three(**{"contact_policy.yml": POLICY}))
     first = publish(lake, D)
@@ -301,6 +302,7 @@ def test_contacts_of_a_merged_person_are_the_survivors(bank_with):
         assert [row["one_id"] for row in contact_history(lake, desk, NEXT, 7).to_pylist()] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_service_notice_is_neither_limited_nor_counted(bank_with):
     files = three(**{"contact_policy.yml": "caps: [{scope: global, max: 1, days: 7}]\n"})
     files["segments/s.yml"] = spec("s", RULE, purpose="service")
@@ -399,7 +401,8 @@ def test_the_expected_value_of_a_tag_decides_between_equal_priorities(bank_with)
     assert published(publish(lake, D)) == {"a": {}, "b": {1: "SMS", 10: "PUSH"}}
 
 
-@pytest.mark.parametrize("nights", [4, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("nights", [4, 30])
 def test_nights_of_chance_leave_nobody_above_a_cap(bank_with, nights):
     """Segments, candidates and receipts are drawn each night; nobody passes 2 in 7 days, 1 SMS a day or 3 pushes in 14."""
     rng = np.random.default_rng(18)
@@ -440,6 +443,7 @@ def test_nights_of_chance_leave_nobody_above_a_cap(bank_with, nights):
     assert len(verdicts) == 3 * nights + 3 and all(v.failures == () for v in verdicts)
 
 
+@pytest.mark.slow
 def test_habits_follow_the_definition_of_their_tag(bank_with):
     lake = bank_with({"segments/a.yml": spec("a", RULE)})
     publish(lake, D)

@@ -224,6 +224,7 @@ def test_contacts_are_those_that_consent_covers_and_no_other_identifier_ever(ban
     assert manifest(lake)["counts"]["consent"] == {"granted": 2}
 
 
+@pytest.mark.slow
 def test_hashed_contacts_need_a_consent_of_their_own_purpose_and_leave_with_it(bank):
     lake = bank({"content": "hashed_contacts", "identifiers": ["phone", "email"], "format": "json_lines"})
     observe(lake, {"source_key": "c1", "namespace": "email", "value": " Test@Example.com"})

@@ -22,6 +22,7 @@ from tests.tags.drawn import draw
 from tests.tags.golden.test_golden import D, copied_bank, fill
 
 pytestmark = pytest.mark.xdist_group("test_golden")
+pytestmark = pytest.mark.slow
 HEAD = "family: site\ntags:\n"
 COMMAND = ("tags", "compile", "--check", "--sample")
 
@@ -71,7 +72,7 @@ def site(bank):
     file.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("size", [3, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [3, 100])
 def test_every_shipped_tag_of_a_sample_is_what_the_night_published(bank, size):
     compilation = compile_tags(bank)
     with open_publication(load_settings(bank)) as desk:
@@ -109,7 +110,6 @@ def test_the_workspaces_own_tags_are_computed_and_nothing_is_written(bank, site,
     assert table_hash(settings, "tags.customer_tags") == hashed
 
 
-@pytest.mark.slow
 def test_all_computes_the_shipped_tags_too(site, capsys):
     assert site(COUNT, "--all") == 0
     out = capsys.readouterr().out
@@ -221,9 +221,7 @@ def test_a_lake_that_is_being_written_is_read_as_published(bank, site, capsys):
         )
 
 
-@pytest.mark.parametrize(
-    "model", ["{{ run_query('select 1') }}", pytest.param("{{ adapter.quote('x') }}", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("model", ["{{ run_query('select 1') }}", "{{ adapter.quote('x') }}"])
 def test_a_model_that_needs_dbt_itself_is_named(bank, site, capsys, model):
     models = bank / "models"
     models.mkdir()

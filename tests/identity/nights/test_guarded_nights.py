@@ -252,6 +252,7 @@ def test_a_rebuild_from_nothing_but_the_dictionaries_gives_the_same_numbers(lake
     assert people(lake) == before
 
 
+@pytest.mark.slow
 def test_a_full_night_gives_the_rows_of_a_partial_one(lake):
     night(lake, N1, [ZHANG, LI, APP])
     partial = night(lake, N2, [ZHANG, LI, {**APP, "phone": "13812340002"}, LONE])
@@ -318,6 +319,7 @@ def test_one_bad_value_on_strangers_is_named_masked_and_nothing_is_written(lake)
     assert hashes(lake) == before
 
 
+@pytest.mark.slow
 def test_the_gate_judges_how_stable_the_night_was(lake):
     night(lake, N1, [ZHANG])
     assert all(v.is_passed for v in check_tables(lake, "identity", ["identity.nights"], N1))
@@ -342,6 +344,7 @@ def test_the_gate_judges_how_stable_the_night_was(lake):
             check_tables(lake, "identity", ["identity.nights"], N1)
 
 
+@pytest.mark.slow
 def test_a_record_that_is_in_no_map_and_joins_that_go_missing_are_counted(lake, monkeypatch):
     night(lake, N1, [ZHANG, APP, LI])
     row = row_of(lake, N1)
@@ -401,6 +404,7 @@ def test_a_record_that_comes_back_brings_the_other_end_of_its_decision_along(lak
     assert people(lake)["web/7"] == people(lake)["core/2"]
 
 
+@pytest.mark.slow
 def test_a_value_that_falls_below_its_limit_joins_those_who_are_left(lake):
     write_rules(lake, "namespaces: {phone: {carriers: 2}}\n")
     visitor = {"id": "web/8", "kind": "anonymous", "phone": "13812340001"}

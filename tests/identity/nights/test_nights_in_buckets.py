@@ -58,10 +58,9 @@ def names_are_soon_common(monkeypatch):
     monkeypatch.setattr(facts, "LEAST_COMMON", 15)
 
 
-@pytest.mark.parametrize(
-    "bucket_rows", [*(pytest.param(rows, marks=pytest.mark.slow) for rows in (1, 40)), 7]
-)
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+@pytest.mark.slow
+@pytest.mark.parametrize("bucket_rows", [1, 7, 40])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_first_night_in_buckets_is_that_of_all_at_once(seed, bucket_rows, tmp_path):
     (tmp_path / "identity.yml").write_text(RULES, encoding="utf-8")
     at_once, in_buckets = MemoryLake(tmp_path), MemoryLake(tmp_path, bucket_rows=bucket_rows)

@@ -319,6 +319,7 @@ def test_a_broken_file_is_refused_as_a_whole_and_read_when_it_is_delivered_corre
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_expression_spark_refuses_is_named_and_one_that_fails_on_a_value_refuses_its_record(bank, spark):
     file = bank.settings.workspace / "feeds" / "bookings.yml"
     good = file.read_text()

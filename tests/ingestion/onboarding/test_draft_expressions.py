@@ -48,6 +48,7 @@ def drafted(name, kind, values, *, utc=False):
     return made.expression
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind", "texts", "meant"), CASES, ids=[case[0] for case in CASES])
 def test_a_drafted_expression_reads_what_the_column_says(spark, name, kind, texts, meant):
     rows = spark.createDataFrame([(text,) for text in texts], f"`{name}` string")

@@ -51,7 +51,7 @@ class Takings:
         }  # fmt: skip
 
 
-@pytest.fixture(params=["duckdb", "spark"])
+@pytest.fixture(params=["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
 def engine(request, tmp_path):
     if request.param == "duckdb":
         with open_alone() as desk:

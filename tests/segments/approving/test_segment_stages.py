@@ -233,6 +233,7 @@ def test_a_stop_keeps_an_audience_back_until_its_role_ends_it(bank, capsys, stop
     assert [row["action"] for row in bank.log()[2:]] == [stop, end]
 
 
+@pytest.mark.slow
 def test_whoever_withdraws_leaves_an_audience_that_is_held(bank):
     bank.approve_all("full")
     bank.write("segments/rich.yml", rich("full"))
@@ -318,6 +319,7 @@ def test_a_recall_at_once_is_released_and_published(at_once, capsys):
     assert newest(bank)[1]["seq"] == 2
 
 
+@pytest.mark.slow
 def test_a_hold_that_comes_while_segments_are_evaluated_counts(bank, monkeypatch):
     bank.approve_all("full")
     bank.write("segments/rich.yml", rich("full"))

@@ -152,6 +152,7 @@ def test_the_values_of_who_refused_choose_nobody_else(bank):
     assert audiences["rich"].counts["candidates"] == 0, "1 refused profiling, and 4 is not told apart by it"
 
 
+@pytest.mark.slow
 def test_a_preview_has_the_figures_of_the_night_and_an_explanation_both_sides(bank):
     body = "unknown: exclude\nbase: {members: {count: {gte: 2}}}\nwhere: {members: {where: {tag: tier, eq: T3}, count: {gte: 1}}}"
     named = spec("people", "where: {all: [{segment: rich}, {tag: balance, gte: 1}]}")

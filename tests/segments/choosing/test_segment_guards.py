@@ -177,6 +177,7 @@ def test_another_meaning_or_stage_has_nothing_to_compare_with(bank, version, mor
         assert bank.night(2) == {1, 10}
 
 
+@pytest.mark.slow
 def test_a_recalled_audience_is_left_aside_and_the_one_before_it_counts(bank):
     bank.night(0)
     bank.write(rich("change_vs_previous: {max_ratio: 1}", version="1.1.0"))
@@ -253,6 +254,7 @@ def test_a_lake_from_before_the_stability_index_has_none(bank):
     assert bank.night(0) == {1, 4, 10}
 
 
+@pytest.mark.slow
 def test_a_preview_tells_what_guards_would_stop(bank):
     settings = bank.lake.settings
 

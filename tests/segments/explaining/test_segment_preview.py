@@ -405,6 +405,7 @@ def test_a_faulty_file_is_refused_and_a_version_used_before_is_a_note(bank, tmp_
     assert {o.segment for o in figures.overlaps} == {"letters", "lookers"}
 
 
+@pytest.mark.slow
 def test_an_offer_is_judged_by_the_risk_of_the_publication(make_workspace):
     folder = make_workspace(
         {"tags/test.yml": TAGS_YML + ONLINE_RISK, "destinations.yml": DESTINATIONS_YML, "segments/lookers.yml": LOOKERS.replace(chr(34).join(["segment: rich, version: ", ">=1 <2", ""]), "tag: tier, eq: T3")}
@@ -429,6 +430,7 @@ def test_an_offer_is_judged_by_the_risk_of_the_publication(make_workspace):
     assert show(lake, "lookers").counts["suppressed_by_reason"]["UNSUITABLE"] > 0
 
 
+@pytest.mark.slow
 def test_a_publication_from_before_a_column_is_read_with_nulls(bank):
     before = show(bank, "rich")
     rows = bank.read_arrow("segments.deliveries").drop_columns(["purpose", "files"])
@@ -587,6 +589,7 @@ def test_contacts_are_decided_as_the_night_decides_them(governed):
     hold_against_the_night(lake, D)
 
 
+@pytest.mark.slow
 def test_a_draft_takes_its_place_among_the_segments_of_the_night(governed, tmp_path):
     lake = governed()
     first, last = tmp_path / "first.yml", tmp_path / "last.yml"
@@ -600,6 +603,7 @@ def test_a_draft_takes_its_place_among_the_segments_of_the_night(governed, tmp_p
     assert files_of(lake.settings.lake) == files
 
 
+@pytest.mark.slow
 def test_a_rival_with_faults_is_left_out_with_a_note_and_a_faulty_policy_is_refused(governed):
     lake = governed()
     (lake.settings.workspace / "segments" / "a.yml").write_text(

@@ -69,6 +69,7 @@ def test_both_engines_choose_the_same(bank, spark):
     assert "segments.micro_segments" in {entry["table"] for entry in runs[0][0]["inputs"]}
 
 
+@pytest.mark.slow
 def test_a_preview_with_and_without_an_index_is_what_the_night_chose(bank):
     segments.evaluate(bank, D, surroundings(bank.settings))
     make_visible(bank, D, "first", {})

@@ -49,6 +49,7 @@ def place_of(bank):
     return index_folder(bank.settings, newest_publication(bank.settings))
 
 
+@pytest.mark.slow
 def test_one_index_is_made_at_a_time_and_nobody_deletes_one_that_is_being_made(bank, command, root):
     expected = show(bank, "rich")
     with IndexWriter(bank.settings, newest_publication(bank.settings)) as writer:
@@ -102,6 +103,7 @@ def test_a_process_that_is_killed_midway_changes_no_answer_and_holds_off_nobody(
     assert not left.exists() and show(bank, "rich") == expected
 
 
+@pytest.mark.slow
 def test_an_index_that_a_night_overtakes_is_not_left_behind(bank, command, root, monkeypatch):
     index(bank)
     groups = making._Maker._add_groups
@@ -119,6 +121,7 @@ def test_an_index_that_a_night_overtakes_is_not_left_behind(bank, command, root,
     assert command() == (0, "") and show(bank, "rich") == expected
 
 
+@pytest.mark.slow
 def test_the_index_of_another_lake_is_said_and_answers_nothing(bank, command, tmp_path):
     expected = show(bank, "rich")
     index(bank)

@@ -59,6 +59,7 @@ STRANDED = (
 )
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_was_a_folder_for_a_night_learns_who_left_meanwhile(bank, consumer, caplog):
     become(bank, endpoint(consumer.port))
     send(bank)
@@ -97,6 +98,7 @@ def test_another_address_gets_the_whole_audience_and_who_leaves_that_night_leave
     assert send(bank, NEXT) == (), "what was taken is not sent again"
 
 
+@pytest.mark.slow
 def test_an_address_that_comes_back_is_told_what_it_missed(bank, consumer, other_consumer, caplog):
     become(bank, endpoint(consumer.port))
     send(bank)

@@ -109,6 +109,7 @@ def test_trouble_that_lasts_ends_in_a_warning_and_the_next_attempt_goes_on(bank,
     assert held(consumer) == released(bank)
 
 
+@pytest.mark.slow
 def test_a_destination_that_is_down_gets_it_all_later(bank, consumer):
     consumer.stop()
     (one,) = send(bank)
@@ -235,6 +236,7 @@ def test_whom_an_endpoint_took_without_an_answer_and_then_refuses_leaves_all_the
     assert three.status == "SENT" and consumer.holds() == {} == released(bank)
 
 
+@pytest.mark.slow
 def test_whom_an_endpoint_will_not_remove_it_is_asked_to_remove_until_it_does(
     bank, consumer, caplog, monkeypatch
 ):
@@ -286,6 +288,7 @@ def test_a_killed_attempt_is_in_doubt_and_sent_again_under_the_same_keys(bank, c
     assert [row["attempt"] for row in bank.read_arrow("segments.transmissions").to_pylist()] == [2]
 
 
+@pytest.mark.slow
 def test_only_whom_we_added_is_ever_removed(bank, consumer):
     consumer.will(*["unavailable"] * 500)
     send(bank)
@@ -371,6 +374,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_and_one_of_the_bank_is
     assert three.status == "SENT" and held(consumer) == released(bank)
 
 
+@pytest.mark.slow
 def test_a_destination_that_is_down_stops_no_night(bank, consumer, caplog, monkeypatch):
     consumer.stop()
     (one,) = transmit_night(bank, D)

@@ -98,6 +98,7 @@ def bank(make_workspace):
     return Bank(folder)
 
 
+@pytest.mark.slow
 def test_a_day_leaves_the_table_by_the_next_night_and_the_disk_when_its_readers_are_gone(bank):
     assert bank.nights(10, 5) == [0, 0, 0, 0, 0]
     assert bank.read() == ["03-11", "03-12", "03-13", "03-14"]
@@ -115,6 +116,7 @@ def test_a_reader_of_an_earlier_publication_goes_on_while_the_night_deletes(bank
         assert yesterday.rows(f"SELECT count(*) FROM {DAILY}") == [(4,)]
 
 
+@pytest.mark.slow
 def test_a_publication_whose_rows_are_gone_says_so_in_one_sentence(bank):
     bank.nights(10, 9)
     with (
@@ -136,6 +138,7 @@ def test_a_night_that_fails_leaves_table_and_disk_as_they_were(bank):
     assert bank.night(dt.date(2026, 3, 15)) == 1, "what the failed night left"
 
 
+@pytest.mark.slow
 def test_a_check_of_the_lake_knows_what_was_deleted_and_still_finds_what_was_lost(bank):
     bank.nights(10, 9)
     contracts = Contracts()

@@ -137,7 +137,8 @@ def test_a_declared_property_is_checked_as_a_column(make_workspace, change, line
     assert message in str(refusal.value) and f"site.yml:{line}:" in str(refusal.value)
 
 
-@pytest.mark.parametrize("engine", ["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
 def test_tags_over_properties_are_computed(engine, make_workspace, request):
     import tags as room
 

@@ -16,6 +16,7 @@ from tests.tags.entities.entity_entries import drafts_of_others, tags
 from vocabulary.attributes import ENTITIES
 from vocabulary.entities import EMPLOYEE, GROUPS, OTHER_ENTITIES, PERSON, TAG_ENTITIES
 
+pytestmark = pytest.mark.slow
 D = dt.date(2026, 3, 31)
 
 
@@ -299,7 +300,6 @@ def test_a_value_outside_the_domain_of_an_employees_tag_stops_the_night_and_name
         _judge(bank, quality, {}, {}, D, {"employee_role": "tags.employee_tags"})
 
 
-@pytest.mark.slow
 def test_a_past_day_is_computed_again_for_every_entity(bank):
     from tags.build.past import backfill_tags, entries_of, recompute
 
@@ -318,7 +318,6 @@ def test_a_past_day_is_computed_again_for_every_entity(bank):
     assert after.to_pylist() == before.to_pylist()
 
 
-@pytest.mark.slow
 def test_one_tag_of_another_entity_is_computed_alone(bank):
     import tags as room
 
