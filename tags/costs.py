@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakehouse.contracts.contract import DBT_DATABASE
 from tags.compile.compiler import Writer
 from vocabulary.relations import RELATED
 
@@ -154,13 +155,13 @@ def _models(model: str, reads: Mapping[str, set[str]]) -> set[str]:
 def _inputs(model: str, reads: Mapping[str, set[str]], stored_models: set[str]) -> set[str]:
     """Give what is read where a model is part of another statement: tables, and stored models as ``tags_work.<model>``."""
     if model in stored_models:
-        return {f"tags_work.{model}"}
+        return {f"{DBT_DATABASE}.{model}"}
     inputs: set[str] = set()
     visits, waiting = {model}, [model]
     while waiting:
         for name in reads.get(waiting.pop(), ()):
             if name in stored_models:
-                inputs.add(f"tags_work.{name}")
+                inputs.add(f"{DBT_DATABASE}.{name}")
             elif name not in reads:
                 inputs.add(name)
             elif name not in visits:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from lakehouse.contracts.contract import DBT_DATABASE
 from lakehouse.settings.yaml_files import did_you_mean
 
 
@@ -58,7 +59,7 @@ class Entity:
     @property
     def work(self) -> str:
         """The table in which dbt leaves the wide model."""
-        return f"tags_work.{self.wide_model}"
+        return f"{DBT_DATABASE}.{self.wide_model}"
 
     def is_named_by(self, columns: Collection[str]) -> bool:
         """Tell whether rows with these columns name one of its kind."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Shape = Literal["fact", "state", "dictionary", "derived", "log"]
 Level = Literal["C1", "C2", "C3"]
 DATABASES = ("landing", "trusted", "identity", "tags", "marts", "segments", "quality", "ops")
+DBT_DATABASE = "tags_work"
+"""What dbt builds and a night takes over; its tables have no contract."""
 
 
 @dataclass(frozen=True)

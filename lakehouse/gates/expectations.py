@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cdp.gates")
 
 FOLDER = "expectations"
-DATABASES = ("trusted", "identity", "tags", "marts", "segments")
+DATABASES_WITH_EXPECTATIONS = ("trusted", "identity", "tags", "marts", "segments")
 # Those that run a statement of their own or compare two tables are no statement about the rows of one.
 _FOREIGN = ("query", "other_table", "multicolumn")
 # What Great Expectations takes beside the statement itself; conditions are expressions that pandas would evaluate.
@@ -148,10 +148,12 @@ def suite_files(settings: Settings, database: str | None = None) -> list[Path]:
 
 def _suite(file: Path, own: dict[str, Contract]) -> Suite:
     table = file.stem
-    names = sorted({name for name in (*contract_names(), *own) if name.partition(".")[0] in DATABASES})
+    names = sorted(
+        {name for name in (*contract_names(), *own) if name.partition(".")[0] in DATABASES_WITH_EXPECTATIONS}
+    )
     if table not in names:
         raise SettingsInvalid(
-            f"the file is called after no table of {', '.join(DATABASES)}{did_you_mean(table, names)}",
+            f"the file is called after no table of {', '.join(DATABASES_WITH_EXPECTATIONS)}{did_you_mean(table, names)}",
             file=file,
             line=1,
         )

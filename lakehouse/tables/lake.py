@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.contracts.contract import Contract
+from lakehouse.contracts.contract import DBT_DATABASE, Contract
 from lakehouse.contracts.reading import Contracts, contract_names
 from lakehouse.errors import ContractBroken
 from lakehouse.query.desk import newest_sql, table_errors
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from pyspark.sql import DataFrame, SparkSession
 
-DBT_DATABASE = "tags_work"
 # What Spark's in-memory catalog of this process knows: table → folder.
 _catalog: dict[str, str] = {}
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.contracts.contract import Bound
+from lakehouse.contracts.contract import DBT_DATABASE, Bound
 from lakehouse.contracts.reading import contract
 from lakehouse.errors import GateStopped, StepFailed, memory_refusal
 from lakehouse.expressions.duckdb import function_statements
@@ -34,7 +34,6 @@ from tags.build.manifest import manifest_of
 from tags.build.project import (
     CURRENT,
     DATABASE,
-    SCHEMA,
     WIDE_TABLES,
     source_tables,
     wide_contracts,
@@ -169,7 +168,7 @@ def _write_costs(
     """Keep what each tag cost; a diary like the ledger of attempts, which no publication names."""
 
     def row_count(name: str) -> int:
-        if not name.startswith(f"{SCHEMA}."):
+        if not name.startswith(f"{DBT_DATABASE}."):
             return lake.row_count(name)
         import pyarrow.parquet as pq
 
@@ -318,7 +317,7 @@ def run_dbt(
     """
     _log_folder(lake.settings).mkdir(parents=True, exist_ok=True)
     small = not command and _is_small(lake)
-    work = lake.settings.lake / SCHEMA
+    work = lake.settings.lake / DBT_DATABASE
     variables = {
         "business_date": business_date.isoformat(),
         "work_root": without_templates(spark_literal(str(work))[1:-1]),
@@ -347,7 +346,7 @@ def run_dbt(
     results = results_of(outcome, lake.settings)
     if engine == "duckdb" and not command:
         models = [r.node.name for r in results if r.node.resource_type == "model"]
-        export_tables(lake.settings, project / DATABASE, SCHEMA, models, work)
+        export_tables(lake.settings, project / DATABASE, DBT_DATABASE, models, work)
     return {
         (r.node.name if r.node.resource_type == "model" else r.node.unique_id): float(r.execution_time)
         for r in results
@@ -397,7 +396,7 @@ def _run_in_process(
 ) -> Any:
     """Run dbt on DuckDB, over a database of views made for this night."""
     write_database(
-        lake.settings, project / DATABASE, sources, function_statements(), schema=SCHEMA, anew=is_build
+        lake.settings, project / DATABASE, sources, function_statements(), schema=DBT_DATABASE, anew=is_build
     )
     with dbt_on_duckdb(project):
         return run()
@@ -422,7 +421,7 @@ def _run_on_spark(
     lake: Lake, sources: list[str], run: Callable[[], Any], *, small: bool, is_build: bool
 ) -> Any:
     if is_build:
-        lake.spark.sql(f"DROP DATABASE IF EXISTS {SCHEMA} CASCADE")
+        lake.spark.sql(f"DROP DATABASE IF EXISTS {DBT_DATABASE} CASCADE")
     if not small:
         lake.register(sources)
     with child_session(lake.spark, _SMALL_CONF if small else {}) as child:

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from lakehouse.contracts.contract import Contract
+from lakehouse.contracts.contract import DBT_DATABASE, Contract
 from lakehouse.contracts.reading import FOLDER as CONTRACTS
 from lakehouse.contracts.reading import build_contract, contract, contract_names
 from lakehouse.errors import SettingsInvalid
@@ -39,7 +39,6 @@ LINKED = "linked"
 DUCKDB = "duckdb"
 # Named as no database of the lake is: DuckDB calls the file by it, beside the schemas inside.
 DATABASE = "models.duckdb"
-SCHEMA = "tags_work"
 TIME_ZONE = "Asia/Shanghai"
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _SOURCE = re.compile(r"source\(\s*'(\w+)'\s*,\s*'(\w+)'\s*\)")
@@ -203,7 +202,7 @@ def profile(
     spark: dict[str, Any] = {
         "type": "spark",
         "method": "session",
-        "schema": SCHEMA,
+        "schema": DBT_DATABASE,
         "host": "NA",
         "threads": 2,
     }
@@ -214,7 +213,7 @@ def profile(
     duckdb: dict[str, Any] = {
         "type": "duckdb",
         "path": database,
-        "schema": SCHEMA,
+        "schema": DBT_DATABASE,
         "threads": 1,
         "settings": {
             "TimeZone": settings.time_zone if settings else TIME_ZONE,

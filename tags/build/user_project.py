@@ -11,6 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from lakehouse.contracts.contract import DBT_DATABASE
 from lakehouse.errors import UsageError
 from lakehouse.expressions.duckdb import function_statements
 from lakehouse.query.database import replacement, write_database
@@ -25,7 +26,6 @@ from tags.build.project import (
     DUCKDB,
     LINKED,
     PROJECT_NAME,
-    SCHEMA,
     profile,
     project,
     reason_for_spark,
@@ -38,7 +38,7 @@ from tags.compile.compilation import Compilation, compile_tags
 
 # Below the folder of generated files.
 USER = "dbt"
-DATABASES = "databases"
+DATABASE_FOLDER = "databases"
 SPARK = "spark"
 
 
@@ -85,7 +85,7 @@ def write_user_project(
                 "run `cdp nightly` first"
             )
         reason = reason_for_spark(compilation)
-        database = f"{DATABASES}/{_database_name(settings, publication, names)}"
+        database = f"{DATABASE_FOLDER}/{_database_name(settings, publication, names)}"
         if reason is None and not (folder / database).is_file():
             _write_database(settings, folder / database, names, publication, _results(compilation))
         texts = {
@@ -139,7 +139,7 @@ def _write_database(
             part,
             [name for name in names if name not in results.values()],
             function_statements(),
-            schema=SCHEMA,
+            schema=DBT_DATABASE,
             anew=True,
             versions=publication.tables,
             results=results,
@@ -149,6 +149,6 @@ def _write_database(
 def _remove_older_databases(folder: Path, database: Path) -> None:
     """Remove what earlier nights left; a dbt that still works on one of them keeps its open file."""
     (folder / DATABASE).unlink(missing_ok=True)
-    for file in (folder / DATABASES).glob("*.duckdb*"):
+    for file in (folder / DATABASE_FOLDER).glob("*.duckdb*"):
         if not file.name.startswith(database.name) and file.is_file():
             file.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.contracts.contract import DBT_DATABASE
 from lakehouse.errors import SettingsInvalid, UsageError
 from lakehouse.expressions.duckdb import function_statements
 from lakehouse.query.database import open_database, write_database
@@ -21,7 +22,7 @@ from lakehouse.query.published import Publication, require_publication
 from lakehouse.query.words import identifier, literal
 from lakehouse.settings.file_rights import closed_files
 from tags.build.computation import dbt_on_duckdb, dbt_options, results_of
-from tags.build.project import DATABASE, SCHEMA, reason_for_spark, source_tables, write_project
+from tags.build.project import DATABASE, reason_for_spark, source_tables, write_project
 from tags.compile.compilation import Compilation, compile_registry
 from tags.compile.places import REGISTRY
 from tags.definitions import DefinitionPlace, TagDefinition, changes_between
@@ -135,7 +136,7 @@ def computed_versions(
         with open_database(settings, folder / DATABASE) as desk:
             entity = _entry(second).about
             columns = f"{_key_sql(entity)} AS one_id, {identifier(codes[0])} AS first, {identifier(codes[1])} AS second"
-            yield desk, desk.keep("versions", f"SELECT {columns} FROM {SCHEMA}.{entity.wide_model}")
+            yield desk, desk.keep("versions", f"SELECT {columns} FROM {DBT_DATABASE}.{entity.wide_model}")
 
 
 def _key_sql(entity: Entity) -> str:
@@ -214,7 +215,7 @@ def _build(settings: Settings, publication: Publication, compilation: Compilatio
         folder / DATABASE,
         names,
         function_statements(),
-        schema=SCHEMA,
+        schema=DBT_DATABASE,
         anew=True,
         versions=publication.tables,
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
+from lakehouse.contracts.contract import DBT_DATABASE
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.query.words import literal
@@ -118,7 +119,7 @@ class ModelRelations:
             "ref": ref,
             "source": source,
             "var": lambda name, default=None: self._variables.get(name, default),
-            "target": {"type": "duckdb", "name": "duckdb", "schema": "tags_work"},
+            "target": {"type": "duckdb", "name": "duckdb", "schema": DBT_DATABASE},
         }
         try:
             sql = self._environment.from_string(self._macros + text).render(words)
