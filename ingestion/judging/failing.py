@@ -15,10 +15,9 @@ from ingestion.judging.mapping import exact_dialect
 from ingestion.records.landing import BUSINESS_DATE
 from ingestion.records.layout import EXTRA, FILE, PROBLEM, RAW, ROW
 from lakehouse.query.desk import Desk, Relation
-from lakehouse.query.words import identifier, literal
+from lakehouse.query.words import identifier, literal, spark_identifier
 
 if TYPE_CHECKING:
-    from pyspark.errors import PySparkException
     from pyspark.sql import Column, DataFrame
 
 log = logging.getLogger("cdp.ingestion")
@@ -76,67 +75,58 @@ def _failing(desk: Desk, records: str, feed: Feed, zone: str, record_count: int)
 
 def without_failing_by_spark(records: DataFrame, feed: Feed, record_count: int) -> DataFrame | None:
     """Give the same of a frame of Spark; see ``without_failing``."""
-    from pyspark.errors import PySparkException
     from pyspark.sql import functions as f
 
-    expressions = all_expressions(feed)
+    failures = {expression: _is_failing(records, expression[1]) for expression in all_expressions(feed)}
     whole = records.where(f"{PROBLEM} is null")
-    failures = [_is_failing(records, text) for _, text, _ in expressions]
-    try:
-        numbers = whole.agg(*(f.count_if(failure) for failure in failures)).collect()[0]
-    except PySparkException as wrong:
-        # A part without a column, which fails before any record is read.
-        _require_error_of_values(wrong)
-        for (what, _, path), failure in zip(expressions, failures, strict=True):
-            if _fails(whole.select(failure)):
-                raise failed_expression(feed, what, path, "all") from None
-        raise
-    problem = f.col(PROBLEM)
-    for (what, _, path), failure, number in zip(expressions, failures, numbers, strict=True):
-        if not number:
-            continue
-        _tell(feed, what, path, number, record_count)
-        problem = f.coalesce(problem, f.when(failure, _problem(what)))
+    numbers = whole.agg(*(f.count_if(failure) for failure in failures.values())).collect()[0]
     if not any(numbers):
         return None
+    failing = {expression: number for expression, number in zip(failures, numbers, strict=True) if number}
+    problem = f.col(PROBLEM)
+    for expression, number in failing.items():
+        what, _, path = expression
+        _tell(feed, what, path, number, record_count)
+        problem = f.coalesce(problem, f.when(failures[expression], _problem(what)))
     columns = [
         f.col(name) if name in _OF_RECORD
-        else f.when(f.col(PROBLEM).isNull(), f.col(f"`{name}`")).alias(name)
+        else f.when(f.col(PROBLEM).isNull(), f.col(spark_identifier(name))).alias(name)
         for name in records.columns
     ]  # fmt: skip
-    return records.withColumn(PROBLEM, problem).select(*columns)
+    sound = records.withColumn(PROBLEM, problem).select(*columns)
+    for what, text, path in failing:
+        if _fails(sound.where(f"{PROBLEM} is null").selectExpr(text)):
+            # A part of it has no column, and fails before any record is read.
+            raise failed_expression(feed, what, path, "all")
+    return sound
 
 
 def _is_failing(records: DataFrame, text: str) -> Column:
     """Give whether an expression fails on a record, as Spark's own ``try_…`` functions find out.
 
-    Spark has a name in SQL for each of them, and for the general one none. Inside of a function over a list nothing is
-    computed before it is tried: what stands twice in an expression would be computed once, in front of it.
+    Spark has a name in SQL for each of them, and for the general one none. What stands twice in an expression Spark computes
+    once, in front of all, where it is computed for every record; so it stands where it is not, though it is.
     """
     from pyspark.sql import Column
     from pyspark.sql import functions as f
 
     catalyst = records.sparkSession._jvm.org.apache.spark.sql  # type: ignore[union-attr]
-    value = f.transform(f.array(f.lit(0)), lambda _: f.expr(text))
+    value = f.when(f.col(ROW) >= 0, f.array(f.expr(text)))
     attempt = catalyst.catalyst.expressions.TryEval(catalyst.classic.ExpressionUtils.expression(value._jc))  # type: ignore[attr-defined]
     return Column(catalyst.classic.ExpressionUtils.column(attempt)).isNull()
 
 
 def _fails(rows: DataFrame) -> bool:
+    """Tell whether a value of rows cannot be computed; a worker that is lost says nothing about a record."""
     from pyspark.errors import PySparkException
 
     try:
         rows.write.format("noop").mode("overwrite").save()
     except PySparkException as wrong:
-        _require_error_of_values(wrong)
+        if not (wrong.getSqlState() or "").startswith("22"):
+            raise
         return True
     return False
-
-
-def _require_error_of_values(wrong: PySparkException) -> None:
-    """Raise an error of Spark again that is none of values: a worker that is lost says nothing about a record."""
-    if not (wrong.getSqlState() or "").startswith("22"):
-        raise wrong
 
 
 def _problem(what: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 from judged_records import WAYS, judged
@@ -119,10 +120,17 @@ def test_a_value_that_is_asked_for_twice_or_not_at_all_fails_where_it_is_asked_f
 
 
 @pytest.mark.slow
+def test_a_column_may_be_called_as_a_variable_of_spark(spark, tmp_path):
+    text = re.sub(r"\b(amount|parts)\b", lambda name: {"amount": "x_1", "parts": "x_2"}[name[0]], ONLY_SPARK)
+    refused = refused_of(spark, tmp_path, "by Spark", [*GOOD, *BAD], text)[0]
+    assert refused == {**REASONS, 19: ["failed:applied_on"]}
+
+
+@pytest.mark.slow
 def test_an_expression_that_fails_before_any_record_is_at_fault_itself(spark, tmp_path):
     text = ONLY_SPARK.replace("/ cast(parts as int)", "+ cast('no number' as int)")
     with pytest.raises(InputInvalid, match=r"f\.yml:15: .*credit_limit failed on all records"):
-        refused_of(spark, tmp_path, "by Spark", GOOD, text)
+        refused_of(spark, tmp_path, "by Spark", GOOD[:3], text)
 
 
 @pytest.mark.parametrize(
