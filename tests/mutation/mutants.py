@@ -26,6 +26,10 @@ from mutmut.mutation import mutators
 ROOT = Path(__file__).resolve().parents[2]
 # The modules whose rules decide about people, and the tests that must see a change. None of these needs Spark.
 RULE_TESTS = "tests/segments/test_segment_rules.py"
+CONTACT_TESTS = [
+    "tests/segments/contacting/test_contact_arbitration.py",
+    "tests/segments/test_contact_rules.py",
+]
 RULES = {
     "segments/choosing/suppression.py": [RULE_TESTS, "tests/segments/test_segment_suppression.py", "tests/segments/test_segment_decisions.py"],
     "segments/choosing/assignment.py": [RULE_TESTS, "tests/segments/test_segment_decisions.py"],
@@ -43,6 +47,13 @@ RULES = {
     "segments/language/checks/possible_answers.py": ["tests/segments/language/test_possible_answers.py"],
     "segments/language/templates.py": ["tests/segments/language/test_templates.py"],
     "segments/language/parameters.py": ["tests/segments/language/test_templates.py"],
+    "segments/contacting/arbitration.py": CONTACT_TESTS,
+    "segments/contacting/windows.py": CONTACT_TESTS,
+    "segments/contacting/scores.py": CONTACT_TESTS,
+    "segments/contacting/losses.py": CONTACT_TESTS,
+    "segments/contacting/crowd.py": CONTACT_TESTS,
+    "segments/contacting/prices.py": CONTACT_TESTS,
+    "lakehouse/expressions/clocks.py": ["tests/lakehouse/expressions/test_language.py"],
     "lakehouse/query/question.py": ["tests/lakehouse/query/test_question.py"],
     "delivery/contract/verify_audience.py": ["tests/delivery/test_contract.py", "tests/delivery/test_signatures.py"],
 }  # fmt: skip

@@ -13,7 +13,7 @@ from contact_problems import FIRST, cap, drawn_problem, history, offer, problem,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segments.contacting import crowd
+from segments.contacting import crowd, scores
 from segments.contacting.arbitration import arbitrate
 from segments.contacting.problem import ApartRule, CapacityRule, ContactWay
 
@@ -355,14 +355,12 @@ def linear_bound(question) -> float:
     """The value of the linear relaxation of a question without caps but one contact each, by SciPy."""
     from scipy.optimize import linprog
 
-    from segments.contacting.scores import base_score, value_scale
-
-    scale = value_scale(max(max(one.rows["value"].to_pylist(), default=0) for one in question.offers))
+    scale = scores.value_scale(max(max(one.rows["value"].to_pylist(), default=0) for one in question.offers))
     group_of = {row["one_id"]: row for row in question.groups.to_pylist()}
     columns = []
     for one in question.offers:
-        scores = base_score(one.priority, one.rows["value"].to_numpy(), scale)
-        for row, score in zip(one.rows.to_pylist(), scores, strict=True):
+        bases = scores.base_score(one.priority, one.rows["value"].to_numpy(), scale)
+        for row, score in zip(one.rows.to_pylist(), bases, strict=True):
             columns += [
                 (row["one_id"], one.code, way.channel, score)
                 for n, way in enumerate(one.ways)
@@ -470,3 +468,13 @@ def test_what_an_earlier_night_put_off_to_the_day_uses_its_capacity():
         capacities=[CapacityRule("CALL", 2)],
     )  # fmt: skip
     assert arbitrate(question).by_code["a"].contacts.num_rows == 1
+
+
+def test_a_double_holds_all_of_the_highest_score():
+    """Beside the highest priority and the highest value two hashes that differ by one step make two scores."""
+    scale = scores.value_scale(7.0)
+    whole = scores.base_score(100, np.array([np.nextafter(scale, 0.0)]), scale)[0]
+    step = 2.0 ** -(scores.VALUE_BITS + scores.HASH_BITS)
+    parts = scores.tie_part("a", np.arange(FIRST, FIRST + 1_000))
+    assert (parts / step == np.floor(parts / step)).all() and parts.max() < 2.0**-scores.VALUE_BITS
+    assert [(whole + part) - whole for part in (step, *parts)] == [step, *parts]
