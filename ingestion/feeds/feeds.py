@@ -21,12 +21,15 @@ from pydantic import (
 )
 
 from ingestion.feeds.control import Control
+from ingestion.feeds.exact_translation import LIST, ExactTranslator
 from ingestion.feeds.feed_lookups import LookupUse, lookup_uses_of
 from ingestion.feeds.limits import Limits
+from ingestion.feeds.translation import BOOL, DATE, INSTANT, LONG, NULL, STRING
 from lakehouse.contracts.contract import Contract
 from lakehouse.contracts.reading import contract, contract_names
 from lakehouse.errors import SettingsInvalid
 from lakehouse.expressions.expression import Expression, parse_expression, unknown_column
+from lakehouse.expressions.patterns import Untranslatable
 from lakehouse.expressions.tokens import ExpressionInvalid
 from lakehouse.settings.optional_files import files_in
 from lakehouse.settings.yaml_files import did_you_mean, line_of, load_yaml, parse_model
@@ -37,6 +40,8 @@ from vocabulary.lookups import LookupInvalid, Lookups, read_lookups
 GIVEN = ("_file", "_row", "_business_date")
 PIPELINE = {*GIVEN, "_feed", "_arrived_on", "_extra", "_problem", "_raw", "_night"}
 DEFAULT_DEDUPE_DAYS = 7
+# How a sentence names what an expression gives.
+WORDS_OF_KINDS = {STRING: "a text", DATE: "a day", INSTANT: "an instant", LIST: "a list"}
 DATE_MARKS = ("{date}", "{yyyymmdd}")
 REFUSED_LEVEL = "C3"
 # Of so many the records take 1 GB to judge; their number hardly matters to it.
@@ -491,7 +496,7 @@ def feed_of(
     feed._lookups = lookups or Lookups()
     _check_columns(feed)
     for at, rule in enumerate(feed.row_rules):
-        _check_expression(feed, rule.refuse_when, f"row rule {rule.rule}", "row_rules", at, "refuse_when")
+        _check_condition(feed, rule.refuse_when, f"row rule {rule.rule}", "row_rules", at, "refuse_when")
     _check_extract(feed)
     _check_control(feed)
     _check_unreadable(feed)
@@ -562,6 +567,22 @@ def _check_expression(feed: Feed, text: str, what: str, *path: str | int) -> Exp
     return expression
 
 
+def _check_condition(feed: Feed, text: str, what: str, *path: str | int) -> None:
+    """Refuse a condition that gives another value than true or false: one engine reads it as one, the other does not."""
+    _check_expression(feed, text, what, *path)
+    kinds = dict.fromkeys((name.lower() for name in feed.readable_columns), ("c", STRING))
+    kinds |= {"_file": ("c", STRING), "_row": ("c", LONG), "_business_date": ("c", DATE)}
+    try:
+        kind = ExactTranslator(kinds).meaning(text).kind
+    except Untranslatable:
+        return
+    if kind not in (BOOL, NULL):
+        word = WORDS_OF_KINDS.get(kind, "a number")
+        raise feed.fault(
+            f"the expression of {what} gives {word}, not true or false; compare it with something", *path
+        )
+
+
 def _check_extract(feed: Feed) -> None:
     """Refuse a condition on a source that is no expression of the language; its columns are the source's."""
     if feed.extract is None:
@@ -613,7 +634,7 @@ def _check_target(feed: Feed, target: Target, at: int) -> None:
     filled_table = feed.contract(target.table)
     if target.where is not None:
         _look_up(feed, target, target.entries[0], target.where, ("targets", at, "where"))
-        _check_expression(feed, target.where, f"'where' of {target.table}", "targets", at, "where")
+        _check_condition(feed, target.where, f"'where' of {target.table}", "targets", at, "where")
     if target.same_key and " by " in target.same_key:
         order = target.same_key.split(" by ", 1)[1]
         _check_expression(feed, order, f"'same_key' of {target.table}", "targets", at, "same_key")

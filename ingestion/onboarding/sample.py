@@ -42,7 +42,10 @@ class TableSample:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a sample became: mapped rows per table, refused records, columns nobody asked for."""
+    """What a sample became: mapped rows per table, refused records, values left empty, columns nobody asked for.
+
+    ``left_empty`` counts values of optional columns that could not be kept, by reason and column.
+    """
 
     path: str
     counts: books.FeedCounts
@@ -51,6 +54,7 @@ class Sample:
     extra_columns: tuple[str, ...] = ()
     unseen_columns: tuple[str, ...] = ()
     unmapped_columns: tuple[str, ...] = field(default=())
+    left_empty: tuple[dict[str, Any], ...] = ()
     suggestions: tuple[str, ...] = field(default=())
 
     def summary(self) -> dict[str, Any]:
@@ -116,6 +120,7 @@ def check_sample(
         extra_columns=readings[0].extra_columns,
         unseen_columns=readings[0].unseen_columns,
         unmapped_columns=_unmapped(feed),
+        left_empty=tuple(book.lost_values),
         suggestions=_hints(feed, (*readings[0].extra_columns, *_unmapped(feed))),
     )
 

@@ -11,7 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingestion.records.layout import BATCH_ROWS, EXTRA, PROBLEM, RAW, ROW, DeliveredText, record_schema
+from ingestion.records.layout import (
+    BATCH_ROWS,
+    ESCAPED_NUL,
+    EXTRA,
+    PROBLEM,
+    RAW,
+    ROW,
+    DeliveredText,
+    record_schema,
+)
 from lakehouse.settings.yaml_files import did_you_mean
 
 
@@ -121,7 +130,10 @@ def _plain(text: DeliveredText, name: str, values: Any, faults: dict[int, str]) 
     if pa.types.is_nested(kind):
         texts, places = _json_texts(values)
         faults.update((at, f"unreadable:{name}") for at in places)
-        return pa.array(texts, pa.string())
+        values = pa.array(texts, pa.string())
+        is_nul = pc.fill_null(pc.match_substring_regex(values, ESCAPED_NUL), False)
+        faults.update((int(at), "nul") for at in pc.indices_nonzero(is_nul).to_pylist())
+        return values
     try:
         texts = _timestamps(values) if pa.types.is_timestamp(kind) else values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

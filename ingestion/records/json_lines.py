@@ -14,7 +14,15 @@ import pyarrow as pa
 
 from ingestion.feeds.limits import MOST_DIGITS
 from ingestion.records.json_cuts import CutLines, CutReader
-from ingestion.records.layout import BATCH_ROWS, ROW, DeliveredText, Layout, from_rows, record_schema
+from ingestion.records.layout import (
+    BATCH_ROWS,
+    ESCAPED_NUL,
+    ROW,
+    DeliveredText,
+    Layout,
+    from_rows,
+    record_schema,
+)
 from ingestion.records.line_blocks import LineBlock, line_blocks
 from ingestion.records.opening import readable_line, text_lines, too_long
 
@@ -148,6 +156,8 @@ def _parse(line: str, most_levels: int) -> tuple[Any, str | None]:
         return None, "not_json"
     if "\\u" in line and _SURROGATE.search(line) and not _is_text(value):
         return None, "undecodable: half a surrogate pair"
+    if "\\u0000" in line and _NUL.search(line):
+        return None, "nul"
     return value, None if isinstance(value, dict) else "not_a_json_object"
 
 
@@ -170,6 +180,7 @@ def _refuse_constant(name: str) -> None:
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _BRACKET = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_NUL = re.compile(ESCAPED_NUL)
 _LONG_NUMBER = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
 
 

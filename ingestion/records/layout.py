@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +16,10 @@ from ingestion.feeds.limits import Limits
 from lakehouse.errors import InputInvalid
 
 CUT = "cut: the last record has no line end"
+# A NUL inside a value, and how people are shown it.
+NUL, NUL_SHOWN = "\0", "\\x00"
+# How JSON writes it: there a backslash stands for itself only behind another.
+ESCAPED_NUL = r"(?:^|[^\\])(?:\\\\)*\\u0000"
 ROW, PROBLEM, RAW, EXTRA, FILE = "_row", "_problem", "_raw", "_extra", "_file"
 BATCH_ROWS = 50_000
 # A file with more undecodable records than this share is in another encoding; fewer are damage inside a good file.
@@ -119,8 +124,13 @@ def wrong_width(width_of_file: int, width_of_record: int) -> str:
     return f"columns: {width_of_record} instead of {width_of_file}"
 
 
-def refuse_large_fields(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
-    """Give a batch in which records with a value, or values together, above the limits are broken ones."""
+def refuse_strange_values(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
+    """Give a batch in which records with a value above the limits, or with a NUL, are broken ones."""
+    return _refuse_nul(_refuse_large_fields(batch, layout), layout)
+
+
+def _refuse_large_fields(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
+    """Break the records with a value, or values together, above the limits."""
     most_field, most_record = layout.limits.field_bytes, layout.limits.record_bytes
     texts = [batch.column(name) for name in (*layout.columns, EXTRA)]
     if batch.nbytes <= min(most_field, most_record):
@@ -139,15 +149,47 @@ def refuse_large_fields(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch
         f"too_long: a value has more than {most_field} bytes",
         f"too_long: more than {most_record} bytes",
     )
-    first = pc.if_else(is_broken, pc.utf8_slice_codeunits(pc.coalesce(*texts), 0, 1_000), batch.column(RAW))
+    return _with_broken(batch, is_broken, problem, pc.utf8_slice_codeunits(pc.coalesce(*texts), 0, 1_000))
+
+
+def _refuse_nul(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
+    """Break the records with a value that holds a NUL, and write the NUL of raw texts as an escape.
+
+    A NUL is no character of a text: databases refuse it, and what ends texts by it reads one key as another.
+    """
+    texts = [batch.column(name) for name in layout.columns]
+    has_nul = pc.fill_null(pc.match_substring_regex(batch.column(EXTRA), ESCAPED_NUL), False)
+    if not pc.any(has_nul).as_py() and not any(_may_hold_nul(one) for one in (*texts, batch.column(RAW))):
+        return batch
+    for column in texts:
+        has_nul = pc.or_(has_nul, pc.fill_null(pc.match_substring(column, NUL), False))
+    values = [pc.coalesce(column, "") for column in texts]
+    raw = pc.binary_join_element_wise(*values, layout.separator)
+    whole = _with_broken(batch, has_nul, pa.scalar("nul", pa.string()), raw)
+    readable = pc.replace_substring(whole.column(RAW), NUL, NUL_SHOWN)
+    return whole.set_column(whole.schema.get_field_index(RAW), whole.schema.field(RAW), readable)
+
+
+def _may_hold_nul(column: pa.Array) -> bool:
+    """Tell whether the bytes of a column of texts hold a NUL; bytes of its neighbours may be among them."""
+    content = column.buffers()[2]
+    return content is not None and not np.frombuffer(content, dtype=np.uint8).all()
+
+
+def _with_broken(
+    batch: pa.RecordBatch, is_broken: pa.Array, problem: pa.Array | pa.Scalar, raw: pa.Array
+) -> pa.RecordBatch:
+    """Give a batch whose records at some places are broken, with their problem and what stands for their raw text."""
     nothing = pa.scalar(None, pa.string())
+    fixed = (ROW, PROBLEM, RAW)
     columns = {
-        PROBLEM: pc.if_else(is_broken, problem, batch.column(PROBLEM)),
-        RAW: first,
-        ROW: batch.column(ROW),
+        name: pc.if_else(is_broken, nothing, batch.column(name))
+        for name in batch.schema.names
+        if name not in fixed
     }
     columns |= {
-        name: pc.if_else(is_broken, nothing, column)
-        for name, column in zip((*layout.columns, EXTRA), texts, strict=True)
+        ROW: batch.column(ROW),
+        PROBLEM: pc.if_else(is_broken, problem, batch.column(PROBLEM)),
+        RAW: pc.if_else(is_broken, raw, batch.column(RAW)),
     }
     return pa.record_batch([columns[name] for name in batch.schema.names], schema=batch.schema)

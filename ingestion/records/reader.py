@@ -14,7 +14,15 @@ from ingestion.records.careful import iter_records
 from ingestion.records.columnar import parquet_batches
 from ingestion.records.delimited import DelimitedReader
 from ingestion.records.json_lines import json_batches, json_lines
-from ingestion.records.layout import PROBLEM, ROW, DeliveredText, Layout, refuse_large_fields
+from ingestion.records.layout import (
+    NUL,
+    NUL_SHOWN,
+    PROBLEM,
+    ROW,
+    DeliveredText,
+    Layout,
+    refuse_strange_values,
+)
 from ingestion.records.opening import TooLarge
 
 
@@ -50,7 +58,7 @@ class RecordReader:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         try:
             for batch in self._batches():
-                batch = refuse_large_fields(batch, self._text.layout)
+                batch = refuse_strange_values(batch, self._text.layout)
                 self.records += batch.num_rows
                 self.broken += batch.num_rows - batch.column(PROBLEM).null_count
                 yield batch
@@ -77,7 +85,7 @@ def raw_texts(
     texts: dict[int, str] = {}
     for number, text in _numbered_texts(path, layout, width) if searched else ():
         if number in searched:
-            texts[number] = text
+            texts[number] = text.replace(NUL, NUL_SHOWN)
         if number >= last:
             break
     return texts

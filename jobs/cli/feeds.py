@@ -158,6 +158,12 @@ def _sample_lines(sample: Sample, *, masked: bool) -> list[str]:
     lines += [f"  suggestion: {suggestion}" for suggestion in sample.suggestions[:MOST_SUGGESTIONS]]
     for table in sample.tables:
         lines += _table_sample_lines(table)
+    if sample.left_empty:
+        lines += ["", "left empty, since their values cannot be kept"]
+        lines += [
+            f"  {one['table_name']}.{one['column_name']}: {one['value_count']} of {sample.counts.accepted} records, {_reason(one['reason'])}"
+            for one in sample.left_empty
+        ]
     if sample.refused:
         lines += ["", "refused records"]
         lines += [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +15,49 @@ def mixed_comparison(text: str, type_of: Callable[[str], str | None]) -> str | N
     """Give the first comparison of an expression in which a computed or delivered text meets a number, boolean or day; None without one.
 
     ``type_of`` gives the SQL type of a column, None of one whose type nobody knows: what is not known is not judged. A text that
-    stands in the expression itself is read when the expression is checked, and is none of these.
+    stands in the expression itself is none of these: ``unfit_comparison`` reads it.
     """
+    from sqlglot import exp
+
+    for node, sides in _comparisons(text, type_of):
+        groups = {group for side in sides if (group := _group(side)) is not None}
+        has_text = any(_group(side) == "text" and not isinstance(side, exp.Literal) for side in sides)
+        if has_text and len(groups) > 1:
+            return str(node.transform(_without_types).sql("spark"))
+    return None
+
+
+def unfit_comparison(text: str, type_of: Callable[[str], str | None]) -> tuple[str, str] | None:
+    """Give the first comparison whose sides can never be compared, and why; None without one.
+
+    A text of the expression that meets a number, day or boolean has to say one, and a day meets no number: where it does, one
+    engine answers null and the other stops.
+    """
+    from sqlglot import exp
+
+    for node, sides in _comparisons(text, type_of):
+        literals = [side for side in sides if isinstance(side, exp.Literal) and side.is_string]
+        groups = {group for side in sides if side not in literals and (group := _group(side)) in _SAYS}
+        why = next(
+            (
+                f"a {group} with a text that says none"
+                for group in sorted(groups)
+                for side in literals
+                if not _SAYS[group](side.name.strip())
+            ),
+            None,
+        )
+        if why is None and groups >= {"day", "number"} and any(_is_plain_day(side) for side in sides):
+            why = "a day with a number"
+        if why is not None:
+            return str(node.transform(_without_types).sql("spark")), why
+    return None
+
+
+def _comparisons(text: str, type_of: Callable[[str], str | None]) -> tuple[tuple[Any, list[Any]], ...]:
+    """Give every comparison of an expression whose types can be told, with its sides."""
     names = _columns_of_comparisons(text)
-    return None if names is None else _mixed(text, tuple((name, type_of(name)) for name in names))
+    return () if names is None else _typed_comparisons(text, tuple((name, type_of(name)) for name in names))
 
 
 @lru_cache(maxsize=4096)
@@ -31,8 +72,10 @@ def _columns_of_comparisons(text: str) -> tuple[str, ...] | None:
 
 
 @lru_cache(maxsize=4096)
-def _mixed(text: str, types: tuple[tuple[str, str | None], ...]) -> str | None:
-    """Give the first mixed comparison; a workspace's tags are compiled again and again in one process, with the same texts."""
+def _typed_comparisons(
+    text: str, types: tuple[tuple[str, str | None], ...]
+) -> tuple[tuple[Any, list[Any]], ...]:
+    """Give the comparisons, kept: a process compiles a workspace's tags again and again, with the same texts."""
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.annotate_types import annotate_types
@@ -45,22 +88,40 @@ def _mixed(text: str, types: tuple[tuple[str, str | None], ...]) -> str | None:
         kind = type_of[_name(node)]
         return node if kind is None else exp.cast(node.copy(), kind, dialect="spark")
 
-    tree = syntax_tree(text).transform(typed)
     try:
-        tree = annotate_types(tree, dialect="spark")
+        tree = annotate_types(syntax_tree(text).transform(typed), dialect="spark")
     except SqlglotError:
-        return None
-    for node in tree.walk():
-        sides = _sides(node)
-        groups = {group for side in sides if (group := _group(side)) is not None}
-        has_text = any(_group(side) == "text" and not isinstance(side, exp.Literal) for side in sides)
-        if has_text and len(groups) > 1:
-            return str(node.transform(_without_types).sql("spark"))
-    return None
+        return ()
+    return tuple((node, sides) for node in tree.walk() if (sides := _sides(node)))
 
 
 def _name(column: Any) -> str:
     return ".".join(part.name for part in column.parts)
+
+
+def _says_a_day(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_plain_day(node: Any) -> bool:
+    """Tell whether a value is a day beyond doubt; what is reckoned with days may be a number of them."""
+    from sqlglot import exp
+
+    return _group(node) == "day" and isinstance(node, (exp.Cast, exp.TsOrDsToDate, exp.DateAdd))
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_TRUTHS = frozenset(["t", "true", "y", "yes", "1", "f", "false", "n", "no", "0"])
+# Whether a text says a value of a group.
+_SAYS: dict[str, Callable[[str], bool]] = {
+    "number": lambda text: _NUMBER.fullmatch(text) is not None,
+    "day": _says_a_day,
+    "boolean": lambda text: text.lower() in _TRUTHS,
+}
 
 
 def _sides(node: Any) -> list[Any]:

@@ -338,6 +338,7 @@ def compile_(
     from tags.build.project import write_project
     from tags.build.user_project import own_project_folder, user_folder, write_user_project
     from tags.compile.compilation import compile_tags
+    from tags.sample.binding import require_computable
 
     if size is not None and not check:
         raise UsageError("--sample computes and writes nothing; write --check --sample")
@@ -361,6 +362,7 @@ def compile_(
         "off": off,
     }
     if check:
+        require_computable(settings, compilation)
         doubts = _doubts(settings, compilation)
         summary["findings"] = len(doubts)
         verdict = f"nothing is wrong, {len(doubts)} findings" if doubts else "nothing is wrong"

@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
 
-from lakehouse.expressions.comparisons import mixed_comparison
+from lakehouse.expressions.comparisons import mixed_comparison, unfit_comparison
 from lakehouse.expressions.expression import syntax_tree
 from lakehouse.expressions.tokens import short_text
 from tags.compile.checks.origins import type_of
@@ -125,6 +125,8 @@ def _refuse_mixed_comparison(
             f"'{short_text(comparison)}' compares a text with what is none; compare it with a text, or try_cast it first",
             *keys,
         )
+    if (unfit := unfit_comparison(text, sql_type)) is not None:
+        raise registry.fault(entry.code, f"'{short_text(unfit[0])}' compares {unfit[1]}", *keys)
 
 
 def _check_measure(registry: Registry, entry: Entry) -> None:

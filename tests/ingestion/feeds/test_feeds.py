@@ -55,6 +55,46 @@ def test_a_good_feed_is_read(feed_file):
 
 
 @pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("trim(no)", "a text"),
+        ("no", "a text"),
+        ("case when no is null then 'yes' end", "a text"),
+        ("length(no)", "a number"),
+        ("try_cast(no as decimal(10,2))", "a number"),
+        ("try_to_date(born, 'yyyyMMdd')", "a day"),
+        ("_row", "a number"),
+        ("_business_date", "a day"),
+        ("split(no, ',')", "a list"),
+    ],
+)
+def test_a_condition_that_gives_another_value_than_true_or_false_is_refused_at_its_line(
+    feed_file, condition, said
+):
+    says = f"gives {said}, not true or false; compare it with something"
+    with pytest.raises(SettingsInvalid) as caught:
+        read_feed(feed_file('"no is null"', f'"{condition}"'))
+    assert (caught.value.line, caught.value.message) == (9, f"the expression of row rule no_number {says}")
+    with pytest.raises(SettingsInvalid, match=f"'where' of trusted.customers {says}"):
+        read_feed(feed_file("    columns:\n", f'    where: "{condition}"\n    columns:\n'))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "no rlike '^x'",
+        "true",
+        "null",
+        "not (no in ('a'))",
+        "if(no is null, true, no = born)",
+        "cast(no as boolean)",
+    ],
+)
+def test_a_condition_that_gives_true_or_false_is_read(feed_file, condition):
+    assert read_feed(feed_file('"no is null"', f'"{condition}"')).row_rules[0].refuse_when == condition
+
+
+@pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
         ("separator", "seperator", 6, "unknown key 'seperator'; did you mean 'separator'?"),

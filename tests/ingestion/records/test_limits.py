@@ -16,7 +16,7 @@ import pytest
 
 from ingestion.feeds.limits import Limits
 from ingestion.inbox.archives import members, unpack
-from ingestion.records import Layout, RecordReader
+from ingestion.records import Layout, RecordReader, raw_texts
 from lakehouse.errors import InputInvalid
 
 JSON = Layout(("id", "day"), type="json_lines")
@@ -27,6 +27,38 @@ def problems(path, layout):
     """Give the problem of each record of a file."""
     batches = list(RecordReader(path, layout, name=path.name))
     return [problem for batch in batches for problem in batch.column("_problem").to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.csv", b"id,day\np1,a\x00b\n", "nul"),
+        ("a.csv", b"id,day\np\x001,\n", "nul"),
+        ("a.csv", b"id,day,note\np1,,\x00\n", "nul"),
+        ("a.csv", b"id,day\np1,a\\u0000\x01\x1b\x7f\n", None),
+        ("a.csv", b'id,day\np1,"a\x00', "open_quote: a quote is never closed"),
+        ("a.csv", b"id,day\np1\x00\n", "columns: 1 instead of 2"),
+        ("a.jsonl", b'{"id":"p1","day":"\\u0000"}\n', "nul"),
+        ("a.jsonl", b'{"id":"p1","day":"\\\\\\u0000"}\n', "nul"),
+        ("a.jsonl", b'{"id":"p1","day":"\\\\u0000\\u0001"}\n', None),
+        ("a.jsonl", b'{"id":"p1","day":{"a":["\\u0000"]}}\n', "nul"),
+        ("a.jsonl", b'{"id":"p1","\\u0000":1}\n', "nul"),
+        ("a.jsonl", b'{"id":"p1","day":"\x00"}\n', "not_json"),
+    ],
+)
+def test_a_nul_in_a_record_refuses_it_and_is_shown_as_an_escape(tmp_path, name, content, problem):
+    layout = CSV if name.endswith("csv") else JSON
+    (tmp_path / name).write_bytes(content)
+    rows = [row for batch in RecordReader(tmp_path / name, layout) for row in batch.to_pylist()]
+    assert [row["_problem"] for row in rows] == [problem]
+    texts = [*(row["_raw"] for row in rows), *raw_texts(tmp_path / name, layout, [1]).values()]
+    assert all("\0" not in (text or "") for text in texts)
+
+
+def test_a_nul_in_a_value_or_a_nested_value_of_parquet_refuses_its_record(tmp_path):
+    rows = pa.table({"id": ["p1", "p\0002", "p3", "p4"], "day": [["a"], ["b"], ["c", "\0"], ["\\u0000\x01"]]})
+    pq.write_table(rows, tmp_path / "a.parquet")
+    assert problems(tmp_path / "a.parquet", Layout(CSV.columns, type="parquet")) == [None, "nul", "nul", None]
 
 
 @pytest.mark.parametrize("before", [1, 300])

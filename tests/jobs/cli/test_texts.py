@@ -67,13 +67,15 @@ def test_every_reason_and_every_kind_of_error_has_its_text():
     assert [kind for kind in kinds if f"hint.{kind}" not in catalogue()] == []
     refusals = set()
     for file in (ROOT / "ingestion").rglob("*.py"):
-        refusals |= set(
-            re.findall(
-                r"['\"](unreadable|missing|not_allowed|same_key|columns|open_quote|undecodable|too_long|too_deep)(?=: |:\{)",
+        refusals |= set().union(
+            *re.findall(
+                r"['\"](unreadable|missing|not_allowed|more_decimals|same_key|columns|cut|open_quote|undecodable|too_long|too_deep)(?=: |:\{|:')"
+                r"|['\"](not_json|not_a_json_object|duplicate_key|long_number|nul|unknown_run|unknown_recipient)['\"]",
                 file.read_text(encoding="utf-8"),
             )
         )
-    assert len(refusals) > 5
+    refusals.discard("")
+    assert len(refusals) > 14
     codes = [*SUPPRESSIONS, *refusals, "unknown", "not_applicable", "late", "expired"]
     assert [code for code in codes if f"reason.{code}" not in catalogue()] == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lakehouse.expressions.comparisons import mixed_comparison
+from lakehouse.expressions.comparisons import mixed_comparison, unfit_comparison
 
 TYPES = {"t": "string", "n": "int", "d": "date", "dec": "decimal(18,2)", "b": "boolean", "at": "timestamp"}
 
@@ -35,3 +35,39 @@ def test_what_fits_or_is_not_known_is_left_alone(text):
 
 def test_the_comparison_is_given_as_it_was_written():
     assert mixed_comparison("n > 1 and t = 7", TYPES.get) == "t = 7"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("dec > 'abc'", "a number with a text that says none"),
+        ("n in (1, 'a')", "a number with a text that says none"),
+        ("n between '1' and 'b'", "a number with a text that says none"),
+        ("d > '2026-13-45'", "a day with a text that says none"),
+        ("d = '2026-02-30'", "a day with a text that says none"),
+        ("at >= 'soon'", "a day with a text that says none"),
+        ("b = 'maybe'", "a boolean with a text that says none"),
+        ("d > 20260101", "a day with a number"),
+        ("n >= d", "a day with a number"),
+        ("case n when 'x' then 1 end", "a number with a text that says none"),
+        ("length(t) = 'long'", "a number with a text that says none"),
+    ],
+)
+def test_a_text_that_says_no_value_of_the_other_side_and_a_day_beside_a_number_are_told(text, why):
+    assert unfit_comparison(text, TYPES.get)[1] == why
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n > '5'", "n = ' -1.5e3 '", "d > '2020-01-01'", "at > '2020-01-01 10:00:00'", "b = 'true'", "b = 'N'", "t = 'abc'", "unknown = 'abc'",
+        "datediff(d, at) > 5", "d - to_date(t, 'yyyyMMdd') > 30", "months_between(d, at) / 12 >= 18", "year(d) = 2020", "n > 1 and t = 'x'",
+        "coalesce(d, date'2020-01-01') = d", "n in (1, '2')",
+    ],
+)  # fmt: skip
+def test_what_can_be_compared_is_no_unfit_comparison(text):
+    assert unfit_comparison(text, TYPES.get) is None
+
+
+def test_an_unfit_comparison_is_given_as_it_was_written():
+    assert unfit_comparison("n > 1 and d > '2026-13-45'", TYPES.get)[0] == "d > '2026-13-45'"

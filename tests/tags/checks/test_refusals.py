@@ -211,6 +211,15 @@ OVER_MODELS = {
         (HELD, JUDGED % "sum, of: 'if(direction > 5, amount_base, 0)', window_days: 90"),
         14, "'direction > 5' compares a text with what is none",
     ),
+    "a number that is compared with a text that says none": (
+        (HELD, JUDGED % "sum, of: amount_base, where: amount_base > 'much', window_days: 90"),
+        14, "'amount_base > 'much'' compares a number with a text that says none",
+    ),
+    "a day that is compared with a number": (
+        ("inputs: [trusted.transactions.amount_base, trusted.transactions.transacted_on]",
+         JUDGED % "sum, of: amount_base, where: transacted_on > 20260101, window_days: 90"),
+        14, "'transacted_on > 20260101' compares a day with a number",
+    ),
     "a sum of texts of a model": (
         (HELD, JUDGED % "sum, of: direction, window_days: 90"),
         14, "measures the sum of direction, which is a string and no number",
