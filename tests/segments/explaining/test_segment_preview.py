@@ -512,6 +512,7 @@ CHINESE_CONDITIONS = [
     ("{detail: {from: cards, any: false}}", "明细 "),
     ("{event: {name: buy, within_days: 7, match: {amount: {gte: 5}}}}", "事件 "),
     ("{sequence: {steps: [{name: view}, {name: buy}], within: 1d}}", "行为序列 "),
+    ("{sequence: {steps: [{name: view}, {name: buy}], within: 36h, then_not: {name: paid, for: 90m}}}", "within 36h|for 90m"),
 ]  # fmt: skip
 
 
