@@ -66,12 +66,7 @@ def names_in(tree: exp.Expression) -> list[str]:
 
 def names_over_rows(entry: Entry) -> set[str]:
     """Give the columns of rows that an entry reads; ``ExpressionInvalid`` where a text is no expression."""
-    return {
-        name
-        for _, text, is_over_rows in texts_of(entry)
-        if is_over_rows
-        for name in _names_of(text)
-    }
+    return {name for _, text, is_over_rows in texts_of(entry) if is_over_rows for name in _names_of(text)}
 
 
 @lru_cache(maxsize=4096)
