@@ -214,7 +214,9 @@ def _print_draft(
         say("  → landing only: no trusted table fits clearly; name one with --table, or say with --dictionary what "
             "the columns mean")  # fmt: skip
         if has_attributes:
-            say("  no attributes: no target says whose they are; name the table of their entity, such as --table customers")
+            say(
+                "  no attributes: no target says whose they are; name the table of their entity, such as --table customers"
+            )
     is_keyed = any(target.each for target in draft.proposal.targets)
     for name, (namespace, method) in draft.proposal.identifiers.items():
         note = "" if is_keyed else "; not mapped, because no column is the person's key"

@@ -39,7 +39,7 @@ def equation_faults(reader: TableReader, desk: Desk) -> tuple[int, list[str]]:
     faults = []
     for code, as_of, text, members, in_arms, suppressed, losses, contacts, is_delivered in runs:
         counts = json.loads(text)
-        dropped = sum(counts["dropped_by_contact"].values())
+        drop_count = sum(counts["dropped_by_contact"].values())
         # A dry run is delivered to nobody, and takes part in no contact: it has none of these rows.
         is_dry = not is_delivered and contacts is None and losses == 0
         reasons, arms = sum(counts["suppressed_by_reason"].values()), sum(counts["variants"].values())
@@ -47,12 +47,12 @@ def equation_faults(reader: TableReader, desk: Desk) -> tuple[int, list[str]]:
         pairs = [
             ("candidates", counts["candidates"], "eligible + suppressed", counts["eligible"] + reasons),
             ("eligible", counts["eligible"], "kept out + in arms", out + arms),
-            ("published", counts["published"], "in arms - dropped by contact", arms - dropped),
+            ("published", counts["published"], "in arms - dropped by contact", arms - drop_count),
             ("rows of segments.members", members, "eligible - not in rollout",
              counts["eligible"] - counts["not_in_rollout"]),
             ("members in arms", in_arms, "in arms", arms),
             ("rows of segments.suppressions", suppressed, "suppressed", reasons),
-            *([] if is_dry else [("rows of segments.contact_losses", losses, "dropped by contact", dropped)]),
+            *([] if is_dry else [("rows of segments.contact_losses", losses, "dropped by contact", drop_count)]),
             # A run that no rule of contact concerns has none of these rows.
             *([("rows of segments.contacts", contacts, "published", counts["published"])] if contacts is not None else []),
         ]  # fmt: skip

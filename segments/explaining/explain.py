@@ -443,7 +443,7 @@ def leaf_text(leaf: Leaf) -> str:
         return text("explain.list", list=leaf.reference)
     if isinstance(leaf, SegmentLeaf):
         return text("explain.segment", segment=leaf.segment)
-    ((word, body),) = (leaf.written if isinstance(leaf, SequenceLeaf) else leaf.normal()).items()
+    ((word, body),) = (leaf.file_form if isinstance(leaf, SequenceLeaf) else leaf.normal()).items()
     return f"{text(f'condition.{word}')} {_plain_text(body)}"
 
 

@@ -50,7 +50,7 @@ class SequenceLeaf(Leaf):
         return {"sequence": {"steps": steps, "within": self.within, **then, "within_days": self.within_days}}
 
     @property
-    def written(self) -> dict[str, Any]:
+    def file_form(self) -> dict[str, Any]:
         """The normal form with its times as a file writes them, such as ``3d``."""
         ((word, body),) = self.normal().items()
         within = {"within": _duration(self.within)} if self.within else {}
