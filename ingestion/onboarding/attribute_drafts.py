@@ -91,7 +91,7 @@ def _drafts(
 def _attribute(shape: ColumnShape, level: str, entity: str, guess: Guess) -> Attribute | None:
     """Give the attribute of a column; None where its name makes no code, or one that no attribute may have."""
     meaning = guess.meanings.get(shape.name)
-    text = shape.name if meaning is None else meaning.text
+    text = shape.name if meaning is None else meaning.name
     name = shape.name if shape.name.isascii() else guess.meaning(shape.name)
     code = re.sub(r"[^a-z0-9]+", "_", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()).strip("_")
     try:

@@ -138,12 +138,12 @@ def draft(
         separator=separator, encoding=encoding, header=header, attributes=attributes,
     )  # fmt: skip
     if write and settings is not None:
-        _print_draft(proposal, settings, file, write_feed(proposal, settings))
+        _print_draft(proposal, settings, file, write_feed(proposal, settings), attributes)
     else:
         click.echo(proposal.text, nl=False)
         if proposal.declarations is not None:
             click.echo(f"--- # attributes/{proposal.feed}.yml\n{proposal.declarations}", nl=False)
-        _print_draft(proposal, settings, file, None)
+        _print_draft(proposal, settings, file, None, attributes)
 
 
 def _sample_lines(sample: Sample, *, masked: bool) -> list[str]:
@@ -196,7 +196,9 @@ def _table_sample_lines(table: TableSample) -> list[str]:
     return ["", head, *rows]
 
 
-def _print_draft(draft: Draft, settings: Settings | None, file: Path, path: Path | None) -> None:
+def _print_draft(
+    draft: Draft, settings: Settings | None, file: Path, path: Path | None, has_attributes: bool
+) -> None:
     def say(text: str) -> None:
         click.echo(text, err=path is None)
 
@@ -217,6 +219,10 @@ def _print_draft(draft: Draft, settings: Settings | None, file: Path, path: Path
     if not draft.proposal.targets:
         say("  → landing only: no trusted table fits clearly; name one with --table, or say with --dictionary what "
             "the columns mean")  # fmt: skip
+        if has_attributes:
+            say(
+                "  no attributes: no target says whose they are; name the table of their entity, such as --table customers"
+            )
     is_keyed = any(target.each for target in draft.proposal.targets)
     for name, (namespace, method) in draft.proposal.identifiers.items():
         note = "" if is_keyed else "; not mapped, because no column is the person's key"

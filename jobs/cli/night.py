@@ -119,6 +119,7 @@ def deliver(names: tuple[str, ...], workspace: Path | None) -> int:
     for one in transmissions:
         click.echo(json.dumps(one.summary(), ensure_ascii=False))
     if not transmissions:
+        click.echo("nothing is left to send", err=True)
         return NOTHING_TO_DO
     return 0 if all(one.status == "SENT" for one in transmissions) else 1
 

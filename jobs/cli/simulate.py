@@ -44,7 +44,7 @@ from jobs.cli.options import DAY, engine_option, workspace_option
     "--faults/--no-faults",
     default=False,
     show_default=True,
-    help="Make files of the last night unusable as a whole; each such file stops a night.",
+    help="Make files of the last night unusable as a whole; a night refuses each and warns.",
 )
 @click.option(
     "--out",

@@ -232,10 +232,16 @@ def _measures(lake: Lake, suite: Suite, business_date: date) -> list[Measure]:
         while name in names:
             name += "'"
         names.add(name)
-        value, figures = _figures(one.name, bool(answer.success), answer.result or {})
+        # Of a share of rows that may break it, ``mostly`` says the rest.
+        most = round(1 - float(one.words.get("mostly", 1)), 9)
+        value, figures = _figures(one.name, bool(answer.success), most, answer.result or {})
         why = f"{one.why}; {figures}{FOLDER}/{one.file.name}:{one.line}"
         bound = Bound(
-            name, f"share of rows that break it; {FOLDER}/{one.file.name}", why, max=0, severity=one.severity
+            name,
+            f"share of rows that break it; {FOLDER}/{one.file.name}",
+            why,
+            max=most,
+            severity=one.severity,
         )
         measures.append(Measure(suite.table, bound, value))
     return measures
@@ -249,11 +255,16 @@ def _has_failed(info: dict[str, Any] | None) -> bool:
     return any(one.get("raised_exception") for one in each)
 
 
-def _figures(name: str, is_met: bool, result: dict[str, Any]) -> tuple[float, str]:
-    """Give the share of rows that break an expectation that is not met, 1 where rows are not counted, and its figures."""
+def _figures(name: str, is_met: bool, most: float, result: dict[str, Any]) -> tuple[float, str]:
+    """Give the share of rows that break an expectation, and its figures; where rows are not counted 0 if it is met and else 1.
+
+    Great Expectations has the last word: what it calls met is at most ``most``, what it does not is above.
+    """
     count, unexpected = result.get("element_count"), result.get("unexpected_count")
     if unexpected is not None and count:
-        return (0.0 if is_met else max(unexpected / count, 1e-9)), f"{unexpected:,} of {count:,} rows; "
+        share = unexpected / max(count - (result.get("missing_count") or 0), 1)
+        share = min(share, most) if is_met else max(share, most + 1e-9)
+        return share, f"{unexpected:,} of {count:,} rows; "
     observed = result.get("observed_value")
     is_shown = any(part in name for part in _SHOWN) and isinstance(observed, int | float)
     return (0.0 if is_met else 1.0), f"it is {observed:,.6g}; " if is_shown else ""

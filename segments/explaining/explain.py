@@ -44,6 +44,7 @@ from segments.language.conditions import (
     person_leaves,
 )
 from segments.language.leaves.people import RankLeaf, SampleLeaf
+from segments.language.leaves.sequences import SequenceLeaf
 from segments.language.lists import list_file, read_list
 from segments.language.operators import answer, compare_number
 from segments.language.spec import Segment, read_version
@@ -442,7 +443,7 @@ def leaf_text(leaf: Leaf) -> str:
         return text("explain.list", list=leaf.reference)
     if isinstance(leaf, SegmentLeaf):
         return text("explain.segment", segment=leaf.segment)
-    ((word, body),) = leaf.normal().items()
+    ((word, body),) = (leaf.file_form if isinstance(leaf, SequenceLeaf) else leaf.normal()).items()
     return f"{text(f'condition.{word}')} {_plain_text(body)}"
 
 

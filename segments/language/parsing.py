@@ -163,7 +163,7 @@ class ConditionReader(Complaints):
         longer = self.days(body, "seen_within_days", "absence")
         if longer <= days:
             raise self.fault(
-                "E14 'absence.seen_within_days' looks back further than within_days, or nobody could be meant",
+                "E14 'absence.seen_within_days' has to be more days than within_days, else nobody is meant",
                 line_of(body, "seen_within_days"),
             )
         return All((nothing, EventLeaf(names, {"gte": 1}, longer, filters, line=line)))

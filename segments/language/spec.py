@@ -548,7 +548,14 @@ def parse_segment(
         tree, extended = merged_tree(tree, file, workspace, template)
         text = joined_texts(text, extended.reference, extended.text)
     _refuse_later(tree, file)
-    spec = parse_model(SpecFile, tree, file=file)
+    try:
+        spec = parse_model(SpecFile, tree, file=file)
+    except SettingsInvalid as fault:
+        # Head office may leave a field to its branches, whose files then miss it.
+        if extended is None or not fault.message.endswith(" is missing"):
+            raise
+        note = f", and the template {extended.reference} leaves it to this file"
+        raise SettingsInvalid(fault.message + note, file=file, line=fault.line) from None
     parameter_choices: dict[str, Scalar] = {
         name: parameter.default for name, parameter in spec.parameters.items()
     }

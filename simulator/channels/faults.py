@@ -1,4 +1,4 @@
-"""Files that are unusable as a whole: each one stops a night, and the night says in one sentence what to do."""
+"""Files that are unusable as a whole: a night refuses each one, and says in one sentence what to do."""
 
 from __future__ import annotations
 

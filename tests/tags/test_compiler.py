@@ -323,6 +323,10 @@ REFUSED = {
         {"compute": "expression: age >", "inputs": "tag:age"}, 14, "is not Spark SQL",
     ),
     "an unknown tag": ({"compute": "expression: ages", "inputs": "tag:age"}, 14, "unknown tag 'ages'; did you mean 'age'"),
+    "a text without its quotes": (
+        {"compute": 'cases: [{when: age > 60, then: "OLD"}, {else: "YOUNG"}]', "inputs": "tag:age", "value": "{type: string, domain: [OLD, YOUNG]}"},
+        14, "unknown tag 'OLD'; a text stands in quotes of its own: \"'OLD'\"",
+    ),
     "a tag that inputs do not list": ({"compute": "expression: tenure_days", "inputs": "tag:age"}, 14, "'inputs' does not list"),
     "a tag that is not computed": ({"compute": "expression: p_churn_90d", "inputs": "tag:p_churn_90d"}, 12, "which is draft"),
     "an unknown parameter": ({"compute": 'expression: "age + :plus"', "inputs": "tag:age"}, 14, "unknown parameter ':plus'"),

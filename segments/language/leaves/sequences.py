@@ -50,6 +50,16 @@ class SequenceLeaf(Leaf):
         return {"sequence": {"steps": steps, "within": self.within, **then, "within_days": self.within_days}}
 
     @property
+    def file_form(self) -> dict[str, Any]:
+        """The normal form with its times as a file writes them, such as ``3d``."""
+        ((word, body),) = self.normal().items()
+        within = {"within": _duration(self.within)} if self.within else {}
+        then = {"then_not": body["then_not"] | {"for": _duration(self.then_for)}} if self.then_not else {}
+        return {
+            word: {"steps": body["steps"], **within, **then, "within_days": self.within_days},
+        }
+
+    @property
     def can_be_unknown(self) -> bool:
         """Whether the answer can be unknown: while it is open what follows."""
         return self.then_not is not None
@@ -130,3 +140,9 @@ def _seconds(tree: Any, key: str, file: Complaints) -> int:
             f"'{key}' takes a time of minutes, hours or days, like 30m, 12h or 3d", line_of(tree, key)
         )
     return int(match[1]) * _SECONDS[match[2]]
+
+
+def _duration(seconds: int) -> str:
+    """Give a time in the largest unit of which it is a whole number, such as ``36h`` or ``3d``."""
+    unit = next(name for name in ("d", "h", "m") if seconds % _SECONDS[name] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"

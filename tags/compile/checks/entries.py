@@ -168,9 +168,13 @@ def _check_tags(registry: Registry, entry: Entry, tree: exp.Expression, keys: Ke
             continue
         if name in registry.entries:
             raise registry.fault(entry.code, f"reads the tag '{name}', which 'inputs' does not list", *keys)
-        raise registry.fault(
-            entry.code, f"unknown tag '{name}'{did_you_mean(name, list(registry.entries))}", *keys
+        domain = entry.value.domain or ()
+        hint = (
+            f"; a text stands in quotes of its own: \"'{name}'\""
+            if name in domain
+            else did_you_mean(name, list(registry.entries))
         )
+        raise registry.fault(entry.code, f"unknown tag '{name}'{hint}", *keys)
 
 
 def _check_person(registry: Registry, entry: Entry, relation: TagSource) -> None:

@@ -70,6 +70,21 @@ def test_a_name_that_makes_no_code_needs_a_dictionary(file):
     assert "code: shop_remark" in draft(file, meanings=meanings).declarations
 
 
+def test_an_attribute_is_called_as_the_dictionary_says_without_its_remark(file):
+    meanings = {"is_5g": ColumnMeaning.of("是否5G（Y-是，N-否）")}
+    assert 'name: {zh: "是否5G", en: is_5g}' in draft(file, meanings=meanings).declarations
+
+
+def test_a_draft_without_a_table_says_why_it_has_no_attributes(tmp_path, capsys):
+    file = tmp_path / "codes.csv"
+    file.write_text("zzz,yyy\n" + "".join(f"a{n % 3},b{n % 2}\n" for n in range(40)))
+    assert run(["feeds", "draft", str(file), "--attributes"]) == 0
+    assert (
+        "no attributes: no target says whose they are; name the table of their entity"
+        in capsys.readouterr().err
+    )
+
+
 def test_what_is_declared_already_is_left_alone(file):
     assert "code: plan" not in draft(file, attribute_codes=frozenset({"plan"})).declarations
 

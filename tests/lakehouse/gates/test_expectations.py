@@ -101,7 +101,7 @@ def test_an_expectation_that_is_met_is_kept_and_one_that_is_not_stops_with_count
         check_expectations(lake, "trusted", D)
     assert stopped.value.exit_code == 3
     assert (
-        f"trusted.products: {name} is 0.25, must be at most 0 (every product has a name; 3 of 12 rows"
+        f"trusted.products: {name} is 0.25, must be at most 0.1 (every product has a name; 3 of 12 rows"
         in str(stopped.value)
     )
     assert "secret" not in str(stopped.value)

@@ -36,6 +36,7 @@ from jobs.night.nightly import run_attempt
 from jobs.night.writing import LakeWriter
 from lakehouse.errors import StepFailed
 from lakehouse.ledger.ledger import publish as make_visible
+from lakehouse.query.desk import open_newest
 from lakehouse.query.hashing import file_hash
 from lakehouse.query.published import publications
 from lakehouse.settings.settings import load_settings
@@ -43,6 +44,7 @@ from lakehouse.tables.lake import open_lake
 from segments import decisions_read, require_decisions
 from segments.choosing import evaluation
 from segments.choosing.evaluation import evaluate
+from segments.explaining.equations import equation_faults
 from segments.explaining.explain import explain
 from segments.explaining.preview import preview
 from vocabulary.buckets import bucket
@@ -501,6 +503,20 @@ def test_a_dry_audience_takes_no_contact_from_another_and_fills_no_cap(bank):
     assert (result["later"].counts["published"], result["rich"].counts["published"]) == (2, 2)
     assert set(bank.lake.read_arrow("segments.contacts")["code"].to_pylist()) == {"rich"}
     assert bank.lake.read_arrow("segments.contact_losses").num_rows == 0
+
+
+def test_the_books_of_a_dry_audience_balance_where_contact_policy_drops_its_people(bank):
+    bank.write("roles.yml", ROLES)
+    bank.write("contact_policy.yml", "purposes: [marketing]\ncaps: [{scope: global, max: 1, days: 7}]\n")
+    bank.write("segments/later.yml", LATER.replace("format:", "deliver: dry, format:"))
+    bank.write(
+        "segments/rich.yml",
+        rich("full", approvals="").replace("channels: [SMS, PUSH]", "channels: [SMS, PUSH], priority: 90"),
+    )
+    result = {one.code: one for one in publish(bank.lake, D).audiences}
+    assert result["later"].counts["dropped_by_contact"] == {"LOST_ARBITRATION": 2}
+    with open_newest(bank.settings) as desk:
+        assert equation_faults(bank.lake, desk) == (2, [])
 
 
 @pytest.mark.slow

@@ -150,34 +150,34 @@ LOSSES = {
     "kept apart": (
         {"reason": "LOST_ARBITRATION", "rule": "never_together:gold", **EARLIER},
         "LOST_ARBITRATION (another contact took the place), by never_together:gold; gold came earlier, on 2026-11-14, run r0",
-        "LOST_ARBITRATION（名额已被其他人群占用），依据 never_together:gold；gold 已先行触达，日期 2026-11-14，批次 r0",
+        "LOST_ARBITRATION（名额已被其他客群占用），依据 never_together:gold；gold 已先行触达，日期 2026-11-14，批次 r0",
     ),
     "by priority": (
         {"reason": "LOST_ARBITRATION", "rule": "cap:global:2/7d", **TONIGHT, "advantage": "PRIORITY", "margin": 20.5},
         "LOST_ARBITRATION (another contact took the place), by cap:global:2/7d; gold won by its priority, 20.5 ahead, run r2",
-        "LOST_ARBITRATION（名额已被其他人群占用），依据 cap:global:2/7d；gold 因优先级更高而优先，领先 20.5，批次 r2",
+        "LOST_ARBITRATION（名额已被其他客群占用），依据 cap:global:2/7d；gold 因优先级更高而优先，领先 20.5，批次 r2",
     ),
     "by expected value": (
         {"reason": "LOST_ARBITRATION", "rule": "cap:global:2/7d", **TONIGHT, "advantage": "EXPECTED_VALUE", "margin": 0.5},
         "LOST_ARBITRATION (another contact took the place), by cap:global:2/7d; gold won by its expected value, run r2",
-        "LOST_ARBITRATION（名额已被其他人群占用），依据 cap:global:2/7d；gold 优先级相同，因预期价值更高而优先，批次 r2",
+        "LOST_ARBITRATION（名额已被其他客群占用），依据 cap:global:2/7d；gold 优先级相同，因预期价值更高而优先，批次 r2",
     ),
     "by the hash": (
         {"reason": "LOST_ARBITRATION", "rule": "cap:global:2/7d", **TONIGHT, "advantage": "HASH", "margin": 0.0},
         "LOST_ARBITRATION (another contact took the place), by cap:global:2/7d; "
         "gold won by the hash, priority and expected value being equal, run r2",
-        "LOST_ARBITRATION（名额已被其他人群占用），依据 cap:global:2/7d；gold 优先级与预期价值均相同，由哈希决定优先，批次 r2",
+        "LOST_ARBITRATION（名额已被其他客群占用），依据 cap:global:2/7d；gold 优先级与预期价值均相同，由哈希决定优先，批次 r2",
     ),
     "by a price": (
         {"reason": "LOST_ARBITRATION", "rule": "capacity:SMS", **TONIGHT, "advantage": "PRICE", "margin": -3.0},
         "LOST_ARBITRATION (another contact took the place), by capacity:SMS; "
         "gold won because contacts are scarce and its own is the cheaper one, run r2",
-        "LOST_ARBITRATION（名额已被其他人群占用），依据 capacity:SMS；触达资源紧张，gold 占用成本更低而优先，批次 r2",
+        "LOST_ARBITRATION（名额已被其他客群占用），依据 capacity:SMS；触达资源紧张，gold 占用成本更低而优先，批次 r2",
     ),
     "before there were advantages": (
         {"reason": "LOST_ARBITRATION", "rule": "cap:global:2/7d", **TONIGHT, "margin": 2.0},
         "LOST_ARBITRATION (another contact took the place), by cap:global:2/7d; gold won",
-        "LOST_ARBITRATION（名额已被其他人群占用），依据 cap:global:2/7d；gold 优先",
+        "LOST_ARBITRATION（名额已被其他客群占用），依据 cap:global:2/7d；gold 优先",
     ),
 }  # fmt: skip
 

@@ -504,7 +504,7 @@ def test_the_command_speaks_chinese_where_the_workspace_does(bank):
 
 CHINESE_CONDITIONS = [
     ("{not: {event: {name: [view, buy], count: {gte: 2}, within_days: 7, channel: APP}}}", "不满足 (事件 view 或 buy, channel APP：7 天内次数 gte 2)"),
-    ("{segment: rich, include_unknown: true}", "人群 rich (未知视为是)"),
+    ("{segment: rich, include_unknown: true}", "客群 rich (未知视为是)"),
     ("{all: [{sample: {percent: 5, salt: s}}, {tag: balance, top_n: 3, within: all, salt: s}]}", "全部满足|抽样 percent 5.0, salt s|排名 tag balance, top_n 3, within all, salt s"),
     ("{expr: balance > 3}", "表达式 balance > 3"),
     ("{date: {of: opened_on, every: year, days_ahead: {eq: 0}}}", "日期 "),
@@ -512,6 +512,7 @@ CHINESE_CONDITIONS = [
     ("{detail: {from: cards, any: false}}", "明细 "),
     ("{event: {name: buy, within_days: 7, match: {amount: {gte: 5}}}}", "事件 "),
     ("{sequence: {steps: [{name: view}, {name: buy}], within: 1d}}", "行为序列 "),
+    ("{sequence: {steps: [{name: view}, {name: buy}], within: 36h, then_not: {name: paid, for: 90m}}}", "within 36h|for 90m"),
 ]  # fmt: skip
 
 

@@ -98,6 +98,15 @@ def test_a_branch_narrows_also_whom_the_template_includes_and_replaces_what_it_m
     assert answers(segment, {**yes, "balance": None}) is None
 
 
+def test_what_a_template_leaves_to_its_branches_is_missed_in_their_file(write):
+    template = TEMPLATE.replace("contact: {channels: [SMS, PUSH]}\n", "")
+    folder = write(BRANCH, **{"templates/wealth@2.yml": template})
+    with pytest.raises(
+        SettingsInvalid, match="key 'contact' is missing, and the template wealth@2 leaves it to this file"
+    ):
+        branch(folder)
+
+
 WIDENING = [
     ("unknown: include\n", 6, "E17 the template 'wealth@2' does not let 'unknown' be replaced"),
     ("purpose: service\n", 6, "E17 the template 'wealth@2' does not let 'purpose' be replaced"),

@@ -402,3 +402,4 @@ def test_cdp_deliver_goes_on_and_says_by_its_exit_code_whether_all_was_taken(
     assert run_command(command) == 0
     assert json.loads(capsys.readouterr().out)["accepted"] == 3 and held(consumer) == released(bank)
     assert run_command(command) == 99
+    assert "nothing is left to send" in capsys.readouterr().err
