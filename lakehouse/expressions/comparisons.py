@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -100,8 +100,12 @@ def _name(column: Any) -> str:
 
 
 def _says_a_day(text: str) -> bool:
+    """Tell whether both engines read a text as a day or instant: month and day may have one digit, and none goes without signs."""
+    match = _DAY.fullmatch(text)
+    if match is None:
+        return False
     try:
-        datetime.fromisoformat(text)
+        date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:
         return False
     return True
@@ -115,6 +119,9 @@ def _is_plain_day(node: Any) -> bool:
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_DAY = re.compile(
+    r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T]\d{1,2}:\d{1,2}(?::\d{1,2}(?:\.\d+)?)?(?:Z|[+-]\d{2}(?::\d{2})?)?)?"
+)
 _TRUTHS = frozenset(["t", "true", "y", "yes", "1", "f", "false", "n", "no", "0"])
 # Whether a text says a value of a group.
 _SAYS: dict[str, Callable[[str], bool]] = {
