@@ -301,7 +301,7 @@ def test_every_other_leaf_is_explained_as_the_night_answered_it(settings):
         ("event from trusted.events, match event_name in [wealth_view], sum of amount, gte 3, within_days 9", None, "nothing"),
         ("receipt from trusted.receipts, match status in [OPENED], segment in [rich],"
          " count gte 1, within_days 30", False, "0"),
-        ("sequence steps [name [wealth_view]], within 0, then_not name [buy], for 129600, within_days 3", None,
+        ("sequence steps [name [wealth_view]], then_not name [buy], for 36h, within_days 3", None,
          "happened, what follows is open"),
         ("date of from trusted.holdings, of matures_on, pick next, days_ahead lte 3, calendar exchange@1", True, "2026-11-20"),
         ("expr balance > 500", True, "true"),
