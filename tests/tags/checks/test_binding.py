@@ -78,3 +78,45 @@ def test_where_the_settings_name_spark_duckdb_is_not_asked(make_workspace):
     with pytest.raises(SettingsInvalid):
         require_computable(load_settings(folder), compilation)
     require_computable(load_settings(folder, engine="spark"), compilation)
+
+
+OF_ROWS = """\
+family: site
+tags:
+  - code: largest_text
+    name: {{zh: 最大, en: Largest}}
+    definition: {{zh: 30天内最大的。, en: The largest of 30 days.}}
+    kind: fact
+    value: {{type: string}}
+    null_rule: U
+    level: C2
+    purposes: []
+    inputs: [trusted.transactions.amount_base, trusted.transactions.transacted_at]
+    compute: {{aggregate: {{from: trusted.transactions, measure: max, of: "{of}", where: "{where}", window_days: 30}}}}
+    owner: data
+    version: 1.0.0
+    status: online
+"""
+
+
+@pytest.mark.parametrize(
+    ("of", "where"),
+    [
+        ("upper(amount_base)", "amount_base > 0"),
+        ("cast(amount_base as string)", "amount_base like '4%'"),
+        ("cast(amount_base as string)", "date_add(amount_base, 3) is null"),
+    ],
+)
+def test_an_expression_over_rows_that_the_engine_refuses_is_refused_at_its_line(
+    make_workspace, capsys, of, where
+):
+    files = {"cdp.yml": "packs: {bank: on}\n", "tags/site.yml": OF_ROWS.format(of=of, where=where)}
+    assert run(["tags", "compile", "--check", "--workspace", str(make_workspace(files))]) == 2
+    said = capsys.readouterr().err
+    assert "site.yml:12: '" in said and "cannot be computed" in said
+
+
+def test_an_expression_over_rows_that_the_engine_computes_passes(make_workspace):
+    text = OF_ROWS.format(of="concat(cast(amount_base as string), ':')", where="amount_base > 0")
+    folder = make_workspace({"cdp.yml": "packs: {bank: on}\n", "tags/site.yml": text})
+    require_computable(load_settings(folder), compile_tags(folder))
