@@ -68,13 +68,16 @@ def check(
     name: str, sample: Path | None, rows: int, show_values: bool, form: str, workspace: Path | None
 ) -> None:
     """Show what a sample file becomes: mapped rows per table, refusals and their reasons. Nothing is written."""
+    from identity import load_rules
     from ingestion.onboarding.sample import check_sample, newest_file
     from jobs.cli.printing import print_document
+    from jobs.workspace.check import require_rules_of_namespaces
     from jobs.workspace.feeds import named_feed
     from lakehouse.settings.settings import load_settings
 
     settings = load_settings(workspace)
     feed = named_feed(settings, name)
+    require_rules_of_namespaces([feed], load_rules(settings))
     path = sample or newest_file(feed, settings)
     if show_values:
         from jobs.report.reveals import record_file_reveal

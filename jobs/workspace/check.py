@@ -10,12 +10,18 @@ from jobs.workspace.surroundings import read_surroundings
 from jobs.workspace.tag_approvals import require_approved_tags
 from lakehouse.contracts.contract import Contract
 from lakehouse.errors import SettingsInvalid
+from lakehouse.expressions.expression import parse_expression
 from lakehouse.gates.expectations import check_suites
 from lakehouse.settings.settings import Settings
+from lakehouse.settings.yaml_files import did_you_mean
 
 if TYPE_CHECKING:
+    from identity.rules.rules import Rules
+    from ingestion.feeds.feeds import Feed
     from segments.language.catalogue import Catalogue
     from segments.language.checks.findings import SpecFinding
+
+OBSERVATIONS = "trusted.identifier_observations"
 
 
 def check_workspace(settings: Settings, *, needs_feeds: bool = True) -> list[Contract]:
@@ -47,10 +53,34 @@ def check_files(settings: Settings, *, needs_feeds: bool = True) -> tuple[list[C
 
     contracts = ingestion.landing_contracts(settings) if needs_feeds else []
     check_disclosures(settings)
-    identity.load_rules(settings)
+    rules = identity.load_rules(settings)
+    require_rules_of_namespaces(ingestion.load_feeds(settings) if needs_feeds else [], rules)
     contracts += tags.tag_contracts(settings)
     check_suites(settings, contracts)
     return contracts, segments.check_specs(settings, read_surroundings(settings))
+
+
+def require_rules_of_namespaces(feeds: Iterable[Feed], rules: Rules) -> None:
+    """Refuse a feed that writes identifiers of a namespace that no rule speaks of: its values would never join anybody."""
+    for feed in feeds:
+        for at, target in enumerate(feed.targets):
+            entries = target.entries if target.table == OBSERVATIONS else ()
+            for number, entry in enumerate(entries):
+                for namespace in parse_expression(entry.get("namespace", "null")).results:
+                    if rules.rule(namespace) is None:
+                        place = ("targets", at, *target.place(number, "namespace"))
+                        raise feed.fault(_without_rule(namespace, rules), *place)
+
+
+def _without_rule(namespace: str, rules: Rules) -> str:
+    if f"{namespace}@*" in rules.namespaces:
+        return f"a value of '{namespace}' is another person's in every app or system: write '{namespace}@<name>'"
+    kind, at, _ = namespace.partition("@")
+    kinds = [name.partition("@")[0] for name in rules.namespaces]
+    return (
+        f"no rule speaks of the namespace '{namespace}', so that its values would join nobody: declare"
+        f" '{kind}{at and '@*'}' below 'namespaces' of identity.yml if it is meant{did_you_mean(kind, kinds)}"
+    )
 
 
 def secret_names(settings: Settings, destinations: Iterable[str]) -> list[str]:

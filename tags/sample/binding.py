@@ -58,7 +58,7 @@ def _types(compilation: Compilation, entry: Entry, text: str, over_rows: bool) -
     types = {}
     for name in parse_expression(text).columns:
         if over_rows:
-            kind = None if relation is None or "." in name else type_of(relation, name, compilation.lineage)
+            kind = None if relation is None else type_of(relation, name, compilation.lineage)
         else:
             kind = entries[name].value.spark_type if name in entries else None
         if kind is None or kind.startswith(("map", "struct")):

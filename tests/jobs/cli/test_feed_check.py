@@ -47,3 +47,42 @@ def test_they_are_told_to_programs_too(workspace, capsys):
     assert run(["feeds", "check", "members", "--format", "json", "--workspace", str(workspace)]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert "birth_date" in str(rows) and "unreadable" in str(rows)
+
+
+OBSERVATIONS = """\
+  - table: trusted.identifier_observations
+    columns:
+      source_key: no
+      namespace: {namespace}
+      value: no
+      role: "'identity'"
+      verified: "true"
+"""
+
+
+@pytest.mark.parametrize(
+    ("namespace", "words"),
+    [
+        ("\"'phon'\"", "no rule speaks of the namespace 'phon'"),
+        ("\"'phon'\"", "did you mean 'phone'?"),
+        ("\"case when born is null then 'email' else 'custmer_no@shop' end\"", "declare 'custmer_no@*' below"),
+        ("\"'customer_no'\"", "write 'customer_no@<name>'"),
+    ],
+)
+def test_a_namespace_without_a_rule_is_refused_at_its_line_by_the_check_and_before_a_night(
+    workspace, capsys, namespace, words
+):
+    (workspace / "feeds" / "members.yml").write_text(FEED + OBSERVATIONS.format(namespace=namespace))
+    for command in (["feeds", "check", "members"], ["nightly", "--date", "2026-01-05"]):
+        assert run([*command, "--workspace", str(workspace)]) == 2
+        said = capsys.readouterr().err
+        assert "members.yml:17: " in said and words in said
+
+
+def test_a_namespace_that_a_rule_or_the_workspace_knows_passes(workspace, capsys):
+    text = FEED + OBSERVATIONS.format(namespace="\"concat('customer_no@', lower(no))\"")
+    (workspace / "feeds" / "members.yml").write_text(text.replace("concat('customer_no@', lower(no))", "'loyalty@shop'"))
+    (workspace / "identity.yml").write_text("namespaces:\n  loyalty@*: {kind: account}\n")
+    assert run(["feeds", "check", "members", "--workspace", str(workspace)]) == 0
+    (workspace / "feeds" / "members.yml").write_text(text)
+    assert run(["feeds", "check", "members", "--workspace", str(workspace)]) == 0

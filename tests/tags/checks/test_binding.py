@@ -91,12 +91,20 @@ tags:
     null_rule: U
     level: C2
     purposes: []
-    inputs: [trusted.transactions.amount_base, trusted.transactions.transacted_at]
+    inputs: [trusted.transactions.amount_base, trusted.transactions.transacted_at{also}]
     compute: {{aggregate: {{from: trusted.transactions, measure: max, of: "{of}", where: "{where}", window_days: 30}}}}
     owner: data
     version: 1.0.0
     status: online
 """
+
+
+def refusal(make_workspace, capsys, **parts):
+    """Whether the check refuses a tag over rows at the line of its expression."""
+    files = {"cdp.yml": "packs: {bank: on}\n", "tags/site.yml": OF_ROWS.format(**parts)}
+    code = run(["tags", "compile", "--check", "--workspace", str(make_workspace(files))])
+    words = capsys.readouterr().err
+    return code == 2 and "site.yml:12: '" in words and "cannot be computed" in words
 
 
 @pytest.mark.parametrize(
@@ -110,13 +118,25 @@ tags:
 def test_an_expression_over_rows_that_the_engine_refuses_is_refused_at_its_line(
     make_workspace, capsys, of, where
 ):
-    files = {"cdp.yml": "packs: {bank: on}\n", "tags/site.yml": OF_ROWS.format(of=of, where=where)}
-    assert run(["tags", "compile", "--check", "--workspace", str(make_workspace(files))]) == 2
-    said = capsys.readouterr().err
-    assert "site.yml:12: '" in said and "cannot be computed" in said
+    assert refusal(make_workspace, capsys, of=of, where=where, also="")
+
+
+@pytest.mark.parametrize(
+    ("of", "where", "also"),
+    [
+        ("cast(amount_base as string)", "upper(`card.credit_limit`) = 'A'", "cards.credit_limit"),
+        ("upper(`account.opened_on`)", "amount_base > 0", "accounts.opened_on"),
+    ],
+)
+def test_an_expression_over_what_rows_look_up_is_asked_as_well(make_workspace, capsys, of, where, also):
+    assert refusal(make_workspace, capsys, of=of, where=where, also=f", trusted.{also}")
 
 
 def test_an_expression_over_rows_that_the_engine_computes_passes(make_workspace):
-    text = OF_ROWS.format(of="concat(cast(amount_base as string), ':')", where="amount_base > 0")
+    text = OF_ROWS.format(
+        of="concat(cast(amount_base as string), `card.card_type`)",
+        where="amount_base > 0 and `card.credit_limit` > 5",
+        also=", trusted.cards.credit_limit, trusted.cards.card_type",
+    )
     folder = make_workspace({"cdp.yml": "packs: {bank: on}\n", "tags/site.yml": text})
     require_computable(load_settings(folder), compile_tags(folder))
