@@ -188,7 +188,7 @@ def disk_refusal(wrong: BaseException) -> StepFailed | None:
     for link in _chain(wrong):
         number, place = _disk_answer(link)
         if number in _DISK_REPAIRS:
-            where = f" at {place}" if place else ""
+            where = f" at {place}" if place else " (of the lake, of the audiences or of temporary files)"
             return StepFailed(
                 f"the disk refused to go on{where}: {os.strerror(number)}; {_DISK_REPAIRS[number]}, then run the same "
                 "command again; what is published is as it was"

@@ -61,7 +61,10 @@ class FileCounts:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The judged records of one feed. ``close`` frees what it holds."""
+    """The judged records of one feed. ``close`` frees what it holds.
+
+    ``currency`` is the workspace's: money of a row in it needs no conversion (``Column.converts``).
+    """
 
     feed: Feed
     maps: list[TableMap]
@@ -70,6 +73,7 @@ class Judgement:
     records: Records
     duplicates: Duplicates
     has_refused: bool
+    currency: str | None = None
 
     def close(self) -> None:
         """Give the memory back."""
@@ -171,15 +175,15 @@ class Judgement:
         return rows
 
     def _columns(self, table: TableMap, entry: int) -> list[str]:
-        names = {column.name for column in table.mapped_columns(entry)}
+        places = {column.name: table.place(entry, column.name) for column in table.mapped_columns(entry)} | {
+            "source": literal(self.feed.source)
+        }
         columns = []
         for column in table.contract.business_columns.values():
-            if column.name == "source":
-                value = literal(self.feed.source)
-            elif column.name in names:
-                value = table.place(entry, column.name)
-            else:
-                value = f"CAST(NULL AS {duck_type(column.type)})"
+            value = places.get(column.name, f"CAST(NULL AS {duck_type(column.type)})")
+            if self.currency is not None and {column.converts, "currency"} <= places.keys():
+                is_own = f"{places['currency']} = {literal(self.currency)}"
+                value = f"coalesce({value}, CASE WHEN {is_own} THEN {places[str(column.converts)]} END)"
             columns.append(f"{value} AS {column.name}")
         return columns
 
@@ -235,6 +239,7 @@ def judge_records(
     *,
     by_spark: Callable[[RecordFiles, Path], None] | None = None,
     zone: str = "UTC",
+    currency: str | None = None,
     earlier_keys: Mapping[str, str],
     earlier_folders: Sequence[Path] = (),
     known_rows: Mapping[str, str] | None = None,
@@ -246,7 +251,8 @@ def judge_records(
     Of records that the quick map is not sure of, and with ``in_process`` false of all, ``by_spark`` makes Parquet in another
     folder; without it they are mapped value by value (``exact_map``), in the workspace's time ``zone``. ``earlier_keys`` gives, per fact table, DuckDB SQL of the keys that
     earlier nights brought within the feed's days of looking back, from files in ``earlier_folders``. ``known_rows`` gives
-    DuckDB SQL of the tables that contracts refer to; a reference to a table that is not given is not checked.
+    DuckDB SQL of the tables that contracts refer to; a reference to a table that is not given is not checked. ``currency`` is
+    the workspace's.
     """
     maps = table_maps(feed)
     desk = open_alone(folders=[folder, *earlier_folders], memory=MEMORY, spill=folder / "spilled")
@@ -302,7 +308,7 @@ def judge_records(
     )
     duplicates = find_duplicates(desk, records, earlier_keys, known_rows or {})
     has_refused = desk.value(f"SELECT count(*) FROM {outcome} WHERE NOT is_ok") > 0
-    return Judgement(feed, maps, nights, desk, records, duplicates, has_refused)
+    return Judgement(feed, maps, nights, desk, records, duplicates, has_refused, currency)
 
 
 def _map_exactly(desk: Desk, records: str, feed: Feed, zone: str, *, record_count: int) -> Relation:

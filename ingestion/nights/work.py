@@ -216,6 +216,7 @@ def judge(lake: Lake, work: FeedWork) -> judging.Judgement:
     judgement = judging.judge_records(
         work.feed, work.folder, work.nights,
         by_spark=by_spark if is_for_spark(lake, work) else None, zone=lake.settings.time_zone,
+        currency=lake.settings.currency,
         in_process=is_in_process(lake, work),
         earlier_keys={table: sql for table, sql in keys.items() if sql is not None},
         earlier_folders=lake.folders,

@@ -154,7 +154,14 @@ def _judge(settings: Settings, feed: Feed, folder: Path) -> judging.Judgement:
             feed, RecordFiles(feed, folder / "records"), folder / "joined", nights, settings
         )
     return judging.judge_records(
-        feed, folder, nights, by_spark=careful, zone=zone, earlier_keys={}, record_files=files
+        feed,
+        folder,
+        nights,
+        by_spark=careful,
+        zone=zone,
+        currency=settings.currency,
+        earlier_keys={},
+        record_files=files,
     )
 
 

@@ -74,7 +74,9 @@ def require_rules_of_namespaces(feeds: Iterable[Feed], rules: Rules) -> None:
 
 def _without_rule(namespace: str, rules: Rules) -> str:
     if f"{namespace}@*" in rules.namespaces:
-        return f"a value of '{namespace}' is another person's in every app or system: write '{namespace}@<name>'"
+        return (
+            f"a value of '{namespace}' is another person's in every app or system: write '{namespace}@<name>'"
+        )
     kind, at, _ = namespace.partition("@")
     kinds = [name.partition("@")[0] for name in rules.namespaces]
     return (

@@ -32,6 +32,7 @@ class Column:
     ``masked`` stands on a C2 text that by itself names or reaches a person, or may hold anything: an identifier, a name,
     a record as delivered. Readers see a pseudonym of it (``reading.masked_columns``).
     A delivered value that cannot be read refuses its record where ``is_guarding``: null would say something else there.
+    ``converts`` names the amount that it holds in the workspace's currency: where the row is in that currency, it is that amount.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column:
     allowed: tuple[str, ...] = ()
     masked: bool = False
     is_guarding: bool = False
+    converts: str | None = None
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class ColumnEntry(_Strict):
     allowed: tuple[str, ...] = ()
     masked: bool = False
     unreadable: Literal["empty", "refuse"] = "empty"
+    converts: str | None = None
 
     @model_validator(mode="after")
     def _masks_are_texts(self) -> ColumnEntry:
@@ -128,9 +129,21 @@ class ContractFile(_Strict):
             *self.partition_by,
             *([self.event_date] if self.event_date else []),
             *reference_columns,
+            *(column.converts for column in self.columns.values() if column.converts),
         ):
             if name not in names:
                 raise ValueError(f"'{name}' is no column of the table")
+        return self
+
+    @model_validator(mode="after")
+    def _money_is_converted_into_its_type(self) -> ContractFile:
+        for name, column in self.columns.items():
+            if column.converts is None:
+                continue
+            if "currency" not in self.columns:
+                raise ValueError(f"'{name}' converts an amount of a table without a column 'currency'")
+            if normalised_type(self.columns[column.converts].type) != normalised_type(column.type):
+                raise ValueError(f"'{name}' has not the type of '{column.converts}', which it converts")
         return self
 
     @model_validator(mode="after")
@@ -164,6 +177,7 @@ def build_contract(tree: dict[str, Any], *, file: str | Path = "(derived)") -> C
             e.allowed,
             e.masked,
             e.unreadable == "refuse",
+            e.converts,
         )
         for name, e in entries.columns.items()
     } | {column.name: column for column in pipeline}

@@ -16,7 +16,7 @@ D = date(2026, 11, 18)
 WAYS = ["quick, then by Spark", "by Spark", "quick, then one by one", "one by one"]
 
 
-def judged(spark, folder, feed, *, way, records):
+def judged(spark, folder, feed, *, way, records, currency=None):
     """Give the refused records, the accepted rows by table, and the book."""
     files = RecordFiles(feed, folder / "records")
     nights = Nights(D, D)
@@ -38,6 +38,7 @@ def judged(spark, folder, feed, *, way, records):
         by_spark=by_spark if "Spark" in way else None,
         earlier_keys={},
         in_process="quick" in way,
+        currency=currency,
     )
     refused = {r["_row"]: r["reasons"] for r in judgement.refused_rows()}
     tables = {t.name: judgement.accepted_rows(t).read_all().to_pylist() for t in judgement.maps}

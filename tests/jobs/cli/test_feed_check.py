@@ -65,7 +65,10 @@ OBSERVATIONS = """\
     [
         ("\"'phon'\"", "no rule speaks of the namespace 'phon'"),
         ("\"'phon'\"", "did you mean 'phone'?"),
-        ("\"case when born is null then 'email' else 'custmer_no@shop' end\"", "declare 'custmer_no@*' below"),
+        (
+            "\"case when born is null then 'email' else 'custmer_no@shop' end\"",
+            "declare 'custmer_no@*' below",
+        ),
         ("\"'customer_no'\"", "write 'customer_no@<name>'"),
     ],
 )
@@ -81,7 +84,9 @@ def test_a_namespace_without_a_rule_is_refused_at_its_line_by_the_check_and_befo
 
 def test_a_namespace_that_a_rule_or_the_workspace_knows_passes(workspace, capsys):
     text = FEED + OBSERVATIONS.format(namespace="\"concat('customer_no@', lower(no))\"")
-    (workspace / "feeds" / "members.yml").write_text(text.replace("concat('customer_no@', lower(no))", "'loyalty@shop'"))
+    (workspace / "feeds" / "members.yml").write_text(
+        text.replace("concat('customer_no@', lower(no))", "'loyalty@shop'")
+    )
     (workspace / "identity.yml").write_text("namespaces:\n  loyalty@*: {kind: account}\n")
     assert run(["feeds", "check", "members", "--workspace", str(workspace)]) == 0
     (workspace / "feeds" / "members.yml").write_text(text)
