@@ -11,12 +11,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import yaml
+
+from tests.mutation.forked_tests import ForkedTests, compile_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 REMOVALS = Path(__file__).parent / "removals.yml"
@@ -70,27 +71,31 @@ def copied_tree(folder: Path) -> Path:
     return folder
 
 
-def outcome(removal: Removal, tree: Path, files: Path) -> tuple[int, str]:
-    """Take the mechanism out of ``tree``, run its test there, put the mechanism back; give exit code and last words.
+def forked_tests(tree: Path) -> ForkedTests:
+    """Give what runs the tests of ``tree``, a copy whose modules are compiled here."""
+    compile_tree(tree)
+    hidden = ("PYTEST_XDIST_WORKER", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment["PYTHONPATH"] = str(tree)
+    # A Java that runs one test ends before its second compiler gives back the time that it takes, a quarter of all.
+    environment.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+    if (ROOT / "jars").is_dir():
+        environment.setdefault("CDP_JARS", str(ROOT / "jars"))
+    return ForkedTests(tree, environment)
+
+
+def outcome(removal: Removal, tests: ForkedTests, files: Path) -> tuple[int, str]:
+    """Take the mechanism out of the tree, run its test there, put the mechanism back; give exit code and last words.
 
     The code is pytest's: 1 where a test failed. The words start with ``error`` where no test did but something around it.
     """
-    place = tree / removal.module
+    place = tests.tree / removal.module
     whole = place.read_text(encoding="utf-8")
     place.write_text(whole.replace(removal.before, removal.after, 1), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment.pop("PYTEST_XDIST_WORKER", None)
-    if (ROOT / "jars").is_dir():
-        environment.setdefault("CDP_JARS", str(ROOT / "jars"))
-    command = [
-        sys.executable, "-m", "pytest", "-x", "-rfE", "--tb=line", "-n", "0", "--basetemp", str(files), removal.test,
-    ]  # fmt: skip
+    command = ["-x", "-rfE", "--tb=line", "-n", "0", "--basetemp", str(files), removal.test]
     try:
-        process = subprocess.run(
-            command, cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS
-        )
+        code, output, errors = tests.run(command, files, SECONDS)
     finally:
         place.write_text(whole, encoding="utf-8")
-    words = process.stdout[-1500:] + process.stderr[-500:]
-    is_error = bool(re.search(r"^ERROR ", process.stdout, re.MULTILINE))
-    return process.returncode, ("error: " if is_error else "") + words
+    is_error = bool(re.search(r"^ERROR ", output, re.MULTILINE))
+    return code, ("error: " if is_error else "") + output[-1500:] + errors[-500:]
