@@ -4,6 +4,9 @@ Sorting millions of records to find the few that stand twice costs far more than
 64-bit hash of what could be said twice, hashes that stand once need no further look, and the exact comparison, by window
 functions over the values themselves, sees only records whose hash another one shares. A record whose hash stands alone
 shares neither text nor key with any; equal hashes of different values cost time, nothing else.
+
+Hashes are compared by an engine (``lakehouse.engine``), in words that both know: by DuckDB at the desk of the records, or by
+Spark, and then the desk reads in files what the comparison leaves, which is what may be said twice.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +22,14 @@ from ingestion.feeds.feeds import Feed, key_policy
 from ingestion.judging import mapping
 from ingestion.judging.mapping import TableMap
 from ingestion.records.record_files import numbered_columns
+from lakehouse.engine.engine import Engine, Rows
 from lakehouse.query.desk import Desk, Relation
 from lakehouse.query.words import literal, literals
 
-# Eight bytes a record and key while they are sorted; more are grouped on disk.
+# Of DuckDB: eight bytes a record and key while they are sorted; more are grouped on disk.
 MOST_SORTED = 50_000_000
+# Nights of keys, read in order, that are Python's values at a time.
+NIGHTS_AT_ONCE = 65_536
 DELIVERED_ORDER = "_business_date, _file, _row"
 _PLACE = "CAST(NULL AS VARCHAR) AS _file, CAST(NULL AS BIGINT) AS _row"
 _REPEATED_ROWS = pa.schema([("_file", pa.string()), ("_row", pa.int64()), ("_entry", pa.int32())])
@@ -48,6 +53,18 @@ class Records:
 
 
 @dataclass(frozen=True)
+class HashedRecords:
+    """The records of a feed at the engine that compares hashes: what ``Records`` calls ``outcome`` and ``mapped_records``.
+
+    At the engine duckdb these are the relations themselves.
+    """
+
+    engine: Engine
+    outcome: Rows
+    mapped_records: Rows
+
+
+@dataclass(frozen=True)
 class Duplicates:
     """Records that do not become rows though nothing in them is wrong. A relation without rows is None.
 
@@ -67,31 +84,33 @@ class Duplicates:
         return [relation for relation in (self.twins, self.conflicts) if relation is not None]
 
 
-def outcome_sql(feed: Feed, maps: Sequence[TableMap], judged: str, *, is_history: bool) -> str:
-    """Give SQL of what is kept of every record of ``judged``, one row each.
+def outcome_sql(
+    engine: Engine, feed: Feed, maps: Sequence[TableMap], judged: str, *, is_history: bool, file: str
+) -> str:
+    """Give SQL, for an engine, of what is kept of every record of ``judged``, one row each.
 
     Columns: ``_file, _row, _night, is_sure, is_ok``, its ``reasons`` if it is refused, else its ``losses`` and ``text_hash``
     where twins are looked for by it, and ``h<k>_<i>``, the hash of the key of every row it becomes. ``judged`` is SQL of mapped records
-    with ``is_sure`` and ``text_hash``.
+    with ``is_sure`` and ``text_hash``; ``file`` is the SQL of how the path is kept.
     """
     hashes = []
     for table in maps:
         # States and facts without a look back are compared within a night only.
         within = [] if _days_back(feed, table, is_history) else ["_night"]
         for i in range(len(table.entries)):
-            key = mapping.hash_sql([*(table.place(i, name) for name in table.key), *within])
+            key = engine.hash_of([*(table.place(i, name) for name in table.key), *within])
             hashes.append(f"CASE WHEN is_ok AND in{table.index}_{i} THEN {key} END AS h{table.index}_{i}")
     texts = [
         "CASE WHEN NOT is_ok THEN reasons END AS reasons",
         "CASE WHEN is_ok THEN losses END AS losses",
         "CASE WHEN is_ok THEN text_hash END AS text_hash",
     ]
-    columns = ["CAST(_file AS path) AS _file", "_row", "_night", "is_sure", "is_ok", *texts, *hashes]
+    columns = [f"{file} AS _file", "_row", "_night", "is_sure", "is_ok", *texts, *hashes]
     return f"SELECT {', '.join(columns)} FROM ({judged})"
 
 
 def name_paths(desk: Desk, records: Relation) -> None:
-    """Make the type ``path`` for ``outcome_sql``: a path costs each row two bytes instead of its text.
+    """Make the type ``path`` for an outcome at the desk: a path costs each row two bytes instead of its text.
 
     As names of an enum they keep their order.
     """
@@ -100,14 +119,18 @@ def name_paths(desk: Desk, records: Relation) -> None:
 
 
 def find_duplicates(
-    desk: Desk, records: Records, earlier_keys: Mapping[str, str], known_rows: Mapping[str, str]
+    desk: Desk,
+    records: Records,
+    hashed: HashedRecords,
+    earlier_keys: Mapping[str, str],
+    known_rows: Mapping[str, str],
 ) -> Duplicates:
     """Find the records and rows that repeat others, and records that name what nobody knows.
 
-    ``earlier_keys`` is SQL, by table, of the keys that earlier nights brought; ``known_rows`` is SQL of the rows of tables
-    that contracts refer to.
+    ``earlier_keys`` is SQL of the engine, by table, of the keys that earlier nights brought; ``known_rows`` is SQL of the desk
+    of the rows of tables that contracts refer to.
     """
-    return _Search(desk, records, earlier_keys, known_rows).duplicates()
+    return _Search(desk, records, hashed, earlier_keys, known_rows).duplicates()
 
 
 def _days_back(feed: Feed, table: TableMap, is_history: bool) -> int:
@@ -120,17 +143,24 @@ class _Search:
     """One search for duplicates: every step keeps relations for the next."""
 
     def __init__(
-        self, desk: Desk, records: Records, earlier_keys: Mapping[str, str], known_rows: Mapping[str, str]
+        self,
+        desk: Desk,
+        records: Records,
+        hashed: HashedRecords,
+        earlier_keys: Mapping[str, str],
+        known_rows: Mapping[str, str],
     ) -> None:
-        self.desk, self.records, self.earlier_keys = desk, records, earlier_keys
-        self.known_rows = known_rows
-        self.feed, self.maps, self.outcome = records.feed, records.maps, records.outcome
+        self.desk, self.records, self.hashed, self.engine = desk, records, hashed, hashed.engine
+        self.earlier_keys, self.known_rows = earlier_keys, known_rows
+        self.feed, self.maps = records.feed, records.maps
 
     def duplicates(self) -> Duplicates:
         # The hashes of keys that stand more than once, by table.
         shared = {
             table.index: self._shared_hashes(f"SELECT h FROM ({self._keys(table)})") for table in self.maps
         }
+        # The keys of earlier nights that may return, by table.
+        self.returned_keys = {table.index: self._returned_keys(table) for table in self.maps}
         self.twins = self._twins(shared)
         self.doubtful = self._doubtful(shared)
         self.conflicts = self._conflicts()
@@ -143,24 +173,48 @@ class _Search:
     def _if_any(self, relation: Relation) -> Relation | None:
         return relation if self._count(relation) else None
 
-    def _shared_hashes(self, hashes: str) -> Relation | None:
+    def _keep(self, label: str, sql: str) -> tuple[Rows, Relation] | None:
+        """Keep rows of the engine, and give them with their relation at the desk; None if there are none."""
+        rows = self.engine.keep(label, sql)
+        relation = self.engine.at_desk(rows, self.desk)
+        return (rows, relation) if self._count(relation) else None
+
+    def _shared_hashes(self, hashes: str) -> Rows | None:
         """Keep the hashes ``h`` that stand more than once; None if there are none."""
-        if self._count(self.outcome) > MOST_SORTED:
-            sql = f"SELECT h FROM ({hashes}) AS t(h) GROUP BY h HAVING count(*) > 1"
-            return self._if_any(self.desk.keep("shared_hashes", sql))
-        # Sorted arrays tell in a fifth of the time.
-        values = np.sort(self.desk.arrow(hashes).column(0).to_numpy())
-        shared = np.unique(values[1:][values[1:] == values[:-1]])
-        return self.desk.take("shared_hashes", pa.table({"h": shared})) if len(shared) else None
+        if self.engine.name == "duckdb" and self._count(self.records.outcome) <= MOST_SORTED:
+            # Sorted arrays tell in a fifth of the time.
+            values = np.sort(self.desk.arrow(hashes).column(0).to_numpy())
+            shared = np.unique(values[1:][values[1:] == values[:-1]])
+            return self.engine.take("shared_hashes", pa.table({"h": shared})) if len(shared) else None
+        sql = f"SELECT h FROM ({hashes}) AS t(h) GROUP BY h HAVING count(*) > 1"
+        rows = self._keep("shared_hashes", sql)
+        return None if rows is None else rows[0]
 
     def _keys(self, table: TableMap) -> str:
         """Give the SQL of the keys' hashes ``h`` of a table's rows, with their records' places."""
+        hashes = [f"h{table.index}_{i}" for i in range(len(table.entries))]
+        outcome = self.hashed.outcome
         return " UNION ALL ".join(
-            f"SELECT _file, _row, h{table.index}_{i} AS h FROM {self.outcome} WHERE h{table.index}_{i} IS NOT NULL"
-            for i in range(len(table.entries))
+            f"SELECT _file, _row, {h} AS h FROM {outcome} WHERE {h} IS NOT NULL" for h in hashes
         )
 
-    def _twins(self, shared: Mapping[int, Relation | None]) -> Relation:
+    def _hash_of_key(self, table: TableMap) -> str:
+        """Give the SQL of the hash of an earlier night's key, as a record of this pass has it."""
+        days = _days_back(self.feed, table, self.records.is_history)
+        return self.engine.hash_of([*table.key, *([] if days else [self._only_night()])])
+
+    def _returned_keys(self, table: TableMap) -> tuple[Rows, Relation] | None:
+        """Keep the keys of earlier nights whose hash a record of this pass has; None if there are none."""
+        earlier = self.earlier_keys.get(table.name)
+        if earlier is None:
+            return None
+        sql = f"SELECT *, {self._hash_of_key(table)} AS h FROM ({earlier})"
+        return self._keep(
+            "returned_keys",
+            f"SELECT DISTINCT {', '.join(table.key)} FROM ({sql}) SEMI JOIN ({self._keys(table)}) USING (h)",
+        )
+
+    def _twins(self, shared: Mapping[int, Rows | None]) -> Relation:
         """Keep ``_file, _row`` of records equal to an earlier one of their night."""
         empty = f"SELECT {_PLACE} LIMIT 0"
         if self.feed.exact_duplicates == "keep":
@@ -169,14 +223,15 @@ class _Search:
         if identifying is not None:
             hashes, column = shared[identifying.index], f"h{identifying.index}_0"
         else:
-            sql = f"SELECT text_hash FROM {self.outcome} WHERE text_hash IS NOT NULL"
+            sql = f"SELECT text_hash FROM {self.hashed.outcome} WHERE text_hash IS NOT NULL"
             hashes, column = self._shared_hashes(sql), "text_hash"
         if hashes is None:
             return self.desk.keep("twins", empty)
-        candidates = self.desk.keep(
+        rows = self.engine.keep(
             "possible_twins",
-            f"SELECT CAST(_file AS VARCHAR) AS _file, _row FROM {self.outcome} SEMI JOIN {hashes} ON {column} = h",
+            f"SELECT CAST(_file AS STRING) AS _file, _row FROM {self.hashed.outcome} SEMI JOIN {hashes} ON {column} = h",
         )
+        candidates = self.engine.at_desk(rows, self.desk)
         text = ", ".join(numbered_columns(self.feed))
         return self.desk.keep(
             "twins",
@@ -185,31 +240,28 @@ class _Search:
             FROM {self.records.delivered_records} SEMI JOIN {candidates} USING (_file, _row)) WHERE n > 1""",
         )
 
-    def _doubtful(self, shared: Mapping[int, Relation | None]) -> Relation:
+    def _doubtful(self, shared: Mapping[int, Rows | None]) -> Relation:
         """Keep the mapped records of which a key's hash stands more than once, or stood in an earlier night."""
         places = []
         for table in self.maps:
-            hashes, earlier = shared[table.index], self.earlier_keys.get(table.name)
+            hashes, again = shared[table.index], self.returned_keys[table.index]
             parts = [f"SELECT h FROM {hashes}"] if hashes is not None else []
-            if earlier is not None:
-                days = _days_back(self.feed, table, self.records.is_history)
-                within = [] if days else [self._only_night()]
-                parts.append(f"SELECT {mapping.hash_sql([*table.key, *within])} AS h FROM ({earlier})")
+            if again is not None:
+                parts.append(f"SELECT {self._hash_of_key(table)} AS h FROM {again[0]}")
             if parts:
                 places.append(
                     f"SELECT _file, _row FROM ({self._keys(table)}) SEMI JOIN ({' UNION '.join(parts)}) USING (h)"
                 )
-        rows = self.records.mapped_records
-        if places:
-            doubts = self.desk.keep("doubts", " UNION ALL ".join(places))
-            if self._count(doubts):
-                return self.desk.keep("doubtful", f"FROM {rows} SEMI JOIN {doubts} USING (_file, _row)")
-        return self.desk.keep("doubtful", f"FROM {rows} LIMIT 0")
+        doubts = self._keep("doubts", " UNION ALL ".join(places)) if places else None
+        if doubts is None:
+            return self.desk.keep("doubtful", f"FROM {self.records.mapped_records} LIMIT 0")
+        sql = f"SELECT * FROM {self.hashed.mapped_records} SEMI JOIN {doubts[0]} USING (_file, _row)"
+        return self.engine.at_desk(self.engine.keep("doubtful", sql), self.desk)
 
     def _only_night(self) -> str:
         """Give the night, as SQL, of records that are all of one."""
-        night = self.desk.value(f"SELECT min(_night) FROM {self.outcome}")
-        return literal(night) if night is not None else "NULL::DATE"
+        night = self.desk.value(f"SELECT min(_night) FROM {self.records.outcome}")
+        return literal(night) if night is not None else "CAST(NULL AS DATE)"
 
     def _standing(self, table: TableMap) -> str:
         """Give the SQL of the doubtful records that stand so far and become a row of a table."""
@@ -279,10 +331,11 @@ class _Search:
             f"""SELECT _file, _row, _entry, _night, {keys}, row_number() OVER (
             PARTITION BY {keys}, _night ORDER BY {_order(self.feed, table)}) > 1 AS is_later FROM ({rows})""",
         )
-        earlier = self.earlier_keys.get(table.name)
-        if earlier is not None:
+        returned_keys = self.returned_keys[k]
+        if returned_keys is not None:
             self.desk.extend(
-                repeated, f"SELECT _file, _row, _entry FROM {key_rows} SEMI JOIN ({earlier}) USING ({keys})"
+                repeated,
+                f"SELECT _file, _row, _entry FROM {key_rows} SEMI JOIN {returned_keys[1]} USING ({keys})",
             )
             same = " AND ".join(f"{key_rows}.{name} = d.{name}" for name in ("_file", "_row", "_entry"))
             self.desk.run(f"DELETE FROM {key_rows} USING {repeated} AS d WHERE {same}")
@@ -300,19 +353,23 @@ class _Search:
         A repeated row does not count as brought, so it hides no later one: the nights of a key are read in order.
         """
         keys = ", ".join(table.key)
-        rows = self.desk.rows(
-            f"""SELECT * FROM (SELECT dense_rank() OVER (ORDER BY {keys}) AS n, count(*) OVER (PARTITION BY {keys}) AS c,
-            _night, _file, _row, _entry FROM {key_rows} WHERE NOT is_later) WHERE c > 1 ORDER BY n, _night"""
+        batches = self.desk.reader(
+            f"""SELECT n, _night, _file, _row, _entry FROM (
+            SELECT *, dense_rank() OVER (ORDER BY {keys}) AS n, count(*) OVER (PARTITION BY {keys}) AS c
+            FROM {key_rows} WHERE NOT is_later) WHERE c > 1 ORDER BY n, _night""",
+            NIGHTS_AT_ONCE,
         )
-        again = []
-        for _, key_nights in groupby(rows, key=lambda row: row[0]):
-            last: date | None = None
-            for _, _, night, *place in key_nights:
-                if last is None or (night - last).days > days:
-                    last = night
+        again: list[pa.Table] = []
+        key, last = 0, date.min
+        for batch in batches:
+            places = []
+            for n, night, *place in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if n != key or (night - last).days > days:
+                    key, last = n, night
                 else:
-                    again.append(dict(zip(_REPEATED_ROWS.names, place, strict=True)))
-        return pa.Table.from_pylist(again, schema=_REPEATED_ROWS)
+                    places.append(dict(zip(_REPEATED_ROWS.names, place, strict=True)))
+            again.append(pa.Table.from_pylist(places, schema=_REPEATED_ROWS))
+        return pa.concat_tables([_REPEATED_ROWS.empty_table(), *again])
 
 
 def _order(feed: Feed, table: TableMap) -> str:

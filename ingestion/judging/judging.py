@@ -1,7 +1,8 @@
 """What becomes of every record: mapped, refused with reasons, or a duplicate; ready to be counted and written.
 
 Records are mapped in bulk where ``ingestion.feeds.translation`` is sure of the answer, and elsewhere value by value or by
-Spark. The result stays at a desk (``ingestion.judging.duplicates.Records``): mapped rows are computed when they are read, never stored.
+Spark. The result stays at a desk (``ingestion.judging.duplicates.Records``): mapped rows are computed when they are read, never
+stored, but for what Spark maps, which stays in its files.
 """
 
 from __future__ import annotations
@@ -17,20 +18,30 @@ import pyarrow as pa
 
 from ingestion.feeds.exact_translation import make_known
 from ingestion.feeds.feeds import Feed
-from ingestion.judging.duplicates import Duplicates, Records, find_duplicates, name_paths, outcome_sql
+from ingestion.judging.duplicates import (
+    Duplicates,
+    HashedRecords,
+    Records,
+    find_duplicates,
+    name_paths,
+    outcome_sql,
+)
 from ingestion.judging.failing import without_failing
 from ingestion.judging.mapping import (
     TableMap,
     duck_type,
     exact_map,
+    has_text_hash,
     map_in_process,
     table_maps,
     text_hash,
 )
 from ingestion.records.landing import ARRIVED_ON, Nights
 from ingestion.records.record_files import RecordFiles
+from lakehouse.engine.duckdb import DuckDBEngine
+from lakehouse.engine.engine import Engine
 from lakehouse.query.desk import Desk, Relation, open_alone
-from lakehouse.query.files import parquet_call
+from lakehouse.query.files import folder_call
 from lakehouse.query.words import literal, literals
 from lakehouse.tables.staged_files import StagedFile
 from vocabulary.attributes import ATTRIBUTES
@@ -237,7 +248,8 @@ def judge_records(
     folder: Path,
     nights: Nights,
     *,
-    by_spark: Callable[[RecordFiles, Path], None] | None = None,
+    by_spark: Callable[[RecordFiles, Path, Sequence[str]], None] | None = None,
+    engine: Engine | None = None,
     zone: str = "UTC",
     currency: str | None = None,
     earlier_keys: Mapping[str, str],
@@ -249,7 +261,9 @@ def judge_records(
     """Judge the records that were read into ``folder/records``, or ``record_files``, which have what they look up.
 
     Of records that the quick map is not sure of, and with ``in_process`` false of all, ``by_spark`` makes Parquet in another
-    folder; without it they are mapped value by value (``exact_map``), in the workspace's time ``zone``. ``earlier_keys`` gives, per fact table, DuckDB SQL of the keys that
+    folder (``map_by_spark``, with the names of the columns of the text that is hashed); without it they are mapped value by value (``exact_map``), in the workspace's time ``zone``.
+    Of records that ``by_spark`` has mapped all, ``engine`` keeps the outcome and compares the hashes, in files below ``folder``; without it
+    this process does. ``earlier_keys`` gives, per fact table, SQL of that engine, or DuckDB's, of the keys that
     earlier nights brought within the feed's days of looking back, from files in ``earlier_folders``. ``known_rows`` gives
     DuckDB SQL of the tables that contracts refer to; a reference to a table that is not given is not checked. ``currency`` is
     the workspace's.
@@ -258,10 +272,16 @@ def judge_records(
     desk = open_alone(folders=[folder, *earlier_folders], memory=MEMORY, spill=folder / "spilled")
     files = record_files or RecordFiles(feed, folder / "records")
     delivered_records = desk.define("delivered", files.sql(nights))
-    name_paths(desk, delivered_records)
+    process = DuckDBEngine(desk)
+
+    def sql_of_outcome(judged: str) -> str:
+        return outcome_sql(
+            process, feed, maps, judged, is_history=nights.is_history, file="CAST(_file AS path)"
+        )
 
     def keep_outcome(judged: str) -> Relation:
-        return desk.keep("outcome", outcome_sql(feed, maps, judged, is_history=nights.is_history))
+        name_paths(desk, delivered_records)
+        return desk.keep("outcome", sql_of_outcome(judged))
 
     def with_text_hash(careful: str) -> str:
         return (
@@ -275,12 +295,17 @@ def judge_records(
             return f"SELECT *, len(reasons) = 0 AS is_ok FROM {rows}"
         return _mapped_by_spark(folder / "careful", maps)
 
+    hashed: HashedRecords | None = None
     process_map = map_in_process(feed) if in_process else None
     if process_map is None:
         if by_spark is not None:
-            by_spark(files, folder / "careful")
+            by_spark(files, folder / "careful", feed.columns if has_text_hash(feed, maps) else ())
         mapped_sql = map_carefully(f"FROM {delivered_records}")
-        outcome = keep_outcome(with_text_hash(mapped_sql))
+        if engine is not None:
+            hashed = _hashed_records(engine, feed, maps, folder / "careful", is_history=nights.is_history)
+            outcome = engine.at_desk(hashed.outcome, desk)
+        else:
+            outcome = keep_outcome(with_text_hash(mapped_sql))
     else:
         mapped_sql, guarded = (
             process_map.sure_sql(delivered_records),
@@ -294,21 +319,33 @@ def judge_records(
                 unsure = RecordFiles(files.feed, folder / "unsure")
                 unsure.folder.mkdir()
                 desk.run(unsure.export_sql(those))
-                by_spark(unsure, folder / "careful")
+                by_spark(unsure, folder / "careful", ())
             careful = map_carefully(those)
             desk.run(f"DELETE FROM {outcome} WHERE NOT is_sure")
-            desk.extend(
-                outcome, outcome_sql(feed, maps, with_text_hash(careful), is_history=nights.is_history)
-            )
+            desk.extend(outcome, sql_of_outcome(with_text_hash(careful)))
             mapped_sql = (
                 f"SELECT * EXCLUDE (is_sure) FROM ({guarded}) WHERE is_sure UNION ALL BY NAME {careful}"
             )
     records = Records(
         feed, maps, nights.is_history, delivered_records, outcome, desk.define("mapped", mapped_sql)
     )
-    duplicates = find_duplicates(desk, records, earlier_keys, known_rows or {})
+    hashed = hashed or HashedRecords(process, outcome, records.mapped_records)
+    duplicates = find_duplicates(desk, records, hashed, earlier_keys, known_rows or {})
     has_refused = desk.value(f"SELECT count(*) FROM {outcome} WHERE NOT is_ok") > 0
     return Judgement(feed, maps, nights, desk, records, duplicates, has_refused, currency)
+
+
+def _hashed_records(
+    engine: Engine, feed: Feed, maps: Sequence[TableMap], folder: Path, *, is_history: bool
+) -> HashedRecords:
+    """Give the records that Spark has mapped at the engine that compares their hashes."""
+    rows = engine.read("careful", folder)
+    mapped_records = engine.define(
+        "mapped", f"SELECT *, true AS is_sure, size(reasons) = 0 AS is_ok FROM {rows}"
+    )
+    judged = f"SELECT * FROM {mapped_records}"
+    sql = outcome_sql(engine, feed, maps, judged, is_history=is_history, file="_file")
+    return HashedRecords(engine, engine.keep("outcome", sql), mapped_records)
 
 
 def _map_exactly(desk: Desk, records: str, feed: Feed, zone: str, *, record_count: int) -> Relation:
@@ -334,8 +371,8 @@ def _mapped_by_spark(folder: Path, maps: Sequence[TableMap]) -> str:
                 place = table.place(i, column.name)
                 casts.append(f"CAST({place} AS {duck_type(column.type)}) AS {place}")
     replacements = f" REPLACE ({', '.join(casts)})" if casts else ""
-    files = parquet_call(sorted(folder.glob("*.parquet")), "hive_partitioning = false")
-    return f"SELECT *{replacements}, len(reasons) = 0 AS is_ok FROM {files}"
+    columns = f"* EXCLUDE (text_hash){replacements}, len(reasons) = 0 AS is_ok"
+    return f"SELECT {columns} FROM {folder_call(folder)}"
 
 
 def _in_types_of(table: TableMap, schema: pa.Schema) -> pa.Schema:

@@ -440,17 +440,18 @@ def exact_map(feed: Feed, zone: str) -> Callable[[str], str]:
     return map_sql
 
 
-def map_by_spark(records: DataFrame, feed: Feed) -> DataFrame:
-    """Give the mapped records as Spark computes them: place, mapped columns, conditions, orders, reasons, losses."""
+def map_by_spark(records: DataFrame, feed: Feed, text: Sequence[str] = ()) -> DataFrame:
+    """Give the mapped records as Spark computes them: place, mapped columns, conditions, orders, reasons, losses.
+
+    ``text_hash`` is Spark's hash of the delivered columns ``text`` and the night; null where none are named.
+    """
     columns, reasons, losses = _map_sql(feed, spark_dialect())
     names = [f"`{sql.rpartition(' as ')[2]}`" for sql in columns]
     rows = records.selectExpr("*", *columns).selectExpr("*", f"{reasons} as reasons", f"{losses} as losses")
-    return rows.selectExpr("_file", "_row", "_business_date", "_night", *names, "reasons", "losses")
-
-
-def hash_sql(values: Sequence[str]) -> str:
-    """Give the DuckDB SQL of a 64-bit hash of values; nulls count."""
-    return f"hash({', '.join(values)})"
+    values = [spark_identifier(name) for name in text]
+    text_hash = words.spark_hash([*values, "_night"]) if text else "cast(null as bigint)"
+    more = ("reasons", "losses", f"{text_hash} as text_hash")
+    return rows.selectExpr("_file", "_row", "_business_date", "_night", *names, *more)
 
 
 def identifying_table(feed: Feed, maps: Sequence[TableMap]) -> TableMap | None:
@@ -471,11 +472,16 @@ def identifying_table(feed: Feed, maps: Sequence[TableMap]) -> TableMap | None:
     return None
 
 
+def has_text_hash(feed: Feed, maps: Sequence[TableMap]) -> bool:
+    """Tell whether equal records are looked for by a hash of their text: not if nobody asks, nor if a table's key will do."""
+    return feed.exact_duplicates != "keep" and identifying_table(feed, maps) is None
+
+
 def text_hash(feed: Feed, maps: Sequence[TableMap]) -> str:
     """Give the DuckDB SQL of a 64-bit hash of a record's text and its night; null where nobody asks for it."""
-    if feed.exact_duplicates == "keep" or identifying_table(feed, maps) is not None:
+    if not has_text_hash(feed, maps):
         return "NULL::UBIGINT"
-    return hash_sql([*numbered_columns(feed), "_night"])
+    return words.duck_hash([*numbered_columns(feed), "_night"])
 
 
 @dataclass(frozen=True)

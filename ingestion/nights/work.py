@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -23,13 +24,14 @@ from ingestion.records.record_files import RecordFiles
 from lakehouse.contracts.reading import contract
 from lakehouse.query.desk import newest_sql
 from lakehouse.query.files import file_paths, parquet_call
-from lakehouse.query.words import literal
+from lakehouse.query.words import literal, spark_identifier, spark_literal
 from lakehouse.session.session import sibling_session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from ingestion.nights.books import Book
+    from lakehouse.engine.spark import SparkEngine
     from lakehouse.tables.lake import Lake
 
 log = logging.getLogger("cdp.ingestion")
@@ -161,13 +163,15 @@ def analyse_all(lake: Lake, works: Sequence[FeedWork]) -> None:
         side_by_side(analyse, by_spark)
 
 
-def frame_by_spark(session: SparkSession, files: RecordFiles, nights: Nights) -> DataFrame:
-    """Give the mapped records as Spark will compute them; ``SettingsInvalid`` where it refuses to."""
+def frame_by_spark(
+    session: SparkSession, files: RecordFiles, nights: Nights, text: Sequence[str] = ()
+) -> DataFrame:
+    """Give the mapped records as Spark will compute them (``map_by_spark``); ``SettingsInvalid`` where it refuses to."""
     from pyspark.errors import AnalysisException, ParseException
 
     records = files.frame(session, nights)
     try:
-        return mapping.map_by_spark(records, files.feed)
+        return mapping.map_by_spark(records, files.feed, text)
     except (AnalysisException, ParseException):
         faults.blame_analysis(records, files.feed)
         raise
@@ -202,29 +206,54 @@ def _quick_session(lake: Lake) -> SparkSession:
 def judge(lake: Lake, work: FeedWork) -> judging.Judgement:
     """Judge the records of a feed; the caller closes what is given."""
     start = time.monotonic()
-    keys = {table: earlier_keys(lake, work, table) for table in work.feed.tables}
     files = None
     if work.feed.lookup_uses:
         files = records_with_lookups(
             work.feed, work.records, work.folder / "joined", work.nights, lake.settings
         )
 
-    def by_spark(records: RecordFiles, into: Path) -> None:
+    def by_spark(records: RecordFiles, into: Path, text: Sequence[str]) -> None:
         session = _quick_session(lake) if records.count() <= QUICK_RECORDS else lake.spark
-        map_into_parquet(session, records, into, work.nights, record_count=work.record_count)
+        map_into_parquet(session, records, into, work.nights, record_count=work.record_count, text=text)
 
-    judgement = judging.judge_records(
-        work.feed, work.folder, work.nights,
-        by_spark=by_spark if is_for_spark(lake, work) else None, zone=lake.settings.time_zone,
-        currency=lake.settings.currency,
-        in_process=is_in_process(lake, work),
-        earlier_keys={table: sql for table, sql in keys.items() if sql is not None},
-        earlier_folders=lake.folders,
-        known_rows=known_rows(lake, work.feed),
-        record_files=files,
-    )  # fmt: skip
+    with _engine_of_hashes(lake, work) as engine:
+        keys = {table: earlier_keys(lake, work, table, engine) for table in work.feed.tables}
+        judgement = judging.judge_records(
+            work.feed, work.folder, work.nights,
+            by_spark=by_spark if is_for_spark(lake, work) else None, zone=lake.settings.time_zone,
+            currency=lake.settings.currency,
+            engine=engine,
+            in_process=is_in_process(lake, work),
+            earlier_keys={table: sql for table, sql in keys.items() if sql is not None},
+            earlier_folders=lake.folders,
+            known_rows=known_rows(lake, work.feed),
+            record_files=files,
+        )  # fmt: skip
     work.add_seconds("judge", start)
     return judgement
+
+
+@contextmanager
+def _engine_of_hashes(lake: Lake, work: FeedWork) -> Iterator[SparkEngine | None]:
+    """Give Spark where it maps all records of a feed and they bring more keys than a bucket has rows; else None.
+
+    Fewer are compared in this process, eight bytes a key, in less time than Spark needs to begin.
+    """
+    keys = work.record_count * sum(len(table.entries) for table in mapping.table_maps(work.feed))
+    is_many = keys > lake.settings.engine.bucket_rows
+    if not is_many or not lake.is_for_spark(is_large=work.is_large):
+        yield None
+        return
+    from lakehouse.engine.spark import SparkEngine
+
+    folder = work.folder / "hashes"
+    folder.mkdir()
+    # Feeds are judged side by side, and a view is one of its session.
+    engine = SparkEngine(sibling_session(lake.spark), folder, lake.register)
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def known_rows(lake: Lake, feed: Feed) -> dict[str, str]:
@@ -240,14 +269,16 @@ def map_into_parquet(
     nights: Nights,
     *,
     record_count: int | None = None,
+    text: Sequence[str] = (),
 ) -> None:
     """Have Spark map records into Parquet; those that an expression fails on are refused (``ingestion.judging.failing``).
 
-    ``record_count`` is the number of records of the whole delivery, where these are a part of it.
+    ``record_count`` is the number of records of the whole delivery, where these are a part of it. ``text`` names the columns that
+    their text is hashed of (``map_by_spark``).
     """
     from pyspark.errors import PySparkException
 
-    rows = frame_by_spark(session, records, nights)
+    rows = frame_by_spark(session, records, nights, text)
     try:
         rows.write.parquet(str(into))
     except PySparkException:
@@ -256,25 +287,30 @@ def map_into_parquet(
         )
         if sound is None:
             raise
-        mapping.map_by_spark(sound, records.feed).write.mode("overwrite").parquet(str(into))
+        mapping.map_by_spark(sound, records.feed, text).write.mode("overwrite").parquet(str(into))
 
 
-def earlier_keys(lake: Lake, work: FeedWork, table: str) -> str | None:
-    """Give, as DuckDB SQL, the keys of a fact that earlier nights brought within the days the feed looks back, if any."""
+def earlier_keys(lake: Lake, work: FeedWork, table: str, engine: SparkEngine | None = None) -> str | None:
+    """Give, as SQL of Spark's engine or else of DuckDB, the keys of a fact that earlier nights brought within the days the feed looks back, if any."""
     feed, night = work.feed, work.nights.first
     fact = contract(table)
     days = feed.dedupe_window(table) if fact.shape == "fact" else 0
     if not days:
         return None
     first, end = literal((night - timedelta(days=days)).isoformat()), literal(night.isoformat())
-    files = file_paths(lake.delta(table), f"_arrived_on >= {first} AND _arrived_on < {end}")
+    nights = f"_arrived_on >= {first} AND _arrived_on < {end}"
+    files = file_paths(lake.delta(table), nights)
     if not files:
         return None
-    keys = ", ".join(
-        f"CAST({name} AS {mapping.duck_type(fact.columns[name].type)}) AS {name}"
-        for name in fact.key
-        if name != "source"
-    )
+    types = {name: fact.columns[name].type for name in fact.key if name != "source"}
+    if engine is not None:
+        frame = engine.session.read.format("delta").load(lake.path(table)).where(nights)
+        keys = ", ".join(
+            f"CAST({spark_identifier(name)} AS {kind}) AS {name}" for name, kind in types.items()
+        )
+        rows = engine.take("earlier", frame)
+        return f"SELECT {keys} FROM {rows} WHERE source = {spark_literal(feed.source)}"
+    keys = ", ".join(f"CAST({name} AS {mapping.duck_type(kind)}) AS {name}" for name, kind in types.items())
     return (
         f"SELECT {keys} FROM {parquet_call(files, 'hive_partitioning = false, union_by_name = true')} "
         f"WHERE source = {literal(feed.source)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -142,10 +143,10 @@ def _day_in(path: Path) -> date:
 def _judge(settings: Settings, feed: Feed, folder: Path) -> judging.Judgement:
     nights, zone = Nights(date.max, date.max), settings.time_zone
 
-    def by_spark(records: RecordFiles, into: Path) -> None:
+    def by_spark(records: RecordFiles, into: Path, text: Sequence[str]) -> None:
         from lakehouse.session.session import start_session
 
-        map_into_parquet(start_session(settings), records, into, nights)
+        map_into_parquet(start_session(settings), records, into, nights, text=text)
 
     careful = None if is_exact(feed, zone) else by_spark
     files = None

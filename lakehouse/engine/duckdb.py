@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.engine.buckets import Buckets
 from lakehouse.query.desk import Desk, Relation
-from lakehouse.query.words import identifier, identifiers
+from lakehouse.query.files import folder_call
+from lakehouse.query.words import duck_hash, identifier, identifiers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,11 +39,19 @@ class DuckDBEngine:
 
     def bucket_of(self, columns: Sequence[str], buckets: int) -> str:
         """Give SQL for a bucket of rows that are equal in ``columns``."""
-        return f"CAST(hash({identifiers(columns)}) % {buckets} AS INTEGER)"
+        return f"CAST({self.hash_of([identifier(column) for column in columns])} % {buckets} AS INTEGER)"
+
+    def hash_of(self, values: Sequence[str]) -> str:
+        """Give SQL for a 64-bit hash of values, which stand as SQL."""
+        return duck_hash(values)
 
     def take(self, label: str, rows: pa.Table) -> Relation:
         """Name Arrow rows of this process."""
         return self.desk.take(label, rows)
+
+    def read(self, label: str, folder: Path) -> Relation:
+        """Name the rows of the Parquet files in a folder."""
+        return self.desk.define(label, f"SELECT * FROM {folder_call(folder)}")
 
     def define(self, label: str, sql: str) -> Relation:
         """Name rows that are computed at every use."""
@@ -94,6 +104,11 @@ class DuckDBEngine:
     def table(self, rows: Rows) -> pa.Table:
         """Give rows as an Arrow table."""
         return self.desk.arrow(f"SELECT * FROM {rows}")
+
+    def at_desk(self, rows: Rows, desk: Desk) -> Relation:
+        """Give rows to the desk of this engine, which has them."""
+        assert desk is self.desk and isinstance(rows, Relation)
+        return rows
 
     def renew(self, *tables: str) -> None:
         """Let later statements see tables of the lake as they are now."""

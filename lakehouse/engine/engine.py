@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lakehouse.query.desk import Desk, Relation
     from lakehouse.tables.frames import Frame
 
 
@@ -56,8 +58,14 @@ class Engine(Protocol):
     def bucket_of(self, columns: Sequence[str], buckets: int) -> str:
         """Give SQL for a bucket of rows that are equal in ``columns``; what other engines answer is another one."""
 
+    def hash_of(self, values: Sequence[str]) -> str:
+        """Give SQL for a 64-bit hash of values, which stand as SQL; equal values have one, what other engines answer is another one."""
+
     def take(self, label: str, rows: Frame) -> Rows:
         """Name Arrow rows of this process, or a frame of this engine."""
+
+    def read(self, label: str, folder: Path) -> Rows:
+        """Name the rows of the Parquet files in a folder, of which there is at least one."""
 
     def define(self, label: str, sql: str) -> Rows:
         """Name rows that are computed at every use."""
@@ -79,6 +87,9 @@ class Engine(Protocol):
 
     def table(self, rows: Rows) -> Frame:
         """Give rows as something that may be read more than once: a lake changes states by it, links of nodes are streamed from it."""
+
+    def at_desk(self, rows: Rows, desk: Desk) -> Relation:
+        """Give rows to a desk that may touch the engine's files; what another process holds stays in files and is read at every use."""
 
     def renew(self, *tables: str) -> None:
         """Let later statements see tables of the lake as they are now; rows that are defined by them change with them."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.engine.buckets import Buckets
-from lakehouse.query.desk import table_names, with_variables
-from lakehouse.query.words import spark_identifier, spark_literal
+from lakehouse.query.desk import Desk, Relation, table_names, with_variables
+from lakehouse.query.files import folder_call
+from lakehouse.query.words import spark_hash, spark_identifier, spark_literal
 from lakehouse.session.parquet import parquet_frame
 from lakehouse.tables.frames import Frame, is_arrow
 
@@ -31,10 +32,11 @@ _PARTITION = 1 << 33
 
 @dataclass(frozen=True)
 class SparkRows:
-    """A frame under the name of its view."""
+    """A frame under the name of its view; ``folder`` has the files of one that is kept."""
 
     name: str
     frame: DataFrame
+    folder: Path | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -72,8 +74,13 @@ class SparkEngine:
 
     def bucket_of(self, columns: Sequence[str], buckets: int) -> str:
         """Give SQL for a bucket of rows that are equal in ``columns``."""
-        names = ", ".join(spark_identifier(column) for column in columns)
-        return f"CAST(pmod(xxhash64({names}), {buckets}) AS INT)"
+        return (
+            f"CAST(pmod({self.hash_of([spark_identifier(column) for column in columns])}, {buckets}) AS INT)"
+        )
+
+    def hash_of(self, values: Sequence[str]) -> str:
+        """Give SQL for a 64-bit hash of values, which stand as SQL."""
+        return spark_hash(values)
 
     def take(self, label: str, rows: Frame) -> SparkRows:
         """Name Arrow rows of this process, or a frame."""
@@ -84,7 +91,11 @@ class SparkEngine:
         target = self._new_folder(label)
         target.mkdir()
         pq.write_table(rows, target / "rows.parquet")
-        return self._view(label, parquet_frame(self.session, target))
+        return self.read(label, target)
+
+    def read(self, label: str, folder: Path) -> SparkRows:
+        """Name the rows of the Parquet files in a folder."""
+        return self._view(label, parquet_frame(self.session, folder), folder)
 
     def define(self, label: str, sql: str) -> SparkRows:
         """Name rows that are computed at every use."""
@@ -161,6 +172,13 @@ class SparkEngine:
         """Give rows as a frame."""
         return _frame(rows)
 
+    def at_desk(self, rows: Rows, desk: Desk) -> Relation:
+        """Give rows to a desk as a view of their files, which are written if they are not kept."""
+        assert isinstance(rows, SparkRows)
+        folder = rows.folder or self._keep("at_desk", rows.frame).folder
+        assert folder is not None
+        return desk.define(rows.name, f"SELECT * FROM {folder_call(folder)}")
+
     def renew(self, *tables: str) -> None:
         """Do nothing: a table that a statement names is read at its newest version."""
 
@@ -195,13 +213,13 @@ class SparkEngine:
     def _keep(self, label: str, frame: DataFrame) -> SparkRows:
         target = self._new_folder(label)
         frame.write.parquet(str(target))
-        return self._view(label, parquet_frame(self.session, target))
+        return self.read(label, target)
 
-    def _view(self, label: str, frame: DataFrame) -> SparkRows:
+    def _view(self, label: str, frame: DataFrame, folder: Path | None = None) -> SparkRows:
         name = f"{label.replace('.', '_')}_{next(self._numbers)}"
         frame.createOrReplaceTempView(name)
         self._names.append(name)
-        return SparkRows(name, frame)
+        return SparkRows(name, frame, folder)
 
     def _new_folder(self, label: str) -> Path:
         return self._folder / f"{next(self._numbers):03d}_{label}"

@@ -89,6 +89,11 @@ def parquet_call(files: Iterable[Path | str], options: str = "") -> str:
     return f"read_parquet([{listing}]{', ' + options if options else ''})"
 
 
+def folder_call(folder: Path) -> str:
+    """Give the call that reads the Parquet files that lie in a folder, one at least, and takes nothing from their paths."""
+    return parquet_call(sorted(folder.glob("*.parquet")), "hive_partitioning = false")
+
+
 def escaped_pattern(path: str) -> str:
     """Give the pattern that finds a path and nothing else."""
     return path.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")

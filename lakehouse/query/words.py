@@ -105,5 +105,15 @@ def duck_type(kind: Any) -> str:
     return _DUCK_TYPES[kind]
 
 
+def duck_hash(values: Iterable[str]) -> str:
+    """Give DuckDB's SQL of a 64-bit hash of values, which stand as SQL; nulls count."""
+    return f"hash({', '.join(values)})"
+
+
+def spark_hash(values: Iterable[str]) -> str:
+    """Give Spark's SQL of a 64-bit hash of values, which stand as SQL; a null is as if it were not there."""
+    return f"xxhash64({', '.join(values)})"
+
+
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

@@ -51,7 +51,8 @@ class EngineSettings(_Strict):
 
     ``duckdb`` works in this process and needs no Java, ``spark`` gives all of it to Spark. ``auto`` is ``duckdb`` but for what
     only Spark can say and, on a cluster, for large pieces; and for tags that read more than ``rows_in_process`` rows.
-    A kernel, such as that of identity, is given people of about ``bucket_rows`` rows at a time, which bounds what it needs.
+    A kernel, such as that of identity, is given people of about ``bucket_rows`` rows at a time, which bounds what it needs; Spark,
+    where it is the engine, compares the keys of a feed that brings more.
     ``memory`` is the most that DuckDB holds (8GB; without it four fifths of the machine's) before it writes to a folder below
     ``spill`` (without it the system's folder for temporary files).
     """

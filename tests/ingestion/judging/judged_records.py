@@ -28,8 +28,8 @@ def judged(spark, folder, feed, *, way, records, currency=None):
     with files.writer("0.parquet", "f/a", D) as out:
         out.write(pa.RecordBatch.from_pylist(rows, schema=schema))
 
-    def by_spark(those: RecordFiles, into) -> None:
-        map_into_parquet(spark, those, into, nights, record_count=len(records))
+    def by_spark(those: RecordFiles, into, text) -> None:
+        map_into_parquet(spark, those, into, nights, record_count=len(records), text=text)
 
     judgement = judging.judge_records(
         feed,

@@ -13,11 +13,14 @@ import pytest
 from judged_by_windows import explode_rows, judge_records
 
 from ingestion.feeds.feeds import read_feed
-from ingestion.judging import judging, mapping
+from ingestion.judging import duplicates, judging, mapping
 from ingestion.nights.work import map_into_parquet
 from ingestion.records import record_schema
 from ingestion.records.landing import Nights
 from ingestion.records.record_files import RecordFiles
+from lakehouse.engine.duckdb import DuckDBEngine
+from lakehouse.engine.spark import SparkEngine
+from lakehouse.query import words
 
 D = date(2026, 11, 18)
 BOOKING = """
@@ -129,22 +132,27 @@ def by_windows(spark, feed, folder, nights, known):
     return refused, twins, tables
 
 
-def by_hashes(spark, feed, folder, nights, known, *, in_process, spark_maps=True):
-    for left in ("careful", "unsure"):
+def by_hashes(spark, feed, folder, nights, known, *, in_process, spark_maps=True, spark_compares=False):
+    for left in ("careful", "unsure", "hashes"):
         shutil.rmtree(folder / left, ignore_errors=True)
+    (folder / "hashes").mkdir()
+    engine = SparkEngine(spark, folder / "hashes", lambda names: None) if spark_compares else None
     files = {}
     for name, table in known.items():
-        pq.write_table(table, folder / "known.parquet")
-        files[name] = f"SELECT * FROM '{folder / 'known.parquet'}'"
+        (folder / "known").mkdir(exist_ok=True)
+        pq.write_table(table, folder / "known" / "0.parquet")
+        rows = engine.read("known", folder / "known") if engine else f"'{folder / 'known' / '0.parquet'}'"
+        files[name] = f"SELECT * FROM {rows}"
 
-    def by_spark(records: RecordFiles, into: Path) -> None:
-        map_into_parquet(spark, records, into, nights)
+    def by_spark(records: RecordFiles, into: Path, text) -> None:
+        map_into_parquet(spark, records, into, nights, text=text)
 
     judgement = judging.judge_records(
         feed,
         folder,
         nights,
         by_spark=by_spark if spark_maps else None,
+        engine=engine,
         earlier_keys=files,
         in_process=in_process,
     )
@@ -191,9 +199,14 @@ def test_hashes_find_what_windows_find(spark, tmp_path, monkeypatch, name):
         for quickly in (True, False):
             arguments = {"in_process": quickly, "spark_maps": False}
             assert by_hashes(spark, feed, folder, nights, known, **arguments) == expected
+        arguments = {"in_process": False, "spark_compares": True}
+        assert by_hashes(spark, feed, folder, nights, known, **arguments) == expected
         with monkeypatch.context() as patch:
             # Every hash collides with every other, and Spark maps all of it: dearer, and the same.
-            patch.setattr(
-                mapping, "hash_sql", lambda values: f"coalesce(0 * length(concat({', '.join(values)})), 0)"
-            )
+            for engine in (DuckDBEngine, SparkEngine):
+                patch.setattr(engine, "hash_of", lambda self, values: "CAST(0 AS BIGINT)")
+            for name_of_hash in ("duck_hash", "spark_hash"):
+                patch.setattr(words, name_of_hash, lambda values: "CAST(0 AS BIGINT)")
+            patch.setattr(duplicates, "NIGHTS_AT_ONCE", 3)
             assert by_hashes(spark, feed, folder, nights, known, in_process=False) == expected
+            assert by_hashes(spark, feed, folder, nights, known, **arguments) == expected

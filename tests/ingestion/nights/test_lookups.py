@@ -78,7 +78,10 @@ def shop(make_workspace):
 
     def make(replaced=None, engine="duckdb"):
         feeds = {"feeds/products.yml": PRODUCTS, "feeds/orders.yml": ORDERS, "feeds/lines.yml": LINES}
-        settings = {"cdp.yml": f"engine: {engine}\ngenerate_secrets: true\n", "attributes.yml": ATTRIBUTES}
+        settings = {
+            "cdp.yml": f"engine: {{name: {engine}, bucket_rows: 1}}\ngenerate_secrets: true\n",
+            "attributes.yml": ATTRIBUTES,
+        }
         return make_workspace(settings | feeds | FILES | (replaced or {}))
 
     return make

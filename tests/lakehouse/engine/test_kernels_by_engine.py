@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from pyspark import cloudpickle
 
@@ -54,7 +55,7 @@ class Takings:
 @pytest.fixture(params=["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
 def engine(request, tmp_path):
     if request.param == "duckdb":
-        with open_alone() as desk:
+        with open_alone(folders=[tmp_path]) as desk:
             yield DuckDBEngine(desk)
     else:
         yield SparkEngine(request.getfixturevalue("spark"), tmp_path, lambda names: None)
@@ -141,3 +142,32 @@ def test_equal_rows_have_one_bucket_and_there_are_no_others(engine):
     buckets = engine.records(f"SELECT DISTINCT item, {engine.bucket_of(('item',), 7)} AS b FROM {rows}")
     assert len(buckets) == len({row["item"] for row in buckets})
     assert {row["b"] for row in buckets} == set(range(7))
+
+
+@pytest.mark.slow
+def test_rows_of_files_and_what_is_computed_of_them_come_to_a_desk(engine, tmp_path):
+    pq.write_table(orders(), folder_of(tmp_path, "k=1 [x]") / "0.parquet")
+    rows = engine.read("orders", tmp_path / "k=1 [x]")
+    dear = engine.define("dear", f"SELECT shop, cents FROM {rows} WHERE cents > 2")
+    none = engine.keep("none", f"SELECT shop FROM {rows} WHERE cents > 9")
+    with open_alone(folders=[tmp_path]) as other:
+        desk = getattr(engine, "desk", other)
+        for one in (rows, dear, none, engine.keep("kept", f"SELECT * FROM {dear}")):
+            relation = engine.at_desk(one, desk)
+            assert sorted(relation.columns) == sorted(one.columns)
+            assert sorted(
+                map(repr, desk.records(f"SELECT {', '.join(one.columns)} FROM {relation}"))
+            ) == rows_of(engine, one)
+        assert desk.value(f"SELECT count(*) FROM {engine.at_desk(none, desk)}") == 0
+
+
+def test_equal_values_have_one_hash_and_others_have_others(engine):
+    rows = engine.take("orders", orders())
+    hashes = engine.records(f"SELECT item, shop, {engine.hash_of(['item', 'shop + 1'])} AS h FROM {rows}")
+    values = {(row["item"], row["shop"]) for row in hashes}
+    assert len({row["h"] for row in hashes}) == len(values) > 40
+
+
+def folder_of(folder, name):
+    (folder / name).mkdir()
+    return folder / name
