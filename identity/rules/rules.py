@@ -197,11 +197,12 @@ def read_rules(file: Path) -> Rules:
     Unknown keys, normalisers and namespaces, wrong patterns and absurd limits raise ``SettingsInvalid`` with
     file, line and the nearest known name.
     """
-    return _read(file, base=_shipped()) if is_there(file) else _shipped()
+    return _read(file, base=shipped_rules()) if is_there(file) else shipped_rules()
 
 
 @cache
-def _shipped() -> Rules:
+def shipped_rules() -> Rules:
+    """Give the rules of a workspace that has none of its own."""
     return _read(DEFAULTS, base=None)
 
 

@@ -61,13 +61,19 @@ def check_files(settings: Settings, *, needs_feeds: bool = True) -> tuple[list[C
 
 
 def require_rules_of_namespaces(feeds: Iterable[Feed], rules: Rules) -> None:
-    """Refuse a feed that writes identifiers of a namespace that no rule speaks of: its values would never join anybody."""
+    """Refuse a feed that writes identifiers of a namespace that no rule speaks of: its values would never join anybody.
+
+    Rules that leave out shipped ones (``extends: nothing``) mean it, so those are known all the same.
+    """
+    from identity.rules.rules import shipped_rules
+
+    shipped = shipped_rules()
     for feed in feeds:
         for at, target in enumerate(feed.targets):
             entries = target.entries if target.table == OBSERVATIONS else ()
             for number, entry in enumerate(entries):
                 for namespace in parse_expression(entry.get("namespace", "null")).results:
-                    if rules.rule(namespace) is None:
+                    if rules.rule(namespace) is None and shipped.rule(namespace) is None:
                         place = ("targets", at, *target.place(number, "namespace"))
                         raise feed.fault(_without_rule(namespace, rules), *place)
 

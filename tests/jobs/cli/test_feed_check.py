@@ -91,3 +91,9 @@ def test_a_namespace_that_a_rule_or_the_workspace_knows_passes(workspace, capsys
     assert run(["feeds", "check", "members", "--workspace", str(workspace)]) == 0
     (workspace / "feeds" / "members.yml").write_text(text)
     assert run(["feeds", "check", "members", "--workspace", str(workspace)]) == 0
+
+
+def test_rules_that_leave_out_a_shipped_namespace_mean_it(workspace):
+    (workspace / "feeds" / "members.yml").write_text(FEED + OBSERVATIONS.format(namespace="\"'email'\""))
+    (workspace / "identity.yml").write_text("extends: nothing\nnamespaces: {phone: {kind: person}}\n")
+    assert run(["feeds", "check", "members", "--workspace", str(workspace)]) == 0

@@ -161,10 +161,6 @@ def test_a_bank_of_heavy_mess_whose_twin_lets_the_engines_take_turns(tmp_path):
         people=200, nights=3, seed=5, history_months=2, first=MESS_DAYS[0], rates=rates_of("heavy")
     )
     simulate(plan, folder)
-    with (folder / "cdp.yml").open("a") as settings:
-        settings.write(
-            "engine: {bucket_rows: 300}  # so that large feeds are compared by Spark, small ones here\n"
-        )
 
     def nights(workspace: Path, engine: str) -> None:
         for day, name in zip(MESS_DAYS, (engine, "duckdb", engine), strict=True):
