@@ -78,8 +78,8 @@ def test_a_namespace_without_a_rule_is_refused_at_its_line_by_the_check_and_befo
     (workspace / "feeds" / "members.yml").write_text(FEED + OBSERVATIONS.format(namespace=namespace))
     for command in (["feeds", "check", "members"], ["nightly", "--date", "2026-01-05"]):
         assert run([*command, "--workspace", str(workspace)]) == 2
-        said = capsys.readouterr().err
-        assert "members.yml:17: " in said and words in said
+        sentence = capsys.readouterr().err
+        assert "members.yml:17: " in sentence and words in sentence
 
 
 def test_a_namespace_that_a_rule_or_the_workspace_knows_passes(workspace, capsys):
