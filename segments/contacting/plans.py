@@ -18,6 +18,8 @@ from segments.contacting.scores import without_tie
 NEVER = np.iinfo(np.int16).max
 # What a way further down in a person's order must be cheaper by; far below one step of priority, far above a bisection's last step.
 STEP = 2.0**-10
+# Prices of sets of ways that are worked out at once: eight megabytes.
+MOST_SETS = 1 << 20
 
 # Gives the price of a way of a segment for people by their rows in the crowd.
 Price = Callable[[int, int, Ints], Floats]
@@ -98,15 +100,16 @@ class Plan:
         """Fill the plan, which is empty, and give it."""
         net = np.where(self.crowd.allowed > 0, self.crowd.score, -np.inf)
         if price is not None:
-            for of_kind in self.facts.segments_by_kind:
-                here, columns = np.nonzero(self.crowd.allowed[:, of_kind])
-                if len(here):
-                    costs = self._costs(of_kind[columns], here.astype(np.int32), price)
-                    net[here, of_kind[columns]] -= costs.min(axis=1)
+            kinds = self.facts.segments_by_kind
+            for of_kind in kinds:
+                # A slice of all is not copied.
+                columns = of_kind if len(kinds) > 1 else slice(None)
+                net[:, columns] -= self._lowest_costs(self.crowd.allowed[:, columns], int(of_kind[0]), price)
         rows: Ints = np.arange(self.crowd.size, dtype=np.int32)
         turn = 0
         while len(rows):
-            segments: Ints = net[rows].argmax(axis=1).astype(np.int32)
+            of_rows = net if len(rows) == self.crowd.size else net[rows]
+            segments: Ints = of_rows.argmax(axis=1).astype(np.int32)
             key = net[rows, segments]
             is_alive = key > (-np.inf if price is None else 0.0)
             rows, segments, key = rows[is_alive], segments[is_alive], key[is_alive]
@@ -140,6 +143,24 @@ class Plan:
             is_taken = is_final & is_possible & (best == way)
             if is_taken.any():
                 self.take(segments[is_taken], way, rows[is_taken], turn)
+
+    def _lowest_costs(self, allowed: NDArray[np.uint8], first: int, price: Price) -> Floats:
+        """Give the price of the cheapest allowed way by person and segment of one kind; infinite where none is."""
+        ways, rows = len(self.facts.offers[first].ways), np.arange(self.crowd.size, dtype=np.int32)
+        costs = [price(first, way, rows) for way in range(ways)]
+        # By person and set of ways, a part of the people at a time: a set is a number below 2 ** ways.
+        sets, at_once = np.arange(1 << ways), MOST_SETS >> ways
+        lowest = np.empty(allowed.shape)
+        for begin in range(0, self.crowd.size, at_once):
+            part = slice(begin, begin + at_once)
+            way_bits = allowed[part]
+            of_sets = np.full((len(way_bits), len(sets)), np.inf)
+            for way, cost in enumerate(costs):
+                has_way = np.flatnonzero(sets & (1 << way))
+                of_sets[:, has_way] = np.minimum(of_sets[:, has_way], cost[part, None])
+            places = way_bits + (np.arange(len(way_bits), dtype=np.int32) << ways)[:, None]
+            lowest[part] = of_sets.ravel().take(places)
+        return lowest
 
     def _costs(self, segments: Ints, rows: Ints, price: Price | None) -> Floats:
         """Give the price of each way by row, each for a segment of one kind; infinite where it may not be used."""

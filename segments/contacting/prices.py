@@ -1,8 +1,7 @@
-"""Capacities: prices on scarce contacts, found by bisection, and a last round that fills what the prices leave free.
+"""Capacities: prices on scarce contacts, and a last round that fills what the prices leave free.
 
-With a price on each capacity people are local again: a contact is worth its score less the prices of what it uses. For each
-capacity the lowest price is looked for at which no group asks for more than there is; who asks at the last price that was too
-low and not at the one that is high enough is served by score, then salted hash, until nothing is left. See decision 24.
+Who asks at the last price that was too low and not at the one that is high enough (``segments.contacting.market``) is served by
+score, then salted hash, until nothing is left. See decision 24.
 """
 
 from __future__ import annotations
@@ -15,34 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segments.contacting.crowd import NOBODY, Crowd, Flags, Floats, Ints, NightFacts
-from segments.contacting.plans import NEVER, STEP, Plan, Price, groups_of
+from segments.contacting.market import TICK, Market, Resource, amounts_of
+from segments.contacting.plans import NEVER, Plan, groups_of
 from segments.contacting.problem import CapacityRule
 from segments.contacting.scores import without_tie
 from segments.language.contact import GLOBAL
 
-# A price above every score: nobody buys.
-HIGHEST = 128.0
-# The last step is half of what a way further down in a person's order must be cheaper by.
-BISECTIONS = 18
-CYCLES = 3
 # Ways are bits of a byte.
 MOST_WAYS = 8
-
-
-@dataclass(frozen=True)
-class Resource:
-    """A capacity on one day, for each of its groups of people."""
-
-    rule: CapacityRule
-    day: int
-    limits: NDArray[np.int64]
-    """What each group may use, less what earlier nights have planned for the day."""
-    uses: NDArray[np.int64]
-    """How much a contact uses, by segment and way; 0 where the way is not in it."""
-
-    def groups(self, crowd: Crowd) -> Ints:
-        """Give the number of each person's group."""
-        return crowd.groups[self.rule.per] if self.rule.per else np.zeros(crowd.size, np.int32)
 
 
 @dataclass(frozen=True)
@@ -84,109 +63,17 @@ def _limits(facts: NightFacts, rule: CapacityRule, day: int) -> NDArray[np.int64
     return np.maximum(limits - np.bincount(numbers, minlength=len(names)), 0)
 
 
-class _Market:
-    """All crowds of a night, the prices of its resources, and the plans people would choose at them."""
-
-    def __init__(self, facts: NightFacts, crowds: Sequence[Crowd], resources: Sequence[Resource]) -> None:
-        self.facts, self.crowds, self.resources = facts, crowds, resources
-        self.prices: list[Floats] = [np.full(len(resource.limits), HIGHEST) for resource in resources]
-
-    def plan(self, crowd: Crowd, prices: Sequence[Floats]) -> Plan:
-        """Give what people choose at prices."""
-        price = self.price(crowd, prices) if any(part.any() for part in prices) else None
-        return Plan(self.facts, crowd).give(price)
-
-    def price(self, crowd: Crowd, prices: Sequence[Floats]) -> Price:
-        """Give the price of every way for a crowd's people."""
-        groups = [resource.groups(crowd) for resource in self.resources]
-
-        def price(segment: int, way: int, rows: Ints) -> Floats:
-            total = np.zeros(len(rows))
-            for resource, part, group in zip(self.resources, prices, groups, strict=True):
-                if resource.uses[segment, way] and part.any():
-                    total += resource.uses[segment, way] * part[group[rows]]
-            return total
-
-        return price
-
-    def raise_until_it_fits(self, at: int) -> Floats:
-        """Set the prices of one resource by bisection; give for each group the highest price known to be too low.
-
-        People who choose alike at both ends of the bracket are not asked again.
-        """
-        resource = self.resources[at]
-        low = np.zeros(len(resource.limits))
-        low_amounts = self._amounts(at, low, self.crowds)
-        is_scarce = self._demand(at, low_amounts) > resource.limits
-        high = np.where(is_scarce, HIGHEST, 0.0)
-        if not is_scarce.any():
-            self.prices[at] = low
-            return low
-        # Nobody buys at the highest price.
-        high_amounts = [
-            np.where(is_scarce[resource.groups(crowd)], 0, part)
-            for crowd, part in zip(self.crowds, low_amounts, strict=True)
-        ]
-        for _ in range(BISECTIONS):
-            rows = [
-                np.flatnonzero((a != b) & is_scarce[resource.groups(crowd)]).astype(np.int32)
-                for a, b, crowd in zip(low_amounts, high_amounts, self.crowds, strict=True)
-            ]
-            if not any(len(part) for part in rows):
-                break
-            middle = (low + high) / 2
-            amounts = [part.copy() for part in low_amounts]
-            people = [crowd.part(here) for crowd, here in zip(self.crowds, rows, strict=True)]
-            for part, here, choice in zip(amounts, rows, self._amounts(at, middle, people), strict=True):
-                part[here] = choice
-            is_too_low = is_scarce & (self._demand(at, amounts) > resource.limits)
-            for number, crowd in enumerate(self.crowds):
-                moves_low = is_too_low[resource.groups(crowd)]
-                low_amounts[number] = np.where(moves_low, amounts[number], low_amounts[number])
-                high_amounts[number] = np.where(moves_low, high_amounts[number], amounts[number])
-            low = np.where(is_too_low, middle, low)
-            high = np.where(is_scarce & ~is_too_low, middle, high)
-        self.prices[at] = high
-        return low
-
-    def _amounts(self, at: int, prices: Floats, crowds: Sequence[Crowd]) -> list[NDArray[np.int64]]:
-        """Give how much of a resource each person of each crowd chooses at prices of it."""
-        every = [*self.prices[:at], prices, *self.prices[at + 1 :]]
-        return [amounts_of(self.resources[at], self.plan(crowd, every)) for crowd in crowds]
-
-    def _demand(self, at: int, amounts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-        resource = self.resources[at]
-        total = np.zeros(len(resource.limits), np.int64)
-        for crowd, part in zip(self.crowds, amounts, strict=True):
-            total += np.bincount(resource.groups(crowd), part, len(total)).astype(np.int64)
-        return total
-
-
-def amounts_of(resource: Resource, plan: Plan) -> NDArray[np.int64]:
-    """Give how much of a resource each person's contacts use."""
-    total = np.zeros(plan.crowd.size, np.int64)
-    for segment, way in zip(*np.nonzero(resource.uses), strict=True):
-        total += resource.uses[segment, way] * (plan.way[:, segment] == way)
-    return total
-
-
 def priced_plans(facts: NightFacts, crowds: Sequence[Crowd], resources: Sequence[Resource]) -> PricedPlans:
     """Give the contacts of all crowds within every capacity; without capacities what people choose for themselves."""
-    market = _Market(facts, crowds, resources)
-    lows: list[Floats] = [part.copy() for part in market.prices]
-    for _ in range(CYCLES if len(resources) > 1 else 1):
-        before = [part.copy() for part in market.prices]
-        for at in range(len(resources)):
-            lows[at] = market.raise_until_it_fits(at)
-        if all(np.allclose(a, b, rtol=0, atol=STEP) for a, b in zip(before, market.prices, strict=True)):
-            break
+    market = Market(facts, crowds, resources)
+    market.settle()
     plans = [market.plan(crowd, market.prices) for crowd in crowds]
     if resources:
         rest = _Rest(facts, resources, plans)
         rest.take_back()
         for at in range(len(resources)):
             if market.prices[at].any():
-                every = [*market.prices[:at], lows[at], *market.prices[at + 1 :]]
+                every = [*market.prices[:at], market.lows[at], *market.prices[at + 1 :]]
                 rest.exchange(at, [market.plan(crowd, every) for crowd in crowds])
         rest.fill()
     return PricedPlans(plans, sum(plan.value for plan in plans), _bound(market))
@@ -396,14 +283,14 @@ def _sums_before(groups: NDArray[np.integer], amounts: NDArray[np.int64]) -> NDA
     return cast("NDArray[np.int64]", before - np.maximum.accumulate(np.where(is_first, before, 0)))
 
 
-def _bound(market: _Market) -> float:
+def _bound(market: Market) -> float:
     """Give what no plan can exceed: the Lagrangian of the prices, with each person's rules loosened to their number of contacts.
 
     Each person's best candidacies net of prices, as many as the tightest cap over all channels leaves, and what all of every
     resource would be sold for.
     """
     total = sum(
-        float((resource.limits * part).sum())
+        float((resource.limits * part).sum()) * TICK
         for resource, part in zip(market.resources, market.prices, strict=True)
     )
     for crowd in market.crowds:

@@ -52,6 +52,7 @@ RULES = {
     "segments/contacting/scores.py": CONTACT_TESTS,
     "segments/contacting/losses.py": CONTACT_TESTS,
     "segments/contacting/crowd.py": CONTACT_TESTS,
+    "segments/contacting/market.py": CONTACT_TESTS,
     "segments/contacting/prices.py": CONTACT_TESTS,
     "lakehouse/expressions/clocks.py": ["tests/lakehouse/expressions/test_language.py"],
     "lakehouse/query/question.py": ["tests/lakehouse/query/test_question.py"],

@@ -13,8 +13,9 @@ from contact_problems import FIRST, cap, drawn_problem, history, offer, problem,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segments.contacting import crowd, scores
+from segments.contacting import crowd, market, scores
 from segments.contacting.arbitration import arbitrate
+from segments.contacting.prices import resources_of
 from segments.contacting.problem import ApartRule, CapacityRule, ContactWay
 
 A, B, C = FIRST, FIRST + 1, FIRST + 2
@@ -384,8 +385,8 @@ def linear_bound(question) -> float:
     return -answer.fun
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_prices_come_close_to_the_linear_bound_and_never_above_it(seed):
+def scarce_question(seed):
+    """Five segments that want more of 150 people than three channels have room for."""
     rng = np.random.default_rng(seed)
     people = np.arange(FIRST, FIRST + 150)
     offers = []
@@ -406,13 +407,39 @@ def test_prices_come_close_to_the_linear_bound_and_never_above_it(seed):
         CapacityRule("WECHAT", int(rng.integers(1, 6)), "employee"),
     ]
     group = {int(one_id): (f"b{one_id % 6}", f"e{one_id % 25}") for one_id in people}
-    question = problem(*offers, group=group, capacities=capacities)
+    return problem(*offers, group=group, capacities=capacities)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_prices_come_close_to_the_linear_bound_and_never_above_it(seed):
+    question = scarce_question(seed)
     arbitration = arbitrate(question)
     best = linear_bound(question)
     assert arbitration.value <= best + 1e-6 <= arbitration.bound + 1e-3
     assert arbitration.value >= 0.98 * best, (arbitration.value, best)
     assert best >= 0.98 * arbitration.bound, "the bound that a night prints says nothing"
     assert arbitration.gap == pytest.approx(1 - arbitration.value / arbitration.bound)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_near_whatever_prices_are_looked_for_first_they_are_the_same(seed):
+    facts = crowd.facts_of(scarce_question(seed))
+    crowds, resources = [facts.crowd(0, 70), facts.crowd(70, len(facts.one_ids))], resources_of(facts)
+    rng = np.random.default_rng(seed)
+    for at, resource in enumerate(resources):
+        settled = market.Market(facts, crowds, resources)
+        settled.settle()
+        settled.set_price(at)
+        prices, lows = settled.prices[at].copy(), settled.lows[at].copy()
+        groups = len(resource.limits)
+        drawn = rng.integers(0, market.TOP + 1, groups)
+        for guess in (prices, np.zeros(groups, np.int64), np.full(groups, market.TOP), drawn):
+            settled.set_price(at, guess)
+            assert (settled.prices[at].tolist(), settled.lows[at].tolist()) == (
+                prices.tolist(),
+                lows.tolist(),
+            )
+        assert at == 0 or prices.any(), "nothing is scarce"
 
 
 def test_the_scarce_channel_goes_to_whom_nothing_else_reaches():
