@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 from lakehouse.query.desk import Relation
 from lakehouse.query.words import spark_literal, spark_literals
@@ -51,6 +52,8 @@ class Leaves:
     rows: Relation
     columns_of: dict[str, tuple[str, ...]]
     """The columns that rest on each table of the lake."""
+    folder: Path | None = None
+    """Where the files of the rows are, if Spark wrote them."""
 
 
 def value_column(tag: str) -> str:

@@ -129,16 +129,12 @@ def place_segment(
     many people have an unknown answer, where that was counted already.
     """
     choice = _choose(desk, segment, offer_risk, leaves, everybody or leaves, members, belonging, unknown)
-    parts = (
-        control_sql(segment.spec.holdout.global_group, policy, arms),
-        control_sql(segment, policy, arms),
-        arm_sql(segment, arms),
-    )
+    parts = _parts(segment, policy, arms)
     candidates = _place(desk, segment, choice.people, *parts)
     return SegmentPlaces(
         segment,
         candidates,
-        desk.define(f"members_{segment.code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}"),
+        _members(desk, segment, candidates),
         parts,
         choice.answers,
         choice.unknown,
@@ -146,6 +142,32 @@ def place_segment(
         belonging,
         choice.addressees,
     )
+
+
+def places_of(
+    desk: Desk,
+    segment: Segment,
+    policy: Policy,
+    arms: Relation,
+    candidates: Relation,
+    answers: Relation,
+    unknown: int,
+) -> SegmentPlaces:
+    """Give the places of a segment of persons without ranks whose candidates were placed elsewhere, by the same arms."""
+    members = _members(desk, segment, candidates)
+    return SegmentPlaces(segment, candidates, members, _parts(segment, policy, arms), answers, unknown, {})
+
+
+def _parts(segment: Segment, policy: Policy, arms: Relation) -> tuple[ArmSql, ArmSql, ArmSql]:
+    return (
+        control_sql(segment.spec.holdout.global_group, policy, arms),
+        control_sql(segment, policy, arms),
+        arm_sql(segment, arms),
+    )
+
+
+def _members(desk: Desk, segment: Segment, candidates: Relation) -> Relation:
+    return desk.define(f"members_{segment.code}", f"SELECT one_id FROM {candidates} WHERE place IN {MEMBERS}")
 
 
 def segment_outcome(
@@ -420,12 +442,9 @@ def _inputs(
     Only the columns this segment asks for count, so that a correction elsewhere changes no run.
     """
     segment = places.segment
-    columns_used = _columns_used(segment)
     inputs = []
-    for table, columns in sorted(leaves.columns_of.items()):
-        columns_read = sorted(set(columns) & columns_used)
-        if columns_read:
-            inputs.append({"table": table, **_read_hash(desk, leaves.rows, tuple(columns_read), hashes)})
+    for table, columns in columns_read(segment, leaves.columns_of).items():
+        inputs.append({"table": table, **_read_hash(desk, leaves.rows, columns, hashes)})
     for reference in sorted({leaf.reference for leaf in read_leaves(segment) if isinstance(leaf, ListLeaf)}):
         entries, sha256 = list_hashes[reference]
         inputs.append({"table": f"lists/{reference}", "rows": entries, "hash": sha256[:24]})
@@ -452,6 +471,15 @@ def _read_hash(
 def _input(desk: Desk, table: str, sql: str) -> dict[str, Any]:
     rows, content = rows_hash(desk, sql)
     return {"table": table, "rows": rows, "hash": content}
+
+
+def columns_read(segment: Segment, columns_of: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Give the columns of the leaf table that a segment reads, by the table of the lake they rest on."""
+    every = _columns_used(segment)
+    columns_by_table = {
+        table: tuple(sorted(set(columns) & every)) for table, columns in sorted(columns_of.items())
+    }
+    return {table: columns for table, columns in columns_by_table.items() if columns}
 
 
 def _columns_used(segment: Segment) -> set[str]:

@@ -9,7 +9,8 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lakehouse.ledger.progress import counts_text, show_progress
 from lakehouse.query.desk import Desk, Relation, open_alone
@@ -39,6 +40,7 @@ from segments.choosing.tables import (
     run_rows,
     suppression_rows,
 )
+from segments.choosing.workers.night import place_by_workers
 from segments.language.catalogue import Catalogue, read_catalogue
 from segments.language.checks.findings import SpecFinding, Surroundings, refuse_findings
 from segments.language.lists import StaticList
@@ -119,9 +121,10 @@ def evaluate(
     for warning in warnings:
         log.warning("%s", warning)
     standing |= {code: replace(standing[code], barrier=standing[code].barrier or late[code]) for code in late}
-    with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
+    zone, folders = lake.settings.time_zone, [lake.settings.lake]
+    with lake.exchange("segments") as folder, open_alone(zone, folders=folders) as desk:
         decisions, earlier = _decide_all(
-            lake, desk, catalogue, business_date, standing, surroundings.dry_destinations, engine
+            lake, desk, catalogue, business_date, standing, surroundings.dry_destinations, engine, folder
         )
         _write_tables(lake, desk, decisions, earlier, business_date)
     barriers = tuple(barriers_of(standing).values())
@@ -150,20 +153,22 @@ def _decide_all(
     standing: Mapping[str, Standing],
     dry_destinations: frozenset[str],
     engine: Engine | None,
+    folder: Path,
 ) -> tuple[list[SegmentDecision], EarlierNights]:
     segments, policy = catalogue.segments, catalogue.site.policy
     _tell_unknown_age(policy, segments)
     _tell_parameters(segments)
 
     def make_leaves(leaf_table: LeafTable, lists: dict[str, StaticList], _: Mapping[str, Relation]) -> Leaves:
-        return make_leaf_table(lake, desk, leaf_table, lists, business_date, engine=engine)
+        return make_leaf_table(lake, desk, leaf_table, lists, business_date, folder, engine=engine)
 
     inputs = read_inputs(lake, desk, segments, catalogue.site, business_date, make_leaves)
+    by_workers = place_by_workers(lake, desk, segments, inputs, policy)
     members: dict[str, Relation] = {}
     every: list[SegmentPlaces] = []
     for level in levels_of(segments):
         for segment in level:
-            places = place_segment(
+            places = by_workers.places.get(segment.code) or place_segment(
                 desk,
                 segment,
                 policy=policy,
@@ -187,7 +192,7 @@ def _decide_all(
     yardsticks = read_yardsticks(
         lake, desk, [p.segment for p in every], business_date, until=business_date - timedelta(days=1)
     )
-    hashes: dict[tuple[str, ...], dict[str, Any]] = {}
+    hashes = dict(by_workers.hashes)
     decisions = []
     for places in sorted(every, key=lambda places: places.segment.code):
         decision = decide_segment(

@@ -37,12 +37,14 @@ def make_leaf_table(
     leaf_table: LeafTable,
     lists: dict[str, StaticList],
     business_date: date,
+    folder: Path,
     *,
     engine: Engine | None = None,
 ) -> Leaves:
     """Give the rows of the leaf table from what the night has written so far.
 
-    Unless it is given, ``engine`` is what the settings say of a piece of the size of the tables that are read.
+    Unless it is given, ``engine`` is what the settings say of a piece of the size of the tables that are read. What Spark writes
+    stays in ``folder``, an empty one of the lake.
     """
     if engine is None:
         is_large = _input_bytes(lake, leaf_table) >= IN_PROCESS_BYTES
@@ -50,9 +52,8 @@ def make_leaf_table(
     log.debug("leaf table of %d columns by %s", leaf_table.sql.count(" AS leaf_"), engine)
     if engine == "duckdb":
         return leaves_by_duckdb(lake, desk, leaf_table, lists, business_date)
-    with lake.exchange("segments") as folder:
-        rows = _by_spark(lake, desk, leaf_table, list_rows(lists, business_date), folder)
-    return Leaves(rows, leaf_table.columns_of)
+    rows = _by_spark(lake, desk, leaf_table, list_rows(lists, business_date), folder)
+    return Leaves(rows, leaf_table.columns_of, folder / "leaves")
 
 
 def leaves_by_duckdb(
@@ -102,7 +103,7 @@ def _by_spark(lake: Lake, desk: Desk, leaf_table: LeafTable, entries: pa.Table, 
     pq.write_table(entries, folder / "lists.parquet")
     parquet_frame(lake.spark, folder / "lists.parquet").createOrReplaceTempView(LIST_VIEW)
     lake.spark.sql(leaf_table.sql).write.parquet(str(folder / "leaves"))
-    return desk.keep("leaf_table", parquet_sql(sorted((folder / "leaves").glob("*.parquet"))))
+    return desk.define("leaf_table", parquet_sql(sorted((folder / "leaves").glob("*.parquet"))))
 
 
 def duckdb_sql(

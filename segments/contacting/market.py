@@ -132,12 +132,12 @@ class _Bracket:
 
     def _lower(self, prices: Ticks, where: Flags) -> Flags:
         """Ask everybody of some groups at prices that may be too low; tell of which groups they are, the others have them above."""
-        asked = self._ask(prices, [np.flatnonzero(where[groups]) for groups in self.groups])
-        is_too_low = where & (self._demand(asked) > self.resource.limits)
+        amounts = self._ask(prices, [np.flatnonzero(where[groups]) for groups in self.groups])
+        is_too_low = where & (self._demand(amounts) > self.resource.limits)
         fits = where & ~is_too_low & (prices > 0)
         for number, groups in enumerate(self.groups):
-            self.high_amounts[number] = np.where(fits[groups], asked[number], self.high_amounts[number])
-        self.low_amounts = asked
+            self.high_amounts[number] = np.where(fits[groups], amounts[number], self.high_amounts[number])
+        self.low_amounts = amounts
         self.low = np.where(is_too_low, prices, self.low)
         self.high = np.where(fits, prices, self.high)
         return is_too_low
@@ -145,12 +145,12 @@ class _Bracket:
     def _narrow(self, prices: Ticks, where: Flags) -> None:
         """Ask at prices between both ends whoever chooses otherwise at these, and put them at the end they belong to."""
         differing = zip(self.low_amounts, self.high_amounts, self.groups, strict=True)
-        asked = self._ask(prices, [np.flatnonzero((a != b) & where[groups]) for a, b, groups in differing])
-        is_too_low = self._demand(asked) > self.resource.limits
+        amounts = self._ask(prices, [np.flatnonzero((a != b) & where[groups]) for a, b, groups in differing])
+        is_too_low = self._demand(amounts) > self.resource.limits
         up, down = where & is_too_low, where & ~is_too_low
         for number, groups in enumerate(self.groups):
-            self.low_amounts[number] = np.where(up[groups], asked[number], self.low_amounts[number])
-            self.high_amounts[number] = np.where(down[groups], asked[number], self.high_amounts[number])
+            self.low_amounts[number] = np.where(up[groups], amounts[number], self.low_amounts[number])
+            self.high_amounts[number] = np.where(down[groups], amounts[number], self.high_amounts[number])
         self.low, self.high = np.where(up, prices, self.low), np.where(down, prices, self.high)
 
     def _ask(self, prices: Ticks, rows: Sequence[NDArray[np.int64]]) -> Amounts:

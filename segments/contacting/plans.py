@@ -144,21 +144,21 @@ class Plan:
             if is_taken.any():
                 self.take(segments[is_taken], way, rows[is_taken], turn)
 
-    def _lowest_costs(self, allowed: NDArray[np.uint8], first: int, price: Price) -> Floats:
+    def _lowest_costs(self, way_bits: NDArray[np.uint8], first: int, price: Price) -> Floats:
         """Give the price of the cheapest allowed way by person and segment of one kind; infinite where none is."""
         ways, rows = len(self.facts.offers[first].ways), np.arange(self.crowd.size, dtype=np.int32)
         costs = [price(first, way, rows) for way in range(ways)]
         # By person and set of ways, a part of the people at a time: a set is a number below 2 ** ways.
         sets, at_once = np.arange(1 << ways), MOST_SETS >> ways
-        lowest = np.empty(allowed.shape)
+        lowest = np.empty(way_bits.shape)
         for begin in range(0, self.crowd.size, at_once):
             part = slice(begin, begin + at_once)
-            way_bits = allowed[part]
-            of_sets = np.full((len(way_bits), len(sets)), np.inf)
+            bits = way_bits[part]
+            of_sets = np.full((len(bits), len(sets)), np.inf)
             for way, cost in enumerate(costs):
                 has_way = np.flatnonzero(sets & (1 << way))
                 of_sets[:, has_way] = np.minimum(of_sets[:, has_way], cost[part, None])
-            places = way_bits + (np.arange(len(way_bits), dtype=np.int32) << ways)[:, None]
+            places = bits + (np.arange(len(bits), dtype=np.int32) << ways)[:, None]
             lowest[part] = of_sets.ravel().take(places)
         return lowest
 

@@ -65,10 +65,11 @@ def assign_people(
     ]
     parts: list[pa.Table] = []
     if sets:
-        with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
+        zone, folders = lake.settings.time_zone, [lake.settings.lake]
+        with lake.exchange("micro_segments") as folder, open_alone(zone, folders=folders) as desk:
 
             def make_leaves(table: LeafTable, lists: dict[str, StaticList]) -> Leaves:
-                return make_leaf_table(lake, desk, table, lists, business_date, engine=engine)
+                return make_leaf_table(lake, desk, table, lists, business_date, folder, engine=engine)
 
             people = find_people(lake, desk, sets, business_date, make_leaves)
             for one in sets:

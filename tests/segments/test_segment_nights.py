@@ -25,12 +25,14 @@ from segment_bank import (
 from delivery.manifest import read_latest, read_manifest
 from delivery.verification import verify
 from lakehouse.query.desk import open_alone
-from lakehouse.query.hashing import table_hash
+from lakehouse.query.hashing import frame_hash, table_hash
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
-from segments.choosing.compile import compile_leaf_table
+from segments.choosing import evaluation
+from segments.choosing.compile import compile_leaf_table, rank_leaves
 from segments.choosing.evaluation import evaluate
 from segments.choosing.leaf_tables import make_leaf_table
+from segments.choosing.workers import night as workers
 from segments.language.conditions import EventLeaf, ListLeaf, TagLeaf, kleene_all
 from segments.language.lists import read_list
 from segments.language.operators import answer, compare_number
@@ -285,17 +287,33 @@ def test_every_leaf_answers_as_the_reference_does_and_not_alike_for_all(asked_ba
     assert [column for column in asked if len({row[column] for row in table}) == 1] == []
 
 
+WRITTEN = ("members", "changes", "suppressions", "assignments", "contacts", "contact_losses", "runs")
+
+
 @pytest.mark.slow
-def test_spark_and_the_process_itself_make_the_same_runs_and_answers(asked_bank, spark):
+def test_spark_and_the_process_itself_make_the_same_runs_and_answers(asked_bank, spark, monkeypatch):
+    """By Spark the workers place the people of every segment but those that rank people, ten to a bucket."""
     lake = open_lake(asked_bank.settings, spark=spark)
-    runs = {}
+    monkeypatch.setattr(workers, "ROW_SHARE", lake.settings.engine.bucket_rows // 10)
+    answers = []
+    place = evaluation.place_by_workers
+    monkeypatch.setattr(
+        evaluation, "place_by_workers", lambda *given: answers.append(place(*given)) or answers[-1]
+    )
+    runs, tables = {}, {}
     for engine in ("duckdb", "spark"):
         audiences = evaluate(lake, TOMORROW, surroundings(lake.settings), engine=engine).audiences
         runs[engine] = {a.code: (a.run_id, a.counts, a.inputs) for a in audiences}
+        tables[engine] = {name: frame_hash(lake.read_arrow(f"segments.{name}")) for name in WRITTEN}
         assert all(
             not row["assigned_on"] < TOMORROW for row in lake.read_arrow("segments.assignments").to_pylist()
         )
-    assert runs["duckdb"] == runs["spark"]
+    assert (runs["duckdb"], tables["duckdb"]) == (runs["spark"], tables["spark"])
+    in_process, by_workers = ({*one.places} for one in answers)
+    assert in_process == set()
+    segments = {one.stem: read_segment(one) for one in (lake.settings.workspace / "segments").glob("*.yml")}
+    assert by_workers == {code for code, one in segments.items() if not rank_leaves(one)}
+    assert len(by_workers) > 2
     _compare_with_reference(lake, "spark")
     rows = read_segment(lake.settings.workspace / "segments" / "rows.yml")
     assert _leaf_rows(lake, rows, "duckdb") == _leaf_rows(lake, rows, "spark")
@@ -303,8 +321,9 @@ def test_spark_and_the_process_itself_make_the_same_runs_and_answers(asked_bank,
 
 def _leaf_rows(lake, segment, engine):
     compiled = compile_leaf_table([segment], business_date=TOMORROW, policy=Policy())
-    with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
-        leaves = make_leaf_table(lake, desk, compiled, {}, TOMORROW, engine=engine)
+    zone, folders = lake.settings.time_zone, [lake.settings.lake]
+    with lake.exchange("segments") as folder, open_alone(zone, folders=folders) as desk:
+        leaves = make_leaf_table(lake, desk, compiled, {}, TOMORROW, folder, engine=engine)
         return desk.arrow(f"SELECT * FROM {leaves.rows} ORDER BY one_id").to_pylist()
 
 
@@ -313,8 +332,11 @@ def _compare_with_reference(lake, engine):
     segment = read_segment(lake.settings.workspace / "segments" / "everything.yml")
     compiled = compile_leaf_table([segment], business_date=TOMORROW, policy=Policy())
     friends = read_list(lake.settings.workspace, ListLeaf("friends", "1"))
-    with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
-        leaves = make_leaf_table(lake, desk, compiled, {"friends@1": friends}, TOMORROW, engine=engine)
+    zone, folders = lake.settings.time_zone, [lake.settings.lake]
+    with lake.exchange("segments") as folder, open_alone(zone, folders=folders) as desk:
+        leaves = make_leaf_table(
+            lake, desk, compiled, {"friends@1": friends}, TOMORROW, folder, engine=engine
+        )
         rows = {row["one_id"]: row for row in desk.arrow(f"SELECT * FROM {leaves.rows}").to_pylist()}
     values = {r["one_id"]: r for r in lake.read_arrow("tags.customer_tags").to_pylist()}
     before = {

@@ -22,7 +22,7 @@ from lakehouse.query.desk import open_alone
 from lakehouse.settings.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from segments.choosing.compile import compile_leaf_table
-from segments.choosing.leaf_tables import duckdb_sql, make_leaf_table
+from segments.choosing.leaf_tables import duckdb_sql, leaves_by_duckdb
 from segments.language.spec import read_segment
 from vocabulary.contact_rules import lake_place, profiling_refusals_sql
 from vocabulary.policy import ChannelRule, Policy, PurposeRule, UnknownAge, read_policy
@@ -46,7 +46,7 @@ def facts_of(make_workspace):
         )
         compiled = compile_leaf_table([read_segment(file)], business_date=D, policy=policy or Policy())
         with open_alone(lake.settings.time_zone, folders=[lake.settings.lake]) as desk:
-            leaves = make_leaf_table(lake, desk, compiled, {}, D, engine="duckdb")
+            leaves = leaves_by_duckdb(lake, desk, compiled, {}, D)
             return {row["one_id"]: row for row in desk.arrow(f"SELECT * FROM {leaves.rows}").to_pylist()}
 
     return find

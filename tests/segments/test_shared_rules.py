@@ -25,7 +25,7 @@ from segments.choosing.assignment import control_sql
 from segments.choosing.compile import compile_leaf_table
 from segments.choosing.contact_history import channel_habits
 from segments.choosing.earlier import read_earlier_nights
-from segments.choosing.leaf_tables import make_leaf_table
+from segments.choosing.leaf_tables import leaves_by_duckdb
 from segments.language.spec import read_segment
 from tags.build.project import project_files
 from tags.compile.compilation import compile_tags
@@ -169,7 +169,7 @@ class Bank:
         file.write_text(text.replace("format: parquet", "format: parquet, valid_hours: 24"))
         compiled = compile_leaf_table([read_segment(file)], business_date=D, policy=self.policy)
         with open_alone(self.lake.settings.time_zone, folders=[self.lake.settings.lake]) as desk:
-            leaves = make_leaf_table(self.lake, desk, compiled, {}, D, engine="duckdb")
+            leaves = leaves_by_duckdb(self.lake, desk, compiled, {}, D)
             rows = desk.arrow(f"SELECT * FROM {leaves.rows}").to_pylist()
             arms = read_earlier_nights(self.lake, desk, D).arms
             control = control_sql("GCG-2026H2", self.policy, arms)

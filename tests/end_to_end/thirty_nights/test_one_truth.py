@@ -115,7 +115,7 @@ def suppression_facts(settings, lake, day: date) -> dict[int, dict]:
     from segments.choosing.assignment import control_sql
     from segments.choosing.compile import compile_leaf_table
     from segments.choosing.earlier import read_earlier_nights
-    from segments.choosing.leaf_tables import make_leaf_table
+    from segments.choosing.leaf_tables import leaves_by_duckdb
     from segments.language.spec import read_segment
 
     file = settings.workspace / "every_channel.yml"
@@ -133,7 +133,7 @@ def suppression_facts(settings, lake, day: date) -> dict[int, dict]:
     segment = dataclasses.replace(segment, spec=spec)
     compiled = compile_leaf_table([segment], business_date=day, policy=policy)
     with open_alone(settings.time_zone, folders=[settings.lake]) as desk:
-        leaves = make_leaf_table(lake, desk, compiled, {}, day, engine="duckdb")
+        leaves = leaves_by_duckdb(lake, desk, compiled, {}, day)
         rows = desk.arrow(f"SELECT * FROM {leaves.rows}").to_pylist()
         control = control_sql("GCG-2026H2", policy, read_earlier_nights(lake, desk, day).arms)
         sides = dict(

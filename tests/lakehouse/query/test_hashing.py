@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.query.desk import open_alone
-from lakehouse.query.hashing import frame_hash, rows_hash
+from lakehouse.query.hashing import frame_hash, row_sums, rows_hash
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 
@@ -33,6 +34,19 @@ def test_rows_that_are_read_a_few_at_a_time_have_the_hash_of_the_table(count):
         kept = desk.take("rows", rows)
         number, content = rows_hash(desk, f"SELECT * FROM {kept}")
     assert f"{number}:{content}" == frame_hash(rows)
+
+
+def test_the_sums_of_parts_make_the_hash_of_the_whole():
+    rows = rows_like_those_of_a_night(30)
+    parts = []
+    with open_alone() as desk:
+        for begin, size in ((0, 11), (11, 0), (11, 19)):
+            parts.append(row_sums(desk, f"SELECT * FROM {desk.take('part', rows.slice(begin, size))}"))
+    total = parts[0] + parts[1] + parts[2]
+    assert f"{total.count}:{total.content}" == frame_hash(rows)
+    assert (parts[1] + parts[1]).content == frame_hash(rows.slice(0, 0)).partition(":")[2]
+    with pytest.raises(ValueError, match="other columns"):
+        parts[0] + replace(parts[1], columns=("one_id",))
 
 
 def test_another_row_another_hash():

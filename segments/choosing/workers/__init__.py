@@ -1,0 +1,1 @@
+"""Deciding segments on a cluster's workers, bucket of people by bucket."""
