@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from segments.language.spec import Segment
     from vocabulary.policy import Policy
 
-# The rows of a leaf table have some hundred columns: of so many times fewer people than other rows a bucket is made.
+# The rows of a leaf table have some hundred columns: of so many times fewer people than other rows a bucket is made, and of fewer
+# still where there are more segments, each of which may choose all of them.
 ROW_SHARE = 10
 
 
@@ -53,7 +54,7 @@ def place_by_workers(
         people = engine.records(f"SELECT count(*) AS people FROM {rows}")[0]["people"]
         if not people:
             return PlacedByWorkers()
-        most = max(lake.settings.engine.bucket_rows // ROW_SHARE, 1)
+        most = max(lake.settings.engine.bucket_rows // max(ROW_SHARE, len(local)), 1)
         buckets = max(engine.width, -(-people // most))
         column_sets = {
             columns for segment in segments for columns in columns_read(segment, leaves.columns_of).values()
