@@ -168,10 +168,9 @@ def test_most_audiences_of_most_nights_have_somebody(settings):
         counts = json.loads(night["counts"])
         if night["code"] in codes and sum(counts["variants"].values()):
             published[night["as_of"]].append(counts["published"] > 0)
-    first, *later = (published[day] for day in sorted(published))
-    assert len(later) == NIGHTS - 1 and all(first)
-    assert all(any(audiences) for audiences in later)
-    assert sum(map(sum, later)) > 0.7 * sum(map(len, later))
+    later = [published[day] for day in sorted(published)[1:]]
+    assert len(later) == NIGHTS - 1 and all(map(any, later))
+    assert sum(map(sum, later)) > 0.75 * sum(map(len, later))
 
 
 @pytest.mark.slow
