@@ -100,7 +100,7 @@ def _write_change(workspace: Path, folder: Path, name: str) -> None:
         text = (
             file.read_text(encoding="utf-8")
             .replace(RULE, OTHER_RULE)
-            .replace("version: 1.0.0", "version: 1.1.0")
+            .replace("version: 1.1.0", "version: 1.2.0")
         )
         file.write_text(text, encoding="utf-8")
     (folder / "where").write_text(str(folder), encoding="utf-8")

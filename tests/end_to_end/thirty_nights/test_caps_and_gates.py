@@ -9,6 +9,7 @@ import json
 import shutil
 from collections import Counter, defaultdict
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,17 @@ def marketing_segments() -> dict[str, str]:
     return formats
 
 
+def days_of_rest() -> dict[str, int]:
+    """Give how long each segment leaves out whom it sent something itself, in days."""
+    rests = {}
+    for file in sorted((BANK / "segments").glob("*.yml")):
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for receipt in (part["receipt"] for part in tree.get("exclude", []) if "receipt" in part):
+            if receipt["status"] == ["SENT"] and receipt["of"] == tree["code"]:
+                rests[tree["code"]] = receipt["within_days"]
+    return rests
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_every_marketing_segment_contacts_somebody_in_its_format(settings):
@@ -110,7 +122,7 @@ def test_nobody_is_contacted_more_often_than_the_caps_say(settings):
     by_person = defaultdict(list)
     for _, one_id, channel, day in contacts_of(settings):
         by_person[one_id].append((channel, day))
-    most: Counter[str] = Counter()
+    most: Counter[tuple[str, int]] = Counter()
     for own in by_person.values():
         for cap in caps:
             for last in {day for _, day in own}:
@@ -118,10 +130,47 @@ def test_nobody_is_contacted_more_often_than_the_caps_say(settings):
                     cap["scope"] in ("global", channel) and 0 <= (last - day).days < cap["days"]
                     for channel, day in own
                 )
-                most[cap["scope"]] = max(most[cap["scope"]], count)
-    assert most == {cap["scope"]: cap["max"] for cap in caps}, "each cap is reached, and none is passed"
+                key = (cap["scope"], cap["days"])
+                most[key] = max(most[key], count)
+    expected = {(cap["scope"], cap["days"]): cap["max"] for cap in caps}
+    assert len(expected) == len(caps) and most == expected, "each cap is reached, and none is passed"
     losses = Counter(open_lake(settings).read_arrow("segments.contact_losses")["rule"].to_pylist())
     assert sum(losses.values()) > NIGHTS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_nobody_is_sent_the_same_message_while_its_segment_rests(settings):
+    rests = days_of_rest()
+    assert len(rests) == len(marketing_segments()) - 3, "companies, households and calls rest in another way"
+    nights = defaultdict(set)
+    for code, one_id, _, day in contacts_of(settings):
+        nights[code, one_id].add(day)
+    pauses: dict[str, list[int]] = defaultdict(list)
+    for (code, _), own in nights.items():
+        days = sorted(own)
+        pauses[code] += [(later - day).days for day, later in pairwise(days)]
+    # The receipt of a contact has the day after its night.
+    assert [
+        (code, min(pauses[code])) for code, rest in rests.items() if min(pauses[code], default=99) <= rest
+    ] == []
+    again = [code for code, rest in rests.items() if rest < NIGHTS and pauses[code]]
+    assert len(again) > len(rests) / 2, "most come back to somebody within the month"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_most_audiences_of_most_nights_have_somebody(settings):
+    """Whom a segment may contact it mostly does, also when the first nights are over and caps are used up."""
+    codes = set(marketing_segments())
+    published: dict[date, list[bool]] = defaultdict(list)
+    for night in open_lake(settings).read_arrow("segments.runs").to_pylist():
+        counts = json.loads(night["counts"])
+        if night["code"] in codes and sum(counts["variants"].values()):
+            published[night["as_of"]].append(counts["published"] > 0)
+    later = [published[day] for day in sorted(published)[1:]]
+    assert len(later) == NIGHTS - 1 and all(map(any, later))
+    assert sum(map(sum, later)) > 0.75 * sum(map(len, later))
 
 
 @pytest.mark.slow
