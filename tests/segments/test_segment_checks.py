@@ -119,6 +119,15 @@ def test_what_is_sound_is_not_complained_about(findings_of, body):
     assert findings_of({"x": spec("x", body)}) == []
 
 
+def test_a_static_segment_chooses_by_lists_and_leaves_out_by_anything(findings_of):
+    rest = "exclude: [{receipt: {status: SENT, of: x, within_days: 14}}]"
+    assert findings_of({"x": spec("x", f"where: {{list: friends@1}}\n{rest}", kind="static")}) == []
+    wrong = spec("x", "where: {all: [{list: friends@1}, {tag: tier, eq: T1}]}", kind="static")
+    assert [(code, text) for _, code, text in findings_of({"x": wrong})] == [
+        ("E03", "a static segment chooses by lists only; use kind: dynamic")
+    ]
+
+
 def test_a_deprecated_tag_may_go_on_in_a_version_that_is_in_use(findings_of, tmp_path):
     text = spec("x", "where: {tag: old_tier, eq: 1}")
     file = tmp_path / "x.yml"

@@ -92,9 +92,9 @@ def _check_one(segment: Segment, by_code: Mapping[str, Segment | None], site: Si
             else:
                 yield from check_further(segment, leaf, excluding and denied, by_code, site)
                 yield from check_negation(segment, leaf, denied, site)
-            if segment.spec.kind == "static" and not isinstance(leaf, ListLeaf):
+            if segment.spec.kind == "static" and not excluding and not isinstance(leaf, ListLeaf):
                 yield finding(
-                    segment, "E03", "a static segment is made of lists only; use kind: dynamic", leaf.line
+                    segment, "E03", "a static segment chooses by lists only; use kind: dynamic", leaf.line
                 )
     if (whitelist := segment.spec.rollout.list_leaf) is not None:
         line = segment.line("rollout", "whitelist")
