@@ -1,4 +1,8 @@
-"""The night of a small bank on a cluster of two workers: every table and file is that of this process."""
+"""Nights on a cluster of two workers: every table and file is that of this process.
+
+A small simulated bank, a real bank and a real shop. ``bucket_rows`` is small, so that the workers compare the keys of feeds and
+identity stands in several buckets, where this process takes all at once.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,17 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
 
 import pytest
+from example_workspaces import copy_before_nights, copy_of_example, copy_with_data
 
-from benchmarks.standalone import ROOT, standalone_cluster
+from benchmarks.standalone import standalone_cluster
 from jobs.night import twin
+from jobs.night.history import run_history
 from jobs.night.nightly import run_night
 from jobs.workspace.make import make_workspace
 from lakehouse.session.session import java_version
@@ -25,14 +32,16 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(java_version() is None, reason="a cluster needs Java, which is not here"),
 ]
-BANK = ROOT / "examples" / "bank"
 DAYS = (date(2026, 11, 18), date(2026, 11, 19))
 SMALL = """spark:
   driver_memory: 1200m
   shuffle_partitions: 4
   conf: {spark.executor.memory: 1g, spark.cores.max: "2"}
 """
-GENERATED = ("lake", "published", "reports", ".cdp")
+OF_BUCKETS = "engine: {{bucket_rows: {}}}\n"
+BERKA_DAYS = (date(1994, 3, 30), date(1994, 3, 31))
+SHOP_HISTORY = (date(2010, 12, 1), date(2011, 12, 6))
+SHOP_DAY = date(2011, 12, 7)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +56,7 @@ def nights(tmp_path_factory):
     from simulator.simulation import simulate
     from simulator.world.bank import BankPlan
 
-    folder = tmp_path_factory.mktemp("bank") / "ours"
-    ignored = shutil.ignore_patterns(*GENERATED, "inbox", "truth", "secrets")
-    shutil.copytree(BANK, folder, ignore=ignored)
+    folder = copy_of_example("bank", tmp_path_factory.mktemp("bank") / "ours")
     file = folder / "cdp.yml"
     lines = [line for line in file.read_text().splitlines() if not line.startswith("spark:")]
     file.write_text("\n".join(lines) + "\n" + SMALL)
@@ -62,53 +69,106 @@ def nights(tmp_path_factory):
     return load_settings(first, engine="duckdb"), settings
 
 
-def copy_of(ours, name: str) -> Path:
-    """The same workspace, with nothing of its nights."""
-    folder = ours.workspace.parent / name
-    shutil.copytree(ours.workspace, folder, ignore=shutil.ignore_patterns(*GENERATED))
+def twin_of(ours, name: str, *, bucket_rows: int | None = None) -> Path:
+    """The same workspace, with nothing of its nights; with ``bucket_rows`` one more line of settings."""
+    folder = copy_before_nights(ours.workspace, ours.workspace.parent / name)
+    if bucket_rows is not None:
+        with (folder / "cdp.yml").open("a", encoding="utf-8") as settings:
+            settings.write(OF_BUCKETS.format(bucket_rows))
     return folder
+
+
+@contextmanager
+def running(cluster, module: str, *words: str):
+    """Run a module on the cluster while the block looks on, and require that it ends well.
+
+    What is said is read meanwhile, so that no pipe is full; the block closes the pipes.
+    """
+    with cluster.submit(module, *words) as process, ThreadPoolExecutor(1) as reader:
+        errors = reader.submit(process.stderr.read)
+        yield process
+        process.stdout.read()
+        text = errors.result()
+    assert process.returncode == 0, text[-6000:]
+
+
+def night(cluster, folder: Path, day: date):
+    """Run a night on the cluster while the block looks on."""
+    return running(cluster, "jobs.submit.nightly", "--workspace", str(folder), "--date", day.isoformat())
 
 
 def run(cluster, folder: Path, *days: date) -> None:
     """Run nights on the cluster."""
     for day in days:
-        process = cluster.submit("jobs.submit.nightly", "--workspace", str(folder), "--date", day.isoformat())
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors[-6000:]
+        with night(cluster, folder, day):
+            pass
 
 
-def require_equal(ours, folder: Path) -> None:
-    """Every table and every published file of a workspace is that of this process."""
+def wait_for_compared_keys(folder: Path, process) -> None:
+    """Wait until workers write which hashes of keys of a feed are shared."""
+    wait_for(partial(is_there, folder / "lake", "_exchange/*/hashes/*_shared_hashes"), process)
+
+
+def require_equal(ours, folder: Path, *, tables: int = 40, files: int = 5) -> None:
+    """Every table and every published file of a workspace, which are more than so many, is that of this process."""
     same = twin.compare(ours, load_settings(folder), "spark")
     assert same.differing == ()
-    assert len(same.tables) > 40
-    assert len(same.files) > 5
+    assert len(same.tables) > tables
+    assert len(same.files) > files
 
 
 def test_two_nights_on_a_cluster_give_every_row_of_this_process(nights, cluster):
-    folder = copy_of(nights[1], "theirs")
+    folder = twin_of(nights[1], "theirs")
     run(cluster, folder, *DAYS)
     require_equal(nights[1], folder)
 
 
 def test_a_night_that_loses_all_executors_in_each_of_its_steps_gives_every_row(nights, cluster):
-    """They end while they write what a feed says, a bucket of people, the tags, and the leaf table of all segments."""
-    folder = copy_of(nights[0], "bereaved")
-    words = ("--workspace", str(folder), "--date", DAYS[0].isoformat())
-    with cluster.submit("jobs.submit.nightly", *words) as process, ThreadPoolExecutor(1) as reader:
-        errors = reader.submit(process.stderr.read)
+    """They end while they write what a feed says, which hashes of its keys are shared, a bucket of people, the tags, and the leaf table of all segments."""
+    folder = twin_of(nights[0], "bereaved", bucket_rows=100)
+    with night(cluster, folder, DAYS[0]) as process:
         for writing in (
             "_exchange/ingest_*/careful/_temporary",
+            "_exchange/ingest_*/hashes/*_shared_hashes/_temporary",
             "_exchange/identity.rows/*_answers/_temporary",
             "tags_work/customer_tags/_temporary",
             "_exchange/segments/leaves/_temporary",
         ):
             wait_for(partial(is_there, folder / "lake", writing), process)
             wait_for(lambda: cluster.kill_executors() > 0, process)
-        process.stdout.read()
-        text = errors.result()
-    assert process.returncode == 0, text[-6000:]
     require_equal(nights[0], folder)
+
+
+def test_two_nights_of_a_real_bank(shared_data, cluster, tmp_path):
+    settings = settings_of("berka", tmp_path, shared_data / "berka")
+    for day in BERKA_DAYS:
+        run_night(settings, day)
+    folder = twin_of(settings, "theirs", bucket_rows=1_000)
+    with night(cluster, folder, BERKA_DAYS[0]) as process:
+        wait_for_compared_keys(folder, process)
+    run(cluster, folder, *BERKA_DAYS[1:])
+    require_equal(settings, folder)
+
+
+def test_a_year_of_a_real_shop_in_one_pass_and_its_night(shared_data, cluster, tmp_path):
+    settings = settings_of("online-retail", tmp_path, shared_data / "online-retail")
+    run_history(settings, *SHOP_HISTORY)
+    run_night(settings, SHOP_DAY)
+    folder = twin_of(settings, "theirs", bucket_rows=1_000)
+    first, last = (day.isoformat() for day in SHOP_HISTORY)
+    words = ("ingest", "--workspace", str(folder), "--from", first, "--to", last)
+    with running(cluster, "jobs.cli", *words) as process:
+        wait_for_compared_keys(folder, process)
+    run(cluster, folder, SHOP_DAY)
+    require_equal(settings, folder)
+
+
+def settings_of(example: str, folder: Path, data: Path):
+    """The settings of an example with real files, of this process."""
+    workspace = copy_with_data(example, folder / "ours", data)
+    with (workspace / "cdp.yml").open("a", encoding="utf-8") as settings:
+        settings.write(SMALL)
+    return load_settings(workspace, engine="duckdb")
 
 
 @pytest.fixture
@@ -131,20 +191,16 @@ def test_a_worker_and_all_executors_are_lost_while_people_are_resolved_and_no_ro
 
     folder, expected_hashes = drawn_bank
     (tmp_path / "cluster").mkdir()
-    with standalone_cluster(tmp_path / "cluster") as cluster:
-        process = cluster.submit("benchmarks.nights.driver_memory", "resolve", str(folder))
-        # What is said is read meanwhile, so that no pipe is full; the block closes the pipes.
-        with process, ThreadPoolExecutor(1) as reader:
-            errors = reader.submit(process.stderr.read)
-            rows = folder / "lake" / "_exchange" / "identity.rows"
-            wait_for(lambda: any(rows.glob("*_answers/_temporary")), process)
-            assert cluster.kill_executors() == 2
-            wait_for(lambda: any(rows.glob("*_placed_profiles/_SUCCESS")), process)
-            wait_for(lambda: any(rows.glob("*_answers/_temporary")), process)
-            cluster.kill_worker(0)
-            process.stdout.read()
-            text = errors.result()
-    assert process.returncode == 0, text[-6000:]
+    with (
+        standalone_cluster(tmp_path / "cluster") as cluster,
+        running(cluster, "benchmarks.nights.driver_memory", "resolve", str(folder)) as process,
+    ):
+        rows = folder / "lake" / "_exchange" / "identity.rows"
+        wait_for(lambda: any(rows.glob("*_answers/_temporary")), process)
+        assert cluster.kill_executors() == 2
+        wait_for(lambda: any(rows.glob("*_placed_profiles/_SUCCESS")), process)
+        wait_for(lambda: any(rows.glob("*_answers/_temporary")), process)
+        cluster.kill_worker(0)
     assert "Telling app of lost worker" in (tmp_path / "cluster" / "master.log").read_text(encoding="utf-8")
     assert driver_memory.hashes_of(folder) == expected_hashes
 

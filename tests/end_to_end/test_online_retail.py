@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 import tarfile
 from collections import Counter, defaultdict
 from datetime import date, timedelta
@@ -12,13 +11,13 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import pytest
+from example_workspaces import copy_with_data
 
 from jobs.night.backfill import run_backfill
 from jobs.night.history import run_history
 from lakehouse.query.published import open_publication
 from lakehouse.settings.settings import load_settings
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "online-retail"
 LAST = date(2011, 12, 9)
 
 
@@ -34,14 +33,8 @@ def archive(shared_data):
 @pytest.fixture(scope="module")
 def shop(archive, tmp_path_factory):
     """The settings of the shop after its history and three nights, and these nights."""
-    workspace = tmp_path_factory.mktemp("online") / "shop"
-    shutil.copytree(
-        EXAMPLE, workspace, ignore=shutil.ignore_patterns("lake", "published", "reports", "secrets", ".cdp")
-    )
-    settings = (
-        (workspace / "cdp.yml").read_text().replace("../../../shared/data/online-retail", str(archive.parent))
-    )
-    (workspace / "cdp.yml").write_text(settings)
+    folder = tmp_path_factory.mktemp("online") / "shop"
+    workspace = copy_with_data("online-retail", folder, archive.parent)
     run_history(load_settings(workspace), date(2010, 12, 1), date(2011, 12, 6))
     nights = list(run_backfill(load_settings(workspace), date(2011, 12, 7), LAST))
     return load_settings(workspace), nights

@@ -8,7 +8,6 @@ In the mess, a night of one engine is followed by a night of the other on the sa
 from __future__ import annotations
 
 import csv
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -16,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from example_workspaces import copy_before_nights, copy_of_example, copy_with_data
 
 from jobs.night.history import run_history
 from jobs.night.nightly import run_night
@@ -24,8 +24,6 @@ from lakehouse.query.published import open_publication
 from lakehouse.session.session import java_version
 from lakehouse.settings.settings import load_settings
 
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-GENERATED = shutil.ignore_patterns("lake", "inbox", "truth", "reports", "published", "secrets", ".cdp")
 BERKA_DAY = date(1994, 3, 30)
 MESS_DAYS = (date(2028, 2, 28), date(2028, 2, 29), date(2028, 3, 1))
 
@@ -36,21 +34,10 @@ pytestmark = [
 ]
 
 
-def workspace_of(example: str, folder: Path, data: Path) -> Path:
-    """Copy an example whose inbox is a folder of real files."""
-    if not data.is_dir():
-        pytest.skip(f"the files of {example} are not beside the checkout")
-    shutil.copytree(EXAMPLES / example, folder, ignore=GENERATED)
-    file = folder / "cdp.yml"
-    file.write_text(file.read_text().replace(f"../../../shared/data/{data.name}", str(data)))
-    return folder
-
-
 def require_equal(folder: Path, nights: Callable[[Path, str], None]) -> None:
     """Run nights of a workspace without Spark, and in a twin with the same secrets as ``spark`` says; compare what is published."""
     nights(folder, "duckdb")
-    other = folder.parent / "twin"
-    shutil.copytree(folder, other, ignore=shutil.ignore_patterns("lake", "published", "reports", ".cdp"))
+    other = copy_before_nights(folder, folder.parent / "twin")
     nights(other, "spark")
     twins = compare(load_settings(folder), load_settings(other), "spark")
     assert twins.differing == ()
@@ -61,7 +48,7 @@ def test_a_real_bank(shared_data, tmp_path):
     def nights(workspace: Path, engine: str) -> None:
         run_night(load_settings(workspace, engine=engine), BERKA_DAY)
 
-    folder = workspace_of("berka", tmp_path / "berka", shared_data / "berka")
+    folder = copy_with_data("berka", tmp_path / "berka", shared_data / "berka")
     require_equal(folder, nights)
     require_tags_of_files(folder, shared_data / "berka")
 
@@ -147,7 +134,7 @@ def test_a_real_shop_after_a_history(shared_data, tmp_path):
         run_history(settings, date(2011, 11, 1), date(2011, 12, 6))
         run_night(settings, date(2011, 12, 7))
 
-    require_equal(workspace_of("online-retail", tmp_path / "shop", shared_data / "online-retail"), nights)
+    require_equal(copy_with_data("online-retail", tmp_path / "shop", shared_data / "online-retail"), nights)
 
 
 def test_a_bank_of_heavy_mess_whose_twin_lets_the_engines_take_turns(tmp_path):
@@ -155,8 +142,7 @@ def test_a_bank_of_heavy_mess_whose_twin_lets_the_engines_take_turns(tmp_path):
     from simulator.world.bank import BankPlan
     from simulator.world.rates import rates_of
 
-    folder = tmp_path / "bank"
-    shutil.copytree(EXAMPLES / "bank", folder, ignore=GENERATED)
+    folder = copy_of_example("bank", tmp_path / "bank")
     plan = BankPlan(
         people=200, nights=3, seed=5, history_months=2, first=MESS_DAYS[0], rates=rates_of("heavy")
     )
