@@ -124,7 +124,7 @@ def test_two_nights_on_a_cluster_give_every_row_of_this_process(nights, cluster)
 
 
 def test_a_night_that_loses_all_executors_in_each_of_its_steps_gives_every_row(nights, cluster):
-    """They end while they write what a feed says, which hashes of its keys are shared, a bucket of people, the tags, and the leaf table of all segments."""
+    """They end while they write what a feed says, which hashes of its keys are shared, a bucket of people, the tags, the leaf table, places."""
     folder = twin_of(nights[0], "bereaved", bucket_rows=100)
     with night(cluster, folder, DAYS[0]) as process:
         for writing in (
@@ -133,6 +133,7 @@ def test_a_night_that_loses_all_executors_in_each_of_its_steps_gives_every_row(n
             "_exchange/identity.rows/*_answers/_temporary",
             "tags_work/customer_tags/_temporary",
             "_exchange/segments/leaves/_temporary",
+            "_exchange/segments/*_answers/_temporary",
         ):
             wait_for(partial(is_there, folder / "lake", writing), process)
             wait_for(lambda: cluster.kill_executors() > 0, process)
