@@ -463,9 +463,14 @@ def _read_hash(
 ) -> dict[str, Any]:
     """Give people and hash of some columns of the leaf table, which has a row for each person, read once a night."""
     if columns not in hashes:
-        people, content = rows_hash(desk, f"SELECT one_id, {', '.join(columns)} FROM {leaves}")
+        people, content = rows_hash(desk, hashed_sql(columns, leaves))
         hashes[columns] = {"people": people, "hash": content}
     return hashes[columns]
+
+
+def hashed_sql(columns: Iterable[str], leaves: Relation) -> str:
+    """Give the rows whose hash says what of the leaf table was read."""
+    return f"SELECT one_id, {', '.join(columns)} FROM {leaves}"
 
 
 def _input(desk: Desk, table: str, sql: str) -> dict[str, Any]:

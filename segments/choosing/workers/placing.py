@@ -16,7 +16,7 @@ from lakehouse.query.hashing import RowSums, row_sums
 from lakehouse.query.words import identifier, literal
 from segments.choosing.assignment import WHITELISTED
 from segments.choosing.compile import rank_leaves
-from segments.choosing.decide import place_segment
+from segments.choosing.decide import hashed_sql, place_segment
 from segments.language.nesting import levels_of
 from segments.language.segment_leaves import nested_segments
 from segments.language.spec import Segment
@@ -111,11 +111,6 @@ class PlacingKernel:
         ]
         columns = [f"{literal(code)} AS code", *values]
         return desk.arrow(f"SELECT {', '.join(columns)} FROM {candidates}").select(schema.names).cast(schema)
-
-
-def hashed_sql(columns: Iterable[str], leaves: Relation) -> str:
-    """Give the rows whose hash says what of the leaf table was read."""
-    return f"SELECT one_id, {', '.join(columns)} FROM {leaves}"
 
 
 def sums_row(sums: RowSums) -> dict[str, object]:
