@@ -298,8 +298,10 @@ def test_spark_and_the_process_itself_make_the_same_runs_and_answers(asked_bank,
     answers = []
     place = evaluation.place_by_workers
     monkeypatch.setattr(
-        evaluation, "place_by_workers", lambda *given: answers.append(place(*given)) or answers[-1]
+        evaluation, "place_by_workers", lambda *inputs: answers.append(place(*inputs)) or answers[-1]
     )
+    nobody = lake.settings.workspace / "segments" / "nobody.yml"
+    nobody.write_text(spec("nobody", "where: {tag: balance, gt: 999999}"))
     runs, tables = {}, {}
     for engine in ("duckdb", "spark"):
         audiences = evaluate(lake, TOMORROW, surroundings(lake.settings), engine=engine).audiences
@@ -314,6 +316,7 @@ def test_spark_and_the_process_itself_make_the_same_runs_and_answers(asked_bank,
     segments = {one.stem: read_segment(one) for one in (lake.settings.workspace / "segments").glob("*.yml")}
     assert by_workers == {code for code, one in segments.items() if not rank_leaves(one)}
     assert len(by_workers) > 2
+    assert runs["spark"]["nobody"][1]["candidates"] == 0
     _compare_with_reference(lake, "spark")
     rows = read_segment(lake.settings.workspace / "segments" / "rows.yml")
     assert _leaf_rows(lake, rows, "duckdb") == _leaf_rows(lake, rows, "spark")
